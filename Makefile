@@ -1,0 +1,44 @@
+# Two commands matter: `make demo` and `make test`. Both set up what they need; reruns are quick.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+EXIT   ?=
+PHOTOS ?=
+
+.PHONY: help demo test lint format wheel-test clean
+
+help:
+	@echo "make demo [PHOTOS=dir] [EXIT=1]   start everything, tag real photos, show the result"
+	@echo "make test                         every test, against the real servers"
+	@echo "make lint                         ruff, mypy, import contracts"
+	@echo "make format                       let ruff rewrite"
+	@echo "make clean                        remove the environment and local state"
+
+# torch first and pinned: an unpinned torch may bring gigabytes of CUDA that a laptop has no use for.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; set PYTHON=…"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV) (about a minute the first time) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[local,starter,demo,dev]'
+	@touch $@
+
+demo: $(STAMP)
+	@$(BIN)/enrich demo $(if $(PHOTOS),--photos "$(PHOTOS)") $(if $(EXIT),--exit)
+
+test: $(STAMP)
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMP)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) .enrich .pytest_cache .mypy_cache .ruff_cache

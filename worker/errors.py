@@ -1,0 +1,73 @@
+"""One tree of errors. Messages tell the reader what to do next; a class's docstring says when it is raised."""
+
+from __future__ import annotations
+
+from worker.types import ObjectRef, Reason
+
+
+class EnrichError(Exception):
+    """Base of every error this product raises on purpose."""
+
+
+class ConfigurationError(EnrichError):
+    """A setting is missing, malformed or contradicts another."""
+
+
+class SchemaVersionError(EnrichError):
+    """The database's schema is not the one this version of the code needs."""
+
+
+class MalformedEventError(EnrichError):
+    """A notification that cannot be parsed; the message names the field and what was expected."""
+
+
+class ModelUnavailableError(EnrichError):
+    """The model's files are neither on disk nor to be had from the hub."""
+
+
+class ModelUnsupportedError(EnrichError):
+    """The model loads, but is not an image–text model this encoder can drive, or is not safe to load."""
+
+
+class SpaceMismatchError(EnrichError):
+    """The encoder does not produce vectors of the space it was asked to fill."""
+
+
+class TaxonomyError(EnrichError):
+    """A taxonomy file is invalid; the message gives file, line and the valid choices."""
+
+
+class ServerError(EnrichError):
+    """An embedded server does not start, or a port it needs is taken."""
+
+
+class StoreUnavailableError(EnrichError):
+    """The object store cannot be reached or answers 5xx, 429 or a timeout: nothing is known about the object."""
+
+
+class BucketNotFoundError(EnrichError):
+    """The store answers, but has no such bucket: a setting is wrong, no object was deleted."""
+
+
+class AccessDeniedError(EnrichError):
+    """The store refuses the object to our credentials (403)."""
+
+    def __init__(self, ref: ObjectRef) -> None:
+        super().__init__(f"{ref}: the store denies access; check the credentials' policy for s3:GetObject")
+        self.ref = ref
+
+
+class ImageRejectedError(EnrichError):
+    """These bytes cannot become a picture, now or later. Carries the quarantine reason."""
+
+    def __init__(self, reason: Reason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class FatalDeviceError(EnrichError):
+    """The accelerator's context is broken; only a new process can help."""
+
+
+class NotFoundError(EnrichError):
+    """The catalog has no such image, space or taxonomy."""

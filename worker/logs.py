@@ -1,0 +1,33 @@
+"""Structured logs: a sentence for people, an ``action`` for machines, on stderr."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any, cast
+
+import structlog
+
+
+def configure(*, level: str = "INFO", json: bool = False) -> None:
+    """Set up structlog once per process. JSON lines when asked or when stderr is not a terminal's business."""
+    renderer: Any = (
+        structlog.processors.JSONRenderer() if json else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+def get(room: str) -> structlog.typing.FilteringBoundLogger:
+    """The logger of a room, e.g. ``logs.get("inbox")``."""
+    return cast("structlog.typing.FilteringBoundLogger", structlog.get_logger(room=room))

@@ -1,0 +1,135 @@
+"""All settings, one prefix: ``ENRICH_``. Environment first, then ``.env`` of the working directory, then these defaults."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from worker.errors import ConfigurationError
+
+
+class Settings(BaseSettings):
+    """Every knob of the product. ``docs/settings.md`` is generated from these descriptions."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="ENRICH_", env_file=".env", extra="ignore", frozen=True, env_ignore_empty=True
+    )
+
+    # -- the parts ---------------------------------------------------------------------------------------------------
+    database_url: str = Field(
+        "postgresql://enrich@127.0.0.1:8706/enrich",
+        description="PostgreSQL with pgvector ≥ 0.8: the ledger and catalog.",
+    )
+    broker_url: str = Field("redis://127.0.0.1:8705/0", description="Redis or Valkey: carries wake-ups, never data.")
+    s3_endpoint_url: str | None = Field(None, description="Object store; unset means AWS's own endpoints.")
+    s3_region: str = Field("us-east-1", description="Region used to sign requests.")
+    s3_access_key_id: str | None = Field(None, description="Unset: boto3's usual chain (profile, role, environment).")
+    s3_secret_access_key: SecretStr | None = Field(None, description="Goes with ENRICH_S3_ACCESS_KEY_ID.")
+    s3_addressing_style: Literal["auto", "path", "virtual"] = Field(
+        "auto", description="`path` for most self-hosted stores; `auto` picks path when an endpoint is set."
+    )
+    buckets: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Watched buckets, comma-separated, each `bucket` or `bucket/prefix`. Empty: every bucket an event names.",
+    )
+
+    # -- the API -----------------------------------------------------------------------------------------------------
+    api_host: str = Field("127.0.0.1", description="Address the API listens on.")
+    api_port: int = Field(8700, ge=1, le=65535, description="Port the API listens on.")
+    api_token: SecretStr | None = Field(
+        None, description="Bearer token of every /v1 request. Required unless the API listens on loopback only."
+    )
+    max_event_bytes: int = Field(4 << 20, ge=1024, description="Largest accepted event request.")
+
+    # -- the model ---------------------------------------------------------------------------------------------------
+    model: str = Field(
+        "starter",
+        description="`starter` (built in, offline, for trying out), a hub id such as `openai/clip-vit-base-patch32`, "
+        "or a directory.",
+    )
+    model_revision: str | None = Field(None, description="Hub revision; pin a commit in production.")
+    device: str = Field("auto", description="`auto`, `cpu`, `cuda`, `cuda:1`, `mps`.")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="`auto`: what the device is fast at without changing answers."
+    )
+    encoder_batch: int = Field(32, ge=1, le=4096, description="Most images in one forward pass.")
+    torch_threads: int = Field(0, ge=0, description="CPU threads of the encoder; 0 is one per core.")
+
+    # -- tagging -----------------------------------------------------------------------------------------------------
+    taxonomies: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Comma-separated names of shipped taxonomies, YAML files and directories. Empty: all shipped ones.",
+    )
+
+    # -- limits on one image -----------------------------------------------------------------------------------------
+    max_bytes: int = Field(256 << 20, ge=1, description="Larger objects are quarantined unread.")
+    max_pixels: int = Field(250_000_000, ge=1, description="Checked in the header, before any pixel is decoded.")
+    max_side: int = Field(65_500, ge=1, description="Longest side in pixels, checked in the header.")
+
+    # -- the worker --------------------------------------------------------------------------------------------------
+    concurrency: int = Field(
+        3, ge=1, description="Batches in flight in one worker process: one fetches, one encodes, one writes."
+    )
+    claim_batch: int = Field(32, ge=1, le=1000, description="Most images claimed at once.")
+    fetch_threads: int = Field(16, ge=1, description="Concurrent GETs per worker process.")
+    decode_threads: int = Field(0, ge=0, description="Threads that decode and resize; 0 is one per core.")
+    lease_seconds: float = Field(
+        60.0, gt=0, description="A claim not renewed for this long is given to another worker."
+    )
+    max_attempts: int = Field(5, ge=1, description="Claims of one version of an image before it is quarantined.")
+    retry_base_seconds: float = Field(2.0, gt=0, description="First retry delay; doubles each time, with jitter.")
+    retry_max_seconds: float = Field(900.0, gt=0, description="Longest retry delay.")
+    sweep_seconds: float = Field(5.0, gt=0, description="How often the scheduler rings for work nobody was woken for.")
+    store_timeout: float = Field(30.0, gt=0, description="Seconds without a byte before a GET is given up.")
+
+    # -- this process ------------------------------------------------------------------------------------------------
+    home: Path = Field(Path(".enrich"), description="Where embedded servers keep data, logs and credentials.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least severe record written.")
+    log_json: bool = Field(False, description="One JSON object a line instead of text.")
+
+    @field_validator("buckets", "taxonomies", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _postgres_only(cls, value: str) -> str:
+        if not value.startswith(("postgresql://", "postgres://", "postgresql+psycopg2://")):
+            message = f"must start with postgresql://, not {value.split(':', 1)[0]!r}; only PostgreSQL is supported"
+            raise ValueError(message)
+        return value
+
+    def watches(self, bucket: str, key: str) -> bool:
+        """Whether an object is ours to enrich, by ``ENRICH_BUCKETS``."""
+        return not self.buckets or any(_covers(watched, bucket, key) for watched in self.buckets)
+
+
+def _covers(watched: str, bucket: str, key: str) -> bool:
+    name, _, prefix = watched.partition("/")
+    return name == bucket and key.startswith(prefix)
+
+
+def load(**overrides: object) -> Settings:
+    """Read the environment once.
+
+    Raises:
+        ConfigurationError: names the variable, what is wrong with it, and what is allowed.
+    """
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]
+    except ValidationError as error:
+        lines = [f"  ENRICH_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()]
+        raise ConfigurationError("invalid settings:\n" + "\n".join(lines)) from error
+
+
+@lru_cache(maxsize=1)
+def current() -> Settings:
+    """The settings of this process."""
+    return load()

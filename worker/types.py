@@ -1,0 +1,133 @@
+"""Values that cross rooms: plain, frozen, without behaviour beyond their own consistency."""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+#: float32 array; the docstring of whatever returns one gives its shape.
+Floats: TypeAlias = npt.NDArray[np.float32]
+
+
+class Lane(enum.IntEnum):
+    """Order of work in the ledger: a lower lane is claimed first."""
+
+    LIVE = 0
+    RETRY = 1
+    BACKFILL = 2
+
+
+class Outcome(enum.StrEnum):
+    """How a claim ends. Every image ends as exactly one of these."""
+
+    ENRICHED = "enriched"  # vector and tags are in the catalog
+    UNCHANGED = "unchanged"  # the store answered 304: what the catalog holds is current
+    GONE = "gone"  # the store answered 404: the object was deleted
+    EXCLUDED = "excluded"  # not an image and does not claim to be one
+    QUARANTINED = "quarantined"  # cannot be enriched; the reason is kept
+    RETRY = "retry"  # try again at a time
+
+
+class Reason(enum.StrEnum):
+    """Why an object is in quarantine. The codes are an interface: users filter and retry by them."""
+
+    EMPTY = "empty"  # zero bytes
+    NOT_AN_IMAGE = "not-an-image"  # named or typed as an image, but its bytes are something else
+    UNSUPPORTED_FORMAT = "unsupported-format"  # an image format that is not on the allow-list
+    TRUNCATED = "truncated"  # the file ends before the picture does
+    CORRUPT = "corrupt"  # the decoder refuses the bytes
+    TOO_MANY_BYTES = "too-many-bytes"  # larger than ENRICH_MAX_BYTES
+    TOO_MANY_PIXELS = "too-many-pixels"  # more pixels than ENRICH_MAX_PIXELS, read off the header
+    SIDE_TOO_LONG = "side-too-long"  # a side longer than ENRICH_MAX_SIDE, read off the header
+    ACCESS_DENIED = "access-denied"  # the store refuses this object to our credentials
+    ENCODER_REFUSED = "encoder-refused"  # the model fails on this image, alone
+    KILLED_WORKER = "killed-worker"  # the worker process died with this image alone in hand
+    ATTEMPTS_EXHAUSTED = "attempts-exhausted"  # transient errors, every time
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, order=True)
+class ObjectRef:
+    """An object in the store. ``key`` is the decoded key, exactly as the uploader wrote it."""
+
+    bucket: str
+    key: str
+
+    def __str__(self) -> str:
+        return f"{self.bucket}/{self.key}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hint:
+    """A notification's claim that something happened to an object. Never believed, only followed up."""
+
+    ref: ObjectRef
+    source: str  # which envelope it came in: "seaweedfs", "s3", "upload"
+    event: str  # the store's own name for what happened, for people reading logs
+    event_time: datetime | None = None  # aware; when the store says it happened, if it says
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ObjectInfo:
+    """What the store said about the object it returned, from the response itself."""
+
+    ref: ObjectRef
+    etag: str  # without quotes; weak prefix removed
+    size: int  # bytes of the whole object
+    last_modified: datetime | None  # aware
+    version_id: str | None  # None on unversioned buckets
+    content_type: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImageMetadata:
+    """What a file says about its picture."""
+
+    width: int  # pixels, as displayed: after EXIF orientation
+    height: int
+    format: str  # Pillow's name: "JPEG", "PNG", "WEBP", "HEIF" …
+    mode: str  # Pillow's mode of the stored image: "RGB", "CMYK", "P", "I;16" …
+    frames: int  # 1 for a still; the first frame is what is embedded
+    orientation: int  # EXIF 1..8; 1 when absent or invalid
+    sha256: str  # hex digest of the file's bytes
+    phash: int  # 64-bit perceptual hash (DCT), as a signed integer for Postgres bigint
+    taken_at: datetime | None  # EXIF DateTimeOriginal; aware only if EXIF gives an offset
+    camera_make: str | None
+    camera_model: str | None
+    latitude: float | None  # degrees, WGS 84, south and west negative
+    longitude: float | None
+    altitude: float | None  # metres above sea level
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SpaceSpec:
+    """An embedding space. Vectors of two spaces are never compared."""
+
+    model: str  # hub id, or the name a local directory was given
+    revision: str  # hub commit, or a digest of the weights of a local directory
+    preprocessing: str  # digest of everything between file and tensor
+    dimension: int
+
+    @property
+    def fingerprint(self) -> str:
+        """Hex digest that differs whenever vectors could."""
+        canonical = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tag:
+    """One taxonomy's decision about one image. ``label is None`` means "none of these"."""
+
+    taxonomy: str
+    version: str  # content hash of the taxonomy that decided
+    label: str | None
+    score: float  # cosine similarity of the image and the best label
+    probability: float  # of the best label among the labels and the background
+    source: str = "zero-shot"  # later also few-shot, text-fusion, human
