@@ -1,4 +1,4 @@
-"""All settings, one prefix: ``ENRICH_``. Environment first, then ``.env`` of the working directory, then these defaults."""
+"""All settings, one prefix: ``ENRICH_``. The environment wins over ``.env``, which wins over these defaults."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Settings(BaseSettings):
     )
     buckets: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
-        description="Watched buckets, comma-separated, each `bucket` or `bucket/prefix`. Empty: every bucket an event names.",
+        description="Watched, comma-separated, each `bucket` or `bucket/prefix`. Empty: every bucket an event names.",,
     )
 
     # -- the API -----------------------------------------------------------------------------------------------------
