@@ -1,0 +1,141 @@
+"""What every model looks like from outside: pixels and words in, unit vectors of one embedding space out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from worker.errors import ModelUnsupportedError
+from worker.types import Floats, SpaceSpec
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+#: One preprocessed image, ready to be stacked. Its shape and meaning belong to the encoder that made it:
+#: uint8 ``[C, H, W]`` where normalisation happens on the device, float32 otherwise.
+Pixels: TypeAlias = npt.NDArray[np.uint8] | npt.NDArray[np.float32]
+
+#: How the model was trained to read similarities: CLIP chooses among labels, SigLIP judges each by itself.
+Activation: TypeAlias = Literal["softmax", "sigmoid"]
+
+_Item = TypeVar("_Item")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EncoderTraits:
+    """What callers need to know about a model besides its vectors."""
+
+    space: SpaceSpec  # which vectors may be compared with ours
+    logit_scale: float  # similarities are multiplied by this (CLIP: about 100) before the activation …
+    logit_bias: float  # … and this is added (SigLIP: about -16; CLIP: 0)
+    activation: Activation
+    input_side: int  # pixels; the preprocessing needs a shorter side of at least this, so decoders may shrink to it
+    purpose: str  # one line for logs and /readyz: "openai/clip-vit-base-patch32 on cpu in bfloat16"
+
+
+class Encoder(ABC):
+    """An image–text model, in three stages so that each can run where it is cheap.
+
+    ``preprocess`` runs in many CPU threads at once, ``encode_images`` in the one thread that owns the device (see
+    ``MicroBatcher``), ``encode_texts`` anywhere. Models implement ``preprocess``, ``_image_features`` and
+    ``_text_features``; cutting into batches and scaling to unit length is the same for all and lives here.
+    """
+
+    def __init__(self, traits: EncoderTraits, *, batch: int = 32) -> None:
+        """Keep the traits; at most ``batch`` images or texts go into one forward pass."""
+        self._traits = traits
+        self._batch = batch
+
+    @property
+    def traits(self) -> EncoderTraits:
+        return self._traits
+
+    @property
+    def space(self) -> SpaceSpec:
+        return self._traits.space
+
+    @property
+    def logit_scale(self) -> float:
+        return self._traits.logit_scale
+
+    @property
+    def logit_bias(self) -> float:
+        return self._traits.logit_bias
+
+    @property
+    def activation(self) -> Activation:
+        return self._traits.activation
+
+    @property
+    def input_side(self) -> int:
+        return self._traits.input_side
+
+    @property
+    def purpose(self) -> str:
+        return self._traits.purpose
+
+    @abstractmethod
+    def preprocess(self, image: Image.Image) -> Pixels:
+        """Turn an RGB picture into what the model takes. Pure and thread-safe; touches no device.
+
+        Any two results of one encoder can be encoded together.
+        """
+
+    def encode_images(self, pixels: Sequence[Pixels]) -> Floats:
+        """Embed preprocessed images.
+
+        Args:
+            pixels: results of ``preprocess``, any number of them.
+
+        Returns:
+            ``[n, dimension]`` of unit length, in order. An image the model maps to no direction (a zero or
+            non-finite vector) gives a row of NaN and leaves the others alone: ``MicroBatcher`` reports it.
+        """
+        return self._in_batches(pixels, self._image_features)
+
+    def encode_texts(self, texts: Sequence[str]) -> Floats:
+        """Embed texts, cut at the model's context length.
+
+        Args:
+            texts: any number of them, in any case; what the model's tokenizer wants done to them is done here.
+
+        Returns:
+            ``[n, dimension]`` of unit length, in order.
+
+        Raises:
+            ModelUnsupportedError: the model maps a text to no direction: it is broken or overflows in its dtype.
+        """
+        vectors = self._in_batches(texts, self._text_features)
+        for text, vector in zip(texts, vectors, strict=True):
+            if not np.isfinite(vector).all():
+                raise ModelUnsupportedError(
+                    f"{self.purpose} gives no finite vector for the text {text[:60]!r}; try ENRICH_DTYPE=float32"
+                )
+        return vectors
+
+    @abstractmethod
+    def _image_features(self, pixels: Sequence[Pixels]) -> Floats:
+        """``[n, dimension]`` of any length for 1 to ``batch`` preprocessed images, in one forward pass."""
+
+    @abstractmethod
+    def _text_features(self, texts: Sequence[str]) -> Floats:
+        """``[n, dimension]`` of any length for 1 to ``batch`` texts, in one forward pass."""
+
+    def _in_batches(self, items: Sequence[_Item], features: Callable[[Sequence[_Item]], Floats]) -> Floats:
+        vectors = np.empty((len(items), self.space.dimension), dtype=np.float32)
+        for start in range(0, len(items), self._batch):
+            vectors[start : start + self._batch] = features(items[start : start + self._batch])
+        return unit_rows(vectors)
+
+
+def unit_rows(vectors: Floats) -> Floats:
+    """Scale every row of ``[n, d]`` to length one; rows that have no direction become NaN."""
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
+        rows: Floats = (vectors / np.where(np.isfinite(lengths) & (lengths > 0), lengths, np.nan)).astype(np.float32)
+    return rows
