@@ -1,1 +1,39 @@
-"""TBD."""
+"""The ledger: one row per object, one number that says whether work is pending.
+
+Each hint raises ``wanted``; a claim remembers the value it saw; completing sets ``done`` to it. Work is pending exactly
+while ``done < wanted``, so duplicates and reorderings coalesce and a hint that arrives mid-flight is not lost. Claims
+are leases with a fencing token, by the database's clock alone. Every function takes the open connection.
+"""
+
+from worker.inbox.claims import Claim, ClaimedObject, claim, renew
+from worker.inbox.completion import Completion, QuarantineEntry, complete, lock, release, retry
+from worker.inbox.hints import Hinted, hint
+from worker.inbox.processes import Heartbeat, Process, beat, farewell, processes
+from worker.inbox.rejected import RejectedEvent, reject, rejected_events
+from worker.inbox.totals import Totals, claimable, totals
+
+__all__ = [
+    "Claim",
+    "ClaimedObject",
+    "Completion",
+    "Heartbeat",
+    "Hinted",
+    "Process",
+    "QuarantineEntry",
+    "RejectedEvent",
+    "Totals",
+    "beat",
+    "claim",
+    "claimable",
+    "complete",
+    "farewell",
+    "hint",
+    "lock",
+    "processes",
+    "reject",
+    "rejected_events",
+    "release",
+    "renew",
+    "retry",
+    "totals",
+]

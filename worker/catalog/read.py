@@ -1,0 +1,99 @@
+"""Reading single images."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import text
+
+from worker.db import Connection
+from worker.types import ObjectRef
+
+# An etag is worth sending only if the vector of this space is there: else the bytes are needed anyway.
+_KNOWN = text("""
+    SELECT i.bucket, i.key, i.etag
+    FROM unnest(CAST(:buckets AS text[]), CAST(:keys AS text[])) AS r (bucket, key)
+    JOIN images i ON i.bucket = r.bucket AND i.key = r.key
+    JOIN embeddings e ON e.space_id = :space AND e.image_id = i.id
+""")
+_IMAGE = text("""
+    SELECT i.id, i.bucket, i.key, i.etag, i.version_id, i.size, i.last_modified, i.content_type, i.width, i.height,
+           i.format, i.mode, i.frames, i.orientation, i.taken_at, i.taken_offset, i.camera_make, i.camera_model,
+           i.latitude, i.longitude, i.altitude, encode(i.sha256, 'hex') AS sha256, i.phash, i.event_at, i.hinted_at,
+           i.enriched_at
+    FROM images i WHERE i.bucket = :bucket AND i.key = :key
+""")
+# Every space's tags are shown, so that what a filling space will say can be seen; the active space's come first.
+_TAGS = text("""
+    SELECT t.taxonomy, t.label, t.probability, t.score, t.source, t.taxonomy_version, t.decided_at, s.model,
+           coalesce(s.state = 'active', true) AS active
+    FROM tags t LEFT JOIN spaces s ON s.id = t.space_id
+    WHERE t.image_id = :id ORDER BY active DESC, t.taxonomy, t.space_id, t.label
+""")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TagRecord:
+    """A decision and where it came from. ``label`` is None where the taxonomy abstained."""
+
+    taxonomy: str
+    label: str | None
+    probability: float | None
+    score: float | None
+    source: str
+    taxonomy_version: str
+    model: str | None  # None for a human's decision
+    active: bool  # whether it was made in the active space
+    decided_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImageRecord:
+    """An image as the catalog knows it."""
+
+    bucket: str
+    key: str
+    etag: str
+    version_id: str | None
+    size: int
+    last_modified: datetime | None
+    content_type: str | None
+    width: int
+    height: int
+    format: str
+    mode: str
+    frames: int
+    orientation: int
+    taken_at: datetime | None
+    taken_offset: timedelta | None
+    camera_make: str | None
+    camera_model: str | None
+    latitude: float | None
+    longitude: float | None
+    altitude: float | None
+    sha256: str
+    phash: int
+    event_at: datetime | None
+    hinted_at: datetime
+    enriched_at: datetime
+    tags: tuple[TagRecord, ...]
+
+
+def known_etags(connection: Connection, *, space_id: int, refs: Collection[ObjectRef]) -> dict[ObjectRef, str]:
+    """Etags of those objects that are in the catalog with a vector in this space."""
+    rows = connection.execute(
+        _KNOWN, {"space": space_id, "buckets": [r.bucket for r in refs], "keys": [r.key for r in refs]}
+    )
+    return {ObjectRef(bucket=row.bucket, key=row.key): row.etag for row in rows}
+
+
+def image(connection: Connection, ref: ObjectRef) -> ImageRecord | None:
+    """One image with its tags, or None if the catalog does not have it."""
+    row = connection.execute(_IMAGE, {"bucket": ref.bucket, "key": ref.key}).one_or_none()
+    if row is None:
+        return None
+    columns = dict(row._mapping)  # noqa: SLF001  # Row's public mapping view
+    tags = connection.execute(_TAGS, {"id": columns.pop("id")})
+    return ImageRecord(**columns, tags=tuple(TagRecord(**tag._mapping) for tag in tags))  # noqa: SLF001

@@ -1,0 +1,180 @@
+"""Writing a batch: image rows, vectors and tags, a constant number of statements whatever its size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import text
+
+from worker.db import Connection
+from worker.types import Floats, ImageMetadata, ObjectInfo, ObjectRef, Tag
+
+_COLUMNS = {
+    "bucket": "text",
+    "key": "text",
+    "etag": "text",
+    "version_id": "text",
+    "size": "bigint",
+    "last_modified": "timestamptz",
+    "content_type": "text",
+    "width": "integer",
+    "height": "integer",
+    "format": "text",
+    "mode": "text",
+    "frames": "integer",
+    "orientation": "smallint",
+    "taken_at": "timestamp",
+    "taken_offset": "interval",
+    "camera_make": "text",
+    "camera_model": "text",
+    "latitude": "float8",
+    "longitude": "float8",
+    "altitude": "float8",
+    "sha256": "bytea",
+    "phash": "bigint",
+    "event_at": "timestamptz",
+    "hinted_at": "timestamptz",
+}
+_NAMES = ", ".join(_COLUMNS)
+_UNNEST = ", ".join(f"CAST(:{name} AS {type_}[])" for name, type_ in _COLUMNS.items())
+_UPDATES = ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS if name not in ("bucket", "key"))
+
+_IMAGES = text(f"""
+    INSERT INTO images ({_NAMES}) SELECT * FROM unnest({_UNNEST})
+    ON CONFLICT (bucket, key) DO UPDATE SET {_UPDATES}, enriched_at = now()
+    RETURNING id, bucket, key
+""")  # noqa: S608  # names and types are the constants above
+
+# Vectors of other spaces describe the picture that was there before; a picture that was overwritten loses them.
+_STALE = text("""
+    DELETE FROM embeddings e USING images i,
+           unnest(CAST(:buckets AS text[]), CAST(:keys AS text[]), CAST(:hashes AS bytea[])) AS n (bucket, key, sha256)
+    WHERE i.bucket = n.bucket AND i.key = n.key AND i.sha256 <> n.sha256 AND e.image_id = i.id AND e.space_id <> :space
+""")
+_STALE_TAGS = text("""
+    DELETE FROM tags t USING unnest(CAST(:ids AS bigint[])) AS i (id)
+    WHERE t.image_id = i.id AND t.source <> 'human'
+      AND (t.space_id = :space OR NOT EXISTS (
+          SELECT FROM embeddings e WHERE e.image_id = t.image_id AND e.space_id = t.space_id))
+""")
+_VECTORS = text("""
+    INSERT INTO embeddings (space_id, image_id, vector)
+    SELECT :space, v.id, CAST(v.vector AS halfvec)
+    FROM unnest(CAST(:ids AS bigint[]), CAST(:vectors AS text[])) AS v (id, vector)
+    ON CONFLICT (space_id, image_id) DO UPDATE SET vector = excluded.vector, created_at = now()
+""")
+_TAGS = text("""
+    INSERT INTO tags (image_id, space_id, taxonomy, taxonomy_version, label, score, probability, source)
+    SELECT t.image_id, :space, t.taxonomy, t.version, t.label, t.score, t.probability, t.source
+    FROM unnest(CAST(:ids AS bigint[]), CAST(:taxonomies AS text[]), CAST(:versions AS text[]), CAST(:labels AS text[]),
+                CAST(:scores AS real[]), CAST(:probabilities AS real[]), CAST(:sources AS text[]))
+        AS t (image_id, taxonomy, version, label, score, probability, source)
+""")
+_REMOVE = text("""
+    DELETE FROM images i USING unnest(CAST(:buckets AS text[]), CAST(:keys AS text[])) AS g (bucket, key)
+    WHERE i.bucket = g.bucket AND i.key = g.key RETURNING i.bucket, i.key
+""")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EnrichedImage:
+    """Everything one image adds to the catalog."""
+
+    info: ObjectInfo  # what was read, not what an event said
+    metadata: ImageMetadata
+    vector: Floats  # [d], unit length, of the space written to
+    tags: tuple[Tag, ...]
+    event_at: datetime | None
+    hinted_at: datetime
+
+
+def write(connection: Connection, *, space_id: int, images: Sequence[EnrichedImage]) -> None:
+    """Insert or replace images with their vector and tags in one space. Human decisions stay."""
+    if not images:
+        return
+    columns: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
+    for image in images:
+        for name, value in _row(image).items():
+            columns[name].append(value)
+    connection.execute(
+        _STALE,
+        {"buckets": columns["bucket"], "keys": columns["key"], "hashes": columns["sha256"], "space": space_id},
+    )
+    rows = connection.execute(_IMAGES, columns)
+    ids = {ObjectRef(bucket=row.bucket, key=row.key): row.id for row in rows}
+    in_order = [ids[image.info.ref] for image in images]
+    vectors = [literal(image.vector) for image in images]
+    connection.execute(_VECTORS, {"space": space_id, "ids": in_order, "vectors": vectors})
+    connection.execute(_STALE_TAGS, {"ids": in_order, "space": space_id})
+    _write_tags(
+        connection, space_id, [(id_, tag) for id_, image in zip(in_order, images, strict=True) for tag in image.tags]
+    )
+
+
+def _write_tags(connection: Connection, space_id: int, tags: Sequence[tuple[int, Tag]]) -> None:
+    if not tags:
+        return
+    connection.execute(
+        _TAGS,
+        {
+            "space": space_id,
+            "ids": [id_ for id_, _ in tags],
+            "taxonomies": [tag.taxonomy for _, tag in tags],
+            "versions": [tag.version for _, tag in tags],
+            "labels": [tag.label for _, tag in tags],
+            "scores": [float(tag.score) for _, tag in tags],
+            "probabilities": [float(tag.probability) for _, tag in tags],
+            "sources": [tag.source for _, tag in tags],
+        },
+    )
+
+
+def remove(connection: Connection, refs: Sequence[ObjectRef]) -> frozenset[ObjectRef]:
+    """Forget images whose objects are gone, with their vectors and tags.
+
+    Returns:
+        Those that were in the catalog.
+    """
+    if not refs:
+        return frozenset()
+    rows = connection.execute(_REMOVE, {"buckets": [r.bucket for r in refs], "keys": [r.key for r in refs]})
+    return frozenset(ObjectRef(bucket=row.bucket, key=row.key) for row in rows)
+
+
+def _row(image: EnrichedImage) -> dict[str, Any]:
+    info, meta = image.info, image.metadata
+    taken = meta.taken_at
+    return {
+        "bucket": info.ref.bucket,
+        "key": info.ref.key,
+        "etag": info.etag,
+        "version_id": info.version_id,
+        "size": info.size,
+        "last_modified": info.last_modified,
+        "content_type": info.content_type,
+        "width": meta.width,
+        "height": meta.height,
+        "format": meta.format,
+        "mode": meta.mode,
+        "frames": meta.frames,
+        "orientation": meta.orientation,
+        "taken_at": taken.replace(tzinfo=None) if taken else None,
+        "taken_offset": taken.utcoffset() if taken else None,
+        "camera_make": meta.camera_make,
+        "camera_model": meta.camera_model,
+        "latitude": meta.latitude,
+        "longitude": meta.longitude,
+        "altitude": meta.altitude,
+        "sha256": bytes.fromhex(meta.sha256),
+        "phash": meta.phash,
+        "event_at": image.event_at,
+        "hinted_at": image.hinted_at,
+    }
+
+
+def literal(vector: Floats) -> str:
+    """pgvector's text form; half precision keeps 11 bits, so five significant digits lose nothing."""
+    return "[" + ",".join(f"{value:.5g}" for value in vector.tolist()) + "]"

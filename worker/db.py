@@ -1,0 +1,61 @@
+"""The engine and the transaction. Rooms take the open connection, so that one transaction can span them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+__all__ = ["Connection", "Engine", "connect", "is_unavailable", "reachable", "transaction"]
+
+#: Every statement of ours is short; one that is not must fail loudly rather than hold locks.
+_STATEMENT_TIMEOUT_MS = 60_000
+_LOCK_TIMEOUT_MS = 15_000
+_CONNECT_TIMEOUT_S = 5
+
+
+def connect(url: str, *, name: str, pool_size: int = 5) -> Engine:
+    """An engine on PostgreSQL. Opens no connection yet.
+
+    Args:
+        url: ``postgresql://…``; the driver is always psycopg2.
+        name: shown in ``pg_stat_activity``, so that a DBA can tell the processes apart.
+        pool_size: connections kept; as many again may open under load.
+    """
+    return create_engine(
+        make_url(url).set(drivername="postgresql+psycopg2"),
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        pool_pre_ping=True,
+        connect_args={
+            "application_name": f"enrich {name}",
+            "connect_timeout": _CONNECT_TIMEOUT_S,
+            "keepalives_idle": 30,
+            "options": f"-cstatement_timeout={_STATEMENT_TIMEOUT_MS} -clock_timeout={_LOCK_TIMEOUT_MS} -cTimeZone=UTC",
+        },
+    )
+
+
+@contextmanager
+def transaction(engine: Engine) -> Iterator[Connection]:
+    """One transaction: committed when the block ends, rolled back when it raises."""
+    with engine.begin() as connection:
+        yield connection
+
+
+def reachable(engine: Engine) -> bool:
+    """Whether the database answers a query now."""
+    try:
+        with engine.connect() as connection:
+            connection.execute(text("SELECT 1"))
+    except DBAPIError:
+        return False
+    return True
+
+
+def is_unavailable(error: BaseException) -> bool:
+    """Whether an error says that the database is away (restarting, unreachable), not that a statement is wrong."""
+    return isinstance(error, OperationalError) or (isinstance(error, DBAPIError) and error.connection_invalidated)

@@ -1,0 +1,118 @@
+"""Taking work: claims are leases."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import text
+
+from worker.db import Connection
+from worker.types import ObjectRef
+
+# Why this is safe with any number of workers: every branch locks the rows it returns with SKIP LOCKED, so two claims
+# never see the same row and never wait; after the lock PostgreSQL checks the WHERE on the newest version of the row, so
+# a row that was claimed or completed in between is not returned. The lease's end is stored in visible_at: an expired
+# lease is simply a visible row again, by the database's clock.
+#
+# A row that is visible and still has a token was in the hands of a worker that died. It is taken alone, so an image
+# that kills its process is told apart from its neighbours.
+_CLAIM = text("""
+    WITH suspect AS (
+        SELECT id FROM inbox
+        WHERE done < wanted AND token IS NOT NULL AND visible_at <= now()
+        ORDER BY visible_at LIMIT :suspects FOR UPDATE SKIP LOCKED
+    ), live AS (
+        SELECT id FROM inbox
+        WHERE done < wanted AND token IS NULL AND lane = 0 AND visible_at <= now() AND NOT EXISTS (SELECT FROM suspect)
+        ORDER BY visible_at LIMIT :size FOR UPDATE SKIP LOCKED
+    ), retries AS (
+        SELECT id FROM inbox
+        WHERE done < wanted AND token IS NULL AND lane = 1 AND visible_at <= now() AND NOT EXISTS (SELECT FROM suspect)
+        ORDER BY visible_at LIMIT :size - (SELECT count(*) FROM live) FOR UPDATE SKIP LOCKED
+    ), backfill AS (
+        SELECT id FROM inbox
+        WHERE done < wanted AND token IS NULL AND lane = 2 AND visible_at <= now() AND NOT EXISTS (SELECT FROM suspect)
+        ORDER BY visible_at LIMIT :size - (SELECT count(*) FROM live) - (SELECT count(*) FROM retries)
+        FOR UPDATE SKIP LOCKED
+    ), chosen AS (
+        SELECT id, true AS suspect FROM suspect
+        UNION ALL SELECT id, false FROM live
+        UNION ALL SELECT id, false FROM retries
+        UNION ALL SELECT id, false FROM backfill
+    )
+    UPDATE inbox AS i SET
+        claimed    = i.wanted,
+        token      = (SELECT nextval('inbox_token_seq')),
+        attempts   = i.attempts + 1,
+        visible_at = now() + make_interval(secs => :lease),
+        worker     = :worker
+    FROM chosen AS c WHERE i.id = c.id
+    RETURNING i.id, i.bucket, i.key, i.token, i.attempts, i.event_at, i.hinted_at, c.suspect
+""")
+
+# Only leases that still run can be renewed: one that ended may be in another worker's hands already.
+_RENEW = text("""
+    UPDATE inbox SET visible_at = now() + make_interval(secs => :lease)
+    WHERE token = ANY(CAST(:tokens AS bigint[])) AND visible_at > now() AND done < wanted
+    RETURNING token
+""")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClaimedObject:
+    """One object in hand."""
+
+    id: int  # of the inbox row
+    ref: ObjectRef
+    attempts: int  # including this one
+    event_at: datetime | None  # when the store says it happened
+    hinted_at: datetime  # when we first heard of the work now in hand
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Claim:
+    """A batch in hand until its lease ends. Callers may not assume that they still hold it: the token decides."""
+
+    token: int
+    suspect: bool  # its previous holder died with it; there is exactly one object, to be worked on alone
+    objects: tuple[ClaimedObject, ...]
+
+
+def claim(connection: Connection, *, worker: str, size: int, lease: float, suspects: bool = True) -> Claim | None:
+    """Take up to ``size`` visible objects for ``lease`` seconds: live work first, then retries, then backfill.
+
+    Attempts are counted here, so that an attempt that kills the process counts. Commit before working.
+
+    Args:
+        worker: name kept on the row, for people.
+        suspects: whether to take objects whose last holder died (always one at a time).
+
+    Returns:
+        None when nothing is visible.
+    """
+    rows = connection.execute(_CLAIM, {"size": size, "lease": lease, "worker": worker, "suspects": int(suspects)}).all()
+    if not rows:
+        return None
+    objects = tuple(
+        ClaimedObject(
+            id=row.id,
+            ref=ObjectRef(bucket=row.bucket, key=row.key),
+            attempts=row.attempts,
+            event_at=row.event_at,
+            hinted_at=row.hinted_at,
+        )
+        for row in rows
+    )
+    return Claim(token=rows[0].token, suspect=rows[0].suspect, objects=objects)
+
+
+def renew(connection: Connection, tokens: Sequence[int], *, lease: float) -> frozenset[int]:
+    """Extend the leases of claims in hand to ``lease`` seconds from now.
+
+    Returns:
+        The tokens still held. A missing one was lost: what its holder writes will be refused.
+    """
+    held = connection.execute(_RENEW, {"tokens": list(tokens), "lease": lease}).scalars()
+    return frozenset(held)

@@ -1,0 +1,149 @@
+"""Ending claims. Everything here is guarded by the fencing token: a late worker changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import text
+
+from worker.db import Connection
+from worker.types import Outcome, Reason
+
+# Locked in key order, like hints, so that the two never deadlock.
+_LOCK = text("""
+    SELECT id FROM inbox WHERE token = :token AND id = ANY(CAST(:ids AS bigint[])) ORDER BY bucket, key FOR UPDATE
+""")
+
+# An unchanged object keeps the outcome it had. A hint that arrived mid-flight leaves the row pending and visible.
+_COMPLETE = text("""
+    UPDATE inbox AS i SET
+        done        = i.claimed,
+        claimed     = NULL,
+        token       = NULL,
+        attempts    = 0,
+        visible_at  = now(),
+        hinted_at   = CASE WHEN i.wanted > i.claimed THEN now() ELSE i.hinted_at END,
+        outcome     = CASE WHEN c.outcome = 'unchanged' THEN i.outcome ELSE c.outcome END,
+        etag        = coalesce(c.etag, CASE WHEN c.outcome = 'unchanged' THEN i.etag END),
+        last_error  = c.error,
+        finished_at = now()
+    FROM unnest(CAST(:ids AS bigint[]), CAST(:outcomes AS text[]), CAST(:etags AS text[]), CAST(:errors AS text[]))
+        AS c (id, outcome, etag, error)
+    WHERE i.id = c.id AND i.token = :token
+""")
+
+_LEAVE_QUARANTINE = text("DELETE FROM quarantine WHERE inbox_id = ANY(CAST(:ids AS bigint[]))")
+
+_ENTER_QUARANTINE = text("""
+    INSERT INTO quarantine (inbox_id, reason, message, etag, size, first_bytes, attempts)
+    VALUES (:id, :reason, :message, :etag, :size, :first_bytes, :attempts)
+    ON CONFLICT (inbox_id) DO UPDATE SET
+        reason = excluded.reason, message = excluded.message, etag = excluded.etag, size = excluded.size,
+        first_bytes = excluded.first_bytes, attempts = excluded.attempts, since = now()
+""")
+
+_RETRY = text("""
+    UPDATE inbox AS i SET
+        claimed    = NULL,
+        token      = NULL,
+        lane       = greatest(i.lane, 1),
+        visible_at = now() + make_interval(secs => r.delay),
+        last_error = r.error
+    FROM unnest(CAST(:ids AS bigint[]), CAST(:delays AS float8[]), CAST(:errors AS text[])) AS r (id, delay, error)
+    WHERE i.id = r.id AND i.token = :token
+""")
+
+# Returning what was not worked on takes the attempt back: nothing was tried.
+_RELEASE = text("""
+    UPDATE inbox SET claimed = NULL, token = NULL, visible_at = now(), attempts = greatest(attempts - 1, 0)
+    WHERE token = ANY(CAST(:tokens AS bigint[]))
+""")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QuarantineEntry:
+    """Why an object cannot be enriched, and enough of it to see for oneself."""
+
+    reason: Reason
+    message: str
+    attempts: int
+    size: int | None = None
+    first_bytes: bytes | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Completion:
+    """The end of one claimed object; ``outcome`` is any but RETRY."""
+
+    id: int
+    outcome: Outcome
+    etag: str | None = None  # of what was read
+    quarantine: QuarantineEntry | None = None  # exactly with Outcome.QUARANTINED
+
+
+def lock(connection: Connection, token: int, ids: Collection[int]) -> frozenset[int]:
+    """Lock the rows of a claim for this transaction.
+
+    Returns:
+        The ids still held under ``token``; write nothing for the others.
+    """
+    return frozenset(connection.execute(_LOCK, {"token": token, "ids": list(ids)}).scalars())
+
+
+def complete(connection: Connection, token: int, completions: Sequence[Completion]) -> None:
+    """Set ``done`` and the outcome of locked rows, and move them into or out of quarantine."""
+    if not completions:
+        return
+    ids = [each.id for each in completions]
+    connection.execute(
+        _COMPLETE,
+        {
+            "token": token,
+            "ids": ids,
+            "outcomes": [str(each.outcome) for each in completions],
+            "etags": [each.etag for each in completions],
+            "errors": [each.quarantine.message if each.quarantine else None for each in completions],
+        },
+    )
+    left = [each.id for each in completions if each.outcome not in (Outcome.QUARANTINED, Outcome.UNCHANGED)]
+    if left:
+        connection.execute(_LEAVE_QUARANTINE, {"ids": left})
+    entries = [_entry_row(each, each.quarantine) for each in completions if each.quarantine is not None]
+    if entries:
+        connection.execute(_ENTER_QUARANTINE, entries)
+
+
+def _entry_row(completion: Completion, entry: QuarantineEntry) -> dict[str, object]:
+    return {
+        "id": completion.id,
+        "reason": str(entry.reason),
+        "message": entry.message,
+        "etag": completion.etag,
+        "size": entry.size,
+        "first_bytes": entry.first_bytes,
+        "attempts": entry.attempts,
+    }
+
+
+def retry(connection: Connection, token: int, delays: Mapping[int, tuple[float, str]]) -> None:
+    """Give objects back to be tried again, each after its delay in seconds, keeping why."""
+    if delays:
+        connection.execute(
+            _RETRY,
+            {
+                "token": token,
+                "ids": list(delays),
+                "delays": [delay for delay, _ in delays.values()],
+                "errors": [error for _, error in delays.values()],
+            },
+        )
+
+
+def release(connection: Connection, tokens: Sequence[int]) -> int:
+    """Give whole claims back untouched, at once, without counting the attempt: a worker is shutting down.
+
+    Returns:
+        How many objects were given back.
+    """
+    return connection.execute(_RELEASE, {"tokens": list(tokens)}).rowcount

@@ -1,0 +1,69 @@
+"""Raising ``wanted``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sqlalchemy import text
+
+from worker.db import Connection
+from worker.types import Hint, Lane, ObjectRef
+
+# Rows are touched in key order, so that two requests naming the same objects wait for each other, not deadlock.
+# A row that is pending keeps its attempts and its time: hints must neither cut a retry's delay short nor end a lease.
+_HINT = text("""
+    INSERT INTO inbox AS i (bucket, key, source, event_at, lane)
+    SELECT h.bucket, h.key, h.source, h.event_at, :lane
+    FROM unnest(CAST(:buckets AS text[]), CAST(:keys AS text[]), CAST(:sources AS text[]),
+                CAST(:event_ats AS timestamptz[])) AS h (bucket, key, source, event_at)
+    ORDER BY h.bucket COLLATE "C", h.key COLLATE "C"
+    ON CONFLICT (bucket, key) DO UPDATE SET
+        wanted     = i.wanted + 1,
+        source     = excluded.source,
+        event_at   = greatest(i.event_at, excluded.event_at),
+        lane       = CASE WHEN i.done < i.wanted THEN least(i.lane, excluded.lane) ELSE excluded.lane END,
+        visible_at = CASE WHEN i.done < i.wanted THEN i.visible_at ELSE now() END,
+        hinted_at  = CASE WHEN i.done < i.wanted THEN i.hinted_at ELSE now() END,
+        attempts   = CASE WHEN i.done < i.wanted THEN i.attempts ELSE 0 END
+    RETURNING wanted - done = 1
+""")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hinted:
+    """What a call to :func:`hint` did."""
+
+    objects: int  # distinct objects named
+    newly_pending: int  # of these, how many had no work pending before
+
+
+def hint(connection: Connection, hints: Iterable[Hint], *, lane: Lane = Lane.LIVE) -> Hinted:
+    """Raise ``wanted`` of every object named, once each, creating rows as needed.
+
+    The work exists when the transaction commits; ring the bell after that, not before.
+    """
+    latest: dict[ObjectRef, Hint] = {}
+    for each in hints:
+        known = latest.get(each.ref)
+        if known is None or _is_later(each, known):
+            latest[each.ref] = each
+    if not latest:
+        return Hinted(objects=0, newly_pending=0)
+    fresh = connection.execute(
+        _HINT,
+        {
+            "buckets": [h.ref.bucket for h in latest.values()],
+            "keys": [h.ref.key for h in latest.values()],
+            "sources": [h.source for h in latest.values()],
+            "event_ats": [h.event_time for h in latest.values()],
+            "lane": int(lane),
+        },
+    ).scalars()
+    return Hinted(objects=len(latest), newly_pending=sum(fresh))
+
+
+def _is_later(one: Hint, other: Hint) -> bool:
+    if one.event_time is None or other.event_time is None:
+        return one.event_time is not None
+    return one.event_time > other.event_time

@@ -1,0 +1,78 @@
+"""Heartbeats of our processes: who runs, and when each last made progress."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import text
+
+from worker.db import Connection
+
+# Rows of processes that were killed are swept up by whoever beats next.
+_BEAT = text("""
+    WITH forgotten AS (DELETE FROM processes WHERE seen_at < now() - interval '1 day' AND name <> :name)
+    INSERT INTO processes AS p (name, kind, host, model, in_flight)
+    VALUES (:name, :kind, :host, :model, :in_flight)
+    ON CONFLICT (name) DO UPDATE SET
+        seen_at = now(), model = excluded.model, in_flight = excluded.in_flight,
+        progress_at = CASE WHEN :progressed THEN now() ELSE p.progress_at END
+""")
+_FAREWELL = text("DELETE FROM processes WHERE name = :name")
+_LIST = text("""
+    SELECT name, kind, host, model, in_flight, started_at,
+           extract(epoch FROM now() - seen_at)::float8 AS seen_ago,
+           extract(epoch FROM now() - progress_at)::float8 AS progress_ago
+    FROM processes ORDER BY kind, name
+""")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Heartbeat:
+    """What a process says of itself."""
+
+    name: str  # unique among running processes, e.g. "worker@host:1234"
+    kind: str  # "api", "worker" or "scheduler"
+    host: str
+    model: str | None = None
+    in_flight: int = 0
+    progressed: bool = True  # whether work was finished since the last beat, or there was none to do
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Process:
+    """A process as the ledger knows it; ages in seconds, by the database's clock."""
+
+    name: str
+    kind: str
+    host: str
+    model: str | None
+    in_flight: int
+    started_at: datetime
+    seen_ago: float
+    progress_ago: float
+
+
+def beat(connection: Connection, heartbeat: Heartbeat) -> None:
+    """Record a heartbeat."""
+    connection.execute(
+        _BEAT,
+        {
+            "name": heartbeat.name,
+            "kind": heartbeat.kind,
+            "host": heartbeat.host,
+            "model": heartbeat.model,
+            "in_flight": heartbeat.in_flight,
+            "progressed": heartbeat.progressed,
+        },
+    )
+
+
+def farewell(connection: Connection, name: str) -> None:
+    """Forget a process that ends in order."""
+    connection.execute(_FAREWELL, {"name": name})
+
+
+def processes(connection: Connection) -> list[Process]:
+    """All processes seen within a day."""
+    return [Process(**row._mapping) for row in connection.execute(_LIST)]  # noqa: SLF001  # Row's public mapping view
