@@ -71,3 +71,7 @@ class FatalDeviceError(EnrichError):
 
 class NotFoundError(EnrichError):
     """The catalog has no such image, space or taxonomy."""
+
+
+class DeviceMemoryError(EnrichError):
+    """The device has no memory left even for one image. Nothing is wrong with the image: try it again later."""

@@ -1,1 +1,22 @@
-"""TBD."""
+"""Pixels and words → unit vectors: loads image–text models and shares one among threads.
+
+Importing this room imports neither torch nor transformers; ``load_encoder`` does.
+"""
+
+from __future__ import annotations
+
+from worker.encoder.interface import Activation, Encoder, EncoderTraits, Pixels, unit_rows
+from worker.encoder.loading import load_encoder
+from worker.encoder.microbatcher import Encoded, ForwardPass, MicroBatcher
+
+__all__ = [
+    "Activation",
+    "Encoded",
+    "Encoder",
+    "EncoderTraits",
+    "ForwardPass",
+    "MicroBatcher",
+    "Pixels",
+    "load_encoder",
+    "unit_rows",
+]

@@ -23,6 +23,9 @@ Pixels: TypeAlias = npt.NDArray[np.uint8] | npt.NDArray[np.float32]
 #: How the model was trained to read similarities: CLIP chooses among labels, SigLIP judges each by itself.
 Activation: TypeAlias = Literal["softmax", "sigmoid"]
 
+#: Which halves of a model are kept in memory: a process that only searches needs no image tower.
+Towers: TypeAlias = Literal["both", "image", "text"]
+
 _Item = TypeVar("_Item")
 
 
@@ -79,6 +82,11 @@ class Encoder(ABC):
     def purpose(self) -> str:
         return self._traits.purpose
 
+    @property
+    def batch(self) -> int:
+        """Most images or texts in one forward pass."""
+        return self._batch
+
     @abstractmethod
     def preprocess(self, image: Image.Image) -> Pixels:
         """Turn an RGB picture into what the model takes. Pure and thread-safe; touches no device.
@@ -117,6 +125,9 @@ class Encoder(ABC):
                     f"{self.purpose} gives no finite vector for the text {text[:60]!r}; try ENRICH_DTYPE=float32"
                 )
         return vectors
+
+    def release_memory(self) -> None:  # noqa: B027 - optional: most devices have nothing to give back
+        """Give cached device memory back after running out of it. Nothing to do on a CPU."""
 
     @abstractmethod
     def _image_features(self, pixels: Sequence[Pixels]) -> Floats:

@@ -1,0 +1,221 @@
+"""Finds a model's files, in a directory or through the hub, and says exactly which version of the model they are.
+
+Only data is ever fetched or read: safetensors weights, JSON and tokenizer tables. No pickle, no code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from worker.errors import ConfigurationError, ModelUnavailableError, ModelUnsupportedError
+
+_CONFIG = "config.json"
+_WEIGHTS = "model.safetensors"
+_INDEX = "model.safetensors.index.json"
+_PREPROCESSORS = ("preprocessor_config.json", "processor_config.json")
+_VOCABULARIES = ("tokenizer.json", "vocab.json", "vocab.txt", "spiece.model", "tokenizer.model")
+_TOKENIZER_OPTIONS = (
+    "merges.txt",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "sentencepiece.bpe.model",
+)
+_PICKLES = re.compile(r".*\.(bin|pt|pth|ckpt|pkl)")
+_WANTED = (_CONFIG, "model*.safetensors", _INDEX, *_PREPROCESSORS, *_VOCABULARIES, *_TOKENIZER_OPTIONS)
+
+#: Seconds for the one request that finds out whether the hub can be reached.
+_HUB_TIMEOUT = 10.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelFiles:
+    """A complete model on this machine's disk."""
+
+    path: Path
+    name: str  # what the embedding space calls it
+    revision: str  # hub commit, or the digest of a local directory
+
+
+def locate(model: str, revision: str | None) -> ModelFiles:
+    """Find a model's files, from a directory, the hub's cache, or the hub, in that order.
+
+    A model that is in the cache is taken from there without asking the hub: a restart never depends on the network,
+    and never moves to a newer commit by itself.
+
+    Args:
+        model: a directory, or a hub id such as ``openai/clip-vit-base-patch32``.
+        revision: a hub branch, tag or commit (default: ``main``). For a directory, its expected digest.
+
+    Raises:
+        ModelUnavailableError: the files are nowhere to be had.
+        ModelUnsupportedError: the files are incomplete, or there are only pickled weights.
+        ConfigurationError: a directory's digest is not the revision asked for.
+    """
+    path = Path(model).expanduser()
+    if path.is_dir():
+        return _directory(path, revision)
+    if path.exists() or _looks_like_a_path(model):
+        raise ModelUnavailableError(f"ENRICH_MODEL is {model!r}, but there is no such directory. {ways_out()}")
+    return _cached(model, revision) or _downloaded(model, revision)
+
+
+def ways_out() -> str:
+    """What to do when a model cannot be had."""
+    return (
+        f"Two ways out: set ENRICH_MODEL to a directory that holds {_CONFIG}, {_WEIGHTS}, {_PREPROCESSORS[0]} and the "
+        "tokenizer's files; or let this machine reach the model hub once, or copy a filled hub cache (HF_HOME) to it. "
+        "To try the product without a model, set ENRICH_MODEL=starter."
+    )
+
+
+def check_names(model: str, names: Collection[str]) -> None:
+    """Refuse a set of file names that cannot be a whole, safe image–text model.
+
+    Raises:
+        ModelUnsupportedError: names what is missing and what to do about it.
+    """
+    if _CONFIG not in names:
+        raise ModelUnsupportedError(f"{model} has no {_CONFIG}: {_no_config(names)}")
+    if _WEIGHTS not in names and _INDEX not in names:
+        raise ModelUnsupportedError(f"{model} has no {_WEIGHTS}: {_no_weights(names)}")
+    if not any(name in names for name in _PREPROCESSORS):
+        raise ModelUnsupportedError(
+            f"{model} has no {_PREPROCESSORS[0]}, so nothing says how its pictures must be prepared; "
+            "copy it from the model this one was made from"
+        )
+    if not any(name in names for name in _VOCABULARIES):
+        raise ModelUnsupportedError(
+            f"{model} has no tokenizer (one of {', '.join(_VOCABULARIES)}); "
+            "copy it from the model this one was made from"
+        )
+
+
+def _no_config(names: Collection[str]) -> str:
+    if any(name.startswith("open_clip") for name in names):
+        return "it is in OpenCLIP's own format; use its export for transformers"
+    return "it is not a model saved by transformers' save_pretrained"
+
+
+def _no_weights(names: Collection[str]) -> str:
+    if any(_PICKLES.fullmatch(name) for name in names):
+        return (
+            "its weights are pickled, and unpickling runs whatever code the file holds. Use a revision with "
+            "safetensors, or convert it where that is safe: load it and call save_pretrained"
+        )
+    return "its weights are missing; copy or download them again"
+
+
+def _looks_like_a_path(model: str) -> bool:
+    return model.startswith((".", "/", "~", "\\")) or model.count("/") > 1 or "\\" in model or not model.strip()
+
+
+def _directory(path: Path, revision: str | None) -> ModelFiles:
+    check_names(str(path), {file.name for file in path.iterdir() if file.is_file()})
+    digest = _digest(path)
+    if revision is not None and revision != digest:
+        raise ConfigurationError(
+            f"ENRICH_MODEL_REVISION is {revision}, but the model in {path} is {digest}; correct the one or the other"
+        )
+    return ModelFiles(path=path, name=_name(path), revision=digest)
+
+
+def _name(path: Path) -> str:
+    """The hub id the model was saved from if its config knows it, else ``local/<model type>``.
+
+    Never the directory's own name: moving or renaming a directory must not make a new embedding space.
+    """
+    try:
+        config = json.loads((path / _CONFIG).read_text(encoding="utf-8"))
+        origin, kind = str(config.get("_name_or_path", "")), str(config.get("model_type", "unknown"))
+    except (ValueError, AttributeError) as error:
+        raise ModelUnsupportedError(f"{path / _CONFIG} is not a model's configuration: {error}") from error
+    return origin if re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", origin) else f"local/{kind}"
+
+
+def _digest(path: Path) -> str:
+    """40 hex digits over the contents of configuration, weights and tokenizer: the same wherever the directory is.
+
+    How pictures are prepared is not in it: that is the space's ``preprocessing``.
+    """
+    hashes = {file.name: _sha256(file) for file in (*_weight_files(path), *_text_files(path))}
+    return hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()[:40]
+
+
+def _weight_files(path: Path) -> list[Path]:
+    """What transformers would load: the single file if there is one, else every shard the index names."""
+    if (path / _WEIGHTS).is_file():
+        return [path / _WEIGHTS]
+    try:
+        shards = sorted(set(json.loads((path / _INDEX).read_text(encoding="utf-8"))["weight_map"].values()))
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise ModelUnsupportedError(f"{path / _INDEX} does not list the weights' files; copy it again") from error
+    if missing := [shard for shard in shards if not (path / shard).is_file()]:
+        raise ModelUnsupportedError(f"{path} lacks {', '.join(missing)}, which its index names; copy the model again")
+    return [path / _INDEX, *(path / shard for shard in shards)]
+
+
+def _text_files(path: Path) -> list[Path]:
+    names = (_CONFIG, *_VOCABULARIES, *_TOKENIZER_OPTIONS)
+    return [path / name for name in names if (path / name).is_file()]
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _cached(model: str, revision: str | None) -> ModelFiles | None:
+    """The model in the hub's cache, if all of it is there."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    try:
+        path = snapshot_download(model, revision=revision, allow_patterns=list(_WANTED), local_files_only=True)
+        found = _snapshot(model, Path(path))
+    except (LocalEntryNotFoundError, ModelUnsupportedError):
+        return None  # nothing, or a part that something else has downloaded
+    except HFValidationError as error:
+        raise ModelUnavailableError(f"{model!r} is neither a directory nor a hub id. {ways_out()}") from error
+    return found
+
+
+def _snapshot(model: str, path: Path) -> ModelFiles:
+    check_names(model, {file.name for file in path.iterdir()})
+    _weight_files(path)
+    return ModelFiles(path=path, name=model, revision=path.name)
+
+
+def _downloaded(model: str, revision: str | None) -> ModelFiles:
+    """Ask the hub which commit is meant, refuse early what could not be used, then fetch the files."""
+    from huggingface_hub import HfApi, snapshot_download
+
+    try:
+        info = HfApi().model_info(model, revision=revision, timeout=_HUB_TIMEOUT)
+        check_names(model, {sibling.rfilename for sibling in info.siblings or ()})
+        path = snapshot_download(model, revision=info.sha, allow_patterns=list(_WANTED))
+    except ModelUnsupportedError:
+        raise
+    except Exception as error:  # which HTTP library's errors come through depends on huggingface_hub's version
+        wanted = f"{model!r} at {revision}" if revision else repr(model)
+        raise ModelUnavailableError(
+            f"the model {wanted} is not in this machine's hub cache and {_why(error)}. {ways_out()}"
+        ) from error
+    return _snapshot(model, Path(path))
+
+
+def _why(error: Exception) -> str:
+    kind = type(error).__name__
+    if kind == "GatedRepoError":
+        return "its owner asks for consent first: accept the terms on its page and set HF_TOKEN"
+    if kind == "RepositoryNotFoundError":
+        return "the hub has no such model, or it is private and HF_TOKEN is not set"
+    if kind == "RevisionNotFoundError":
+        return "the hub has no such revision of it"
+    first_line = next(iter(str(error).strip().splitlines()), "no details")
+    return f"the hub does not answer ({kind}: {first_line})"

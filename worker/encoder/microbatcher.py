@@ -1,0 +1,303 @@
+"""One thread owns the device and makes full forward passes out of whatever several callers have queued."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, InvalidStateError
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self, TypeAlias
+
+import numpy as np
+from PIL import Image
+
+from worker import logs
+from worker.encoder.failures import Failure, classify
+from worker.encoder.interface import Encoder, Pixels
+from worker.errors import DeviceMemoryError, FatalDeviceError, ImageRejectedError
+from worker.types import Floats, Reason
+
+_log = logs.get("encoder")
+
+#: What becomes of one image: its unit vector ``[dimension]``, or the error that is this image's alone.
+#: ``ImageRejectedError``: the model fails on it, now and later. ``DeviceMemoryError``: try it again later.
+Encoded: TypeAlias = Floats | ImageRejectedError | DeviceMemoryError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ForwardPass:
+    """What an observer learns about a forward pass that succeeded."""
+
+    images: int
+    seconds: float
+
+
+@dataclass(kw_only=True, slots=True, eq=False)
+class _Submission:
+    """One caller's images on their way to becoming one result."""
+
+    future: Future[list[Encoded]]
+    waiting: int  # images without a result yet
+    results: dict[int, Encoded] = field(default_factory=dict)
+
+    def settle(self, index: int, result: Encoded) -> None:
+        self.results[index] = result
+        self.waiting -= 1
+        if self.waiting == 0:
+            self.finish()
+
+    def finish(self) -> None:
+        try:
+            self.future.set_result([self.results[index] for index in sorted(self.results)])
+        except InvalidStateError:
+            return  # the caller gave up waiting
+
+    def fail(self, error: Exception) -> None:
+        try:
+            self.future.set_exception(error)
+        except InvalidStateError:
+            return  # it has its result, has failed already, or the caller gave up waiting
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Item:
+    pixels: Pixels
+    submission: _Submission
+    index: int
+
+
+class MicroBatcher:
+    """Shares one encoder among threads.
+
+    Images of all submissions stand in one line, first come first served. Whenever the device is free, as many as fit
+    go into one forward pass; nobody waits for a batch to fill, so that a single image on an idle machine starts at
+    once and batches grow by themselves under load.
+
+    When a pass fails: out of memory halves the batch, for good; a broken device ends everything with
+    ``FatalDeviceError``; any other error splits the batch until the culprit is alone, and only the culprit fails.
+    Before an image is blamed, a plain grey one is tried: if that fails too, the model is broken and not the image, and
+    nobody's pictures end in quarantine.
+
+    Callers may not assume that one submission is one forward pass, nor that submissions finish in order.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        *,
+        max_batch: int | None = None,
+        max_queued_bytes: int = 256 << 20,
+        observe: Callable[[ForwardPass], None] | None = None,
+    ) -> None:
+        """Start the thread.
+
+        Args:
+            encoder: used for images by this thread only.
+            max_batch: most images in one forward pass; by default, and at most, the encoder's.
+            max_queued_bytes: pixels in line above which ``submit`` waits. One submission may always enter an empty
+                line, however large it is.
+            observe: called after each successful pass, in the batcher's thread; for metrics.
+        """
+        self._encoder = encoder
+        self._cap = min(max_batch or encoder.batch, encoder.batch)
+        self._max_queued_bytes = max_queued_bytes
+        self._observe = observe
+        self._grey = _grey(encoder)
+        self._line: deque[_Item] = deque()
+        self._queued_bytes = 0
+        self._changed = threading.Condition()
+        self._closed = False
+        self._broken: FatalDeviceError | None = None
+        self._thread = threading.Thread(target=self._run, name="encoder", daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def max_batch(self) -> int:
+        """Most images in one forward pass, as of now: it shrinks when the device runs out of memory."""
+        return self._cap
+
+    @property
+    def broken(self) -> FatalDeviceError | None:
+        """Why nothing will be encoded any more, if so. The process should end."""
+        return self._broken
+
+    def submit(self, pixels: Sequence[Pixels], *, timeout: float | None = None) -> Future[list[Encoded]]:
+        """Queue images.
+
+        Args:
+            pixels: results of the encoder's ``preprocess``.
+            timeout: seconds to wait for room in the line; None waits as long as it takes.
+
+        Returns:
+            A future of one result for each image, in order. It raises ``FatalDeviceError`` when the device breaks.
+            Cancelling it takes images that are still in line out of it.
+
+        Raises:
+            FatalDeviceError: the device broke earlier.
+            TimeoutError: there was no room in time.
+            RuntimeError: the batcher is closed.
+        """
+        submission = _Submission(future=Future(), waiting=len(pixels))
+        if not pixels:
+            submission.finish()
+            return submission.future
+        size = sum(image.nbytes for image in pixels)
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._has_room(size), timeout):
+                raise TimeoutError(f"the encoder's queue had no room for {len(pixels)} images within {timeout} s")
+            self._refuse_if_over()
+            self._queued_bytes += size
+            self._line.extend(_Item(pixels=p, submission=submission, index=i) for i, p in enumerate(pixels))
+            self._changed.notify_all()
+        return submission.future
+
+    def encode(self, pixels: Sequence[Pixels], *, timeout: float | None = None) -> list[Encoded]:
+        """``submit`` and wait for the results.
+
+        Raises:
+            FatalDeviceError: the device is broken.
+            TimeoutError: no result within ``timeout`` seconds; the images are given up.
+            RuntimeError: the batcher is closed.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        future = self.submit(pixels, timeout=timeout)
+        try:
+            return future.result(None if deadline is None else max(0.0, deadline - time.monotonic()))
+        except TimeoutError:
+            future.cancel()
+            raise
+
+    def close(self) -> None:
+        """Take no more images, finish those in line, and end the thread. May be called twice."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        self._thread.join()
+
+    def _has_room(self, size: int) -> bool:
+        over = self._closed or self._broken is not None
+        return over or not self._line or self._queued_bytes + size <= self._max_queued_bytes
+
+    def _refuse_if_over(self) -> None:
+        if self._broken is not None:
+            raise FatalDeviceError(str(self._broken)) from self._broken
+        if self._closed:
+            raise RuntimeError("the encoder is closed; no more images can be submitted")
+
+    def _run(self) -> None:
+        """The thread: a pass after another until closed and drained, or broken."""
+        batch: list[_Item] = []
+        try:
+            while batch := self._next_batch():
+                self._deliver(batch, self._encode([item.pixels for item in batch]))
+        except FatalDeviceError as error:
+            self._break(error, batch)
+        except BaseException as error:  # noqa: BLE001 - nothing may end this thread while callers wait
+            self._break(FatalDeviceError(f"the encoder's thread failed: {error!r}"), batch)
+
+    def _next_batch(self) -> list[_Item]:
+        """Wait for work; empty when closed and drained."""
+        with self._changed:
+            while True:
+                self._changed.wait_for(lambda: self._line or self._closed)
+                taken = [self._line.popleft() for _ in range(min(self._cap, len(self._line)))]
+                self._queued_bytes -= sum(item.pixels.nbytes for item in taken)
+                self._changed.notify_all()
+                batch = [item for item in taken if not item.submission.future.cancelled()]
+                if batch or (self._closed and not self._line):
+                    return batch
+
+    @staticmethod
+    def _deliver(batch: Sequence[_Item], results: Sequence[Encoded]) -> None:
+        for item, result in zip(batch, results, strict=True):
+            item.submission.settle(item.index, result)
+
+    def _break(self, error: FatalDeviceError, batch: Sequence[_Item]) -> None:
+        _log.error(str(error), action="encoder-broken")
+        with self._changed:
+            self._broken = error
+            stranded = [*batch, *self._line]
+            self._line.clear()
+            self._queued_bytes = 0
+            self._changed.notify_all()
+        for item in stranded:
+            item.submission.fail(error)
+
+    def _encode(self, pixels: Sequence[Pixels]) -> list[Encoded]:
+        """Results for one batch, whatever happens to it."""
+        try:
+            vectors = self._pass(pixels)
+        except Exception as error:  # noqa: BLE001 - classified here, and answered by what it means
+            failure, cause = classify(error), error
+        else:
+            return [self._checked(vector) for vector in vectors]
+        # Outside the handler: while it is open, the traceback keeps the failed pass's tensors in memory.
+        return self._recover(pixels, failure, cause.with_traceback(None))
+
+    def _pass(self, pixels: Sequence[Pixels]) -> Floats:
+        started = time.perf_counter()
+        vectors = self._encoder.encode_images(pixels)
+        if self._observe is not None:
+            self._observe(ForwardPass(images=len(pixels), seconds=time.perf_counter() - started))
+        return vectors
+
+    def _recover(self, pixels: Sequence[Pixels], failure: Failure, cause: Exception) -> list[Encoded]:
+        """Halve what failed; or, for a single image, say what is wrong with it."""
+        if failure is Failure.FATAL:
+            raise FatalDeviceError(f"{self._encoder.purpose}: the device is broken: {cause}") from cause
+        if failure is Failure.OUT_OF_MEMORY:
+            self._shrink(len(pixels))
+        if len(pixels) > 1:
+            middle = len(pixels) // 2
+            return self._encode(pixels[:middle]) + self._encode(pixels[middle:])
+        if failure is Failure.OUT_OF_MEMORY:
+            return [DeviceMemoryError(f"{self._encoder.purpose} has no memory for a single image: {cause}")]
+        return [self._blamed(f"the model fails on this image: {cause}", cause)]
+
+    def _shrink(self, failed: int) -> None:
+        self._encoder.release_memory()
+        if failed > 1:
+            self._cap = min(self._cap, failed // 2)
+            _log.warning(
+                f"out of memory with {failed} images in a batch; going on with {self._cap}. Set ENRICH_ENCODER_BATCH",
+                action="encoder-batch-halved",
+                max_batch=self._cap,
+            )
+
+    def _checked(self, vector: Floats) -> Encoded:
+        if np.isfinite(vector).all():
+            return vector
+        return self._blamed("the model gives no finite vector for this image", None)
+
+    def _blamed(self, message: str, cause: Exception | None) -> ImageRejectedError:
+        """The image's own error, unless the model fails on any image at all."""
+        if not self._works():
+            raise FatalDeviceError(
+                f"{self._encoder.purpose} fails even on a plain grey picture ({message}). If this happens again "
+                "after a restart, set ENRICH_DTYPE=float32 and check the model's files"
+            ) from cause
+        error = ImageRejectedError(Reason.ENCODER_REFUSED, message)
+        error.__cause__ = cause
+        return error
+
+    def _works(self) -> bool:
+        try:
+            return bool(np.isfinite(self._encoder.encode_images([self._grey])).all())
+        except Exception as error:  # noqa: BLE001 - whatever it is, the model does not work
+            return classify(error) is Failure.OUT_OF_MEMORY
+
+
+def _grey(encoder: Encoder) -> Pixels:
+    """A picture on which no working model fails."""
+    return encoder.preprocess(Image.new("RGB", (encoder.input_side, encoder.input_side), (128, 128, 128)))

@@ -1,0 +1,308 @@
+"""An image–text model of transformers behind the ``Encoder`` interface."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from worker.encoder.device import Placement
+from worker.encoder.files import ModelFiles
+from worker.encoder.interface import Activation, Encoder, EncoderTraits, Pixels, Towers
+from worker.encoder.preprocessing import Preprocessor
+from worker.errors import ConfigurationError, ModelUnsupportedError
+from worker.types import Floats, SpaceSpec
+
+if TYPE_CHECKING:
+    import torch
+
+_FEATURES = ("get_image_features", "get_text_features")
+
+
+def load(files: ModelFiles, placement: Placement, *, batch: int, towers: Towers = "both") -> PretrainedEncoder:
+    """Load a model from a directory and check that it embeds a picture and a text.
+
+    Raises:
+        ModelUnsupportedError: the files are damaged, need remote code, or are not a joint image–text model.
+    """
+    _quiet()
+    model = _model(files)
+    tokenizer, processor = _tokenizer(files.path), Preprocessor(_image_processor(files.path))
+    scale, bias = _logits(model, files)
+    _drop_unused(model, towers)
+    text = _TextInputs(tokenizer, model.config)
+    parts = _Parts(_placed(model, placement), processor, text, placement.device, towers)
+    traits = EncoderTraits(
+        space=SpaceSpec(
+            model=files.name,
+            revision=files.revision,
+            preprocessing=processor.fingerprint,
+            dimension=parts.dimension(files.name),
+        ),
+        logit_scale=scale,
+        logit_bias=bias,
+        activation=text.activation,
+        input_side=processor.input_side,
+        purpose=f"{files.name} on {placement}",
+    )
+    return PretrainedEncoder(traits, parts, batch=batch)
+
+
+class PretrainedEncoder(Encoder):
+    """CLIP, OpenCLIP exports, SigLIP, SigLIP 2, MetaCLIP, TinyCLIP … as transformers implements them."""
+
+    def __init__(self, traits: EncoderTraits, parts: _Parts, *, batch: int) -> None:
+        super().__init__(traits, batch=batch)
+        self._parts = parts
+
+    def preprocess(self, image: Image.Image) -> Pixels:
+        return self._parts.preprocessor(image)
+
+    def release_memory(self) -> None:
+        if self._parts.device.startswith("cuda"):
+            import torch
+
+            torch.cuda.empty_cache()
+
+    def _image_features(self, pixels: Sequence[Pixels]) -> Floats:
+        return self._parts.image_features(pixels)
+
+    def _text_features(self, texts: Sequence[str]) -> Floats:
+        return self._parts.text_features(texts)
+
+
+class _TextInputs:
+    """Texts → token ids, the way each family was trained."""
+
+    def __init__(self, tokenizer: Any, config: Any) -> None:
+        self._tokenizer = tokenizer
+        #: SigLIP (1 and 2) saw lower-cased text, always padded to the full length and never masked.
+        self._siglip = str(config.model_type).startswith("siglip")
+        context = getattr(getattr(config, "text_config", config), "max_position_embeddings", None) or 77
+        self._length = min(int(tokenizer.model_max_length), int(context))
+        #: Fast tokenizers keep padding and truncation as state and panic when two threads change it ("Already
+        #: borrowed"). Tokenizing takes microseconds, so one lock costs nothing.
+        self._lock = threading.Lock()
+
+    @property
+    def activation(self) -> Activation:
+        return "sigmoid" if self._siglip else "softmax"
+
+    def __call__(self, texts: Sequence[str]) -> dict[str, torch.Tensor]:
+        wanted = [text.lower() if self._siglip else text for text in texts]
+        padding = "max_length" if self._siglip else "longest"
+        with self._lock:
+            tokens = self._tokenizer(
+                wanted, padding=padding, truncation=True, max_length=self._length, return_tensors="pt"
+            )
+        return {"input_ids": tokens["input_ids"]} if self._siglip else dict(tokens)
+
+
+class _Parts:
+    """The model with what it eats, on its device."""
+
+    def __init__(self, model: Any, preprocessor: Preprocessor, text: _TextInputs, device: str, towers: Towers) -> None:
+        import torch
+
+        self.preprocessor = preprocessor
+        self.device = device
+        self._model = model
+        self._text = text
+        self._towers = towers
+        self._dtype = model.dtype
+        if (norm := preprocessor.normalisation) is not None:
+            self._factor = torch.from_numpy(norm.factor).to(device).view(1, 3, 1, 1)
+            self._offset = torch.from_numpy(norm.offset).to(device).view(1, 3, 1, 1)
+
+    def image_features(self, pixels: Sequence[Pixels]) -> Floats:
+        import torch
+
+        if self._towers == "text":
+            raise ConfigurationError("this encoder was loaded for texts only (towers='text')")
+        with torch.inference_mode():
+            return _vectors(self._model.get_image_features(**self._image_inputs(pixels)))
+
+    def text_features(self, texts: Sequence[str]) -> Floats:
+        import torch
+
+        if self._towers == "image":
+            raise ConfigurationError("this encoder was loaded for images only (towers='image')")
+        tokens = {name: ids.to(self.device) for name, ids in self._text(texts).items()}
+        with torch.inference_mode():
+            return _vectors(self._model.get_text_features(**tokens))
+
+    def dimension(self, name: str) -> int:
+        """Length of a vector, by making one of each kind.
+
+        Raises:
+            ModelUnsupportedError: image and text vectors are not of one kind.
+        """
+        side = self.preprocessor.input_side
+        grey = self.preprocessor(Image.new("RGB", (side, side + 1), (128, 128, 128)))
+        lengths = set()
+        try:
+            if self._towers != "text":
+                lengths.add(_length(self.image_features([grey])))
+            if self._towers != "image":
+                lengths.add(_length(self.text_features(["a photo"])))
+        except (TypeError, ValueError, IndexError, KeyError) as error:
+            raise ModelUnsupportedError(f"{name} does not take a picture and a text as CLIP does: {error}") from error
+        if len(lengths) != 1:
+            raise ModelUnsupportedError(
+                f"{name} gives images and texts vectors of different lengths: {sorted(lengths)}"
+            )
+        return lengths.pop()
+
+    def _image_inputs(self, pixels: Sequence[Pixels]) -> dict[str, torch.Tensor]:
+        if self.preprocessor.max_patches is not None:
+            return self._patches(pixels, self.preprocessor.max_patches)
+        values = _tensor(np.stack(pixels)).to(self.device)
+        if self.preprocessor.normalisation is not None:
+            values = values.float() * self._factor + self._offset
+        return {"pixel_values": values.to(self._dtype)}
+
+    def _patches(self, pixels: Sequence[Pixels], longest: int) -> dict[str, torch.Tensor]:
+        """SigLIP 2 NaFlex: each picture has its own grid of patches, padded to a common count and masked."""
+        values = np.zeros((len(pixels), longest, pixels[0].shape[2]), dtype=np.float32)
+        mask = np.zeros((len(pixels), longest), dtype=np.int32)
+        for index, grid in enumerate(pixels):
+            count = grid.shape[0] * grid.shape[1]
+            values[index, :count] = grid.reshape(count, -1)
+            mask[index, :count] = 1
+        shapes = np.array([grid.shape[:2] for grid in pixels], dtype=np.int64)
+        return {
+            "pixel_values": _tensor(values).to(self.device, self._dtype),
+            "pixel_attention_mask": _tensor(mask).to(self.device),
+            "spatial_shapes": _tensor(shapes).to(self.device),
+        }
+
+
+def _tensor(array: np.ndarray[Any, Any]) -> torch.Tensor:
+    import torch
+
+    return torch.from_numpy(array)
+
+
+def _vectors(output: Any) -> Floats:
+    """``[n, d]`` float32 on the CPU. transformers returns a tensor before 5.0 and an output object since."""
+    pooled = getattr(output, "pooler_output", output)
+    vectors: Floats = pooled.float().cpu().numpy()
+    return vectors
+
+
+def _length(vectors: Floats) -> int:
+    if vectors.ndim != 2:  # noqa: PLR2004 - rows and columns
+        raise ValueError(f"expected one vector per item, got an array of shape {vectors.shape}")
+    return int(vectors.shape[1])
+
+
+def _quiet() -> None:
+    """No progress bars while tensors are read from disk: they end up in log files."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+def _model(files: ModelFiles) -> Any:
+    """Read configuration, then weights.
+
+    Raises:
+        ModelUnsupportedError: says which file is wrong and what to do.
+    """
+    from safetensors import SafetensorError
+
+    model_class = _model_class(files)
+    try:
+        model, report = model_class.from_pretrained(
+            files.path, use_safetensors=True, local_files_only=True, dtype="auto", output_loading_info=True
+        )
+    except (SafetensorError, RuntimeError, OSError, ValueError) as error:
+        raise ModelUnsupportedError(
+            f"the weights of {files.name} in {files.path} cannot be loaded ({_first_line(error)}); "
+            "the file may be damaged or belong to another config.json: copy or download the model again"
+        ) from error
+    if missing := sorted(report["missing_keys"]):
+        raise ModelUnsupportedError(
+            f"the weights of {files.name} in {files.path} lack {len(missing)} tensors, {missing[0]} first, which would "
+            "be random numbers; the weights do not belong to this config.json"
+        )
+    return model.eval().requires_grad_(requires_grad=False)
+
+
+def _model_class(files: ModelFiles) -> Any:
+    from transformers import MODEL_MAPPING, AutoConfig
+
+    try:
+        config = AutoConfig.from_pretrained(files.path, local_files_only=True, trust_remote_code=False)
+        found = MODEL_MAPPING[type(config)]
+    except (KeyError, ValueError, OSError) as error:
+        raise ModelUnsupportedError(
+            f"transformers has no built-in model for {files.name} ({_first_line(error)}). "
+            "Models that bring their own code are refused; choose a CLIP or SigLIP model"
+        ) from error
+    model_class: Any = found[0] if isinstance(found, (list, tuple)) else found
+    if lacking := [method for method in _FEATURES if not hasattr(model_class, method)]:
+        raise ModelUnsupportedError(
+            f"{files.name} is a {model_class.__name__}, which has no {' and no '.join(lacking)}: it does not put "
+            "images and texts in one space. Choose an image–text model such as CLIP or SigLIP"
+        )
+    return model_class
+
+
+def _image_processor(path: Path) -> Any:
+    from transformers import AutoImageProcessor
+
+    auto: Any = AutoImageProcessor
+    try:
+        return auto.from_pretrained(path, backend="pil", local_files_only=True, trust_remote_code=False)
+    except (ValueError, OSError, ImportError) as error:
+        raise ModelUnsupportedError(
+            f"the image processor in {path} cannot be loaded ({_first_line(error)}); copy preprocessor_config.json "
+            "from the model this one was made from"
+        ) from error
+
+
+def _tokenizer(path: Path) -> Any:
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False)
+    except Exception as error:  # the tokenizers library raises bare Exception for a damaged file
+        raise ModelUnsupportedError(
+            f"the tokenizer in {path} cannot be loaded ({_first_line(error)}); copy the tokenizer's files again, and "
+            "install sentencepiece if it is named"
+        ) from error
+
+
+def _logits(model: Any, files: ModelFiles) -> tuple[float, float]:
+    """The learned scale and bias of similarities, read before the model is rounded to a shorter format."""
+    bias = float(model.logit_bias.float()) if hasattr(model, "logit_bias") else 0.0
+    if hasattr(model, "logit_scale"):
+        return float(model.logit_scale.float().exp()), bias
+    if hasattr(model, "temperature"):  # ALIGN divides by it
+        return 1.0 / float(model.temperature.float()), bias
+    raise ModelUnsupportedError(
+        f"{files.name} has no learned logit scale, so its similarities cannot become probabilities; "
+        "choose CLIP or SigLIP"
+    )
+
+
+def _drop_unused(model: Any, towers: Towers) -> None:
+    """Free the half of the model that this process will never run."""
+    unused = {"both": None, "image": "text_model", "text": "vision_model"}[towers]
+    if unused is not None and hasattr(model, unused):
+        setattr(model, unused, None)
+
+
+def _placed(model: Any, placement: Placement) -> Any:
+    import torch
+
+    return model.to(device=placement.device, dtype=getattr(torch, placement.dtype))
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
