@@ -1,0 +1,118 @@
+"""Requests' bodies: hostile JSON, and any JSON at all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.events.event_fixtures import documented, filer_event, recordings, s3_record
+from worker.errors import MalformedEventError
+from worker.events import MAX_DEPTH, SOURCES, Envelope, parse, parse_s3, parse_seaweedfs
+
+PARSERS = {"s3": parse_s3, "seaweedfs": parse_seaweedfs}
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@st.composite
+def damaged(draw: st.DrawFn, events: list[Any]) -> Any:
+    """A real notification with any JSON in place of something in it."""
+    event = json.loads(json.dumps(draw(st.sampled_from(events))))
+    node = event
+    while True:
+        step = draw(st.sampled_from(sorted(node) if isinstance(node, dict) else range(len(node))))
+        if not isinstance(node[step], dict | list) or not node[step] or draw(st.booleans()):
+            node[step] = draw(JSON)
+            return event
+        node = node[step]
+
+
+def understands(parser: Callable[[], Envelope]) -> Envelope | str:
+    try:
+        return parser()
+    except MalformedEventError as error:
+        return str(error)
+
+
+@given(st.sampled_from(SOURCES), JSON)
+def test_any_json_is_understood_or_refused(source: str, payload: Any) -> None:
+    """Nothing but an envelope or the error for malformed events comes out."""
+    assert understands(lambda: PARSERS[source](payload))
+
+
+@given(damaged(recordings()))
+def test_a_damaged_filer_event_is_understood_or_refused(payload: Any) -> None:
+    """Whatever stands in place of a field."""
+    assert understands(lambda: parse_seaweedfs(payload))
+
+
+@given(damaged(documented()))
+def test_a_damaged_s3_event_is_understood_or_refused(payload: Any) -> None:
+    """Whatever stands in place of a field."""
+    assert understands(lambda: parse_s3(payload))
+
+
+@given(st.sampled_from(SOURCES), st.binary())
+def test_any_bytes_are_understood_or_refused(source: str, body: bytes) -> None:
+    """Bodies come from the network."""
+    assert understands(lambda: parse(source, body))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_a_body_is_json_in_utf_8_with_or_without_byte_order_mark(encoding: str) -> None:
+    """Some gateways put a mark there."""
+    body = json.dumps({"Records": [s3_record("é+1", source="ceph:s3")]}, ensure_ascii=False).encode(encoding)
+    assert [hint.ref.key for hint in parse("s3", body).hints] == ["é+1"]
+
+
+def test_the_source_chooses_the_parser() -> None:
+    """Each source has its own envelope."""
+    body = json.dumps(filer_event("/buckets/pics/a.jpg")).encode()
+    assert [hint.source for hint in parse("seaweedfs", body).hints] == ["seaweedfs"]
+    with pytest.raises(MalformedEventError, match="'Records'"):
+        parse("s3", body)
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"", r"^expected JSON: Expecting value at character 0$"),
+        (b"{", r"^expected JSON: "),
+        (b"\xff\xfe{\x00}\x00", r"^expected JSON in UTF-8; byte 0 is not UTF-8$"),
+        (b"NaN", r"^expected JSON; NaN is not a JSON number$"),
+        (b'{"x": -Infinity}', r"^expected JSON; -Infinity is not a JSON number$"),
+        (b'{"Records": [], "Records": [1]}', r"^expected each member once; 'Records' is there twice$"),
+        (b"9" * 5000, r"^expected numbers of fewer than 4,300 digits$"),
+        (b"[" * 100_000, r"^expected JSON of at most 64 levels$"),
+        (b'{"a":' * 200 + b"1" + b"}" * 200, r"^expected JSON of at most 64 levels$"),
+        (b"[]", r"^\$: expected an object, not an array$"),
+        (b'{"Records": [{"s3": {"bucket": {"name": "b"}, "object": {"key": "\\ud800"}}}]}', "lone surrogate"),
+    ],
+)
+def test_what_is_not_plain_json_is_refused(body: bytes, message: str) -> None:
+    """The error says what was expected."""
+    with pytest.raises(MalformedEventError, match=message):
+        parse("s3", body)
+
+
+def test_the_depth_that_is_allowed_is_allowed() -> None:
+    """The bound is on levels, not on brackets: one level of many brackets is fine."""
+    nested = "[" * (MAX_DEPTH - 1) + "]" * (MAX_DEPTH - 1)
+    assert parse("s3", f'{{"Records": [], "x": {nested}}}'.encode()) == Envelope()
+    assert parse("s3", b'{"Records": [], "x": [' + b"[]," * 500 + b"[]]}") == Envelope()
+    with pytest.raises(MalformedEventError, match="levels"):
+        parse("s3", f'{{"Records": [], "x": [{nested}]}}'.encode())
+
+
+def test_an_unknown_source_is_refused_with_the_known_ones() -> None:
+    """The message lists the choices."""
+    with pytest.raises(MalformedEventError, match="'gcs'; choose one of seaweedfs, s3"):
+        parse("gcs", b"{}")

@@ -1,0 +1,84 @@
+"""Names of buckets and objects in notifications: validated loosely, decoded where the store escaped them."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import unquote_plus
+
+from worker.errors import MalformedEventError
+from worker.types import ObjectRef
+
+#: Bytes of UTF-8; every S3 store has this limit (docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html).
+MAX_KEY_BYTES = 1024
+
+# Looser than AWS: Ceph with rgw_relaxed_s3_bucket_names has capitals, underscores and up to 255 characters.
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
+
+# What form encoding can come to: printable ASCII without space, and every % begins an escape.
+_ESCAPED = re.compile(r"(?:[!-$&-~]|%[0-9A-Fa-f]{2})*")
+
+# Producers whose code or documentation says that they escape; `possible_keys` has the sources.
+_ESCAPING_SOURCES = frozenset({"aws:s3", "minio:s3", "rustfs:s3"})
+
+
+def is_bucket(name: str) -> bool:
+    """Whether a bucket can be called that, on the most permissive store."""
+    return _BUCKET.fullmatch(name) is not None
+
+
+def object_ref(bucket: str, key: str, *, bucket_path: str, key_path: str) -> ObjectRef:
+    """The object so named.
+
+    Args:
+        bucket: as the envelope has it.
+        key: decoded.
+        bucket_path: where the envelope has the bucket, for the error.
+        key_path: where the envelope has the key.
+
+    Raises:
+        MalformedEventError: no store can have such a bucket or key.
+    """
+    if not is_bucket(bucket):
+        raise MalformedEventError(f"{bucket_path}: expected a bucket name, not {bucket[:80]!r}")
+    if not key:
+        raise MalformedEventError(f"{key_path}: expected an object key, which is empty; see docs/events.md")
+    if "\x00" in key:
+        raise MalformedEventError(f"{key_path}: expected an object key without NUL")
+    size = len(key.encode())
+    if size > MAX_KEY_BYTES:
+        raise MalformedEventError(f"{key_path}: expected an object key of at most {MAX_KEY_BYTES} bytes, not {size}")
+    return ObjectRef(bucket=bucket, key=key)
+
+
+def possible_keys(raw: str, *, source: str) -> tuple[str, ...]:
+    """The keys an S3 record can mean: one where its producer is known to escape, else both readings.
+
+    A wrong reading costs one GET that answers 404; a missing one costs an image. Who escapes:
+
+    - AWS: "The object key name value is URL encoded", a space becomes ``+``
+      (docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html).
+    - MinIO: escapes slashes too, on purpose (github.com/minio/minio issues 7665, 11665, 15200).
+    - RustFS: ``form_urlencoded::byte_serialize`` (github.com/rustfs/rustfs crates/notify/src/event.rs, issue 2647).
+    - Ceph RGW: the key as it is: ``event.object_key = obj->get_name()`` (github.com/ceph/ceph src/rgw, rgw_notify.cc;
+      observed in github.com/suitenumerique/meet pull 1455).
+
+    Args:
+        raw: the key as the record has it.
+        source: the record's ``eventSource``.
+    """
+    decoded = _decoded(raw)
+    if decoded is None or decoded == raw:
+        return (raw,)
+    if source in _ESCAPING_SOURCES:
+        return (decoded,)
+    return (decoded, raw)
+
+
+def _decoded(raw: str) -> str | None:
+    """The key that form encoding turns into ``raw``, or None where it turns none into it."""
+    if _ESCAPED.fullmatch(raw) is None:
+        return None
+    try:
+        return unquote_plus(raw, errors="strict")
+    except UnicodeDecodeError:
+        return None
