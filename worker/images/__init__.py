@@ -1,1 +1,18 @@
-"""TBD."""
+"""Bytes to pixels and metadata, safely: out comes a picture, or a reason that a person understands."""
+
+from __future__ import annotations
+
+from worker.images.formats import claims_to_be_image, is_worth_reading, readable_formats, sniff
+from worker.images.limits import ImageLimits
+from worker.images.reader import DECODING, DecodedImage, read_image
+
+__all__ = [
+    "DECODING",
+    "DecodedImage",
+    "ImageLimits",
+    "claims_to_be_image",
+    "is_worth_reading",
+    "read_image",
+    "readable_formats",
+    "sniff",
+]

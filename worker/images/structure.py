@@ -1,0 +1,184 @@
+"""Walking a file's structure without decoding it: does it end too early, and how many frames has it.
+
+Decoders say "truncated" and "broken" in a dozen ways and mix them up. The person who has to act needs to know which it
+is: a truncated file is uploaded again, a corrupt one is looked for elsewhere. So the bytes themselves are asked.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from worker.images.tiff import Directory, Tiff
+
+#: Frames beyond this are not counted: a file can hold millions of empty ones.
+MOST_FRAMES: Final = 10_000
+_MOST_GIF_BLOCKS: Final = 4_000_000
+
+_STRIPS: Final = ((273, 279), (324, 325))  # offsets and byte counts of strips, of tiles
+_JPEG_MARKERS_WITHOUT_LENGTH: Final = frozenset((0x01, *range(0xD0, 0xD9)))
+_START_OF_SCAN, _END_OF_IMAGE = b"\xff\xda", b"\xff\xd9"
+
+
+def ends_early(format_name: str, data: bytes) -> bool:
+    """Whether a file of a readable format lacks its end, by its own markers, lengths and offsets."""
+    check = _ENDS_EARLY.get(format_name)
+    return check(data) if check else False
+
+
+def jpeg_scans(data: bytes) -> int:
+    """Upper bound of the scans in a JPEG: in compressed data 0xFF is escaped, so a marker is a marker."""
+    return data.count(_START_OF_SCAN)
+
+
+def gif_frames(data: bytes) -> int:
+    """Pictures in a GIF, at most ``MOST_FRAMES``."""
+    return min(sum(block == b"," for block in _gif_blocks(data)), MOST_FRAMES)
+
+
+def tiff_frames(data: bytes) -> int:
+    """Directories in a TIFF's chain, at most ``MOST_FRAMES``."""
+    tiff = Tiff.parse(data)
+    return tiff.count_directories(MOST_FRAMES) if tiff else 0
+
+
+def without_png_text(data: bytes) -> bytes:
+    """A PNG without its text chunks and colour profile, which may decompress to any size."""
+    dropped = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
+    return data[:8] + b"".join(data[at:end] for kind, at, end in _png_chunks(data) if kind not in dropped)
+
+
+def _jpeg_ends_early(data: bytes) -> bool:
+    at = 2
+    while data[at : at + 2] != _START_OF_SCAN:
+        # Between segments only padding is legal, but Pillow skips anything else too.
+        at = data.find(b"\xff", at)
+        if at < 0 or at + 4 > len(data):
+            return True
+        marker = data[at + 1]
+        if marker in {0x00, 0xFF}:
+            at += 1
+        elif marker in _JPEG_MARKERS_WITHOUT_LENGTH:
+            at += 2
+        else:
+            at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return data.find(_END_OF_IMAGE, at) < 0
+
+
+def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Kind, start and end of every chunk, also of one that goes beyond the data."""
+    at = 8
+    while at + 8 <= len(data):
+        end = at + 12 + int.from_bytes(data[at : at + 4], "big")
+        yield data[at + 4 : at + 8], at, end
+        at = end
+
+
+def _png_ends_early(data: bytes) -> bool:
+    for kind, _, end in _png_chunks(data):
+        if not kind.isalpha():  # a broken length led into the middle of a chunk
+            return False
+        if kind == b"IEND":
+            return end > len(data)
+    return True
+
+
+def _gif_blocks(data: bytes) -> Iterator[bytes]:
+    """Introducers of a GIF's blocks that are complete: ``,`` a picture, ``!`` an extension, ``;`` the end."""
+    if len(data) < 13:  # noqa: PLR2004 - header and screen descriptor
+        return
+    at, budget = 13 + _gif_palette(data[10]), _MOST_GIF_BLOCKS
+    while at < len(data) and budget > 0:
+        kind = data[at : at + 1]
+        budget -= 1
+        if kind == b",":
+            at += 11 + (_gif_palette(data[at + 9]) if at + 9 < len(data) else 0)
+        elif kind == b"!":
+            at += 2
+        elif kind == b";":
+            yield kind
+            return
+        else:
+            at += 1  # padding; decoders skip it
+            continue
+        at, budget = _gif_skip(data, at, budget)
+        if at <= len(data):
+            yield kind
+
+
+def _gif_palette(flags: int) -> int:
+    return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
+
+
+def _gif_skip(data: bytes, at: int, budget: int) -> tuple[int, int]:
+    """Where a chain of sub-blocks ends; beyond the data where it does not."""
+    while at < len(data) and data[at] and budget > 0:
+        at += 1 + data[at]
+        budget -= 1
+    return at + 1, budget
+
+
+def _gif_ends_early(data: bytes) -> bool:
+    return b";" not in set(_gif_blocks(data))
+
+
+def _webp_ends_early(data: bytes) -> bool:
+    return len(data) < 12 or int.from_bytes(data[4:8], "little") + 8 > len(data)  # noqa: PLR2004 - RIFF header
+
+
+def _bmp_ends_early(data: bytes) -> bool:
+    return len(data) < 26 or int.from_bytes(data[2:6], "little") > len(data)  # noqa: PLR2004 - the shortest headers
+
+
+def _heif_ends_early(data: bytes) -> bool:
+    return _boxes_end_early(data, {b"mdat"}) or not re.search(rb"meta|moov", data)
+
+
+def _jpeg2000_ends_early(data: bytes) -> bool:
+    boxed = not data.startswith(b"\xff\x4f")
+    return (boxed and _boxes_end_early(data, {b"jp2c"})) or data.rfind(_END_OF_IMAGE) < 0
+
+
+def _boxes_end_early(data: bytes, needed: set[bytes]) -> bool:
+    """Whether top-level boxes go beyond the file, or a needed one is missing. Source: ISO/IEC 14496-12, 4.2."""
+    at, missing = 0, set(needed)
+    while at + 8 <= len(data):
+        size, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
+        missing.discard(kind)
+        if size == 1:
+            size = int.from_bytes(data[at + 8 : at + 16], "big")
+        if size < 8:  # noqa: PLR2004 - 0 is "to the end of the file"; others are impossible: broken, not short
+            return bool(missing) and size == 0
+        at += size
+    return at != len(data) or bool(missing)
+
+
+def _tiff_ends_early(data: bytes) -> bool:
+    tiff = Tiff.parse(data)
+    if tiff is None:
+        return len(data) < 16  # noqa: PLR2004 - the longest header
+    main = tiff.directory(tiff.first)
+    beyond = any(entry.offset + entry.size > len(data) for entry in main.entries.values())
+    return not main.complete or beyond or _strips_end(tiff, main) > len(data)
+
+
+def _strips_end(tiff: Tiff, main: Directory) -> int:
+    ends = [0]
+    for offsets_tag, sizes_tag in _STRIPS:
+        offsets, sizes = main.entries.get(offsets_tag), main.entries.get(sizes_tag)
+        ends += map(sum, zip(tiff.integers(offsets), tiff.integers(sizes), strict=False))
+    return max(ends)
+
+
+_ENDS_EARLY: Final[dict[str, Callable[[bytes], bool]]] = {
+    "JPEG": _jpeg_ends_early,
+    "PNG": _png_ends_early,
+    "GIF": _gif_ends_early,
+    "WEBP": _webp_ends_early,
+    "BMP": _bmp_ends_early,
+    "TIFF": _tiff_ends_early,
+    "HEIF": _heif_ends_early,
+    "AVIF": _heif_ends_early,
+    "JPEG2000": _jpeg2000_ends_early,
+}
