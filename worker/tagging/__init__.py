@@ -1,1 +1,31 @@
-"""TBD."""
+"""Tagging: taxonomies as data, and pure arithmetic that turns image vectors into tags or "none of these".
+
+Knows nothing of models, stores or tables: a text encoder comes in as a function, vectors as arrays, tags go out as
+values. ``docs/taxonomies.md`` is the user's side of it.
+"""
+
+from __future__ import annotations
+
+from worker.tagging.loading import load_taxonomies, load_taxonomy, shipped_names
+from worker.tagging.matrix import EncodeTexts, LabelMatrix, build_label_matrices, build_label_matrix
+from worker.tagging.scoring import Decisions, probabilities, score
+from worker.tagging.tagger import Tagger
+from worker.tagging.taxonomy import Aggregate, Calibration, Label, Taxonomy
+
+__all__ = [
+    "Aggregate",
+    "Calibration",
+    "Decisions",
+    "EncodeTexts",
+    "Label",
+    "LabelMatrix",
+    "Tagger",
+    "Taxonomy",
+    "build_label_matrices",
+    "build_label_matrix",
+    "load_taxonomies",
+    "load_taxonomy",
+    "probabilities",
+    "score",
+    "shipped_names",
+]
