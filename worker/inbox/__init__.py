@@ -6,11 +6,12 @@ are leases with a fencing token, by the database's clock alone. Every function t
 """
 
 from worker.inbox.claims import Claim, ClaimedObject, claim, renew
-from worker.inbox.completion import Completion, QuarantineEntry, complete, lock, release, retry
+from worker.inbox.completion import Completion, QuarantineEntry, Retry, abandon, complete, lock, release, retry
 from worker.inbox.hints import Hinted, hint
 from worker.inbox.processes import Heartbeat, Process, beat, farewell, processes
-from worker.inbox.rejected import RejectedEvent, reject, rejected_events
-from worker.inbox.totals import Totals, claimable, totals
+from worker.inbox.quarantine import Quarantined, quarantined
+from worker.inbox.rejected import RejectedEvent, reject, rejected_count, rejected_events
+from worker.inbox.totals import Standing, Totals, claimable, standing, totals
 
 __all__ = [
     "Claim",
@@ -20,8 +21,12 @@ __all__ = [
     "Hinted",
     "Process",
     "QuarantineEntry",
+    "Quarantined",
     "RejectedEvent",
+    "Retry",
+    "Standing",
     "Totals",
+    "abandon",
     "beat",
     "claim",
     "claimable",
@@ -30,10 +35,13 @@ __all__ = [
     "hint",
     "lock",
     "processes",
+    "quarantined",
     "reject",
+    "rejected_count",
     "rejected_events",
     "release",
     "renew",
     "retry",
+    "standing",
     "totals",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import text
@@ -48,11 +48,16 @@ _RETRY = text("""
         claimed    = NULL,
         token      = NULL,
         lane       = greatest(i.lane, 1),
+        attempts   = i.attempts - CASE WHEN r.counted THEN 0 ELSE 1 END,
         visible_at = now() + make_interval(secs => r.delay),
         last_error = r.error
-    FROM unnest(CAST(:ids AS bigint[]), CAST(:delays AS float8[]), CAST(:errors AS text[])) AS r (id, delay, error)
+    FROM unnest(CAST(:ids AS bigint[]), CAST(:delays AS float8[]), CAST(:errors AS text[]), CAST(:counted AS boolean[]))
+        AS r (id, delay, error, counted)
     WHERE i.id = r.id AND i.token = :token
 """)
+
+# The token stays: a visible row with a token is what claim() takes alone.
+_ABANDON = text("UPDATE inbox SET visible_at = now() WHERE token = :token")
 
 # Returning what was not worked on takes the attempt back: nothing was tried.
 _RELEASE = text("""
@@ -80,6 +85,16 @@ class Completion:
     outcome: Outcome
     etag: str | None = None  # of what was read
     quarantine: QuarantineEntry | None = None  # exactly with Outcome.QUARANTINED
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Retry:
+    """One claimed object to be tried again."""
+
+    id: int
+    delay: float  # seconds
+    error: str
+    counted: bool = True  # False: the attempt was not the object's fault (an outage) and is taken back
 
 
 def lock(connection: Connection, token: int, ids: Collection[int]) -> frozenset[int]:
@@ -126,18 +141,24 @@ def _entry_row(completion: Completion, entry: QuarantineEntry) -> dict[str, obje
     }
 
 
-def retry(connection: Connection, token: int, delays: Mapping[int, tuple[float, str]]) -> None:
-    """Give objects back to be tried again, each after its delay in seconds, keeping why."""
-    if delays:
+def retry(connection: Connection, token: int, retries: Sequence[Retry]) -> None:
+    """Give objects back to be tried again, each after its delay, keeping why."""
+    if retries:
         connection.execute(
             _RETRY,
             {
                 "token": token,
-                "ids": list(delays),
-                "delays": [delay for delay, _ in delays.values()],
-                "errors": [error for _, error in delays.values()],
+                "ids": [each.id for each in retries],
+                "delays": [each.delay for each in retries],
+                "errors": [each.error for each in retries],
+                "counted": [each.counted for each in retries],
             },
         )
+
+
+def abandon(connection: Connection, token: int) -> None:
+    """End a claim whose batch failed as a whole: its objects are visible at once, to be worked on one by one."""
+    connection.execute(_ABANDON, {"token": token})
 
 
 def release(connection: Connection, tokens: Sequence[int]) -> int:

@@ -14,6 +14,7 @@ _BODY_BYTES = 64 << 10
 
 _REJECT = text("INSERT INTO rejected_events (source, reason, body) VALUES (:source, :reason, :body) RETURNING id")
 _PRUNE = text("DELETE FROM rejected_events WHERE id <= :newest - :kept")
+_COUNT = text("SELECT count(*) FROM rejected_events")
 _NEWEST = text("SELECT id, source, reason, body, received FROM rejected_events ORDER BY id DESC LIMIT :limit")
 
 
@@ -47,3 +48,8 @@ def rejected_events(connection: Connection, *, limit: int = 20) -> list[Rejected
     return [
         RejectedEvent(id=r.id, source=r.source, reason=r.reason, body=bytes(r.body), received=r.received) for r in rows
     ]
+
+
+def rejected_count(connection: Connection) -> int:
+    """How many are kept."""
+    return int(connection.execute(_COUNT).scalar_one())

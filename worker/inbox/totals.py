@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import text
 
 from worker.db import Connection
+from worker.types import ObjectRef
 
 _TOTALS = text("""
     SELECT CASE WHEN done < wanted THEN 'pending' ELSE outcome END AS state, count(*) AS n
@@ -19,6 +20,10 @@ _PENDING = text("""
            count(*) FILTER (WHERE token IS NOT NULL) AS in_flight,
            coalesce(extract(epoch FROM now() - min(hinted_at)), 0)::float8 AS oldest
     FROM inbox WHERE done < wanted AND (CAST(:bucket AS text) IS NULL OR bucket = :bucket)
+""")
+_STANDING = text("""
+    SELECT i.done < i.wanted AS pending, i.attempts, i.last_error, i.outcome, i.etag, q.reason, q.message
+    FROM inbox i LEFT JOIN quarantine q ON q.inbox_id = i.id WHERE i.bucket = :bucket AND i.key = :key
 """)
 _CLAIMABLE = text("""
     SELECT EXISTS (SELECT FROM inbox WHERE done < wanted AND token IS NULL AND lane = 0 AND visible_at <= now())
@@ -42,6 +47,25 @@ class Totals:
     pending_backfill: int
     in_flight: int
     oldest_pending_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Standing:
+    """What the ledger knows about one object."""
+
+    pending: bool
+    attempts: int  # of the pending work
+    last_error: str | None
+    outcome: str | None  # of the last finished work
+    etag: str | None  # of what was read then
+    reason: str | None  # with "quarantined"
+    message: str | None
+
+
+def standing(connection: Connection, ref: ObjectRef) -> Standing | None:
+    """Where one object stands; None if no hint ever named it."""
+    row = connection.execute(_STANDING, {"bucket": ref.bucket, "key": ref.key}).one_or_none()
+    return None if row is None else Standing(**row._mapping)  # noqa: SLF001  # Row's public mapping view
 
 
 def totals(connection: Connection, *, bucket: str | None = None) -> Totals:

@@ -1,0 +1,251 @@
+"""The catalog on a real PostgreSQL with pgvector."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+
+import numpy as np
+import pytest
+from sqlalchemy import event, text
+
+from tests.factories import enriched_image, spec, unit
+from tests.ledger import ref
+from worker import catalog
+from worker.catalog import TagFilter
+from worker.db import Engine, transaction
+
+
+@pytest.fixture
+def space(engine):
+    with transaction(engine) as connection:
+        return catalog.ensure_space(connection, spec())
+
+
+def write(engine: Engine, space, *images):
+    with transaction(engine) as connection:
+        catalog.write(connection, space_id=space.id, images=images)
+
+
+def image(engine: Engine, key: str):
+    with transaction(engine) as connection:
+        return catalog.image(connection, ref(key))
+
+
+def search(engine: Engine, space, vector, *, limit=10, tags=()):
+    with transaction(engine) as connection:
+        return catalog.nearest(connection, space, vector, limit=limit, tags=tags)
+
+
+def test_what_is_written_is_read_back(engine, space):
+    """Every field survives the round trip."""
+    given = enriched_image("a", label="night")
+    write(engine, space, given)
+    found = image(engine, "a")
+    info, meta = given.info, given.metadata
+    for name in ("etag", "version_id", "size", "last_modified", "content_type"):
+        assert getattr(info, name) == getattr(found, name)
+    for name in ("width", "height", "format", "mode", "frames", "orientation", "camera_make", "camera_model",
+                 "latitude", "longitude", "altitude", "sha256", "phash"):  # fmt: skip
+        assert getattr(meta, name) == getattr(found, name)
+    [tag] = found.tags
+    assert ("time-of-day", "night", "zero-shot", True, "tiny") == (
+        tag.taxonomy, tag.label, tag.source, tag.active, tag.model,
+    )  # fmt: skip
+    assert pytest.approx((0.25, 0.75)) == (tag.score, tag.probability)
+
+
+def test_the_cameras_wall_clock_and_offset_are_kept_apart(engine, space):
+    """09:30 at +02:00 stays 09:30; a time without an offset gets none invented."""
+    local = datetime(2024, 5, 1, 9, 30, tzinfo=timezone(timedelta(hours=2)))
+    aware = enriched_image("aware", taken_at=local)
+    naive = enriched_image("naive", taken_at=local.replace(tzinfo=None))
+    write(engine, space, aware, naive)
+    assert (local.replace(tzinfo=None), timedelta(hours=2)) == (
+        image(engine, "aware").taken_at, image(engine, "aware").taken_offset,
+    )  # fmt: skip
+    assert (local.replace(tzinfo=None), None) == (image(engine, "naive").taken_at, image(engine, "naive").taken_offset)
+
+
+def test_writing_twice_replaces(engine, space):
+    """One image, one vector, one tag per taxonomy, however often it is enriched."""
+    write(engine, space, enriched_image("a", label="night"))
+    write(engine, space, enriched_image("a", label="day", vector=unit(3)))
+    assert ["day"] == [tag.label for tag in image(engine, "a").tags]
+    assert (1, 1, 1) == counts(engine)
+    assert pytest.approx(1, abs=1e-3) == search(engine, space, unit(3))[0].similarity
+
+
+def test_abstentions_are_kept_and_not_shown_as_tags(engine, space):
+    """"None of these" is a decision with provenance, but no tag."""
+    write(engine, space, enriched_image("a", label=None))
+    [tag] = image(engine, "a").tags
+    assert (None, pytest.approx(0.75)) == (tag.label, tag.probability)
+    assert {} == search(engine, space, unit(0))[0].tags
+
+
+def test_a_human_decision_survives_enriching_and_wins(engine, space):
+    """What a person decided is neither deleted nor hidden by the model."""
+    write(engine, space, enriched_image("a", label="night"))
+    with transaction(engine) as connection:
+        connection.execute(
+            text(
+                "INSERT INTO tags (image_id, taxonomy, taxonomy_version, label, source) "
+                "SELECT id, 'time-of-day', 'v', 'dusk', 'human' FROM images"
+            )
+        )
+    write(engine, space, enriched_image("a", label="day"))
+    assert {"dusk", "day"} == {tag.label for tag in image(engine, "a").tags}
+    assert {"time-of-day": "dusk"} == search(engine, space, unit(0))[0].tags
+
+
+def test_removing_takes_vectors_and_tags_along(engine, space):
+    """A deleted object leaves nothing behind, and only known ones are reported."""
+    write(engine, space, enriched_image("a"))
+    with transaction(engine) as connection:
+        assert {ref("a")} == catalog.remove(connection, [ref("a"), ref("unknown")])
+    assert (0, 0, 0) == counts(engine)
+
+
+def test_search_orders_by_similarity_and_filters_by_tags(engine, space):
+    """Nearest first; a filter keeps the order and drops the rest."""
+    write(
+        engine,
+        space,
+        enriched_image("near", label="day", vector=unit(0)),
+        enriched_image("middle", label="night", vector=unit(0, 0.6)),
+        enriched_image("far", label="night", vector=unit(5)),
+    )
+    assert ["near", "middle", "far"] == [hit.key for hit in search(engine, space, unit(0))]
+    night = [TagFilter(taxonomy="time-of-day", label="night")]
+    assert ["middle", "far"] == [hit.key for hit in search(engine, space, unit(0), tags=night)]
+    assert [] == search(engine, space, unit(0), tags=[*night, TagFilter(taxonomy="time-of-day", label="day")])
+
+
+def test_filters_under_one_percent_still_find_their_images(engine, space):
+    """HNSW filters after the scan: iterative scans go on until the rare tag is found (recall ≥ 0.9 at 10 of 3,000)."""
+    rng = np.random.default_rng(7)
+    vectors = rng.normal(size=(3_000, 32)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    images = [
+        enriched_image(f"k{number}", label="dusk" if number % 300 == 0 else "day", vector=vector)
+        for number, vector in enumerate(vectors)
+    ]
+    write(engine, space, *images)
+    with transaction(engine) as connection:
+        connection.execute(text("ANALYZE"))
+    hits = search(engine, space, vectors[0], tags=[TagFilter(taxonomy="time-of-day", label="dusk")])
+    assert len([hit for hit in hits if int(hit.key[1:]) % 300 == 0]) >= 9
+
+
+def test_etags_are_known_only_with_a_vector_of_the_space(engine, space):
+    """A new model needs the bytes even though the image is known."""
+    write(engine, space, enriched_image("a"))
+    with transaction(engine) as connection:
+        other = catalog.ensure_space(connection, spec(model="other"))
+        asked = [ref("a"), ref("b")]
+        assert {ref("a"): "etag-a"} == catalog.known_etags(connection, space_id=space.id, refs=asked)
+        assert {} == catalog.known_etags(connection, space_id=other.id, refs=asked)
+
+
+def test_an_overwritten_picture_loses_the_vectors_of_other_spaces(engine, space):
+    """A vector never outlives the bytes it was made of; the same bytes again keep it."""
+    with transaction(engine) as connection:
+        other = catalog.ensure_space(connection, spec(model="other"))
+    write(engine, space, enriched_image("a"))
+    write(engine, other, enriched_image("a"))
+    write(engine, space, enriched_image("a"))
+    assert 2 == counts(engine)[1]
+    changed = enriched_image("a")
+    write(engine, space, replace(changed, metadata=replace(changed.metadata, sha256="ff" * 32)))
+    assert 1 == counts(engine)[1]
+    assert ["tiny"] == [tag.model for tag in image(engine, "a").tags]
+
+
+def test_the_first_space_is_active_and_later_ones_fill(engine, space):
+    """Search and views never switch by accident."""
+    with transaction(engine) as connection:
+        other = catalog.ensure_space(connection, spec(model="other"))
+        assert ("active", "filling") == (space.state, other.state)
+        assert space == catalog.ensure_space(connection, spec())
+
+
+def test_a_vector_of_another_dimension_is_refused_by_the_table(engine, space):
+    """The database itself keeps spaces apart."""
+    with pytest.raises(Exception, match="dimension"):
+        write(engine, space, enriched_image("a", vector=np.ones(3, dtype=np.float32)))
+
+
+def test_search_uses_the_spaces_index(engine, space):
+    """The nearest-neighbour query is answered by HNSW, not by reading every vector."""
+    rng = np.random.default_rng(1)
+    vectors = rng.normal(size=(2_000, 32)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    write(engine, space, *(enriched_image(f"k{number}", vector=vector) for number, vector in enumerate(vectors)))
+    with transaction(engine) as connection:
+        connection.execute(text("ANALYZE"))
+        plan = explain(connection, space, vectors[0])
+    assert f"embeddings_{space.id}_hnsw" in plan
+
+
+def test_the_write_path_takes_a_constant_number_of_statements(engine, space):
+    """One image or fifty: the same number of round trips."""
+
+    def statements(number: int) -> int:
+        count = 0
+
+        def tick(*_: object) -> None:
+            nonlocal count
+            count += 1
+
+        event.listen(engine, "before_cursor_execute", tick)
+        try:
+            write(engine, space, *(enriched_image(f"{number}-{each}") for each in range(number)))
+        finally:
+            event.remove(engine, "before_cursor_execute", tick)
+        return count
+
+    assert 5 == statements(1) == statements(50)
+
+
+def test_taxonomy_versions_are_remembered_once(engine):
+    """A tag's version can always be looked up."""
+    with transaction(engine) as connection:
+        for definition in ({"labels": ["a"]}, {"labels": ["changed"]}):
+            catalog.remember_taxonomies(connection, {("t", "v1"): definition})
+        found = connection.execute(text("SELECT definition FROM taxonomies")).scalars().all()
+    assert [{"labels": ["a"]}] == found
+
+
+def test_the_views_serve_other_services(engine, space):
+    """What docs/reading-results.md promises: one row per image, per tag, per vector."""
+    write(engine, space, enriched_image("a", label="night"))
+    with transaction(engine) as connection:
+        image_row = connection.execute(text("SELECT bucket, key, tags FROM enriched_images")).one()
+        tag_row = connection.execute(text("SELECT taxonomy, label, model FROM image_tags")).one()
+        vector_row = connection.execute(text("SELECT key, dimension, vector_dims(vector) FROM image_vectors")).one()
+    assert ("photos", "a", {"time-of-day": "night"}) == tuple(image_row)
+    assert ("time-of-day", "night", "tiny") == tuple(tag_row)
+    assert ("a", 32, 32) == tuple(vector_row)
+
+
+def counts(engine: Engine) -> tuple[int, int, int]:
+    with transaction(engine) as connection:
+        row = connection.execute(
+            text("SELECT (SELECT count(*) FROM images), (SELECT count(*) FROM embeddings), (SELECT count(*) FROM tags)")
+        ).one()
+    return tuple(row)
+
+
+def explain(connection, space, vector) -> str:
+    from worker.catalog.search import _query
+    from worker.catalog.write import literal
+
+    statement = text("EXPLAIN " + _query(space, ""))
+    return "\n".join(connection.execute(statement, {"vector": literal(vector), "limit": 10}).scalars())
+
+
+def test_times_come_back_aware(engine, space):
+    """Instants carry their zone, whatever the server's default is."""
+    write(engine, space, enriched_image("a"))
+    assert UTC.utcoffset(None) == image(engine, "a").enriched_at.utcoffset()
