@@ -1,0 +1,186 @@
+"""What a process counts and times, in Prometheus' terms.
+
+Every name is in ``MetricName``, once, with what it says; ``docs/deployment.md`` has the same list as a table, and a
+test keeps the two equal. All objects are safe to use from any thread. The series are those of one process: dashboards
+add processes up. Gauges that describe the whole ledger (``PENDING``) are set by whoever reads the ledger and are the
+same in every process that does: take their maximum, never their sum.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+from wsgiref.simple_server import WSGIServer
+
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+    start_http_server,
+)
+
+from worker.errors import ConfigurationError
+from worker.types import Lane, Outcome, Reason
+
+MetricName: TypeAlias = Literal[
+    # -- notifications, in the api ------------------------------------------------------------------------------------
+    # Counter, by source: objects that accepted notifications named. A duplicate counts again: the ledger coalesces it.
+    "enrich_hints_total",
+    # Counter, by source: requests answered with 400 because they cannot be parsed; their bodies are kept.
+    "enrich_rejected_events_total",
+    # Histogram: seconds from a notification's arrival to the commit of its inbox rows.
+    "enrich_intake_seconds",
+    # Gauge: 1 in a process that serves the API.
+    "enrich_api_up",
+    # -- wake-ups, wherever something rings ----------------------------------------------------------------------------
+    # Counter, by result: "sent" over the broker, "coalesced" into one sent a moment ago, "failed" to reach the broker.
+    "enrich_wake_ups_total",
+    # -- the ledger ----------------------------------------------------------------------------------------------------
+    # Counter: claims that got at least one object.
+    "enrich_claims_total",
+    # Histogram: objects in a claim. Small while idle; at ENRICH_CLAIM_BATCH under load.
+    "enrich_batch_size",
+    # Counter, by outcome: objects whose claim ended, and how. Every claimed object ends here exactly once.
+    "enrich_outcomes_total",
+    # Counter, by reason: objects put into quarantine.
+    "enrich_quarantined_total",
+    # Gauge, by lane: objects that wait for work, in the whole ledger.
+    "enrich_pending",
+    # Gauge: objects this process has claimed and not yet completed.
+    "enrich_in_flight",
+    # -- one image's way through a worker ------------------------------------------------------------------------------
+    # Histogram: seconds of one GET, to the last byte; 304 and 404 included.
+    "enrich_fetch_seconds",
+    # Counter: bytes of object bodies received.
+    "enrich_fetch_bytes_total",
+    # Histogram: seconds from an image's bytes to its pixels and metadata.
+    "enrich_decode_seconds",
+    # Histogram: seconds a batch spent in the encoder, waiting for its micro-batch included.
+    "enrich_encode_seconds",
+    # Counter: images the encoder turned into vectors.
+    "enrich_images_encoded_total",
+    # Histogram: seconds of a batch's write transaction.
+    "enrich_write_seconds",
+    # Histogram: seconds from the upload, as the store dates it (else from the first hint), to the commit that makes the
+    # image searchable.
+    "enrich_event_to_searchable_seconds",
+]
+
+#: The one registry. Not prometheus_client's global one: what other libraries register there is not ours to promise.
+REGISTRY = CollectorRegistry()
+
+# Each counter and histogram would otherwise export its birth as one more series.
+disable_created_metrics()  # type: ignore[no-untyped-call]
+ProcessCollector(registry=REGISTRY)
+PlatformCollector(registry=REGISTRY)
+GCCollector(registry=REGISTRY)
+
+# Upper bounds in seconds. Stages of one image: a cached GET takes a millisecond, ENRICH_STORE_TIMEOUT ends the longest.
+_STAGE = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+# An upload is searchable in under a second, or after an outage of a day.
+_LATENCY = (0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 300, 900, 3_600, 14_400, 86_400)
+# Powers of two up to the largest ENRICH_CLAIM_BATCH.
+_BATCH = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1_000)
+
+
+def _counter(name: MetricName, text: str, *labels: str) -> Counter:
+    return Counter(name, text, labels, registry=REGISTRY)
+
+
+def _gauge(name: MetricName, text: str, *labels: str) -> Gauge:
+    return Gauge(name, text, labels, registry=REGISTRY)
+
+
+def _histogram(name: MetricName, text: str, buckets: tuple[float, ...]) -> Histogram:
+    return Histogram(name, text, buckets=buckets, registry=REGISTRY)
+
+
+HINTS = _counter("enrich_hints_total", "Objects named by accepted notifications.", "source")
+REJECTED_EVENTS = _counter("enrich_rejected_events_total", "Notifications that could not be parsed.", "source")
+INTAKE_SECONDS = _histogram("enrich_intake_seconds", "Arrival of a notification to commit of its hints.", _STAGE)
+API_UP = _gauge("enrich_api_up", "1 in a process that serves the API.")
+WAKE_UPS = _counter("enrich_wake_ups_total", "Wake-ups: sent, coalesced, failed.", "result")
+CLAIMS = _counter("enrich_claims_total", "Claims that got at least one object.")
+BATCH_SIZE = _histogram("enrich_batch_size", "Objects in a claim.", _BATCH)
+OUTCOMES = _counter("enrich_outcomes_total", "Objects whose claim ended, by how.", "outcome")
+QUARANTINED = _counter("enrich_quarantined_total", "Objects put into quarantine, by why.", "reason")
+PENDING = _gauge("enrich_pending", "Objects that wait for work, in the whole ledger.", "lane")
+IN_FLIGHT = _gauge("enrich_in_flight", "Objects this process has claimed and not yet completed.")
+FETCH_SECONDS = _histogram("enrich_fetch_seconds", "One GET, to the last byte.", _STAGE)
+FETCH_BYTES = _counter("enrich_fetch_bytes_total", "Bytes of object bodies received.")
+DECODE_SECONDS = _histogram("enrich_decode_seconds", "One image's bytes to pixels and metadata.", _STAGE)
+ENCODE_SECONDS = _histogram("enrich_encode_seconds", "One batch in the encoder, waiting included.", _STAGE)
+IMAGES_ENCODED = _counter("enrich_images_encoded_total", "Images turned into vectors.")
+WRITE_SECONDS = _histogram("enrich_write_seconds", "One batch's write transaction.", _STAGE)
+EVENT_TO_SEARCHABLE_SECONDS = _histogram("enrich_event_to_searchable_seconds", "Upload to searchable.", _LATENCY)
+
+
+def _start_at_zero() -> None:
+    """Export every known label from the start: ``rate()`` misses the first increment of a series that was not there.
+
+    Sources are not preset: they are what envelopes call themselves.
+    """
+    for outcome in Outcome:
+        OUTCOMES.labels(outcome=outcome.value)
+    for reason in Reason:
+        QUARANTINED.labels(reason=reason.value)
+    for result in ("sent", "coalesced", "failed"):
+        WAKE_UPS.labels(result=result)
+    set_pending({})
+
+
+def set_pending(counts: Mapping[Lane, int]) -> None:
+    """Publish how many objects wait, by lane; a lane that is not in ``counts`` has none."""
+    for lane in Lane:
+        PENDING.labels(lane=lane.name.lower()).set(counts.get(lane, 0))
+
+
+def exposition() -> tuple[bytes, str]:
+    """This process's metrics: the body of ``GET /metrics`` and its content type."""
+    return generate_latest(REGISTRY), CONTENT_TYPE_LATEST
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MetricsServer:
+    """A listening ``/metrics`` endpoint, on a daemon thread: it never keeps a process alive."""
+
+    port: int  # the one it listens on, also where 0 was asked for
+    _server: WSGIServer
+    _thread: threading.Thread
+
+    def close(self) -> None:
+        """Stop listening; returns once the port is free."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+def serve(port: int, *, host: str = "127.0.0.1") -> MetricsServer:
+    """Serve this process's metrics over HTTP, for processes that have no API of their own.
+
+    Args:
+        port: 0 picks a free one.
+        host: address to listen on. The page has no secrets and no token: keep it off the internet.
+
+    Raises:
+        ConfigurationError: the address cannot be listened on; the message names it.
+    """
+    try:
+        server, thread = start_http_server(port, addr=host, registry=REGISTRY)
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot serve metrics on {host}:{port}: {error.strerror or error}; choose another address or port"
+        ) from error
+    return MetricsServer(port=server.server_port, _server=server, _thread=thread)
+
+
+_start_at_zero()
