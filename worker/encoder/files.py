@@ -30,7 +30,7 @@ _PICKLES = re.compile(r".*\.(bin|pt|pth|ckpt|pkl)")
 _WANTED = (_CONFIG, "model*.safetensors", _INDEX, *_PREPROCESSORS, *_VOCABULARIES, *_TOKENIZER_OPTIONS)
 
 #: Seconds for the one request that finds out whether the hub can be reached.
-_HUB_TIMEOUT = 10.0
+_HUB_TIMEOUT = 5.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,7 +58,7 @@ def locate(model: str, revision: str | None) -> ModelFiles:
         ConfigurationError: a directory's digest is not the revision asked for.
     """
     path = Path(model).expanduser()
-    if path.is_dir():
+    if model.strip() and path.is_dir():
         return _directory(path, revision)
     if path.exists() or _looks_like_a_path(model):
         raise ModelUnavailableError(f"ENRICH_MODEL is {model!r}, but there is no such directory. {ways_out()}")
@@ -192,13 +192,14 @@ def _snapshot(model: str, path: Path) -> ModelFiles:
 
 
 def _downloaded(model: str, revision: str | None) -> ModelFiles:
-    """Ask the hub which commit is meant, refuse early what could not be used, then fetch the files."""
+    """Ask the hub what the model consists of, refuse early what could not be used, then fetch the files."""
     from huggingface_hub import HfApi, snapshot_download
 
     try:
         info = HfApi().model_info(model, revision=revision, timeout=_HUB_TIMEOUT)
         check_names(model, {sibling.rfilename for sibling in info.siblings or ()})
-        path = snapshot_download(model, revision=info.sha, allow_patterns=list(_WANTED))
+        # By the name asked for, not by info.sha: only so does the cache remember which commit the name meant.
+        path = snapshot_download(model, revision=revision, allow_patterns=list(_WANTED))
     except ModelUnsupportedError:
         raise
     except Exception as error:  # which HTTP library's errors come through depends on huggingface_hub's version

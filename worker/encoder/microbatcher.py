@@ -236,21 +236,20 @@ class MicroBatcher:
 
     def _encode(self, pixels: Sequence[Pixels]) -> list[Encoded]:
         """Results for one batch, whatever happens to it."""
+        started = time.perf_counter()
         try:
-            vectors = self._pass(pixels)
+            vectors = self._encoder.encode_images(pixels)
         except Exception as error:  # noqa: BLE001 - classified here, and answered by what it means
             failure, cause = classify(error), error
         else:
+            self._report(len(pixels), time.perf_counter() - started)
             return [self._checked(vector) for vector in vectors]
         # Outside the handler: while it is open, the traceback keeps the failed pass's tensors in memory.
         return self._recover(pixels, failure, cause.with_traceback(None))
 
-    def _pass(self, pixels: Sequence[Pixels]) -> Floats:
-        started = time.perf_counter()
-        vectors = self._encoder.encode_images(pixels)
+    def _report(self, images: int, seconds: float) -> None:
         if self._observe is not None:
-            self._observe(ForwardPass(images=len(pixels), seconds=time.perf_counter() - started))
-        return vectors
+            self._observe(ForwardPass(images=images, seconds=seconds))
 
     def _recover(self, pixels: Sequence[Pixels], failure: Failure, cause: Exception) -> list[Encoded]:
         """Halve what failed; or, for a single image, say what is wrong with it."""
