@@ -7,6 +7,7 @@ half a picture with a grey rest would be tagged as if it were whole.
 from __future__ import annotations
 
 import io
+import logging
 import re
 import threading
 import warnings
@@ -19,7 +20,7 @@ from PIL import AvifImagePlugin, Image, UnidentifiedImageError
 from worker.errors import ImageRejectedError
 from worker.images.formats import describe, readable_formats, sniff
 from worker.images.limits import ImageLimits
-from worker.images.structure import ends_early, jpeg_scans, without_png_text
+from worker.images.structure import ends_early, jpeg_exif_segments, jpeg_scans, without_png_text
 from worker.images.tiff import MOST_ENTRIES, Directory, Tiff
 from worker.types import Reason
 
@@ -28,6 +29,8 @@ _UNSUPPORTED: Final = re.compile(
 )
 _THIRD_PARTIES: Final = r"PIL\.|pillow_heif\."
 _pillow_lock = threading.Lock()
+# Without a handler of its own, Pillow's log of a bad TIFF would reach stderr beside the structured logs.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 # JPEG: Pillow joins all EXIF segments and reads the resolution from them, value by value.
 _MOST_EXIF_SEGMENTS: Final = 16
@@ -160,11 +163,10 @@ def _prepare_pillow(max_pixels: int) -> None:
 
 
 def _check_tags(data: bytes, format_name: str) -> None:
-    if format_name == "JPEG" and data.count(b"\xff\xe1") > _MOST_EXIF_SEGMENTS:
-        segments = len(re.findall(rb"\xff\xe1..Exif\0\0", data, re.DOTALL))
-        if segments > _MOST_EXIF_SEGMENTS:
-            message = f"{segments:,} EXIF segments in one JPEG; save the picture again without metadata"
-            raise ImageRejectedError(Reason.CORRUPT, message)
+    segments = jpeg_exif_segments(data) if format_name == "JPEG" else 0
+    if segments > _MOST_EXIF_SEGMENTS:
+        message = f"{segments:,} EXIF segments in one JPEG; save the picture again without metadata"
+        raise ImageRejectedError(Reason.CORRUPT, message)
     tiff = Tiff.parse(data) if format_name == "TIFF" else None
     if tiff is not None:
         _check_tiff(tiff)

@@ -30,7 +30,7 @@ _UPRIGHT: Final = {
 
 
 def prepare(image: Image.Image, *, min_side: int | None, white: int) -> Image.Image:
-    """8-bit RGB, shrunk for a model: one-byte and alpha modes before they are converted, since RGB takes more memory."""
+    """8-bit RGB, shrunk for a model; where possible before it is converted, since RGB takes more memory."""
     if "transparency" not in image.info and image.mode in _SHRUNK_FIRST:
         image = shrink(image.convert("L") if image.mode == "1" else image, min_side=min_side)
     return shrink(to_rgb(image, white=white), min_side=min_side)

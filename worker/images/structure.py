@@ -18,6 +18,7 @@ _MOST_GIF_BLOCKS: Final = 4_000_000
 
 _STRIPS: Final = ((273, 279), (324, 325))  # offsets and byte counts of strips, of tiles
 _JPEG_MARKERS_WITHOUT_LENGTH: Final = frozenset((0x01, *range(0xD0, 0xD9)))
+_APP1: Final = 0xE1
 _START_OF_SCAN, _END_OF_IMAGE = b"\xff\xda", b"\xff\xd9"
 
 
@@ -30,6 +31,11 @@ def ends_early(format_name: str, data: bytes) -> bool:
 def jpeg_scans(data: bytes) -> int:
     """Upper bound of the scans in a JPEG: in compressed data 0xFF is escaped, so a marker is a marker."""
     return data.count(_START_OF_SCAN)
+
+
+def jpeg_exif_segments(data: bytes) -> int:
+    """EXIF segments before the first scan of a JPEG."""
+    return sum(marker == _APP1 and data[at + 4 : at + 10] == b"Exif\0\0" for marker, at in _jpeg_segments(data))
 
 
 def gif_frames(data: bytes) -> int:
@@ -49,21 +55,26 @@ def without_png_text(data: bytes) -> bytes:
     return data[:8] + b"".join(data[at:end] for kind, at, end in _png_chunks(data) if kind not in dropped)
 
 
-def _jpeg_ends_early(data: bytes) -> bool:
+def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int]]:
+    """Marker and position of every segment up to the first scan, and that one."""
     at = 2
-    while data[at : at + 2] != _START_OF_SCAN:
-        # Between segments only padding is legal, but Pillow skips anything else too.
-        at = data.find(b"\xff", at)
-        if at < 0 or at + 4 > len(data):
-            return True
+    # Between segments only padding is legal, but decoders skip anything else too.
+    while (at := data.find(b"\xff", at)) >= 0 and at + 4 <= len(data):
         marker = data[at + 1]
         if marker in {0x00, 0xFF}:
             at += 1
         elif marker in _JPEG_MARKERS_WITHOUT_LENGTH:
             at += 2
         else:
+            yield marker, at
+            if marker == _START_OF_SCAN[1]:
+                return
             at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    return data.find(_END_OF_IMAGE, at) < 0
+
+
+def _jpeg_ends_early(data: bytes) -> bool:
+    scan = next((at for marker, at in _jpeg_segments(data) if marker == _START_OF_SCAN[1]), None)
+    return scan is None or data.find(_END_OF_IMAGE, scan) < 0
 
 
 def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:

@@ -80,10 +80,8 @@ def rotated(orientation: int, format_name: str = "JPEG") -> bytes:
     stored = quadrants() if method is None else quadrants().transpose(method)
     exif = Image.Exif()
     exif[0x0112] = orientation
-    options: dict[str, Any] = {"JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"lossless": True}}.get(
-        format_name, {}
-    )
-    return encode(stored, format_name, exif=exif, **options)
+    exact: dict[str, dict[str, Any]] = {"JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"lossless": True}}
+    return encode(stored, format_name, exif=exif, **exact.get(format_name, {}))
 
 
 def photo_exif() -> Image.Exif:
