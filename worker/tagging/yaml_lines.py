@@ -8,6 +8,7 @@ found in one reading.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -19,6 +20,9 @@ Path: TypeAlias = tuple[str | int, ...]
 
 #: Deeper than any taxonomy; shallow enough for Python's stack.
 MAX_DEPTH = 20
+
+#: NUL and other controls but tab and line ends, and halves of surrogate pairs.
+_UNSTORABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 
 _TAG = "tag:yaml.org,2002:"
 _NULL, _TEXT, _FLOAT = _TAG + "null", _TAG + "str", _TAG + "float"
@@ -63,7 +67,7 @@ class Document:
 def read(data: bytes) -> Document:
     """Parse a file. Never raises: what cannot be read at all is a document that is not readable, with one problem."""
     try:
-        text = data.decode("utf-8-sig")
+        text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         return _unreadable(line, f"byte {data[error.start]:#04x} is not UTF-8; save the file as UTF-8")
@@ -145,6 +149,7 @@ class _Reader(yaml.SafeLoader):
                 self._refuse(key, path, "a key must be text, not a list or a map")
                 continue
             self._check_key(key, (*path, key.value))
+            self._check_characters(key, path)
             if (*path, key.value) not in self._lines:
                 self._lines[*path, key.value] = _marks(key)[0].line + 1
                 yield key.value, value
@@ -164,7 +169,14 @@ class _Reader(yaml.SafeLoader):
             return node.value
         if isinstance(value, float) and not math.isfinite(value):
             self._refuse(node, path, f"{node.value} is not a finite number")
+        self._check_characters(node, path)
         return value
+
+    def _check_characters(self, node: yaml.Node, path: Path) -> None:
+        """Escapes reach what the file itself may not hold, and neither databases nor tokenizers take."""
+        found = _UNSTORABLE.search(node.value)
+        if found:
+            self._refuse(node, path, f"the character U+{ord(found[0]):04X} is not allowed in text; remove it")
 
 
 def _marks(at: yaml.Node | yaml.Event) -> tuple[Any, Any]:

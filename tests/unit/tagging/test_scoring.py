@@ -91,6 +91,13 @@ def test_a_lead_below_the_margin_means_none_of_these() -> None:
     assert labels == ["day", None]
 
 
+def test_threshold_and_margin_include_their_own_value() -> None:
+    """Certainty satisfies a threshold and a margin of one."""
+    taxonomy = replace(LIGHT, calibration=Calibration(threshold=1.0, margin=1.0))
+
+    assert _tag(taxonomy, 0.8, 0.6, 0, 0, logit_scale=1000.0).label == "day"
+
+
 def test_a_tie_is_not_guessed() -> None:
     """Equal probabilities are no reason for either, even where threshold and margin allow it."""
     tag = _tag(replace(LIGHT, calibration=Calibration(threshold=0.0, margin=0.0)), 1, 1, 0, 0)

@@ -128,6 +128,22 @@ def test_prompts_are_data_whatever_characters_they_have(tmp_path: Path) -> None:
     assert [label.name for label in taxonomy.labels] == ["Straße 1", "夜景"]
 
 
+def test_characters_are_composed_so_that_editors_make_no_difference(tmp_path: Path) -> None:
+    """A Mac may write é as e and an accent: to people, filters and versions it is the same letter."""
+    composed, decomposed = "caf\u00e9", "cafe\u0301"
+    loaded = [_load(tmp_path, f"name: a\nlabels:\n  {word}: [{word}]\n  b: [c]\n") for word in (composed, decomposed)]
+
+    assert loaded[0] == loaded[1]
+    assert composed == loaded[1].labels[0].name
+
+
+def test_an_alias_may_repeat_its_own_label(tmp_path: Path) -> None:
+    """Redundant, but nothing is ambiguous."""
+    taxonomy = _load(tmp_path, "name: a\nlabels:\n  day: {prompts: [b], aliases: [Day, daytime]}\n  night: [c]\n")
+
+    assert taxonomy.labels[0].aliases == ("Day", "daytime")
+
+
 def test_a_byte_order_mark_and_windows_line_ends_are_accepted(tmp_path: Path) -> None:
     """Editors on Windows write both; the taxonomy is the same, version included."""
     plain = _load(tmp_path, VALID)
@@ -271,6 +287,27 @@ REFUSED = {
         "name: page\nlabels:\n  blank page: [a]\n  Blank_Page: [b]\n",
         "FILE:4: labels.Blank_Page: the same label as 'blank page' on line 3, but for case or punctuation",
     ),
+    "labels that look the same in another width": (
+        "name: a\nlabels:\n  day: [b]\n  ＤＡＹ: [c]\n",
+        "FILE:4: labels.ＤＡＹ: the same label as 'day' on line 3, but for case or punctuation",
+    ),
+    "two fields missing": (
+        "title: Mood\n",
+        (
+            "FILE:1: the field 'name' is missing: lower-case letters, digits and single hyphens: "
+            "what tags and filters call this taxonomy\n"
+            "FILE:1: the field 'labels' is missing: the possible answers. Keys are the labels as they are stored; "
+            "values are a list of prompts, or a map with prompts and what people see"
+        ),
+    ),
+    "empty prompts of two labels": (
+        "name: a\nlabels:\n  b: ['']\n  c: ['']\n",
+        "FILE:3: labels.b[0]: must not be empty\nFILE:4: labels.c[0]: must not be empty",
+    ),
+    "one anchor twice": (
+        "name: a\nlabels:\n  b: &x [c]\n  d: &x [e]\n",
+        "FILE:3: the anchor &x is not allowed; remove it\nFILE:4: the anchor &x is not allowed; remove it",
+    ),
     "alias of another label": (
         "name: a\nlabels:\n  day: {prompts: [b], aliases: [dawn]}\n  Dawn: [c]\n",
         "FILE:3: labels.day.aliases[0]: 'dawn' is a label itself, on line 4",
@@ -316,6 +353,18 @@ REFUSED = {
     "control character": (
         VALID + "title: a\x07b\n",
         "FILE:5: the character U+0007 is not allowed in YAML; remove it",
+    ),
+    "escaped control character": (
+        VALID.replace("a tear", r'"a\0tear"'),
+        "FILE:4: labels.sad[0]: the character U+0000 is not allowed in text; remove it",
+    ),
+    "half a surrogate pair": (
+        VALID.replace("a tear", r'"a\uD83Dtear"'),
+        "FILE:4: labels.sad[0]: the character U+D83D is not allowed in text; remove it",
+    ),
+    "escaped control character in a key": (
+        VALID.replace("sad", r'"s\x1bd"'),
+        "FILE:4: labels: the character U+001B is not allowed in text; remove it",
     ),
     "empty": ("# nothing yet\n", "FILE:1: the file is empty; docs/taxonomies.md shows the smallest valid one"),
     "a list": ("- a\n- b\n", "FILE:1: must be a map (key: value), not a list"),
