@@ -1,0 +1,127 @@
+"""One supervised process: how to start it, tell that it is ready, and stop it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from worker.errors import ServerError
+
+#: A log larger than this is moved aside to ``NAME.log.1``.
+MAX_LOG_BYTES = 16 << 20
+
+# A child registers itself with the guardian before it becomes the server, so that there is no moment in which the
+# supervisor can die unnoticed by a process that already runs. Standard input is the guardian's pipe until then.
+_REGISTER = 'printf "+%d %d %s\\n" $$ "$1" "$2" >&0 && shift 2 && exec "$@" </dev/null'
+
+
+class NotReadyError(Exception):
+    """Raised by readiness probes; the message says what is still missing."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChildSpec:
+    """What the supervisor needs to know about a child."""
+
+    name: str  # names the log file and the child in messages
+    argv: Sequence[str]
+    env: Mapping[str, str] | None = None  # the whole environment; None inherits the supervisor's
+    cwd: Path | None = None
+    user: str | None = None  # only as root: whom to run as
+    pass_fds: Sequence[int] = ()  # open file descriptors the child inherits, by the same number
+    probe: Callable[[], None] | None = None  # raises while not ready; None: ready once started
+    ready_seconds: float = 60.0  # how long it may take to become ready
+    stage: int = 10  # children of the highest stage are stopped first, together; the embedded servers are below 10
+    stop_signal: signal.Signals = signal.SIGTERM
+    stop_seconds: float = 10.0  # then SIGKILL
+    after_exit: Callable[[], None] = field(default=lambda: None)  # removes what a killed child leaves behind
+    purpose: str = ""  # for people: "object store (S3)"
+
+
+class Child:
+    """A running process, leader of its own session and process group."""
+
+    def __init__(self, spec: ChildSpec, logs: Path) -> None:
+        self.spec = spec
+        self.log = logs / f"{spec.name}.log"
+        self.started = 0.0  # monotonic
+        self._process: subprocess.Popen[bytes] | None = None
+        self._log_start = 0
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid if self._process else 0
+
+    def launch(self, registry: int) -> None:
+        """Start the process; ``registry`` is the guardian's pipe.
+
+        Raises:
+            ServerError: the program cannot be started at all.
+        """
+        rotate(self.log)
+        spec = self.spec
+        argv = ["/bin/sh", "-c", _REGISTER, "sh", str(int(spec.stop_signal)), spec.name, *spec.argv]
+        with self.log.open("ab", buffering=0) as log:
+            log.write(time.strftime("--- started %Y-%m-%dT%H:%M:%SZ ---\n", time.gmtime()).encode())
+            self._log_start = log.tell()
+            try:
+                self._process = subprocess.Popen(
+                    argv, stdin=registry, stdout=log, stderr=log, cwd=spec.cwd, env=spec.env,
+                    user=spec.user, group=spec.user, extra_groups=[] if spec.user else None,
+                    pass_fds=spec.pass_fds, start_new_session=True,
+                )  # fmt: skip
+            except OSError as error:
+                raise ServerError(f"cannot start {spec.name}: {error}") from error
+        self.started = time.monotonic()
+
+    def exit_status(self) -> int | None:
+        """None while it runs; negative is the signal that ended it."""
+        return self._process.poll() if self._process else None
+
+    def describe_exit(self) -> str:
+        """The exit status in words."""
+        status = self.exit_status()
+        if status is None or status >= 0:
+            return f"exit status {status}"
+        with suppress(ValueError):
+            return f"killed by {signal.Signals(-status).name}"
+        return f"killed by signal {-status}"
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the leader alone: it knows how to stop what it started."""
+        if self._process and self._process.poll() is None:
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(self._process.pid, number)
+
+    def kill_group(self) -> None:
+        """End whatever is left of the group, the leader included, and reap it."""
+        if self._process is None:
+            return
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self.spec.after_exit()
+
+    def log_tail(self, lines: int = 15) -> str:
+        """The end of what this start of the child wrote, indented for use in a message."""
+        with self.log.open("rb") as log:
+            size = log.seek(0, os.SEEK_END)
+            start = self._log_start if self._log_start <= size else 0  # it was rotated since
+            log.seek(max(start, size - 64_000))
+            text = log.read().decode(errors="replace")
+        tail = [line.rstrip() for line in text.splitlines() if line.strip()][-lines:]
+        return "".join(f"\n  | {line}" for line in tail) or "\n  | (nothing)"
+
+
+def rotate(log: Path, *, limit: int = MAX_LOG_BYTES) -> None:
+    """Move a large log aside without its writer's help: children append, so they go on at the new end."""
+    if log.exists() and log.stat().st_size > limit:
+        shutil.copyfile(log, log.with_name(log.name + ".1"))
+        os.truncate(log, 0)

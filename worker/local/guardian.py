@@ -1,0 +1,68 @@
+"""Ends a supervisor's children when the supervisor is gone, however it went.
+
+Run as a script with nothing but the standard library, in a session of its own, its standard input a pipe that the
+supervisor holds open. Lines on the pipe are ``+PID SIGNAL NAME`` (a process group and the signal that stops it) and
+``-PID``. End of file means that the supervisor has died, by SIGKILL if need be: every group still listed is sent its
+signal, and SIGKILL when that does not help.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+
+_GRACE_SECONDS = 5.0
+
+
+def main() -> None:
+    """Follow the pipe to its end, then clean up."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    groups: dict[int, tuple[int, str]] = {}
+    for line in sys.stdin:
+        follow(line, groups)
+    if groups:
+        log("the supervisor is gone; ending " + ", ".join(f"{name} ({pid})" for pid, (_, name) in groups.items()))
+        end(groups)
+
+
+def follow(line: str, groups: dict[int, tuple[int, str]]) -> None:
+    """Apply one line to the groups known so far; a torn line is skipped."""
+    words = line[1:].split(maxsplit=2)
+    if line.startswith("+") and len(words) == 3:  # noqa: PLR2004 (PID, SIGNAL, NAME)
+        groups[int(words[0])] = (int(words[1]), words[2].strip())
+    elif line.startswith("-") and words:
+        groups.pop(int(words[0]), None)
+
+
+def end(groups: dict[int, tuple[int, str]]) -> None:
+    """Last started, first stopped: the API goes before the database it writes to."""
+    for pid, (number, _) in reversed(groups.items()):
+        send(pid, number)
+    deadline = time.monotonic() + _GRACE_SECONDS
+    while any(send(pid, 0) for pid in groups) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    for pid, (_, name) in groups.items():
+        if send(pid, signal.SIGKILL):
+            log(f"killed {name} ({pid})")
+
+
+def send(pid: int, number: int) -> bool:
+    """Signal a process group; False when nothing of it is left."""
+    try:
+        os.killpg(pid, number)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
+
+
+def log(message: str) -> None:
+    """Standard error is the guardian's log file."""
+    sys.stderr.write(time.strftime("%Y-%m-%dT%H:%M:%SZ ", time.gmtime()) + message + "\n")
+    sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,295 @@
+"""Starts children, keeps them running, and makes sure that they end when it does."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from types import FrameType
+
+from worker import logs
+from worker.errors import ServerError
+from worker.local import guardian
+from worker.local.child import Child, ChildSpec, NotReadyError, rotate
+
+_log = logs.get("local")
+_POLL_SECONDS = 0.02
+_HOUSEKEEPING_SECONDS = 10.0
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+Announce = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RestartPolicy:
+    """How often a child may die before the supervisor gives up on it."""
+
+    first_delay: float = 0.5  # seconds; doubles with each quick death
+    longest_delay: float = 10.0
+    quick: float = 10.0  # seconds; a child that lived longer starts again with a clean record
+    give_up_after: int = 5  # quick deaths in a row
+
+    def delay(self, deaths: int) -> float:
+        """Seconds to wait after the ``deaths``-th quick death in a row, counted from one."""
+        return float(min(self.first_delay * 2.0 ** (deaths - 1), self.longest_delay))
+
+
+@dataclass(slots=True)
+class _Watched:
+    child: Child
+    deaths: int = 0  # quick ones, in a row
+    restart_at: float | None = None  # monotonic; set while it is down
+
+
+class Guardian:
+    """The supervisor's side of the process that outlives it; see ``worker.local.guardian``."""
+
+    def __init__(self, log_dir: Path, keep_open: Sequence[int] = ()) -> None:
+        self._log = log_dir / "guardian.log"
+        self._keep_open = keep_open
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pipe(self) -> int:
+        """What children register on; the guardian is started on first use."""
+        if self._process is None:
+            self._process = self._start()
+        assert self._process.stdin is not None  # noqa: S101 (we asked Popen for a pipe)
+        return self._process.stdin.fileno()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        argv = [sys.executable, "-I", "-S", str(Path(guardian.__file__))]
+        rotate(self._log)
+        with self._log.open("ab") as log:
+            return subprocess.Popen(
+                argv,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                start_new_session=True,
+                pass_fds=self._keep_open,
+                cwd="/",
+            )
+
+    def write(self, line: str) -> None:
+        """Tell the guardian something; one that is gone is noticed by ``is_dead``."""
+        with suppress(OSError):
+            os.write(self.pipe, line.encode())
+
+    def is_dead(self) -> bool:
+        return self._process is not None and self._process.poll() is not None
+
+    def replace(self, alive: Sequence[Child]) -> None:
+        """Start another one and tell it about the children that run."""
+        self.close()
+        for child in alive:
+            self.write(f"+{child.pid} {int(child.spec.stop_signal)} {child.spec.name}\n")
+
+    def close(self) -> None:
+        """End it. Groups it still knows are ended too."""
+        if self._process is not None:
+            with suppress(OSError):
+                self._process.communicate()
+            self._process = None
+
+
+class Supervisor:
+    """Children of one run, in the order in which they were started.
+
+    ``start`` may be called from several threads; ``run`` and ``stop`` belong to the main one.
+    """
+
+    def __init__(
+        self,
+        log_dir: Path,
+        *,
+        announce: Announce | None = None,
+        policy: RestartPolicy | None = None,
+        keep_open: Sequence[int] = (),
+    ) -> None:
+        self._log_dir = log_dir
+        self._announce = announce or (lambda message: _log.info(message, action="supervise"))
+        self._policy = policy or RestartPolicy()
+        self._watched: dict[str, _Watched] = {}
+        self._guardian = Guardian(log_dir, keep_open)
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+        self._hurry = threading.Event()
+        self._signalled = False
+        self._housekeeping = 0.0
+
+    # -- starting ----------------------------------------------------------------------------------------------------
+    def start(self, *specs: ChildSpec) -> None:
+        """Start children one after another, each once the one before is ready.
+
+        Raises:
+            ServerError: one ended, or was not ready in time; the message ends with the tail of its log.
+        """
+        for spec in specs:
+            self.launch(spec)
+            self.wait_ready(spec.name)
+
+    def launch(self, spec: ChildSpec) -> Child:
+        """Start a child without waiting for it to be ready."""
+        child = Child(spec, self._log_dir)
+        with self._lock:
+            if self._stopping.is_set():
+                raise ServerError(f"{spec.name} was not started: interrupted")
+            self._watched[spec.name] = _Watched(child)
+            child.launch(self._guardian.pipe)
+        return child
+
+    def wait_ready(self, name: str) -> None:
+        """Wait until a child's probe succeeds. Raises like ``start``."""
+        child = self._watched[name].child
+        spec = child.spec
+        deadline = child.started + spec.ready_seconds
+        while (missing := _missing(spec)) is not None:
+            if self._stopping.is_set():
+                raise ServerError(f"{name} was interrupted while starting")
+            if child.exit_status() is not None:
+                raise ServerError(
+                    f"{name} ended while starting ({child.describe_exit()}); {child.log} ends with:{child.log_tail()}"
+                )
+            if time.monotonic() > deadline:
+                raise ServerError(
+                    f"{name} was not ready after {spec.ready_seconds:g} s ({missing}); "
+                    f"{child.log} ends with:{child.log_tail()}"
+                )
+            self._stopping.wait(_POLL_SECONDS)
+
+    # -- watching ----------------------------------------------------------------------------------------------------
+    def run(self, *, until: Callable[[], bool] = lambda: False) -> None:
+        """Keep the children running until SIGINT, SIGTERM or SIGHUP, or until ``until`` says so; then stop them.
+
+        Raises:
+            ServerError: a child died too often; everything has been stopped.
+        """
+        with self.signals():
+            try:
+                while not self._stopping.is_set() and not until():
+                    self.check()
+                    self._stopping.wait(0.1)
+            finally:
+                self.stop()
+
+    @contextmanager
+    def signals(self) -> Iterator[None]:
+        """While inside, the first signal asks for a stop and the second hurries it.
+
+        Only the main thread can handle signals; in another this does nothing.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self._on_signal) for number in _STOP_SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def interrupt(self) -> None:
+        """Ask for the end from any thread: whatever waits in ``start`` or ``run`` returns."""
+        self._stopping.set()
+
+    @property
+    def signalled(self) -> bool:
+        """Whether a signal asked for the end."""
+        return self._signalled
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        if self._signalled:
+            self._hurry.set()
+        self._signalled = True
+        self._stopping.set()
+
+    def check(self) -> None:
+        """Look at every child once: restart what is due, give up on what keeps dying. Raises like ``run``."""
+        for watched in list(self._watched.values()):
+            if watched.restart_at is None and watched.child.exit_status() is not None:
+                self._bury(watched)
+            elif watched.restart_at is not None and time.monotonic() >= watched.restart_at:
+                self._restart(watched)
+        self._keep_house()
+
+    def _bury(self, watched: _Watched) -> None:
+        child, policy = watched.child, self._policy
+        how, lived = child.describe_exit(), time.monotonic() - child.started
+        self._remove(child)
+        watched.deaths = watched.deaths + 1 if lived < policy.quick else 1
+        if watched.deaths >= policy.give_up_after:
+            raise ServerError(
+                f"{child.spec.name} died {watched.deaths} times in a row (last: {how}); "
+                f"everything is being stopped. {child.log} ends with:{child.log_tail()}"
+            )
+        delay = policy.delay(watched.deaths)
+        watched.restart_at = time.monotonic() + delay
+        self._announce(f"{child.spec.name} died ({how}); restarting it in {delay:g} s, its log is {child.log}")
+
+    def _restart(self, watched: _Watched) -> None:
+        watched.restart_at = None
+        with self._lock:
+            watched.child.launch(self._guardian.pipe)
+        self._announce(f"{watched.child.spec.name} was restarted (pid {watched.child.pid})")
+
+    def _keep_house(self) -> None:
+        if self._guardian.is_dead():
+            with self._lock:
+                self._guardian.replace([w.child for w in self._watched.values() if w.child.exit_status() is None])
+        if time.monotonic() - self._housekeeping > _HOUSEKEEPING_SECONDS:
+            self._housekeeping = time.monotonic()
+            for watched in self._watched.values():
+                rotate(watched.child.log)
+
+    # -- stopping ----------------------------------------------------------------------------------------------------
+    def stop(self) -> None:
+        """Stop every child, stage by stage, the highest first; each gets its own time, then SIGKILL. Safe to repeat."""
+        self._stopping.set()
+        with self.signals(), self._lock:
+            by_stage = groupby(
+                sorted((watched.child for watched in self._watched.values()), key=_stage, reverse=True), key=_stage
+            )
+            for _, children in by_stage:
+                self._stop_together(list(children))
+            self._watched.clear()
+            self._guardian.close()
+
+    def _stop_together(self, children: list[Child]) -> None:
+        asked = time.monotonic()
+        for child in children:
+            child.signal(child.spec.stop_signal)
+        for child in children:
+            while child.exit_status() is None and not self._hurry.is_set():
+                if time.monotonic() - asked > child.spec.stop_seconds:
+                    _log.debug(f"killing {child.spec.name}, which did not stop", action="kill", child=child.spec.name)
+                    break
+                time.sleep(_POLL_SECONDS)
+            self._remove(child)
+
+    def _remove(self, child: Child) -> None:
+        child.kill_group()
+        self._guardian.write(f"-{child.pid}\n")
+
+
+def _stage(child: Child) -> int:
+    return child.spec.stage
+
+
+def _missing(spec: ChildSpec) -> str | None:
+    """What a child's readiness still lacks; None when it is ready."""
+    if spec.probe is None:
+        return None
+    try:
+        spec.probe()
+    except (NotReadyError, OSError) as error:
+        return str(error) or type(error).__name__
+    return None
