@@ -1,1 +1,31 @@
-"""TBD."""
+"""The object store: get, head, list, put. What it answers is the truth that events only hint at."""
+
+from __future__ import annotations
+
+from worker.objects.memory import MemoryStore
+from worker.objects.s3 import S3Store
+from worker.objects.store import ObjectStore
+from worker.objects.values import (
+    HEAD_BYTES,
+    Answer,
+    Fetched,
+    Gone,
+    ListedObject,
+    NotModified,
+    NotRead,
+    WorthReading,
+)
+
+__all__ = [
+    "HEAD_BYTES",
+    "Answer",
+    "Fetched",
+    "Gone",
+    "ListedObject",
+    "MemoryStore",
+    "NotModified",
+    "NotRead",
+    "ObjectStore",
+    "S3Store",
+    "WorthReading",
+]

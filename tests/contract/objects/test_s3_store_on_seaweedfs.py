@@ -1,0 +1,87 @@
+"""What only a real server can show of the S3 store."""
+
+from __future__ import annotations
+
+import urllib.request
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from tests.contract.objects.conftest import KEY_ID, STRANGER_ID, STRANGER_SECRET, free_ports
+from worker.errors import AccessDeniedError, ConfigurationError, StoreUnavailableError
+from worker.objects import Fetched, S3Store
+from worker.types import ObjectRef
+
+
+@pytest.fixture
+def ref(s3_store: S3Store) -> ObjectRef:
+    made = ObjectRef(bucket=f"real-{uuid.uuid4().hex[:12]}", key="a b+c/é.jpg")
+    s3_store.create_bucket(made.bucket)
+    s3_store.put(made, b"bytes", "image/jpeg")
+    return made
+
+
+@pytest.fixture
+def stranger(seaweedfs: str) -> Iterator[S3Store]:
+    store = S3Store(endpoint_url=seaweedfs, access_key_id=STRANGER_ID, secret_access_key=STRANGER_SECRET)
+    yield store
+    store.close()
+
+
+def test_a_presigned_url_opens_without_credentials(s3_store: S3Store, ref: ObjectRef) -> None:
+    """Any HTTP client gets the bytes."""
+    with urllib.request.urlopen(s3_store.presign(ref, seconds=60)) as response:
+        assert response.read() == b"bytes"
+
+
+def test_credentials_without_permission_are_denied_the_object(stranger: S3Store, ref: ObjectRef) -> None:
+    """The object is named, for GET and HEAD."""
+    with pytest.raises(AccessDeniedError) as denied:
+        stranger.get(ref, etag=None, max_bytes=100)
+    assert denied.value.ref == ref
+    with pytest.raises(AccessDeniedError):
+        stranger.head(ref)
+
+
+def test_credentials_without_permission_are_denied_the_listing(stranger: S3Store, ref: ObjectRef) -> None:
+    """A listing is about the bucket: the settings are wrong, no object is."""
+    with pytest.raises(ConfigurationError, match=f"{ref.bucket}: .*s3:ListBucket"):
+        next(stranger.list(ref.bucket))
+
+
+def test_a_wrong_secret_is_a_wrong_setting(seaweedfs: str, ref: ObjectRef) -> None:
+    """Else every object of the bucket would be taken for denied."""
+    store = S3Store(endpoint_url=seaweedfs, access_key_id=KEY_ID, secret_access_key="wrong")
+    with pytest.raises(ConfigurationError, match="SignatureDoesNotMatch"):
+        store.get(ref, etag=None, max_bytes=100)
+    store.close()
+
+
+def test_a_key_that_the_server_refuses_is_no_deleted_object(s3_store: S3Store, ref: ObjectRef) -> None:
+    """SeaweedFS refuses dot segments; that says nothing about an object."""
+    with pytest.raises(StoreUnavailableError, match="400 InvalidRequest"):
+        s3_store.get(ObjectRef(bucket=ref.bucket, key="a/../b.jpg"), etag=None, max_bytes=100)
+
+
+def test_a_large_object_that_is_refused_costs_its_connection_and_nothing_else(
+    s3_store: S3Store, ref: ObjectRef
+) -> None:
+    """The next request is answered as if nothing had happened."""
+    large = ObjectRef(bucket=ref.bucket, key="large.bin")
+    s3_store.put(large, b"x" * 20_000_000)
+    for _ in range(3):
+        s3_store.get(large, etag=None, max_bytes=100)
+        answer = s3_store.get(ref, etag=None, max_bytes=100)
+        assert isinstance(answer, Fetched)
+        assert answer.data == b"bytes"
+
+
+def test_a_server_that_is_not_there_is_unavailable() -> None:
+    """Nothing is known about the object."""
+    store = S3Store(endpoint_url=f"http://127.0.0.1:{free_ports(1)[0]}", access_key_id="a", secret_access_key="b")
+    with pytest.raises(StoreUnavailableError):
+        store.get(ObjectRef(bucket="bucket", key="key"), etag=None, max_bytes=100)
+    with pytest.raises(StoreUnavailableError):
+        next(store.list("bucket"))
+    store.close()

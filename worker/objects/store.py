@@ -1,0 +1,80 @@
+"""What the rest of the product may ask of an object store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from worker.objects.values import Answer, ListedObject, WorthReading
+from worker.types import ObjectInfo, ObjectRef
+
+
+class ObjectStore(Protocol):
+    """An S3-compatible store, or the fake of one. All methods may be called from any thread.
+
+    Every method raises `StoreUnavailableError` where nothing was learnt and a later try may succeed,
+    `BucketNotFoundError` where the bucket does not exist, and `ConfigurationError` where credentials, region or
+    endpoint are wrong, which no retry mends.
+    """
+
+    def get(
+        self, ref: ObjectRef, *, etag: str | None, max_bytes: int, worth_reading: WorthReading | None = None
+    ) -> Answer:
+        """Read an object, unless it is the one already known, too large or not worth it.
+
+        A body that is shorter than announced is never returned: that is `StoreUnavailableError`.
+
+        Args:
+            ref: the object.
+            etag: of the bytes already known; the store compares.
+            max_bytes: larger objects are not read.
+            worth_reading: asked before the rest of the body is read. Its refusal wins over ``max_bytes``.
+
+        Raises:
+            AccessDeniedError: 403. Without s3:ListBucket, AWS answers so for objects that do not exist, too.
+        """
+        ...
+
+    def head(self, ref: ObjectRef) -> ObjectInfo | None:
+        """What the store says about an object without reading it; None where it is gone.
+
+        Raises:
+            AccessDeniedError: as for `get`.
+        """
+        ...
+
+    def list(self, bucket: str, prefix: str = "", start_after: str = "") -> Iterator[ListedObject]:
+        """All current objects under a prefix, page by page, in the store's own order.
+
+        AWS orders by the keys' UTF-8 bytes; SeaweedFS by folder, so that ``a/b`` comes before ``a!``.
+
+        Args:
+            bucket: where.
+            prefix: of keys.
+            start_after: a key of an earlier listing to continue behind.
+        """
+        ...
+
+    def put(self, ref: ObjectRef, data: bytes, content_type: str = "application/octet-stream") -> str:
+        """Write an object; returns its etag."""
+        ...
+
+    def delete(self, ref: ObjectRef) -> None:
+        """Delete an object; deleting what is not there is no error."""
+        ...
+
+    def create_bucket(self, bucket: str) -> None:
+        """Make a bucket; one that is there and ours is no error."""
+        ...
+
+    def buckets(self) -> tuple[str, ...]:
+        """Names of all buckets that the credentials may list, sorted."""
+        ...
+
+    def presign(self, ref: ObjectRef, *, seconds: int = 3600) -> str:
+        """A URL that anybody may GET the object with, for a while."""
+        ...
+
+    def close(self) -> None:
+        """Close idle connections. The store may not be used afterwards."""
+        ...

@@ -1,0 +1,62 @@
+"""What the object store answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, TypeAlias
+
+from worker.types import ObjectInfo
+
+#: How much of an object `WorthReading` is shown. Every image format's signature is in it.
+HEAD_BYTES = 4096
+
+#: Decides by what the store says and the first bytes (up to `HEAD_BYTES`) whether to read on.
+WorthReading: TypeAlias = Callable[[ObjectInfo, bytes], bool]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fetched:
+    """The whole object."""
+
+    info: ObjectInfo
+    data: bytes  # exactly info.size bytes
+
+
+@dataclass(frozen=True, slots=True)
+class NotModified:
+    """The object still has the etag it was asked for with (304)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """There is no such object in the bucket, or its current version is a delete marker (404)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NotRead:
+    """The object is there and was not read to its end."""
+
+    info: ObjectInfo  # size is what was seen so far where the store did not announce one
+    head: bytes  # its first bytes, up to HEAD_BYTES
+    why: Literal["too-large", "refused"]  # more than max_bytes; or not worth reading
+
+
+#: What a GET comes to.
+Answer: TypeAlias = Fetched | NotModified | Gone | NotRead
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ListedObject:
+    """One line of a listing."""
+
+    key: str
+    etag: str  # without quotes; weak prefix removed
+    size: int  # bytes
+    last_modified: datetime  # aware
+
+
+def normalize_etag(header: str | None) -> str:
+    """An etag without weak prefix and quotes; empty where there is none."""
+    return (header or "").removeprefix("W/").strip('"')
