@@ -105,8 +105,9 @@ def _no_config(names: Collection[str]) -> str:
 def _no_weights(names: Collection[str]) -> str:
     if any(_PICKLES.fullmatch(name) for name in names):
         return (
-            "its weights are pickled, and unpickling runs whatever code the file holds. Use a revision with "
-            "safetensors, or convert it where that is safe: load it and call save_pretrained"
+            "its weights are pickled, and unpickling runs whatever code the file holds. On the hub, the model's "
+            "Community page often has a pull request that adds safetensors: set ENRICH_MODEL_REVISION=refs/pr/ and its "
+            "number. Or convert the model where that is safe: load it and call save_pretrained"
         )
     return "its weights are missing; copy or download them again"
 

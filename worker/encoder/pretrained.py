@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,9 @@ from worker.types import Floats, SpaceSpec
 
 if TYPE_CHECKING:
     import torch
+
+#: Packages that read spiece.model, by the module each provides.
+_SENTENCEPIECE = {"sentencepiece": "sentencepiece", "protobuf": "google.protobuf"}
 
 _FEATURES = ("get_image_features", "get_text_features")
 
@@ -273,9 +277,23 @@ def _tokenizer(path: Path) -> Any:
         return AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # the tokenizers library raises bare Exception for a damaged file
         raise ModelUnsupportedError(
-            f"the tokenizer in {path} cannot be loaded ({_first_line(error)}); copy the tokenizer's files again, and "
-            "install sentencepiece if it is named"
+            f"the tokenizer in {path} cannot be loaded ({_first_line(error)}); {_tokenizer_remedy(path)}"
         ) from error
+
+
+def _tokenizer_remedy(path: Path) -> str:
+    """SigLIP's first generation comes with a SentencePiece vocabulary, which takes two more packages to read."""
+    lacking = [name for name, module in _SENTENCEPIECE.items() if not _installed(module)]
+    if lacking and (path / "spiece.model").is_file():
+        return f"its vocabulary is spiece.model: `pip install {' '.join(lacking)}`"
+    return "copy the tokenizer's files again"
+
+
+def _installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # a parent package is missing
+        return False
 
 
 def _logits(model: Any, files: ModelFiles) -> tuple[float, float]:

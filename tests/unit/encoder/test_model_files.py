@@ -94,7 +94,10 @@ def test_a_broken_config_is_named(copy, content):
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (WHOLE - {"model.safetensors"} | {"pytorch_model.bin"}, "pickled.*save_pretrained"),
+        (
+            WHOLE - {"model.safetensors"} | {"pytorch_model.bin"},
+            "pickled.*ENRICH_MODEL_REVISION=refs/pr/.*save_pretrained",
+        ),
         (WHOLE - {"model.safetensors"}, "weights are missing; copy or download"),
         (WHOLE - {"config.json"}, "not a model saved by transformers"),
         (WHOLE - {"config.json"} | {"open_clip_config.json"}, "OpenCLIP's own format"),

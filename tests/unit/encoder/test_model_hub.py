@@ -29,7 +29,7 @@ except EnrichError as error:
 
 
 @pytest.fixture
-def repository(clip_dir, tmp_path) -> Path:
+def repository(clip_dir: Path, tmp_path: Path) -> Path:
     """What the hub serves: the small CLIP, and beside it what must not be downloaded."""
     directory = tmp_path / "repository"
     shutil.copytree(clip_dir, directory)
@@ -40,7 +40,7 @@ def repository(clip_dir, tmp_path) -> Path:
 
 
 @pytest.fixture
-def home(tmp_path) -> Path:
+def home(tmp_path: Path) -> Path:
     """An empty hub cache."""
     return tmp_path / "hub-home"
 

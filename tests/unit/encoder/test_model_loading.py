@@ -15,7 +15,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from transformers import BertConfig, BertModel
 
-from worker.encoder import load_encoder
+from worker.encoder import load_encoder, pretrained
 from worker.errors import ConfigurationError, ModelUnavailableError, ModelUnsupportedError
 
 
@@ -156,6 +156,21 @@ def test_a_damaged_tokenizer_is_named(copy):
     """A tokenizer that cannot be read is not replaced by an empty one."""
     (copy / "tokenizer.json").write_text('{"version": "1.0"}')
     with pytest.raises(ModelUnsupportedError, match=r"tokenizer in .* cannot be loaded"):
+        load_encoder(str(copy))
+
+
+@pytest.mark.parametrize(
+    ("installed", "remedy"),
+    [(set(), "pip install sentencepiece protobuf"), ({"sentencepiece"}, "pip install protobuf")],
+)
+def test_a_sentencepiece_vocabulary_names_the_packages_it_takes(siglip_dir, tmp_path, monkeypatch, installed, remedy):
+    """SigLIP's own checkpoints come with spiece.model; the error says what to install, and only what is missing."""
+    copy = Path(shutil.copytree(siglip_dir, tmp_path / "copy"))
+    (copy / "tokenizer.json").unlink()
+    (copy / "spiece.model").write_bytes(b"")
+    edit(copy / "tokenizer_config.json", tokenizer_class="SiglipTokenizer")
+    monkeypatch.setattr(pretrained, "_installed", lambda module: module in installed)
+    with pytest.raises(ModelUnsupportedError, match=rf"vocabulary is spiece\.model: `{remedy}`"):
         load_encoder(str(copy))
 
 
