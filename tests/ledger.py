@@ -27,7 +27,7 @@ def row(engine: Engine, key: str) -> Any:
 
 def pending(engine: Engine) -> int:
     with transaction(engine) as connection:
-        return connection.execute(text("SELECT count(*) FROM inbox WHERE done < wanted")).scalar_one()
+        return int(connection.execute(text("SELECT count(*) FROM inbox WHERE done < wanted")).scalar_one())
 
 
 def expire_leases(engine: Engine) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-__all__ = ["Connection", "Engine", "connect", "is_unavailable", "reachable", "transaction"]
+__all__ = ["Connection", "Engine", "connect", "is_unavailable", "problem", "transaction", "without_password"]
 
 #: Every statement of ours is short; one that is not must fail loudly rather than hold locks.
 _STATEMENT_TIMEOUT_MS = 60_000
@@ -46,14 +46,19 @@ def transaction(engine: Engine) -> Iterator[Connection]:
         yield connection
 
 
-def reachable(engine: Engine) -> bool:
-    """Whether the database answers a query now."""
+def problem(engine: Engine) -> str | None:
+    """Why the database does not answer a query now, in one line; None if it does."""
     try:
         with engine.connect() as connection:
             connection.execute(text("SELECT 1"))
-    except DBAPIError:
-        return False
-    return True
+    except DBAPIError as error:
+        return " ".join(str(error.orig).split())
+    return None
+
+
+def without_password(url: str) -> str:
+    """A database URL that may be shown."""
+    return make_url(url).render_as_string(hide_password=True)
 
 
 def is_unavailable(error: BaseException) -> bool:

@@ -34,7 +34,7 @@ class Settings(BaseSettings):
     )
     buckets: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
-        description="Watched, comma-separated, each `bucket` or `bucket/prefix`. Empty: every bucket an event names.",,
+        description="Watched, comma-separated, each `bucket` or `bucket/prefix`. Empty: every bucket an event names.",
     )
 
     # -- the API -----------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ are leases with a fencing token, by the database's clock alone. Every function t
 from worker.inbox.claims import Claim, ClaimedObject, claim, renew
 from worker.inbox.completion import Completion, QuarantineEntry, Retry, abandon, complete, lock, release, retry
 from worker.inbox.hints import Hinted, hint
-from worker.inbox.processes import Heartbeat, Process, beat, farewell, processes
+from worker.inbox.processes import Heartbeat, Process, beat, farewell, now, processes
 from worker.inbox.quarantine import Quarantined, quarantined
 from worker.inbox.rejected import RejectedEvent, reject, rejected_count, rejected_events
 from worker.inbox.totals import Standing, Totals, claimable, standing, totals
@@ -34,6 +34,7 @@ __all__ = [
     "farewell",
     "hint",
     "lock",
+    "now",
     "processes",
     "quarantined",
     "reject",

@@ -73,6 +73,12 @@ def farewell(connection: Connection, name: str) -> None:
     connection.execute(_FAREWELL, {"name": name})
 
 
+def now(connection: Connection) -> datetime:
+    """The database's clock."""
+    moment: datetime = connection.execute(text("SELECT now()")).scalar_one()
+    return moment
+
+
 def processes(connection: Connection) -> list[Process]:
     """All processes seen within a day."""
     return [Process(**row._mapping) for row in connection.execute(_LIST)]  # noqa: SLF001  # Row's public mapping view

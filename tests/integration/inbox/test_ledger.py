@@ -45,9 +45,9 @@ def test_a_hint_makes_work_pending_and_completing_ends_it(engine):
     """One hint is one piece of work."""
     hint(engine, "a")
     taken = claim(engine)
-    assert ["a"] == keys(taken)
+    assert keys(taken) == ["a"]
     complete(engine, taken)
-    assert 0 == pending(engine)
+    assert pending(engine) == 0
     assert claim(engine) is None
 
 
@@ -55,7 +55,7 @@ def test_hints_coalesce(engine):
     """Ten hints for one object, in one request and in many, are one claim."""
     for _ in range(5):
         hint(engine, "a", "a")
-    assert 5 == row(engine, "a").wanted
+    assert row(engine, "a").wanted == 5
     complete(engine, claim(engine))
     assert claim(engine) is None
 
@@ -72,8 +72,8 @@ def test_a_hint_that_arrives_mid_flight_is_not_lost(engine):
     taken = claim(engine)
     hint(engine, "a")
     complete(engine, taken)
-    assert 1 == pending(engine)
-    assert ["a"] == keys(claim(engine))
+    assert pending(engine) == 1
+    assert keys(claim(engine)) == ["a"]
 
 
 def test_a_row_in_flight_is_not_claimed_twice(engine):
@@ -90,14 +90,14 @@ def test_live_comes_before_retries_and_retries_before_backfill(engine):
     hint(engine, "again")
     retry(engine, claim(engine, size=1))
     hint(engine, "new")
-    assert ["new", "again", "old"] == [keys(claim(engine, size=1))[0] for _ in range(3)]
+    assert [keys(claim(engine, size=1))[0] for _ in range(3)] == ["new", "again", "old"]
 
 
 def test_a_live_hint_lifts_a_backfill_row(engine):
     """An upload is not queued behind the archive it belongs to."""
     hint(engine, "x", "y", lane=Lane.BACKFILL)
     hint(engine, "y")
-    assert ["y"] == keys(claim(engine, size=1))
+    assert keys(claim(engine, size=1)) == ["y"]
 
 
 def test_a_batch_is_filled_across_lanes(engine):
@@ -129,8 +129,8 @@ def test_members_of_a_dead_workers_batch_are_retried_alone(engine):
     expire_leases(engine)
     hint(engine, "fresh")
     suspects = [claim(engine) for _ in range(3)]
-    assert [(True, 1, 2)] * 3 == [(s.suspect, len(s.objects), s.objects[0].attempts) for s in suspects]
-    assert ["fresh"] == keys(claim(engine))
+    assert [(s.suspect, len(s.objects), s.objects[0].attempts) for s in suspects] == [(True, 1, 2)] * 3
+    assert keys(claim(engine)) == ["fresh"]
 
 
 def test_a_claim_without_suspects_takes_fresh_work(engine):
@@ -139,7 +139,7 @@ def test_a_claim_without_suspects_takes_fresh_work(engine):
     claim(engine)
     expire_leases(engine)
     hint(engine, "fresh")
-    assert ["fresh"] == keys(claim(engine, suspects=False))
+    assert keys(claim(engine, suspects=False)) == ["fresh"]
 
 
 def test_a_late_worker_changes_nothing(engine):
@@ -148,7 +148,7 @@ def test_a_late_worker_changes_nothing(engine):
     late = claim(engine, worker="late")
     expire_leases(engine)
     current = claim(engine, worker="current")
-    assert 0 == complete(engine, late)
+    assert complete(engine, late) == 0
     retry(engine, late)
     with transaction(engine) as connection:
         # Even a caller that forgets to lock first cannot get past the guard.
@@ -157,7 +157,7 @@ def test_a_late_worker_changes_nothing(engine):
     assert (current.token, "current", None) == tuple(
         getattr(row(engine, "a"), name) for name in ("token", "worker", "outcome")
     )
-    assert 1 == complete(engine, current)
+    assert complete(engine, current) == 1
 
 
 def test_a_late_worker_may_finish_while_nobody_else_took_over(engine):
@@ -165,7 +165,7 @@ def test_a_late_worker_may_finish_while_nobody_else_took_over(engine):
     hint(engine, "a")
     taken = claim(engine)
     expire_leases(engine)
-    assert 1 == complete(engine, taken)
+    assert complete(engine, taken) == 1
 
 
 def test_a_renewed_lease_holds_and_an_ended_one_cannot_be_renewed(engine):
@@ -195,7 +195,7 @@ def test_a_hint_cuts_neither_a_retry_short_nor_its_attempts(engine):
     retry(engine, claim(engine), delay=300)
     hint(engine, "a")
     assert claim(engine) is None
-    assert 1 == row(engine, "a").attempts
+    assert row(engine, "a").attempts == 1
 
 
 def test_an_outage_takes_the_attempt_back(engine):
@@ -203,7 +203,7 @@ def test_an_outage_takes_the_attempt_back(engine):
     hint(engine, "a")
     for _ in range(10):
         retry(engine, claim(engine), counted=False)
-    assert 0 == row(engine, "a").attempts
+    assert row(engine, "a").attempts == 0
 
 
 def test_attempts_start_anew_with_new_work(engine):
@@ -212,7 +212,7 @@ def test_attempts_start_anew_with_new_work(engine):
     retry(engine, claim(engine))
     complete(engine, claim(engine), Outcome.EXCLUDED)
     hint(engine, "a")
-    assert 1 == claim(engine).objects[0].attempts
+    assert claim(engine).objects[0].attempts == 1
 
 
 def test_released_claims_are_visible_at_once_and_uncounted(engine):
@@ -220,9 +220,9 @@ def test_released_claims_are_visible_at_once_and_uncounted(engine):
     hint(engine, "a", "b")
     taken = claim(engine)
     with transaction(engine) as connection:
-        assert 2 == inbox.release(connection, [taken.token])
+        assert inbox.release(connection, [taken.token]) == 2
     again = claim(engine)
-    assert (False, 2, 1) == (again.suspect, len(again.objects), again.objects[0].attempts)
+    assert (again.suspect, len(again.objects), again.objects[0].attempts) == (False, 2, 1)
 
 
 def test_an_abandoned_batch_is_taken_apart_at_once(engine):
@@ -231,7 +231,7 @@ def test_an_abandoned_batch_is_taken_apart_at_once(engine):
     taken = claim(engine)
     with transaction(engine) as connection:
         inbox.abandon(connection, taken.token)
-    assert [True, True] == [claim(engine).suspect for _ in range(2)]
+    assert [claim(engine).suspect for _ in range(2)] == [True, True]
 
 
 def test_unchanged_keeps_outcome_and_etag(engine):
@@ -242,7 +242,7 @@ def test_unchanged_keeps_outcome_and_etag(engine):
     taken = claim(engine)
     with transaction(engine) as connection:
         inbox.complete(connection, taken.token, [Completion(id=taken.objects[0].id, outcome=Outcome.UNCHANGED)])
-    assert ("enriched", "e") == (row(engine, "a").outcome, row(engine, "a").etag)
+    assert (row(engine, "a").outcome, row(engine, "a").etag) == ("enriched", "e")
 
 
 def test_quarantine_is_entered_with_its_reason_and_left_by_success(engine):
@@ -254,13 +254,13 @@ def test_quarantine_is_entered_with_its_reason_and_left_by_success(engine):
         done = Completion(id=taken.objects[0].id, outcome=Outcome.QUARANTINED, etag="q", quarantine=entry)
         inbox.complete(connection, taken.token, [done])
         [found] = inbox.quarantined(connection)
-    assert ("a", "corrupt", "bad", "q", 7, b"\x00\xff") == (
+    assert (
         found.key, found.reason, found.message, found.etag, found.size, found.first_bytes,
-    )  # fmt: skip
+    ) == ("a", "corrupt", "bad", "q", 7, b"\x00\xff")  # fmt: skip
     hint(engine, "a")
     complete(engine, claim(engine))
     with transaction(engine) as connection:
-        assert [] == inbox.quarantined(connection)
+        assert inbox.quarantined(connection) == []
 
 
 def test_every_object_is_counted_once(engine):
@@ -271,11 +271,11 @@ def test_every_object_is_counted_once(engine):
     claim(engine, size=1)
     with transaction(engine) as connection:
         found = inbox.totals(connection)
-    assert (1, 1, 1, 1, 2, 1) == (
+    assert (
         found.enriched, found.excluded, found.gone, found.quarantined, found.pending, found.in_flight,
-    )  # fmt: skip
+    ) == (1, 1, 1, 1, 2, 1)  # fmt: skip
     with transaction(engine) as connection:
-        assert 0 == inbox.totals(connection, bucket="other").pending
+        assert inbox.totals(connection, bucket="other").pending == 0
 
 
 def test_claimable_says_what_a_claim_would_find(engine):
@@ -292,7 +292,7 @@ def test_claimable_says_what_a_claim_would_find(engine):
     answers.append(claimable())
     expire_leases(engine)
     answers.append(claimable())
-    assert [False, True, False, True] == answers
+    assert answers == [False, True, False, True]
 
 
 def test_requests_naming_the_same_objects_in_opposite_order_do_not_deadlock(engine):
@@ -304,7 +304,7 @@ def test_requests_naming_the_same_objects_in_opposite_order_do_not_deadlock(engi
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(send, range(40)))
-    assert 40 == row(engine, "k0").wanted
+    assert row(engine, "k0").wanted == 40
 
 
 def test_completing_and_hinting_the_same_objects_do_not_deadlock(engine):
@@ -323,7 +323,7 @@ def test_completing_and_hinting_the_same_objects_do_not_deadlock(engine):
             future.result()
     while (taken := claim(engine, size=50)) is not None:
         complete(engine, taken)
-    assert 0 == pending(engine)
+    assert pending(engine) == 0
 
 
 def test_keys_are_kept_byte_for_byte(engine):

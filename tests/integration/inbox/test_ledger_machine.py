@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -17,7 +19,7 @@ from worker.types import Outcome
 KEYS = ("a", "b", "c")
 
 
-def machine_on(engine: Engine) -> type[RuleBasedStateMachine]:
+def machine_on(engine: Engine) -> type[RuleBasedStateMachine]:  # noqa: C901  # one class, closed over the engine
     class Ledger(RuleBasedStateMachine):
         """A model of three numbers per object: hints sent, hints seen by the newest completion, who holds it."""
 
@@ -43,7 +45,9 @@ def machine_on(engine: Engine) -> type[RuleBasedStateMachine]:
         def claim(self, size):
             with transaction(engine) as connection:
                 taken = inbox.claim(connection, worker="w", size=size, lease=60)
-            for each in taken.objects if taken else ():
+            if taken is None:
+                return None
+            for each in taken.objects:
                 assert self.hinted[each.ref.key] > self.covered[each.ref.key], "claimed what was done already"
                 self.holder[each.ref.key] = taken.token
                 self.seen[taken.token, each.ref.key] = self.hinted[each.ref.key]
@@ -71,7 +75,7 @@ def machine_on(engine: Engine) -> type[RuleBasedStateMachine]:
         def time_passes(self):
             make_due(engine)
 
-        def _end(self, taken, how):
+        def _end(self, taken: Claim | None, how: Any) -> None:
             if taken is None:
                 return
             with transaction(engine) as connection:
@@ -110,7 +114,7 @@ def machine_on(engine: Engine) -> type[RuleBasedStateMachine]:
                     done = [Completion(id=each.id, outcome=Outcome.ENRICHED) for each in taken.objects]
                     inbox.complete(connection, taken.token, done)
             with transaction(engine) as connection:
-                assert 0 == inbox.totals(connection).pending
+                assert inbox.totals(connection).pending == 0
 
     return Ledger
 

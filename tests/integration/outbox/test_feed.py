@@ -28,8 +28,8 @@ def test_changes_are_read_page_by_page(engine):
     append(engine, "c")
     first = read(engine, limit=2)
     rest = read(engine, after=first[-1].id)
-    assert (["a", "b"], ["c"]) == ([c.key for c in first], [c.key for c in rest])
-    assert [] == read(engine, after=rest[-1].id)
+    assert ([c.key for c in first], [c.key for c in rest]) == (["a", "b"], ["c"])
+    assert read(engine, after=rest[-1].id) == []
 
 
 def test_a_change_is_not_shown_while_an_older_transaction_may_still_add_before_it(engine):
@@ -37,8 +37,8 @@ def test_a_change_is_not_shown_while_an_older_transaction_may_still_add_before_i
     with engine.begin() as slow:
         outbox.append(slow, [Feed(kind="enriched", ref=ref("slow"), etag=None)])
         append(engine, "fast")
-        assert [] == read(engine)
-    assert ["slow", "fast"] == [change.key for change in read(engine)]
+        assert read(engine) == []
+    assert [change.key for change in read(engine)] == ["slow", "fast"]
 
 
 def test_a_reader_that_polls_during_writes_sees_each_change_once(engine):
@@ -62,7 +62,9 @@ def test_a_reader_that_polls_during_writes_sees_each_change_once(engine):
     assert sorted(names) == sorted(seen)
 
 
-@pytest.mark.parametrize("cursor", ["", "1", "1-", "-1", "a-1", "1-1-1", "９-1", f"{1 << 64}-1", "1-99999999999999999999"])
+@pytest.mark.parametrize(
+    "cursor", ["", "1", "1-", "-1", "a-1", "1-1-1", "９-1", f"{1 << 64}-1", "1-99999999999999999999"]
+)
 def test_a_string_that_is_no_cursor_is_refused(engine, cursor):
     """A mistyped cursor is an error, not a full re-read."""
     with pytest.raises(ValueError, match="cursor"):

@@ -1,0 +1,57 @@
+"""Fixtures shared by all tests: the real servers, once per session, and clean slates in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.servers import RunningServers, start_servers
+from worker import catalog, db
+from worker.db import Engine
+from worker.local import Part
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServers]:
+    """PostgreSQL alone, ready in about a second."""
+    with start_servers(tmp_path_factory.mktemp("postgres"), parts=[Part.DATABASE]) as servers:
+        yield servers
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServers]:
+    """All three servers."""
+    with start_servers(tmp_path_factory.mktemp("servers")) as servers:
+        yield servers
+
+
+@pytest.fixture(scope="session")
+def migrated(postgres: RunningServers) -> str:
+    """Name of a template database with the current schema."""
+    return postgres.create_template("migrated", _migrate)
+
+
+@pytest.fixture
+def empty_engine(postgres: RunningServers) -> Iterator[Engine]:
+    """A database without our schema."""
+    with postgres.fresh_database() as url:
+        yield from _engine(url)
+
+
+@pytest.fixture
+def engine(postgres: RunningServers, migrated: str) -> Iterator[Engine]:
+    """A database of this test's own, migrated."""
+    with postgres.fresh_database(template=migrated) as url:
+        yield from _engine(url)
+
+
+def _engine(url: str) -> Iterator[Engine]:
+    engine = db.connect(url, name="test", pool_size=10)
+    yield engine
+    engine.dispose()
+
+
+def _migrate(url: str) -> None:
+    for engine in _engine(url):
+        catalog.migrate(engine)

@@ -1,0 +1,351 @@
+"""The enrich use case on a real PostgreSQL, with store and model faked: every outcome, and what it leaves behind."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from types import SimpleNamespace
+
+import pytest
+from sqlalchemy import text
+
+from tests.fakes import ColourEncoder
+from tests.ledger import BUCKET, expire_leases, hints, make_due, pending, ref, row
+from tests.pictures import picture
+from worker import catalog, inbox, outbox
+from worker.db import transaction
+from worker.encoder import MicroBatcher
+from worker.errors import AccessDeniedError, BucketNotFoundError, FatalDeviceError, StoreUnavailableError
+from worker.images import ImageLimits
+from worker.objects import MemoryStore
+from worker.pipeline.budget import ByteBudget
+from worker.pipeline.enrich import Enricher
+from worker.pipeline.gate import Gate
+from worker.pipeline.keeper import Keeper
+from worker.pipeline.prepare import Preparer
+from worker.pipeline.retries import RetryPolicy
+from worker.tagging import Label, Tagger, Taxonomy
+from worker.types import Lane, Outcome
+
+COLOURS = Taxonomy(name="colour", labels=tuple(Label(name=name, prompts=(name,)) for name in ("red", "green", "blue")))
+
+
+@pytest.fixture
+def world(engine):
+    """A worker's parts around a fake store and a fake model."""
+    encoder = ColourEncoder()
+    store = MemoryStore(BUCKET)
+    rung: list[float] = []
+    with transaction(engine) as connection:
+        space = catalog.ensure_space(connection, encoder.space)
+    keeper = Keeper(engine, kind="worker", lease=30, interval=0.1)
+    keeper.start()
+    with MicroBatcher(encoder) as batcher, ThreadPoolExecutor(4) as pool:
+        enricher = Enricher(
+            engine=engine,
+            preparer=Preparer(
+                store=store,
+                encoder=encoder,
+                limits=ImageLimits(max_bytes=1_000_000, max_pixels=1_000_000, max_side=5_000),
+                budget=ByteBudget(1 << 20),
+                policy=RetryPolicy(max_attempts=3, base=60),
+            ),
+            batcher=batcher,
+            tagger=Tagger((COLOURS,), encoder.encode_texts, logit_scale=encoder.logit_scale, model="tiny"),
+            space=space,
+            keeper=keeper,
+            gate=Gate(),
+            pool=pool,
+            ring=lambda: rung.append(time.monotonic()),
+            batch=8,
+            lease=30,
+        )
+        yield World(engine, store, encoder, enricher, rung)
+        keeper.stop()
+
+
+class World(SimpleNamespace):
+    def __init__(self, engine, store, encoder, enricher, rung) -> None:
+        super().__init__(engine=engine, store=store, encoder=encoder, enricher=enricher, rung=rung)
+
+    def upload(self, key: str, data: bytes, content_type: str = "image/jpeg") -> None:
+        self.store.put(ref(key), data, content_type)
+        self.hint(key)
+
+    def hint(self, *keys: str, lane: Lane = Lane.LIVE) -> None:
+        with transaction(self.engine) as connection:
+            inbox.hint(connection, hints(*keys), lane=lane)
+
+    def run(self):
+        report = self.enricher.run_once()
+        return None if report is None else dict(report.outcomes)
+
+    def image(self, key: str):
+        with transaction(self.engine) as connection:
+            return catalog.image(connection, ref(key))
+
+    def tags(self, key: str) -> dict[str, str | None]:
+        return {tag.taxonomy: tag.label for tag in self.image(key).tags}
+
+    def quarantine(self) -> dict[str, str]:
+        with transaction(self.engine) as connection:
+            return {each.key: each.reason for each in inbox.quarantined(connection)}
+
+    def feed(self) -> list[tuple[str, str]]:
+        with transaction(self.engine) as connection:
+            return [(change.kind, change.key) for change in outbox.read(connection, after=None, limit=100)]
+
+
+def test_an_upload_becomes_an_image_with_vector_tags_and_a_change(world):
+    """The main job, in one transaction's worth of rows."""
+    world.upload("a.jpg", picture("green"))
+    assert world.run() == {Outcome.ENRICHED: 1}
+    found = world.image("a.jpg")
+    assert (found.width, found.height, found.format, world.tags("a.jpg")) == (64, 48, "JPEG", {"colour": "green"})
+    assert world.feed() == [("enriched", "a.jpg")]
+    assert (pending(world.engine), world.run()) == (0, None)
+
+
+def test_what_was_read_is_recorded_not_what_the_event_said(world):
+    """The store is the truth: etag and size come from the response."""
+    world.upload("a.jpg", picture("red"))
+    world.store.put(ref("a.jpg"), picture("blue", (32, 32)), "image/jpeg")
+    world.run()
+    assert ({"colour": "blue"}, world.store.head(ref("a.jpg")).etag) == (world.tags("a.jpg"), world.image("a.jpg").etag)
+
+
+def test_an_unchanged_object_is_not_fetched_or_announced_again(world):
+    """The second event of one upload costs a conditional GET."""
+    world.upload("a.jpg", picture())
+    world.run()
+    world.hint("a.jpg")
+    assert world.run() == {Outcome.UNCHANGED: 1}
+    assert (world.encoder.passes, world.feed()) == ([1], [("enriched", "a.jpg")])
+    assert row(world.engine, "a.jpg").outcome == "enriched"
+
+
+def test_a_deleted_object_leaves_the_catalog(world):
+    """Gone is an outcome, announced once."""
+    world.upload("a.jpg", picture())
+    world.run()
+    world.store.delete(ref("a.jpg"))
+    world.hint("a.jpg")
+    assert world.run() == {Outcome.GONE: 1}
+    assert (world.image("a.jpg"), world.feed()) == (None, [("enriched", "a.jpg"), ("removed", "a.jpg")])
+    world.hint("a.jpg")
+    world.run()
+    assert len(world.feed()) == 2
+
+
+def test_bad_images_cost_themselves_only(world):
+    """One batch: each bad file has its reason, the good ones are enriched."""
+    good = picture()
+    world.upload("good.jpg", good)
+    world.upload("empty.jpg", b"")
+    world.upload("text.jpg", b"hello, I am text")
+    world.upload("cut.jpg", picture(size=(640, 480))[:-700])
+    world.upload("notes.txt", b"shopping list", "text/plain")
+    world.upload("folder/", b"", "application/x-directory")
+    world.upload("huge.png", picture(size=(6_000, 2), kind="PNG"), "image/png")
+    world.upload("also-good.jpg", picture("blue"))
+    assert world.run() == {Outcome.ENRICHED: 2, Outcome.QUARANTINED: 4, Outcome.EXCLUDED: 2}
+    assert world.quarantine() == {
+        "empty.jpg": "empty",
+        "text.jpg": "not-an-image",
+        "cut.jpg": "truncated",
+        "huge.png": "side-too-long",
+    }
+
+
+def test_objects_over_the_byte_limit_are_not_read(world):
+    """Too many bytes: an image is quarantined, anything else is none of our business."""
+    world.upload("big.jpg", picture() + b"\0" * 1_000_001)
+    world.upload("big.mp4", b"\0\0\0\x18ftypmp42" + b"\0" * 1_000_001, "video/mp4")
+    assert world.run() == {Outcome.QUARANTINED: 1, Outcome.EXCLUDED: 1}
+    assert world.quarantine() == {"big.jpg": "too-many-bytes"}
+
+
+def test_an_image_overwritten_by_rubbish_is_withdrawn(world):
+    """Tags never describe a picture that is no longer there."""
+    world.upload("a.jpg", picture())
+    world.run()
+    world.upload("a.jpg", b"rubbish")
+    world.run()
+    assert (world.image("a.jpg"), world.quarantine()) == (None, {"a.jpg": "not-an-image"})
+    assert world.feed()[-1] == ("removed", "a.jpg")
+
+
+def test_a_mended_file_leaves_quarantine(world):
+    """Uploading a good file is all a person has to do."""
+    world.upload("a.jpg", b"rubbish")
+    world.run()
+    world.upload("a.jpg", picture())
+    assert world.run() == {Outcome.ENRICHED: 1}
+    assert world.quarantine() == {}
+
+
+@pytest.mark.parametrize("error", [StoreUnavailableError("503"), BucketNotFoundError("no such bucket")])
+def test_an_outage_burns_no_attempts(world, error):
+    """However long the store is away, nothing is given up."""
+    world.upload("a.jpg", picture())
+    world.store.fail(ref("a.jpg"), error)
+    for _ in range(10):
+        assert world.run() == {Outcome.RETRY: 1}
+        make_due(world.engine)
+    assert (0, str(error)) == (row(world.engine, "a.jpg").attempts, row(world.engine, "a.jpg").last_error)
+    world.store.fail(ref("a.jpg"), None)
+    assert world.run() == {Outcome.ENRICHED: 1}
+
+
+def test_denied_access_is_retried_then_quarantined_and_keeps_what_was_known(world):
+    """A policy mistake neither loops for ever nor destroys metadata that may still be true."""
+    world.upload("a.jpg", picture())
+    world.run()
+    world.hint("a.jpg")
+    world.store.fail(ref("a.jpg"), AccessDeniedError(ref("a.jpg")))
+    outcomes = []
+    for _ in range(3):
+        outcomes.append(world.run())
+        make_due(world.engine)
+    assert outcomes == [{Outcome.RETRY: 1}, {Outcome.RETRY: 1}, {Outcome.QUARANTINED: 1}]
+    assert world.quarantine() == {"a.jpg": "access-denied"}
+    assert world.tags("a.jpg") == {"colour": "red"}
+
+
+def test_a_hint_during_the_work_is_worked_on_afterwards(world):
+    """An overwrite while the old bytes are being encoded ends in the new picture."""
+    world.upload("a.jpg", picture("red"))
+    encode = world.encoder._image_features
+
+    def overwrite_meanwhile(pixels):
+        world.encoder._image_features = encode
+        world.upload("a.jpg", picture("blue"))
+        return encode(pixels)
+
+    world.encoder._image_features = overwrite_meanwhile
+    world.run()
+    assert world.tags("a.jpg") == {"colour": "red"}
+    world.run()
+    assert world.tags("a.jpg") == {"colour": "blue"}
+    assert pending(world.engine) == 0
+
+
+def test_a_worker_that_lost_its_lease_writes_nothing(world):
+    """Everything but the fencing token may say otherwise; the token wins."""
+    world.upload("a.jpg", picture("red"))
+    encode = world.encoder._image_features
+
+    def lose_the_lease(pixels):
+        expire_leases(world.engine)
+        with transaction(world.engine) as connection:
+            assert inbox.claim(connection, worker="other", size=1, lease=60) is not None
+        return encode(pixels)
+
+    world.encoder._image_features = lose_the_lease
+    assert world.run() == {}
+    assert (world.image("a.jpg"), world.feed()) == (None, [])
+    assert row(world.engine, "a.jpg").worker == "other"
+
+
+def test_a_full_batch_rings_before_it_starts_and_a_short_one_does_not(world):
+    """Wake-ups spread with the work, and stop with it."""
+    for number in range(9):
+        world.upload(f"{number}.jpg", picture())
+    world.run()
+    assert len(world.rung) == 1
+    world.run()
+    assert len(world.rung) == 1
+
+
+def test_an_image_that_killed_its_worker_thrice_is_quarantined_and_its_neighbours_are_not(world):
+    """Members of a dead worker's batch are retried alone; only the culprit ends in quarantine."""
+    for key in ("killer.jpg", "b.jpg", "c.jpg"):
+        world.upload(key, picture())
+
+    def die(taken) -> bool:
+        return any(each.ref.key == "killer.jpg" for each in taken.objects)
+
+    for _ in range(12):
+        with transaction(world.engine) as connection:
+            taken = inbox.claim(connection, worker="doomed", size=8, lease=60)
+        if taken is None:
+            break
+        if die(taken) and taken.objects[0].attempts <= 3:
+            expire_leases(world.engine)
+            continue
+        with transaction(world.engine) as connection:
+            inbox.abandon(connection, taken.token)
+            connection.execute(text("UPDATE inbox SET attempts = attempts - 1 WHERE token = :t"), {"t": taken.token})
+        world.run()
+    assert world.quarantine() == {"killer.jpg": "killed-worker"}
+    assert {"b.jpg", "c.jpg"} == {key for key in ("b.jpg", "c.jpg") if world.image(key)}
+
+
+def test_a_batch_that_fails_as_a_whole_is_taken_apart(world):
+    """When even our own code fails on one member, the others get through and the member keeps the error."""
+    for key in ("a.jpg", "bad.jpg", "c.jpg"):
+        world.upload(key, picture())
+    write = catalog.write
+
+    def fail_on_bad(connection, *, space_id, images):
+        if any(image.info.ref.key == "bad.jpg" for image in images):
+            raise ValueError("a bug of ours")
+        write(connection, space_id=space_id, images=images)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(catalog, "write", fail_on_bad)
+        for _ in range(8):
+            world.run()
+            make_due(world.engine)
+    assert world.quarantine() == {"bad.jpg": "attempts-exhausted"}
+    assert {"colour": "red"} == world.tags("a.jpg") == world.tags("c.jpg")
+    assert "a bug of ours" in row(world.engine, "bad.jpg").last_error
+
+
+def test_a_broken_device_ends_the_batch_without_completing_it(world):
+    """The claim stays, so that its members are retried alone by a clean process."""
+    world.upload("a.jpg", picture())
+
+    def break_device(_pixels):
+        raise FatalDeviceError("an illegal memory access was encountered")
+
+    world.encoder._image_features = break_device
+    with pytest.raises(FatalDeviceError):
+        world.enricher.run_once()
+    assert row(world.engine, "a.jpg").token is not None
+
+
+def test_the_lease_is_renewed_while_a_batch_works(world):
+    """A slow batch stays ours."""
+    world.upload("a.jpg", picture())
+    encode = world.encoder._image_features
+    ends: list[datetime] = []
+
+    def slowly(pixels):
+        ends.append(row(world.engine, "a.jpg").visible_at)
+        time.sleep(0.5)
+        ends.append(row(world.engine, "a.jpg").visible_at)
+        return encode(pixels)
+
+    world.encoder._image_features = slowly
+    assert world.run() == {Outcome.ENRICHED: 1}
+    assert ends[0] < ends[1]
+
+
+def test_several_batches_in_flight_share_the_encoder(world):
+    """Threads of one process work on different batches at once, and every image is done once."""
+    for number in range(40):
+        world.upload(f"{number}.jpg", picture("green"))
+    stop = threading.Event()
+
+    def drain() -> int:
+        done = 0
+        while not stop.is_set() and (outcomes := world.run()) is not None:
+            done += outcomes.get(Outcome.ENRICHED, 0)
+        return done
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sum(future.result() for future in [pool.submit(drain) for _ in range(4)]) == 40
+    assert len(world.feed()) == 40

@@ -1,0 +1,50 @@
+"""Bytes in flight are bounded."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+from worker.pipeline.budget import ByteBudget
+
+
+def test_loans_never_exceed_the_capacity():
+    """Whatever threads ask for, at any moment, the sum is within the budget."""
+    budget, mutex, held, most = ByteBudget(100), threading.Lock(), [0], [0]
+
+    def borrow(size: int) -> None:
+        with budget.lease() as loan:
+            loan.draw(size)
+            with mutex:
+                held[0] += size
+                most[0] = max(most[0], held[0])
+            with mutex:
+                held[0] -= size
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(borrow, [1, 60, 99, 40, 7, 100] * 50))
+    assert most[0] <= 100
+
+
+def test_a_file_larger_than_the_budget_gets_all_of_it():
+    """Nothing waits for ever."""
+    budget = ByteBudget(100)
+    with budget.lease() as loan:
+        loan.draw(1_000)
+        assert loan.drawn == 100
+    with budget.lease() as loan:
+        loan.draw(100)
+        assert loan.drawn == 100
+
+
+def test_an_error_pays_the_loan_back():
+    """A failed decode does not shrink the budget."""
+    budget = ByteBudget(10)
+    for _ in range(3):
+        with suppress(ZeroDivisionError), budget.lease() as loan:
+            loan.draw(10)
+            _ = 1 / 0
+    with budget.lease() as loan:
+        loan.draw(10)
+        assert loan.drawn == 10

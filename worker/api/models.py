@@ -1,0 +1,158 @@
+"""What goes over the wire. These shapes are an interface: ``schemas/openapi.json`` is generated from them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+_Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2_000)]
+
+
+class Problem(BaseModel):
+    """Every error's body."""
+
+    detail: str = Field(description="What is wrong and what to do next.")
+    rejected_id: int | None = Field(None, description="Where a refused notification is kept: `enrich rejected`.")
+
+
+class Accepted(BaseModel):
+    """A notification whose work is committed."""
+
+    hinted: int = Field(description="Distinct objects whose work is now pending.")
+    ignored: dict[str, int] = Field(description="What the notification named that is not ours to enrich, by reason.")
+    test: bool = Field(description="A store's test event.")
+
+
+class Tag(BaseModel):
+    """A decision and its provenance."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    taxonomy: str
+    label: str | None = Field(description="null: the taxonomy abstained, none of its labels fits.")
+    probability: float | None
+    score: float | None = Field(description="Cosine similarity of the image and the best label.")
+    source: Literal["zero-shot", "few-shot", "text-fusion", "human"]
+    taxonomy_version: str
+    model: str | None = Field(description="null for a human's decision.")
+    active: bool = Field(description="Whether it was made in the active embedding space.")
+    decided_at: datetime
+
+
+class Location(BaseModel):
+    """Where the picture was taken, by its EXIF."""
+
+    latitude: float
+    longitude: float
+    altitude: float | None = Field(description="Metres above sea level.")
+
+
+class Image(BaseModel):
+    """An image as the catalog knows it."""
+
+    bucket: str
+    key: str
+    etag: str = Field(description="Of the bytes that were read.")
+    version_id: str | None
+    size: int
+    last_modified: datetime | None
+    content_type: str | None
+    width: int = Field(description="Pixels, as displayed.")
+    height: int
+    format: str
+    mode: str
+    frames: int
+    orientation: int = Field(description="EXIF 1 to 8; already applied to width and height.")
+    taken_at: str | None = Field(description="EXIF wall-clock time, ISO 8601, with an offset where EXIF gives one.")
+    camera_make: str | None
+    camera_model: str | None
+    location: Location | None
+    sha256: str
+    phash: str = Field(description="64-bit perceptual hash, 16 hex digits.")
+    enriched_at: datetime
+    searchable_after_seconds: float = Field(
+        description="From the store's event (or our first hint) to being searchable."
+    )
+    tags: list[Tag]
+
+
+class TagFilter(BaseModel):
+    """Only images to which this tag applies."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    taxonomy: str = Field(examples=["time-of-day"])
+    label: str = Field(examples=["night"])
+
+
+class SearchRequest(BaseModel):
+    """A text search."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: _Text = Field(examples=["a cat on a sofa"])
+    limit: int = Field(10, ge=1, le=1_000)
+    tags: list[TagFilter] = Field([], max_length=16, description="All of them must hold.")
+
+
+class Hit(BaseModel):
+    """One result."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    bucket: str
+    key: str
+    similarity: float = Field(description="Cosine of text and image, -1 to 1; comparable within one model only.")
+    tags: dict[str, str] = Field(description="Taxonomy → label.")
+
+
+class SearchResponse(BaseModel):
+    """Results, best first."""
+
+    hits: list[Hit]
+
+
+class Change(BaseModel):
+    """One entry of the change feed; its schema is `schemas/events/change.schema.json`."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: str = Field(description="Cursor: pass the last one as `after`.")
+    kind: Literal["enriched", "removed"]
+    bucket: str
+    key: str
+    etag: str | None
+    at: datetime
+
+
+class Changes(BaseModel):
+    """A page of the change feed."""
+
+    changes: list[Change]
+
+
+class Status(BaseModel):
+    """Where every known object stands."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    enriched: int
+    excluded: int
+    quarantined: int
+    gone: int
+    pending: int
+    pending_live: int
+    pending_retry: int
+    pending_backfill: int
+    in_flight: int
+    oldest_pending_seconds: float
+
+
+class Ready(BaseModel):
+    """Whether requests can be served, and with which model."""
+
+    ready: bool
+    model: str
+    database: str

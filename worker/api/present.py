@@ -1,0 +1,59 @@
+"""Catalog values → wire shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta, timezone
+
+from worker import catalog
+from worker.api.models import Change, Changes, Hit, Image, Location, SearchResponse, Tag, TagFilter
+from worker.outbox import Change as ChangeRecord
+
+_SAME = (
+    "bucket", "key", "etag", "version_id", "size", "last_modified", "content_type", "width", "height", "format", "mode",
+    "frames", "orientation", "camera_make", "camera_model", "sha256", "enriched_at",
+)  # fmt: skip
+
+
+def image(record: catalog.ImageRecord) -> Image:
+    """The image with its tags."""
+    return Image(
+        **{name: getattr(record, name) for name in _SAME},
+        taken_at=_wall_clock(record.taken_at, record.taken_offset),
+        location=_location(record),
+        phash=f"{record.phash & 0xFFFFFFFFFFFFFFFF:016x}",
+        searchable_after_seconds=searchable_after(record),
+        tags=[Tag.model_validate(tag) for tag in record.tags],
+    )
+
+
+def searchable_after(record: catalog.ImageRecord) -> float:
+    """Seconds from the store's event to being searchable; from our first hint where the event carried no time."""
+    return max((record.enriched_at - (record.event_at or record.hinted_at)).total_seconds(), 0.0)
+
+
+def filters(given: Sequence[TagFilter]) -> list[catalog.TagFilter]:
+    """Wire filters → catalog filters."""
+    return [catalog.TagFilter(taxonomy=each.taxonomy, label=each.label) for each in given]
+
+
+def hits(found: Sequence[catalog.Hit]) -> SearchResponse:
+    """Search results."""
+    return SearchResponse(hits=[Hit.model_validate(hit) for hit in found])
+
+
+def changes(found: Sequence[ChangeRecord]) -> Changes:
+    """A page of the feed."""
+    return Changes(changes=[Change.model_validate(change) for change in found])
+
+
+def _location(record: catalog.ImageRecord) -> Location | None:
+    if record.latitude is None or record.longitude is None:
+        return None
+    return Location(latitude=record.latitude, longitude=record.longitude, altitude=record.altitude)
+
+
+def _wall_clock(taken: datetime | None, offset: timedelta | None) -> str | None:
+    if taken is None:
+        return None
+    return (taken if offset is None else taken.replace(tzinfo=timezone(offset))).isoformat()

@@ -1,0 +1,204 @@
+"""The one place where settings become objects. Everything above takes finished parts; everything below takes values."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+
+from worker import catalog, db, logs, tagging
+from worker.db import Engine, transaction
+from worker.encoder import Encoder, MicroBatcher, load_encoder
+from worker.errors import ConfigurationError
+from worker.images import ImageLimits
+from worker.objects import ObjectStore, S3Store
+from worker.pipeline.backfill import Backfill
+from worker.pipeline.budget import ByteBudget
+from worker.pipeline.enrich import Enricher
+from worker.pipeline.files import FileTagger
+from worker.pipeline.gate import Gate
+from worker.pipeline.ingest import Ingest
+from worker.pipeline.keeper import Keeper
+from worker.pipeline.prepare import Preparer
+from worker.pipeline.query import Search
+from worker.pipeline.retries import RetryPolicy
+from worker.pipeline.space import space_spec
+from worker.settings import Settings
+from worker.tagging import Tagger
+
+_log = logs.get("bootstrap")
+
+#: Bytes of fetched files a worker process holds at once, decoded or not.
+_BYTES_IN_FLIGHT = 512 << 20
+
+Ring = Callable[[], None]
+
+
+def database(settings: Settings, name: str, *, pool_size: int = 5) -> Engine:
+    """The engine, on a database whose schema is the one this code needs.
+
+    Raises:
+        SchemaVersionError: with the command to run.
+        ConfigurationError: the database cannot be reached.
+    """
+    engine = db.connect(settings.database_url, name=name, pool_size=pool_size)
+    require_database(engine)
+    catalog.require_current(engine)
+    return engine
+
+
+def require_database(engine: Engine) -> None:
+    """Stop with a sentence if the database cannot be reached."""
+    problem = db.problem(engine)
+    if problem is not None:
+        where = engine.url.render_as_string(hide_password=True)
+        raise ConfigurationError(f"the database cannot be reached at {where} (ENRICH_DATABASE_URL): {problem}")
+
+
+def store(settings: Settings) -> ObjectStore:
+    """The object store."""
+    secret = settings.s3_secret_access_key
+    return S3Store(
+        endpoint_url=settings.s3_endpoint_url,
+        region=settings.s3_region,
+        access_key_id=settings.s3_access_key_id,
+        secret_access_key=secret.get_secret_value() if secret else None,
+        addressing_style=settings.s3_addressing_style,
+        timeout=settings.store_timeout,
+        pool_size=settings.fetch_threads,
+    )
+
+
+def encoder(settings: Settings, *, text_only: bool = False) -> Encoder:
+    """The model. Takes seconds; imports torch."""
+    return load_encoder(
+        settings.model,
+        revision=settings.model_revision,
+        device=settings.device,
+        dtype=settings.dtype,
+        threads=settings.torch_threads,
+        batch=settings.encoder_batch,
+        text_only=text_only,
+    )
+
+
+def describe_model(settings: Settings) -> str:
+    """One line on which model is configured and what it is for, without loading it."""
+    if settings.model == "starter":
+        return "starter: built in, for trying out; set ENRICH_MODEL to a real CLIP model for production"
+    return settings.model + (f" at revision {settings.model_revision}" if settings.model_revision else "")
+
+
+def tagger(settings: Settings, model: Encoder, names: tuple[str, ...] | None = None) -> Tagger:
+    """The taxonomies, with their prompts encoded."""
+    return Tagger(
+        tagging.load_taxonomies(names if names is not None else settings.taxonomies),
+        model.encode_texts,
+        logit_scale=model.logit_scale,
+        model=model.space.model,
+    )
+
+
+def limits(settings: Settings) -> ImageLimits:
+    """Limits on one image."""
+    return ImageLimits(max_bytes=settings.max_bytes, max_pixels=settings.max_pixels, max_side=settings.max_side)
+
+
+def ingest(settings: Settings, engine: Engine, ring: Ring) -> Ingest:
+    """Event intake."""
+    return Ingest(engine=engine, watches=settings.watches, ring=ring)
+
+
+def search(settings: Settings, engine: Engine) -> Search:
+    """Text search; loads the text half of the model when it is first used."""
+    return Search(engine, lambda: encoder(settings, text_only=True))
+
+
+def backfill(settings: Settings, engine: Engine, ring: Ring) -> Backfill:
+    """Hinting what a bucket already holds."""
+    return Backfill(engine=engine, store=store(settings), ring=ring)
+
+
+def file_tagger(settings: Settings, names: tuple[str, ...] | None) -> FileTagger:
+    """Tagging without servers."""
+    model = encoder(settings)
+    return FileTagger(
+        encoder=model,
+        tagger=tagger(settings, model, names),
+        limits=limits(settings),
+        threads=settings.decode_threads or cores(),
+        batch=settings.encoder_batch,
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Worker:
+    """The parts of a worker process that is ready to claim."""
+
+    enricher: Enricher
+    encoder: Encoder
+
+
+@contextmanager
+def worker(settings: Settings, ring: Ring) -> Iterator[Worker]:
+    """Everything a worker process needs, from the first heartbeat to giving back what is in hand."""
+    engine = database(settings, "worker", pool_size=settings.concurrency + 2)
+    model = encoder(settings)
+    labels = tagger(settings, model)
+    with transaction(engine) as connection:
+        space = catalog.ensure_space(connection, space_spec(model))
+        catalog.remember_taxonomies(connection, {(t.name, t.version): asdict(t) for t in labels.taxonomies})
+    _announce(space, model)
+    keeper = Keeper(engine, kind="worker", model=model.purpose, lease=settings.lease_seconds)
+    threads = max(settings.fetch_threads, settings.decode_threads or cores())
+    with MicroBatcher(model) as batcher, ThreadPoolExecutor(threads, thread_name_prefix="prepare") as pool:
+        keeper.start()
+        try:
+            yield Worker(
+                encoder=model,
+                enricher=Enricher(
+                    engine=engine,
+                    preparer=Preparer(
+                        store=store(settings),
+                        encoder=model,
+                        limits=limits(settings),
+                        budget=ByteBudget(_BYTES_IN_FLIGHT),
+                        policy=RetryPolicy(
+                            max_attempts=settings.max_attempts,
+                            base=settings.retry_base_seconds,
+                            longest=settings.retry_max_seconds,
+                        ),
+                    ),
+                    batcher=batcher,
+                    tagger=labels,
+                    space=space,
+                    keeper=keeper,
+                    gate=Gate(),
+                    pool=pool,
+                    ring=ring,
+                    batch=settings.claim_batch,
+                    lease=settings.lease_seconds,
+                ),
+            )
+        finally:
+            keeper.stop()
+            engine.dispose()
+
+
+def cores() -> int:
+    """Cores this process may use, not those of the machine."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _announce(space: catalog.Space, model: Encoder) -> None:
+    _log.info(model.purpose, action="model", space=space.id, state=space.state)
+    if space.state != "active":
+        _log.warning(
+            "this model's embedding space is not the active one: new images get vectors and tags in it, "
+            "but views and tag filters still answer from the active space; see `enrich space`",
+            action="space",
+            space=space.id,
+            state=space.state,
+        )

@@ -1,0 +1,131 @@
+"""Operating: what is pending, what was refused, what was there before."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+from rich.progress import Progress, SpinnerColumn, TextColumn
+from rich.table import Table
+
+from worker import bootstrap
+from worker.cli import context
+from worker.pipeline import overview
+
+_PANEL = "Operating it"
+_Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    app.command(rich_help_panel=_PANEL)(status)
+    app.command(rich_help_panel=_PANEL)(backfill)
+    app.command(rich_help_panel=_PANEL)(quarantine)
+    app.command(rich_help_panel=_PANEL)(rejected)
+
+
+def status(
+    bucket: Annotated[str | None, typer.Option(help="Only this bucket.")] = None, as_json: _Json = False
+) -> None:
+    """Where every known object stands, who is running, which spaces exist."""
+    found = overview.overview(context.database(context.load_settings()), bucket=bucket)
+    if as_json:
+        context.out.print_json(json.dumps(asdict(found), default=str))
+        return
+    _print_totals(found)
+    _print_processes(found)
+    _print_spaces(found)
+    if found.rejected_events:
+        context.out.print(f"{found.rejected_events} notifications were refused: see `enrich rejected`")
+
+
+def _print_totals(found: overview.Overview) -> None:
+    totals = found.totals
+    table = Table("objects", "count", title=None, box=None, pad_edge=False)
+    table.columns[1].justify = "right"
+    lanes = f"{totals.pending_live} live, {totals.pending_retry} retry, {totals.pending_backfill} backfill"
+    rows: list[tuple[str, Any]] = [
+        ("enriched", totals.enriched),
+        ("excluded (no images)", totals.excluded),
+        ("quarantined", totals.quarantined),
+        ("gone", totals.gone),
+        (f"pending ({lanes}; {totals.in_flight} in hand)", totals.pending),
+    ]
+    for name, count in rows:
+        table.add_row(name, f"{count:,}")
+    context.out.print(table)
+    if totals.pending:
+        context.out.print(f"oldest pending: {totals.oldest_pending_seconds:.0f} s")
+
+
+def _print_processes(found: overview.Overview) -> None:
+    table = Table("process", "in hand", "seen", "model", box=None, pad_edge=False)
+    for each in found.processes:
+        table.add_row(each.name, str(each.in_flight), f"{each.seen_ago:.0f} s ago", each.model or "")
+    context.out.print(table if found.processes else "no process is running")
+
+
+def _print_spaces(found: overview.Overview) -> None:
+    table = Table("space", "model", "revision", "dimension", "state", box=None, pad_edge=False)
+    for each in found.spaces:
+        table.add_row(str(each.id), each.model, each.revision[:12], str(each.dimension), each.state)
+    if found.spaces:
+        context.out.print(table)
+
+
+def backfill(
+    bucket: Annotated[str, typer.Argument(help="bucket, or bucket/prefix")],
+    start_after: Annotated[str, typer.Option(help="Go on behind this key: the last one an earlier run printed.")] = "",
+) -> None:
+    """Hint every object a bucket already holds, behind all live work. Safe to repeat."""
+    from worker import tasks
+
+    settings = context.load_settings()
+    name, _, prefix = bucket.partition("/")
+    use_case = bootstrap.backfill(settings, context.database(settings), tasks.Bell(settings).ring)
+    total, last = 0, start_after
+    with Progress(SpinnerColumn(), TextColumn("{task.description}"), console=context.err, transient=True) as progress:
+        task = progress.add_task("listing …")
+        try:
+            for total, last in use_case.run(name, prefix=prefix, start_after=start_after):
+                progress.update(task, description=f"{total:,} objects hinted, up to {last!r}")
+        except BaseException:
+            context.err.print(f"stopped after {total:,} objects; go on with --start-after {last!r}", highlight=False)
+            raise
+    context.err.print(f"{total:,} objects hinted; `enrich status --bucket {name}` shows how far the workers are")
+
+
+def quarantine(
+    bucket: Annotated[str | None, typer.Option(help="Only this bucket.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=100_000)] = 50,
+    as_json: _Json = False,
+) -> None:
+    """What could not be enriched, and why; newest first."""
+    rows = overview.quarantined(context.database(context.load_settings()), bucket=bucket, limit=limit)
+    if as_json:
+        context.out.print_json(json.dumps([asdict(row) for row in rows], default=_bytes_as_hex))
+        return
+    table = Table("object", "reason", "message", "attempts", "since", box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(f"{row.bucket}/{row.key}", row.reason, row.message, str(row.attempts), f"{row.since:%F %T}")
+    context.out.print(table if rows else "quarantine is empty")
+
+
+def rejected(limit: Annotated[int, typer.Option(min=1, max=1_000)] = 20, as_json: _Json = False) -> None:
+    """Notifications that could not be parsed, newest first."""
+    rows = overview.rejected(context.database(context.load_settings()), limit=limit)
+    if as_json:
+        context.out.print_json(json.dumps([asdict(row) for row in rows], default=_bytes_as_hex))
+        return
+    for row in rows:
+        context.out.rule(f"{row.id}  {row.source}  {row.received:%F %T}", align="left")
+        context.out.print(row.reason, style="bold", highlight=False, markup=False)
+        context.out.print(row.body.decode(errors="backslashreplace")[:2_000], highlight=False, markup=False)
+    if not rows:
+        context.out.print("no notification was refused")
+
+
+def _bytes_as_hex(value: object) -> str:
+    return bytes(value).hex() if isinstance(value, bytes | memoryview) else str(value)

@@ -1,0 +1,92 @@
+"""Reading back."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from worker import bootstrap
+from worker.api import models, present
+from worker.catalog import TagFilter
+from worker.cli import context
+from worker.errors import ConfigurationError
+from worker.pipeline import query
+from worker.types import ObjectRef
+
+_PANEL = "Reading results"
+_Json = Annotated[bool, typer.Option("--json", help="JSON on stdout, as the API answers.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    app.command(rich_help_panel=_PANEL)(show)
+    app.command(rich_help_panel=_PANEL)(search)
+
+
+def show(image: Annotated[str, typer.Argument(metavar="BUCKET/KEY")], as_json: _Json = False) -> None:
+    """Everything known about one image."""
+    bucket, slash, key = image.partition("/")
+    if not (bucket and slash and key):
+        raise ConfigurationError(f"{image!r} does not name an image: write BUCKET/KEY")
+    record = query.image(context.database(context.load_settings()), ObjectRef(bucket=bucket, key=key))
+    presented = present.image(record)
+    if as_json:
+        context.out.print_json(presented.model_dump_json())
+        return
+    _print_metadata(presented)
+    _print_tags(presented)
+
+
+def _print_metadata(image: models.Image) -> None:
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for name, value in image.model_dump(exclude={"tags"}).items():
+        if value is not None:
+            table.add_row(name.replace("_", " "), str(value))
+    context.out.print(table, highlight=False)
+
+
+def _print_tags(image: models.Image) -> None:
+    table = Table("taxonomy", "label", "probability", "similarity", "source", "model", "version", pad_edge=False)
+    for tag in image.tags:
+        table.add_row(
+            tag.taxonomy,
+            tag.label or "–",
+            "" if tag.probability is None else f"{tag.probability:.2f}",
+            "" if tag.score is None else f"{tag.score:.3f}",
+            tag.source,
+            tag.model or "",
+            tag.taxonomy_version,
+            style=None if tag.active else "dim",
+        )
+    context.out.print(table)
+
+
+def search(
+    text: Annotated[str, typer.Argument(help="What to look for, in words.")],
+    tag: Annotated[list[str] | None, typer.Option(metavar="TAXONOMY=LABEL", help="Only images with this tag.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1_000)] = 10,
+    as_json: _Json = False,
+) -> None:
+    """Find images by words, optionally only among those with certain tags."""
+    settings = context.load_settings()
+    filters = [_filter(each) for each in tag or []]
+    if not text.strip():
+        raise ConfigurationError("say what to search for")
+    hits = bootstrap.search(settings, context.database(settings))(text, limit=limit, tags=filters)
+    if as_json:
+        context.out.print_json(present.hits(hits).model_dump_json())
+        return
+    table = Table("similarity", "image", "tags", box=None, pad_edge=False)
+    for hit in hits:
+        tags = ", ".join(f"{taxonomy}={label}" for taxonomy, label in sorted(hit.tags.items()))
+        table.add_row(f"{hit.similarity:.3f}", f"{hit.bucket}/{hit.key}", tags)
+    context.out.print(table if hits else "nothing found", highlight=False)
+
+
+def _filter(text: str) -> TagFilter:
+    taxonomy, equals, label = text.partition("=")
+    if not (taxonomy and equals and label):
+        raise ConfigurationError(f"--tag {text!r}: write TAXONOMY=LABEL, for example --tag time-of-day=night")
+    return TagFilter(taxonomy=taxonomy, label=label)

@@ -1,0 +1,132 @@
+"""The long-running processes, and what supervisors ask about them."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from typing import Annotated
+
+import typer
+import urllib3
+import uvicorn
+
+from worker import bootstrap, catalog, db, logs
+from worker.cli import context
+from worker.errors import ConfigurationError, EnrichError
+from worker.pipeline import health
+from worker.settings import Settings
+
+_log = logs.get("cli")
+_PANEL = "Running it"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    app.command(rich_help_panel=_PANEL)(api)
+    app.command(rich_help_panel=_PANEL)(worker)
+    app.command(rich_help_panel=_PANEL)(scheduler)
+    app.command(rich_help_panel=_PANEL)(migrate)
+    app.command("health", rich_help_panel=_PANEL)(health_of)
+
+
+def api(
+    fd: Annotated[int | None, typer.Option(help="Serve on this inherited listening socket.", hidden=True)] = None,
+) -> None:
+    """Serve event intake and reading over HTTP."""
+    from worker import metrics, tasks
+    from worker.api import create_app
+    from worker.api.app import Services
+
+    settings = context.load_settings()
+    token = settings.api_token.get_secret_value() if settings.api_token else None
+    _require_token(settings.api_host, token)
+    engine = bootstrap.database(settings, "api", pool_size=16)
+    services = Services(
+        engine=engine,
+        ingest=bootstrap.ingest(settings, engine, tasks.Bell(settings).ring),
+        search=bootstrap.search(settings, engine),
+        model=bootstrap.describe_model(settings),
+        token=token,
+        max_event_bytes=settings.max_event_bytes,
+    )
+    metrics.API_UP.set(1)
+    _log.info(f"serving on http://{settings.api_host}:{settings.api_port}", action="serve", model=services.model)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            create_app(services),
+            host=settings.api_host,
+            port=settings.api_port,
+            log_level="warning",
+            access_log=False,
+            timeout_graceful_shutdown=10,
+        )
+    )
+    server.run(sockets=None if fd is None else [socket.socket(fileno=fd)])
+
+
+def worker() -> None:
+    """Claim, fetch, embed, tag and write, until SIGTERM."""
+    from worker import tasks
+
+    tasks.run_worker(context.load_settings())
+
+
+def scheduler() -> None:
+    """Ring for work nobody was woken for, until SIGTERM."""
+    from worker import tasks
+
+    tasks.run_scheduler(context.load_settings())
+
+
+def migrate() -> None:
+    """Bring the database to the schema this version needs."""
+    settings = context.load_settings()
+    engine = db.connect(settings.database_url, name="migrate", pool_size=1)
+    bootstrap.require_database(engine)
+    before, after = catalog.migrate(engine)
+    context.err.print(
+        f"schema {after}: nothing to do" if before == after else f"schema {before or '(none)'} → {after}: done"
+    )
+
+
+def health_of(part: Annotated[str, typer.Argument(help="api, worker or scheduler, on this host.")]) -> None:
+    """Exit 0 if a part of this host is healthy, 1 if not: for container health checks."""
+    settings = context.load_settings()
+    problem = _api_problem(settings) if part == "api" else _process_problem(settings, part)
+    context.err.print(problem or f"{part} is healthy", highlight=False)
+    raise typer.Exit(1 if problem else 0)
+
+
+def _process_problem(settings: Settings, part: str) -> str | None:
+    if part not in ("worker", "scheduler"):
+        raise ConfigurationError(f"{part!r} is not a part; choose api, worker or scheduler")
+    try:
+        engine = bootstrap.database(settings, "health", pool_size=1)
+    except EnrichError as error:
+        return str(error)
+    return health.problem(engine, kind=part, host=socket.gethostname())
+
+
+def _api_problem(settings: Settings) -> str | None:
+    host = "127.0.0.1" if settings.api_host in ("0.0.0.0", "::") else settings.api_host  # noqa: S104  # compared, not bound
+    url = f"http://{host}:{settings.api_port}/readyz"
+    try:
+        response = urllib3.request("GET", url, timeout=3, retries=False)
+    except urllib3.exceptions.HTTPError as error:
+        return f"{url} does not answer: {error}"
+    return None if response.status == 200 else f"{url} answers {response.status}: {response.data.decode()}"  # noqa: PLR2004
+
+
+def _require_token(host: str, token: str | None) -> None:
+    if token is None and not _is_loopback(host):
+        raise ConfigurationError(
+            f"the API would listen on {host} without a token: set ENRICH_API_TOKEN (for example to the output of "
+            "`openssl rand -hex 32`), or ENRICH_API_HOST=127.0.0.1"
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

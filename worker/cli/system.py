@@ -1,0 +1,160 @@
+"""Servers and processes as one thing that starts, says where it is, and stops."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from worker import bootstrap, catalog, db
+from worker.db import Engine
+from worker.local import ChildSpec, ConnectionInfo, LocalStack, NotReadyError, PortPlan, Replacements, http_request
+from worker.pipeline import health
+from worker.settings import Settings
+
+_OK = 200
+#: A batch in hand is finished before a worker ends.
+_DRAIN_SECONDS = 30.0
+
+
+class System:
+    """The embedded servers (or yours), a migrated database, and our three processes, supervised."""
+
+    def __init__(
+        self, settings: Settings, *, home: Path, ports: PortPlan, bucket: str, say: Callable[[str], None]
+    ) -> None:
+        self._settings = settings
+        self._say = say
+        self._own_buckets = ",".join(settings.buckets)
+        self.stack = LocalStack(
+            home,
+            ports=ports,
+            replace=_replacements(settings),
+            bucket=bucket,
+            api_token=settings.api_token.get_secret_value() if settings.api_token else None,
+            hold_api_port=True,
+            announce=say,
+        )
+        self._open = ExitStack()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as opening:
+            opening.callback(self.stack.stop)
+            self._say("starting the servers …")
+            self.stack.start()
+            self.engine = self._migrated()
+            opening.callback(self.engine.dispose)
+            self._say("starting the API, the worker and the scheduler …")
+            self._start_processes()
+            self._open = opening.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.close()
+
+    def run(self) -> None:
+        """Keep everything running until Ctrl-C or SIGTERM."""
+        self.stack.supervisor.run()
+
+    @property
+    def info(self) -> ConnectionInfo:
+        return self.stack.connection_info()
+
+    def environment(self) -> Mapping[str, str]:
+        """What our processes run with."""
+        return {**os.environ, **self.stack.environment(), "ENRICH_BUCKETS": self._own_buckets}
+
+    def settings(self) -> Settings:
+        """Settings of a client of this system."""
+        given = {name.removeprefix("ENRICH_").lower(): value for name, value in self.stack.environment().items()}
+        return Settings.model_validate({**self._settings.model_dump(), **given, "buckets": self._settings.buckets})
+
+    def banner(self) -> str:
+        """Where everything is, for a person."""
+        info, home = self.info, self.stack.home.root
+        return (
+            f"\n  API       {info.api_url}/docs\n"
+            f"  S3        {info.s3_endpoint_url}  bucket {info.bucket}\n"
+            f"  database  {db.without_password(info.database_url)}\n"
+            f"  model     {bootstrap.describe_model(self._settings)}\n"
+            f"  data      {home}/data   logs {home}/logs\n\n"
+            f'  In another shell:  eval "$(enrich env)"   then upload with any S3 client, and `enrich status`.\n'
+            f"  Ctrl-C stops everything.\n"
+        )
+
+    def _migrated(self) -> Engine:
+        engine = db.connect(self.info.database_url, name="up", pool_size=2)
+        bootstrap.require_database(engine)
+        catalog.migrate(engine)
+        return engine
+
+    def _start_processes(self) -> None:
+        since = health.now(self.engine)
+        supervisor = self.stack.supervisor
+        specs = [self._api(), self._process("worker", since), self._process("scheduler", since)]
+        for spec in specs:
+            supervisor.launch(spec)
+        for spec in specs:
+            supervisor.wait_ready(spec.name)
+
+    def _api(self) -> ChildSpec:
+        listener = self.stack.api_socket
+        assert listener is not None  # noqa: S101  # we asked the stack to hold the port
+        descriptor = listener.fileno()
+        return ChildSpec(
+            name="api",
+            argv=_command("api", "--fd", str(descriptor)),
+            env=self.environment(),
+            pass_fds=[descriptor],
+            probe=lambda: _require_api(self.info.api_port),
+            purpose="API",
+        )
+
+    def _process(self, kind: str, since: datetime) -> ChildSpec:
+        return ChildSpec(
+            name=kind,
+            argv=_command(kind),
+            env=self.environment(),
+            probe=lambda: _require_reported(self.engine, kind, since),
+            ready_seconds=300.0,  # a model may have to be fetched
+            stop_seconds=_DRAIN_SECONDS,
+            purpose=kind,
+        )
+
+
+def _command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "worker", *arguments]
+
+
+def _require_api(port: int) -> None:
+    status, body = http_request(port, "GET", "/readyz")
+    if status != _OK:
+        raise NotReadyError(f"/readyz answers {status}: {body.decode(errors='replace')[:300]}")
+
+
+def _require_reported(engine: Engine, kind: str, since: datetime) -> None:
+    if not health.reported_since(engine, kind=kind, host=socket.gethostname(), since=since):
+        raise NotReadyError(f"the {kind} has not reported to the database yet")
+
+
+def _replacements(settings: Settings) -> Replacements:
+    """Servers the user named themselves; a default is no name."""
+    given = settings.model_fields_set
+    secret = settings.s3_secret_access_key
+    return Replacements(
+        database_url=settings.database_url if "database_url" in given else None,
+        broker_url=settings.broker_url if "broker_url" in given else None,
+        s3_endpoint_url=settings.s3_endpoint_url,
+        s3_access_key_id=settings.s3_access_key_id,
+        s3_secret_access_key=secret.get_secret_value() if secret else None,
+        s3_region=settings.s3_region,
+        s3_addressing_style=settings.s3_addressing_style,
+    )

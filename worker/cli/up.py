@@ -1,0 +1,63 @@
+"""``enrich up``, ``enrich env`` and ``enrich demo``: the whole system on one machine."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from worker.cli import context, demonstration
+from worker.cli.system import System
+from worker.local import DEFAULT_BASE, PortPlan, read_connection_info
+
+_PANEL = "Trying it"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    app.command(rich_help_panel=_PANEL)(demo)
+    app.command(rich_help_panel=_PANEL)(up)
+    app.command(rich_help_panel=_PANEL)(env)
+
+
+def up(
+    port_base: Annotated[int, typer.Option(help="First of eleven consecutive ports.")] = DEFAULT_BASE,
+    bucket: Annotated[str, typer.Option(help="Created in the embedded store when missing.")] = "photos",
+) -> None:
+    """Run everything on this machine, in the foreground: store, queue, database, API, worker, scheduler.
+
+    Parts whose ENRICH_…_URL is set are yours and are not started.
+    """
+    settings = context.own_settings()
+    system = System(settings, home=settings.home, ports=PortPlan(base=port_base), bucket=bucket, say=context.say)
+    with system:
+        context.err.print(system.banner(), highlight=False)
+        system.run()
+    context.say("stopped")
+
+
+def env(
+    as_json: Annotated[bool, typer.Option("--json", help="JSON instead of shell exports.")] = False,
+) -> None:
+    """Print how to reach what `enrich up` runs: eval "$(enrich env)" sets any S3 client up."""
+    info = read_connection_info(Path(context.own_settings().home))
+    typer.echo(info.json() if as_json else info.shell(), nl=False)
+
+
+def demo(
+    photos: Annotated[
+        Path | None, typer.Option(exists=True, file_okay=False, help="A folder of yours; by default photos that ship.")
+    ] = None,
+    port_base: Annotated[int | None, typer.Option(help="First of eleven ports; by default any that are free.")] = None,
+    leave: Annotated[bool, typer.Option("--exit", help="End after the table, also on a terminal.")] = False,
+) -> None:
+    """Start everything, upload photos over S3, and show what the system makes of them."""
+    stay = not leave and context.is_terminal()
+    demonstration.run(photos=photos, port_base=port_base, stay=stay, home=_demo_home())
+
+
+def _demo_home() -> Path:
+    """A place of its own: the demo starts from nothing each time and never touches the data of `enrich up`."""
+    return Path(os.environ.get("ENRICH_HOME", ".enrich")) / "demo"

@@ -1,0 +1,82 @@
+"""The use case: tag local files, without any server, by the same code that tags uploads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from worker import images
+from worker.encoder import Encoder, Pixels
+from worker.errors import ImageRejectedError
+from worker.images import ImageLimits
+from worker.tagging import Tagger
+from worker.types import ImageMetadata, Reason, Tag
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaggedFile:
+    """A file that could be tagged."""
+
+    path: Path
+    metadata: ImageMetadata
+    tags: tuple[Tag, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RefusedFile:
+    """A file that could not, and why."""
+
+    path: Path
+    reason: Reason | None  # None: the file could not be read at all
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FileTagger:
+    """Decodes in threads, encodes in batches, yields in the order given."""
+
+    encoder: Encoder
+    tagger: Tagger
+    limits: ImageLimits
+    threads: int
+    batch: int
+
+    def run(self, paths: Sequence[Path]) -> Iterator[TaggedFile | RefusedFile]:
+        """Tag files; one bad file costs one file."""
+        remaining = iter(paths)
+        with ThreadPoolExecutor(self.threads, thread_name_prefix="decode") as pool:
+            while batch := list(islice(remaining, self.batch)):
+                yield from self._tag(list(pool.map(self._read, batch)))
+
+    def _tag(
+        self, read: Sequence[tuple[Path, ImageMetadata, Pixels] | RefusedFile]
+    ) -> Iterator[TaggedFile | RefusedFile]:
+        pixels = [each[2] for each in read if not isinstance(each, RefusedFile)]
+        vectors = self.encoder.encode_images(pixels)
+        usable = [bool(np.isfinite(vector).all()) for vector in vectors]
+        tags = iter(self.tagger.tag(vectors[usable]))
+        good = iter(usable)
+        for each in read:
+            if isinstance(each, RefusedFile):
+                yield each
+            elif next(good):
+                yield TaggedFile(path=each[0], metadata=each[1], tags=next(tags))
+            else:
+                yield RefusedFile(path=each[0], reason=Reason.ENCODER_REFUSED, message="the model gives no vector")
+
+    def _read(self, path: Path) -> tuple[Path, ImageMetadata, Pixels] | RefusedFile:
+        try:
+            if path.stat().st_size > self.limits.max_bytes:
+                raise ImageRejectedError(Reason.TOO_MANY_BYTES, f"larger than {self.limits.max_bytes:,} bytes")  # noqa: TRY301
+            decoded = images.read_image(path.read_bytes(), limits=self.limits, min_side=self.encoder.input_side)
+            with decoded.pixels as picture:
+                return path, decoded.metadata, self.encoder.preprocess(picture)
+        except ImageRejectedError as error:
+            return RefusedFile(path=path, reason=error.reason, message=str(error))
+        except OSError as error:
+            return RefusedFile(path=path, reason=None, message=error.strerror or str(error))

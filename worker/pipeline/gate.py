@@ -1,0 +1,60 @@
+"""One suspect at a time, and nothing beside it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Gate:
+    """Many ordinary batches, or one suspect alone.
+
+    An image whose last worker died is worked on while the process holds nothing else: if it kills this process too,
+    nobody is suspected with it. Ordinary batches share the gate; a suspect waits for them and keeps new ones out.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._inside = 0
+        self._reserved = False
+
+    @contextmanager
+    def reservation(self) -> Iterator[bool]:
+        """Whether the caller may claim a suspect: at most one thread of the process at a time."""
+        with self._changed:
+            mine = not self._reserved
+            self._reserved = self._reserved or mine
+        try:
+            yield mine
+        finally:
+            if mine:
+                with self._changed:
+                    self._reserved = False
+
+    @contextmanager
+    def shared(self) -> Iterator[None]:
+        """Work on an ordinary batch."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._inside >= 0)
+            self._inside += 1
+        try:
+            yield
+        finally:
+            self._leave(-1)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Work on a suspect; waits until every ordinary batch has left. Needs the reservation."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._inside == 0)
+            self._inside = -1
+        try:
+            yield
+        finally:
+            self._leave(1)
+
+    def _leave(self, step: int) -> None:
+        with self._changed:
+            self._inside += step
+            self._changed.notify_all()

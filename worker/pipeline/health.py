@@ -1,0 +1,45 @@
+"""The use case: is a part alive? Alive means that work moves while work is pending."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from worker import inbox
+from worker.db import Engine, transaction
+
+#: A heartbeat is written every ten seconds at most; three may be missed.
+_SILENT = 35.0
+#: A batch takes seconds; one that takes this long is stuck.
+_STUCK = 300.0
+
+
+def problem(engine: Engine, *, kind: str, host: str) -> str | None:
+    """What is wrong with the processes of ``kind`` on ``host``; None if at least one of them is well."""
+    with transaction(engine) as connection:
+        ours = [each for each in inbox.processes(connection) if each.kind == kind and each.host == host]
+    if not ours:
+        return f"no {kind} of {host} has ever reported to the database"
+    problems = [_problem(each) for each in ours]
+    return None if None in problems else problems[0]
+
+
+def now(engine: Engine) -> datetime:
+    """The database's clock, which is the one that counts."""
+    with transaction(engine) as connection:
+        return inbox.now(connection)
+
+
+def reported_since(engine: Engine, *, kind: str, host: str, since: datetime) -> bool:
+    """Whether a process of this kind and host started and reported after ``since``."""
+    with transaction(engine) as connection:
+        return any(
+            each.kind == kind and each.host == host and each.started_at > since for each in inbox.processes(connection)
+        )
+
+
+def _problem(process: inbox.Process) -> str | None:
+    if process.seen_ago > _SILENT:
+        return f"{process.name} was last heard of {process.seen_ago:.0f} s ago"
+    if process.progress_ago > _STUCK:
+        return f"{process.name} has work in hand and finished none for {process.progress_ago:.0f} s"
+    return None

@@ -1,0 +1,114 @@
+"""Keeps the leases of this process and says that it is alive."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from worker import inbox, logs
+from worker.db import Engine, is_unavailable, transaction
+
+_log = logs.get("pipeline")
+
+#: A batch that takes longer than this many leases is stuck: its leases are no longer renewed, others take over.
+_LONGEST_BATCH_IN_LEASES = 20
+
+
+class Keeper:
+    """Renews the leases of claims in hand and writes the heartbeat, from one thread.
+
+    Not a lock: a process that is paused for longer than its lease loses it, and what it then writes is refused.
+    """
+
+    def __init__(
+        self, engine: Engine, *, kind: str, model: str | None = None, lease: float = 60.0, interval: float | None = None
+    ) -> None:
+        self._engine, self._kind, self._model, self._lease = engine, kind, model, lease
+        self._interval = interval or min(lease / 3, 10.0)
+        self._held: dict[int, float] = {}
+        self._mutex = threading.Lock()
+        self._progressed = True
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
+        self.name = f"{kind}@{socket.gethostname()}:{os.getpid()}"
+
+    def start(self) -> None:
+        """Beat once, so that a process that cannot reach the database says so at its start, then keep beating."""
+        self._beat()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Give back what is still in hand and say goodbye; never raises for a database that is away."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=5)
+        try:
+            with transaction(self._engine) as connection:
+                inbox.release(connection, list(self._held))
+                inbox.farewell(connection, self.name)
+        except Exception as error:  # noqa: BLE001  # leases end by themselves
+            _log.warning("could not say goodbye; leases will end by themselves", action="farewell", error=str(error))
+
+    def progressed(self) -> None:
+        """Note that work was finished, or that there was none."""
+        self._progressed = True
+
+    @contextmanager
+    def holding(self, token: int) -> Iterator[None]:
+        """Renew this claim's lease while the block runs."""
+        with self._mutex:
+            self._held[token] = time.monotonic() + self._lease * _LONGEST_BATCH_IN_LEASES
+        try:
+            yield
+        finally:
+            with self._mutex:
+                self._held.pop(token, None)
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._interval):
+            self._quietly(self._renew)
+            self._quietly(self._beat)
+
+    def _renew(self) -> None:
+        now = time.monotonic()
+        with self._mutex:
+            tokens = [token for token, deadline in self._held.items() if now < deadline]
+        if not tokens:
+            return
+        with transaction(self._engine) as connection:
+            held = inbox.renew(connection, tokens, lease=self._lease)
+        for token in set(tokens) - held:
+            with self._mutex:
+                lost = self._held.pop(token, None) is not None
+            if lost:
+                _log.warning("a lease was lost; its batch will be done by another worker", action="lease", token=token)
+
+    def _beat(self) -> None:
+        progressed, self._progressed = self._progressed, False
+        with self._mutex:
+            in_flight = len(self._held)
+        with transaction(self._engine) as connection:
+            inbox.beat(
+                connection,
+                inbox.Heartbeat(
+                    name=self.name,
+                    kind=self._kind,
+                    host=socket.gethostname(),
+                    model=self._model,
+                    in_flight=in_flight,
+                    progressed=progressed or in_flight == 0,
+                ),
+            )
+
+    def _quietly(self, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except Exception as error:  # noqa: BLE001  # this thread must outlive anything
+            if not is_unavailable(error):
+                _log.exception("the keeper failed; it goes on", action="keep")
+                return
+            _log.warning("the database is away; leases cannot be renewed", action="keep", error=str(error).strip())

@@ -1,0 +1,41 @@
+"""The use case: what an operator wants to see."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from worker import catalog, inbox
+from worker.db import Engine, transaction
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Overview:
+    """The state of the whole system, from the database alone."""
+
+    totals: inbox.Totals
+    processes: list[inbox.Process]
+    spaces: list[catalog.Space]
+    rejected_events: int  # kept
+
+
+def overview(engine: Engine, *, bucket: str | None = None) -> Overview:
+    """Count and list, in one snapshot."""
+    with transaction(engine) as connection:
+        return Overview(
+            totals=inbox.totals(connection, bucket=bucket),
+            processes=inbox.processes(connection),
+            spaces=catalog.spaces(connection),
+            rejected_events=inbox.rejected_count(connection),
+        )
+
+
+def quarantined(engine: Engine, *, bucket: str | None, limit: int) -> list[inbox.Quarantined]:
+    """The newest entries of the quarantine."""
+    with transaction(engine) as connection:
+        return inbox.quarantined(connection, bucket=bucket, limit=limit)
+
+
+def rejected(engine: Engine, *, limit: int) -> list[inbox.RejectedEvent]:
+    """The newest refused notifications."""
+    with transaction(engine) as connection:
+        return inbox.rejected_events(connection, limit=limit)

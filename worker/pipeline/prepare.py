@@ -1,0 +1,138 @@
+"""One claimed object → pixels ready for the encoder, or the end of its claim. No transaction is open here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from PIL import Image
+
+from worker import images, logs, metrics
+from worker.encoder import Encoder, Pixels
+from worker.errors import (
+    AccessDeniedError,
+    BucketNotFoundError,
+    ConfigurationError,
+    ImageRejectedError,
+    StoreUnavailableError,
+)
+from worker.images import ImageLimits
+from worker.inbox import ClaimedObject, QuarantineEntry
+from worker.objects import Fetched, Gone, NotModified, NotRead, ObjectStore
+from worker.pipeline.budget import ByteBudget, Loan
+from worker.pipeline.retries import RetryPolicy
+from worker.types import ImageMetadata, ObjectInfo, Outcome, Reason
+
+_log = logs.get("pipeline")
+_KEPT_BYTES = 512
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prepared:
+    """An image that only waits for the encoder."""
+
+    claimed: ClaimedObject
+    info: ObjectInfo
+    metadata: ImageMetadata
+    pixels: Pixels
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ended:
+    """An object that needs no encoder any more."""
+
+    claimed: ClaimedObject
+    outcome: Outcome
+    etag: str | None = None
+    quarantine: QuarantineEntry | None = None
+    error: str | None = None  # with RETRY: why
+    counted: bool = True  # with RETRY: False if the attempt was not the object's fault
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Preparer:
+    """Fetch, decode and preprocess; called from many threads at once."""
+
+    store: ObjectStore
+    encoder: Encoder
+    limits: ImageLimits
+    budget: ByteBudget
+    policy: RetryPolicy
+
+    def prepare(self, claimed: ClaimedObject, etag: str | None) -> Prepared | Ended:
+        """Bring one object to the encoder's door. Never raises: every error is somebody's outcome."""
+        try:
+            with self.budget.lease() as loan:
+                return self._prepare(claimed, etag, loan)
+        except (StoreUnavailableError, BucketNotFoundError, ConfigurationError) as error:
+            # Nothing was learned about the object: the attempt does not count against it.
+            return Ended(claimed=claimed, outcome=Outcome.RETRY, error=str(error), counted=False)
+        except AccessDeniedError as error:
+            return self.failed(claimed, str(error), Reason.ACCESS_DENIED)
+        except Exception as error:  # noqa: BLE001  # one bad image costs one image
+            _log.exception("an image failed in an unexpected way", action="prepare", ref=str(claimed.ref))
+            return self.failed(claimed, f"{type(error).__name__}: {error}", Reason.ATTEMPTS_EXHAUSTED)
+
+    def failed(self, claimed: ClaimedObject, error: str, reason: Reason) -> Ended:
+        """Retry, or quarantine with ``reason`` once the attempts are used up."""
+        if not self.policy.exhausted(claimed.attempts):
+            return Ended(claimed=claimed, outcome=Outcome.RETRY, error=error)
+        return self.quarantined(claimed, ImageRejectedError(reason, f"{error} (after {claimed.attempts} attempts)"))
+
+    def _prepare(self, claimed: ClaimedObject, etag: str | None, loan: Loan) -> Prepared | Ended:
+        def worth_reading(info: ObjectInfo, head: bytes) -> bool:
+            worth = images.is_worth_reading(info.ref.key, info.content_type, head)
+            if worth:
+                loan.draw(info.size)
+            return worth
+
+        with metrics.FETCH_SECONDS.time():
+            got = self.store.get(claimed.ref, etag=etag, max_bytes=self.limits.max_bytes, worth_reading=worth_reading)
+        match got:
+            case NotModified():
+                return Ended(claimed=claimed, outcome=Outcome.UNCHANGED, etag=etag)
+            case Gone():
+                return Ended(claimed=claimed, outcome=Outcome.GONE)
+            case NotRead():
+                return self._not_read(claimed, got)
+            case Fetched():
+                return self._decode(claimed, got)
+
+    def _not_read(self, claimed: ClaimedObject, got: NotRead) -> Ended:
+        info = got.info
+        if not images.is_worth_reading(info.ref.key, info.content_type, got.head):
+            return Ended(claimed=claimed, outcome=Outcome.EXCLUDED, etag=info.etag)
+        message = f"{info.size:,} bytes; the limit is {self.limits.max_bytes:,} (ENRICH_MAX_BYTES)"
+        return self.quarantined(claimed, ImageRejectedError(Reason.TOO_MANY_BYTES, message), info, got.head)
+
+    def _decode(self, claimed: ClaimedObject, got: Fetched) -> Prepared | Ended:
+        metrics.FETCH_BYTES.inc(len(got.data))
+        try:
+            with metrics.DECODE_SECONDS.time():
+                decoded = images.read_image(got.data, limits=self.limits, min_side=self.encoder.input_side)
+                pixels = self._preprocess(decoded.pixels)
+        except ImageRejectedError as rejected:
+            return self.quarantined(claimed, rejected, got.info, got.data)
+        return Prepared(claimed=claimed, info=got.info, metadata=decoded.metadata, pixels=pixels)
+
+    def _preprocess(self, picture: Image.Image) -> Pixels:
+        with picture:
+            return self.encoder.preprocess(picture)
+
+    def quarantined(
+        self, claimed: ClaimedObject, rejected: ImageRejectedError, info: ObjectInfo | None = None, data: bytes = b""
+    ) -> Ended:
+        """The end of an object that cannot be enriched, with what a person needs to see why."""
+        reason, message = rejected.reason, str(rejected)
+        _log.info("quarantined", action="quarantine", ref=str(claimed.ref), reason=str(reason), message=message)
+        return Ended(
+            claimed=claimed,
+            outcome=Outcome.QUARANTINED,
+            etag=info.etag if info else None,
+            quarantine=QuarantineEntry(
+                reason=reason,
+                message=message,
+                attempts=claimed.attempts,
+                size=info.size if info else None,
+                first_bytes=data[:_KEPT_BYTES] or None,
+            ),
+        )
