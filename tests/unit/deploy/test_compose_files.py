@@ -295,6 +295,15 @@ def test_the_worker_key_may_only_read():
     assert owner["credentials"] != enricher["credentials"]
 
 
+def test_metrics_are_for_the_internal_network():
+    """Worker and scheduler answer other containers on one port, which is documented and not published."""
+    port = {environment_of(name)["ENRICH_METRICS_PORT"] for name in ("worker", "scheduler")}
+    assert port == {"8701"}
+    assert {environment_of(name)["ENRICH_METRICS_HOST"] for name in ("worker", "scheduler")} == {"0.0.0.0"}
+    assert [name for name in ("worker", "scheduler") if "ports" in BASE["services"][name]] == []
+    assert "`port: 8701`" in (compose.ROOT / "docs/deployment.md").read_text()
+
+
 def test_only_what_needs_a_secret_has_it():
     """The store's key is the worker's alone, the API token the api's."""
     holders = {
