@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
-from worker import catalog, db, logs, tagging
+from worker import catalog, db, inbox, logs, metrics, tagging
 from worker.db import Engine, transaction
-from worker.encoder import Encoder, MicroBatcher, load_encoder
+from worker.encoder import Encoder, ForwardPass, MicroBatcher, load_encoder
 from worker.errors import ConfigurationError
 from worker.images import ImageLimits
 from worker.objects import ObjectStore, S3Store
@@ -153,7 +153,11 @@ def worker(settings: Settings, ring: Ring) -> Iterator[Worker]:
     _announce(space, model)
     keeper = Keeper(engine, kind="worker", model=model.purpose, lease=settings.lease_seconds)
     threads = max(settings.fetch_threads, settings.decode_threads or cores())
-    with MicroBatcher(model) as batcher, ThreadPoolExecutor(threads, thread_name_prefix="prepare") as pool:
+    with (
+        MicroBatcher(model, observe=_count) as batcher,
+        ThreadPoolExecutor(threads, thread_name_prefix="prepare") as pool,
+        serving_metrics(settings),
+    ):
         keeper.start()
         try:
             yield Worker(
@@ -185,6 +189,40 @@ def worker(settings: Settings, ring: Ring) -> Iterator[Worker]:
         finally:
             keeper.stop()
             engine.dispose()
+
+
+@contextmanager
+def scheduler(settings: Settings) -> Iterator[Keeper]:
+    """The scheduler's heartbeat, and the gauges that describe the whole ledger."""
+    engine = database(settings, "scheduler", pool_size=1)
+
+    def publish_pending() -> None:
+        with transaction(engine) as connection:
+            metrics.set_pending(inbox.pending_by_lane(connection))
+
+    keeper = Keeper(engine, kind="scheduler", also=publish_pending)
+    with serving_metrics(settings):
+        keeper.start()
+        try:
+            yield keeper
+        finally:
+            keeper.stop()
+            engine.dispose()
+
+
+@contextmanager
+def serving_metrics(settings: Settings) -> Iterator[None]:
+    """Serve this process's metrics while the block runs, if ENRICH_METRICS_PORT says so."""
+    server = metrics.serve(settings.metrics_port, host=settings.metrics_host) if settings.metrics_port else None
+    try:
+        yield
+    finally:
+        if server is not None:
+            server.close()
+
+
+def _count(done: ForwardPass) -> None:
+    metrics.IMAGES_ENCODED.inc(done.images)
 
 
 def cores() -> int:

@@ -86,6 +86,14 @@ class Settings(BaseSettings):
     sweep_seconds: float = Field(5.0, gt=0, description="How often the scheduler rings for work nobody was woken for.")
     store_timeout: float = Field(30.0, gt=0, description="Seconds without a byte before a GET is given up.")
 
+    metrics_port: int = Field(
+        0,
+        ge=0,
+        le=65535,
+        description="Port for /metrics of worker and scheduler; 0 is none. The API has its own /metrics.",
+    )
+    metrics_host: str = Field("127.0.0.1", description="Address for the port above. The page has no token.")
+
     # -- this process ------------------------------------------------------------------------------------------------
     home: Path = Field(Path(".enrich"), description="Where embedded servers keep data, logs and credentials.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least severe record written.")

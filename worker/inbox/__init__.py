@@ -11,7 +11,7 @@ from worker.inbox.hints import Hinted, hint
 from worker.inbox.processes import Heartbeat, Process, beat, farewell, now, processes
 from worker.inbox.quarantine import Quarantined, quarantined
 from worker.inbox.rejected import RejectedEvent, reject, rejected_count, rejected_events
-from worker.inbox.totals import Standing, Totals, claimable, standing, totals
+from worker.inbox.totals import Standing, Totals, claimable, pending_by_lane, standing, totals
 
 __all__ = [
     "Claim",
@@ -35,6 +35,7 @@ __all__ = [
     "hint",
     "lock",
     "now",
+    "pending_by_lane",
     "processes",
     "quarantined",
     "reject",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import text
 
 from worker.db import Connection
-from worker.types import ObjectRef
+from worker.types import Lane, ObjectRef
 
 _TOTALS = text("""
     SELECT CASE WHEN done < wanted THEN 'pending' ELSE outcome END AS state, count(*) AS n
@@ -24,6 +24,13 @@ _PENDING = text("""
 _STANDING = text("""
     SELECT i.done < i.wanted AS pending, i.attempts, i.last_error, i.outcome, i.etag, q.reason, q.message
     FROM inbox i LEFT JOIN quarantine q ON q.inbox_id = i.id WHERE i.bucket = :bucket AND i.key = :key
+""")
+# In two halves, each the condition of a partial index, so that finished rows are not read.
+_BY_LANE = text("""
+    SELECT lane, count(*) AS n FROM (
+        SELECT lane FROM inbox WHERE done < wanted AND token IS NULL
+        UNION ALL SELECT lane FROM inbox WHERE done < wanted AND token IS NOT NULL
+    ) AS pending GROUP BY lane
 """)
 _CLAIMABLE = text("""
     SELECT EXISTS (SELECT FROM inbox WHERE done < wanted AND token IS NULL AND lane = 0 AND visible_at <= now())
@@ -84,6 +91,12 @@ def totals(connection: Connection, *, bucket: str | None = None) -> Totals:
         in_flight=pending.in_flight,
         oldest_pending_seconds=max(pending.oldest, 0.0),
     )
+
+
+def pending_by_lane(connection: Connection) -> dict[Lane, int]:
+    """How many objects wait in each lane. Reads the partial indexes only; grows with what is pending."""
+    rows = connection.execute(_BY_LANE)
+    return {Lane(row.lane): int(row.n) for row in rows}
 
 
 def claimable(connection: Connection) -> bool:

@@ -73,7 +73,10 @@ class Enricher:
             if claim is None:
                 self.keeper.progressed()
                 return None
-            with self.keeper.holding(claim.token), self.gate.alone() if claim.suspect else self.gate.shared():
+            with (
+                self.keeper.holding(claim.token, len(claim.objects)),
+                self.gate.alone() if claim.suspect else self.gate.shared(),
+            ):
                 return self._work_or_isolate(claim)
 
     def _claim(self, *, suspects: bool) -> Claim | None:

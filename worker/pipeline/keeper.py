@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from worker import inbox, logs
+from worker import inbox, logs, metrics
 from worker.db import Engine, is_unavailable, transaction
 
 _log = logs.get("pipeline")
@@ -25,8 +25,17 @@ class Keeper:
     """
 
     def __init__(
-        self, engine: Engine, *, kind: str, model: str | None = None, lease: float = 60.0, interval: float | None = None
+        self,
+        engine: Engine,
+        *,
+        kind: str,
+        model: str | None = None,
+        lease: float = 60.0,
+        interval: float | None = None,
+        also: Callable[[], None] = lambda: None,
     ) -> None:
+        """Nothing happens yet. ``also`` is called with every heartbeat."""
+        self._also = also
         self._engine, self._kind, self._model, self._lease = engine, kind, model, lease
         self._interval = interval or min(lease / 3, 10.0)
         self._held: dict[int, float] = {}
@@ -58,13 +67,15 @@ class Keeper:
         self._progressed = True
 
     @contextmanager
-    def holding(self, token: int) -> Iterator[None]:
+    def holding(self, token: int, objects: int) -> Iterator[None]:
         """Renew this claim's lease while the block runs."""
+        metrics.IN_FLIGHT.inc(objects)
         with self._mutex:
             self._held[token] = time.monotonic() + self._lease * _LONGEST_BATCH_IN_LEASES
         try:
             yield
         finally:
+            metrics.IN_FLIGHT.dec(objects)
             with self._mutex:
                 self._held.pop(token, None)
 
@@ -72,6 +83,7 @@ class Keeper:
         while not self._stop.wait(self._interval):
             self._quietly(self._renew)
             self._quietly(self._beat)
+            self._quietly(self._also)
 
     def _renew(self) -> None:
         now = time.monotonic()

@@ -278,6 +278,17 @@ def test_every_object_is_counted_once(engine):
         assert inbox.totals(connection, bucket="other").pending == 0
 
 
+def test_pending_work_is_counted_by_lane(engine):
+    """The gauge sees what waits and what is in hand, and nothing that is done."""
+    hint(engine, "done")
+    complete(engine, claim(engine))
+    hint(engine, "a", "b")
+    hint(engine, "old", lane=Lane.BACKFILL)
+    claim(engine, size=1)
+    with transaction(engine) as connection:
+        assert {Lane.LIVE: 2, Lane.BACKFILL: 1} == inbox.pending_by_lane(connection)
+
+
 def test_claimable_says_what_a_claim_would_find(engine):
     """The sweeper's question has the claim's answer."""
 

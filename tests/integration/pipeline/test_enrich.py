@@ -6,96 +6,16 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import text
 
-from tests.fakes import ColourEncoder
-from tests.ledger import BUCKET, expire_leases, hints, make_due, pending, ref, row
+from tests.ledger import expire_leases, make_due, pending, ref, row
 from tests.pictures import picture
-from worker import catalog, inbox, outbox
+from worker import catalog, inbox
 from worker.db import transaction
-from worker.encoder import MicroBatcher
 from worker.errors import AccessDeniedError, BucketNotFoundError, FatalDeviceError, StoreUnavailableError
-from worker.images import ImageLimits
-from worker.objects import MemoryStore
-from worker.pipeline.budget import ByteBudget
-from worker.pipeline.enrich import Enricher
-from worker.pipeline.gate import Gate
-from worker.pipeline.keeper import Keeper
-from worker.pipeline.prepare import Preparer
-from worker.pipeline.retries import RetryPolicy
-from worker.tagging import Label, Tagger, Taxonomy
-from worker.types import Lane, Outcome
-
-COLOURS = Taxonomy(name="colour", labels=tuple(Label(name=name, prompts=(name,)) for name in ("red", "green", "blue")))
-
-
-@pytest.fixture
-def world(engine):
-    """A worker's parts around a fake store and a fake model."""
-    encoder = ColourEncoder()
-    store = MemoryStore(BUCKET)
-    rung: list[float] = []
-    with transaction(engine) as connection:
-        space = catalog.ensure_space(connection, encoder.space)
-    keeper = Keeper(engine, kind="worker", lease=30, interval=0.1)
-    keeper.start()
-    with MicroBatcher(encoder) as batcher, ThreadPoolExecutor(4) as pool:
-        enricher = Enricher(
-            engine=engine,
-            preparer=Preparer(
-                store=store,
-                encoder=encoder,
-                limits=ImageLimits(max_bytes=1_000_000, max_pixels=1_000_000, max_side=5_000),
-                budget=ByteBudget(1 << 20),
-                policy=RetryPolicy(max_attempts=3, base=60),
-            ),
-            batcher=batcher,
-            tagger=Tagger((COLOURS,), encoder.encode_texts, logit_scale=encoder.logit_scale, model="tiny"),
-            space=space,
-            keeper=keeper,
-            gate=Gate(),
-            pool=pool,
-            ring=lambda: rung.append(time.monotonic()),
-            batch=8,
-            lease=30,
-        )
-        yield World(engine, store, encoder, enricher, rung)
-        keeper.stop()
-
-
-class World(SimpleNamespace):
-    def __init__(self, engine, store, encoder, enricher, rung) -> None:
-        super().__init__(engine=engine, store=store, encoder=encoder, enricher=enricher, rung=rung)
-
-    def upload(self, key: str, data: bytes, content_type: str = "image/jpeg") -> None:
-        self.store.put(ref(key), data, content_type)
-        self.hint(key)
-
-    def hint(self, *keys: str, lane: Lane = Lane.LIVE) -> None:
-        with transaction(self.engine) as connection:
-            inbox.hint(connection, hints(*keys), lane=lane)
-
-    def run(self):
-        report = self.enricher.run_once()
-        return None if report is None else dict(report.outcomes)
-
-    def image(self, key: str):
-        with transaction(self.engine) as connection:
-            return catalog.image(connection, ref(key))
-
-    def tags(self, key: str) -> dict[str, str | None]:
-        return {tag.taxonomy: tag.label for tag in self.image(key).tags}
-
-    def quarantine(self) -> dict[str, str]:
-        with transaction(self.engine) as connection:
-            return {each.key: each.reason for each in inbox.quarantined(connection)}
-
-    def feed(self) -> list[tuple[str, str]]:
-        with transaction(self.engine) as connection:
-            return [(change.kind, change.key) for change in outbox.read(connection, after=None, limit=100)]
+from worker.types import Outcome
 
 
 def test_an_upload_becomes_an_image_with_vector_tags_and_a_change(world):
