@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import signal
 import subprocess
@@ -74,7 +75,7 @@ class Child:
             try:
                 self._process = subprocess.Popen(
                     argv, stdin=registry, stdout=log, stderr=log, cwd=spec.cwd, env=spec.env,
-                    user=spec.user, group=spec.user, extra_groups=[] if spec.user else None,
+                    user=spec.user, group=_group_of(spec.user), extra_groups=[] if spec.user else None,
                     pass_fds=spec.pass_fds, start_new_session=True,
                 )  # fmt: skip
             except OSError as error:
@@ -118,6 +119,10 @@ class Child:
             text = log.read().decode(errors="replace")
         tail = [line.rstrip() for line in text.splitlines() if line.strip()][-lines:]
         return "".join(f"\n  | {line}" for line in tail) or "\n  | (nothing)"
+
+
+def _group_of(user: str | None) -> int | None:
+    return None if user is None else pwd.getpwnam(user).pw_gid
 
 
 def rotate(log: Path, *, limit: int = MAX_LOG_BYTES) -> None:

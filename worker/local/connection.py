@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from worker.errors import ServerError
-from worker.local.home import Home, is_alive, write_private
+from worker.local.home import Home, HomeLock, is_alive, write_private
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,7 +90,7 @@ def read_connection_info(path: Path) -> ConnectionInfo:
         info = ConnectionInfo(**{field.name: known[field.name] for field in fields(ConnectionInfo)})
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise nothing from error
-    if not is_alive(info.pid):
+    if not (is_alive(info.pid) and HomeLock(home).is_held()):  # the number of a dead process may be another's by now
         raise nothing
     return info
 

@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 
-_GRACE_SECONDS = 5.0
+_GRACE_SECONDS = 3.0
 
 
 def main() -> None:

@@ -163,6 +163,20 @@ class HomeLock:
             return int(self._path.read_text())
         return 0
 
+    def is_held(self) -> bool:
+        """Whether somebody has the lock now: a living run, or the guardian of one that was killed."""
+        try:
+            fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(fd)
+        return False
+
     def release(self) -> None:
         if self._fd >= 0:
             os.close(self._fd)

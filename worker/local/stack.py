@@ -6,7 +6,7 @@ import os
 import socket
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
@@ -88,7 +88,7 @@ class LocalStack:
         self.ports = ports or PortPlan()
         self.api_socket: socket.socket | None = None
         self._replace = replace or Replacements()
-        self._parts = frozenset(parts) - _replaced(self._replace)
+        self._parts = frozenset(parts)
         self._bucket = bucket
         self._given_token = api_token
         self._webhook_url = webhook_url
@@ -118,12 +118,14 @@ class LocalStack:
         return self.connection_info()
 
     def _start(self, keep_open: list[int]) -> None:
+        credentials = self.home.credentials()
+        self._replace = _without_our_own(self._replace, credentials)
+        self._parts -= _replaced(self._replace)
         self._check_replacements()
         require_free(self._wanted_ports())
         if self._hold_api_port:
             self.api_socket = listen(self.ports.api)
         self._supervisor = Supervisor(self.home.logs, announce=self._announce, policy=self._policy, keep_open=keep_open)
-        credentials = self.home.credentials()
         self._info = self._describe(credentials)
         _all_at_once(self._supervisor, self._jobs(self._supervisor, credentials))
         save_connection_info(self.home, self._info)
@@ -246,13 +248,24 @@ class LocalStack:
             require_reachable(replace.s3_endpoint_url, variable="ENRICH_S3_ENDPOINT_URL", default_port=port)
 
 
-def _replaced(replace: Replacements) -> frozenset[Part]:
-    given = {
-        Part.DATABASE: replace.database_url,
-        Part.BROKER: replace.broker_url,
-        Part.STORE: replace.s3_endpoint_url,
+def _without_our_own(given: Replacements, credentials: Credentials) -> Replacements:
+    """Drop URLs that carry this home's own passwords: a shell that ran ``eval "$(enrich env)"`` still exports them."""
+    our_store = given.s3_access_key_id == credentials.s3_access_key_id
+    return replace(
+        given,
+        database_url=None if credentials.database_password in (given.database_url or "") else given.database_url,
+        broker_url=None if credentials.broker_password in (given.broker_url or "") else given.broker_url,
+        s3_endpoint_url=None if our_store else given.s3_endpoint_url,
+    )
+
+
+def _replaced(given: Replacements) -> frozenset[Part]:
+    urls = {
+        Part.DATABASE: given.database_url,
+        Part.BROKER: given.broker_url,
+        Part.STORE: given.s3_endpoint_url,
     }
-    return frozenset(part for part, url in given.items() if url)
+    return frozenset(part for part, url in urls.items() if url)
 
 
 def _start_part(supervisor: Supervisor, prepare: Callable[[], None], children: Callable[[], list[ChildSpec]]) -> None:

@@ -190,7 +190,8 @@ class Supervisor:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.signal(number, self._on_signal) for number in _STOP_SIGNALS}
+        wanted = [number for number in _STOP_SIGNALS if not _is_under_nohup(number)]
+        before = {number: signal.signal(number, self._on_signal) for number in wanted}
         try:
             yield
         finally:
@@ -278,6 +279,10 @@ class Supervisor:
     def _remove(self, child: Child) -> None:
         child.kill_group()
         self._guardian.write(f"-{child.pid}\n")
+
+
+def _is_under_nohup(number: int) -> bool:
+    return number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN
 
 
 def _stage(child: Child) -> int:
