@@ -6,12 +6,13 @@ STAMP  := $(VENV)/.installed
 EXIT   ?=
 PHOTOS ?=
 
-.PHONY: help demo test lint format wheel-test clean
+.PHONY: help demo test lint docs format clean
 
 help:
 	@echo "make demo [PHOTOS=dir] [EXIT=1]   start everything, tag real photos, show the result"
 	@echo "make test                         every test, against the real servers"
 	@echo "make lint                         ruff, mypy, import contracts"
+	@echo "make docs                         regenerate docs/settings.md and schemas/openapi.json"
 	@echo "make format                       let ruff rewrite"
 	@echo "make clean                        remove the environment and local state"
 
@@ -35,6 +36,10 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: $(STAMP)
+	$(BIN)/python -m worker.settings > docs/settings.md
+	$(BIN)/python -m worker.api.openapi > schemas/openapi.json
 
 format: $(STAMP)
 	$(BIN)/ruff format .

@@ -1,0 +1,84 @@
+"""Settings: clear refusals, and a reference that cannot drift."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from worker import settings
+from worker.errors import ConfigurationError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(autouse=True)
+def bare(monkeypatch, tmp_path):
+    """No variables and no .env of the machine the tests run on."""
+    import os
+
+    for name in [name for name in os.environ if name.startswith("ENRICH_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+def test_the_reference_is_current():
+    """docs/settings.md says what the code does."""
+    assert settings.reference() == (ROOT / "docs/settings.md").read_text(), "run `make docs`"
+
+
+def test_every_setting_is_described():
+    """Nobody has to read code to configure."""
+    assert [] == [name for name, field in settings.Settings.model_fields.items() if not field.description]
+
+
+def test_the_environment_wins_over_the_file_and_the_file_over_defaults(monkeypatch, tmp_path):
+    """The usual order."""
+    (tmp_path / ".env").write_text("ENRICH_API_PORT=1111\nENRICH_CLAIM_BATCH=7\n")
+    monkeypatch.setenv("ENRICH_API_PORT", "2222")
+    loaded = settings.load()
+    assert (2222, 7, 32) == (loaded.api_port, loaded.claim_batch, loaded.encoder_batch)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ENRICH_DATABASE_URL", "sqlite:///x.db"),
+        ("ENRICH_API_PORT", "many"),
+        ("ENRICH_CLAIM_BATCH", "0"),
+        ("ENRICH_DTYPE", "int8"),
+        ("ENRICH_LOG_LEVEL", "LOUD"),
+    ],
+)
+def test_a_bad_value_is_refused_by_the_name_of_its_variable(monkeypatch, name, value):
+    """The message names what to change."""
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigurationError, match=name):
+        settings.load()
+
+
+def test_an_empty_variable_is_no_variable(monkeypatch):
+    """Compose files pass empty strings for what was not set."""
+    monkeypatch.setenv("ENRICH_MODEL", "")
+    assert "starter" == settings.load().model
+
+
+@pytest.mark.parametrize(
+    ("watched", "bucket", "key", "expected"),
+    [
+        ("", "any", "k", True),
+        ("photos", "photos", "k", True),
+        ("photos", "photos2", "k", False),
+        ("photos/in/", "photos", "in/a.jpg", True),
+        ("photos/in/", "photos", "out/a.jpg", False),
+        (" photos , other/x ", "other", "xyz", True),
+    ],
+)
+def test_watched_buckets_and_prefixes(watched, bucket, key, expected):
+    """Watching by bucket or by prefix; nothing given watches everything."""
+    assert expected is settings.load(buckets=watched).watches(bucket, key)
+
+
+def test_secrets_do_not_show_in_representations():
+    """A settings object in a log line gives nothing away."""
+    assert "hunter2" not in repr(settings.load(api_token="hunter2", s3_secret_access_key="hunter2"))
