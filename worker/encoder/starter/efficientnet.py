@@ -1,24 +1,20 @@
 """EfficientNet-Lite0 (Tan and Le, 2019; the Lite variants of 2020): no squeeze-excite, ReLU6, fixed stem and head.
 
-Only the inference form is here: every batch norm is folded into the convolution before it, which a third fewer kernels
-and no numerics of its own make the better deal when nothing is trained.
+Only the inference form is here: every batch norm is folded into the convolution before it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-#: Side of the square input in pixels.
-SIDE = 224
-#: Channels of the pooled feature.
-POOLED = 1280
-#: ImageNet classes of the classifier.
-CLASSES = 1000
+SIDE = 224  # of the square input, in pixels
+POOLED = 1280  # channels of the pooled feature
+CLASSES = 1000  # of ImageNet
 _BATCH_NORM_EPSILON = 1e-3
 
 
@@ -52,6 +48,15 @@ class Features:
     pooled: Tensor  # (n, 1280) average over positions of the last layer
     statistics: Tensor  # (n, 608) per layer: channel means, then channel standard deviations
     probabilities: Tensor  # (n, 1000) softmax over the ImageNet classes
+
+
+def join(parts: Sequence[Features]) -> Features:
+    """The features of several batches as those of one."""
+    return Features(
+        pooled=torch.cat([part.pooled for part in parts]),
+        statistics=torch.cat([part.statistics for part in parts]),
+        probabilities=torch.cat([part.probabilities for part in parts]),
+    )
 
 
 class _Conv(nn.Conv2d):
@@ -127,11 +132,11 @@ def fold(published: Mapping[str, Tensor]) -> dict[str, Tensor]:
     state = {"classifier.weight": published["_fc.weight"], "classifier.bias": published["_fc.bias"]}
     layers = [("stem", "_conv_stem", "_bn0"), ("head", "_conv_head", "_bn1")]
     names = [f"stages.{number}.{block}" for number, s in enumerate(_STAGES) for block in range(s.blocks)]
+    parts = (("expand", "_bn0"), ("depthwise", "_bn1"), ("project", "_bn2"))
     for number, name in enumerate(names):
-        source = f"_blocks.{number}."
-        parts = ("expand", "depthwise", "project")[0 if number else 1 :]  # the first block does not expand
-        norms = dict(zip(("expand", "depthwise", "project"), ("_bn0", "_bn1", "_bn2"), strict=True))
-        layers += [(f"{name}.{part}", f"{source}_{part}_conv", source + norms[part]) for part in parts]
+        source = f"_blocks.{number}"
+        own = parts if number else parts[1:]  # the first block does not expand
+        layers += [(f"{name}.{part}", f"{source}._{part}_conv", f"{source}.{norm}") for part, norm in own]
     for target, conv, norm in layers:
         state |= _folded(published, target, conv, norm)
     return state

@@ -61,14 +61,14 @@ class Heads(nn.Module):
     def embed_images(self, features: Features) -> Tensor:
         """(n, 896), of unit length once normalised."""
         named = features.probabilities @ self.class_texts
-        return _join(named, self.image(torch.cat([features.pooled, features.statistics, named], 1)))
+        return join_halves(named, self.image(torch.cat([features.pooled, features.statistics, named], 1)))
 
     def embed_texts(self, sentences: Tensor) -> Tensor:
         """Unit sentence vectors, (n, 384), to (n, 896) of unit length."""
-        return _join(functional.normalize(sentences - self.text_mean, dim=1), self.text(sentences))
+        return join_halves(functional.normalize(sentences - self.text_mean, dim=1), self.text(sentences))
 
 
-def _join(named: Tensor, learned: Tensor) -> Tensor:
+def join_halves(named: Tensor, learned: Tensor) -> Tensor:
     # Equal shares. An image nobody can name has a short first half, so that the learned half speaks the louder.
     joined: Tensor = 0.5**0.5 * torch.cat([named, learned], 1)
     return joined
