@@ -29,8 +29,18 @@ from sqlalchemy.exc import OperationalError
 
 from tests.servers import RunningServers, start_servers
 from worker.errors import ServerError
-from worker.local import ConnectionInfo, LocalStack, Part, PortPlan, Replacements, free_port_base, read_connection_info
+from worker.local import (
+    ConnectionInfo,
+    LocalStack,
+    NotReadyError,
+    Part,
+    PortPlan,
+    Replacements,
+    free_port_base,
+    read_connection_info,
+)
 from worker.local.ports import listen
+from worker.local.probes import resp
 
 ROOT = str(Path(__file__).parents[3])
 
@@ -193,8 +203,8 @@ def test_passwords_are_required(servers: RunningServers):
     ports = servers.ports
     with pytest.raises(OperationalError, match="no password supplied"):
         _query(f"postgresql://enrich@127.0.0.1:{ports.postgres}/enrich?passfile={os.devnull}", "SELECT 1")
-    with redis.Redis(port=ports.valkey) as broker, pytest.raises(redis.AuthenticationError):
-        broker.ping()
+    with pytest.raises(NotReadyError, match="WRONGPASS"):
+        resp(ports.valkey, "guess", "PING")
     for method in ("GET", "PUT", "DELETE"):
         url = f"http://127.0.0.1:{ports.filer}/buckets/photos/x.jpg"
         with pytest.raises(urllib.error.HTTPError, match="401"):
