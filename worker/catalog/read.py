@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -11,12 +11,17 @@ from sqlalchemy import text
 from worker.db import Connection
 from worker.types import ObjectRef
 
-# An etag is worth sending only if the vector of this space is there: else the bytes are needed anyway.
+# An etag is worth sending only if there is nothing to do should it match: the vector of this space is there, and every
+# taxonomy in use has decided in the version in use.
 _KNOWN = text("""
     SELECT i.bucket, i.key, i.etag
     FROM unnest(CAST(:buckets AS text[]), CAST(:keys AS text[])) AS r (bucket, key)
     JOIN images i ON i.bucket = r.bucket AND i.key = r.key
     JOIN embeddings e ON e.space_id = :space AND e.image_id = i.id
+    WHERE NOT EXISTS (
+        SELECT FROM unnest(CAST(:taxonomies AS text[]), CAST(:versions AS text[])) AS v (taxonomy, version)
+        WHERE NOT EXISTS (SELECT FROM tags t WHERE t.image_id = i.id AND t.space_id = :space
+                          AND t.taxonomy = v.taxonomy AND t.taxonomy_version = v.version))
 """)
 _IMAGE = text("""
     SELECT i.id, i.bucket, i.key, i.etag, i.version_id, i.size, i.last_modified, i.content_type, i.width, i.height,
@@ -81,10 +86,26 @@ class ImageRecord:
     tags: tuple[TagRecord, ...]
 
 
-def known_etags(connection: Connection, *, space_id: int, refs: Collection[ObjectRef]) -> dict[ObjectRef, str]:
-    """Etags of those objects that are in the catalog with a vector in this space."""
+def known_etags(
+    connection: Connection, *, space_id: int, versions: Mapping[str, str], refs: Collection[ObjectRef]
+) -> dict[ObjectRef, str]:
+    """Etags of those objects whose entry in the catalog is complete: a vector in this space, and current tags.
+
+    Args:
+        connection: open.
+        space_id: the space being written.
+        versions: taxonomy → version, of those in use.
+        refs: the objects asked about.
+    """
     rows = connection.execute(
-        _KNOWN, {"space": space_id, "buckets": [r.bucket for r in refs], "keys": [r.key for r in refs]}
+        _KNOWN,
+        {
+            "space": space_id,
+            "taxonomies": list(versions),
+            "versions": list(versions.values()),
+            "buckets": [r.bucket for r in refs],
+            "keys": [r.key for r in refs],
+        },
     )
     return {ObjectRef(bucket=row.bucket, key=row.key): row.etag for row in rows}
 

@@ -98,7 +98,8 @@ class Enricher:
             raise
         except Exception as error:
             if is_unavailable(error):
-                raise  # nothing can be recorded now; the leases end by themselves
+                self.keeper.give_back(claim.token)  # nothing can be recorded now
+                raise
             _log.exception("a batch failed as a whole", action="batch", token=claim.token, size=len(claim.objects))
             return self._isolate(claim, error)
 
@@ -126,7 +127,12 @@ class Enricher:
         if claim.suspect and claim.objects[0].attempts > _DEATHS:
             return [_killer(claim.objects[0])]
         with self.engine.connect() as connection:
-            etags = catalog.known_etags(connection, space_id=self.space.id, refs=[each.ref for each in claim.objects])
+            etags = catalog.known_etags(
+                connection,
+                space_id=self.space.id,
+                versions={each.name: each.version for each in self.tagger.taxonomies},
+                refs=[each.ref for each in claim.objects],
+            )
         return list(self.pool.map(lambda each: self.preparer.prepare(each, etags.get(each.ref)), claim.objects))
 
     def _encode(self, prepared: Sequence[Prepared]) -> tuple[list[tuple[Prepared, Floats]], list[Ended]]:

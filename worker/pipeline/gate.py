@@ -16,7 +16,8 @@ class Gate:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._inside = 0
+        self._inside = 0  # ordinary batches; -1: a suspect
+        self._awaited = False  # a suspect wants in: no new ordinary batch passes it
         self._reserved = False
 
     @contextmanager
@@ -36,7 +37,7 @@ class Gate:
     def shared(self) -> Iterator[None]:
         """Work on an ordinary batch."""
         with self._changed:
-            self._changed.wait_for(lambda: self._inside >= 0)
+            self._changed.wait_for(lambda: self._inside >= 0 and not self._awaited)
             self._inside += 1
         try:
             yield
@@ -47,7 +48,9 @@ class Gate:
     def alone(self) -> Iterator[None]:
         """Work on a suspect; waits until every ordinary batch has left. Needs the reservation."""
         with self._changed:
+            self._awaited = True
             self._changed.wait_for(lambda: self._inside == 0)
+            self._awaited = False
             self._inside = -1
         try:
             yield

@@ -39,6 +39,7 @@ class Keeper:
         self._engine, self._kind, self._model, self._lease = engine, kind, model, lease
         self._interval = interval or min(lease / 3, 10.0)
         self._held: dict[int, float] = {}
+        self._unwanted: set[int] = set()
         self._mutex = threading.Lock()
         self._progressed = True
         self._stop = threading.Event()
@@ -57,7 +58,7 @@ class Keeper:
             self._thread.join(timeout=5)
         try:
             with transaction(self._engine) as connection:
-                inbox.release(connection, list(self._held))
+                inbox.release(connection, [*self._held, *self._unwanted])
                 inbox.farewell(connection, self.name)
         except Exception as error:  # noqa: BLE001  # leases end by themselves
             _log.warning("could not say goodbye; leases will end by themselves", action="farewell", error=str(error))
@@ -79,8 +80,13 @@ class Keeper:
             with self._mutex:
                 self._held.pop(token, None)
 
+    def give_back(self, token: int) -> None:
+        """Have a claim released as soon as the database can be reached: the attempt does not count."""
+        self._unwanted.add(token)
+
     def _run(self) -> None:
         while not self._stop.wait(self._interval):
+            self._quietly(self._release)
             self._quietly(self._renew)
             self._quietly(self._beat)
             self._quietly(self._also)
@@ -98,6 +104,13 @@ class Keeper:
                 lost = self._held.pop(token, None) is not None
             if lost:
                 _log.warning("a lease was lost; its batch will be done by another worker", action="lease", token=token)
+
+    def _release(self) -> None:
+        tokens = list(self._unwanted)
+        if tokens:
+            with transaction(self._engine) as connection:
+                inbox.release(connection, tokens)
+            self._unwanted.difference_update(tokens)
 
     def _beat(self) -> None:
         progressed, self._progressed = self._progressed, False

@@ -138,14 +138,27 @@ def test_filters_under_one_percent_still_find_their_images(engine, space):
     assert len([hit for hit in hits if int(hit.key[1:]) % 300 == 0]) >= 9
 
 
+def known(engine, space, **versions):
+    with transaction(engine) as connection:
+        refs = [ref("a"), ref("b")]
+        return catalog.known_etags(connection, space_id=space.id, versions=versions, refs=refs)
+
+
 def test_etags_are_known_only_with_a_vector_of_the_space(engine, space):
     """A new model needs the bytes even though the image is known."""
     write(engine, space, enriched_image("a"))
     with transaction(engine) as connection:
         other = catalog.ensure_space(connection, spec(model="other"))
-        asked = [ref("a"), ref("b")]
-        assert {ref("a"): "etag-a"} == catalog.known_etags(connection, space_id=space.id, refs=asked)
-        assert catalog.known_etags(connection, space_id=other.id, refs=asked) == {}
+    assert ({ref("a"): "etag-a"}, {}) == (known(engine, space), known(engine, other))
+
+
+def test_etags_are_known_only_with_tags_of_the_versions_in_use(engine, space):
+    """An edited or added taxonomy makes "unchanged" untrue; an abstention is a decision too."""
+    write(engine, space, enriched_image("a", label=None))
+    current, edited = {"time-of-day": "v"}, {"time-of-day": "w"}
+    assert {ref("a"): "etag-a"} == known(engine, space, **current)
+    assert {} == known(engine, space, **edited)
+    assert {} == known(engine, space, **current, setting="v")
 
 
 def test_an_overwritten_picture_loses_the_vectors_of_other_spaces(engine, space):

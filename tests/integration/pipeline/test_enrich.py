@@ -9,6 +9,7 @@ from datetime import datetime
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
 from tests.ledger import expire_leases, make_due, pending, ref, row
 from tests.pictures import picture
@@ -269,3 +270,34 @@ def test_several_batches_in_flight_share_the_encoder(world):
     with ThreadPoolExecutor(4) as pool:
         assert sum(future.result() for future in [pool.submit(drain) for _ in range(4)]) == 40
     assert len(world.feed()) == 40
+
+
+def test_a_batch_that_finds_the_database_gone_is_given_back_uncounted(world, monkeypatch):
+    """An outage of the database burns no attempts either; the keeper gives the claim back when it is over."""
+    world.upload("a.jpg", picture())
+
+    def away(*_args, **_kwargs):
+        raise OperationalError("SELECT 1", {}, Exception("server closed the connection"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("worker.pipeline.enrich._WRITE_PATIENCE", 0.0)
+        patch.setattr(catalog, "write", away)
+        with pytest.raises(OperationalError):
+            world.enricher.run_once()
+    deadline = time.monotonic() + 5
+    while row(world.engine, "a.jpg").token is not None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert (None, 0) == (row(world.engine, "a.jpg").token, row(world.engine, "a.jpg").attempts)
+    assert {Outcome.ENRICHED: 1} == world.run()
+
+
+def test_an_edited_taxonomy_is_applied_when_the_object_is_hinted_again(world):
+    """ "Unchanged" means that the tags are current as well."""
+    world.upload("a.jpg", picture())
+    world.run()
+    with transaction(world.engine) as connection:
+        connection.execute(text("UPDATE tags SET taxonomy_version = 'older'"))
+    world.hint("a.jpg")
+    assert {Outcome.ENRICHED: 1} == world.run()
+    world.hint("a.jpg")
+    assert {Outcome.UNCHANGED: 1} == world.run()

@@ -48,3 +48,30 @@ def test_a_suspect_waits_for_ordinary_work_and_keeps_new_work_out():
         waiting.result(5)
         pool.submit(ordinary, "second").result(5)
     assert log == ["first in", "first out", "suspect in", "suspect out", "second in", "second out"]
+
+
+def test_a_waiting_suspect_is_not_passed_by_new_work():
+    """Under steady load a suspect still gets its turn."""
+    gate = Gate()
+    order: list[str] = []
+    first_in, go = threading.Event(), threading.Event()
+
+    def ordinary(name: str) -> None:
+        with gate.shared():
+            first_in.set()
+            go.wait(5)
+            order.append(name)
+
+    def suspect() -> None:
+        with gate.alone():
+            order.append("suspect")
+
+    with ThreadPoolExecutor(3) as pool:
+        pool.submit(ordinary, "first")
+        first_in.wait(5)
+        pool.submit(suspect)
+        time.sleep(0.05)
+        pool.submit(ordinary, "second")
+        time.sleep(0.05)
+        go.set()
+    assert ["first", "suspect", "second"] == order
