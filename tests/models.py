@@ -106,7 +106,7 @@ def _awake(model: Any) -> Any:
 
 def _save(directory: Path, model: Any, tokenizer: PreTrainedTokenizerFast, processor: Any) -> Path:
     directory.mkdir(parents=True, exist_ok=True)
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()
     for part in (model, tokenizer, processor):
         part.save_pretrained(directory)
     return directory
@@ -126,7 +126,7 @@ def _tokens(tokenizer: PreTrainedTokenizerFast) -> dict[str, int | None]:
 
 
 def _tokenizer() -> PreTrainedTokenizerFast:
-    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+    return PreTrainedTokenizerFast(
         tokenizer_object=_trained(),
         bos_token="<|startoftext|>",
         eos_token="<|endoftext|>",
