@@ -25,6 +25,7 @@ from worker.pipeline.prepare import Preparer
 from worker.pipeline.query import Search
 from worker.pipeline.retries import RetryPolicy
 from worker.pipeline.space import space_spec
+from worker.pipeline.verify import Verify
 from worker.settings import Settings
 from worker.tagging import Tagger
 
@@ -119,6 +120,11 @@ def search(settings: Settings, engine: Engine) -> Search:
 def backfill(settings: Settings, engine: Engine, ring: Ring) -> Backfill:
     """Hinting what a bucket already holds."""
     return Backfill(engine=engine, store=store(settings), ring=ring)
+
+
+def verify(settings: Settings, engine: Engine, ring: Ring) -> Verify:
+    """The proof that nothing is missing."""
+    return Verify(engine=engine, store=store(settings), ring=ring)
 
 
 def file_tagger(settings: Settings, names: tuple[str, ...] | None) -> FileTagger:

@@ -5,6 +5,7 @@ while ``done < wanted``, so duplicates and reorderings coalesce and a hint that 
 are leases with a fencing token, by the database's clock alone. Every function takes the open connection.
 """
 
+from worker.inbox.audit import Compared, begin_audit, compare, unmet
 from worker.inbox.claims import Claim, ClaimedObject, claim, renew
 from worker.inbox.completion import Completion, QuarantineEntry, Retry, abandon, complete, lock, release, retry
 from worker.inbox.hints import Hinted, hint
@@ -16,6 +17,7 @@ from worker.inbox.totals import Standing, Totals, claimable, pending_by_lane, st
 __all__ = [
     "Claim",
     "ClaimedObject",
+    "Compared",
     "Completion",
     "Heartbeat",
     "Hinted",
@@ -28,8 +30,10 @@ __all__ = [
     "Totals",
     "abandon",
     "beat",
+    "begin_audit",
     "claim",
     "claimable",
+    "compare",
     "complete",
     "farewell",
     "hint",
@@ -46,4 +50,5 @@ __all__ = [
     "retry",
     "standing",
     "totals",
+    "unmet",
 ]
