@@ -15,7 +15,8 @@ _LOCK = text("""
     SELECT id FROM inbox WHERE token = :token AND id = ANY(CAST(:ids AS bigint[])) ORDER BY bucket, key FOR UPDATE
 """)
 
-# An unchanged object keeps the outcome it had. A hint that arrived mid-flight leaves the row pending and visible.
+# Unchanged means that the catalog's entry is current: enriched, also where an object had been in quarantine without its
+# bytes having been seen (access denied). A hint that arrived mid-flight leaves the row pending and visible.
 _COMPLETE = text("""
     UPDATE inbox AS i SET
         done        = i.claimed,
@@ -24,7 +25,7 @@ _COMPLETE = text("""
         attempts    = 0,
         visible_at  = now(),
         hinted_at   = CASE WHEN i.wanted > i.claimed THEN now() ELSE i.hinted_at END,
-        outcome     = CASE WHEN c.outcome = 'unchanged' THEN i.outcome ELSE c.outcome END,
+        outcome     = CASE WHEN c.outcome = 'unchanged' THEN 'enriched' ELSE c.outcome END,
         etag        = coalesce(c.etag, CASE WHEN c.outcome = 'unchanged' THEN i.etag END),
         last_error  = c.error,
         finished_at = now()
@@ -121,7 +122,7 @@ def complete(connection: Connection, token: int, completions: Sequence[Completio
             "errors": [each.quarantine.message if each.quarantine else None for each in completions],
         },
     )
-    left = [each.id for each in completions if each.outcome not in (Outcome.QUARANTINED, Outcome.UNCHANGED)]
+    left = [each.id for each in completions if each.outcome is not Outcome.QUARANTINED]
     if left:
         connection.execute(_LEAVE_QUARANTINE, {"ids": left})
     entries = [_entry_row(each, each.quarantine) for each in completions if each.quarantine is not None]

@@ -135,6 +135,21 @@ def test_denied_access_is_retried_then_quarantined_and_keeps_what_was_known(worl
     assert world.tags("a.jpg") == {"colour": "red"}
 
 
+def test_access_that_is_granted_again_ends_the_quarantine_without_a_read(world):
+    """The object never changed: a 304 is enough to know that its entry is right."""
+    world.upload("a.jpg", picture())
+    world.run()
+    world.store.fail(ref("a.jpg"), AccessDeniedError(ref("a.jpg")))
+    world.hint("a.jpg")
+    while world.quarantine() == {}:
+        world.run()
+        make_due(world.engine)
+    world.store.fail(ref("a.jpg"), None)
+    world.hint("a.jpg")
+    assert {Outcome.UNCHANGED: 1} == world.run()
+    assert ({}, "enriched") == (world.quarantine(), row(world.engine, "a.jpg").outcome)
+
+
 def test_a_hint_during_the_work_is_worked_on_afterwards(world):
     """An overwrite while the old bytes are being encoded ends in the new picture."""
     world.upload("a.jpg", picture("red"))
