@@ -23,6 +23,7 @@ from worker.pipeline.ingest import Ingest
 from worker.pipeline.keeper import Keeper
 from worker.pipeline.prepare import Preparer
 from worker.pipeline.query import Search
+from worker.pipeline.reconcile import Reconciler, targets
 from worker.pipeline.retries import RetryPolicy
 from worker.pipeline.space import space_spec
 from worker.pipeline.verify import Verify
@@ -198,22 +199,39 @@ def worker(settings: Settings, ring: Ring) -> Iterator[Worker]:
 
 
 @contextmanager
-def scheduler(settings: Settings) -> Iterator[Keeper]:
-    """The scheduler's heartbeat, and the gauges that describe the whole ledger."""
-    engine = database(settings, "scheduler", pool_size=1)
+def scheduler(settings: Settings, ring: Ring) -> Iterator[Keeper]:
+    """The scheduler's heartbeat, reconciliation, and the gauges that describe the whole ledger."""
+    engine = database(settings, "scheduler", pool_size=2)
 
     def publish_pending() -> None:
         with transaction(engine) as connection:
             metrics.set_pending(inbox.pending_by_lane(connection))
 
     keeper = Keeper(engine, kind="scheduler", also=publish_pending)
-    with serving_metrics(settings):
+    with serving_metrics(settings), reconciling(settings, engine, ring):
         keeper.start()
         try:
             yield keeper
         finally:
             keeper.stop()
             engine.dispose()
+
+
+@contextmanager
+def reconciling(settings: Settings, engine: Engine, ring: Ring) -> Iterator[None]:
+    """Look for what no event announced while the block runs, if ENRICH_RECONCILE_SECONDS says so."""
+    if not settings.reconcile_seconds:
+        yield
+        return
+    use_case = verify(settings, engine, ring)
+    reconciler = Reconciler(
+        use_case, lambda: targets(settings.buckets, use_case.store), interval=settings.reconcile_seconds
+    )
+    reconciler.start()
+    try:
+        yield
+    finally:
+        reconciler.stop()
 
 
 @contextmanager

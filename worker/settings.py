@@ -84,6 +84,11 @@ class Settings(BaseSettings):
     retry_base_seconds: float = Field(2.0, gt=0, description="First retry delay; doubles each time, with jitter.")
     retry_max_seconds: float = Field(900.0, gt=0, description="Longest retry delay.")
     sweep_seconds: float = Field(5.0, gt=0, description="How often the scheduler rings for work nobody was woken for.")
+    reconcile_seconds: float = Field(
+        3600.0,
+        ge=0,
+        description="How often the scheduler lists the watched buckets for what no event announced; 0: never.",
+    )
     store_timeout: float = Field(30.0, gt=0, description="Seconds without a byte before a GET is given up.")
 
     metrics_port: int = Field(
