@@ -310,7 +310,7 @@ def test_only_what_needs_a_secret_has_it():
         name: {service for service, each in BASE["services"].items() if name in each.get("environment", {})}
         for name in ("ENRICH_S3_SECRET_ACCESS_KEY", "ENRICH_API_TOKEN")
     }
-    assert holders == {"ENRICH_S3_SECRET_ACCESS_KEY": {"worker"}, "ENRICH_API_TOKEN": {"api"}}
+    assert holders == {"ENRICH_S3_SECRET_ACCESS_KEY": {"worker", "scheduler"}, "ENRICH_API_TOKEN": {"api"}}
 
 
 def test_databases_have_no_way_out():
