@@ -1,5 +1,6 @@
 """HTTP: event intake and reading back. Starts without torch; the text encoder loads when the first search needs it."""
 
-from worker.api.app import create_app, openapi
+from worker.api.app import create_app
+from worker.api.services import Services
 
-__all__ = ["create_app", "openapi"]
+__all__ = ["Services", "create_app"]

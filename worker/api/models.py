@@ -5,9 +5,22 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
-_Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2_000)]
+from worker.pipeline.query import State
+
+
+def _storable(text: str) -> str:
+    if "\x00" in text:
+        raise ValueError("must not have a NUL; no name has one")
+    return text
+
+
+#: What PostgreSQL can compare with.
+Text = Annotated[str, AfterValidator(_storable)]
+
+_Query = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2_000)]
+_Name = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_storable)]
 
 
 class Problem(BaseModel):
@@ -15,6 +28,10 @@ class Problem(BaseModel):
 
     detail: str = Field(description="What is wrong and what to do next.")
     rejected_id: int | None = Field(None, description="Where a refused notification is kept: `enrich rejected`.")
+    state: State | None = Field(
+        None, description="Of an object that is not in the catalog: what is known about it instead."
+    )
+    reason: str | None = Field(None, description="With `quarantined`: why. The codes are listed in docs/images.md.")
 
 
 class Accepted(BaseModel):
@@ -83,8 +100,8 @@ class TagFilter(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    taxonomy: str = Field(examples=["time-of-day"])
-    label: str = Field(examples=["night"])
+    taxonomy: _Name = Field(examples=["time-of-day"])
+    label: _Name = Field(examples=["night"])
 
 
 class SearchRequest(BaseModel):
@@ -92,9 +109,12 @@ class SearchRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    text: _Text = Field(examples=["a cat on a sofa"])
-    limit: int = Field(10, ge=1, le=1_000)
+    text: _Query = Field(description="What to look for, in words.", examples=["a cat on a sofa"])
+    limit: int = Field(10, ge=1, le=1_000, description="Most hits in the answer.")
     tags: list[TagFilter] = Field([], max_length=16, description="All of them must hold.")
+    min_similarity: float | None = Field(
+        None, ge=-1, le=1, allow_inf_nan=False, description="Leave out hits below it. What is low differs by model."
+    )
 
 
 class Hit(BaseModel):
@@ -131,6 +151,7 @@ class Changes(BaseModel):
     """A page of the change feed."""
 
     changes: list[Change]
+    next: str | None = Field(description="Pass it as `after` to go on; null while nothing has ever changed.")
 
 
 class Status(BaseModel):
@@ -150,9 +171,15 @@ class Status(BaseModel):
     oldest_pending_seconds: float
 
 
+class Alive(BaseModel):
+    """The process answers."""
+
+    status: Literal["ok"]
+
+
 class Ready(BaseModel):
     """Whether requests can be served, and with which model."""
 
     ready: bool
-    model: str
-    database: str
+    model: str = Field(description="Which model is configured, and what it is for.")
+    database: Literal["ok", "away"]

@@ -42,9 +42,9 @@ def hits(found: Sequence[catalog.Hit]) -> SearchResponse:
     return SearchResponse(hits=[Hit.model_validate(hit) for hit in found])
 
 
-def changes(found: Sequence[ChangeRecord]) -> Changes:
-    """A page of the feed."""
-    return Changes(changes=[Change.model_validate(change) for change in found])
+def changes(found: Sequence[ChangeRecord], *, after: str | None) -> Changes:
+    """A page of the feed; one without changes leaves the reader where it is."""
+    return Changes(changes=[Change.model_validate(change) for change in found], next=found[-1].id if found else after)
 
 
 def _location(record: catalog.ImageRecord) -> Location | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -31,13 +32,20 @@ class RejectedEventError(MalformedEventError):
         self.rejected_id = rejected_id
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Ingest:
-    """Takes notifications, from whatever carried them."""
+    """Takes notifications, from whatever carried them. Safe to use from any thread."""
 
-    engine: Engine
-    watches: Callable[[str, str], bool]  # (bucket, key) → ours to enrich
-    ring: Callable[[], None]  # wakes a worker; must not raise
+    def __init__(self, *, engine: Engine, watches: Callable[[str, str], bool], ring: Callable[[], None]) -> None:
+        """Take finished parts.
+
+        Args:
+            engine: on a migrated database.
+            watches: (bucket, key) → whether it is ours to enrich.
+            ring: wakes a worker. It may take its time: it is called on a thread of its own.
+        """
+        self._engine = engine
+        self._watches = watches
+        self._ringer = _Ringer(ring)
 
     def accept(self, source: str, body: bytes) -> Accepted:
         """Record what a notification hints at. When this returns, the inbox rows are committed.
@@ -49,7 +57,7 @@ class Ingest:
             envelope = events.parse(source, body)
         except MalformedEventError as error:
             raise self._keep(source, str(error), body) from error
-        ours = [hint for hint in envelope.hints if self.watches(hint.ref.bucket, hint.ref.key)]
+        ours = [hint for hint in envelope.hints if self._watches(hint.ref.bucket, hint.ref.key)]
         ignored = Counter(str(each.reason) for each in envelope.ignored)
         ignored["not-watched"] += len(envelope.hints) - len(ours)
         return Accepted(hinted=self._hint(source, ours), ignored=dict(+ignored), test=envelope.test)
@@ -57,15 +65,44 @@ class Ingest:
     def _hint(self, source: str, hints: list[Hint]) -> int:
         if not hints:
             return 0
-        with transaction(self.engine) as connection:
+        with transaction(self._engine) as connection:
             hinted = inbox.hint(connection, hints)
         metrics.HINTS.labels(source=source).inc(hinted.objects)
-        self.ring()
+        self._ringer.pull()
         return hinted.objects
 
     def _keep(self, source: str, reason: str, body: bytes) -> RejectedEventError:
-        with transaction(self.engine) as connection:
+        with transaction(self._engine) as connection:
             rejected_id = inbox.reject(connection, source=source, reason=reason, body=body)
         metrics.REJECTED_EVENTS.labels(source=source).inc()
         _log.warning("a notification was refused", action="reject", source=source, reason=reason, id=rejected_id)
         return RejectedEventError(reason, rejected_id)
+
+
+class _Ringer:
+    """Rings on a thread of its own: a broker that is away or slow must not keep a sender from its answer.
+
+    Pulls during a ring come to one more ring. Whatever is not rung when the process ends, the sweeper rings.
+    """
+
+    def __init__(self, ring: Callable[[], None]) -> None:
+        self._ring = ring
+        self._pulled = threading.Event()
+        self._mutex = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def pull(self) -> None:
+        """Have it ring soon; returns at once."""
+        self._pulled.set()
+        with self._mutex:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="ringer", daemon=True)
+                self._thread.start()
+
+    def _run(self) -> None:
+        while self._pulled.wait():
+            self._pulled.clear()
+            try:
+                self._ring()
+            except Exception:  # noqa: BLE001  # whatever the bell does, this thread must live on
+                _log.exception("ringing failed; the scheduler will ring", action="ring")

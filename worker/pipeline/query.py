@@ -3,17 +3,37 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from typing import Literal, TypeAlias
 
 from worker import catalog, inbox, outbox
-from worker.catalog import Hit, ImageRecord, TagFilter
+from worker.catalog import Hit, ImageRecord, Space, TagFilter
 from worker.db import Engine, transaction
 from worker.encoder import Encoder
 from worker.errors import NotFoundError
 from worker.inbox import Standing
 from worker.pipeline.space import space_spec
 from worker.types import Floats, ObjectRef
+
+#: What is known about an object that is not in the catalog.
+State: TypeAlias = Literal["unknown", "pending", "quarantined", "excluded", "gone"]
+
+_FINISHED: Mapping[str, State] = {"quarantined": "quarantined", "excluded": "excluded", "gone": "gone"}
+_SENTENCES = {"gone": "the object was deleted", "excluded": "it is not an image"}
+
+
+class ImageNotFoundError(NotFoundError):
+    """The catalog does not have an image; carries what the ledger knows about the object instead."""
+
+    def __init__(self, ref: ObjectRef, standing: Standing | None) -> None:
+        super().__init__(f"{ref} is not in the catalog: {_explain(standing)}")
+        self.state = _state(standing)
+        self.reason = standing.reason if standing is not None and self.state == "quarantined" else None
+
+
+class NothingEmbeddedError(NotFoundError):
+    """Images were embedded, but none with the model that this process is configured with."""
 
 
 class Search:
@@ -26,11 +46,13 @@ class Search:
         self._mutex = threading.Lock()
         self._vector = lru_cache(maxsize=1024)(self._encode)
 
-    def __call__(self, text: str, *, limit: int, tags: Sequence[TagFilter] = ()) -> list[Hit]:
-        """The images that match ``text`` best, in the space of the configured model.
+    def __call__(
+        self, text: str, *, limit: int, tags: Sequence[TagFilter] = (), min_similarity: float | None = None
+    ) -> list[Hit]:
+        """The images that match ``text`` best, in the space of the configured model; none in an empty catalog.
 
         Raises:
-            NotFoundError: nothing was embedded with this model yet.
+            NothingEmbeddedError: there are images, but of other models.
             ModelUnavailableError: the model's files are not to be had.
         """
         encoder = self.encoder()
@@ -38,11 +60,9 @@ class Search:
         with transaction(self._engine) as connection:
             space = catalog.space_of(connection, space_spec(encoder))
             if space is None:
-                raise NotFoundError(
-                    f"nothing was embedded with {encoder.space.model} yet: upload an image, "
-                    "or start a worker with this ENRICH_MODEL"
-                )
-            return catalog.nearest(connection, space, vector, limit=limit, tags=tags)
+                return _nothing_in(catalog.spaces(connection), encoder)
+            hits = catalog.nearest(connection, space, vector, limit=limit, tags=tags)
+        return [hit for hit in hits if min_similarity is None or hit.similarity >= min_similarity]
 
     def encoder(self) -> Encoder:
         """The model, loaded on first use; concurrent callers wait for the one load."""
@@ -56,18 +76,34 @@ class Search:
         return vector
 
 
+def _nothing_in(spaces: Sequence[Space], encoder: Encoder) -> list[Hit]:
+    if not spaces:
+        return []
+    models = ", ".join(dict.fromkeys(f"{space.model} at {space.revision}" for space in spaces))
+    raise NothingEmbeddedError(
+        f"no image was embedded with {encoder.space.model} at {encoder.space.revision}; the catalog has vectors of "
+        f"{models}: set ENRICH_MODEL to what the workers use, or start a worker with this one"
+    )
+
+
 def image(engine: Engine, ref: ObjectRef) -> ImageRecord:
     """One image with its tags.
 
     Raises:
-        NotFoundError: says what the ledger knows about the object instead.
+        ImageNotFoundError: says what the ledger knows about the object instead.
     """
     with transaction(engine) as connection:
         found = catalog.image(connection, ref)
         if found is not None:
             return found
         standing = inbox.standing(connection, ref)
-    raise NotFoundError(f"{ref} is not in the catalog: {_explain(standing)}")
+    raise ImageNotFoundError(ref, standing)
+
+
+def _state(standing: Standing | None) -> State:
+    if standing is None:
+        return "unknown"
+    return "pending" if standing.pending else _FINISHED.get(standing.outcome or "", "unknown")
 
 
 def _explain(standing: Standing | None) -> str:
@@ -78,7 +114,7 @@ def _explain(standing: Standing | None) -> str:
         return f"it is pending{failed if standing.last_error else ''}"
     if standing.outcome == "quarantined":
         return f"it is in quarantine: {standing.reason}: {standing.message}"
-    return {"gone": "the object was deleted", "excluded": "it is not an image"}.get(standing.outcome or "", "unknown")
+    return _SENTENCES.get(standing.outcome or "", "it was removed; run `enrich backfill` on its bucket")
 
 
 def changes(engine: Engine, *, after: str | None, limit: int) -> list[outbox.Change]:

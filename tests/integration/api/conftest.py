@@ -1,0 +1,100 @@
+"""A live API on a database of each test's own."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from tests.factories import enriched_image
+from tests.fakes import ColourEncoder
+from tests.integration.api.live import TOKEN, LiveApi, serve
+from tests.ledger import hints
+from worker import catalog, inbox, outbox
+from worker.api import Services
+from worker.db import Engine, transaction
+from worker.inbox import Completion, QuarantineEntry
+from worker.outbox import Feed
+from worker.pipeline.ingest import Ingest
+from worker.pipeline.query import Search
+from worker.types import Outcome, Reason
+
+
+class Bell:
+    """Counts rings."""
+
+    def __init__(self) -> None:
+        self.rung = threading.Event()
+
+    def __call__(self) -> None:
+        self.rung.set()
+
+
+@pytest.fixture
+def bell() -> Bell:
+    return Bell()
+
+
+@pytest.fixture
+def services(engine: Engine, bell: Bell) -> Services:
+    return Services(
+        engine=engine,
+        ingest=Ingest(engine=engine, watches=lambda bucket, _: bucket != "unwatched", ring=bell),
+        search=Search(engine, ColourEncoder),
+        model="tiny: a fake that sees colours",
+        token=TOKEN,
+        max_event_bytes=100_000,
+    )
+
+
+@pytest.fixture
+def api(services: Services) -> Iterator[LiveApi]:
+    with serve(services) as live:
+        yield live
+
+
+@pytest.fixture
+def open_api(services: Services) -> Iterator[LiveApi]:
+    """Without a token, as on a developer's loopback."""
+    with serve(replace(services, token=None)) as live:
+        yield live
+
+
+@pytest.fixture
+def enriched(engine: Engine):
+    """Puts images into the catalog as a worker's batch would: vector, tags, feed."""
+
+    def write(*images: catalog.EnrichedImage) -> None:
+        with transaction(engine) as connection:
+            space = catalog.ensure_space(connection, ColourEncoder().space)
+            catalog.write(connection, space_id=space.id, images=images)
+            outbox.append(connection, [Feed(kind="enriched", ref=i.info.ref, etag=i.info.etag) for i in images])
+
+    return write
+
+
+@pytest.fixture
+def gallery(enriched) -> None:
+    """A red picture by day, a green one by night, and a blue one nobody could date."""
+    axes = {"red.jpg": (0, "day"), "2026/green.jpg": (1, "night"), "blue.jpg": (2, None)}
+    vectors = ColourEncoder().encode_texts(["red", "green", "blue"])
+    enriched(*(enriched_image(key, label=label, vector=vectors[axis]) for key, (axis, label) in axes.items()))
+
+
+@pytest.fixture
+def ended(engine: Engine):
+    """Ends an object's work otherwise than in the catalog."""
+
+    def finish(key: str, outcome: Outcome) -> None:
+        with transaction(engine) as connection:
+            inbox.hint(connection, hints(key))
+            taken = inbox.claim(connection, worker="test", size=1, lease=60)
+            assert taken is not None
+            [held] = inbox.lock(connection, taken.token, [each.id for each in taken.objects])
+            why = QuarantineEntry(reason=Reason.TRUNCATED, message="the file ends early", attempts=1)
+            quarantine = why if outcome is Outcome.QUARANTINED else None
+            inbox.complete(connection, taken.token, [Completion(id=held, outcome=outcome, quarantine=quarantine)])
+
+    return finish

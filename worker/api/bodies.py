@@ -1,0 +1,105 @@
+"""Request bodies: plain, small enough, in time, and not too many of them in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from fastapi import HTTPException, Request
+from starlette.requests import ClientDisconnect
+from starlette.types import Message
+
+from worker.api.problems import unavailable
+
+#: A refused sender is listened to for this long and for as many bytes again, so that it has read the answer before the
+#: connection ends: a TCP reset would take the answer away.
+_LINGER = 1.0
+
+
+class Bodies:
+    """The bodies of all requests in flight."""
+
+    def __init__(self, *, in_memory: int, seconds: float) -> None:
+        """Set the bounds.
+
+        Args:
+            in_memory: bytes of all bodies together.
+            seconds: in which a body must have arrived.
+        """
+        self._free = in_memory
+        self._seconds = seconds
+
+    @contextmanager
+    def of(self, request: Request, limit: int) -> Iterator[Request]:
+        """``request`` with a body that is refused while it arrives if it has more than ``limit`` bytes."""
+        if request.headers.get("content-encoding", "identity").lower() != "identity":
+            raise HTTPException(
+                415, "send the body uncompressed, without Content-Encoding", {"Accept-Encoding": "identity"}
+            )
+        meter = _Meter(self, request, limit, time.monotonic() + self._seconds)
+        try:
+            yield Request(request.scope, meter.receive)
+        finally:
+            self._free += meter.held
+
+    def take(self, size: int) -> None:
+        """Count bytes in.
+
+        Raises:
+            HTTPException: 503, because requests in flight hold as much as they may.
+        """
+        if size > self._free:
+            raise unavailable("too many requests at once; try again", after=1)
+        self._free -= size
+
+
+class _Meter:
+    def __init__(self, bodies: Bodies, request: Request, limit: int, deadline: float) -> None:
+        self.held = 0
+        self._bodies = bodies
+        self._request = request
+        self._limit = limit
+        self._deadline = deadline
+        self._complete = False
+
+    async def receive(self) -> Message:
+        if self._complete:
+            return await self._request.receive()
+        if self.held == 0 and self._announced() > self._limit:
+            await self._refuse()
+        message = await self._next()
+        self._complete = not message.get("more_body", False)
+        size = len(message.get("body", b""))
+        if self.held + size > self._limit:
+            await self._refuse()
+        self._bodies.take(size)
+        self.held += size
+        return message
+
+    def _announced(self) -> int:
+        """``Content-Length``; 0 without one, and the server has refused those that are no number."""
+        return int(self._request.headers.get("content-length", 0))
+
+    async def _next(self) -> Message:
+        try:
+            async with asyncio.timeout(self._deadline - time.monotonic()):
+                return await self._request.receive()
+        except TimeoutError as error:
+            raise HTTPException(408, "the body did not arrive in time", {"Connection": "close"}) from error
+
+    async def _refuse(self) -> None:
+        # Who waits for "100 Continue" has sent nothing yet: asking for the body would be all wrong.
+        if self._request.headers.get("expect", "").lower() != "100-continue":
+            await self._linger()
+        raise HTTPException(413, f"larger than {self._limit:,} bytes; send less at once", {"Connection": "close"})
+
+    async def _linger(self) -> None:
+        received = 0
+        with suppress(TimeoutError, ClientDisconnect):
+            async with asyncio.timeout(_LINGER):
+                while received <= self._limit and not self._complete:
+                    message = await self._request.receive()
+                    self._complete = not message.get("more_body", False)
+                    received += len(message.get("body", b""))

@@ -1,0 +1,45 @@
+"""Blocking work, off the event loop: so many threads, and a caller's patience."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from anyio import CapacityLimiter, fail_after, to_thread
+
+from worker import db
+from worker.api.problems import unavailable
+
+_T = TypeVar("_T")
+
+
+class Offload:
+    """Threads for one kind of work. Callers beyond them wait their turn without holding one."""
+
+    def __init__(self, *, threads: int, patience: float) -> None:
+        """Set the bounds.
+
+        Args:
+            threads: that work at once.
+            patience: seconds from the call to an answer, waiting for a thread included.
+        """
+        self._limiter = CapacityLimiter(threads)
+        self._patience = patience
+
+    async def __call__(self, work: Callable[[], _T]) -> _T:
+        """The result of ``work``, run in a thread.
+
+        Work that outlasts the caller's patience runs on to its end, for nobody: it must be safe to repeat.
+
+        Raises:
+            HTTPException: 503, because the database is away or there was no answer in time.
+        """
+        try:
+            with fail_after(self._patience):
+                return await to_thread.run_sync(work, limiter=self._limiter, abandon_on_cancel=True)
+        except TimeoutError as error:
+            raise unavailable(f"no answer in {self._patience:g} seconds; try again", after=5) from error
+        except Exception as error:
+            if db.is_unavailable(error):
+                raise unavailable("the database is away; try again", after=5) from error
+            raise

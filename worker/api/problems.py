@@ -1,0 +1,136 @@
+"""Errors → answers. Every error of the API is a ``Problem``, also those that FastAPI itself finds."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, NoReturn
+
+from fastapi import FastAPI, HTTPException, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException as StarletteHTTPException
+
+from worker import logs
+from worker.api.models import Problem
+from worker.errors import DeviceMemoryError, EnrichError, ModelUnavailableError, ModelUnsupportedError
+from worker.pipeline.ingest import RejectedEventError
+from worker.pipeline.query import ImageNotFoundError, NothingEmbeddedError
+
+_log = logs.get("api")
+
+#: The model needs somebody's hand; asking again sooner only costs another attempt to load it.
+_MODEL_RETRY = 30
+
+
+def unavailable(detail: str, *, after: int) -> HTTPException:
+    """503: nothing was done, and asking again after ``after`` seconds is the right thing to do."""
+    return HTTPException(503, detail, {"Retry-After": str(after)})
+
+
+def described(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The ``responses`` of a route that may answer these errors."""
+    return {status: {"model": Problem, "description": _DESCRIPTIONS[status]} for status in statuses}
+
+
+_DESCRIPTIONS: Mapping[int, str] = {
+    400: "The request cannot be understood.",
+    401: "The bearer token is missing or wrong.",
+    404: "There is no such image; `state` says what is known about the object instead.",
+    408: "The body did not arrive in time.",
+    409: "Nothing was embedded with the model that this API is configured with.",
+    413: "The body is too large.",
+    415: "The body is not plain JSON.",
+    422: "A parameter or a member of the body has a value that is not allowed.",
+    503: "Nothing was done: the database or the model is away, or busy. Ask again after `Retry-After` seconds.",
+}
+
+
+def register(app: FastAPI) -> None:
+    """Have ``app`` answer errors in one shape. The handlers are asynchronous: none of them waits for anything."""
+    app.add_exception_handler(StarletteHTTPException, _http)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(RejectedEventError, _rejected)
+    app.add_exception_handler(ImageNotFoundError, _image_not_found)
+    app.add_exception_handler(NothingEmbeddedError, _nothing_embedded)
+    for kind in (ModelUnavailableError, ModelUnsupportedError, DeviceMemoryError):
+        app.add_exception_handler(kind, _model_away)
+    app.add_exception_handler(EnrichError, _ours)
+    app.add_exception_handler(Exception, _bug)
+
+
+def _answer(status: int, problem: Problem, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    return JSONResponse(problem.model_dump(exclude_none=True), status, headers)
+
+
+async def _http(request: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, StarletteHTTPException):
+        _impossible(error)
+    return _answer(error.status_code, Problem(detail=_sentence(request, error)), error.headers)
+
+
+def _sentence(request: Request, error: StarletteHTTPException) -> str:
+    """The error's own words, unless they are the bare name of its status."""
+    if error.detail != HTTPStatus(error.status_code).phrase:
+        return error.detail
+    path = request.url.path
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        return f"there is nothing at {path}; /docs lists what there is"
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        return f"{path} does not take {request.method}; it takes {(error.headers or {}).get('Allow', 'other methods')}"
+    return error.detail
+
+
+async def _invalid(_: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, RequestValidationError):
+        _impossible(error)
+    return _answer(422, Problem(detail="; ".join(_complaint(each) for each in error.errors())))
+
+
+def _complaint(error: Mapping[str, Any]) -> str:
+    if error["type"] == "json_invalid":
+        return f"the body is not JSON: {error['ctx']['error']} at character {error['loc'][-1]}"
+    return f"{_path(error['loc'])}: {error['msg'].removeprefix('Value error, ')}"
+
+
+def _path(location: Sequence[str | int]) -> str:
+    """``("body", "tags", 0, "label")`` → ``tags[0].label``; the body itself is called so."""
+    names = location[1:] or location[:1]
+    return "".join(f"[{name}]" if isinstance(name, int) else f".{name}" for name in names).lstrip(".")
+
+
+async def _rejected(_: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, RejectedEventError):
+        _impossible(error)
+    return _answer(400, Problem(detail=str(error), rejected_id=error.rejected_id))
+
+
+async def _image_not_found(_: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, ImageNotFoundError):
+        _impossible(error)
+    return _answer(404, Problem(detail=str(error), state=error.state, reason=error.reason))
+
+
+async def _nothing_embedded(_: Request, error: Exception) -> JSONResponse:
+    return _answer(409, Problem(detail=str(error)))
+
+
+async def _model_away(_: Request, error: Exception) -> JSONResponse:
+    _log.error("searches cannot be answered", action="model", error=str(error))
+    return _answer(503, Problem(detail=str(error)), {"Retry-After": str(_MODEL_RETRY)})
+
+
+async def _ours(_: Request, error: Exception) -> JSONResponse:
+    _log.error("a request failed", action="request", error=str(error), exc_info=error)
+    return _answer(500, Problem(detail=str(error)))
+
+
+async def _bug(request: Request, error: Exception) -> JSONResponse:
+    number = secrets.token_hex(4)
+    _log.error(f"{request.method} {request.url.path} failed", action="request", error_id=number, exc_info=error)
+    return _answer(500, Problem(detail=f"this is a bug; the API's log has it as error_id {number}"))
+
+
+def _impossible(error: Exception) -> NoReturn:
+    raise TypeError(f"registered for another class than {type(error).__name__}") from error

@@ -1,0 +1,70 @@
+"""For operators, load balancers and Prometheus."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, HTTPException, Query, Response
+
+from worker import db, logs, metrics
+from worker.api.guard import BEARER, GuardedRoute
+from worker.api.models import Alive, Ready, Status, Text
+from worker.api.problems import described
+from worker.api.services import Parts, parts_of
+from worker.pipeline import query
+
+_log = logs.get("api")
+
+router = APIRouter(tags=["operation"])
+guarded = APIRouter(
+    prefix="/v1",
+    tags=["operation"],
+    route_class=GuardedRoute,
+    dependencies=[Depends(BEARER)],
+    responses=described(401, 422, 503),
+)
+
+_Parts = Annotated[Parts, Depends(parts_of)]
+_Bucket = Annotated[Text | None, Query(description="Count this bucket only.")]
+
+
+@guarded.get("/status", summary="Count where every object stands")
+async def status(parts: _Parts, bucket: _Bucket = None) -> Status:
+    """Every object that was ever named is in exactly one of the first five counts. Reads the whole ledger."""
+    totals = await parts.reading(lambda: query.totals(parts.services.engine, bucket=bucket))
+    return Status.model_validate(totals)
+
+
+@router.get("/healthz", summary="Ask whether the process answers")
+async def healthz() -> Alive:
+    """Nothing else is checked: a database that is away is no reason to restart the API. Needs no token."""
+    return Alive(status="ok")
+
+
+@router.get(
+    "/readyz",
+    summary="Ask whether events can be committed",
+    responses={503: {"model": Ready, "description": "The database is away."}},
+)
+async def readyz(response: Response, parts: _Parts) -> Ready:
+    """Whether the database answers, and which model is in use and what it is for. Needs no token."""
+    problem = await _problem(parts)
+    if problem is not None:
+        # Addresses and user names of the database are for the log: this page needs no token.
+        _log.warning("the database is away", action="ready", error=problem)
+        response.status_code = 503
+    return Ready(ready=problem is None, model=parts.services.model, database="ok" if problem is None else "away")
+
+
+async def _problem(parts: Parts) -> str | None:
+    try:
+        return await parts.probing(lambda: db.problem(parts.services.engine))
+    except HTTPException as error:
+        return error.detail
+
+
+@router.get("/metrics", include_in_schema=False)
+async def prometheus() -> Response:
+    """Metrics of this process. Needs no token."""
+    body, media_type = metrics.exposition()
+    return Response(body, media_type=media_type)

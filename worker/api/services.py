@@ -1,0 +1,47 @@
+"""What the routes work with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import cast
+
+from fastapi import Request
+
+from worker.api.bodies import Bodies
+from worker.api.offload import Offload
+from worker.db import Engine
+from worker.pipeline.ingest import Ingest
+from worker.pipeline.query import Search
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Services:
+    """Finished parts, from ``bootstrap``."""
+
+    engine: Engine
+    ingest: Ingest
+    search: Search
+    model: str  # for /readyz: which model is configured and what it is for
+    token: str | None  # None: nobody is asked for one
+    max_event_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Parts:
+    """What one application holds: the services, and bounds on how much of them is used at once.
+
+    Threads are apart by purpose, so that searches that wait for the model to load never keep events waiting. Together
+    they are fewer than the connections that ``enrich api`` lets its engine open.
+    """
+
+    services: Services
+    intake: Offload = field(default_factory=lambda: Offload(threads=12, patience=30))
+    reading: Offload = field(default_factory=lambda: Offload(threads=8, patience=30))
+    searching: Offload = field(default_factory=lambda: Offload(threads=4, patience=30))
+    probing: Offload = field(default_factory=lambda: Offload(threads=2, patience=3))
+    bodies: Bodies = field(default_factory=lambda: Bodies(in_memory=128 << 20, seconds=60))
+
+
+async def parts_of(request: Request) -> Parts:
+    """The parts of the application that serves ``request``. Asynchronous: FastAPI would give it a thread otherwise."""
+    return cast("Parts", request.app.state.parts)
