@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from worker.cli import operate, read, run, tag, up, verify
+from worker.cli import operate, quarantine, read, run, tag, up, verify
 from worker.db import is_unavailable
 from worker.errors import EnrichError
 
@@ -21,7 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (up, tag, read, verify, operate, run):
+for module in (up, tag, read, verify, operate, quarantine, run):
     module.register(app)
 
 

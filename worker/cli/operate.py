@@ -22,7 +22,6 @@ def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
     app.command(rich_help_panel=_PANEL)(status)
     app.command(rich_help_panel=_PANEL)(backfill)
-    app.command(rich_help_panel=_PANEL)(quarantine)
     app.command(rich_help_panel=_PANEL)(rejected)
 
 
@@ -95,22 +94,6 @@ def backfill(
             context.err.print(f"stopped after {total:,} objects; go on with --start-after {last!r}", highlight=False)
             raise
     context.err.print(f"{total:,} objects hinted; `enrich status --bucket {name}` shows how far the workers are")
-
-
-def quarantine(
-    bucket: Annotated[str | None, typer.Option(help="Only this bucket.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=100_000)] = 50,
-    as_json: _Json = False,
-) -> None:
-    """What could not be enriched, and why; newest first."""
-    rows = overview.quarantined(context.database(context.load_settings()), bucket=bucket, limit=limit)
-    if as_json:
-        context.out.print_json(json.dumps([asdict(row) for row in rows], default=_bytes_as_hex))
-        return
-    table = Table("object", "reason", "message", "attempts", "since", box=None, pad_edge=False)
-    for row in rows:
-        table.add_row(f"{row.bucket}/{row.key}", row.reason, row.message, str(row.attempts), f"{row.since:%F %T}")
-    context.out.print(table if rows else "quarantine is empty")
 
 
 def rejected(limit: Annotated[int, typer.Option(min=1, max=1_000)] = 20, as_json: _Json = False) -> None:

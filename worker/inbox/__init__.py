@@ -10,7 +10,14 @@ from worker.inbox.claims import Claim, ClaimedObject, claim, renew
 from worker.inbox.completion import Completion, QuarantineEntry, Retry, abandon, complete, lock, release, retry
 from worker.inbox.hints import Hinted, hint
 from worker.inbox.processes import Heartbeat, Process, beat, farewell, now, processes
-from worker.inbox.quarantine import Quarantined, quarantined
+from worker.inbox.quarantine import (
+    Quarantined,
+    Selection,
+    drop_quarantined,
+    quarantine_counts,
+    quarantined,
+    retry_quarantined,
+)
 from worker.inbox.rejected import RejectedEvent, reject, rejected_count, rejected_events
 from worker.inbox.totals import Standing, Totals, claimable, pending_by_lane, standing, totals
 
@@ -26,6 +33,7 @@ __all__ = [
     "Quarantined",
     "RejectedEvent",
     "Retry",
+    "Selection",
     "Standing",
     "Totals",
     "abandon",
@@ -35,12 +43,14 @@ __all__ = [
     "claimable",
     "compare",
     "complete",
+    "drop_quarantined",
     "farewell",
     "hint",
     "lock",
     "now",
     "pending_by_lane",
     "processes",
+    "quarantine_counts",
     "quarantined",
     "reject",
     "rejected_count",
@@ -48,6 +58,7 @@ __all__ = [
     "release",
     "renew",
     "retry",
+    "retry_quarantined",
     "standing",
     "totals",
     "unmet",

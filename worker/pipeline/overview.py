@@ -29,12 +29,6 @@ def overview(engine: Engine, *, bucket: str | None = None) -> Overview:
         )
 
 
-def quarantined(engine: Engine, *, bucket: str | None, limit: int) -> list[inbox.Quarantined]:
-    """The newest entries of the quarantine."""
-    with transaction(engine) as connection:
-        return inbox.quarantined(connection, bucket=bucket, limit=limit)
-
-
 def rejected(engine: Engine, *, limit: int) -> list[inbox.RejectedEvent]:
     """The newest refused notifications."""
     with transaction(engine) as connection:
