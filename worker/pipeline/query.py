@@ -79,10 +79,14 @@ class Search:
 def _nothing_in(spaces: Sequence[Space], encoder: Encoder) -> list[Hit]:
     if not spaces:
         return []
-    models = ", ".join(dict.fromkeys(f"{space.model} at {space.revision}" for space in spaces))
+    ours = f"{encoder.space.model} at {encoder.space.revision}"
+    theirs = list(dict.fromkeys(f"{space.model} at {space.revision}" for space in spaces))
+    if ours in theirs:
+        way_out = "that differ in how pictures are prepared: run API and workers in the same version"
+    else:
+        way_out = "set ENRICH_MODEL to what the workers use, or start a worker with this one"
     raise NothingEmbeddedError(
-        f"no image was embedded with {encoder.space.model} at {encoder.space.revision}; the catalog has vectors of "
-        f"{models}: set ENRICH_MODEL to what the workers use, or start a worker with this one"
+        f"no image was embedded with {ours}; the catalog has vectors of {', '.join(theirs)}: {way_out}"
     )
 
 

@@ -12,13 +12,15 @@ from tests.factories import enriched_image
 from tests.fakes import ColourEncoder
 from tests.integration.api.live import TOKEN, LiveApi, serve
 from tests.ledger import hints
-from worker import catalog, inbox, outbox
+from tests.servers import RunningServers
+from worker import catalog, db, inbox, outbox
 from worker.api import Services
 from worker.db import Engine, transaction
 from worker.inbox import Completion, QuarantineEntry
 from worker.outbox import Feed
 from worker.pipeline.ingest import Ingest
 from worker.pipeline.query import Search
+from worker.pipeline.space import space_spec
 from worker.types import Outcome, Reason
 
 
@@ -37,8 +39,7 @@ def bell() -> Bell:
     return Bell()
 
 
-@pytest.fixture
-def services(engine: Engine, bell: Bell) -> Services:
+def _services(engine: Engine, bell: Bell) -> Services:
     return Services(
         engine=engine,
         ingest=Ingest(engine=engine, watches=lambda bucket, _: bucket != "unwatched", ring=bell),
@@ -50,9 +51,24 @@ def services(engine: Engine, bell: Bell) -> Services:
 
 
 @pytest.fixture
+def services(engine: Engine, bell: Bell) -> Services:
+    return _services(engine, bell)
+
+
+@pytest.fixture
 def api(services: Services) -> Iterator[LiveApi]:
     with serve(services) as live:
         yield live
+
+
+@pytest.fixture(scope="module")
+def shared_api(postgres: RunningServers, migrated: str) -> Iterator[LiveApi]:
+    """One for all tests of a module: for those that do not mind what others left in its database."""
+    with postgres.fresh_database(template=migrated) as url:
+        engine = db.connect(url, name="test", pool_size=10)
+        with serve(_services(engine, Bell())) as live:
+            yield live
+        engine.dispose()
 
 
 @pytest.fixture
@@ -68,7 +84,7 @@ def enriched(engine: Engine):
 
     def write(*images: catalog.EnrichedImage) -> None:
         with transaction(engine) as connection:
-            space = catalog.ensure_space(connection, ColourEncoder().space)
+            space = catalog.ensure_space(connection, space_spec(ColourEncoder()))
             catalog.write(connection, space_id=space.id, images=images)
             outbox.append(connection, [Feed(kind="enriched", ref=i.info.ref, etag=i.info.etag) for i in images])
 

@@ -52,25 +52,26 @@ KEYS = [
 ]
 
 
-def ledger(engine) -> set[tuple[str, str]]:
-    with transaction(engine) as connection:
-        taken = inbox.claim(connection, worker="test", size=1_000, lease=60)
-    return {(each.ref.bucket, each.ref.key) for each in taken.objects} if taken else set()
-
-
 def rejected(engine):
     with transaction(engine) as connection:
         return inbox.rejected_events(connection)
 
 
 @pytest.mark.parametrize("key", KEYS)
-def test_a_key_arrives_as_the_uploader_wrote_it(api, engine, enriched, key):
+def test_a_key_arrives_as_the_uploader_wrote_it(shared_api, key):
     """Escaped in a notification, and percent-encoded in a URL, a key comes out the same at both ends."""
-    assert api.post("/v1/events/s3", record(key)).json == {"hinted": 1, "ignored": {}, "test": False}
-    assert ledger(engine) == {("photos", key)}
-    enriched(enriched_image(key))
-    found = api.image("photos", key)
-    assert (found.status, found.json["key"]) == (200, key)
+    assert shared_api.image("photos", key).json["state"] == "unknown"
+    assert shared_api.post("/v1/events/s3", record(key)).json == {"hinted": 1, "ignored": {}, "test": False}
+    with transaction(shared_api.services.engine) as connection:
+        standing = inbox.standing(connection, ref(key))
+    assert standing is not None
+    assert shared_api.image("photos", key).json["state"] == "pending"
+
+
+def test_keys_are_shown_as_the_uploader_wrote_them(api, enriched):
+    """What is read back is the key itself, not a spelling of it."""
+    enriched(*(enriched_image(key) for key in KEYS))
+    assert [api.image("photos", key).json["key"] for key in KEYS] == KEYS
 
 
 @pytest.mark.parametrize(
@@ -117,7 +118,7 @@ def test_chunked_bodies_are_taken(api, engine):
     assert (answer.status, pending(engine)) == (200, 1)
 
 
-# -- refusing ------------------------------------------------------------------------------------------------------------
+# -- refusing ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -138,29 +139,30 @@ def test_chunked_bodies_are_taken(api, engine):
         (b"-----------------------------1\r\nContent-Disposition: form-data\r\n", "expected JSON"),
     ],
 )
-def test_what_cannot_be_parsed_is_refused_and_kept(api, engine, body, says):
+def test_what_cannot_be_parsed_is_refused_and_kept(shared_api, body, says):
     """400 names what is wrong, and the notification can be looked at under the id that the answer gives."""
-    answer = api.send("POST", "/v1/events/s3", body)
+    answer = shared_api.send("POST", "/v1/events/s3", body)
     assert answer.status == 400
     assert says in answer.detail
-    [kept] = rejected(engine)
+    kept = rejected(shared_api.services.engine)[0]
     assert (kept.id, kept.reason, kept.body) == (answer.json["rejected_id"], answer.detail, body[: 64 << 10])
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "GZIP", "br", "gzip, identity"])
-def test_compressed_bodies_are_refused(api, engine, encoding):
-    """415 says what to send instead, and nothing is decompressed."""
-    answer = api.send("POST", "/v1/events/s3", b"\x1f\x8b", headers={"Content-Encoding": encoding})
+def test_compressed_bodies_are_refused(shared_api, encoding):
+    """415 says what to send instead, and nothing is decompressed or kept."""
+    before = rejected(shared_api.services.engine)
+    answer = shared_api.send("POST", "/v1/events/s3", b"\x1f\x8b", headers={"Content-Encoding": encoding})
     assert (answer.status, answer.headers["accept-encoding"]) == (415, "identity")
     assert "uncompressed" in answer.detail
-    assert rejected(engine) == []
+    assert rejected(shared_api.services.engine) == before
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_a_body_that_is_too_large_is_refused(api, chunked):
+def test_a_body_that_is_too_large_is_refused(shared_api, chunked):
     """413, with or without a length given in advance; the sender gets to read it."""
     body = b"x" * 100_001
-    answer = api.send("POST", "/v1/events/s3", iter([body]) if chunked else body)
+    answer = shared_api.send("POST", "/v1/events/s3", iter([body]) if chunked else body)
     assert (answer.status, answer.headers["connection"]) == (413, "close")
     assert "100,000 bytes" in answer.detail
 
@@ -171,13 +173,13 @@ def test_a_body_just_within_the_limit_is_read(api):
     assert api.send("POST", "/v1/events/s3", body + b" " * (100_000 - len(body))).status == 200
 
 
-def test_an_endless_body_is_cut_off(api):
+def test_an_endless_body_is_cut_off(shared_api):
     """A sender that never stops is answered and hung up on after a little more than the limit."""
     head = (
         f"POST /v1/events/s3 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\nTransfer-Encoding: chunked\r\n\r\n"
     )
     sent = 0
-    with socket.create_connection(("127.0.0.1", api.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", shared_api.port), timeout=20) as connection:
         connection.sendall(head.encode())
         with pytest.raises(OSError):  # noqa: PT012  # sending until it fails is the test
             while sent < 100_000_000:
@@ -187,13 +189,13 @@ def test_an_endless_body_is_cut_off(api):
     assert sent < 30_000_000
 
 
-def test_who_waits_to_be_asked_for_a_large_body_is_not_asked(api):
+def test_who_waits_to_be_asked_for_a_large_body_is_not_asked(shared_api):
     """With ``Expect: 100-continue`` the refusal comes before a byte of the body has moved."""
     head = (
         f"POST /v1/events/s3 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n"
         "Content-Length: 200000\r\nExpect: 100-continue\r\n\r\n"
     )
-    with socket.create_connection(("127.0.0.1", api.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", shared_api.port), timeout=20) as connection:
         connection.sendall(head.encode())
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
     assert answer.startswith(b"HTTP/1.1 413 ")
@@ -230,7 +232,7 @@ def test_a_sender_that_hangs_up_leaves_nothing(api, engine):
     assert (pending(engine), rejected(engine)) == (1, [])
 
 
-# -- commit and wake-up ---------------------------------------------------------------------------------------------------
+# -- commit and wake-up ------------------------------------------------------------------------------------------------
 
 
 def test_the_worker_is_woken(api, bell):
@@ -242,7 +244,11 @@ def test_the_worker_is_woken(api, bell):
 def test_a_broker_that_hangs_delays_nobody(services, engine):
     """Answers do not wait for the wake-up: the work is committed, and the scheduler rings for it anyway."""
     release = threading.Event()
-    hanging = Ingest(engine=engine, watches=lambda *_: True, ring=lambda: bool(release.wait(30)) and None)
+
+    def hang() -> None:
+        release.wait(30)
+
+    hanging = Ingest(engine=engine, watches=lambda *_: True, ring=hang)
     with serve(replace(services, ingest=hanging)) as api:
         started = time.monotonic()
         statuses = [api.post("/v1/events/s3", record(f"{number}.jpg")).status for number in range(20)]

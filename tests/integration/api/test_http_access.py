@@ -1,0 +1,178 @@
+"""Who gets in, and the one shape of every error, over real HTTP."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tests.integration.api.live import TOKEN, record, serve
+from worker import inbox
+from worker.api import create_app
+from worker.db import transaction
+from worker.errors import ConfigurationError
+
+GUARDED = [
+    ("POST", "/v1/events/s3"),
+    ("POST", "/v1/events/seaweedfs"),
+    ("GET", "/v1/images/photos/a.jpg"),
+    ("POST", "/v1/search"),
+    ("GET", "/v1/changes"),
+    ("GET", "/v1/status"),
+]
+OPEN = ["/healthz", "/readyz", "/metrics", "/docs", "/openapi.json"]
+
+
+def test_every_route_is_listed_here(shared_api):
+    """A route that is added must be put among those that want the token, or deliberately not."""
+    paths = shared_api.get("/openapi.json", token=None).json["paths"]
+    served = {(method.upper(), path) for path, operations in paths.items() for method in operations}
+    listed = {(method, path.replace("photos/a.jpg", "{bucket}/{key}")) for method, path in GUARDED}
+    assert served == listed | {("GET", "/healthz"), ("GET", "/readyz")}
+
+
+@pytest.mark.parametrize(("method", "path"), GUARDED)
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        None,
+        "",
+        "Bearer",
+        "Bearer ",
+        "Bearer wrong",
+        f"Bearer {TOKEN}x",
+        f"Bearer {TOKEN[:-1]}",
+        f"Bearer {TOKEN.upper()}",
+        f"Basic {TOKEN}",
+        TOKEN,
+        "Bearer gr\u00fc\u00df dich",
+        b"Bearer \xff\xfe\x80",
+        "Bearer " + "x" * 8_000,
+    ],
+)
+def test_nobody_gets_in_without_the_token(shared_api, method, path, authorization):
+    """401 with what to send instead, whatever else is wrong with the request."""
+    headers = {} if authorization is None else {"Authorization": authorization}
+    if isinstance(headers.get("Authorization"), str):
+        headers["Authorization"] = headers["Authorization"].encode("latin-1")
+    answer = shared_api.send(method, path, b"{not json" if method == "POST" else None, token=None, headers=headers)
+    assert (answer.status, answer.headers["www-authenticate"]) == (401, 'Bearer realm="Image Enricher"')
+    assert "Authorization: Bearer" in answer.detail
+
+
+def test_a_body_is_not_read_for_strangers(shared_api):
+    """Without the token, a body that is too large or compressed is 401 as well, and nothing is kept of it."""
+    for headers in ({}, {"Content-Encoding": "gzip"}, {"Content-Length": "100000000"}):
+        assert shared_api.send("POST", "/v1/events/s3", b"x", token="wrong", headers=headers).status == 401
+    with transaction(shared_api.services.engine) as connection:
+        assert inbox.rejected_count(connection) == 0
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER", "Bearer "])
+def test_the_scheme_is_case_insensitive(shared_api, scheme):
+    """As HTTP has it (RFC 9110, 11.1)."""
+    assert shared_api.get("/v1/status", token=None, headers={"Authorization": f"{scheme} {TOKEN}"}).status == 200
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_a_token_may_be_any_text(services, encoding):
+    """Clients disagree on how a header that is not ASCII is encoded; either works."""
+    with serve(replace(services, token="schlüssel")) as api:
+        assert api.get("/v1/status", token="schlüssel".encode(encoding)).status == 200
+        assert api.get("/v1/status", token=b"schl?ssel").status == 401
+
+
+def test_a_token_beyond_latin_1_has_no_stand_in(services):
+    """A token that one encoding cannot write is not replaced by question marks."""
+    with serve(replace(services, token="ключ")) as api:
+        assert api.get("/v1/status", token="ключ".encode()).status == 200
+        assert api.get("/v1/status", token=b"????").status == 401
+
+
+@pytest.mark.parametrize("token", ["", " ", "\n"])
+def test_an_empty_token_is_refused_at_start(services, token):
+    """It would let everybody in while looking as if it did not."""
+    with pytest.raises(ConfigurationError, match="ENRICH_API_TOKEN is empty"):
+        create_app(replace(services, token=token))
+
+
+def test_without_a_token_nobody_is_asked_for_one(open_api):
+    """On loopback a developer may leave it out."""
+    assert open_api.get("/v1/status", token=None).status == 200
+
+
+@pytest.mark.parametrize("path", OPEN)
+def test_probes_and_pages_need_no_token(shared_api, path):
+    """Supervisors, Prometheus and readers of /docs have none."""
+    assert shared_api.get(path, token=None).status == 200
+
+
+# -- errors ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/v1", "/v1/events/s3/", "/v1/events/minio", "/v2/status", "/v1//status", "/docs/"]
+)
+def test_a_path_that_is_not_there(shared_api, path):
+    """404 in the shape of all errors; no redirect, which would lose a webhook's token."""
+    answer = shared_api.get(path)
+    assert (answer.status, answer.detail) == (404, f"there is nothing at {path}; /docs lists what there is")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [("GET", "/v1/search", "POST"), ("DELETE", "/v1/images/a/b", "GET"), ("OPTIONS", "/v1/events/s3", "POST")],
+)
+def test_a_method_that_is_not_there(shared_api, method, path, allowed):
+    """405 names the methods that are."""
+    answer = shared_api.send(method, path)
+    assert (answer.status, answer.headers["allow"]) == (405, allowed)
+    assert answer.detail == f"{path} does not take {method}; it takes {allowed}"
+
+
+@pytest.mark.parametrize("path", [*OPEN, "/v1/status", "/v1/changes"])
+def test_head_is_answered_wherever_get_is(shared_api, path):
+    """The same status and headers, without a body, as load balancers expect."""
+    answer = shared_api.send("HEAD", path)
+    assert (answer.status, answer.body) == (200, b"")
+    assert answer.headers["content-type"] == shared_api.get(path).headers["content-type"]
+
+
+def test_head_asks_for_the_token_too(shared_api):
+    """It is no way around."""
+    assert shared_api.send("HEAD", "/v1/status", token=None).status == 401
+
+
+@pytest.mark.parametrize("path", ["/v1/images/photos/%ff.jpg", "/v1/images/%C3/x.jpg", "/v1/images/photos/%ED%A0%80"])
+def test_a_path_that_is_not_utf8(shared_api, path):
+    """It is refused rather than taken for another key."""
+    answer = shared_api.get(path)
+    assert (answer.status, answer.detail) == (400, "the path is not UTF-8 once its escapes are decoded")
+
+
+@pytest.mark.parametrize("request_line", [b"GET /v1/images/photos/\xc3\xa9.jpg HTTP/1.1", b"nonsense", b"\x16\x03\x01"])
+def test_what_is_not_http_does_no_harm(shared_api, request_line):
+    """The server says 400 and goes on."""
+    assert shared_api.raw(request_line + b"\r\nHost: x\r\n\r\n").startswith(b"HTTP/1.1 400 ")
+    assert shared_api.get("/healthz").status == 200
+
+
+def test_huge_headers_do_no_harm(shared_api):
+    """A megabyte of headers is refused, not collected."""
+    with pytest.raises((ConnectionError, AssertionError)):
+        assert shared_api.get("/v1/status", headers={"X-Junk": "x" * (1 << 20)}).status == 200
+    assert shared_api.get("/healthz").status == 200
+
+
+def test_a_bug_is_answered_and_logged_under_a_number(services):
+    """500 gives away nothing but where to look."""
+
+    class Broken:
+        def accept(self, source: str, body: bytes) -> None:
+            raise KeyError("secret")
+
+    with serve(replace(services, ingest=Broken())) as api:
+        answer = api.post("/v1/events/s3", record("a.jpg"))
+    assert answer.status == 500
+    assert answer.detail.startswith("this is a bug; the API's log has it as error_id ")
+    assert b"secret" not in answer.body
