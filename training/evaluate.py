@@ -190,7 +190,7 @@ def mentioned_naming(model: Model, stored: FeatureSet, flickr: corpus.Flickr, na
         for number, row in enumerate(rows)
     }
     found = {number: present for number, present in objects.items() if present - {"person"}}
-    return object_naming(model, model.images(_take(stored, rows)), found, names)
+    return object_naming(model, model.images(take(stored, rows)), found, names)
 
 
 def _count(rule: re.Pattern[str], captions: Sequence[str]) -> int:
@@ -201,7 +201,7 @@ def retrieval(model: Model, stored: FeatureSet, flickr: corpus.Flickr, split: st
     """Recall of the one right photo among the split's thousand, given a caption."""
     names = [Path(file).name for file in stored.files]
     rows = [row for row, name in enumerate(names) if name in flickr.splits[split] and name in flickr.captions]
-    vectors = model.images(_take(stored, rows))
+    vectors = model.images(take(stored, rows))
     captions = [(number, text) for number, row in enumerate(rows) for text in flickr.captions[names[row]]]
     scores = model.texts([text for _, text in captions]) @ vectors.T
     own = scores[np.arange(len(captions)), [number for number, _ in captions]]
@@ -209,7 +209,7 @@ def retrieval(model: Model, stored: FeatureSet, flickr: corpus.Flickr, split: st
     return {f"R@{k}": float((rank < k).mean()) for k in (1, 5, 10)}
 
 
-def _take(stored: FeatureSet, rows: Sequence[int]) -> FeatureSet:
+def take(stored: FeatureSet, rows: Sequence[int]) -> FeatureSet:
     return FeatureSet(
         pooled=stored.pooled[rows],
         statistics=stored.statistics[rows],

@@ -1,6 +1,6 @@
 """Render synthetic pages of every kind the starter should tell apart, and extract their features.
 
-python -m training.pages OUT.npz [--count 2400] [--seed 7] [--show DIR]
+python -m training.pages OUT.npz [--share 1] [--seed 7] [--show DIR]
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from PIL import Image, ImageFilter
 from training import ink
 from training.features import FeatureSet, write
 from training.ink import Box, Figure, Sheet
+from training.surfaces import surface, things
 from worker.encoder.starter.efficientnet import Features, join
 from worker.encoder.starter.model import StarterEncoder, load
 
@@ -192,22 +193,19 @@ LAYOUTS: dict[str, _Layout] = {
     "cover": _cover,
     "screenshot": _screenshot,
 }
-#: How many of each in a hundred.
-_SHARES = {
-    "printed": 24,
-    "handwritten": 10,
-    "table": 15,
-    "drawing": 22,
-    "photograph": 17,
-    "blank": 4,
-    "cover": 4,
-    "screenshot": 4,
-}
+_SURFACES = {"surface": surface, "things": things}
+#: How many of each to render.
+COUNTS = {
+    "printed": 576, "handwritten": 240, "table": 360, "drawing": 528, "photograph": 408,
+    "blank": 96, "cover": 96, "screenshot": 96, "surface": 400, "things": 400,
+}  # fmt: skip
 
 
 def render(kind: str, seed: tuple[int, ...]) -> Image.Image:
     """One page of this kind; the same for the same seed."""
     rng = np.random.default_rng(seed)
+    if kind in _SURFACES:
+        return _SURFACES[kind](rng)
     shape = rng.choice(4, p=(0.6, 0.2, 0.15, 0.05)) if kind != "screenshot" else 1
     ratio = (1.41, 0.5625, 0.71, 1.2)[shape]
     page = _rendered(rng, LAYOUTS[kind], (_WIDTH, round(_WIDTH * ratio)))
@@ -229,11 +227,11 @@ def _rendered(rng: np.random.Generator, layout: _Layout, size: tuple[int, int]) 
     return page.image
 
 
-def feature_set(count: int, seed: int, show: Path | None = None) -> FeatureSet:
-    """Render about ``count`` pages and extract their features; ``files`` are ``pages/<kind>/<number>.png``."""
+def feature_set(share: float, seed: int, show: Path | None = None) -> FeatureSet:
+    """Render this share of ``COUNTS`` and extract the features; ``files`` are ``pages/<kind>/<number>.png``."""
     encoder = load(dtype="float32")
     names = [
-        f"pages/{kind}/{number:04}.png" for kind, share in _SHARES.items() for number in range(count * share // 100)
+        f"pages/{kind}/{number:04}.png" for kind, count in COUNTS.items() for number in range(round(count * share))
     ]
     parts = [_extract(encoder, names[start : start + _BATCH], seed, show) for start in range(0, len(names), _BATCH)]
     together = join(parts)
@@ -250,12 +248,12 @@ def _extract(encoder: StarterEncoder, names: list[str], seed: int, show: Path | 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m training.pages", description=__doc__.split("\n")[0])
     parser.add_argument("out", type=Path, help="feature set to write, .npz")
-    parser.add_argument("--count", type=int, default=2400)
+    parser.add_argument("--share", type=float, default=1.0, help="of the usual number")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--show", type=Path, help="also save the pages here")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    write(feature_set(arguments.count, arguments.seed, arguments.show), arguments.out)
+    write(feature_set(arguments.share, arguments.seed, arguments.show), arguments.out)
 
 
 if __name__ == "__main__":

@@ -73,8 +73,10 @@ class Sampler:
         self._random = torch.Generator().manual_seed(recipe.seed)
         self._captioned = data.captioned.nonzero()[:, 0]
         self._foldered = (~data.captioned).nonzero()[:, 0]
-        _, folder, sizes = data.concept[self._foldered].unique(return_inverse=True, return_counts=True)
-        self._rarity = sizes[folder] ** -0.5  # so that a folder of many pictures does not crowd out the others
+        folder = data.concept[self._foldered]
+        self._rarity = (
+            torch.bincount(folder)[folder] ** -0.5
+        )  # so that a folder of many pictures does not crowd out the others
         self._class_tags = corpus.tag_matrix([vocabulary.class_tags(number) for number in range(len(anchors))])
         photos = data.views[self._captioned, 0]
         self.mean, self.deviation = photos.mean(0), photos.std(0) + 1e-3

@@ -44,6 +44,8 @@ def caption_tags(captions: Iterable[str]) -> set[str]:
         tags -= {"day"}
     elif "outdoor" in tags and not _NOT_PLAINLY_DAY.search(text):
         tags.add("day")
+    if not tags & {"indoor", "outdoor"}:
+        tags.add("closeup")  # of surroundings that five people do not mention there is little to see
     return tags - _TIMES | {"timeless"} if "indoor" in tags else tags
 
 
