@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 EXIT   ?=
 PHOTOS ?=
 
-.PHONY: help demo test lint docs format clean
+.PHONY: help demo test lint docs picture format clean
 
 help:
 	@echo "make demo [PHOTOS=dir] [EXIT=1]   start everything, tag real photos, show the result"
@@ -40,6 +40,9 @@ lint: $(STAMP)
 docs: $(STAMP)
 	$(BIN)/python -m worker.settings > docs/settings.md
 	$(BIN)/python -m worker.api.openapi > schemas/openapi.json
+
+picture: $(STAMP)
+	FORCE_COLOR=1 COLUMNS=104 $(BIN)/enrich demo --exit | $(BIN)/python docs/picture.py > docs/demo.svg
 
 format: $(STAMP)
 	$(BIN)/ruff format .
