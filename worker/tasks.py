@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-import math
+import logging
 import os
+import signal
 import threading
 import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
-from celery import Celery
-from celery.beat import Scheduler
+from celery import Celery, signals
+from celery.exceptions import SecurityWarning
 from kombu.exceptions import OperationalError
 from redis import Redis, RedisError
 
 from worker import bootstrap, logs, metrics
+from worker.db import is_unavailable
 from worker.errors import FatalDeviceError
-from worker.pipeline.keeper import Keeper
+from worker.pipeline import keeper, watchdog
+from worker.pipeline.watchdog import Patience, Surroundings, Watchdog
 from worker.settings import Settings
 
 _log = logs.get("tasks")
@@ -27,11 +34,14 @@ _BELL = "enrich:bell"
 _BELL_SECONDS = 3
 #: A wake-up nobody took for this long is dropped; the scheduler rings anew.
 _WAKE_EXPIRES = 60
+#: With this many wake-ups waiting, one more wakes nobody: workers are all busy, or away.
+_MOST_WAITING = 100
 #: After the broker failed once, how long ringing is not even tried.
 _BROKER_PAUSE = 5.0
-_EXIT_FATAL_DEVICE = 70
-
-_runtime: bootstrap.Worker | None = None
+#: How often in a row work may have to be taken unwoken: about a minute with the default sweep.
+_DEAF = 12
+_EXIT_FATAL_DEVICE = 70  # EX_SOFTWARE
+_EXIT_NO_PROGRESS = 75  # EX_TEMPFAIL: a new process is the remedy
 
 
 def make_app(settings: Settings) -> Celery:
@@ -45,17 +55,13 @@ def make_app(settings: Settings) -> Celery:
         task_acks_late=False,
         worker_prefetch_multiplier=1,
         worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
         worker_send_task_events=False,
+        worker_enable_remote_control=False,
         broker_connection_retry_on_startup=True,
+        worker_cancel_long_running_tasks_on_connection_loss=True,  # of tasks that acknowledge late; ours do not
+        broker_connection_max_retries=None,  # for ever: meanwhile the watchdog works from the ledger
         broker_transport_options={"socket_connect_timeout": 2, "socket_keepalive": True, "health_check_interval": 10},
-        beat_scheduler="worker.tasks:SweepScheduler",
-        beat_schedule={
-            "sweep": {
-                "task": _WAKE,
-                "schedule": settings.sweep_seconds,
-                "options": {"expires": 2 * settings.sweep_seconds},
-            }
-        },
     )
     app.task(name=_WAKE)(_wake)
     return app
@@ -68,22 +74,27 @@ class Bell:
         self._app = app or make_app(settings)
         self._redis = Redis.from_url(settings.broker_url, socket_timeout=2, socket_connect_timeout=2)
         self._silent_until = 0.0
-        self._mutex = threading.Lock()
 
     def ring(self) -> None:
         """Send a wake-up unless one is on its way."""
         if time.monotonic() < self._silent_until:
             return
         try:
-            if self._redis.set(_BELL, 1, nx=True, ex=_BELL_SECONDS):
-                self._app.send_task(_WAKE, expires=_WAKE_EXPIRES)
-                metrics.WAKE_UPS.labels(result="sent").inc()
-            else:
-                metrics.WAKE_UPS.labels(result="coalesced").inc()
+            metrics.WAKE_UPS.labels(result="sent" if self._send() else "coalesced").inc()
         except (RedisError, OperationalError, OSError) as error:
             self._silent_until = time.monotonic() + _BROKER_PAUSE
             metrics.WAKE_UPS.labels(result="failed").inc()
-            _log.warning("the broker is away; the scheduler will ring when it is back", action="ring", error=str(error))
+            _log.warning("the broker is away; workers look for work by themselves", action="ring", error=str(error))
+
+    def _send(self) -> bool:
+        with self._redis.pipeline(transaction=False) as ask:
+            ask.set(_BELL, 1, nx=True, ex=_BELL_SECONDS)
+            ask.llen(_QUEUE)
+            first, waiting = ask.execute()
+        if not first or waiting >= _MOST_WAITING:
+            return False
+        self._app.send_task(_WAKE, expires=_WAKE_EXPIRES)
+        return True
 
     def answer(self) -> None:
         """Let the bell ring again. Called before claiming: whatever is hinted from now on rings anew."""
@@ -92,38 +103,70 @@ class Bell:
         except RedisError as error:
             _log.warning("the bell could not be reset; it resets itself", action="answer", error=str(error))
 
+    def is_connected(self) -> bool:
+        """Whether the broker answers."""
+        try:
+            return bool(self._redis.ping())
+        except RedisError:
+            return False
 
-_bell: Bell | None = None
+
+# -- the worker --------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Process:
+    """What the task needs, in a process that `enrich worker` started."""
+
+    runtime: bootstrap.Worker
+    bell: Bell
+    watchdog: Watchdog
+
+
+_process: _Process | None = None
 
 
 def _wake() -> None:
     """Take one batch to its end. A full batch has rung for the next one already."""
-    if _runtime is None or _bell is None:
+    if _process is None:
         raise RuntimeError("this process was not started by `enrich worker`")
-    _bell.answer()
+    with _process.watchdog.awake():
+        _process.bell.answer()
+        _work(_process.runtime)
+
+
+def _work(runtime: bootstrap.Worker) -> None:
     try:
-        _runtime.enricher.run_once()
+        runtime.enricher.run_once()
     except FatalDeviceError:
         # The claims stay: their objects are retried alone, so that the one that broke the device is found.
         _log.exception("the device is broken; this process ends so that a clean one can start", action="fatal")
         os._exit(_EXIT_FATAL_DEVICE)
+    except Exception as error:
+        if not is_unavailable(error):
+            raise
+        _log.warning("the database is away; its work waits", action="wake", error=" ".join(str(error).split()))
 
 
 def run_worker(settings: Settings) -> None:
     """Load the model, then consume wake-ups until SIGTERM; batches in hand are finished first."""
-    global _runtime, _bell  # noqa: PLW0603  # Celery tasks are functions; this is the one place they get their parts from
+    global _process  # noqa: PLW0603  # Celery tasks are functions; this is the one place they get their parts from
     app = make_app(settings)
-    _bell = Bell(settings, app)
-    with bootstrap.worker(settings, _bell.ring) as runtime:
-        _runtime = runtime
-        _bell.ring()  # whatever was hinted while nobody listened
+    bell = Bell(settings, app)
+    with bootstrap.worker(settings, bell.ring) as runtime, _watching(settings, runtime, bell) as watching:
+        _process = _Process(runtime=runtime, bell=bell, watchdog=watching)
+        _consume(app, settings)
+
+
+def _consume(app: Celery, settings: Settings) -> None:
+    signals.setup_logging.connect(_log_as_we_do, weak=False)
+    with warnings.catch_warnings():
+        # Root is discouraged because of pickled messages; ours are JSON and carry no data. In containers it is common.
+        warnings.simplefilter("ignore", SecurityWarning)
         app.worker_main(
             [
                 "--quiet",
                 "worker",
                 "--pool=threads",
                 f"--concurrency={settings.concurrency}",
-                f"--loglevel={'INFO' if settings.log_level == 'DEBUG' else 'WARNING'}",
                 "--without-gossip",
                 "--without-mingle",
                 "--without-heartbeat",
@@ -131,24 +174,58 @@ def run_worker(settings: Settings) -> None:
         )
 
 
-class SweepScheduler(Scheduler):
-    """Beat's scheduler, without a schedule file: everything it knows is in the settings. Ticks are its progress."""
-
-    keeper: Keeper | None = None
-
-    def tick(self, *args: Any, **kwargs: Any) -> Any:
-        if self.keeper is not None:
-            self.keeper.progressed()
-        return super().tick(*args, **kwargs)
-
-
-def run_scheduler(settings: Settings) -> None:
-    """Ring every few seconds, until SIGTERM."""
-    engine = bootstrap.database(settings, "scheduler", pool_size=1)
-    keeper = Keeper(engine, kind="scheduler")
-    SweepScheduler.keeper = keeper
-    keeper.start()
+@contextmanager
+def _watching(settings: Settings, runtime: bootstrap.Worker, bell: Bell) -> Iterator[Watchdog]:
+    around = Surroundings(
+        claimable=lambda: watchdog.claimable(runtime.enricher.engine),
+        broker_answers=bell.is_connected,
+        ring=bell.ring,
+        work=lambda: _work(runtime),
+        end=_end,
+    )
+    patience = Patience(
+        quiet=2 * settings.sweep_seconds,
+        deaf=_DEAF,
+        stuck=(keeper.LONGEST_BATCH_IN_LEASES + 1) * settings.lease_seconds,
+    )
+    watching = Watchdog(around, patience)
+    bell.ring()  # for whatever was hinted while nobody listened
+    watching.start()
     try:
-        make_app(settings).Beat(loglevel="WARNING", quiet=True, max_interval=math.ceil(settings.sweep_seconds)).run()
+        yield watching
     finally:
-        keeper.stop()
+        watching.stop()
+
+
+def _end(why: str) -> None:
+    _log.error(f"{why}; it ends so that a new one can start", action="end")
+    os._exit(_EXIT_NO_PROGRESS)
+
+
+class _Forward(logging.Handler):
+    """Celery's own log records, in our format."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        sentence = " ".join(record.getMessage().split())
+        _log.log(record.levelno, sentence, action="celery", exc_info=record.exc_info or None)
+
+
+def _log_as_we_do(**_: Any) -> None:
+    """Called by Celery in place of its own logging set-up."""
+    for name in ("celery", "kombu"):
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = [_Forward()], False
+        logger.setLevel(logging.WARNING)
+
+
+# -- the scheduler -----------------------------------------------------------------------------------------------------
+def run_scheduler(settings: Settings) -> None:
+    """Ring every few seconds, until SIGTERM: for retries that come due, leases that ended, wake-ups that were lost."""
+    bell = Bell(settings)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    with bootstrap.scheduler(settings, bell.ring) as beating:
+        while not stop.wait(settings.sweep_seconds):
+            bell.ring()
+            beating.progressed()

@@ -15,7 +15,7 @@ from worker.db import Engine, is_unavailable, transaction
 _log = logs.get("pipeline")
 
 #: A batch that takes longer than this many leases is stuck: its leases are no longer renewed, others take over.
-_LONGEST_BATCH_IN_LEASES = 20
+LONGEST_BATCH_IN_LEASES = 20
 
 
 class Keeper:
@@ -72,7 +72,7 @@ class Keeper:
         """Renew this claim's lease while the block runs."""
         metrics.IN_FLIGHT.inc(objects)
         with self._mutex:
-            self._held[token] = time.monotonic() + self._lease * _LONGEST_BATCH_IN_LEASES
+            self._held[token] = time.monotonic() + self._lease * LONGEST_BATCH_IN_LEASES
         try:
             yield
         finally:
