@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import text
 
-from worker.db import Connection
+from worker.db import Connection, storable
 from worker.types import Floats, ImageMetadata, ObjectInfo, ObjectRef, Tag
 
 _COLUMNS = {
@@ -98,7 +98,7 @@ def write(connection: Connection, *, space_id: int, images: Sequence[EnrichedIma
     columns: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
     for image in images:
         for name, value in _row(image).items():
-            columns[name].append(value)
+            columns[name].append(storable(value) if isinstance(value, str) else value)
     connection.execute(
         _STALE,
         {"buckets": columns["bucket"], "keys": columns["key"], "hashes": columns["sha256"], "space": space_id},
@@ -162,7 +162,7 @@ def _row(image: EnrichedImage) -> dict[str, Any]:
         "frames": meta.frames,
         "orientation": meta.orientation,
         "taken_at": taken.replace(tzinfo=None) if taken else None,
-        "taken_offset": taken.utcoffset() if taken else None,
+        "taken_offset": _offset(taken),
         "camera_make": meta.camera_make,
         "camera_model": meta.camera_model,
         "latitude": meta.latitude,
@@ -173,6 +173,12 @@ def _row(image: EnrichedImage) -> dict[str, Any]:
         "event_at": image.event_at,
         "hinted_at": image.hinted_at,
     }
+
+
+def _offset(moment: datetime | None) -> str | None:
+    """A time's offset from UTC in hours and minutes: with days, as -5 hours are in Python, AT TIME ZONE refuses it."""
+    offset = moment.utcoffset() if moment else None
+    return None if offset is None else f"{offset.total_seconds():.0f} seconds"
 
 
 def literal(vector: Floats) -> str:

@@ -46,16 +46,20 @@ _CLAIM = text("""
         claimed    = i.wanted,
         token      = (SELECT nextval('inbox_token_seq')),
         attempts   = i.attempts + 1,
+        deaths     = i.deaths + CASE WHEN c.suspect AND i.worker IS NOT NULL THEN 1 ELSE 0 END,
         visible_at = now() + make_interval(secs => :lease),
         worker     = :worker
     FROM chosen AS c WHERE i.id = c.id
-    RETURNING i.id, i.bucket, i.key, i.token, i.attempts, i.event_at, i.hinted_at, c.suspect
+    RETURNING i.id, i.bucket, i.key, i.token, i.attempts, i.deaths, i.event_at, i.hinted_at, c.suspect
 """)
 
-# Only leases that still run can be renewed: one that ended may be in another worker's hands already.
+# Only leases that still run can be renewed: one that ended may be in another worker's hands already. Locked in key
+# order, like hints, so that the two never deadlock.
 _RENEW = text("""
     UPDATE inbox SET visible_at = now() + make_interval(secs => :lease)
-    WHERE token = ANY(CAST(:tokens AS bigint[])) AND visible_at > now() AND done < wanted
+    WHERE id IN (SELECT id FROM inbox
+                 WHERE token = ANY(CAST(:tokens AS bigint[])) AND visible_at > now() AND done < wanted
+                 ORDER BY bucket, key FOR UPDATE)
     RETURNING token
 """)
 
@@ -67,6 +71,7 @@ class ClaimedObject:
     id: int  # of the inbox row
     ref: ObjectRef
     attempts: int  # including this one
+    deaths: int  # of these, how many ended with the worker's death
     event_at: datetime | None  # when the store says it happened
     hinted_at: datetime  # when we first heard of the work now in hand
 
@@ -100,6 +105,7 @@ def claim(connection: Connection, *, worker: str, size: int, lease: float, suspe
             id=row.id,
             ref=ObjectRef(bucket=row.bucket, key=row.key),
             attempts=row.attempts,
+            deaths=row.deaths,
             event_at=row.event_at,
             hinted_at=row.hinted_at,
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import text
 
-from worker.db import Connection
+from worker.db import Connection, storable
 from worker.types import Outcome, Reason
 
 # Locked in key order, like hints, so that the two never deadlock.
@@ -23,6 +23,7 @@ _COMPLETE = text("""
         claimed     = NULL,
         token       = NULL,
         attempts    = 0,
+        deaths      = 0,
         visible_at  = now(),
         hinted_at   = CASE WHEN i.wanted > i.claimed THEN now() ELSE i.hinted_at END,
         outcome     = CASE WHEN c.outcome = 'unchanged' THEN 'enriched' ELSE c.outcome END,
@@ -38,7 +39,9 @@ _LEAVE_QUARANTINE = text("DELETE FROM quarantine WHERE inbox_id = ANY(CAST(:ids 
 
 _ENTER_QUARANTINE = text("""
     INSERT INTO quarantine (inbox_id, reason, message, etag, size, first_bytes, attempts)
-    VALUES (:id, :reason, :message, :etag, :size, :first_bytes, :attempts)
+    SELECT * FROM unnest(CAST(:ids AS bigint[]), CAST(:reasons AS text[]), CAST(:messages AS text[]),
+                         CAST(:etags AS text[]), CAST(:sizes AS bigint[]), CAST(:first_bytes AS bytea[]),
+                         CAST(:attempts AS integer[]))
     ON CONFLICT (inbox_id) DO UPDATE SET
         reason = excluded.reason, message = excluded.message, etag = excluded.etag, size = excluded.size,
         first_bytes = excluded.first_bytes, attempts = excluded.attempts, since = now()
@@ -57,14 +60,20 @@ _RETRY = text("""
     WHERE i.id = r.id AND i.token = :token
 """)
 
-# The token stays: a visible row with a token is what claim() takes alone.
-_ABANDON = text("UPDATE inbox SET visible_at = now() WHERE token = :token")
+# Both lock in key order, too, and name the partial index's condition, so that they read what is in flight only.
+_IN_HAND = """
+    id IN (SELECT id FROM inbox WHERE token = ANY(CAST(:tokens AS bigint[])) AND done < wanted
+           ORDER BY bucket, key FOR UPDATE)
+"""
+
+# The token stays: a visible row with a token is what claim() takes alone. No worker: nobody died.
+_ABANDON = text(f"UPDATE inbox SET visible_at = now(), worker = NULL WHERE {_IN_HAND}")  # noqa: S608  # a constant
 
 # Returning what was not worked on takes the attempt back: nothing was tried.
-_RELEASE = text("""
+_RELEASE = text(f"""
     UPDATE inbox SET claimed = NULL, token = NULL, visible_at = now(), attempts = greatest(attempts - 1, 0)
-    WHERE token = ANY(CAST(:tokens AS bigint[]))
-""")
+    WHERE {_IN_HAND}
+""")  # noqa: S608  # a constant
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,28 +127,32 @@ def complete(connection: Connection, token: int, completions: Sequence[Completio
             "token": token,
             "ids": ids,
             "outcomes": [str(each.outcome) for each in completions],
-            "etags": [each.etag for each in completions],
-            "errors": [each.quarantine.message if each.quarantine else None for each in completions],
+            "etags": [_etag(each) for each in completions],
+            "errors": [storable(each.quarantine.message) if each.quarantine else None for each in completions],
         },
     )
     left = [each.id for each in completions if each.outcome is not Outcome.QUARANTINED]
     if left:
         connection.execute(_LEAVE_QUARANTINE, {"ids": left})
-    entries = [_entry_row(each, each.quarantine) for each in completions if each.quarantine is not None]
+    entries = [(each, each.quarantine) for each in completions if each.quarantine is not None]
     if entries:
-        connection.execute(_ENTER_QUARANTINE, entries)
+        connection.execute(_ENTER_QUARANTINE, _entries(entries))
 
 
-def _entry_row(completion: Completion, entry: QuarantineEntry) -> dict[str, object]:
+def _entries(entries: Sequence[tuple[Completion, QuarantineEntry]]) -> dict[str, list[object]]:
     return {
-        "id": completion.id,
-        "reason": str(entry.reason),
-        "message": entry.message,
-        "etag": completion.etag,
-        "size": entry.size,
-        "first_bytes": entry.first_bytes,
-        "attempts": entry.attempts,
+        "ids": [completion.id for completion, _ in entries],
+        "reasons": [str(entry.reason) for _, entry in entries],
+        "messages": [storable(entry.message) for _, entry in entries],
+        "etags": [_etag(completion) for completion, _ in entries],
+        "sizes": [entry.size for _, entry in entries],
+        "first_bytes": [entry.first_bytes for _, entry in entries],
+        "attempts": [entry.attempts for _, entry in entries],
     }
+
+
+def _etag(completion: Completion) -> str | None:
+    return None if completion.etag is None else storable(completion.etag)
 
 
 def retry(connection: Connection, token: int, retries: Sequence[Retry]) -> None:
@@ -151,7 +164,7 @@ def retry(connection: Connection, token: int, retries: Sequence[Retry]) -> None:
                 "token": token,
                 "ids": [each.id for each in retries],
                 "delays": [each.delay for each in retries],
-                "errors": [each.error for each in retries],
+                "errors": [storable(each.error) for each in retries],
                 "counted": [each.counted for each in retries],
             },
         )
@@ -159,7 +172,7 @@ def retry(connection: Connection, token: int, retries: Sequence[Retry]) -> None:
 
 def abandon(connection: Connection, token: int) -> None:
     """End a claim whose batch failed as a whole: its objects are visible at once, to be worked on one by one."""
-    connection.execute(_ABANDON, {"token": token})
+    connection.execute(_ABANDON, {"tokens": [token]})
 
 
 def release(connection: Connection, tokens: Sequence[int]) -> int:

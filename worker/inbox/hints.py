@@ -21,11 +21,12 @@ _HINT = text("""
     ON CONFLICT (bucket, key) DO UPDATE SET
         wanted     = i.wanted + 1,
         source     = excluded.source,
-        event_at   = greatest(i.event_at, excluded.event_at),
+        event_at   = greatest(excluded.event_at, CASE WHEN i.done < i.wanted THEN i.event_at END),
         lane       = CASE WHEN i.done < i.wanted THEN least(i.lane, excluded.lane) ELSE excluded.lane END,
         visible_at = CASE WHEN i.done < i.wanted THEN i.visible_at ELSE now() END,
         hinted_at  = CASE WHEN i.done < i.wanted THEN i.hinted_at ELSE now() END,
-        attempts   = CASE WHEN i.done < i.wanted THEN i.attempts ELSE 0 END
+        attempts   = CASE WHEN i.done < i.wanted THEN i.attempts ELSE 0 END,
+        deaths     = CASE WHEN i.done < i.wanted THEN i.deaths ELSE 0 END
     RETURNING wanted - done = 1
 """)
 

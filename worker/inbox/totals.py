@@ -9,17 +9,20 @@ from sqlalchemy import text
 from worker.db import Connection
 from worker.types import Lane, ObjectRef
 
+# One statement, so that the counts are of one moment and add up, whatever commits meanwhile.
 _TOTALS = text("""
-    SELECT CASE WHEN done < wanted THEN 'pending' ELSE outcome END AS state, count(*) AS n
-    FROM inbox WHERE CAST(:bucket AS text) IS NULL OR bucket = :bucket GROUP BY 1
-""")
-_PENDING = text("""
-    SELECT count(*) FILTER (WHERE lane = 0) AS live,
-           count(*) FILTER (WHERE lane = 1) AS retry,
-           count(*) FILTER (WHERE lane = 2) AS backfill,
-           count(*) FILTER (WHERE token IS NOT NULL) AS in_flight,
-           coalesce(extract(epoch FROM now() - min(hinted_at)), 0)::float8 AS oldest
-    FROM inbox WHERE done < wanted AND (CAST(:bucket AS text) IS NULL OR bucket = :bucket)
+    SELECT count(*) FILTER (WHERE done = wanted AND outcome = 'enriched') AS enriched,
+           count(*) FILTER (WHERE done = wanted AND outcome = 'excluded') AS excluded,
+           count(*) FILTER (WHERE done = wanted AND outcome = 'quarantined') AS quarantined,
+           count(*) FILTER (WHERE done = wanted AND outcome = 'gone') AS gone,
+           count(*) FILTER (WHERE done < wanted) AS pending,
+           count(*) FILTER (WHERE done < wanted AND lane = 0) AS pending_live,
+           count(*) FILTER (WHERE done < wanted AND lane = 1) AS pending_retry,
+           count(*) FILTER (WHERE done < wanted AND lane = 2) AS pending_backfill,
+           count(*) FILTER (WHERE done < wanted AND token IS NOT NULL) AS in_flight,
+           greatest(coalesce(extract(epoch FROM now() - min(hinted_at) FILTER (WHERE done < wanted)), 0), 0)::float8
+               AS oldest_pending_seconds
+    FROM inbox WHERE CAST(:bucket AS text) IS NULL OR bucket = :bucket
 """)
 _STANDING = text("""
     SELECT i.done < i.wanted AS pending, i.attempts, i.last_error, i.outcome, i.etag, q.reason, q.message
@@ -77,20 +80,8 @@ def standing(connection: Connection, ref: ObjectRef) -> Standing | None:
 
 def totals(connection: Connection, *, bucket: str | None = None) -> Totals:
     """Count the ledger, of one bucket or of all. Reads every row: for people, not for hot paths."""
-    by_state = {row.state: int(row.n) for row in connection.execute(_TOTALS, {"bucket": bucket})}
-    pending = connection.execute(_PENDING, {"bucket": bucket}).one()
-    return Totals(
-        enriched=by_state.get("enriched", 0),
-        excluded=by_state.get("excluded", 0),
-        quarantined=by_state.get("quarantined", 0),
-        gone=by_state.get("gone", 0),
-        pending=by_state.get("pending", 0),
-        pending_live=pending.live,
-        pending_retry=pending.retry,
-        pending_backfill=pending.backfill,
-        in_flight=pending.in_flight,
-        oldest_pending_seconds=max(pending.oldest, 0.0),
-    )
+    row = connection.execute(_TOTALS, {"bucket": bucket}).one()
+    return Totals(**row._mapping)  # noqa: SLF001  # Row's public mapping view
 
 
 def pending_by_lane(connection: Connection) -> dict[Lane, int]:

@@ -262,3 +262,29 @@ def test_times_come_back_aware(engine, space):
     """Instants carry their zone, whatever the server's default is."""
     write(engine, space, enriched_image("a"))
     assert UTC.utcoffset(None) == image(engine, "a").enriched_at.utcoffset()
+
+
+@pytest.mark.parametrize("hours", [-5, 0, 5.5])
+def test_the_offset_is_one_that_at_time_zone_accepts(engine, space, hours):
+    """Other services compute the instant in SQL: also west of Greenwich."""
+    zone = timezone(timedelta(hours=hours))
+    taken = datetime(2024, 5, 1, 9, 30, tzinfo=zone)
+    write(engine, space, enriched_image("a", taken_at=taken))
+    with transaction(engine) as connection:
+        found = connection.execute(text("SELECT taken_at AT TIME ZONE taken_offset FROM enriched_images")).scalar_one()
+    assert (taken, zone.utcoffset(None)) == (found, image(engine, "a").taken_offset)
+
+
+def test_text_from_outside_is_stored_whatever_characters_it_has(engine, space):
+    """NUL and halves of surrogate pairs, which PostgreSQL refuses, cost a character and not the image."""
+    given = enriched_image("a")
+    strange = replace(
+        given,
+        info=replace(given.info, content_type="image/\0jpeg", version_id="\udcff"),
+        metadata=replace(given.metadata, camera_make="\u202eACME\ud800", camera_model="🙂\uffff"),
+    )
+    write(engine, space, strange)
+    found = image(engine, "a")
+    assert ("image/\N{REPLACEMENT CHARACTER}jpeg", "?", "\u202eACME?", "🙂\uffff") == (
+        found.content_type, found.version_id, found.camera_make, found.camera_model,
+    )  # fmt: skip

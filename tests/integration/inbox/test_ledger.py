@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from tests.ledger import expire_leases, hints, pending, row
 from worker import inbox
 from worker.db import Engine, transaction
-from worker.inbox import Completion, QuarantineEntry, Retry
+from worker.inbox import Completion, QuarantineEntry, Retry, claims, completion
 from worker.types import Lane, Outcome, Reason
 
 
@@ -369,3 +372,121 @@ def test_claims_do_not_read_finished_rows(engine, done):
         )
     assert "inbox_fresh" in plan
     assert "Seq Scan" not in plan
+
+
+ENDINGS = {
+    "renew": lambda connection, token: inbox.renew(connection, [token], lease=60),
+    "release": lambda connection, token: inbox.release(connection, [token]),
+    "abandon": inbox.abandon,
+}
+
+
+def wait_for_a_blocked_statement(connection) -> None:
+    deadline = time.monotonic() + 5
+    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+    while not connection.execute(waiting).scalar_one():
+        assert time.monotonic() < deadline, "nothing waits for the lock"
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_what_touches_whole_claims_locks_in_the_order_of_hints(engine, ending):
+    """Otherwise one of the two is sacrificed to end the deadlock, and if it is the hint, an image is lost."""
+    for key in "ba":  # rows lie in another order than their keys
+        hint(engine, key)
+    taken = claim(engine)
+    lock = text("SELECT FROM inbox WHERE key = :key FOR UPDATE")
+
+    def touch() -> None:
+        with transaction(engine) as connection:
+            ENDINGS[ending](connection, taken.token)
+
+    with ThreadPoolExecutor(1) as pool, transaction(engine) as hinting:
+        hinting.execute(lock, {"key": "a"})
+        touching = pool.submit(touch)
+        wait_for_a_blocked_statement(hinting)
+        hinting.execute(lock, {"key": "b"})
+        hinting.commit()
+        touching.result(10)
+
+
+@pytest.mark.parametrize("statement", [claims._RENEW, completion._ABANDON, completion._RELEASE])
+def test_what_touches_whole_claims_reads_what_is_in_flight_only(engine, statement):
+    """Shutting down a worker does not scan the ledger."""
+    with transaction(engine) as connection:
+        connection.execute(
+            text(
+                "INSERT INTO inbox (bucket, key, source, wanted, done, outcome) "
+                "SELECT 'b', 'done' || n, 's3', 1, 1, 'enriched' FROM generate_series(1, 20000) n"
+            )
+        )
+        connection.execute(text("ANALYZE inbox"))
+        plan = connection.execute(text(f"EXPLAIN {statement}"), {"tokens": [1, 2], "lease": 60}).scalars().all()
+    assert "inbox_leased" in "\n".join(plan)
+    assert "Seq Scan" not in "\n".join(plan)
+
+
+def test_deaths_are_counted_apart_from_attempts(engine):
+    """Failing is not dying, and neither is abandoning a batch: only a lease that ended without a word is."""
+    hint(engine, "a")
+    seen = []
+
+    def take():
+        taken = claim(engine)
+        seen.append((taken.objects[0].attempts, taken.objects[0].deaths))
+        return taken
+
+    retry(engine, take())
+    with transaction(engine) as connection:
+        inbox.abandon(connection, take().token)
+    take()
+    expire_leases(engine)
+    with transaction(engine) as connection:
+        inbox.release(connection, [take().token])
+    complete(engine, take())
+    hint(engine, "a")
+    take()
+    assert [(1, 0), (2, 0), (3, 0), (4, 1), (4, 1), (1, 0)] == seen
+
+
+def test_the_time_of_an_event_belongs_to_the_work_it_caused(engine):
+    """A listing knows no times: it must not inherit last year's, or latencies are measured from there."""
+    [upload] = hints("a")
+    with transaction(engine) as connection:
+        inbox.hint(connection, [replace(upload, event_time=datetime(2025, 1, 1, tzinfo=UTC))])
+    complete(engine, claim(engine))
+    hint(engine, "a")
+    assert claim(engine).objects[0].event_at is None
+
+
+def test_errors_are_kept_whatever_characters_they_quote(engine):
+    """A message that PostgreSQL cannot store would fail the batch that it explains."""
+    hint(engine, "a", "b")
+    one, other = claim(engine, size=1), claim(engine, size=1)
+    entry = QuarantineEntry(reason=Reason.CORRUPT, message="nul \0, half \ud800", attempts=1)
+    with transaction(engine) as connection:
+        inbox.retry(connection, one.token, [Retry(id=one.objects[0].id, delay=0, error="nul \0, half \udcff")])
+        done = Completion(id=other.objects[0].id, outcome=Outcome.QUARANTINED, etag="\0", quarantine=entry)
+        inbox.complete(connection, other.token, [done])
+    assert {"nul \N{REPLACEMENT CHARACTER}, half ?"} == {row(engine, key).last_error for key in "ab"}
+
+
+def test_counting_and_quarantining_take_a_constant_number_of_statements(engine):
+    """Totals are of one moment; a batch of rubbish is as quick to write as a batch of pictures."""
+    hint(engine, *(f"k{number}" for number in range(51)))
+    counted = []
+
+    def tick(*_: object) -> None:
+        counted[-1] += 1
+
+    event.listen(engine, "before_cursor_execute", tick)
+    for size in (1, 50):
+        counted.append(0)
+        taken = claim(engine, size=size)
+        entry = QuarantineEntry(reason=Reason.CORRUPT, message="bad", attempts=1)
+        with transaction(engine) as connection:
+            ended = [Completion(id=o.id, outcome=Outcome.QUARANTINED, quarantine=entry) for o in taken.objects]
+            inbox.complete(connection, taken.token, ended)
+            inbox.totals(connection)
+    event.remove(engine, "before_cursor_execute", tick)
+    assert [4, 4] == counted

@@ -25,6 +25,7 @@ CREATE TABLE inbox (
     lane        smallint NOT NULL DEFAULT 0,
     visible_at  timestamptz NOT NULL DEFAULT now(),
     attempts    integer NOT NULL DEFAULT 0,
+    deaths      integer NOT NULL DEFAULT 0,
     source      text NOT NULL,
     event_at    timestamptz,
     hinted_at   timestamptz NOT NULL DEFAULT now(),
@@ -44,6 +45,8 @@ COMMENT ON COLUMN inbox.wanted IS 'Raised by every hint.';
 COMMENT ON COLUMN inbox.claimed IS 'The value of wanted that the claim in flight saw; completing sets done to it.';
 COMMENT ON COLUMN inbox.token IS 'Fencing token of the claim in flight; a completion with another token changes nothing.';
 COMMENT ON COLUMN inbox.visible_at IS 'When the row may be claimed: the retry time, or the end of the lease.';
+COMMENT ON COLUMN inbox.deaths IS 'Attempts at the pending work that ended with the death of the worker.';
+COMMENT ON COLUMN inbox.worker IS 'Who holds or last held the row; null after a batch was abandoned in order.';
 COMMENT ON COLUMN inbox.lane IS '0 live, 1 retry, 2 backfill; lower first.';
 
 CREATE TABLE quarantine (
