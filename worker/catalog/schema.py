@@ -9,6 +9,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from worker.db import Connection, Engine, transaction
 from worker.errors import SchemaVersionError
@@ -16,6 +17,24 @@ from worker.errors import SchemaVersionError
 #: Session advisory lock: two `enrich migrate` at once wait for each other instead of failing half-way.
 _MIGRATION_LOCK = 0x656E7269
 _MINIMUM_PGVECTOR = (0, 8)
+
+# Waiting for another migration, and rewriting a large table, may take longer than a worker's statements may. Waiting
+# for a table may not: whoever comes behind us in its queue waits, too.
+_TAKE_YOUR_TIME = text("SELECT set_config('statement_timeout', '0', true), set_config('lock_timeout', '0', true)")
+_BUT_HOLD_UP_NOBODY = text("SELECT set_config('lock_timeout', '5s', true)")
+
+_PGVECTOR = text("""
+    SELECT coalesce(e.extversion, a.default_version) AS version, e.extversion IS NOT NULL AS installed
+    FROM pg_available_extensions a LEFT JOIN pg_extension e ON e.extname = a.name WHERE a.name = 'vector'
+""")
+_OUT_OF_REACH = text("""
+    SELECT n.nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace
+    WHERE e.extname = 'vector' AND to_regtype('halfvec') IS NULL
+""")
+_RIGHTS = text("""
+    SELECT current_user AS name, s.schema, coalesce(has_schema_privilege(s.schema, 'CREATE'), false) AS granted
+    FROM coalesce(current_schema(), 'public') AS s (schema)
+""")
 
 
 def _config(connection: Connection | None = None) -> Config:
@@ -45,11 +64,15 @@ def migrate(engine: Engine) -> tuple[str | None, str]:
         The revision before and the revision after.
 
     Raises:
-        SchemaVersionError: pgvector is missing or too old, or the database is newer than this code.
+        SchemaVersionError: pgvector is missing, too old or out of reach, the user may not create what is needed, or the
+            database is newer than this code.
     """
     with transaction(engine) as connection:
+        connection.execute(_TAKE_YOUR_TIME)
         connection.execute(text("SELECT pg_advisory_xact_lock(:id)"), {"id": _MIGRATION_LOCK})
+        connection.execute(_BUT_HOLD_UP_NOBODY)
         _require_pgvector(connection)
+        _require_rights(connection)
         before = revision(connection)
         _refuse_newer(before)
         command.upgrade(_config(connection), "head")
@@ -81,12 +104,38 @@ def _refuse_newer(found: str | None) -> None:
 
 
 def _require_pgvector(connection: Connection) -> None:
-    version = connection.execute(
-        text("SELECT default_version FROM pg_available_extensions WHERE name = 'vector'")
-    ).scalar_one_or_none()
-    if version is None:
+    found = connection.execute(_PGVECTOR).one_or_none()
+    if found is None:
         raise SchemaVersionError("the database server has no pgvector extension: install pgvector 0.8 or newer on it")
-    if tuple(int(part) for part in str(version).split(".")[:2]) < _MINIMUM_PGVECTOR:
+    if tuple(int(part) for part in found.version.split(".")[:2]) < _MINIMUM_PGVECTOR:
+        update = "; if the server has a newer one, run `ALTER EXTENSION vector UPDATE`" if found.installed else ""
+        raise SchemaVersionError(f"the database has pgvector {found.version}; 0.8 or newer is needed{update}")
+    if not found.installed:
+        _install_pgvector(connection)
+    schema = connection.execute(_OUT_OF_REACH).scalar_one_or_none()
+    if schema is not None:
         raise SchemaVersionError(
-            f"the database server has pgvector {version}; 0.8 or newer is needed (iterative scans)"
+            f"pgvector is installed in the schema {schema!r}, which this user's search path does not include: "
+            f"run `ALTER ROLE … SET search_path = public, {schema}`"
+        )
+
+
+def _install_pgvector(connection: Connection) -> None:
+    # Who may is not asked beforehand: managed databases have their own rules.
+    try:
+        with connection.begin_nested():
+            connection.execute(text("CREATE EXTENSION IF NOT EXISTS vector"))
+    except DBAPIError as error:
+        raise SchemaVersionError(
+            f"pgvector could not be installed ({str(error.orig).splitlines()[0]}): have a superuser run "
+            "`CREATE EXTENSION vector` in this database, once, then run `enrich migrate` again"
+        ) from error
+
+
+def _require_rights(connection: Connection) -> None:
+    found = connection.execute(_RIGHTS).one()
+    if not found.granted:
+        raise SchemaVersionError(
+            f"the database user {found.name!r} may not create tables in the schema {found.schema!r}: "
+            f"have the database's owner run `GRANT CREATE ON SCHEMA {found.schema} TO {found.name}`"
         )

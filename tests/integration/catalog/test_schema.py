@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -59,3 +61,69 @@ def tables(connection: db.Connection) -> list[str]:
     rows = connection.execute(text("SELECT relname FROM pg_class WHERE relkind IN ('r', 'p', 'v', 'S') "
                                    "AND relnamespace = 'public'::regnamespace ORDER BY 1"))  # fmt: skip
     return [name for name in rows.scalars() if not name.startswith("pg_")]
+
+
+@pytest.fixture
+def plain_user(empty_engine) -> Iterator[db.Engine]:
+    """The empty database as somebody sees it who owns nothing in it."""
+    with db.transaction(empty_engine) as connection:
+        connection.execute(text("CREATE ROLE plain LOGIN PASSWORD 'p'"))
+    plain = db.connect(empty_engine.url.set(username="plain", password="p").render_as_string(False), name="test")
+    yield plain
+    plain.dispose()
+    with db.transaction(empty_engine) as connection:
+        connection.execute(text("DROP OWNED BY plain"))
+        connection.execute(text("DROP ROLE plain"))
+
+
+@pytest.mark.parametrize(
+    ("preparation", "message"),
+    [
+        ("DROP EXTENSION vector", "have a superuser run `CREATE EXTENSION vector`"),
+        ("SELECT 1", "GRANT CREATE ON SCHEMA public TO plain"),
+    ],
+)
+def test_missing_rights_are_named_with_the_statement_that_grants_them(empty_engine, plain_user, preparation, message):
+    """A plain user learns what to ask the DBA for, and nothing is half done."""
+    with db.transaction(empty_engine) as connection:
+        connection.execute(text(preparation))
+    with pytest.raises(SchemaVersionError, match=message):
+        catalog.migrate(plain_user)
+    with db.transaction(empty_engine) as connection:
+        assert [] == tables(connection)
+
+
+def test_a_plain_user_with_the_named_rights_can_migrate(empty_engine, plain_user):
+    """No superuser is needed once pgvector is there."""
+    with db.transaction(empty_engine) as connection:
+        connection.execute(text("GRANT CREATE ON SCHEMA public TO plain"))
+    assert (None, catalog.head()) == catalog.migrate(plain_user)
+
+
+@pytest.mark.parametrize(
+    ("preparation", "message"),
+    [
+        ("CREATE SCHEMA ext; ALTER EXTENSION vector SET SCHEMA ext", "SET search_path = public, ext"),
+        ("UPDATE pg_extension SET extversion = '0.7.4' WHERE extname = 'vector'", "ALTER EXTENSION vector UPDATE"),
+    ],
+)
+def test_a_pgvector_that_cannot_be_used_is_named_with_the_way_out(empty_engine, preparation, message):
+    """What counts is the extension in this database, not the newest one that the server could install."""
+    with db.transaction(empty_engine) as connection:
+        connection.execute(text(preparation))
+    with pytest.raises(SchemaVersionError, match=message):
+        catalog.migrate(empty_engine)
+
+
+def test_a_migration_may_take_longer_than_a_workers_statements(empty_engine, monkeypatch):
+    """The second of two migrations waits for the first however long it takes."""
+    monkeypatch.setattr(db, "_STATEMENT_TIMEOUT_MS", 150)
+    monkeypatch.setattr(db, "_LOCK_TIMEOUT_MS", 100)
+    impatient = db.connect(empty_engine.url.render_as_string(False), name="test")
+    with ThreadPoolExecutor(1) as pool:
+        with db.transaction(empty_engine) as connection:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:id)"), {"id": catalog.schema._MIGRATION_LOCK})
+            waiting = pool.submit(catalog.migrate, impatient)
+            time.sleep(0.5)
+        assert (None, catalog.head()) == waiting.result(30)
+    impatient.dispose()
