@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 
 class ByteBudget:
-    """A counting semaphore over bytes."""
+    """A counting semaphore over bytes. First come, first served: small files do not pass a large one for ever."""
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
         self._free = capacity
+        self._line: deque[object] = deque()
         self._changed = threading.Condition()
 
     @contextmanager
@@ -26,10 +28,15 @@ class ByteBudget:
 
     def take(self, size: int) -> int:
         """Wait for ``size`` bytes. A file larger than the whole budget takes all of it, and is alone in memory."""
-        wanted = min(size, self._capacity)
+        wanted, ticket = min(size, self._capacity), object()
         with self._changed:
-            self._changed.wait_for(lambda: self._free >= wanted)
-            self._free -= wanted
+            self._line.append(ticket)
+            try:
+                self._changed.wait_for(lambda: self._line[0] is ticket and self._free >= wanted)
+                self._free -= wanted
+            finally:
+                self._line.remove(ticket)
+                self._changed.notify_all()
         return wanted
 
     def _give(self, size: int) -> None:

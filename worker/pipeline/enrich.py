@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -69,15 +70,23 @@ class Enricher:
             FatalDeviceError: the process must end; its claims are left to be retried alone.
         """
         with self.gate.reservation() as may_take_suspects:
-            claim = self._claim(suspects=may_take_suspects)
-            if claim is None:
-                self.keeper.progressed()
-                return None
-            with (
-                self.keeper.holding(claim.token, len(claim.objects)),
-                self.gate.alone() if claim.suspect else self.gate.shared(),
-            ):
-                return self._work_or_isolate(claim)
+            if may_take_suspects:
+                return self._take(suspects=True)
+            with self.gate.shared():  # before claiming: while a suspect is at work, this process holds nothing else
+                return self._take(suspects=False)
+
+    def _take(self, *, suspects: bool) -> BatchReport | None:
+        claim = self._claim(suspects=suspects)
+        if claim is None:
+            self.keeper.progressed()
+            return None
+        with self.keeper.holding(claim.token, len(claim.objects)), self._entered(claim, reserved=suspects):
+            return self._work_or_isolate(claim)
+
+    def _entered(self, claim: Claim, *, reserved: bool) -> AbstractContextManager[None]:
+        if not reserved:
+            return nullcontext()  # inside already
+        return self.gate.alone() if claim.suspect else self.gate.shared()
 
     def _claim(self, *, suspects: bool) -> Claim | None:
         with transaction(self.engine) as connection:
@@ -124,7 +133,7 @@ class Enricher:
         return BatchReport(claimed=len(claim.objects), outcomes=outcomes)
 
     def _results(self, claim: Claim) -> list[Prepared | Ended]:
-        if claim.suspect and claim.objects[0].attempts > _DEATHS:
+        if claim.suspect and claim.objects[0].deaths >= _DEATHS:
             return [_killer(claim.objects[0])]
         with self.engine.connect() as connection:
             etags = catalog.known_etags(
@@ -202,7 +211,7 @@ def _enriched(each: Prepared, vector: Floats, tags: tuple[Tag, ...]) -> Enriched
 
 
 def _killer(claimed: ClaimedObject) -> Ended:
-    message = f"the worker process died {claimed.attempts - 1} times with this image in hand, at last alone"
+    message = f"the worker process died {claimed.deaths} times with this image in hand, at last alone"
     return Ended(
         claimed=claimed,
         outcome=Outcome.QUARANTINED,

@@ -47,7 +47,12 @@ class Keeper:
         self.name = f"{kind}@{socket.gethostname()}:{os.getpid()}"
 
     def start(self) -> None:
-        """Beat once, so that a process that cannot reach the database says so at its start, then keep beating."""
+        """Beat once, so that a process that cannot reach the database says so at its start, then keep beating.
+
+        A process that was killed may have left its row, and its name: in a container the process id is always the same.
+        """
+        with transaction(self._engine) as connection:
+            inbox.farewell(connection, self.name)
         self._beat()
         self._thread.start()
 
@@ -56,9 +61,11 @@ class Keeper:
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join(timeout=5)
+        with self._mutex:
+            tokens = [*self._held, *self._unwanted]
         try:
             with transaction(self._engine) as connection:
-                inbox.release(connection, [*self._held, *self._unwanted])
+                inbox.release(connection, tokens)
                 inbox.farewell(connection, self.name)
         except Exception as error:  # noqa: BLE001  # leases end by themselves
             _log.warning("could not say goodbye; leases will end by themselves", action="farewell", error=str(error))
@@ -82,7 +89,8 @@ class Keeper:
 
     def give_back(self, token: int) -> None:
         """Have a claim released as soon as the database can be reached: the attempt does not count."""
-        self._unwanted.add(token)
+        with self._mutex:
+            self._unwanted.add(token)
 
     def _run(self) -> None:
         while not self._stop.wait(self._interval):
@@ -106,11 +114,13 @@ class Keeper:
                 _log.warning("a lease was lost; its batch will be done by another worker", action="lease", token=token)
 
     def _release(self) -> None:
-        tokens = list(self._unwanted)
+        with self._mutex:
+            tokens = list(self._unwanted)
         if tokens:
             with transaction(self._engine) as connection:
                 inbox.release(connection, tokens)
-            self._unwanted.difference_update(tokens)
+            with self._mutex:
+                self._unwanted.difference_update(tokens)
 
     def _beat(self) -> None:
         progressed, self._progressed = self._progressed, False

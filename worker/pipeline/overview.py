@@ -19,7 +19,7 @@ class Overview:
 
 
 def overview(engine: Engine, *, bucket: str | None = None) -> Overview:
-    """Count and list, in one snapshot."""
+    """Count and list. Each part is of one moment; the parts are a few milliseconds apart."""
     with transaction(engine) as connection:
         return Overview(
             totals=inbox.totals(connection, bucket=bucket),

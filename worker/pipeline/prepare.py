@@ -81,7 +81,7 @@ class Preparer:
     def _prepare(self, claimed: ClaimedObject, etag: str | None, loan: Loan) -> Prepared | Ended:
         def worth_reading(info: ObjectInfo, head: bytes) -> bool:
             worth = images.is_worth_reading(info.ref.key, info.content_type, head)
-            if worth:
+            if worth and info.size <= self.limits.max_bytes:  # what is larger is not read
                 loan.draw(info.size)
             return worth
 

@@ -16,6 +16,7 @@ from tests.pictures import picture
 from worker import catalog, inbox
 from worker.db import transaction
 from worker.errors import AccessDeniedError, BucketNotFoundError, FatalDeviceError, StoreUnavailableError
+from worker.pipeline.keeper import Keeper
 from worker.types import Outcome
 
 
@@ -316,3 +317,74 @@ def test_an_edited_taxonomy_is_applied_when_the_object_is_hinted_again(world):
     assert {Outcome.ENRICHED: 1} == world.run()
     world.hint("a.jpg")
     assert {Outcome.UNCHANGED: 1} == world.run()
+
+
+def test_an_image_that_failed_often_is_not_taken_for_one_that_kills(world):
+    """Attempts end in many ways; only deaths make a killer. Here the store refused twice, then a worker was killed."""
+    world.upload("a.jpg", picture())
+    for _ in range(3):
+        world.store.fail(ref("a.jpg"), StoreUnavailableError("503"))
+        world.run()
+        with transaction(world.engine) as connection:
+            connection.execute(text("UPDATE inbox SET attempts = attempts + 1"))  # as a counted failure would
+        make_due(world.engine)
+    world.store.fail(ref("a.jpg"), None)
+    with transaction(world.engine) as connection:
+        inbox.claim(connection, worker="killed by a deploy", size=8, lease=60)
+    expire_leases(world.engine)
+    assert {Outcome.ENRICHED: 1} == world.run()
+
+
+def test_while_a_suspect_is_at_work_the_process_claims_nothing_else(world):
+    """What it held would be suspected with the culprit, and could be done elsewhere meanwhile."""
+    world.upload("suspect.jpg", picture())
+    with transaction(world.engine) as connection:
+        inbox.claim(connection, worker="died", size=8, lease=60)
+    expire_leases(world.engine)
+    encode, inside, go = world.encoder._image_features, threading.Event(), threading.Event()
+
+    def hold(pixels):
+        inside.set()
+        go.wait(10)
+        return encode(pixels)
+
+    world.encoder._image_features = hold
+    with ThreadPoolExecutor(2) as pool:
+        suspect = pool.submit(world.run)
+        inside.wait(10)
+        world.upload("fresh.jpg", picture())
+        other = pool.submit(world.run)
+        time.sleep(0.2)
+        held = row(world.engine, "fresh.jpg").token
+        go.set()
+        assert ({Outcome.ENRICHED: 1}, {Outcome.ENRICHED: 1}) == (suspect.result(10), other.result(10))
+    assert held is None
+
+
+def test_an_object_over_the_byte_limit_does_not_wait_for_memory_it_will_not_use(world):
+    """It is quarantined unread, also while other files have all of the budget."""
+    world.upload("big.jpg", picture() + b"\0" * 1_000_001)
+    budget = world.enricher.preparer.budget
+    with ThreadPoolExecutor(1) as pool, budget.lease() as loan:
+        loan.draw(1 << 20)
+        running = pool.submit(world.run)
+        try:
+            assert {Outcome.QUARANTINED: 1} == running.result(5)
+        finally:
+            budget._give(1 << 20)
+            loan.drawn = 0
+
+
+def test_a_process_that_comes_back_under_the_name_of_a_dead_one_starts_anew(engine):
+    """In a container the process id is always the same; what waits for a restart must see one."""
+    with transaction(engine) as connection:
+        name = Keeper(engine, kind="worker").name
+        inbox.beat(connection, inbox.Heartbeat(name=name, kind="worker", host="h"))
+        connection.execute(text("UPDATE processes SET started_at = now() - interval '1 hour'"))
+    keeper = Keeper(engine, kind="worker", interval=60)
+    keeper.start()
+    with transaction(engine) as connection:
+        [process] = inbox.processes(connection)
+        age = inbox.now(connection) - process.started_at
+    keeper.stop()
+    assert age.total_seconds() < 60

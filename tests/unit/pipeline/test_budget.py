@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
@@ -48,3 +49,28 @@ def test_an_error_pays_the_loan_back():
     with budget.lease() as loan:
         loan.draw(10)
         assert loan.drawn == 10
+
+
+def test_small_files_do_not_pass_a_large_one_for_ever():
+    """First come, first served: under a steady stream of small files the large one gets its turn."""
+    budget, stop, done = ByteBudget(100), threading.Event(), threading.Event()
+
+    def small() -> None:
+        while not stop.is_set():
+            with budget.lease() as loan:
+                loan.draw(30)
+                time.sleep(0.01)
+
+    def large() -> None:
+        with budget.lease() as loan:
+            loan.draw(100)
+            done.set()
+
+    with ThreadPoolExecutor(5) as pool:
+        for _ in range(4):
+            pool.submit(small)
+        time.sleep(0.05)
+        pool.submit(large)
+        passed = done.wait(2)
+        stop.set()
+    assert passed
