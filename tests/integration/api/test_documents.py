@@ -1,0 +1,228 @@
+"""The examples of docs/api.md and docs/reading-results.md, run as they are written."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from tests.factories import enriched_image
+from tests.fakes import ColourEncoder
+from tests.integration.api.live import TOKEN
+from worker.catalog import EnrichedImage
+from worker.db import Engine, transaction
+
+DOCS = Path(__file__).parents[3] / "docs"
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+FLOWER = "2026/red flower.jpg"
+
+
+def blocks(document: str) -> list[tuple[str, str]]:
+    return [(found[1], found[2]) for found in BLOCK.finditer((DOCS / document).read_text())]
+
+
+@pytest.fixture
+def flowers(enriched) -> None:
+    """What the documents' examples are about, with a copy and a picture by night."""
+    red, green, blue = ColourEncoder().encode_texts(["red", "green", "blue"])
+    enriched(
+        as_in_the_document(enriched_image(FLOWER, vector=red)),
+        resized(enriched_image("copy of a flower.jpg", label="night", vector=green)),
+        enriched_image("old copy of a flower.jpg", label="day", vector=green),
+        enriched_image("blue.jpg", label=None, vector=blue),
+    )
+
+
+def resized(image: EnrichedImage) -> EnrichedImage:
+    """Two bits of the perceptual hash differ."""
+    return replace(image, metadata=replace(image.metadata, phash=(0x9C6B3A1F0E7D5C24 ^ 0b101) - (1 << 64)))
+
+
+def as_in_the_document(image: EnrichedImage) -> EnrichedImage:
+    metadata = replace(
+        image.metadata,
+        width=4032,
+        height=3024,
+        orientation=1,
+        camera_make="Fairphone",
+        camera_model="FP5",
+        taken_at=datetime.fromisoformat("2026-01-01T13:00:00+01:00"),
+        sha256="0be5d8b5a9e1f6c3d7420c8e6f1a3b5c7d9e0f1a2b3c4d5e6f708192a3b4c5d6",
+        phash=0x9C6B3A1F0E7D5C24 - (1 << 64),
+    )
+    info = replace(image.info, etag="398533d48111e9f664b1f64cb10c4b63", version_id=None, size=2048576)
+    tags = tuple(replace(tag, version="4f1d2c9ab07e") for tag in image.tags)
+    return replace(image, info=info, metadata=metadata, tags=tags)
+
+
+# -- docs/api.md ------------------------------------------------------------------------------------------------------
+
+
+def shape(value: Any) -> Any:
+    """Names and types: what an example promises. Times, ids and similarities differ from run to run."""
+    if isinstance(value, dict):
+        return {name: shape(member) for name, member in value.items()}
+    if isinstance(value, list):
+        return [shape(member) for member in value]
+    return "number" if isinstance(value, int | float) and not isinstance(value, bool) else type(value).__name__
+
+
+def steady(value: Any) -> Any:
+    """What does not differ from run to run."""
+    unsteady = {"enriched_at", "decided_at", "at", "id", "next", "searchable_after_seconds", "similarity"}
+    unsteady |= {"oldest_pending_seconds", "model"}
+    if isinstance(value, dict):
+        return {name: steady(member) for name, member in value.items() if name not in unsteady}
+    return [steady(member) for member in value] if isinstance(value, list) else value
+
+
+def test_the_examples_of_the_api(api, flowers):
+    """Each command of docs/api.md, in its order, answers as the document says."""
+    examples = blocks("api.md")
+    assert [language for language, _ in examples] == ["sh", *["sh", "json"] * ((len(examples) - 1) // 2)]
+    assert len(examples) > 10
+    for (_, command), (_, answer) in zip(examples[1::2], examples[2::2], strict=True):
+        got, expected = run(api, command), json.loads(answer)
+        assert shape(got) == shape(expected), command
+        assert steady(got) == steady(expected), command
+
+
+def run(api, command: str) -> Any:
+    environment = os.environ | {"API": f"http://127.0.0.1:{api.port}", "ENRICH_API_TOKEN": TOKEN, "no_proxy": "*"}
+    done = subprocess.run(["sh", "-eu", "-c", command], env=environment, capture_output=True, check=True, timeout=60)
+    return json.loads(done.stdout)
+
+
+def test_every_address_is_described(shared_api):
+    """Nothing that is served is missing from docs/api.md."""
+    document = (DOCS / "api.md").read_text()
+    paths = shared_api.get("/openapi.json").json["paths"]
+    example = {"/v1/images/{bucket}/{key}": "/v1/images/photos", "/v1/events/seaweedfs": "events.md"}
+    assert [path for path in paths if example.get(path, path) not in document] == []
+
+
+def test_every_status_is_described(shared_api):
+    """Each status that an operation may answer is in the table of docs/api.md."""
+    document = (DOCS / "api.md").read_text()
+    operations = [each for path in shared_api.get("/openapi.json").json["paths"].values() for each in path.values()]
+    statuses = {status for operation in operations for status in operation["responses"]} - {"200"}
+    assert [status for status in sorted(statuses) if f"| {status} |" not in document] == []
+
+
+# -- docs/reading-results.md ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def reader(engine: Engine):
+    """The role of the document's recipe; roles belong to the whole server, so it goes afterwards."""
+    recipe, *_ = [code for language, code in blocks("reading-results.md") if language == "sql"]
+    execute(engine, recipe)
+    yield "enrich_reader"
+    execute(engine, "DROP OWNED BY enrich_reader; DROP ROLE enrich_reader")
+
+
+def execute(engine: Engine, statements: str) -> None:
+    with transaction(engine) as connection:
+        connection.exec_driver_sql(statements)
+
+
+def as_reader(engine: Engine, query: str) -> list[Any]:
+    with transaction(engine) as connection:
+        connection.exec_driver_sql("SET LOCAL ROLE enrich_reader")
+        return list(connection.exec_driver_sql(query).mappings())
+
+
+def queries() -> list[str]:
+    return [code for language, code in blocks("reading-results.md") if language == "sql"][1:]
+
+
+def test_the_queries_find_something(engine, reader, flowers):
+    """Every query of docs/reading-results.md runs as the role of its recipe, and its answer is not empty."""
+    assert len(queries()) > 10
+    for query in queries():
+        assert as_reader(engine, query) != [], query
+
+
+def test_the_queries_find_the_right_thing(engine, reader, flowers):
+    """The ones that could be wrong in a way that still gives rows."""
+    by_start = {" ".join(query.split()[:4]): as_reader(engine, query) for query in queries()}
+    similar = [query for query in queries() if "similarity" in query]
+    assert FLOWER not in [row["key"] for row in as_reader(engine, similar[0])]
+    assert [row["key"] for row in as_reader(engine, similar[1])] == ["copy of a flower.jpg"]
+    [duplicate] = by_start["SELECT other.bucket, other.key, bit_count((other.phash"]
+    assert (duplicate["key"], duplicate["bits"]) == ("copy of a flower.jpg", 2)
+    assert [row["key"] for row in by_start["SELECT bucket, key FROM"]] == ["blue.jpg"]
+    assert [row["key"] for row in by_start["SELECT bucket, key, probability"]] == [FLOWER, "old copy of a flower.jpg"]
+    assert [row["time_of_day"] for row in by_start["WITH products (sku, photo)"]] == ["day", None]
+    assert [row["key"] for row in by_start["SELECT xid, id, kind,"]] == [
+        FLOWER,
+        "copy of a flower.jpg",
+        "old copy of a flower.jpg",
+        "blue.jpg",
+    ]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT * FROM images",
+        "SELECT * FROM inbox",
+        "SELECT * FROM quarantine",
+        "SELECT * FROM embeddings",
+        "SELECT * FROM tags",
+        "DELETE FROM changes",
+        "INSERT INTO changes (kind, bucket, key) VALUES ('removed', 'b', 'k')",
+        "UPDATE enriched_images SET key = 'x'",
+        "CREATE TABLE mine ()",
+    ],
+)
+def test_the_role_may_only_read(engine, reader, statement):
+    """Tables are out of its reach, and it writes nothing."""
+    with pytest.raises(DBAPIError, match=r"permission denied|cannot update view"):
+        as_reader(engine, statement + " RETURNING 1" if statement.startswith(("DEL", "INS")) else statement)
+
+
+def test_the_moment_a_picture_was_taken(engine, flowers):
+    """The document's expression for it gives the moment that EXIF means."""
+    document = (DOCS / "reading-results.md").read_text()
+    expression = "(taken_at - taken_offset) AT TIME ZONE 'UTC'"
+    assert expression in document
+    with transaction(engine) as connection:
+        moment = connection.execute(
+            text(f"SELECT {expression} FROM enriched_images WHERE key = :key"), {"key": FLOWER}
+        ).scalar_one()
+    assert moment == datetime.fromisoformat("2026-01-01T12:00:00+00:00")
+
+
+@pytest.mark.parametrize("view", ["enriched_images", "image_tags", "image_vectors"])
+def test_every_column_is_described(engine, view):
+    """The tables of the document have the views' columns, no more and no fewer."""
+    document = (DOCS / "reading-results.md").read_text()
+    section = document.split(f"**`{view}`** has")[1].split("\n**`")[0].split("\n## ")[0]
+    rows = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
+    with transaction(engine) as connection:
+        columns = connection.execute(
+            text("SELECT column_name FROM information_schema.columns WHERE table_name = :view"), {"view": view}
+        ).scalars()
+        assert sorted(re.findall(r"`(\w+)`", " ".join(rows))) == sorted(columns)
+
+
+@pytest.mark.parametrize("document", ["api.md", "reading-results.md"])
+def test_links_lead_somewhere(document):
+    """Every relative link names a file that exists, and every anchor a heading in it."""
+    for target in re.findall(r"\]\(([^)]+)\)", (DOCS / document).read_text()):
+        path, _, anchor = target.partition("#")
+        linked = DOCS / path
+        assert linked.exists(), target
+        headings = re.findall(r"^#+ (.+)$", linked.read_text(), re.MULTILINE) if anchor else []
+        assert not anchor or anchor in {heading.lower().replace(" ", "-") for heading in headings}, target
