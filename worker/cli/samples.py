@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import textwrap
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
 
 from worker.errors import ConfigurationError
 
@@ -27,12 +31,24 @@ _SKLEARN = ("china.jpg", "flower.jpg")
 
 
 def photos() -> list[tuple[str, Callable[[], bytes]]]:
-    """Key and content of each photo, and one upload that broke off half-way, to show what happens then."""
+    """Key and content of each photo, the page of their credits, and an upload that broke off half-way."""
     skimage, sklearn = _folder("skimage", "data"), _folder("sklearn", "datasets/images")
     files = [skimage / name for name in _SKIMAGE] + [sklearn / name for name in _SKLEARN]
     found = [(path.name, path.read_bytes) for path in files if path.is_file()]
+    credits_page = _typeset((skimage / "README.txt").read_text() + (sklearn / "README.txt").read_text())
     half = (sklearn / "china.jpg").read_bytes()[:60_000]
-    return [*found, ("broken-upload.jpg", lambda: half)]
+    return [*found, ("credits-page.png", lambda: credits_page), ("broken-upload.jpg", lambda: half)]
+
+
+def _typeset(text: str) -> bytes:
+    """A page as a scanner would deliver it: the packages' photos include none that is whole and legible."""
+    page = Image.new("RGB", (1_240, 1_754), (252, 251, 247))  # A4 at 150 dpi
+    lines = [line for paragraph in text.splitlines() for line in textwrap.wrap(paragraph, 90) or [""]]
+    ink, font = (25, 25, 28), ImageFont.load_default(22)
+    ImageDraw.Draw(page).multiline_text((130, 120), "\n".join(lines[:52]), fill=ink, font=font, spacing=7)
+    buffer = io.BytesIO()
+    page.save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def _folder(package: str, inside: str) -> Path:
