@@ -16,6 +16,9 @@ from worker.types import ObjectRef
 # a row that was claimed or completed in between is not returned. The lease's end is stored in visible_at: an expired
 # lease is simply a visible row again, by the database's clock.
 #
+# The rows are found again through an array and not by a join: a join is planned for a tenth of everything that is
+# pending (the planner cannot tell what a computed LIMIT comes to) and reads the ledger from its start.
+#
 # A row that is visible and still has a token was in the hands of a worker that died. It is taken alone, so an image
 # that kills its process is told apart from its neighbours.
 _CLAIM = text("""
@@ -37,29 +40,27 @@ _CLAIM = text("""
         ORDER BY visible_at LIMIT :size - (SELECT count(*) FROM live) - (SELECT count(*) FROM retries)
         FOR UPDATE SKIP LOCKED
     ), chosen AS (
-        SELECT id, true AS suspect FROM suspect
-        UNION ALL SELECT id, false FROM live
-        UNION ALL SELECT id, false FROM retries
-        UNION ALL SELECT id, false FROM backfill
+        SELECT id FROM suspect UNION ALL SELECT id FROM live
+        UNION ALL SELECT id FROM retries UNION ALL SELECT id FROM backfill
     )
-    UPDATE inbox AS i SET
-        claimed    = i.wanted,
+    UPDATE inbox SET
+        claimed    = wanted,
         token      = (SELECT nextval('inbox_token_seq')),
-        attempts   = i.attempts + 1,
-        deaths     = i.deaths + CASE WHEN c.suspect AND i.worker IS NOT NULL THEN 1 ELSE 0 END,
+        attempts   = attempts + 1,
+        deaths     = deaths + CASE WHEN token IS NOT NULL AND worker IS NOT NULL THEN 1 ELSE 0 END,
         visible_at = now() + make_interval(secs => :lease),
         worker     = :worker
-    FROM chosen AS c WHERE i.id = c.id
-    RETURNING i.id, i.bucket, i.key, i.token, i.attempts, i.deaths, i.event_at, i.hinted_at, c.suspect
+    WHERE id = ANY(ARRAY(SELECT id FROM chosen))
+    RETURNING id, bucket, key, token, attempts, deaths, event_at, hinted_at, EXISTS (SELECT FROM suspect) AS suspect
 """)
 
 # Only leases that still run can be renewed: one that ended may be in another worker's hands already. Locked in key
 # order, like hints, so that the two never deadlock.
 _RENEW = text("""
     UPDATE inbox SET visible_at = now() + make_interval(secs => :lease)
-    WHERE id IN (SELECT id FROM inbox
-                 WHERE token = ANY(CAST(:tokens AS bigint[])) AND visible_at > now() AND done < wanted
-                 ORDER BY bucket, key FOR UPDATE)
+    WHERE id = ANY(ARRAY(SELECT id FROM inbox
+                         WHERE token = ANY(CAST(:tokens AS bigint[])) AND visible_at > now() AND done < wanted
+                         ORDER BY bucket, key FOR UPDATE))
     RETURNING token
 """)
 

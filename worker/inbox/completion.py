@@ -62,8 +62,8 @@ _RETRY = text("""
 
 # Both lock in key order, too, and name the partial index's condition, so that they read what is in flight only.
 _IN_HAND = """
-    id IN (SELECT id FROM inbox WHERE token = ANY(CAST(:tokens AS bigint[])) AND done < wanted
-           ORDER BY bucket, key FOR UPDATE)
+    id = ANY(ARRAY(SELECT id FROM inbox WHERE token = ANY(CAST(:tokens AS bigint[])) AND done < wanted
+                   ORDER BY bucket, key FOR UPDATE))
 """
 
 # The token stays: a visible row with a token is what claim() takes alone. No worker: nobody died.

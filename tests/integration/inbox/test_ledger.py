@@ -490,3 +490,20 @@ def test_counting_and_quarantining_take_a_constant_number_of_statements(engine):
             inbox.totals(connection)
     event.remove(engine, "before_cursor_execute", tick)
     assert [4, 4] == counted
+
+
+def test_a_claim_reads_as_much_as_it_takes_however_long_the_ledger_is(engine):
+    """Behind 60,000 finished rows and among 5,000 pending ones, ten objects cost some dozens of pages."""
+    with transaction(engine) as connection:
+        connection.execute(
+            text(
+                "INSERT INTO inbox (bucket, key, source, wanted, done, lane) "
+                "SELECT 'b', 'k' || n, 's3', 1, (n <= 60000)::int, 2 * (n % 2) FROM generate_series(1, 65000) n"
+            )
+        )
+        connection.execute(text("ANALYZE inbox"))
+        statement = text(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {claims._CLAIM}")
+        parameters = {"size": 10, "lease": 60, "worker": "w", "suspects": 1}
+        [explained] = connection.execute(statement, parameters).scalar_one()
+    plan = explained["Plan"]
+    assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 300
