@@ -55,7 +55,7 @@ def require_database(engine: Engine) -> None:
     """Stop with a sentence if the database cannot be reached."""
     problem = db.problem(engine)
     if problem is not None:
-        where = engine.url.render_as_string(hide_password=True)
+        where = engine.url.set(drivername="postgresql").render_as_string(hide_password=True)
         raise ConfigurationError(f"the database cannot be reached at {where} (ENRICH_DATABASE_URL): {problem}")
 
 

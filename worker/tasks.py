@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import sys
 import threading
 import time
 import warnings
@@ -149,6 +150,8 @@ def _work(runtime: bootstrap.Worker) -> None:
 def run_worker(settings: Settings) -> None:
     """Load the model, then consume wake-ups until SIGTERM; batches in hand are finished first."""
     global _process  # noqa: PLW0603  # Celery tasks are functions; this is the one place they get their parts from
+    # Until Celery takes the signal over: ending by default would leave our heartbeat, and perhaps leases, behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     app = make_app(settings)
     bell = Bell(settings, app)
     with bootstrap.worker(settings, bell.ring) as runtime, _watching(settings, runtime, bell) as watching:

@@ -1,0 +1,50 @@
+"""``enrich worker`` with an encoder that loads at once and can be told to be slow, to break, or to be deaf.
+
+Everything else is the product's: run as ``python -m tests.integration.tasks.fake_worker`` with ``ENRICH_*`` set.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from celery import Celery
+
+from tests.fakes import ColourEncoder
+from worker import bootstrap, logs, settings, tasks
+from worker.encoder import Pixels
+from worker.errors import FatalDeviceError
+from worker.types import Floats
+
+_SECONDS = "TEST_ENCODE_SECONDS"  # how long a forward pass takes
+_BREAKS = "TEST_BREAKS_ON_BLACK"  # set: a black picture breaks the device
+_DEAF = "TEST_DEAF"  # set: consumes a queue that nobody sends to
+
+
+class WilfulEncoder(ColourEncoder):
+    """Does as the environment says."""
+
+    def _image_features(self, pixels: Sequence[Pixels]) -> Floats:
+        if _BREAKS in os.environ and any(not np.asarray(each).any() for each in pixels):
+            raise FatalDeviceError("illegal memory access")
+        time.sleep(float(os.environ.get(_SECONDS, "0")))
+        return super()._image_features(pixels)
+
+
+def main() -> None:
+    """Run the worker."""
+    bootstrap.encoder = lambda *_args, **_options: WilfulEncoder()
+    if _DEAF in os.environ:
+        celery: Any = Celery
+        consume = celery.worker_main
+        celery.worker_main = lambda app, argv: consume(app, [*argv, "--queues=nobody-sends-here"])
+    loaded = settings.load()
+    logs.configure(level=loaded.log_level)
+    tasks.run_worker(loaded)
+
+
+if __name__ == "__main__":
+    main()
