@@ -474,7 +474,7 @@ def test_errors_are_kept_whatever_characters_they_quote(engine):
 def test_counting_and_quarantining_take_a_constant_number_of_statements(engine):
     """Totals are of one moment; a batch of rubbish is as quick to write as a batch of pictures."""
     hint(engine, *(f"k{number}" for number in range(51)))
-    counted = []
+    counted: list[int] = []
 
     def tick(*_: object) -> None:
         counted[-1] += 1
