@@ -171,6 +171,8 @@ CREATE TABLE tags (
     UNIQUE NULLS NOT DISTINCT (image_id, space_id, taxonomy, label)
 );
 CREATE INDEX tags_by_label ON tags (taxonomy, label, image_id) WHERE label IS NOT NULL;
+-- The views ask of each tag whether a person decided otherwise: few rows, never a scan of all tags.
+CREATE INDEX tags_by_people ON tags (image_id, taxonomy) WHERE source = 'human';
 COMMENT ON TABLE tags IS 'Decisions with provenance. A null label is an abstention: none of these.';
 
 CREATE TABLE changes (
