@@ -1,15 +1,15 @@
-"""``enrich``: commands, thin. Results go to stdout, everything else to stderr."""
+"""``enrich``: commands, thin. Results go to stdout, everything else to stderr.
+
+Modules of this room import what is heavy inside their functions, so that ``enrich --help`` answers at once.
+"""
 
 from __future__ import annotations
 
-import os
 import sys
 
 import typer
 
 from worker.cli import operate, quarantine, read, run, tag, up, verify
-from worker.db import is_unavailable
-from worker.errors import EnrichError
 
 __all__ = ["app", "main"]
 
@@ -21,26 +21,38 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (up, tag, read, verify, operate, quarantine, run):
+for module in (up, tag, read, verify, quarantine, operate, run):
     module.register(app)
 
 
 def main() -> None:
-    """Entry point: errors of ours are one sentence, not a traceback."""
+    """Entry point: errors of ours are one sentence and exit status 1, not a traceback. docs/cli.md lists the others."""
+    for stream in (sys.stdout, sys.stderr):
+        _never_fail_to_encode(stream)
     try:
         app()
-    except EnrichError as error:
-        _stop(str(error))
-    except BrokenPipeError:
-        # The reader of our pipe has gone (`enrich search … | head`). Python would complain once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
     except Exception as error:
-        if not is_unavailable(error):
+        sentence = _sentence(error)
+        if sentence is None:
             raise
-        _stop(f"the database went away: {' '.join(str(error).split())[:300]}; try again when it is back")
+        sys.stderr.write(f"enrich: {sentence}\n")
+        sys.exit(1)
 
 
-def _stop(message: str) -> None:
-    sys.stderr.write(f"enrich: {message}\n")
-    sys.exit(1)
+def _never_fail_to_encode(stream: object) -> None:
+    """A file's name may hold bytes that are no text; printing it shows them escaped."""
+    reconfigure = getattr(stream, "reconfigure", None)
+    if reconfigure is not None:
+        reconfigure(errors="backslashreplace")
+
+
+def _sentence(error: Exception) -> str | None:
+    """What to tell a person; None for what is our mistake."""
+    from worker.db import is_unavailable
+    from worker.errors import EnrichError
+
+    if isinstance(error, EnrichError):
+        return str(error)
+    if is_unavailable(error):
+        return f"the database went away: {' '.join(str(error).split())[:300]}; try again when it is back"
+    return None

@@ -1,34 +1,116 @@
-"""What every command needs: settings, the database, a console."""
+"""What every command needs: consoles, settings, the database."""
 
 from __future__ import annotations
 
+import json
 import os
 import sys
-from pathlib import Path
+from collections.abc import Callable
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TextIO
 
 from rich.console import Console
+from rich.progress import Progress, ProgressColumn
 
-from worker import bootstrap, local, logs, settings
-from worker.db import Engine
-from worker.errors import ServerError
-from worker.settings import Settings
+if TYPE_CHECKING:
+    from worker.db import Engine
+    from worker.local import ConnectionInfo
+    from worker.settings import Settings
 
 #: Any of these given means that the user points at servers of their own.
 _OWN = ("ENRICH_DATABASE_URL", "ENRICH_BROKER_URL", "ENRICH_S3_ENDPOINT_URL")
+#: Columns where nobody's terminal says how many there are: files and pipes have no edge to break lines at.
+_WIDE = 240
 
-out = Console()
-err = Console(stderr=True)
+
+def _console(stream: TextIO, *, stderr: bool = False) -> Console:
+    # No markup: names of files and keys may hold brackets.
+    wide = None if stream.isatty() else _WIDE
+    return Console(stderr=stderr, width=wide, markup=False, highlight=False, emoji=False)
 
 
+out = _console(sys.stdout)
+err = _console(sys.stderr, stderr=True)
+
+
+# -- talking -----------------------------------------------------------------------------------------------------------
+def say(sentence: str) -> None:
+    """Tell a person what is going on, on stderr."""
+    err.print(printable(sentence))
+
+
+def line(sentence: str, *, style: str | None = None) -> None:
+    """A line of the result."""
+    out.print(printable(sentence), style=style)
+
+
+def json_line(value: object) -> None:
+    """One JSON object on a line of its own."""
+    _write(json.dumps(value, ensure_ascii=not _speaks_unicode(), default=_plain))
+
+
+def json_document(value: object) -> None:
+    """One JSON document, for programs and for people."""
+    _write(json.dumps(value, ensure_ascii=not _speaks_unicode(), default=_plain, indent=2))
+
+
+def is_terminal() -> bool:
+    """Whether a person is looking at stdout."""
+    return sys.stdout.isatty()
+
+
+def printable(text: str) -> str:
+    """Text that cannot move the cursor or break a table: what is no character to look at is escaped."""
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+
+
+def name(text: str) -> str:
+    """A file's name or a key, on one line."""
+    return printable(text).replace("\n", "\\n")
+
+
+def progress(*columns: ProgressColumn) -> Progress:
+    """A bar on stderr that goes away; nothing where nobody watches."""
+    return Progress(*columns, console=err, transient=True, disable=not sys.stderr.isatty())
+
+
+def _write(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def _speaks_unicode() -> bool:
+    return (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+
+
+def _plain(value: object) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, bytes | memoryview):
+        return bytes(value).hex()
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+# -- settings ----------------------------------------------------------------------------------------------------------
 def own_settings() -> Settings:
-    """The environment's settings and nothing else."""
-    loaded = settings.load()
-    logs.configure(level=loaded.log_level, json=loaded.log_json)
-    return loaded
+    """The environment's settings and nothing else, for a command that a person waits for."""
+    from worker import settings
+
+    return _heard(settings.load())
 
 
 def load_settings() -> Settings:
     """The environment's settings; those of a running ``enrich up`` of this directory where it says nothing else."""
+    from worker import settings
+
+    _borrow_from_running_system()
+    return _heard(settings.load())
+
+
+def process_settings() -> Settings:
+    """The same, for a process whose log is all that is seen of it."""
+    from worker import logs, settings
+
     _borrow_from_running_system()
     loaded = settings.load()
     logs.configure(level=loaded.log_level, json=loaded.log_json)
@@ -37,26 +119,52 @@ def load_settings() -> Settings:
 
 def database(loaded: Settings) -> Engine:
     """The migrated database, for a command that reads a little."""
+    from worker import bootstrap
+
     return bootstrap.database(loaded, "cli", pool_size=1)
 
 
-def say(sentence: str) -> None:
-    """Tell a person what is going on."""
-    err.print(sentence, highlight=False, markup=False)
+def running_system(loaded: Settings) -> ConnectionInfo:
+    """What `enrich up` runs in this directory, or else `enrich demo`.
+
+    Raises:
+        ServerError: neither runs.
+    """
+    from worker import local
+    from worker.errors import ServerError
+
+    try:
+        return local.read_connection_info(loaded.home)
+    except ServerError:
+        try:
+            return local.read_connection_info(loaded.home / "demo")
+        except ServerError:
+            pass
+        raise
 
 
-def is_terminal() -> bool:
-    """Whether a person is looking at stdout."""
-    return sys.stdout.isatty()
+def _heard(loaded: Settings) -> Settings:
+    """People are told what matters by ``say``; logs are for processes, unless they are asked for."""
+    from worker import logs
+
+    asked = "log_level" in loaded.model_fields_set
+    logs.configure(level=loaded.log_level if asked else "WARNING", json=loaded.log_json)
+    return loaded
 
 
 def _borrow_from_running_system() -> None:
+    from worker import settings
+    from worker.errors import ServerError
+
     plain = settings.load()
-    if any(name in os.environ for name in _OWN) or plain.model_fields_set & {"database_url", "broker_url"}:
+    if any(variable in os.environ for variable in _OWN) or plain.model_fields_set & {"database_url", "broker_url"}:
         return
     try:
-        running = local.read_connection_info(Path(plain.home))
+        running = running_system(plain)
     except ServerError:
         return
-    for name, value in running.environment().items():
-        os.environ.setdefault(name, value)
+    for variable, value in running.environment().items():
+        os.environ.setdefault(variable, value)
+
+
+Say = Callable[[str], None]

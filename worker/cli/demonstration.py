@@ -3,137 +3,153 @@
 from __future__ import annotations
 
 import json
-import mimetypes
-import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
+from types import FrameType
 
 import urllib3
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from worker import bootstrap
 from worker.catalog import ImageRecord
 from worker.cli import context, samples
 from worker.cli.system import System
-from worker.errors import ConfigurationError, EnrichError, NotFoundError
+from worker.cli.upload import Sample, Uploads, in_folder, upload
+from worker.errors import EnrichError, NotFoundError
+from worker.inbox import Selection
 from worker.local import PortPlan, free_port_base
-from worker.pipeline import overview, query
+from worker.pipeline import quarantine, query
 from worker.settings import Settings
-from worker.types import ObjectRef
 
 _BUCKET = "demo"
 _SHOWN = 40
 _COLUMNS = {"time-of-day": "time of day", "setting": "setting", "document-page": "page type", "subject": "subject"}
-#: What to search for: one phrase a person would type, one that wants a tag filter's company.
 _SEARCHES = ("a cat", "a rocket launching into the sky")
 _OWN_SEARCHES = ("people outdoors", "a page with text")
 #: Longest wait for one more image to be done; a slow machine is not a stuck one.
 _PATIENCE = 120.0
+#: How often those who watch a log instead of a bar are told how far it is.
+_TELL_EVERY = 10.0
+#: The user's choices that a demo honours. None of them names a server: it must not write into somebody's production.
+_HONOURED = frozenset(
+    {"model", "model_revision", "device", "dtype", "encoder_batch", "torch_threads", "taxonomies", "home", "log_level"}
+    | {"max_bytes", "max_pixels", "max_side", "concurrency", "claim_batch", "fetch_threads", "decode_threads"}
+)
 
 
 @dataclass(kw_only=True, slots=True)
 class _Run:
-    """What was uploaded, and when each upload was acknowledged."""
+    """What runs, and when each upload was acknowledged."""
 
     system: System
     settings: Settings
-    uploaded: dict[ObjectRef, datetime] = field(default_factory=dict)
+    uploaded: Uploads = field(default_factory=dict)
 
 
-def run(*, photos: Path | None, port_base: int | None, stay: bool, home: Path) -> None:
+def run(*, photos: Path | None, port_base: int | None, stay: bool) -> None:
     """Start everything, upload, wait, show; then stay until Ctrl-C, or stop."""
     started = time.monotonic()
-    files = _own(photos) if photos else samples.photos()
-    shutil.rmtree(home, ignore_errors=True)
+    own = settings_of_a_demo(context.own_settings())
+    files = in_folder(photos, longest=own.max_bytes) if photos else [Sample(*each) for each in samples.photos()]
+    home = own.home / "demo"  # a place of its own: the data of `enrich up` stays as it is
+    try:
+        with _interruptible(), _system(own, home, port_base) as system:
+            demo = _Run(system=system, settings=system.settings())
+            _enrich(demo, files)
+            _show(demo)
+            _search(demo, _OWN_SEARCHES if photos else _SEARCHES)
+            context.say(f"{time.monotonic() - started:.0f} s from nothing to search results")
+            if stay:
+                context.say(system.banner())
+                system.run()
+    finally:
+        context.say("stopped; nothing is left running")
+
+
+def settings_of_a_demo(own: Settings) -> Settings:
+    """The user's choices, but none of their servers: neither those of the environment nor those of a ``.env``."""
+    honoured = own.model_fields_set & _HONOURED
+    values = {name: getattr(own, name) for name in honoured}
+    return Settings.model_construct(set(honoured), **values, buckets=(_BUCKET,))
+
+
+def _system(own: Settings, home: Path, port_base: int | None) -> System:
     ports = PortPlan(base=port_base or free_port_base())
-    settings = _without_own_servers(context.own_settings())
-    context.say(f"model: {bootstrap.describe_model(settings)}")
-    with _interruptible(), System(settings, home=home, ports=ports, bucket=_BUCKET, say=context.say) as system:
-        demo = _Run(system=system, settings=system.settings())
-        _upload(demo, files)
-        _wait(demo)
-        _show(demo)
-        _search(demo, _OWN_SEARCHES if photos else _SEARCHES)
-        context.say(f"{time.monotonic() - started:.0f} s from nothing to search results")
-        if stay:
-            context.err.print(system.banner(), highlight=False)
-            system.run()
-    context.say("stopped; nothing is left running")
+    system = System(own, home=home, ports=ports, bucket=_BUCKET, say=context.say)
+    system.forget_everything()
+    context.say(f"the model is {bootstrap.describe_model(own)}")
+    return system
 
 
-def _without_own_servers(own: Settings) -> Settings:
-    """The user's choices, but none of their servers: a demo must not write into somebody's production."""
-    kept = ("model", "model_revision", "device", "dtype", "taxonomies", "log_level")
-    return Settings.model_validate({name: getattr(own, name) for name in kept if name in own.model_fields_set})
-
-
-def _own(folder: Path) -> list[tuple[str, Callable[[], bytes]]]:
-    found = [path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.startswith(".")]
-    if not found:
-        raise ConfigurationError(f"{folder} holds no files; name a folder with photos")
-    return [(path.relative_to(folder).as_posix(), path.read_bytes) for path in found]
-
-
-def _upload(demo: _Run, files: Sequence[tuple[str, Callable[[], bytes]]]) -> None:
-    context.say(f"uploading {len(files)} files to s3://{_BUCKET} …")
-    store = bootstrap.store(demo.settings)
-
-    def put(file: tuple[str, Callable[[], bytes]]) -> None:
-        key, read = file
-        ref = ObjectRef(bucket=_BUCKET, key=key)
-        store.put(ref, read(), mimetypes.guess_type(key)[0] or "application/octet-stream")
-        demo.uploaded[ref] = datetime.now(UTC)
-
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(put, files))
-
-
-def _wait(demo: _Run) -> None:
-    """Until every uploaded object has an outcome. The store's own notifications drive this; we only look."""
-    total, last, since = len(demo.uploaded), -1, time.monotonic()
-    columns = (TextColumn("the store's events are enriched"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=context.err, transient=True) as progress:
-        bar = progress.add_task("enriching", total=total)
-        while (done := _done(demo)) < total:
+# -- uploading and waiting ---------------------------------------------------------------------------------------------
+def _enrich(demo: _Run, files: Sequence[Sample]) -> None:
+    """Upload, and wait until every object has an outcome. The store's own notifications drive this; we only look."""
+    total = len(files)
+    context.say(f"uploading {total:,} file{'s' * (total != 1)} to s3://{_BUCKET} …")
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with context.progress(*columns) as progress:
+        bar = progress.add_task("uploading", total=total)
+        demo.uploaded = upload(
+            bootstrap.store(demo.settings), _BUCKET, files, uploaded=lambda: progress.advance(bar), say=context.say
+        )
+        progress.reset(bar, total=len(demo.uploaded), description="enriching what the store's events name")
+        for done in _outcomes(demo):
             progress.update(bar, completed=done)
-            if done > last:
-                last, since = done, time.monotonic()
-            if time.monotonic() - since > _PATIENCE:
-                logs = demo.system.stack.home.logs
-                raise EnrichError(f"nothing was enriched for {_PATIENCE:.0f} s ({done} of {total} done); see {logs}")
-            demo.system.stack.supervisor.check()
-            time.sleep(0.1)
+
+
+def _outcomes(demo: _Run) -> Iterator[int]:
+    """How many are done, again and again, until all are."""
+    total, done, moved, told = len(demo.uploaded), 0, time.monotonic(), time.monotonic()
+    while done < total:
+        now, before, done = time.monotonic(), done, _done(demo)
+        yield done
+        moved = now if done > before else moved
+        if now - moved > _PATIENCE:
+            logs = demo.system.stack.home.logs
+            raise EnrichError(f"nothing was enriched for {_PATIENCE:.0f} s ({done:,} of {total:,} done); see {logs}")
+        if now - told > _TELL_EVERY and not context.err.is_terminal:
+            context.say(f"{done:,} of {total:,} done")
+            told = now
+        demo.system.stack.supervisor.check()
+        time.sleep(0.1)
 
 
 def _done(demo: _Run) -> int:
-    found = overview.overview(demo.system.engine, bucket=_BUCKET).totals
+    found = query.totals(demo.system.engine, bucket=_BUCKET)
     return found.enriched + found.excluded + found.quarantined
 
 
+# -- showing -----------------------------------------------------------------------------------------------------------
 def _show(demo: _Run) -> None:
+    totals = query.totals(demo.system.engine, bucket=_BUCKET)
+    if totals.enriched:
+        context.out.print(_table(demo))
+        if totals.enriched > _SHOWN:
+            context.line(f"… and {totals.enriched - _SHOWN:,} more")
+    _print_quarantine(demo)
+    context.line(
+        f"\n{len(demo.uploaded):,} uploaded = {totals.enriched:,} enriched + {totals.excluded:,} excluded (no images) "
+        f"+ {totals.quarantined:,} quarantined + {totals.pending:,} pending\n"
+    )
+
+
+def _table(demo: _Run) -> Table:
     table = Table("image", *_COLUMNS.values(), "searchable after", title="What the system found out", pad_edge=False)
-    refused: list[str] = []
     for ref, uploaded in sorted(demo.uploaded.items()):
+        if table.row_count == _SHOWN:
+            break
         try:
             record = query.image(demo.system.engine, ref)
-        except NotFoundError as error:
-            refused.append(str(error).removeprefix(f"{_BUCKET}/").replace("is not in the catalog: ", ""))
+        except NotFoundError:
             continue
-        if table.row_count < _SHOWN:
-            table.add_row(ref.key, *_labels(record), f"{max((record.enriched_at - uploaded).total_seconds(), 0):.1f} s")
-    context.out.print(table)
-    if table.row_count == _SHOWN:
-        context.out.print(f"… the first {_SHOWN} of {len(demo.uploaded) - len(refused)}")
-    for line in refused[:_SHOWN]:
-        context.out.print(f"  {line}", highlight=False, markup=False, style="yellow")
-    _balance(demo)
+        seconds = max((record.enriched_at - uploaded).total_seconds(), 0)
+        table.add_row(context.name(ref.key), *_labels(record), f"{seconds:.1f} s")
+    return table
 
 
 def _labels(record: ImageRecord) -> Iterator[str]:
@@ -141,42 +157,52 @@ def _labels(record: ImageRecord) -> Iterator[str]:
     return (labels.get(taxonomy) or "–" for taxonomy in _COLUMNS)
 
 
-def _balance(demo: _Run) -> None:
-    found = overview.overview(demo.system.engine, bucket=_BUCKET).totals
-    context.out.print(
-        f"\n{len(demo.uploaded)} uploaded = {found.enriched} enriched + {found.excluded} excluded (no images) "
-        f"+ {found.quarantined} quarantined + {found.pending} pending\n",
-        highlight=False,
-    )
+def _print_quarantine(demo: _Run) -> None:
+    found = quarantine.listing(demo.system.engine, Selection(bucket=_BUCKET), limit=_SHOWN)
+    if found.entries:
+        context.line("\nIn quarantine:")
+    for entry in sorted(found.entries, key=lambda entry: entry.key):
+        context.line(f"  {context.name(entry.key)} ({entry.reason}): {entry.message}", style="yellow")
+    if (more := sum(found.counts.values()) - len(found.entries)) > 0:
+        context.line(f"  … and {more:,} more")
 
 
 def _search(demo: _Run, texts: Sequence[str]) -> None:
-    info = demo.system.info
     for text in texts:
-        response = urllib3.request(
-            "POST",
-            f"{info.api_url}/v1/search",
-            json={"text": text, "limit": 3},
-            headers={"Authorization": f"Bearer {info.api_token}"},
-            timeout=60,
-        )
-        if response.status != 200:  # noqa: PLR2004
-            raise EnrichError(f"searching failed with {response.status}: {response.data.decode()}")
-        table = Table("similarity", "image", title=f"search “{text}”", title_justify="left", pad_edge=False)
-        for hit in json.loads(response.data)["hits"]:
-            table.add_row(f"{hit['similarity']:.2f}", hit["key"])
-        context.out.print(table)
+        table = Table("similarity", "image", box=None, pad_edge=False)
+        for hit in _hits(demo, text):
+            table.add_row(f"{hit['similarity']:.2f}", context.name(str(hit["key"])))
+        context.line(f"Search for “{text}”")
+        context.out.print(table if table.row_count else "nothing found", "")
+
+
+def _hits(demo: _Run, text: str) -> list[dict[str, object]]:
+    """Ask the API, as a service would."""
+    info = demo.system.info
+    response = urllib3.request(
+        "POST",
+        f"{info.api_url}/v1/search",
+        json={"text": text, "limit": 3},
+        headers={"Authorization": f"Bearer {info.api_token}"},
+        timeout=60,
+    )
+    if response.status != 200:  # noqa: PLR2004
+        raise EnrichError(f"searching failed with {response.status}: {response.data.decode()}")
+    hits: list[dict[str, object]] = json.loads(response.data)["hits"]
+    return hits
 
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """SIGTERM ends the demo as Ctrl-C does: everything is stopped on the way out."""
+    """SIGTERM and a closed terminal end the demo as Ctrl-C does: everything is stopped on the way out."""
 
-    def interrupt(_number: int, _frame: object) -> None:
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    handled = [each for each in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(each) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, interrupt) for number in handled}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import json
+import shlex
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.progress import Progress, SpinnerColumn, TextColumn
+from rich.progress import SpinnerColumn, TextColumn
 from rich.table import Table
 
-from worker import bootstrap
 from worker.cli import context
-from worker.pipeline import overview
+
+if TYPE_CHECKING:
+    from worker.pipeline import overview
 
 _PANEL = "Operating it"
+_SHOWN_OF_A_BODY = 2_000  # characters; --json has all of it
 _Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
 
@@ -29,15 +31,17 @@ def status(
     bucket: Annotated[str | None, typer.Option(help="Only this bucket.")] = None, as_json: _Json = False
 ) -> None:
     """Where every known object stands, who is running, which spaces exist."""
+    from worker.pipeline import overview
+
     found = overview.overview(context.database(context.load_settings()), bucket=bucket)
     if as_json:
-        context.out.print_json(json.dumps(asdict(found), default=str))
+        context.json_document(asdict(found))
         return
     _print_totals(found)
     _print_processes(found)
     _print_spaces(found)
     if found.rejected_events:
-        context.out.print(f"{found.rejected_events} notifications were refused: see `enrich rejected`")
+        context.line(f"{found.rejected_events:,} notifications were refused: see `enrich rejected`")
 
 
 def _print_totals(found: overview.Overview) -> None:
@@ -54,16 +58,16 @@ def _print_totals(found: overview.Overview) -> None:
     ]
     for name, count in rows:
         table.add_row(name, f"{count:,}")
-    context.out.print(table)
+    context.out.print(table, "")
     if totals.pending:
-        context.out.print(f"oldest pending: {totals.oldest_pending_seconds:.0f} s")
+        context.line(f"oldest pending: {totals.oldest_pending_seconds:.0f} s")
 
 
 def _print_processes(found: overview.Overview) -> None:
     table = Table("process", "in hand", "seen", "model", box=None, pad_edge=False)
     for each in found.processes:
-        table.add_row(each.name, str(each.in_flight), f"{each.seen_ago:.0f} s ago", each.model or "")
-    context.out.print(table if found.processes else "no process is running")
+        table.add_row(each.name, str(each.in_flight), f"{each.seen_ago:.0f} s ago", (each.model or "").split(":")[0])
+    context.out.print(table if found.processes else "no worker and no scheduler is running", "")
 
 
 def _print_spaces(found: overview.Overview) -> None:
@@ -71,7 +75,7 @@ def _print_spaces(found: overview.Overview) -> None:
     for each in found.spaces:
         table.add_row(str(each.id), each.model, each.revision[:12], str(each.dimension), each.state)
     if found.spaces:
-        context.out.print(table)
+        context.out.print(table, "")
 
 
 def backfill(
@@ -79,36 +83,34 @@ def backfill(
     start_after: Annotated[str, typer.Option(help="Go on behind this key: the last one an earlier run printed.")] = "",
 ) -> None:
     """Hint every object a bucket already holds, behind all live work. Safe to repeat."""
-    from worker import tasks
+    from worker import bootstrap, tasks
 
     settings = context.load_settings()
     name, _, prefix = bucket.partition("/")
     use_case = bootstrap.backfill(settings, context.database(settings), tasks.Bell(settings).ring)
     total, last = 0, start_after
-    with Progress(SpinnerColumn(), TextColumn("{task.description}"), console=context.err, transient=True) as progress:
+    with context.progress(SpinnerColumn(), TextColumn("{task.description}")) as progress:
         task = progress.add_task("listing …")
         try:
             for total, last in use_case.run(name, prefix=prefix, start_after=start_after):
-                progress.update(task, description=f"{total:,} objects hinted, up to {last!r}")
+                progress.update(task, description=f"{total:,} objects hinted, up to {context.name(last)}")
         except BaseException:
-            context.err.print(f"stopped after {total:,} objects; go on with --start-after {last!r}", highlight=False)
+            context.say(f"stopped after {total:,} objects; go on with --start-after {shlex.quote(last)}")
             raise
-    context.err.print(f"{total:,} objects hinted; `enrich status --bucket {name}` shows how far the workers are")
+    context.say(f"{total:,} objects hinted; `enrich status --bucket {name}` shows how far the workers are")
 
 
 def rejected(limit: Annotated[int, typer.Option(min=1, max=1_000)] = 20, as_json: _Json = False) -> None:
     """Notifications that could not be parsed, newest first."""
+    from worker.pipeline import overview
+
     rows = overview.rejected(context.database(context.load_settings()), limit=limit)
     if as_json:
-        context.out.print_json(json.dumps([asdict(row) for row in rows], default=_bytes_as_hex))
+        context.json_document([{**asdict(row), "body": row.body.decode(errors="backslashreplace")} for row in rows])
         return
     for row in rows:
-        context.out.rule(f"{row.id}  {row.source}  {row.received:%F %T}", align="left")
-        context.out.print(row.reason, style="bold", highlight=False, markup=False)
-        context.out.print(row.body.decode(errors="backslashreplace")[:2_000], highlight=False, markup=False)
+        context.line(f"# {row.id}, {row.source}, {row.received:%F %T}")
+        context.line(row.reason, style="bold")
+        context.line(row.body.decode(errors="backslashreplace")[:_SHOWN_OF_A_BODY] + "\n")
     if not rows:
-        context.out.print("no notification was refused")
-
-
-def _bytes_as_hex(value: object) -> str:
-    return bytes(value).hex() if isinstance(value, bytes | memoryview) else str(value)
+        context.line("no notification was refused")

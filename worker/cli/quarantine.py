@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
 from worker.cli import context
-from worker.errors import ConfigurationError, NotFoundError
-from worker.inbox import Quarantined, Selection
-from worker.pipeline import quarantine as use_case
-from worker.types import Reason
+
+if TYPE_CHECKING:
+    from worker.inbox import Quarantined, Selection
 
 _Reason = Annotated[str | None, typer.Option(metavar="CODE", help="Only this reason; docs/images.md lists the codes.")]
 _Where = Annotated[str | None, typer.Option("--in", metavar="BUCKET[/PREFIX]", help="Only here.")]
@@ -38,39 +36,48 @@ def list_entries(
     as_json: _Json = False,
 ) -> None:
     """The newest entries, and how many there are by reason."""
-    engine = context.database(context.load_settings())
-    found = use_case.listing(engine, _selection(None, reason, where, older_than), limit=limit)
+    from worker.pipeline import quarantine as use_case
+
+    selection = _selection(None, reason, where, older_than)
+    found = use_case.listing(context.database(context.load_settings()), selection, limit=limit)
     if as_json:
         entries = [_plain(entry) for entry in found.entries]
-        context.out.print_json(json.dumps({"counts": found.counts, "entries": entries}, default=str))
+        context.json_document({"counts": found.counts, "entries": entries})
         return
     if not found.entries:
-        context.out.print("quarantine is empty" if not (reason or where or older_than) else "nothing matches")
+        context.line("quarantine is empty" if not (reason or where or older_than) else "nothing matches")
         return
     table = Table("object", "reason", "message", "attempts", "since", box=None, pad_edge=False)
     for entry in found.entries:
         table.add_row(
-            f"{entry.bucket}/{entry.key}", entry.reason, entry.message, str(entry.attempts), f"{entry.since:%F %T}"
+            context.name(f"{entry.bucket}/{entry.key}"),
+            entry.reason,
+            context.name(entry.message),
+            str(entry.attempts),
+            f"{entry.since:%F %T}",
         )
     context.out.print(table)
-    context.out.print(", ".join(f"{count:,} {name}" for name, count in found.counts.items()), highlight=False)
+    context.line(", ".join(f"{count:,} {reason}" for reason, count in found.counts.items()))
 
 
 @_group.command()
 def show(object_: Annotated[str, typer.Argument(metavar="BUCKET/KEY")], as_json: _Json = False) -> None:
     """One entry, with the first bytes of what was uploaded."""
-    engine = context.database(context.load_settings())
-    found = use_case.listing(engine, _selection(object_, None, None, 0), limit=1)
+    from worker.errors import NotFoundError
+    from worker.pipeline import quarantine as use_case
+
+    selection = _selection(object_, None, None, 0)
+    found = use_case.listing(context.database(context.load_settings()), selection, limit=1)
     if not found.entries:
         raise NotFoundError(f"{object_} is not in quarantine; `enrich show {object_}` says where it stands")
     [entry] = found.entries
     if as_json:
-        context.out.print_json(json.dumps(_plain(entry), default=str))
+        context.json_document(_plain(entry))
         return
     for name, value in _plain(entry).items():
         if value is not None and name != "first_bytes":
-            context.out.print(f"{name:9} {value}", highlight=False, markup=False)
-    context.out.print(_hexdump(entry.first_bytes or b""), highlight=False, markup=False)
+            context.line(f"{name:9} {context.name(str(value))}")
+    context.line(_hexdump(entry.first_bytes or b""))
 
 
 @_group.command()
@@ -83,12 +90,13 @@ def retry(
 ) -> None:
     """Make entries pending work again, with all their attempts."""
     from worker import tasks
+    from worker.pipeline import quarantine as use_case
 
-    settings = context.load_settings()
     selection = _selection(object_, reason, where, older_than)
     _require_choice(selection, everything=everything)
+    settings = context.load_settings()
     count = use_case.retry(context.database(settings), selection, ring=tasks.Bell(settings).ring)
-    context.err.print(f"{count:,} objects will be tried again", highlight=False)
+    context.say(f"{count:,} objects will be tried again")
 
 
 @_group.command()
@@ -100,27 +108,34 @@ def drop(
     everything: Annotated[bool, typer.Option("--all", help="All entries.")] = False,
 ) -> None:
     """Give entries up: they count as excluded, until an event names them again."""
+    from worker.pipeline import quarantine as use_case
+
     selection = _selection(object_, reason, where, older_than)
     _require_choice(selection, everything=everything)
     count = use_case.drop(context.database(context.load_settings()), selection)
-    context.err.print(f"{count:,} entries dropped; the objects count as excluded now", highlight=False)
+    context.say(f"{count:,} entries dropped; the objects count as excluded now")
 
 
 def _selection(object_: str | None, reason: str | None, where: str | None, hours: float) -> Selection:
+    from worker.inbox import Selection
+    from worker.types import Reason
+
     if reason is not None and reason not in set(Reason):
-        raise ConfigurationError(f"{reason!r} is not a reason; choose one of: {', '.join(Reason)}")
+        raise typer.BadParameter(f"{reason!r} is not a reason; choose one of: {', '.join(Reason)}")
     bucket, _, prefix = (where or "").partition("/")
     key = None
     if object_ is not None:
         bucket, slash, key = object_.partition("/")
         if not (bucket and slash and key):
-            raise ConfigurationError(f"{object_!r} does not name an object: write BUCKET/KEY")
+            raise typer.BadParameter(f"{object_!r} does not name an object: write BUCKET/KEY")
     return Selection(reason=reason, bucket=bucket or None, prefix=prefix or None, key=key, older_than=hours * 3_600)
 
 
 def _require_choice(selection: Selection, *, everything: bool) -> None:
+    from worker.inbox import Selection
+
     if selection == Selection() and not everything:
-        raise ConfigurationError("say which: BUCKET/KEY, --reason CODE, --in BUCKET[/PREFIX], --older-than, or --all")
+        raise typer.BadParameter("say which: BUCKET/KEY, --reason CODE, --in BUCKET[/PREFIX], --older-than, or --all")
 
 
 def _plain(entry: Quarantined) -> dict[str, object]:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
-from worker import bootstrap
-from worker.api import models, present
-from worker.catalog import TagFilter
 from worker.cli import context
-from worker.errors import ConfigurationError
-from worker.pipeline import query
-from worker.types import ObjectRef
+
+if TYPE_CHECKING:
+    from worker.api import models
+    from worker.catalog import TagFilter
 
 _PANEL = "Reading results"
 _Json = Annotated[bool, typer.Option("--json", help="JSON on stdout, as the API answers.")]
@@ -27,13 +25,17 @@ def register(app: typer.Typer) -> None:
 
 def show(image: Annotated[str, typer.Argument(metavar="BUCKET/KEY")], as_json: _Json = False) -> None:
     """Everything known about one image."""
+    from worker.api import present
+    from worker.pipeline import query
+    from worker.types import ObjectRef
+
     bucket, slash, key = image.partition("/")
     if not (bucket and slash and key):
-        raise ConfigurationError(f"{image!r} does not name an image: write BUCKET/KEY")
+        raise typer.BadParameter(f"{image!r} does not name an image: write BUCKET/KEY")
     record = query.image(context.database(context.load_settings()), ObjectRef(bucket=bucket, key=key))
     presented = present.image(record)
     if as_json:
-        context.out.print_json(presented.model_dump_json())
+        context.json_document(presented.model_dump(mode="json"))
         return
     _print_metadata(presented)
     _print_tags(presented)
@@ -43,8 +45,8 @@ def _print_metadata(image: models.Image) -> None:
     table = Table(box=None, show_header=False, pad_edge=False)
     for name, value in image.model_dump(exclude={"tags"}).items():
         if value is not None:
-            table.add_row(name.replace("_", " "), str(value))
-    context.out.print(table, highlight=False)
+            table.add_row(name.replace("_", " "), context.name(str(value)))
+    context.out.print(table, "")
 
 
 def _print_tags(image: models.Image) -> None:
@@ -70,23 +72,28 @@ def search(
     as_json: _Json = False,
 ) -> None:
     """Find images by words, optionally only among those with certain tags."""
-    settings = context.load_settings()
+    from worker import bootstrap
+    from worker.api import present
+
     filters = [_filter(each) for each in tag or []]
     if not text.strip():
-        raise ConfigurationError("say what to search for")
+        raise typer.BadParameter("say what to search for")
+    settings = context.load_settings()
     hits = bootstrap.search(settings, context.database(settings))(text, limit=limit, tags=filters)
     if as_json:
-        context.out.print_json(present.hits(hits).model_dump_json())
+        context.json_document(present.hits(hits).model_dump(mode="json"))
         return
     table = Table("similarity", "image", "tags", box=None, pad_edge=False)
     for hit in hits:
         tags = ", ".join(f"{taxonomy}={label}" for taxonomy, label in sorted(hit.tags.items()))
-        table.add_row(f"{hit.similarity:.3f}", f"{hit.bucket}/{hit.key}", tags)
-    context.out.print(table if hits else "nothing found", highlight=False)
+        table.add_row(f"{hit.similarity:.3f}", context.name(f"{hit.bucket}/{hit.key}"), tags)
+    context.out.print(table if hits else "nothing found")
 
 
 def _filter(text: str) -> TagFilter:
+    from worker.catalog import TagFilter
+
     taxonomy, equals, label = text.partition("=")
     if not (taxonomy and equals and label):
-        raise ConfigurationError(f"--tag {text!r}: write TAXONOMY=LABEL, for example --tag time-of-day=night")
+        raise typer.BadParameter(f"--tag {text!r}: write TAXONOMY=LABEL, for example --tag time-of-day=night")
     return TagFilter(taxonomy=taxonomy, label=label)

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-import urllib3
-import uvicorn
 
-from worker import bootstrap, catalog, db, logs
 from worker.cli import context
-from worker.errors import ConfigurationError, EnrichError
-from worker.pipeline import health
-from worker.settings import Settings
 
-_log = logs.get("cli")
+if TYPE_CHECKING:
+    from worker.settings import Settings
+
 _PANEL = "Running it"
 
 
@@ -33,11 +29,12 @@ def api(
     fd: Annotated[int | None, typer.Option(help="Serve on this inherited listening socket.", hidden=True)] = None,
 ) -> None:
     """Serve event intake and reading over HTTP."""
-    from worker import metrics, tasks
-    from worker.api import create_app
-    from worker.api.app import Services
+    import uvicorn
 
-    settings = context.load_settings()
+    from worker import bootstrap, logs, metrics, tasks
+    from worker.api import Services, create_app
+
+    settings = context.process_settings()
     token = settings.api_token.get_secret_value() if settings.api_token else None
     _require_token(settings.api_host, token)
     engine = bootstrap.database(settings, "api", pool_size=16)
@@ -50,7 +47,9 @@ def api(
         max_event_bytes=settings.max_event_bytes,
     )
     metrics.API_UP.set(1)
-    _log.info(f"serving on http://{settings.api_host}:{settings.api_port}", action="serve", model=services.model)
+    logs.get("cli").info(
+        f"serving on http://{settings.api_host}:{settings.api_port}", action="serve", model=services.model
+    )
     server = uvicorn.Server(
         uvicorn.Config(
             create_app(services),
@@ -68,38 +67,42 @@ def worker() -> None:
     """Claim, fetch, embed, tag and write, until SIGTERM."""
     from worker import tasks
 
-    tasks.run_worker(context.load_settings())
+    tasks.run_worker(context.process_settings())
 
 
 def scheduler() -> None:
     """Ring for work nobody was woken for, until SIGTERM."""
     from worker import tasks
 
-    tasks.run_scheduler(context.load_settings())
+    tasks.run_scheduler(context.process_settings())
 
 
 def migrate() -> None:
     """Bring the database to the schema this version needs."""
+    from worker import bootstrap, catalog, db
+
     settings = context.load_settings()
     engine = db.connect(settings.database_url, name="migrate", pool_size=1)
     bootstrap.require_database(engine)
     before, after = catalog.migrate(engine)
-    context.err.print(
-        f"schema {after}: nothing to do" if before == after else f"schema {before or '(none)'} → {after}: done"
-    )
+    context.say(f"schema {after}: nothing to do" if before == after else f"schema {before or '(none)'} → {after}: done")
 
 
 def health_of(part: Annotated[str, typer.Argument(help="api, worker or scheduler, on this host.")]) -> None:
     """Exit 0 if a part of this host is healthy, 1 if not: for container health checks."""
+    if part not in ("api", "worker", "scheduler"):
+        raise typer.BadParameter(f"{part!r} is not a part; choose api, worker or scheduler")
     settings = context.load_settings()
     problem = _api_problem(settings) if part == "api" else _process_problem(settings, part)
-    context.err.print(problem or f"{part} is healthy", highlight=False)
+    context.say(problem or f"{part} is healthy")
     raise typer.Exit(1 if problem else 0)
 
 
 def _process_problem(settings: Settings, part: str) -> str | None:
-    if part not in ("worker", "scheduler"):
-        raise ConfigurationError(f"{part!r} is not a part; choose api, worker or scheduler")
+    from worker import bootstrap
+    from worker.errors import EnrichError
+    from worker.pipeline import health
+
     try:
         engine = bootstrap.database(settings, "health", pool_size=1)
     except EnrichError as error:
@@ -108,6 +111,8 @@ def _process_problem(settings: Settings, part: str) -> str | None:
 
 
 def _api_problem(settings: Settings) -> str | None:
+    import urllib3
+
     host = "127.0.0.1" if settings.api_host in ("0.0.0.0", "::") else settings.api_host  # noqa: S104  # compared, not bound
     url = f"http://{host}:{settings.api_port}/readyz"
     try:
@@ -118,6 +123,8 @@ def _api_problem(settings: Settings) -> str | None:
 
 
 def _require_token(host: str, token: str | None) -> None:
+    from worker.errors import ConfigurationError
+
     if token is None and not _is_loopback(host):
         raise ConfigurationError(
             f"the API would listen on {host} without a token: set ENRICH_API_TOKEN (for example to the output of "

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from worker import bootstrap, catalog, db
+from pydantic import SecretStr
+
+from worker import bootstrap, catalog, db, settings
 from worker.db import Engine
 from worker.local import ChildSpec, ConnectionInfo, LocalStack, NotReadyError, PortPlan, Replacements, http_request
+from worker.local.home import HomeLock
 from worker.pipeline import health
 from worker.settings import Settings
 
@@ -43,6 +47,22 @@ class System:
         )
         self._open = ExitStack()
 
+    def forget_everything(self) -> None:
+        """Remove what an earlier run left, before this one starts.
+
+        Raises:
+            ServerError: that run still goes on.
+        """
+        home = self.stack.home
+        home.prepare()
+        lock = HomeLock(home)
+        lock.acquire()
+        try:
+            shutil.rmtree(home.data)
+            (home.root / "credentials.json").unlink(missing_ok=True)
+        finally:
+            lock.release()
+
     def __enter__(self) -> Self:
         with ExitStack() as opening:
             opening.callback(self.stack.stop)
@@ -68,14 +88,20 @@ class System:
     def info(self) -> ConnectionInfo:
         return self.stack.connection_info()
 
-    def environment(self) -> Mapping[str, str]:
-        """What our processes run with."""
-        return {**os.environ, **self.stack.environment(), "ENRICH_BUCKETS": self._own_buckets}
+    def environment(self) -> dict[str, str]:
+        """What our processes run with: every setting by name, so that no ``.env`` and no export has a say in it."""
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("ENRICH_")}
+        return {
+            **inherited,
+            **exported(self._settings),
+            **self.stack.environment(),
+            "ENRICH_BUCKETS": self._own_buckets,
+        }
 
     def settings(self) -> Settings:
         """Settings of a client of this system."""
         given = {name.removeprefix("ENRICH_").lower(): value for name, value in self.stack.environment().items()}
-        return Settings.model_validate({**self._settings.model_dump(), **given, "buckets": self._settings.buckets})
+        return settings.load(**{**self._settings.model_dump(), **given, "buckets": self._settings.buckets})
 
     def banner(self) -> str:
         """Where everything is, for a person."""
@@ -86,7 +112,7 @@ class System:
             f"  database  {db.without_password(info.database_url)}\n"
             f"  model     {bootstrap.describe_model(self._settings)}\n"
             f"  data      {home}/data   logs {home}/logs\n\n"
-            f'  In another shell:  eval "$(enrich env)"   then upload with any S3 client, and `enrich status`.\n'
+            f'  In another shell:  eval "$(enrich env)", upload with any S3 client, and look at `enrich status`.\n'
             f"  Ctrl-C stops everything.\n"
         )
 
@@ -118,11 +144,16 @@ class System:
             purpose="API",
         )
 
+    def _metrics(self, kind: str) -> dict[str, str]:
+        """The scheduler's metrics are beside the worker's: two processes cannot have one port."""
+        port = self._settings.metrics_port
+        return {"ENRICH_METRICS_PORT": str(port + 1)} if port and kind == "scheduler" else {}
+
     def _process(self, kind: str, since: datetime) -> ChildSpec:
         return ChildSpec(
             name=kind,
             argv=_command(kind),
-            env=self.environment(),
+            env=self.environment() | self._metrics(kind),
             probe=lambda: _require_reported(self.engine, kind, since),
             ready_seconds=300.0,  # a model may have to be fetched
             stop_seconds=_DRAIN_SECONDS,
@@ -131,7 +162,8 @@ class System:
 
 
 def _command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "worker", *arguments]
+    # -P: a folder named `worker` in the user's directory is not ours.
+    return [sys.executable, "-P", "-m", "worker", *arguments]
 
 
 def _require_api(port: int) -> None:
@@ -143,6 +175,17 @@ def _require_api(port: int) -> None:
 def _require_reported(engine: Engine, kind: str, since: datetime) -> None:
     if not health.reported_since(engine, kind=kind, host=socket.gethostname(), since=since):
         raise NotReadyError(f"the {kind} has not reported to the database yet")
+
+
+def exported(given: Settings) -> dict[str, str]:
+    """Settings as the variables they are read from; those that are unset are left out."""
+    return {f"ENRICH_{name.upper()}": _text(value) for name, value in given if value is not None}
+
+
+def _text(value: object) -> str:
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def _replacements(settings: Settings) -> Replacements:

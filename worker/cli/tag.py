@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.table import Table
 
-from worker import bootstrap, images
 from worker.cli import context
-from worker.errors import ConfigurationError
-from worker.pipeline.files import RefusedFile, TaggedFile
+
+if TYPE_CHECKING:
+    from worker.pipeline.files import RefusedFile, TaggedFile
+
+    Results: TypeAlias = Iterable[TaggedFile | RefusedFile]
 
 _ABSTAINED = "–"
 
@@ -30,21 +32,28 @@ def tag(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, also on a terminal.")] = False,
 ) -> None:
-    """Tag local files. A table on a terminal, one JSON object a line otherwise."""
-    settings = context.load_settings()
+    """Tag local files. A table on a terminal, one JSON object a line otherwise.
+
+    Of a directory, everything below it that is named like an image; hidden files are left out.
+    """
+    from worker import bootstrap
+
+    settings = context.own_settings()
     files = list(_files(paths))
     if not files:
-        raise ConfigurationError("no image files there: name files, or directories that hold some")
+        raise typer.BadParameter("no image files there: name files, or directories that hold some")
     use_case = bootstrap.file_tagger(settings, tuple(taxonomy) if taxonomy else None)
     results = use_case.run(files)
-    refused = _write_lines(results) if as_json or not context.is_terminal() else _print_table(results)
+    refused = _write_lines(results) if as_json or not context.is_terminal() else _print_table(results, len(files))
     raise typer.Exit(1 if refused == len(files) else 0)
 
 
 def _files(paths: Iterable[Path]) -> Iterator[Path]:
     """Files as named; of directories everything that claims to be an image, sorted, hidden ones left out."""
+    from worker import images
+
     for path in paths:
-        if path.is_file():
+        if not path.is_dir():
             yield path
             continue
         for found in sorted(path.rglob("*")):
@@ -53,15 +62,19 @@ def _files(paths: Iterable[Path]) -> Iterator[Path]:
                 yield found
 
 
-def _write_lines(results: Iterable[TaggedFile | RefusedFile]) -> int:
+def _write_lines(results: Results) -> int:
+    from worker.pipeline.files import RefusedFile
+
     refused = 0
     for result in results:
         refused += isinstance(result, RefusedFile)
-        typer.echo(json.dumps(_line(result), ensure_ascii=False))
+        context.json_line(_line(result))
     return refused
 
 
 def _line(result: TaggedFile | RefusedFile) -> dict[str, object]:
+    from worker.pipeline.files import RefusedFile
+
     if isinstance(result, RefusedFile):
         return {"file": str(result.path), "reason": result.reason, "message": result.message}
     meta = result.metadata
@@ -70,7 +83,7 @@ def _line(result: TaggedFile | RefusedFile) -> dict[str, object]:
         "width": meta.width,
         "height": meta.height,
         "format": meta.format,
-        "taken_at": meta.taken_at.isoformat() if meta.taken_at else None,
+        "taken_at": meta.taken_at,
         "sha256": meta.sha256,
         "tags": {
             tag.taxonomy: {
@@ -84,19 +97,25 @@ def _line(result: TaggedFile | RefusedFile) -> dict[str, object]:
     }
 
 
-def _print_table(results: Iterable[TaggedFile | RefusedFile]) -> int:
-    refused = 0
-    table: Table | None = None
-    for result in results:
-        if isinstance(result, RefusedFile):
-            refused += 1
-            context.err.print(f"{result.path}: {result.message}", style="yellow", highlight=False, markup=False)
-            continue
-        if table is None:
-            table = Table("file", *(tag.taxonomy for tag in result.tags), pad_edge=False)
-        table.add_row(
-            str(result.path), *(f"{t.label} {t.probability:.0%}" if t.label else _ABSTAINED for t in result.tags)
-        )
-    if table is not None:
+def _print_table(results: Results, total: int) -> int:
+    """The table is printed as one, whatever the number of files, so that its columns fit all of them."""
+    from worker.pipeline.files import TaggedFile
+
+    table, refused = Table(pad_edge=False), []
+    with context.progress(TextColumn("tagging"), BarColumn(), MofNCompleteColumn()) as progress:
+        for result in progress.track(results, total=total):
+            if not isinstance(result, TaggedFile):
+                refused.append(f"{context.name(str(result.path))}: {result.message}")
+                continue
+            for heading in ["file", *(tag.taxonomy for tag in result.tags)] if not table.columns else ():
+                table.add_column(heading)
+            table.add_row(context.name(str(result.path)), *(_cell(tag.label, tag.probability) for tag in result.tags))
+    if table.columns:
         context.out.print(table)
-    return refused
+    for sentence in refused:
+        context.err.print(sentence, style="yellow")
+    return len(refused)
+
+
+def _cell(label: str | None, probability: float) -> str:
+    return f"{label} {probability:.0%}" if label else _ABSTAINED

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from worker.cli import context, demonstration
-from worker.cli.system import System
-from worker.local import DEFAULT_BASE, PortPlan, read_connection_info
+from worker.cli import context
 
 _PANEL = "Trying it"
+_DEFAULT_BASE = 8700
 
 
 def register(app: typer.Typer) -> None:
@@ -23,17 +21,20 @@ def register(app: typer.Typer) -> None:
 
 
 def up(
-    port_base: Annotated[int, typer.Option(help="First of eleven consecutive ports.")] = DEFAULT_BASE,
+    port_base: Annotated[int, typer.Option(help="First of eleven consecutive ports.")] = _DEFAULT_BASE,
     bucket: Annotated[str, typer.Option(help="Created in the embedded store when missing.")] = "photos",
 ) -> None:
     """Run everything on this machine, in the foreground: store, queue, database, API, worker, scheduler.
 
     Parts whose ENRICH_…_URL is set are yours and are not started.
     """
+    from worker.cli.system import System
+    from worker.local import PortPlan
+
     settings = context.own_settings()
     system = System(settings, home=settings.home, ports=PortPlan(base=port_base), bucket=bucket, say=context.say)
     with system:
-        context.err.print(system.banner(), highlight=False)
+        context.say(system.banner())
         system.run()
     context.say("stopped")
 
@@ -42,7 +43,7 @@ def env(
     as_json: Annotated[bool, typer.Option("--json", help="JSON instead of shell exports.")] = False,
 ) -> None:
     """Print how to reach what `enrich up` runs: eval "$(enrich env)" sets any S3 client up."""
-    info = read_connection_info(Path(context.own_settings().home))
+    info = context.running_system(context.own_settings())
     typer.echo(info.json() if as_json else info.shell(), nl=False)
 
 
@@ -53,11 +54,10 @@ def demo(
     port_base: Annotated[int | None, typer.Option(help="First of eleven ports; by default any that are free.")] = None,
     leave: Annotated[bool, typer.Option("--exit", help="End after the table, also on a terminal.")] = False,
 ) -> None:
-    """Start everything, upload photos over S3, and show what the system makes of them."""
-    stay = not leave and context.is_terminal()
-    demonstration.run(photos=photos, port_base=port_base, stay=stay, home=_demo_home())
+    """Start everything, upload photos over S3, and show what the system makes of them.
 
+    It starts from nothing each time, in .enrich/demo, and never touches servers that ENRICH_…_URL names.
+    """
+    from worker.cli import demonstration
 
-def _demo_home() -> Path:
-    """A place of its own: the demo starts from nothing each time and never touches the data of `enrich up`."""
-    return Path(os.environ.get("ENRICH_HOME", ".enrich")) / "demo"
+    demonstration.run(photos=photos, port_base=port_base, stay=not leave and context.is_terminal())

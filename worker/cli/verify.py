@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.progress import Progress, SpinnerColumn, TextColumn
+from rich.progress import SpinnerColumn, TextColumn
 
-from worker import bootstrap
 from worker.cli import context
-from worker.pipeline.verify import Difference, Verification
+
+if TYPE_CHECKING:
+    from worker.pipeline.verify import Difference, Verification
 
 _MEANING = {
     "missing": "listed, but neither enriched nor refused",
@@ -33,12 +33,12 @@ def verify(
     ] = False,
 ) -> None:
     """List a bucket and prove that every object in it is accounted for. Exit status 1 when one is not."""
-    from worker import tasks
+    from worker import bootstrap, tasks
 
     settings = context.load_settings()
     name, _, prefix = bucket.partition("/")
     use_case = bootstrap.verify(settings, context.database(settings), tasks.Bell(settings).ring)
-    with Progress(SpinnerColumn(), TextColumn("{task.description}"), console=context.err, transient=True) as progress:
+    with context.progress(SpinnerColumn(), TextColumn("{task.description}")) as progress:
         task = progress.add_task("listing …")
         found = use_case.run(
             name,
@@ -52,25 +52,24 @@ def verify(
 
 
 def _report(each: Difference) -> None:
-    context.out.print(f"{each.kind:8} {each.key}  ({_MEANING[each.kind]})", highlight=False, markup=False)
+    context.line(f"{each.kind:8} {context.name(each.key)}  ({_MEANING[each.kind]})")
 
 
 def _report_json(each: Difference) -> None:
-    typer.echo(json.dumps({"difference": asdict(each)}, ensure_ascii=False))
+    context.json_line({"difference": asdict(each)})
 
 
 def _conclude(found: Verification, *, as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps({"verification": {**asdict(found), "holds": found.holds}}, ensure_ascii=False))
+        context.json_line({"verification": {**asdict(found), "holds": found.holds}})
         return
-    context.out.print(
+    context.line(
         f"{found.listed:,} listed {'=' if found.holds else '≠'} {found.enriched:,} enriched "
         f"+ {found.excluded:,} excluded + {found.quarantined:,} quarantined + {found.pending:,} pending",
-        highlight=False,
     )
     if not found.holds:
-        context.out.print(f"{found.missing:,} missing, {found.stale:,} stale, {found.ghost:,} ghosts", highlight=False)
+        context.line(f"{found.missing:,} missing, {found.stale:,} stale, {found.ghost:,} ghosts")
         done = (
             f"{found.repaired:,} are pending work now" if found.repaired else "run it again with --repair to mend them"
         )
-        context.err.print(done, highlight=False)
+        context.say(done)
