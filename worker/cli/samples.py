@@ -17,15 +17,12 @@ _SKIMAGE = (
     "astronaut.png",
     "camera.png",
     "chelsea.png",
-    "clock_motion.png",
     "coffee.png",
     "coins.png",
     "grass.png",
     "hubble_deep_field.jpg",
     "motorcycle_left.png",
-    "page.png",
     "rocket.jpg",
-    "text.png",
 )
 _SKLEARN = ("china.jpg", "flower.jpg")
 
