@@ -58,9 +58,11 @@ def test_after_any_disorder_the_catalog_is_what_the_store_holds(world, seed):
     with ThreadPoolExecutor(4) as pool:
         workers = [pool.submit(work) for _ in range(4)]
         rng, ends = random.Random(seed), time.monotonic() + 4
-        while time.monotonic() < ends:
-            act(world, rng)
-        stop.set()
+        try:
+            while time.monotonic() < ends:
+                act(world, rng)
+        finally:
+            stop.set()
         for each in workers:
             each.result(30)
     deadline = time.monotonic() + 30
