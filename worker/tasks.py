@@ -33,9 +33,8 @@ _WAKE = "enrich.wake"
 _BELL = "enrich:bell"
 #: A wake-up that was lost with its broker keeps the bell silent for this long at most.
 _BELL_SECONDS = 3
-#: A wake-up nobody took for this long is dropped; the scheduler rings anew.
-_WAKE_EXPIRES = 60
-#: With this many wake-ups waiting, one more wakes nobody: workers are all busy, or away.
+#: With this many wake-ups waiting, one more wakes nobody: workers are all busy, or away. (Not by an expiry: it would be
+#: the sender's clock against the worker's.)
 _MOST_WAITING = 100
 #: After the broker failed once, how long ringing is not even tried.
 _BROKER_PAUSE = 5.0
@@ -94,7 +93,7 @@ class Bell:
             first, waiting = ask.execute()
         if not first or waiting >= _MOST_WAITING:
             return False
-        self._app.send_task(_WAKE, expires=_WAKE_EXPIRES)
+        self._app.send_task(_WAKE)
         return True
 
     def answer(self) -> None:
