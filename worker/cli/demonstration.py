@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import signal
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 
 import urllib3
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
@@ -18,7 +15,7 @@ from rich.table import Table
 from worker import bootstrap
 from worker.catalog import ImageRecord
 from worker.cli import context, samples
-from worker.cli.system import System
+from worker.cli.system import System, interruptible
 from worker.cli.upload import Sample, Uploads, in_folder, upload
 from worker.errors import EnrichError, NotFoundError
 from worker.inbox import Selection
@@ -58,15 +55,14 @@ def run(*, photos: Path | None, port_base: int | None, stay: bool) -> None:
     files = in_folder(photos, longest=own.max_bytes) if photos else [Sample(*each) for each in samples.photos()]
     home = own.home / "demo"  # a place of its own: the data of `enrich up` stays as it is
     try:
-        with _interruptible(), _system(own, home, port_base) as system:
+        with interruptible(), _system(own, home, port_base) as system:
             demo = _Run(system=system, settings=system.settings())
             _enrich(demo, files)
             _show(demo)
             _search(demo, _OWN_SEARCHES if photos else _SEARCHES)
             context.say(f"{time.monotonic() - started:.0f} s from nothing to search results")
             if stay:
-                context.say(system.banner())
-                system.run()
+                system.stay()
     finally:
         context.say("stopped; nothing is left running")
 
@@ -190,19 +186,3 @@ def _hits(demo: _Run, text: str) -> list[dict[str, object]]:
         raise EnrichError(f"searching failed with {response.status}: {response.data.decode()}")
     hits: list[dict[str, object]] = json.loads(response.data)["hits"]
     return hits
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """SIGTERM and a closed terminal end the demo as Ctrl-C does: everything is stopped on the way out."""
-
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    handled = [each for each in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(each) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, interrupt) for number in handled}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

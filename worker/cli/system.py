@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import sys
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Self
 
 from pydantic import SecretStr
@@ -80,9 +81,11 @@ class System:
     ) -> None:
         self._open.close()
 
-    def run(self) -> None:
-        """Keep everything running until Ctrl-C or SIGTERM."""
-        self.stack.supervisor.run()
+    def stay(self) -> None:
+        """Say where everything is, and keep it running until Ctrl-C, SIGTERM or a closed terminal."""
+        with suppress(KeyboardInterrupt):
+            self._say(self.banner())
+            self.stack.supervisor.run()
 
     @property
     def info(self) -> ConnectionInfo:
@@ -159,6 +162,22 @@ class System:
             stop_seconds=_DRAIN_SECONDS,
             purpose=kind,
         )
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """SIGTERM and a closed terminal are like Ctrl-C: everything is stopped on the way out."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    handled = [each for each in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(each) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, interrupt) for number in handled}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _command(*arguments: str) -> list[str]:

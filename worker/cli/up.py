@@ -28,14 +28,13 @@ def up(
 
     Parts whose ENRICH_…_URL is set are yours and are not started.
     """
-    from worker.cli.system import System
+    from worker.cli.system import System, interruptible
     from worker.local import PortPlan
 
     settings = context.own_settings()
     system = System(settings, home=settings.home, ports=PortPlan(base=port_base), bucket=bucket, say=context.say)
-    with system:
-        context.say(system.banner())
-        system.run()
+    with interruptible(), system:
+        system.stay()
     context.say("stopped")
 
 

@@ -1,0 +1,103 @@
+"""``enrich tag``: files in, tags out, without any server."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.commands import ENRICH, enrich, environment, on_a_terminal, running, until
+from tests.pictures import picture
+
+_TAXONOMY = """\
+name: colour
+templates: ["a picture that is {}"]
+labels:
+  red: {prompts: ["red"]}
+  blue: {prompts: ["blue"]}
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tag")
+    (folder / "photos" / ".hidden").mkdir(parents=True)
+    for name in ("red.jpg", "new\nline [b].jpg", ".hidden/no.jpg"):
+        (folder / "photos" / name).write_bytes(picture())
+    Path(os.fsdecode(os.fsencode(folder) + b"/photos/bad\xff.jpg")).write_bytes(picture())
+    (folder / "photos" / "text.jpg").write_bytes(b"no picture")
+    (folder / "photos" / "notes.txt").write_bytes(b"not even named like one")
+    (folder / "empty").mkdir()
+    return folder
+
+
+def test_a_pipe_gets_one_json_object_a_line(folder: Path) -> None:
+    """In order, with refusals among them, whatever bytes the names have; nothing but JSON on stdout."""
+    done = enrich("tag", "photos", "--taxonomy", "setting", cwd=folder)
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    names = ["photos/bad\udcff.jpg", "photos/new\nline [b].jpg", "photos/red.jpg", "photos/text.jpg"]
+    assert [line["file"] for line in lines] == names
+    assert [list(line.get("tags", ())) for line in lines] == [["setting"]] * 3 + [[]]
+    assert lines[3]["reason"] == "not-an-image"
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_terminal_gets_a_table(folder: Path) -> None:
+    """Names on one line each, brackets as they are, refusals below."""
+    shown = on_a_terminal("tag", "photos", "--taxonomy", "setting", cwd=folder)
+    assert r"photos/new\nline [b].jpg" in shown
+    assert r"photos/bad\udcff.jpg" in shown
+    assert "photos/text.jpg: not an image" in shown
+    assert "{" not in shown
+
+
+def test_a_taxonomy_of_ones_own(folder: Path) -> None:
+    """A file is enough."""
+    path = folder / "colour.yaml"
+    path.write_text(_TAXONOMY)
+    done = enrich("tag", "photos/red.jpg", "--taxonomy", str(path), cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert list(json.loads(done.stdout)["tags"]) == ["colour"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "says"),
+    [
+        (["missing.jpg"], 2, "does not exist"),
+        (["empty"], 2, "no image files there"),
+        (["photos/red.jpg", "--taxonomy", "nope"], 1, "shipped: document-page, setting"),
+        ([], 2, "FILE_OR_DIR"),
+    ],
+)
+def test_mistakes_are_named(folder: Path, arguments: list[str], status: int, says: str) -> None:
+    """Status 2 for what was typed, 1 for what could not be done; never a traceback."""
+    done = enrich("tag", *arguments, cwd=folder)
+    assert (done.returncode, done.stdout) == (status, "")
+    assert says in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+
+
+def test_only_refusals_are_a_failure(folder: Path) -> None:
+    """Status 1 when nothing at all could be tagged."""
+    assert enrich("tag", "photos/text.jpg", cwd=folder).returncode == 1
+
+
+def test_a_reader_that_leaves_is_no_error(folder: Path) -> None:
+    """`| head -n 1`: what it read is right, and nobody complains."""
+    command = f"{ENRICH} tag {'photos/red.jpg ' * 500} | head -n 1"
+    done = subprocess.run(
+        ["sh", "-c", command], cwd=folder, env=environment(), capture_output=True, text=True, check=True
+    )
+    assert (json.loads(done.stdout)["file"], done.stderr) == ("photos/red.jpg", "")
+
+
+def test_ctrl_c_is_quiet(folder: Path, tmp_path: Path) -> None:
+    """Status 130, no traceback."""
+    with running("tag", *["photos/red.jpg"] * 3_000, cwd=folder, logs=tmp_path) as command:
+        until(lambda: command.stdout.stat().st_size > 0)
+        assert command.end(signal.SIGINT) == 130
+    assert command.said() == ""

@@ -1,0 +1,185 @@
+"""``enrich up``: one system for this module, used, abused, stopped and started again, in this order."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.commands import (
+    ENRICH,
+    RunningSystem,
+    enrich,
+    environment,
+    json_of,
+    leaves_nothing,
+    until,
+    up,
+)
+from tests.pictures import picture
+from worker.local import free_port_base
+
+ODD_KEY = "holiday 2026/été+sommer/100% 🌈 [red]#1?.jpg"
+
+
+@pytest.fixture(scope="module")
+def ports() -> int:
+    return free_port_base()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("up")
+
+
+@pytest.fixture(scope="module")
+def system(folder: Path, ports: int) -> Iterator[RunningSystem]:
+    with up(folder, ports, env={"ENRICH_LEASE_SECONDS": "5"}) as system:
+        yield system
+
+
+class TestUse:
+    """What a newcomer does with it."""
+
+    def test_the_banner_says_where_everything_is(self, system: RunningSystem, ports: int) -> None:
+        """API, store, database, model, data and logs; passwords are left out; nothing of third parties is logged."""
+        said = system.command.said()
+        for expected in (f"http://127.0.0.1:{ports}/docs", f"http://127.0.0.1:{ports + 1}", "bucket photos", "starter"):
+            assert expected in said
+        env = system.env
+        assert env["database_url"].split(":")[2].split("@")[0] not in said
+        assert "[info" not in said
+
+    def test_env_sets_a_shell_up(self, system: RunningSystem) -> None:
+        """After `eval "$(enrich env)"` any S3 client finds the store, and scripts find the API and its token."""
+        script = (
+            f'eval "$({ENRICH} env)"; echo "$AWS_ENDPOINT_URL_S3 $AWS_ACCESS_KEY_ID $ENRICH_API_URL $ENRICH_API_TOKEN"'
+        )
+        done = subprocess.run(
+            ["sh", "-c", script], cwd=system.cwd, env=environment(), capture_output=True, text=True, check=True
+        )
+        env = system.env
+        assert done.stdout.split() == [
+            env["s3_endpoint_url"],
+            env["s3_access_key_id"],
+            env["api_url"],
+            env["api_token"],
+        ]
+
+    def test_an_upload_becomes_searchable(self, system: RunningSystem) -> None:
+        """Put with any S3 client; the store's own notification does the rest; odd keys arrive intact."""
+        system.upload(picture("blue"), ODD_KEY, "plain.jpg")
+        system.upload(picture()[:200], "cut.jpg")
+        system.until_totals(enriched=2, quarantined=1, pending=0)
+        shown = json_of("show", f"photos/{ODD_KEY}", cwd=system.cwd)
+        assert (shown["key"], shown["width"], shown["format"]) == (ODD_KEY, 64, "JPEG")
+        assert {tag["taxonomy"] for tag in shown["tags"]} >= {"time-of-day", "setting", "document-page"}
+
+    def test_search_finds_it(self, system: RunningSystem) -> None:
+        """By words, best first, with tags; as JSON the way the API answers."""
+        hits = json_of("search", "a blue wall", "--limit", "5", cwd=system.cwd)["hits"]
+        assert {hit["key"] for hit in hits} == {ODD_KEY, "plain.jpg"}
+        assert hits == sorted(hits, key=lambda hit: -hit["similarity"])
+
+    def test_keys_with_markup_are_printed_as_they_are(self, system: RunningSystem) -> None:
+        """A bracket in a key is a bracket; a pipe has no width to break lines at, and gets no colours."""
+        done = enrich("search", "a blue wall", cwd=system.cwd)
+        assert f"photos/{ODD_KEY}" in done.stdout
+        assert "\x1b" not in done.stdout
+
+    def test_what_was_refused_can_be_seen_and_tried_again(self, system: RunningSystem) -> None:
+        """The reason is a sentence; a retry of what is still broken ends in quarantine again."""
+        [entry] = json_of("quarantine", "list", cwd=system.cwd)["entries"]
+        assert (entry["key"], entry["reason"]) == ("cut.jpg", "truncated")
+        assert "1 objects" in enrich("quarantine", "retry", "photos/cut.jpg", cwd=system.cwd).stderr
+        system.until_totals(quarantined=1, pending=0)
+
+    def test_a_refused_notification_is_kept(self, system: RunningSystem) -> None:
+        """What cannot be parsed is answered with 400 and shown by `enrich rejected`."""
+        response = system.request("POST", "/v1/events/s3", b"[]")
+        assert response.status == 400
+        assert [each["body"] for each in json_of("rejected", cwd=system.cwd)] == ["[]"]
+
+    def test_the_bucket_balances(self, system: RunningSystem) -> None:
+        """`enrich verify` lists the bucket and finds every object accounted for; so does a backfill."""
+        assert enrich("verify", "photos", cwd=system.cwd).returncode == 0
+        assert "3 objects hinted" in enrich("backfill", "photos", cwd=system.cwd).stderr
+        system.until_totals(enriched=2, quarantined=1, pending=0)
+
+    def test_status_names_who_runs(self, system: RunningSystem) -> None:
+        """Totals, processes and spaces, for people and for programs."""
+        status = json_of("status", cwd=system.cwd)
+        assert {each["kind"] for each in status["processes"]} == {"worker", "scheduler"}
+        assert [each["state"] for each in status["spaces"]] == ["active"]
+        assert "worker@" in enrich("status", cwd=system.cwd).stdout
+
+    @pytest.mark.parametrize("part", ["api", "worker", "scheduler"])
+    def test_health_is_good(self, system: RunningSystem, part: str) -> None:
+        """What container health checks run."""
+        assert enrich("health", part, cwd=system.cwd).returncode == 0
+
+
+class TestAbuse:
+    """What happens to a system on somebody's machine."""
+
+    def test_a_second_start_in_the_same_folder_is_refused(self, system: RunningSystem) -> None:
+        """Two supervisors must not share data; the message names the first."""
+        done = enrich("up", cwd=system.cwd)
+        assert done.returncode == 1
+        assert f"in use by process {system.command.process.pid}" in done.stderr
+
+    def test_a_taken_port_is_named(self, system: RunningSystem, ports: int, tmp_path: Path) -> None:
+        """Before anything is started, with the way out."""
+        done = enrich("up", "--port-base", str(ports), cwd=tmp_path)
+        assert done.returncode == 1
+        assert str(ports) in done.stderr
+        assert "--port-base" in done.stderr
+        assert leaves_nothing(tmp_path) == []
+
+    def test_events_sent_while_the_api_is_down_are_not_lost(self, system: RunningSystem) -> None:
+        """The supervisor holds the socket: the store's one attempt waits there until the new API accepts it."""
+        before = system.totals()["enriched"]
+        system.child("api").kill()
+        system.upload(picture("green"), "while-down.jpg")
+        system.until_totals(enriched=before + 1, pending=0)
+        assert "api died (killed by SIGKILL)" in system.command.said()
+
+    def test_a_killed_worker_is_restarted_and_its_work_finished(self, system: RunningSystem) -> None:
+        """Killed in the middle of uploads: every image ends enriched."""
+        before = system.totals()["enriched"]
+        system.upload(picture("red"), *(f"killed-{number}.jpg" for number in range(10)))
+        system.child("worker").kill()
+        system.upload(picture("red"), *(f"after-{number}.jpg" for number in range(10)))
+        system.until_totals(enriched=before + 20, pending=0)
+        assert "worker died (killed by SIGKILL)" in system.command.said()
+
+
+class TestStopAndStart:
+    """These stop the module's system."""
+
+    def test_sigterm_stops_everything_and_the_next_start_goes_on(
+        self, system: RunningSystem, folder: Path, ports: int
+    ) -> None:
+        """Uploads in flight when it stops are finished after the next start; data, keys and token are the same."""
+        env, before = system.env, system.totals()["enriched"]
+        system.upload(picture("yellow"), *(f"late-{number}.jpg" for number in range(20)))
+        until(lambda: system.totals()["enriched"] + system.totals()["pending"] >= before + 20)
+        assert system.command.end(signal.SIGTERM) == 0
+        assert leaves_nothing(folder, seconds=2) == []
+        started = time.monotonic()
+        with up(folder, ports) as again:
+            assert time.monotonic() - started < 60
+            assert {**again.env, "pid": 0} == {**env, "pid": 0}
+            again.until_totals(enriched=before + 20, pending=0)
+            again.command.process.kill()
+            assert leaves_nothing(folder) == []
+
+    def test_without_a_running_system_the_next_step_is_named(self, system: RunningSystem) -> None:
+        """`enrich env` prints nothing to evaluate, and says what to do."""
+        done = enrich("env", cwd=system.cwd)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "start it with `enrich up`" in done.stderr
