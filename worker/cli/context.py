@@ -25,7 +25,7 @@ _WIDE = 240
 
 def _console(stream: TextIO, *, stderr: bool = False) -> Console:
     # No markup: names of files and keys may hold brackets.
-    wide = None if stream.isatty() else _WIDE
+    wide = None if stream.isatty() or "COLUMNS" in os.environ else _WIDE
     return Console(stderr=stderr, width=wide, markup=False, highlight=False, emoji=False)
 
 

@@ -28,7 +28,7 @@ def register(app: typer.Typer) -> None:
 
 
 def status(
-    bucket: Annotated[str | None, typer.Option(help="Only this bucket.")] = None, as_json: _Json = False
+    bucket: Annotated[str | None, typer.Option(metavar="NAME", help="Only this bucket.")] = None, as_json: _Json = False
 ) -> None:
     """Where every known object stands, who is running, which spaces exist."""
     from worker.pipeline import overview
@@ -79,8 +79,10 @@ def _print_spaces(found: overview.Overview) -> None:
 
 
 def backfill(
-    bucket: Annotated[str, typer.Argument(help="bucket, or bucket/prefix")],
-    start_after: Annotated[str, typer.Option(help="Go on behind this key: the last one an earlier run printed.")] = "",
+    bucket: Annotated[str, typer.Argument(metavar="BUCKET[/PREFIX]")],
+    start_after: Annotated[
+        str, typer.Option(metavar="KEY", help="Go on behind this key: the last one an earlier run printed.")
+    ] = "",
 ) -> None:
     """Hint every object a bucket already holds, behind all live work. Safe to repeat."""
     from worker import bootstrap, tasks
@@ -100,7 +102,10 @@ def backfill(
     context.say(f"{total:,} objects hinted; `enrich status --bucket {name}` shows how far the workers are")
 
 
-def rejected(limit: Annotated[int, typer.Option(min=1, max=1_000)] = 20, as_json: _Json = False) -> None:
+def rejected(
+    limit: Annotated[int, typer.Option(metavar="N", min=1, max=1_000, help="At most so many.")] = 20,
+    as_json: _Json = False,
+) -> None:
     """Notifications that could not be parsed, newest first."""
     from worker.pipeline import overview
 

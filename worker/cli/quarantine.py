@@ -32,7 +32,7 @@ def list_entries(
     reason: _Reason = None,
     where: _Where = None,
     older_than: _Older = 0,
-    limit: Annotated[int, typer.Option(min=1, max=100_000)] = 50,
+    limit: Annotated[int, typer.Option(metavar="N", min=1, max=100_000, help="At most so many.")] = 50,
     as_json: _Json = False,
 ) -> None:
     """The newest entries, and how many there are by reason."""

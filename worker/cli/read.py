@@ -66,9 +66,9 @@ def _print_tags(image: models.Image) -> None:
 
 
 def search(
-    text: Annotated[str, typer.Argument(help="What to look for, in words.")],
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="What to look for, in words.")],
     tag: Annotated[list[str] | None, typer.Option(metavar="TAXONOMY=LABEL", help="Only images with this tag.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1_000)] = 10,
+    limit: Annotated[int, typer.Option(metavar="N", min=1, max=1_000, help="At most so many.")] = 10,
     as_json: _Json = False,
 ) -> None:
     """Find images by words, optionally only among those with certain tags."""

@@ -88,7 +88,9 @@ def migrate() -> None:
     context.say(f"schema {after}: nothing to do" if before == after else f"schema {before or '(none)'} → {after}: done")
 
 
-def health_of(part: Annotated[str, typer.Argument(help="api, worker or scheduler, on this host.")]) -> None:
+def health_of(
+    part: Annotated[str, typer.Argument(metavar="PART", help="api, worker or scheduler, on this host.")],
+) -> None:
     """Exit 0 if a part of this host is healthy, 1 if not: for container health checks."""
     if part not in ("api", "worker", "scheduler"):
         raise typer.BadParameter(f"{part!r} is not a part; choose api, worker or scheduler")

@@ -21,8 +21,8 @@ def register(app: typer.Typer) -> None:
 
 
 def up(
-    port_base: Annotated[int, typer.Option(help="First of eleven consecutive ports.")] = _DEFAULT_BASE,
-    bucket: Annotated[str, typer.Option(help="Created in the embedded store when missing.")] = "photos",
+    port_base: Annotated[int, typer.Option(metavar="PORT", help="First of eleven consecutive ports.")] = _DEFAULT_BASE,
+    bucket: Annotated[str, typer.Option(metavar="NAME", help="Created in the embedded store when missing.")] = "photos",
 ) -> None:
     """Run everything on this machine, in the foreground: store, queue, database, API, worker, scheduler.
 
@@ -48,9 +48,14 @@ def env(
 
 def demo(
     photos: Annotated[
-        Path | None, typer.Option(exists=True, file_okay=False, help="A folder of yours; by default photos that ship.")
+        Path | None,
+        typer.Option(
+            metavar="DIR", exists=True, file_okay=False, help="A folder of yours; by default photos that ship."
+        ),
     ] = None,
-    port_base: Annotated[int | None, typer.Option(help="First of eleven ports; by default any that are free.")] = None,
+    port_base: Annotated[
+        int | None, typer.Option(metavar="PORT", help="First of eleven ports; by default any that are free.")
+    ] = None,
     leave: Annotated[bool, typer.Option("--exit", help="End after the table, also on a terminal.")] = False,
 ) -> None:
     """Start everything, upload photos over S3, and show what the system makes of them.

@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
 
 
 def verify(
-    bucket: Annotated[str, typer.Argument(help="bucket, or bucket/prefix")],
+    bucket: Annotated[str, typer.Argument(metavar="BUCKET[/PREFIX]")],
     repair: Annotated[bool, typer.Option("--repair", help="Make every difference pending work.")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="JSON lines: one per difference, then one with the equation.")

@@ -1,0 +1,191 @@
+"""The command line without servers: its reference, its manners, and what it keeps its hands off."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+from rich.console import Console
+from rich.table import Table
+
+from tests.acceptance.commands import ENRICH, enrich, environment
+from worker import local, settings
+from worker.cli import app, context, reference, system, up
+from worker.cli.demonstration import settings_of_a_demo
+from worker.errors import ServerError
+from worker.local import ConnectionInfo
+
+DOCUMENT = Path(__file__).parents[3] / "docs" / "cli.md"
+
+
+def commands() -> dict[str, Any]:
+    group: Any = typer.main.get_command(app)
+    found: dict[str, Any] = {}
+    for name, command in group.commands.items():
+        found |= {f"{name} {sub}": each for sub, each in getattr(command, "commands", {}).items()} or {name: command}
+    return found
+
+
+class TestReference:
+    """docs/cli.md says what the commands do."""
+
+    def test_it_is_current(self) -> None:
+        """Nobody edits a command without its documentation."""
+        assert DOCUMENT.read_text() == reference.with_reference(DOCUMENT.read_text()), "run `make docs`"
+
+    @pytest.mark.parametrize("name", commands())
+    def test_every_option_is_explained(self, name: str) -> None:
+        """What it takes, and what for."""
+        for each in commands()[name].params:
+            assert each.help or each.param_type_name == "argument", each.name
+            assert each.metavar or each.is_flag or each.hidden, each.name
+
+    def test_every_json_is_documented(self) -> None:
+        """Each command that has --json is in the table of shapes, and no other."""
+        with_json = {name for name, each in commands().items() if any("--json" in p.opts for p in each.params)}
+        table = DOCUMENT.read_text().partition("## JSON")[2].partition("## Commands")[0]
+        assert with_json == {line.split("`")[1] for line in table.splitlines() if line.startswith("| `")}
+
+    def test_the_shape_of_env_is_documented_in_full(self) -> None:
+        """Field by field: scripts depend on it."""
+        documented = next(line for line in DOCUMENT.read_text().splitlines() if line.startswith("| `env`"))
+        fields = ConnectionInfo.__dataclass_fields__
+        assert list(fields) == [part for part in documented.split('"') if part in fields]
+
+    def test_the_shapes_of_the_api_exist(self) -> None:
+        """What the table refers to."""
+        known = json.loads((DOCUMENT.parents[1] / "schemas" / "openapi.json").read_text())["components"]["schemas"]
+        assert {"Image", "SearchResponse"} <= known.keys()
+
+
+class TestManners:
+    """Quick, quiet, and on one line."""
+
+    def test_help_answers_at_once(self) -> None:
+        """Nothing heavy is imported to say what there is."""
+        code = "import sys, worker.cli; print(*sorted(sys.modules))"
+        loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+        assert not {"torch", "transformers", "boto3", "celery", "sqlalchemy", "fastapi", "numpy"} & set(loaded)
+        started = time.process_time()
+        subprocess.run([ENRICH, "--help"], capture_output=True, check=True)
+        assert time.process_time() - started < 1
+
+    def test_a_bad_setting_is_one_sentence(self, tmp_path: Path) -> None:
+        """Named by its variable, status 1, no traceback."""
+        done = enrich("status", cwd=tmp_path, ENRICH_API_PORT="many")
+        assert done.returncode == 1
+        assert done.stderr.startswith("enrich: invalid settings:\n  ENRICH_API_PORT: ")
+
+    def test_a_database_that_is_away_is_one_sentence(self, tmp_path: Path) -> None:
+        """With its address, without its password, and with the variable to look at."""
+        url = "postgresql://enrich:hush@127.0.0.1:1/enrich"
+        done = enrich("status", cwd=tmp_path, ENRICH_DATABASE_URL=url)
+        assert done.returncode == 1
+        assert done.stderr.startswith(
+            "enrich: the database cannot be reached at postgresql://enrich:***@127.0.0.1:1/enrich (ENRICH_DATABASE_URL)"
+        )
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ("show", "no-slash"),
+            ("search", " "),
+            ("search", "x", "--tag", "y"),
+            ("search", "x", "--limit", "0"),
+            ("health", "nothing"),
+            ("quarantine", "retry"),
+            ("quarantine", "list", "--reason", "none"),
+            ("up", "--port-base", "x"),
+            ("nonsense",),
+        ],
+    )
+    def test_what_was_typed_wrong_ends_with_two(self, tmp_path: Path, arguments: tuple[str, ...]) -> None:
+        """Without looking for a database first."""
+        done = enrich(*arguments, cwd=tmp_path)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "Traceback" not in done.stderr
+
+    @pytest.mark.parametrize(
+        ("raw", "shown"),
+        [
+            ("plain é 🌈.jpg", "plain é 🌈.jpg"),
+            ("two\nlines", r"two\nlines"),
+            ("bad\udcff", r"bad\udcff"),
+            ("\x1b[2Jcleared", r"\x1b[2Jcleared"),
+            ("[red]not markup[/]", "[red]not markup[/]"),
+        ],
+    )
+    def test_a_name_stays_on_its_line(self, raw: str, shown: str) -> None:
+        """Whatever bytes an uploader chose."""
+        assert context.name(raw) == shown
+
+    def test_tables_have_no_edge_to_break_lines_at(self) -> None:
+        """Where nobody's terminal has a width."""
+        stream = io.StringIO()
+        console = context._console(stream)
+        table = Table("key")
+        table.add_row("x" * 200)
+        Console(file=stream, width=console.width).print(table)
+        assert "x" * 200 in stream.getvalue()
+
+
+class TestHandsOff:
+    """Whose servers are whose."""
+
+    def test_a_demo_takes_the_model_but_no_server(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        """Neither from the environment nor from a .env; and no bucket of theirs."""
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / ".env").write_text("ENRICH_BROKER_URL=redis://production/0\nENRICH_BUCKETS=theirs\n")
+        for name, value in {
+            "ENRICH_DATABASE_URL": "postgresql://production/x",
+            "ENRICH_S3_ENDPOINT_URL": "https://production",
+            "ENRICH_API_TOKEN": "theirs",
+            "ENRICH_MODEL": "some/model",
+        }.items():
+            monkeypatch.setenv(name, value)
+        chosen = settings_of_a_demo(settings.load())
+        assert chosen.model == "some/model"
+        assert chosen.buckets == ("demo",)
+        assert system._replacements(chosen) == local.Replacements()
+        assert chosen.api_token is None
+
+    def test_children_get_every_setting_by_name(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        """What is exported reads back as the same settings."""
+        monkeypatch.chdir(tmp_path)
+        first = settings.load(taxonomies="a,b", api_token="secret", log_json=True, lease_seconds=2.5)
+        for name, value in system.exported(first).items():
+            monkeypatch.setenv(name, value)
+        assert settings.load() == first
+
+    def test_the_default_ports_are_those_of_the_servers(self) -> None:
+        """The command line does not import them to know."""
+        assert up._DEFAULT_BASE == local.DEFAULT_BASE
+
+    def test_commands_find_a_running_demo(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        """`enrich up` comes first; where it does not run, the demo's home is looked at."""
+        asked = []
+
+        def read(home: Path) -> ConnectionInfo:
+            asked.append(home)
+            raise ServerError(f"nothing in {home}")
+
+        monkeypatch.setattr(local, "read_connection_info", read)
+        with pytest.raises(ServerError, match=f"nothing in {tmp_path}$"):
+            context.running_system(settings.load(home=tmp_path))
+        assert asked == [tmp_path, tmp_path / "demo"]
+
+    def test_a_folder_named_worker_is_not_ours(self, tmp_path: Path) -> None:
+        """Processes are started where the user stands; what stands there is not imported."""
+        (tmp_path / "worker").mkdir()
+        (tmp_path / "worker" / "__init__.py").write_text("raise SystemExit('the wrong one')")
+        done = subprocess.run(
+            [*system._command("--help")], cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
