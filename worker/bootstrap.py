@@ -259,7 +259,8 @@ def _announce(space: catalog.Space, model: Encoder) -> None:
     if space.state != "active":
         _log.warning(
             "this model's embedding space is not the active one: new images get vectors and tags in it, "
-            "but views and tag filters still answer from the active space; see `enrich space`",
+            "but views and tag filters still answer from the active space: `enrich backfill` the buckets, then "
+            "`enrich space activate`",
             action="space",
             space=space.id,
             state=space.state,

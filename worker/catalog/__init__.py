@@ -3,22 +3,35 @@
 from worker.catalog.read import ImageRecord, TagRecord, image, known_etags
 from worker.catalog.schema import head, migrate, require_current, revision
 from worker.catalog.search import Hit, TagFilter, nearest
-from worker.catalog.spaces import Space, ensure_space, space_of, spaces
+from worker.catalog.spaces import (
+    FilledSpace,
+    Space,
+    activate,
+    ensure_space,
+    filled_spaces,
+    missing_in,
+    space_of,
+    spaces,
+)
 from worker.catalog.taxonomies import remember_taxonomies
 from worker.catalog.write import EnrichedImage, remove, write
 
 __all__ = [
     "EnrichedImage",
+    "FilledSpace",
     "Hit",
     "ImageRecord",
     "Space",
     "TagFilter",
     "TagRecord",
+    "activate",
     "ensure_space",
+    "filled_spaces",
     "head",
     "image",
     "known_etags",
     "migrate",
+    "missing_in",
     "nearest",
     "remember_taxonomies",
     "remove",

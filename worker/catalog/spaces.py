@@ -13,6 +13,17 @@ from worker.types import SpaceSpec
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('enrich space', 0))")
 _BY_FINGERPRINT = text("SELECT id, state, dimension, model, revision FROM spaces WHERE fingerprint = :fingerprint")
 _ALL = text("SELECT id, state, dimension, model, revision FROM spaces ORDER BY id")
+_FILLED = text("""
+    SELECT s.id, s.state, s.dimension, s.model, s.revision,
+           (SELECT count(*) FROM embeddings e WHERE e.space_id = s.id) AS images
+    FROM spaces s ORDER BY s.id
+""")
+_MISSING = text("""
+    SELECT count(*) FROM images i
+    WHERE NOT EXISTS (SELECT FROM embeddings e WHERE e.space_id = :id AND e.image_id = i.id)
+""")
+_RETIRE = text("UPDATE spaces SET state = 'retired' WHERE state = 'active' AND id <> :id")
+_ACTIVATE = text("UPDATE spaces SET state = 'active', activated_at = now() WHERE id = :id AND state <> 'active'")
 _INSERT = text("""
     INSERT INTO spaces (fingerprint, model, revision, preprocessing, dimension, state, activated_at)
     SELECT :fingerprint, :model, :revision, :preprocessing, :dimension,
@@ -83,3 +94,32 @@ def _create(connection: Connection, spec: SpaceSpec) -> Space:
         text(f"CREATE INDEX {partition}_hnsw ON {partition} USING hnsw ((vector::halfvec({dimension})) halfvec_ip_ops)")
     )
     return space
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FilledSpace:
+    """A space, and how many images have a vector in it."""
+
+    id: int
+    state: Literal["filling", "active", "retired"]
+    dimension: int
+    model: str
+    revision: str
+    images: int
+
+
+def filled_spaces(connection: Connection) -> list[FilledSpace]:
+    """All spaces, oldest first. Counts vectors: for people, not for hot paths."""
+    return [FilledSpace(**row._mapping) for row in connection.execute(_FILLED)]  # noqa: SLF001
+
+
+def missing_in(connection: Connection, space_id: int) -> int:
+    """How many images of the catalog have no vector in a space."""
+    return int(connection.execute(_MISSING, {"id": space_id}).scalar_one())
+
+
+def activate(connection: Connection, space_id: int) -> None:
+    """Make a space the active one and retire the other; views and tag filters change when this commits."""
+    connection.execute(_LOCK)
+    connection.execute(_RETIRE, {"id": space_id})
+    connection.execute(_ACTIVATE, {"id": space_id})

@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from worker.cli import operate, quarantine, read, run, tag, up, verify
+from worker.cli import operate, quarantine, read, run, space, tag, up, verify
 
 __all__ = ["app", "main"]
 
