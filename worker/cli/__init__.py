@@ -21,7 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (up, tag, read, verify, quarantine, operate, run):
+for module in (up, tag, read, verify, quarantine, space, operate, run):
     module.register(app)
 
 

@@ -74,4 +74,5 @@ def test_images_keep_the_tags_of_both_spaces(engine, two):
     """What the other space says can be seen before switching."""
     with transaction(engine) as connection:
         found = catalog.image(connection, ref("a"))
+    assert found is not None
     assert {("old", "day", True), ("new", "night", False)} == {(t.model, t.label, t.active) for t in found.tags}
