@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import Annotated
 
@@ -10,7 +9,6 @@ import typer
 from rich.table import Table
 
 from worker.cli import context
-from worker.pipeline import spaces as use_case
 
 _group = typer.Typer(no_args_is_help=True, help="Embedding spaces, one per model: list, activate.")
 
@@ -25,22 +23,29 @@ def list_spaces(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """All spaces, and how many images have a vector in each."""
+    from worker.pipeline import spaces as use_case
+
     found = use_case.filled(context.database(context.load_settings()))
     if as_json:
-        context.out.print_json(json.dumps([asdict(each) for each in found]))
+        context.json_document([asdict(each) for each in found])
         return
     table = Table("space", "model", "revision", "dimension", "state", "images", box=None, pad_edge=False)
     for each in found:
         table.add_row(str(each.id), each.model, each.revision[:12], str(each.dimension), each.state, f"{each.images:,}")
-    context.out.print(table if found else "no image was embedded yet")
+    if found:
+        context.out.print(table)
+    else:
+        context.line("no image was embedded yet")
 
 
 @_group.command()
 def activate(
-    space: Annotated[int, typer.Argument(help="A number that `enrich space list` shows.")],
+    space: Annotated[int, typer.Argument(metavar="NUMBER", help="As `enrich space list` shows it.")],
     force: Annotated[bool, typer.Option("--force", help="Also if images are missing in it.")] = False,
 ) -> None:
     """Let views and tag filters answer from this space, at once and for all readers. The other one is kept."""
+    from worker.pipeline import spaces as use_case
+
     before = use_case.activate(context.database(context.load_settings()), space, force=force)
     back = f"; `enrich space activate {before}` goes back" if before is not None else ""
-    context.err.print(f"space {space} is active{back}", highlight=False)
+    context.say(f"space {space} is active{back}")
