@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -10,6 +11,10 @@ from tests.servers import RunningServers, start_servers
 from worker import catalog, db
 from worker.db import Engine
 from worker.local import Part
+
+# Started in the background of a script, this process and its children would ignore SIGINT, and tests that send one
+# would wait for ever. A handler of ours is reset to the default in children.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
