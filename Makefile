@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 EXIT   ?=
 PHOTOS ?=
 
-.PHONY: help demo test lint docs picture format clean
+.PHONY: help demo test wheel-test lint docs picture format clean
 
 help:
 	@echo "make demo [PHOTOS=dir] [EXIT=1]   start everything, tag real photos, show the result"
@@ -30,6 +30,9 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest $(ARGS)
+
+wheel-test: $(STAMP)
+	.ci/wheel-test
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
