@@ -154,7 +154,7 @@ def test_a_supervisor_outlives_its_guardian(parent, tmp_path: Path):
 
     first = guardians()[0]
     first.kill()
-    _wait_for(lambda: guardians() and guardians()[0].pid != first.pid)
+    _wait_for(lambda: any(each.pid != first.pid for each in guardians()))
     time.sleep(0.2)
     process.kill()
 
