@@ -6,11 +6,12 @@ STAMP  := $(VENV)/.installed
 EXIT   ?=
 PHOTOS ?=
 
-.PHONY: help demo test wheel-test lint docs picture format clean
+.PHONY: help demo test fuzz wheel-test lint docs picture format clean
 
 help:
 	@echo "make demo [PHOTOS=dir] [EXIT=1]   start everything, tag real photos, show the result"
 	@echo "make test                         every test, against the real servers"
+	@echo "make fuzz [ARGS=…]                100,000 damaged image files through the decoders (docs/images.md)"
 	@echo "make lint                         ruff, mypy, import contracts"
 	@echo "make docs                         regenerate docs/settings.md and schemas/openapi.json"
 	@echo "make format                       let ruff rewrite"
@@ -30,6 +31,9 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest $(ARGS)
+
+fuzz: $(STAMP)
+	$(BIN)/python -m tests.fuzz $(ARGS)
 
 wheel-test: $(STAMP)
 	.ci/wheel-test

@@ -20,7 +20,7 @@ from PIL import AvifImagePlugin, Image, UnidentifiedImageError
 from worker.errors import ImageRejectedError
 from worker.images.formats import describe, readable_formats, sniff
 from worker.images.limits import ImageLimits
-from worker.images.structure import ends_early, jpeg_exif_segments, jpeg_scans, without_png_text
+from worker.images.structure import ends_early, jpeg_exif_segments, jpeg_scans, webp_size, without_png_text
 from worker.images.tiff import MOST_ENTRIES, Directory, Tiff
 from worker.types import Reason
 
@@ -68,6 +68,8 @@ def open_header(data: bytes, format_name: str, limits: ImageLimits) -> Image.Ima
     """
     _prepare_pillow(limits.max_pixels)
     _check_tags(data, format_name)
+    if format_name == "WEBP" and (canvas := webp_size(data)) is not None:
+        limits.check_size(*canvas)
     with rejecting(data, format_name):
         image = _open(data, format_name)
     limits.check_size(*image.size)

@@ -53,6 +53,9 @@ def read_image(data: bytes, *, limits: ImageLimits, min_side: int | None) -> Dec
     header = open_header(data, format_name, limits)
     size, mode = header.size, header.mode
     image = load(header, data, format_name, min_side=min_side)
+    if format_name == "HEIF" and image.size != size:  # libheif goes by the coded picture, where the file errs
+        size = image.size
+        limits.check_size(*size)
     with rejecting(data, format_name):
         fields = read_exif(data if format_name == "TIFF" else _exif_block(image))
         turn = 1 if format_name == "TIFF" else fields.orientation  # Pillow turns TIFFs upright itself

@@ -19,6 +19,7 @@ _MOST_GIF_BLOCKS: Final = 4_000_000
 _STRIPS: Final = ((273, 279), (324, 325))  # offsets and byte counts of strips, of tiles
 _JPEG_MARKERS_WITHOUT_LENGTH: Final = frozenset((0x01, *range(0xD0, 0xD9)))
 _APP1: Final = 0xE1
+_WEBP_HEADER: Final = 10  # bytes of an extended or lossy header
 _START_OF_SCAN, _END_OF_IMAGE = b"\xff\xda", b"\xff\xd9"
 
 
@@ -47,6 +48,22 @@ def tiff_frames(data: bytes) -> int:
     """Directories in a TIFF's chain, at most ``MOST_FRAMES``."""
     tiff = Tiff.parse(data)
     return tiff.count_directories(MOST_FRAMES) if tiff else 0
+
+
+def webp_size(data: bytes) -> tuple[int, int] | None:
+    """Width and height of a WebP's canvas as its first chunk gives them. Source: RFC 9649; RFC 6386, 9.1.
+
+    Asked before the decoder is: it gets memory for the whole canvas when it opens a file, not when it decodes.
+    """
+    kind, first = data[12:16], data[20:30]
+    if kind == b"VP8X" and len(first) == _WEBP_HEADER:
+        return int.from_bytes(first[4:7], "little") + 1, int.from_bytes(first[7:10], "little") + 1
+    if kind == b"VP8L" and first[:1] == b"\x2f":
+        sides = int.from_bytes(first[1:5], "little")
+        return (sides & 0x3FFF) + 1, (sides >> 14 & 0x3FFF) + 1
+    if kind == b"VP8 " and first[3:6] == b"\x9d\x01\x2a":
+        return int.from_bytes(first[6:8], "little") & 0x3FFF, int.from_bytes(first[8:10], "little") & 0x3FFF
+    return None
 
 
 def without_png_text(data: bytes) -> bytes:

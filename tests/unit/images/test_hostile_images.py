@@ -8,6 +8,7 @@ import sys
 import textwrap
 import time
 import zlib
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -18,6 +19,7 @@ from worker.errors import ImageRejectedError
 from worker.images import ImageLimits, read_image
 from worker.types import Reason
 
+FINDINGS = Path(__file__).parents[2] / "fixtures" / "images" / "findings"
 #: Small, so that a header damaged into a giant is refused at once.
 SMALL = ImageLimits(max_bytes=1 << 20, max_pixels=1 << 20, max_side=1 << 14)
 SEEDS = (
@@ -94,6 +96,32 @@ def test_bombs_are_refused_before_they_go_off():
         """
     )
     assert answer == "True True"
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        b"VP8X\x0a\0\0\0" + bytes(4) + (4095).to_bytes(3, "little") * 2,
+        b"VP8 \x0a\0\0\0" + b"\0\0\0\x9d\x01\x2a" + struct.pack("<HH", 4096, 4096),
+        b"VP8L\x06\0\0\0" + b"\x2f" + struct.pack("<I", 4095 | 4095 << 14) + b"\0",
+    ],
+)
+def test_a_webp_canvas_is_refused_before_the_decoder_gets_memory_for_it(first, monkeypatch):
+    """libwebp allocates the canvas when it opens a file: looking at the size afterwards is too late."""
+    monkeypatch.setattr("PIL.Image.open", lambda *_args, **_options: pytest.fail("the decoder was asked first"))
+    data = b"RIFF" + struct.pack("<I", len(first) + 4) + b"WEBP" + first
+    with pytest.raises(ImageRejectedError, match=r"4,096 × 4,096 pixels") as rejected:
+        read_image(data, limits=SMALL, min_side=8)
+    assert Reason.TOO_MANY_PIXELS == rejected.value.reason
+
+
+def test_a_heic_larger_than_its_header_counts_by_its_pixels():
+    """libheif goes by the coded picture: what the catalog keeps, and what is limited, is what was decoded."""
+    lying = (FINDINGS / "more-pixels-than-the-header.heic").read_bytes()
+    found = read_image(lying, limits=LIMITS, min_side=None)
+    assert (64, 64) == (found.metadata.width, found.metadata.height) == found.pixels.size
+    few = ImageLimits(max_bytes=1 << 20, max_pixels=64 * 64 - 1, max_side=1 << 14)
+    assert Reason.TOO_MANY_PIXELS == outcome(lying, few)
 
 
 def test_the_first_pictures_of_a_process_may_come_from_many_threads():
