@@ -26,6 +26,7 @@ from worker.pipeline.query import Search
 from worker.pipeline.reconcile import Reconciler, targets
 from worker.pipeline.retries import RetryPolicy
 from worker.pipeline.space import space_spec
+from worker.pipeline.subscriptions import Subscriptions
 from worker.pipeline.verify import Verify
 from worker.settings import Settings
 from worker.tagging import Tagger
@@ -110,7 +111,8 @@ def limits(settings: Settings) -> ImageLimits:
 
 def ingest(settings: Settings, engine: Engine, ring: Ring) -> Ingest:
     """Event intake."""
-    return Ingest(engine=engine, watches=settings.watches, ring=ring)
+    subscriptions = Subscriptions(settings.sns_topics)
+    return Ingest(engine=engine, watches=settings.watches, ring=ring, subscriptions=subscriptions)
 
 
 def search(settings: Settings, engine: Engine) -> Search:

@@ -44,6 +44,11 @@ class Settings(BaseSettings):
         None, description="Bearer token of every /v1 request. Required unless the API listens on loopback only."
     )
     max_event_bytes: int = Field(4 << 20, ge=1024, description="Largest accepted event request.")
+    sns_topics: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Comma-separated ARNs of SNS topics whose subscriptions are confirmed when SNS asks. Of others, "
+        "`enrich rejected` shows the address to open.",
+    )
 
     # -- the model ---------------------------------------------------------------------------------------------------
     model: str = Field(
@@ -104,7 +109,7 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least severe record written.")
     log_json: bool = Field(False, description="One JSON object a line instead of text.")
 
-    @field_validator("buckets", "taxonomies", mode="before")
+    @field_validator("buckets", "sns_topics", "taxonomies", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):

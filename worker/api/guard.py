@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hmac
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
@@ -22,6 +23,11 @@ BEARER = HTTPBearer(auto_error=False, description="The token of `ENRICH_API_TOKE
 
 #: Bytes. A search of 2,000 characters and 16 filters needs a fraction.
 _BODY_LIMIT = 64 << 10
+_BEARER = 'Bearer realm="Image Enricher"'
+#: SNS sends the password of its URL once it was asked for one in this scheme; nobody else is asked, for browsers would
+#: open a dialogue.
+_BASIC = 'Basic realm="Image Enricher"'
+_SNS = "x-amz-sns-message-type"
 _NOBODY = 499  # nginx's status for a client that hung up; nobody reads it
 
 
@@ -37,7 +43,7 @@ class GuardedRoute(APIRoute):
 
         async def guarded(request: Request) -> Response:
             parts: Parts = request.app.state.parts
-            require_token(request, parts.services.token)
+            self.let_in(request, parts.services.token)
             require_unicode(request)
             self.admit(request)
             try:
@@ -47,6 +53,10 @@ class GuardedRoute(APIRoute):
                 return Response(status_code=_NOBODY)
 
         return guarded
+
+    def let_in(self, request: Request, token: str | None) -> None:
+        """Refuse strangers."""
+        require_token(request, token)
 
     def admit(self, request: Request) -> None:
         """Refuse what can be refused by its headers."""
@@ -71,34 +81,50 @@ class JsonRoute(GuardedRoute):
 
 
 class EventRoute(GuardedRoute):
-    """A guarded route for notifications: larger, and of any content type, for every store calls JSON something else."""
+    """A guarded route for notifications: larger, and of any content type, for every store calls JSON something else.
+
+    Senders that know no bearer tokens, such as SNS, may have the token as the password in their URL:
+    ``https://anybody:TOKEN@…``.
+    """
+
+    def let_in(self, request: Request, token: str | None) -> None:
+        """Take the token in HTTP's basic scheme as well."""
+        if token is None or not any(_is_token(value, token) for value in _passwords(request)):
+            require_token(request, token, challenge=_BASIC if _SNS in request.headers else _BEARER)
 
     def body_limit(self, parts: Parts) -> int:
         """``ENRICH_MAX_EVENT_BYTES``."""
         return parts.services.max_event_bytes
 
 
-def require_token(request: Request, token: str | None) -> None:
+def require_token(request: Request, token: str | None, *, challenge: str = _BEARER) -> None:
     """Let a request pass that has the token.
 
     Raises:
-        HTTPException: 401.
+        HTTPException: 401, with ``challenge`` for whoever goes by that.
     """
     if token is not None and not any(_is_token(value, token) for value in _given(request)):
         raise HTTPException(
             401,
             "send the header `Authorization: Bearer <ENRICH_API_TOKEN>`; "
             "`enrich env` prints the token of a local system",
-            {"WWW-Authenticate": 'Bearer realm="Image Enricher"'},
+            {"WWW-Authenticate": challenge},
         )
 
 
-def _given(request: Request) -> Iterable[bytes]:
+def _given(request: Request, scheme: bytes = b"bearer") -> Iterable[bytes]:
     for name, value in request.scope["headers"]:
         if name == b"authorization":
-            scheme, _, credentials = value.partition(b" ")
-            if scheme.lower() == b"bearer":
+            used, _, credentials = value.partition(b" ")
+            if used.lower() == scheme:
                 yield credentials.strip()
+
+
+def _passwords(request: Request) -> Iterable[bytes]:
+    """Passwords of the basic scheme (RFC 7617); whose they are does not matter."""
+    for credentials in _given(request, b"basic"):
+        with suppress(ValueError):
+            yield base64.b64decode(credentials, validate=True).partition(b":")[2]
 
 
 def _is_token(given: bytes, token: str) -> bool:

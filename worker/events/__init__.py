@@ -5,20 +5,26 @@ An event is a hint and never believed: these functions take the object's name fr
 
 from __future__ import annotations
 
-from worker.events.decoding import MAX_DEPTH, SOURCES, parse
+from worker.events.aws import MAX_ENVELOPES, parse_aws
+from worker.events.decoding import SOURCES, parse
+from worker.events.jsontext import MAX_DEPTH
 from worker.events.names import MAX_KEY_BYTES
-from worker.events.s3 import parse_s3
 from worker.events.seaweedfs import parse_seaweedfs
-from worker.events.values import Envelope, Ignored, IgnoredReason
+from worker.events.sns import may_be_opened
+from worker.events.values import Envelope, Ignored, IgnoredReason, Source, Subscription
 
 __all__ = [
     "MAX_DEPTH",
+    "MAX_ENVELOPES",
     "MAX_KEY_BYTES",
     "SOURCES",
     "Envelope",
     "Ignored",
     "IgnoredReason",
+    "Source",
+    "Subscription",
+    "may_be_opened",
     "parse",
-    "parse_s3",
+    "parse_aws",
     "parse_seaweedfs",
 ]

@@ -83,3 +83,12 @@ class Field:
         except UnicodeEncodeError as error:
             raise MalformedEventError(f"{self.path}: expected Unicode text, not a lone surrogate") from error
         return self.value
+
+    def optional_text(self, name: str) -> str | None:
+        """A member that is a string if it is there; null counts as absent.
+
+        Raises:
+            MalformedEventError: it is something else.
+        """
+        found = self.optional(name)
+        return None if found is None else found.text()

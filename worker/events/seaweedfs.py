@@ -10,10 +10,9 @@ from datetime import UTC, datetime, timedelta
 from worker.errors import MalformedEventError
 from worker.events.fields import Field
 from worker.events.names import is_bucket, object_ref
-from worker.events.values import Envelope, Ignored, IgnoredReason
+from worker.events.values import Envelope, Ignored, IgnoredReason, Source
 from worker.types import Hint
 
-SOURCE = "seaweedfs"
 _ETAG = "Seaweed-X-Amz-ETag"
 _VERSION_ID = "Seaweed-X-Amz-Version-Id"
 _VERSIONS = ".versions"
@@ -67,7 +66,7 @@ def parse_seaweedfs(payload: object, *, buckets_root: str = "/buckets") -> Envel
             continue
         bucket, keys = found
         refs = (object_ref(bucket, key, bucket_path="$.key", key_path="$.key") for key in keys)
-        hints += [Hint(ref=ref, source=SOURCE, event=event, event_time=time) for ref in refs]
+        hints += [Hint(ref=ref, source="seaweedfs", event=event, event_time=time) for ref in refs]
     return Envelope(hints=tuple(hints), ignored=tuple(ignored))
 
 
@@ -186,3 +185,16 @@ def _time(entry: Field | None) -> datetime | None:
         return _EPOCH + timedelta(seconds=seconds, microseconds=nanoseconds // 1000)
     except OverflowError:
         return None
+
+
+SEAWEEDFS = Source(
+    name="seaweedfs",
+    sender="SeaweedFS's filer",
+    parse=parse_seaweedfs,
+    schemas=("seaweedfs",),
+    example={
+        "event_type": "create",
+        "key": "/buckets/photos/2026/red flower.jpg",
+        "message": {"new_entry": {"name": "red flower.jpg"}, "new_parent_path": "/buckets/photos/2026"},
+    },
+)

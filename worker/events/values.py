@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any, Literal
 
 from worker.types import Hint
 
@@ -17,9 +19,10 @@ class IgnoredReason(enum.StrEnum):
     VERSION_FOLDER = "version-folder"  # where versions are kept; which version is current did not change
     OUTSIDE_BUCKETS = "outside-buckets"  # a file that S3 cannot see
     NOT_A_BUCKET = "not-a-bucket"  # beside the buckets, with a name that no bucket can have
-    METADATA_ONLY = "metadata-only"  # tags, permissions or a lifecycle mark: the bytes are the same
+    METADATA_ONLY = "metadata-only"  # tags, a storage class or a lifecycle mark: the bytes are the same
     READ = "read"  # somebody read the object; following it up would be a read again, for ever
     TEST_EVENT = "test-event"  # the store checks that somebody listens
+    SUBSCRIPTION = "subscription"  # a topic asks to confirm a subscription, or says that one has ended
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,9 +34,50 @@ class Ignored:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Subscription:
+    """A topic wants a subscription confirmed. Whoever opens the address makes the subscription."""
+
+    kind: Literal["SubscriptionConfirmation", "UnsubscribeConfirmation"]  # the latter: one has ended; opening undoes it
+    topic: str  # its ARN, as the message has it
+    url: str  # as the message has it: not to be opened before it was checked
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Envelope:
     """One notification, understood. Every event in it is a hint or ignored; nothing is dropped without a word."""
 
     hints: tuple[Hint, ...] = ()
     ignored: tuple[Ignored, ...] = ()
     test: bool = False  # the store's "is anybody there?"
+    subscriptions: tuple[Subscription, ...] = ()
+
+    @classmethod
+    def of(cls, parts: Iterable[Hint | Ignored]) -> Envelope:
+        """An envelope of these events, in their order."""
+        known = tuple(parts)
+        return cls(
+            hints=tuple(part for part in known if isinstance(part, Hint)),
+            ignored=tuple(part for part in known if isinstance(part, Ignored)),
+        )
+
+    @classmethod
+    def merged(cls, envelopes: Iterable[Envelope]) -> Envelope:
+        """One envelope with all that is in these; a test if there is nothing but tests."""
+        known = tuple(envelopes)
+        return cls(
+            hints=tuple(hint for each in known for hint in each.hints),
+            ignored=tuple(ignored for each in known for ignored in each.ignored),
+            test=bool(known) and all(each.test for each in known),
+            subscriptions=tuple(asked for each in known for asked in each.subscriptions),
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Source:
+    """A kind of notification: who sends it, how it is understood, and how it is described to others."""
+
+    name: str  # as in its address, POST /v1/events/{name}; also the label of its metrics
+    sender: str  # who sends it, for people: "Take a notification of …"
+    parse: Callable[[object], Envelope]  # parsed JSON in; raises MalformedEventError and nothing else
+    schemas: tuple[str, ...]  # names in schemas/events; every accepted body has one of these shapes
+    example: Mapping[str, Any]  # for the API's documents

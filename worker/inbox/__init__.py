@@ -18,7 +18,7 @@ from worker.inbox.quarantine import (
     quarantined,
     retry_quarantined,
 )
-from worker.inbox.rejected import RejectedEvent, reject, rejected_count, rejected_events
+from worker.inbox.rejected import RejectedEvent, reject, reject_once, rejected_count, rejected_events
 from worker.inbox.totals import Standing, Totals, claimable, pending_by_lane, standing, totals
 
 __all__ = [
@@ -53,6 +53,7 @@ __all__ = [
     "quarantine_counts",
     "quarantined",
     "reject",
+    "reject_once",
     "rejected_count",
     "rejected_events",
     "release",

@@ -7,12 +7,15 @@ from datetime import datetime
 
 from sqlalchemy import text
 
-from worker.db import Connection
+from worker.db import Connection, storable
 
 _KEPT = 1_000
 _BODY_BYTES = 64 << 10
 
 _REJECT = text("INSERT INTO rejected_events (source, reason, body) VALUES (:source, :reason, :body) RETURNING id")
+_KNOWN = text(
+    "SELECT EXISTS (SELECT FROM rejected_events WHERE source = :source AND reason = :reason AND body = :body)"
+)
 _PRUNE = text("DELETE FROM rejected_events WHERE id <= :newest - :kept")
 _COUNT = text("SELECT count(*) FROM rejected_events")
 _NEWEST = text("SELECT id, source, reason, body, received FROM rejected_events ORDER BY id DESC LIMIT :limit")
@@ -20,7 +23,7 @@ _NEWEST = text("SELECT id, source, reason, body, received FROM rejected_events O
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RejectedEvent:
-    """A request body that was answered with 400."""
+    """A notification that could not be understood, or that asks for something only a person can do."""
 
     id: int
     source: str
@@ -36,10 +39,23 @@ def reject(connection: Connection, *, source: str, reason: str, body: bytes) -> 
         Its id, for the answer to the sender.
     """
     newest: int = connection.execute(
-        _REJECT, {"source": source, "reason": reason, "body": body[:_BODY_BYTES]}
+        _REJECT, {"source": source, "reason": storable(reason), "body": body[:_BODY_BYTES]}
     ).scalar_one()
     connection.execute(_PRUNE, {"newest": newest, "kept": _KEPT})
     return newest
+
+
+def reject_once(connection: Connection, *, source: str, reason: str, body: bytes) -> bool:
+    """Keep a rejected notification unless it is kept already, as one is that a queue delivers again and again.
+
+    Returns:
+        Whether it was new.
+    """
+    same = {"source": source, "reason": storable(reason), "body": body[:_BODY_BYTES]}
+    if connection.execute(_KNOWN, same).scalar_one():
+        return False
+    reject(connection, source=source, reason=reason, body=body)
+    return True
 
 
 def rejected_events(connection: Connection, *, limit: int = 20) -> list[RejectedEvent]:

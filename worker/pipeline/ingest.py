@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from worker import events, inbox, logs, metrics
 from worker.db import Engine, transaction
 from worker.errors import MalformedEventError
+from worker.pipeline.subscriptions import Subscriptions
 from worker.types import Hint
 
 _log = logs.get("pipeline")
@@ -32,20 +33,39 @@ class RejectedEventError(MalformedEventError):
         self.rejected_id = rejected_id
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Understood:
+    """A notification, and what of it is ours."""
+
+    hints: tuple[Hint, ...]
+    ignored: Mapping[str, int]
+    test: bool
+    notes: tuple[str, ...]  # what a person has to do: kept with the body
+
+
 class Ingest:
     """Takes notifications, from whatever carried them. Safe to use from any thread."""
 
-    def __init__(self, *, engine: Engine, watches: Callable[[str, str], bool], ring: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        watches: Callable[[str, str], bool],
+        ring: Callable[[], None],
+        subscriptions: Subscriptions | None = None,
+    ) -> None:
         """Take finished parts.
 
         Args:
             engine: on a migrated database.
             watches: (bucket, key) → whether it is ours to enrich.
             ring: wakes a worker. It may take its time: it is called on a thread of its own.
+            subscriptions: which topics' subscriptions may be confirmed; default none.
         """
         self._engine = engine
         self._watches = watches
         self._ringer = _Ringer(ring)
+        self._subscriptions = subscriptions or Subscriptions()
 
     def accept(self, source: str, body: bytes) -> Accepted:
         """Record what a notification hints at. When this returns, the inbox rows are committed.
@@ -54,29 +74,76 @@ class Ingest:
             RejectedEventError: it cannot be parsed; it was kept under the id the error carries.
         """
         try:
-            envelope = events.parse(source, body)
+            understood = self._understand(source, body)
         except MalformedEventError as error:
-            raise self._keep(source, str(error), body) from error
-        ours = [hint for hint in envelope.hints if self._watches(hint.ref.bucket, hint.ref.key)]
+            with transaction(self._engine) as connection:
+                kept = inbox.reject(connection, source=source, reason=str(error), body=body)
+            _tell_of_refusal(source, str(error))
+            raise RejectedEventError(str(error), kept) from error
+        hinted = self._commit(source, [(understood, body)])
+        return Accepted(hinted=hinted, ignored=understood.ignored, test=understood.test)
+
+    def accept_all(self, source: str, bodies: Sequence[bytes], *, carrier: str) -> list[str | None]:
+        """Record what several notifications hint at, in one transaction; also which of them cannot be parsed.
+
+        May be repeated with the same bodies: what was refused before is kept once.
+
+        Args:
+            source: one of ``events.SOURCES``, of all of them.
+            bodies: as they came.
+            carrier: what brought them, for metrics and `enrich rejected`.
+
+        Returns:
+            For each body, in their order, None once its work is committed, or why it was refused.
+        """
+        taken: list[tuple[_Understood, bytes]] = []
+        refused: list[str | None] = []
+        for body in bodies:
+            try:
+                taken.append((self._understand(source, body), body))
+                refused.append(None)
+            except MalformedEventError as error:
+                refused.append(str(error))
+        self._commit(carrier, taken, [(why, body) for why, body in zip(refused, bodies, strict=True) if why])
+        return refused
+
+    def _understand(self, source: str, body: bytes) -> _Understood:
+        envelope = events.parse(source, body)
+        ours = tuple(hint for hint in envelope.hints if self._watches(hint.ref.bucket, hint.ref.key))
         ignored = Counter(str(each.reason) for each in envelope.ignored)
         ignored["not-watched"] += len(envelope.hints) - len(ours)
-        return Accepted(hinted=self._hint(source, ours), ignored=dict(+ignored), test=envelope.test)
+        notes = tuple(filter(None, map(self._subscriptions.answer, envelope.subscriptions)))
+        return _Understood(hints=ours, ignored=dict(+ignored), test=envelope.test, notes=notes)
 
-    def _hint(self, source: str, hints: list[Hint]) -> int:
-        if not hints:
+    def _commit(
+        self, carrier: str, taken: Sequence[tuple[_Understood, bytes]], refused: Sequence[tuple[str, bytes]] = ()
+    ) -> int:
+        """Write all of it, then wake somebody; returns how many objects are named."""
+        hints = [hint for understood, _ in taken for hint in understood.hints]
+        notes = [(note, body) for understood, body in taken for note in understood.notes]
+        if not (hints or notes or refused):
             return 0
         with transaction(self._engine) as connection:
-            hinted = inbox.hint(connection, hints)
-        metrics.HINTS.labels(source=source).inc(hinted.objects)
-        self._ringer.pull()
-        return hinted.objects
+            hinted = inbox.hint(connection, hints).objects
+            fresh = [
+                why
+                for why, body in (*notes, *refused)
+                if inbox.reject_once(connection, source=carrier, reason=why, body=body)
+            ]
+        for why in fresh:
+            _tell_of_refusal(carrier, why)
+        if hints:
+            metrics.HINTS.labels(source=carrier).inc(hinted)
+            self._ringer.pull()
+        return hinted
 
-    def _keep(self, source: str, reason: str, body: bytes) -> RejectedEventError:
-        with transaction(self._engine) as connection:
-            rejected_id = inbox.reject(connection, source=source, reason=reason, body=body)
-        metrics.REJECTED_EVENTS.labels(source=source).inc()
-        _log.warning("a notification was refused", action="reject", source=source, reason=reason, id=rejected_id)
-        return RejectedEventError(reason, rejected_id)
+
+def _tell_of_refusal(source: str, reason: str) -> None:
+    metrics.REJECTED_EVENTS.labels(source=source).inc()
+    _log.warning(
+        "a notification was refused, or needs somebody's hand: see `enrich rejected`",
+        action="reject", source=source, reason=reason,
+    )  # fmt: skip
 
 
 class _Ringer:

@@ -6,11 +6,12 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 
-from worker import metrics
+from worker import events, metrics
 from worker.api.guard import BEARER, EventRoute
 from worker.api.models import Accepted
 from worker.api.problems import described
 from worker.api.services import Parts, parts_of
+from worker.events import Source
 
 router = APIRouter(
     prefix="/v1/events",
@@ -23,57 +24,36 @@ router = APIRouter(
 _Parts = Annotated[Parts, Depends(parts_of)]
 
 
-def _body(schema: str, example: dict[str, Any]) -> dict[str, Any]:
-    description = f"Its shape is `schemas/events/{schema}`. Any content type is taken for JSON."
+def _described(source: Source) -> dict[str, Any]:
+    names = " or ".join(f"`schemas/events/{name}.schema.json`" for name in source.schemas)
+    shape = {"schema": {"type": "object"}, "example": dict(source.example)}
     return {
         "requestBody": {
             "required": True,
-            "description": description,
-            "content": {"application/json": {"schema": {"type": "object"}, "example": example}},
+            "description": f"Its shape is {names}. Any content type is taken for JSON.",
+            "content": {"application/json": shape},
         }
     }
 
 
-_RECORD = {
-    "eventName": "ObjectCreated:Put",
-    "eventSource": "aws:s3",
-    "s3": {"bucket": {"name": "photos"}, "object": {"key": "2026/red+flower.jpg"}},
-}
-_FILER_EVENT = {
-    "event_type": "create",
-    "key": "/buckets/photos/2026/red flower.jpg",
-    "message": {"new_entry": {"name": "red flower.jpg"}, "new_parent_path": "/buckets/photos/2026"},
-}
-
-
-@router.post(
-    "/s3",
-    summary="Take a notification of AWS S3, RustFS, Ceph RGW or MinIO",
-    openapi_extra=_body("s3.schema.json", {"Records": [_RECORD]}),
-)
-async def events_s3(request: Request, parts: _Parts) -> Accepted:
-    """Answers 200 only once the work is committed: a sender that repeats whatever was answered otherwise loses nothing.
-
-    A notification that cannot be parsed is answered with 400 and kept for inspection: `enrich rejected`.
-    """
-    return await _accept(request, parts, "s3")
-
-
-@router.post(
-    "/seaweedfs",
-    summary="Take a call of SeaweedFS's webhook",
-    openapi_extra=_body("seaweedfs.schema.json", _FILER_EVENT),
-)
-async def events_seaweedfs(request: Request, parts: _Parts) -> Accepted:
-    """Answers 200 only once the work is committed: a sender that repeats whatever was answered otherwise loses nothing.
-
-    A notification that cannot be parsed is answered with 400 and kept for inspection: `enrich rejected`.
-    """
-    return await _accept(request, parts, "seaweedfs")
-
-
-async def _accept(request: Request, parts: Parts, source: str) -> Accepted:
+async def take(request: Request, parts: _Parts) -> Accepted:
+    """The endpoint of every source, which is the last part of its path."""
+    source = str(request.scope["route"].path).rpartition("/")[2]
     body = await request.body()
     with metrics.INTAKE_SECONDS.time():
         accepted = await parts.intake(lambda: parts.services.ingest.accept(source, body))
     return Accepted(hinted=accepted.hinted, ignored=dict(accepted.ignored), test=accepted.test)
+
+
+for _source in events.SOURCES.values():
+    router.add_api_route(
+        f"/{_source.name}",
+        take,
+        methods=["POST"],
+        name=f"events_{_source.name}",
+        summary=f"Take a notification of {_source.sender}",
+        description="Answers 200 only once the work is committed: a sender that repeats whatever was answered "
+        "otherwise loses nothing.\n\nA notification that cannot be parsed is answered with 400 and kept for "
+        "inspection: `enrich rejected`.",
+        openapi_extra=_described(_source),
+    )

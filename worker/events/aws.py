@@ -1,0 +1,73 @@
+"""What AWS puts around S3's notifications, opened until S3's own words are reached.
+
+Lambda hands over queue messages and topic messages in records; a queue's message may be one of a topic, of EventBridge
+or of S3; a topic's message may be one of EventBridge or of S3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from worker.errors import MalformedEventError
+from worker.events.eventbridge import is_eventbridge, parse_eventbridge
+from worker.events.fields import Field
+from worker.events.jsontext import decode_within
+from worker.events.s3 import parse_s3
+from worker.events.sns import is_sns, open_sns
+from worker.events.values import Envelope, Source
+
+#: Envelopes in one another. The most that AWS makes is three: S3 in SNS in SQS in Lambda's records.
+MAX_ENVELOPES = 4
+
+
+def parse_aws(payload: object) -> Envelope:
+    """Understand S3's notifications, in any envelopes.
+
+    Args:
+        payload: parsed JSON.
+
+    Raises:
+        MalformedEventError: names the field and what was expected.
+    """
+    return _open(Field(payload), 0)
+
+
+def _open(root: Field, around: int) -> Envelope:
+    if around > MAX_ENVELOPES:
+        raise MalformedEventError(f"{root.path}: expected at most {MAX_ENVELOPES} envelopes in one another")
+    if is_sns(root):
+        inner = open_sns(root)
+        return inner if isinstance(inner, Envelope) else _open(inner, around + 1)
+    if is_eventbridge(root):
+        return parse_eventbridge(root)
+    bodies = list(_lambda_bodies(root))
+    if bodies:
+        return Envelope.merged(_open(decode_within(body), around + 1) for body in bodies)
+    return parse_s3(root)
+
+
+def _lambda_bodies(root: Field) -> Iterator[Field]:
+    """Messages in the records that Lambda gets from SQS and SNS; of S3's own records, none."""
+    records = list(root.member("Records").items()) if root.has("Records") else []
+    first = records[0] if records else root
+    if first.has("body"):
+        yield from (record.member("body") for record in records)
+    elif first.has("Sns"):
+        yield from (record.member("Sns").member("Message") for record in records)
+
+
+S3 = Source(
+    name="s3",
+    sender="AWS S3 (also by SNS, EventBridge or Lambda), RustFS, Ceph RGW or MinIO",
+    parse=parse_aws,
+    schemas=("s3", "sns", "eventbridge", "lambda"),
+    example={
+        "Records": [
+            {
+                "eventName": "ObjectCreated:Put",
+                "eventSource": "aws:s3",
+                "s3": {"bucket": {"name": "photos"}, "object": {"key": "2026/red+flower.jpg"}},
+            }
+        ]
+    },
+)
