@@ -6,11 +6,12 @@ STAMP  := $(VENV)/.installed
 EXIT   ?=
 PHOTOS ?=
 
-.PHONY: help demo test fuzz wheel-test lint docs picture format clean
+.PHONY: help demo test chaos fuzz wheel-test lint docs picture format clean
 
 help:
 	@echo "make demo [PHOTOS=dir] [EXIT=1]   start everything, tag real photos, show the result"
 	@echo "make test                         every test, against the real servers"
+	@echo "make chaos [CHAOS_SEED=n]         10,000 objects while everything fails, about 15 minutes"
 	@echo "make fuzz [ARGS=…]                100,000 damaged image files through the decoders (docs/images.md)"
 	@echo "make lint                         ruff, mypy, import contracts"
 	@echo "make docs                         regenerate docs/settings.md and schemas/openapi.json"
@@ -31,6 +32,9 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest $(ARGS)
+
+chaos: $(STAMP)
+	CHAOS_SEED="$(CHAOS_SEED)" $(BIN)/python -m tests.chaos $(ARGS)
 
 fuzz: $(STAMP)
 	$(BIN)/python -m tests.fuzz $(ARGS)
