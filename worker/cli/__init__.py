@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from worker.cli import operate, quarantine, read, run, space, tag, up, verify
+from worker.cli import context, operate, quarantine, read, run, space, tag, up, verify
 
 __all__ = ["app", "main"]
 
@@ -32,7 +32,7 @@ def main() -> None:
     try:
         app()
     except Exception as error:
-        sentence = _sentence(error)
+        sentence = context.sentence(error)
         if sentence is None:
             raise
         sys.stderr.write(f"enrich: {sentence}\n")
@@ -44,15 +44,3 @@ def _never_fail_to_encode(stream: object) -> None:
     reconfigure = getattr(stream, "reconfigure", None)
     if reconfigure is not None:
         reconfigure(errors="backslashreplace")
-
-
-def _sentence(error: Exception) -> str | None:
-    """What to tell a person; None for what is our mistake."""
-    from worker.db import is_unavailable
-    from worker.errors import EnrichError
-
-    if isinstance(error, EnrichError):
-        return str(error)
-    if is_unavailable(error):
-        return f"the database went away: {' '.join(str(error).split())[:300]}; try again when it is back"
-    return None

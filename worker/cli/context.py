@@ -70,8 +70,39 @@ def name(text: str) -> str:
 
 
 def progress(*columns: ProgressColumn) -> Progress:
-    """A bar on stderr that goes away; nothing where nobody watches."""
-    return Progress(*columns, console=err, transient=True, disable=not sys.stderr.isatty())
+    """A bar on stderr that goes away; nothing where nobody watches.
+
+    Results printed meanwhile appear above it; where stdout is a file or a pipe, that is where they go.
+    """
+    return Progress(
+        *columns,
+        console=err,
+        transient=True,
+        disable=not sys.stderr.isatty(),
+        redirect_stdout=sys.stdout.isatty(),
+    )
+
+
+def duration(seconds: float) -> str:
+    """For people: ``42 s``, ``3 min``, ``5 h 20 min``, ``2 d 4 h``."""
+    minutes, hours, days = int(seconds // 60), int(seconds // 3_600), int(seconds // 86_400)
+    if days:
+        return f"{days} d {hours % 24} h"
+    if hours:
+        return f"{hours} h {minutes % 60} min"
+    return f"{minutes} min" if minutes else f"{seconds:.0f} s"
+
+
+def sentence(error: Exception) -> str | None:
+    """What to tell a person; None for what is our mistake."""
+    from worker.db import is_unavailable
+    from worker.errors import EnrichError
+
+    if isinstance(error, EnrichError):
+        return str(error)
+    if is_unavailable(error):
+        return f"the database went away: {' '.join(str(error).split())[:300]}; try again when it is back"
+    return None
 
 
 def _write(text: str) -> None:

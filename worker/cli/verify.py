@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.progress import SpinnerColumn, TextColumn
+from rich.progress import BarColumn, SpinnerColumn, TextColumn
 
 from worker.cli import context
 
 if TYPE_CHECKING:
-    from worker.pipeline.verify import Difference, Verification
+    from worker.pipeline.verify import Difference, Verification, Verify
 
+_HOLDS, _DOES_NOT_HOLD, _COULD_NOT_COMPARE = 0, 1, 3
 _MEANING = {
     "missing": "listed, but neither enriched nor refused",
     "stale": "the bucket has other bytes than were read",
     "ghost": "known, but no longer in the bucket",
+    "unnameable": "listed, under a key that cannot be recorded: copy the object to a plain one",
 }
 
 
@@ -27,28 +31,61 @@ def register(app: typer.Typer) -> None:
 
 def verify(
     bucket: Annotated[str, typer.Argument(metavar="BUCKET[/PREFIX]")],
+    prefix: Annotated[str, typer.Option(metavar="PREFIX", help="Only keys that begin so.")] = "",
     repair: Annotated[bool, typer.Option("--repair", help="Make every difference pending work.")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="JSON lines: one per difference, then one with the equation.")
     ] = False,
 ) -> None:
-    """List a bucket and prove that every object in it is accounted for. Exit status 1 when one is not."""
+    """List a bucket and prove that every object in it is accounted for.
+
+    Exit status 0 when it is, 1 when it is not, 3 when nothing could be proved because the comparison broke off.
+    """
     from worker import bootstrap, tasks
 
-    settings = context.load_settings()
-    name, _, prefix = bucket.partition("/")
-    use_case = bootstrap.verify(settings, context.database(settings), tasks.Bell(settings).ring)
-    with context.progress(SpinnerColumn(), TextColumn("{task.description}")) as progress:
-        task = progress.add_task("listing …")
-        found = use_case.run(
-            name,
-            prefix=prefix,
-            repair=repair,
-            progress=lambda listed: progress.update(task, description=f"{listed:,} objects compared"),
-            report=_report_json if as_json else _report,
+    name, _, rest = bucket.partition("/")
+    if rest and prefix:
+        raise typer.BadParameter("give the prefix once: BUCKET/PREFIX, or BUCKET --prefix PREFIX")
+    with _concluding_nothing_on_failure():
+        settings = context.load_settings()
+        use_case = bootstrap.verify(settings, context.database(settings), tasks.Bell(settings).ring)
+        found = _run(use_case, name, rest or prefix, repair=repair, as_json=as_json)
+        _conclude(found, as_json=as_json)
+    raise typer.Exit(_HOLDS if found.holds else _DOES_NOT_HOLD)
+
+
+def _run(use_case: Verify, bucket: str, prefix: str, *, repair: bool, as_json: bool) -> Verification:
+    columns = (SpinnerColumn(), BarColumn(), TextColumn("{task.description}"))
+    with context.progress(*columns) as progress:
+        expected = use_case.expected(bucket, prefix=prefix)
+        task = progress.add_task("listing …", total=expected or None)
+
+        def show(listed: int) -> None:
+            # The estimate is the planner's, and an archive grows: a bar that is full too early becomes one without end.
+            total = expected if listed <= expected else None
+            progress.update(task, completed=listed, total=total, description=f"{listed:,} objects compared")
+
+        return use_case.run(
+            bucket, prefix=prefix, repair=repair, progress=show, report=_report_json if as_json else _report
         )
-    _conclude(found, as_json=as_json)
-    raise typer.Exit(0 if found.holds else 1)
+
+
+@contextmanager
+def _concluding_nothing_on_failure() -> Iterator[None]:
+    """A proof that broke off says neither yes nor no: that is a status of its own."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        context.say("interrupted: nothing is proved; what was repaired so far stays so")
+        raise
+    except (BrokenPipeError, SystemExit):  # who read our lines has gone: rich ends the process then
+        raise typer.Exit(_COULD_NOT_COMPARE) from None
+    except Exception as error:
+        sentence = context.sentence(error)
+        if sentence is None:
+            raise
+        context.say(f"enrich: nothing is proved: {sentence}")
+        raise typer.Exit(_COULD_NOT_COMPARE) from error
 
 
 def _report(each: Difference) -> None:
@@ -67,9 +104,18 @@ def _conclude(found: Verification, *, as_json: bool) -> None:
         f"{found.listed:,} listed {'=' if found.holds else '≠'} {found.enriched:,} enriched "
         f"+ {found.excluded:,} excluded + {found.quarantined:,} quarantined + {found.pending:,} pending",
     )
+    if found.pending:
+        context.say(f"oldest pending: {context.duration(found.oldest_pending_seconds)}; `enrich status` says who works")
     if not found.holds:
-        context.line(f"{found.missing:,} missing, {found.stale:,} stale, {found.ghost:,} ghosts")
-        done = (
-            f"{found.repaired:,} are pending work now" if found.repaired else "run it again with --repair to mend them"
-        )
-        context.say(done)
+        _explain(found)
+
+
+def _explain(found: Verification) -> None:
+    context.line(
+        f"{found.missing:,} missing, {found.stale:,} stale, {found.ghost:,} ghosts"
+        + (f", {found.unnameable:,} unnameable" if found.unnameable else "")
+    )
+    if found.repaired:
+        context.say(f"{found.repaired:,} are pending work now")
+    elif found.missing + found.stale + found.ghost:
+        context.say("run it again with --repair to mend them")

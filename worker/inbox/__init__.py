@@ -5,10 +5,11 @@ while ``done < wanted``, so duplicates and reorderings coalesce and a hint that 
 are leases with a fencing token, by the database's clock alone. Every function takes the open connection.
 """
 
-from worker.inbox.audit import Compared, begin_audit, compare, unmet
+from worker.inbox.audit import Compared, begin_audit, compare, estimate, unmet, within
 from worker.inbox.claims import Claim, ClaimedObject, claim, renew
 from worker.inbox.completion import Completion, QuarantineEntry, Retry, abandon, complete, lock, release, retry
 from worker.inbox.hints import Hinted, hint
+from worker.inbox.keys import Order, Range, ascends, between, is_storable
 from worker.inbox.processes import Heartbeat, Process, beat, farewell, now, processes
 from worker.inbox.quarantine import (
     Quarantined,
@@ -28,24 +29,30 @@ __all__ = [
     "Completion",
     "Heartbeat",
     "Hinted",
+    "Order",
     "Process",
     "QuarantineEntry",
     "Quarantined",
+    "Range",
     "RejectedEvent",
     "Retry",
     "Selection",
     "Standing",
     "Totals",
     "abandon",
+    "ascends",
     "beat",
     "begin_audit",
+    "between",
     "claim",
     "claimable",
     "compare",
     "complete",
     "drop_quarantined",
+    "estimate",
     "farewell",
     "hint",
+    "is_storable",
     "lock",
     "now",
     "pending_by_lane",
@@ -63,4 +70,5 @@ __all__ = [
     "standing",
     "totals",
     "unmet",
+    "within",
 ]

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 
 from worker import inbox
 from worker.db import Engine, transaction
-from worker.objects import ListedObject, ObjectStore
+from worker.objects import ObjectStore
+from worker.pipeline.comparison import pages
 from worker.types import Hint, Lane, ObjectRef
-
-_CHUNK = 1_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,18 +27,14 @@ class Backfill:
             After each page: objects hinted so far, and the last key of the page (``start_after`` of a resumed run).
         """
         total = 0
-        for page in _pages(self.store.list(bucket, prefix=prefix, start_after=start_after)):
+        for page in pages(self.store.list(bucket, prefix=prefix, start_after=start_after)):
             hints = [
-                Hint(ref=ObjectRef(bucket=bucket, key=listed.key), source="backfill", event="listed") for listed in page
+                Hint(ref=ObjectRef(bucket=bucket, key=listed.key), source="backfill", event="listed")
+                for listed in page
+                if inbox.is_storable(listed.key)  # `enrich verify` names the others
             ]
             with transaction(self.engine) as connection:
                 inbox.hint(connection, hints, lane=Lane.BACKFILL)
             self.ring()
-            total += len(page)
+            total += len(hints)
             yield total, page[-1].key
-
-
-def _pages(listed: Iterable[ListedObject]) -> Iterator[list[ListedObject]]:
-    iterator = iter(listed)
-    while page := list(islice(iterator, _CHUNK)):
-        yield page

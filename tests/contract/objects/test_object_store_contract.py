@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 
 from tests.contract.objects.conftest import Subject
 from worker.errors import BucketNotFoundError
+from worker.inbox import ascends
 from worker.objects import HEAD_BYTES, Fetched, Gone, NotModified, NotRead
 from worker.types import ObjectInfo, ObjectRef
 
@@ -189,6 +191,25 @@ def test_a_listing_of_more_than_a_page_has_every_key_once(subject: Subject) -> N
     assert sorted(everything) == sorted(keys)
     assert listed(subject, prefix="1/") == [key for key in everything if key.startswith("1/")]
     assert listed(subject, start_after=everything[700]) == everything[701:]
+
+
+@pytest.mark.parametrize("prefix", ["", "a/", "a"])
+def test_a_listing_is_resumed_behind_a_key_that_is_no_longer_there(subject: Subject, prefix: str) -> None:
+    """Its place in the store's own order is kept: nothing behind it is skipped, nothing before it comes again."""
+    for key in ("a!b.jpg", "a.jpg", "a/b.jpg", "a/b/c.jpg", "a/d!.jpg", "a/d/e.jpg", "ab.jpg", "b.jpg"):
+        subject.put(key, b"1")
+    everything = listed(subject, prefix=prefix)
+    for place, key in enumerate(everything):
+        subject.store.delete(subject.ref(key))
+        assert listed(subject, prefix=prefix, start_after=key) == everything[place + 1 :]
+
+
+def test_a_listing_is_in_an_order_that_ranges_of_keys_are_known_for(subject: Subject) -> None:
+    """By bytes or by folder; reconciliation concludes from what lies between two keys that nothing else does."""
+    for key in ("a!b.jpg", "a.jpg", "a/b.jpg", "a/b/c.jpg", "a/d!.jpg", "a/d/e.jpg", "a0.jpg", "b/ä.jpg", "b/😀.jpg"):
+        subject.put(key, b"1")
+    steps = list(pairwise(listed(subject)))
+    assert any(all(ascends(one, other, order) for one, other in steps) for order in ("bytes", "folders"))
 
 
 def test_an_empty_bucket_has_an_empty_listing(subject: Subject) -> None:

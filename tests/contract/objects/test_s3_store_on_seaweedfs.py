@@ -10,7 +10,7 @@ import pytest
 
 from tests.contract.objects.conftest import KEY_ID, STRANGER_ID, STRANGER_SECRET, free_ports
 from worker.errors import AccessDeniedError, ConfigurationError, StoreUnavailableError
-from worker.objects import Fetched, S3Store
+from worker.objects import Fetched, NotModified, S3Store
 from worker.types import ObjectRef
 
 
@@ -75,6 +75,26 @@ def test_a_large_object_that_is_refused_costs_its_connection_and_nothing_else(
         answer = s3_store.get(ref, etag=None, max_bytes=100)
         assert isinstance(answer, Fetched)
         assert answer.data == b"bytes"
+
+
+def test_listed_and_read_etags_are_the_same_however_an_object_was_written(s3_store: S3Store, ref: ObjectRef) -> None:
+    """In parts (whose etag is no MD5) and in one piece larger than the server's chunks: else all of them were stale."""
+    parts = ObjectRef(bucket=ref.bucket, key="parts.bin")
+    upload = s3_store._client.create_multipart_upload(Bucket=parts.bucket, Key=parts.key)["UploadId"]
+    where = {"Bucket": parts.bucket, "Key": parts.key, "UploadId": upload}
+    tags = [
+        s3_store._client.upload_part(**where, PartNumber=number, Body=b"x" * (5 << 20))["ETag"] for number in (1, 2)
+    ]
+    done = {"Parts": [{"PartNumber": number, "ETag": tag} for number, tag in enumerate(tags, start=1)]}
+    s3_store._client.complete_multipart_upload(**where, MultipartUpload=done)
+    s3_store.put(ObjectRef(bucket=ref.bucket, key="large.bin"), b"x" * 20_000_000)
+    listed = {each.key: each.etag for each in s3_store.list(ref.bucket)}
+    assert "-" in listed["parts.bin"]
+    for key, etag in listed.items():
+        answer = s3_store.get(ObjectRef(bucket=ref.bucket, key=key), etag=None, max_bytes=30_000_000)
+        assert isinstance(answer, Fetched)
+        assert (etag, etag) == (answer.info.etag, getattr(s3_store.head(answer.info.ref), "etag", None))
+        assert s3_store.get(answer.info.ref, etag=etag, max_bytes=1) == NotModified()
 
 
 def test_a_server_that_is_not_there_is_unavailable() -> None:
