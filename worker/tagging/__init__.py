@@ -6,11 +6,22 @@ values. ``docs/taxonomies.md`` is the user's side of it.
 
 from __future__ import annotations
 
-from worker.tagging.loading import load_taxonomies, load_taxonomy, shipped_names
+from worker.tagging.decisions import Decisions
+from worker.tagging.loading import TaxonomyFile, load_files, load_taxonomies, load_taxonomy, shipped_names
 from worker.tagging.matrix import EncodeTexts, LabelMatrix, build_label_matrices, build_label_matrix
-from worker.tagging.scoring import Decisions, probabilities, score
+from worker.tagging.scoring import probabilities, score
 from worker.tagging.tagger import Tagger
-from worker.tagging.taxonomy import Aggregate, Calibration, Label, Taxonomy
+from worker.tagging.taxonomy import (
+    Aggregate,
+    Calibration,
+    Label,
+    LabelTranslation,
+    Mode,
+    Requirement,
+    Taxonomy,
+    Translation,
+    Wording,
+)
 
 __all__ = [
     "Aggregate",
@@ -19,10 +30,17 @@ __all__ = [
     "EncodeTexts",
     "Label",
     "LabelMatrix",
+    "LabelTranslation",
+    "Mode",
+    "Requirement",
     "Tagger",
     "Taxonomy",
+    "TaxonomyFile",
+    "Translation",
+    "Wording",
     "build_label_matrices",
     "build_label_matrix",
+    "load_files",
     "load_taxonomies",
     "load_taxonomy",
     "probabilities",

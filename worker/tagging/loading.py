@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 import difflib
-import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from worker import resources
 from worker.errors import TaxonomyError
-from worker.tagging.taxonomy import Calibration, Label, Taxonomy
-from worker.tagging.validation import dotted, problems
-from worker.tagging.yaml_lines import Problem, read
+from worker.tagging import conditions
+from worker.tagging.building import build
+from worker.tagging.messages import dotted
+from worker.tagging.taxonomy import Taxonomy
+from worker.tagging.validation import problems
+from worker.tagging.yaml_lines import Document, Problem, read
 
 #: A taxonomy of ten thousand labels fits; parsing more would take minutes.
 MAX_BYTES = 1 << 20
 
 _SUFFIXES = (".yaml", ".yml")
 _MOST_PROBLEMS = 50  # shown of one file
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaxonomyFile:
+    """A taxonomy and where it was read."""
+
+    path: Path
+    document: Document
+    taxonomy: Taxonomy
 
 
 def load_taxonomies(names_or_paths: Sequence[str] = ()) -> tuple[Taxonomy, ...]:
@@ -32,30 +44,39 @@ def load_taxonomies(names_or_paths: Sequence[str] = ()) -> tuple[Taxonomy, ...]:
     Raises:
         TaxonomyError: lists the problems of every file, or names what does not exist or is called the same.
     """
-    files = [file for entry in names_or_paths or shipped_names() for file in _files(entry)]
+    return tuple(file.taxonomy for file in load_files(names_or_paths))
+
+
+def load_files(names_or_paths: Sequence[str] = ()) -> tuple[TaxonomyFile, ...]:
+    """As ``load_taxonomies``, with where each was read."""
     loaded, refused = [], []
-    for file in files:
+    for path in [file for entry in names_or_paths or shipped_names() for file in _files(entry)]:
         try:
-            loaded.append((file, load_taxonomy(file)))
+            loaded.append(_load(path))
         except TaxonomyError as error:
             refused.append(str(error))
     if refused:
         raise TaxonomyError("\n".join(refused))
     _refuse_equal_names(loaded)
-    return tuple(taxonomy for _, taxonomy in loaded)
+    _refuse_conditions(loaded)
+    return tuple(loaded)
 
 
 def load_taxonomy(path: Path | str) -> Taxonomy:
-    """Load one file.
+    """Load one file. Whether its ``when`` can be decided is for ``load_taxonomies`` to say, which knows the others.
 
     Raises:
         TaxonomyError: one line per problem, ``FILE:LINE: where in the document: what is wrong and what is allowed``.
     """
-    document = read(_bytes(Path(path)))
+    return _load(Path(path)).taxonomy
+
+
+def _load(path: Path) -> TaxonomyFile:
+    document = read(_bytes(path))
     found = problems(document)
     if found:
         raise TaxonomyError("\n".join(_report(path, found)))
-    return _taxonomy(document.value)
+    return TaxonomyFile(path=path, document=document, taxonomy=build(document.value))
 
 
 def shipped_names() -> tuple[str, ...]:
@@ -118,58 +139,28 @@ def _report(path: Path | str, found: Sequence[Problem]) -> Iterable[str]:
         yield f"{path}: and at least {len(found) - _MOST_PROBLEMS} more problems"
 
 
-def _refuse_equal_names(loaded: Sequence[tuple[Path, Taxonomy]]) -> None:
+def _refuse_equal_names(loaded: Sequence[TaxonomyFile]) -> None:
     first: dict[str, Path] = {}
-    for file, taxonomy in loaded:
-        if taxonomy.name in first:
+    for file in loaded:
+        name = file.taxonomy.name
+        if name in first:
             raise TaxonomyError(
-                f"{file}: the name '{taxonomy.name}' is already that of {first[taxonomy.name]}; "
-                "rename one of them, or leave one out"
+                f"{file.path}: the name '{name}' is already that of {first[name]}; rename one of them, or leave one out"
             )
-        first[taxonomy.name] = file
+        first[name] = file.path
 
 
-# -- from a valid document to values -----------------------------------------------------------------------------------
+def _refuse_conditions(loaded: Sequence[TaxonomyFile]) -> None:
+    by_name = {file.taxonomy.name: file for file in loaded}
+    lines = [
+        f"{by_name[found.taxonomy].path}:{_line(by_name[found.taxonomy].document, found)}: "
+        f"when.{found.requires}: {found.message}"
+        for found in conditions.problems([file.taxonomy for file in loaded])
+    ]
+    if lines:
+        raise TaxonomyError("\n".join(lines))
 
 
-def _taxonomy(value: Mapping[str, Any]) -> Taxonomy:
-    general = _calibration(value, Calibration())
-    return Taxonomy(
-        name=value["name"],
-        title=_text(value.get("title", value["name"])),
-        description=_text(value.get("description", "")),
-        labels=tuple(_label(name, label) for name, label in value["labels"].items()),
-        templates=_texts(value.get("templates", ("{}",))),
-        aggregate=value.get("aggregate", "mean"),
-        background=_texts(value.get("background", ())),
-        calibration=general,
-        models={model: _calibration(own, general) for model, own in value.get("models", {}).items()},
-    )
-
-
-def _label(name: str, value: list[str] | dict[str, Any]) -> Label:
-    fields: dict[str, Any] = {"prompts": value} if isinstance(value, list) else value
-    return Label(
-        name=unicodedata.normalize("NFC", name),
-        title=_text(fields.get("title", name)),
-        description=_text(fields.get("description", "")),
-        aliases=_texts(fields.get("aliases", ())),
-        prompts=_texts(fields["prompts"]),
-    )
-
-
-def _calibration(value: Mapping[str, Any], default: Calibration) -> Calibration:
-    return Calibration(
-        threshold=float(value.get("threshold", default.threshold)),
-        margin=float(value.get("margin", default.margin)),
-        temperature=float(value.get("temperature", default.temperature)),
-    )
-
-
-def _texts(values: Iterable[str]) -> tuple[str, ...]:
-    return tuple(_text(value) for value in values)
-
-
-def _text(value: str) -> str:
-    """Spacing and composition are the editor's, not the author's: neither may reach the model or the version."""
-    return unicodedata.normalize("NFC", " ".join(value.split()))
+def _line(document: Document, found: conditions.ConditionProblem) -> int:
+    listed = isinstance(document.value["when"], list)
+    return document.line(("when", *([found.alternative] if listed else []), found.requires))

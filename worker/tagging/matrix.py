@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
@@ -15,75 +15,153 @@ from worker.types import Floats
 #: Texts in, ``[len(texts), d]`` out, in the same order; any length of vectors but zero.
 EncodeTexts: TypeAlias = Callable[[Sequence[str]], Floats]
 
+Indices: TypeAlias = npt.NDArray[np.intp]
+
+#: In place of an index: none.
+NONE = -1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Choice:
+    """One question of a taxonomy: which of a label's children, or which of the labels at the top.
+
+    Candidates are the labels asked about, then what some of them are not (with ``multi-label``), then the background
+    if there is one. A candidate owns a run of rows, one or more, and is as similar to an image as its nearest row.
+    """
+
+    parent: int  # index into the matrix's labels; NONE at the top
+    labels: Indices  # [m], of the matrix
+    rows: slice  # of the matrix
+    starts: Indices  # [candidates]: each one's first row, counted from the beginning of ``rows``
+    negatives: Indices  # [m]: the candidate that says what the label is not, or NONE
+    background: bool  # whether the last candidate is the background
+
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class LabelMatrix:
     """A taxonomy in one model's embedding space.
 
-    Candidates are the labels, sorted by name, then the background if there is one. A candidate owns one row or more,
-    and is as similar to an image as its nearest row.
+    Rows of a label are followed by those of its children and of their background, so that a label with all that is
+    below it is one run of rows: a parent is as near as the nearest of its kinds.
     """
 
     taxonomy: Taxonomy
-    labels: tuple[str, ...]
+    labels: tuple[str, ...]  # parents before children, brothers and sisters sorted by name
     rows: Floats  # [r, d], of unit length
-    starts: npt.NDArray[np.intp]  # [candidates]: each one's first row
+    choices: tuple[Choice, ...]  # a parent's before its children's
+
+    @property
+    def top(self) -> Choice:
+        """The question that is always asked."""
+        return self.choices[0]
 
 
-def build_label_matrix(taxonomy: Taxonomy, encode_texts: EncodeTexts) -> LabelMatrix:
+def build_label_matrix(taxonomy: Taxonomy, encode_texts: EncodeTexts, *, model: str | None = None) -> LabelMatrix:
     """``build_label_matrices`` for one taxonomy."""
-    return build_label_matrices((taxonomy,), encode_texts)[0]
+    return build_label_matrices((taxonomy,), encode_texts, model=model)[0]
 
 
-def build_label_matrices(taxonomies: Sequence[Taxonomy], encode_texts: EncodeTexts) -> tuple[LabelMatrix, ...]:
+def build_label_matrices(
+    taxonomies: Sequence[Taxonomy], encode_texts: EncodeTexts, *, model: str | None = None
+) -> tuple[LabelMatrix, ...]:
     """Encode the texts of all taxonomies, each text once, in one call.
+
+    Args:
+        taxonomies: what ``load_taxonomies`` returned.
+        encode_texts: the model's text encoder.
+        model: as ``ENRICH_MODEL`` has it; chooses templates and languages. None: the taxonomies' own templates.
 
     Raises:
         ValueError: ``encode_texts`` returned another shape, or a vector without direction (zero, infinite or NaN).
     """
-    texts = tuple(dict.fromkeys(text for taxonomy in taxonomies for text in _texts(taxonomy)))
-    vectors = _encode(texts, encode_texts) if texts else {}
-    return tuple(_matrix(taxonomy, vectors) for taxonomy in taxonomies)
+    texts = tuple(dict.fromkeys(text for taxonomy in taxonomies for text in _texts(taxonomy, model)))
+    vectors = encoded(texts, encode_texts) if texts else {}
+    return tuple(_Layout(taxonomy, vectors, model).matrix() for taxonomy in taxonomies)
 
 
-def _texts(taxonomy: Taxonomy) -> list[str]:
-    labels = [text for label in taxonomy.labels for text in taxonomy.label_texts(label)]
-    return labels + [text for prompt in taxonomy.background for text in taxonomy.texts(prompt)]
+def _texts(taxonomy: Taxonomy, model: str | None) -> Iterator[str]:
+    for label, _ in taxonomy.walk():
+        yield from taxonomy.label_texts(label, model)
+        for texts in (*taxonomy.negative_texts(label, model), *taxonomy.background_texts(label, model)):
+            yield from texts
+    for texts in taxonomy.background_texts(model=model):
+        yield from texts
 
 
-def _encode(texts: Sequence[str], encode_texts: EncodeTexts) -> dict[str, Floats]:
+def encoded(texts: Sequence[str], encode_texts: EncodeTexts) -> dict[str, Floats]:
+    """Text → its vector of unit length, ``[d]``; raises what ``build_label_matrices`` raises."""
     vectors = np.asarray(encode_texts(texts), dtype=np.float32)
     if vectors.ndim != 2 or len(vectors) != len(texts):  # noqa: PLR2004
         raise ValueError(f"encode_texts returned shape {vectors.shape} for {len(texts)} texts; expected one row each")
     return {text: _unit(vector, text) for text, vector in zip(texts, vectors, strict=True)}
 
 
-def _matrix(taxonomy: Taxonomy, vectors: Mapping[str, Floats]) -> LabelMatrix:
-    labels = sorted(taxonomy.labels, key=lambda label: label.name)
-    candidates = [_label_rows(taxonomy, label, vectors) for label in labels]
-    if taxonomy.background:
-        candidates.append(_background_rows(taxonomy, vectors))
-    sizes = [len(rows) for rows in candidates]
-    return LabelMatrix(
-        taxonomy=taxonomy,
-        labels=tuple(label.name for label in labels),
-        rows=np.concatenate(candidates),
-        starts=np.cumsum([0, *sizes[:-1]], dtype=np.intp),
-    )
+@dataclass(slots=True)
+class _Layout:
+    """A matrix in the making: rows are appended, and choices note where."""
 
+    taxonomy: Taxonomy
+    vectors: Mapping[str, Floats]
+    model: str | None
+    labels: list[str] = field(default_factory=list)
+    blocks: list[Floats] = field(default_factory=list)
+    height: int = 0
+    choices: list[Choice] = field(default_factory=list)
 
-def _label_rows(taxonomy: Taxonomy, label: Label, vectors: Mapping[str, Floats]) -> Floats:
-    rows = np.stack([vectors[text] for text in taxonomy.label_texts(label)])
-    return rows if taxonomy.aggregate == "max" else _mean(rows, label.name)
+    def matrix(self) -> LabelMatrix:
+        self._choice(self.taxonomy.labels, parent=None)
+        return LabelMatrix(
+            taxonomy=self.taxonomy,
+            labels=tuple(self.labels),
+            rows=np.concatenate(self.blocks),
+            choices=tuple(sorted(self.choices, key=lambda choice: choice.parent)),
+        )
 
+    def _choice(self, labels: Sequence[Label], parent: Label | None) -> None:
+        asked = len(self.labels) - 1 if parent is not None else NONE
+        first, starts, members = self.height, list[int](), list[int]()
+        siblings = sorted(labels, key=lambda label: label.name)
+        for label in siblings:
+            starts.append(self.height - first)
+            members.append(len(self.labels))
+            self._label(label)
+        negatives = [self._others(self.taxonomy.negative_texts(label, self.model), starts, first) for label in siblings]
+        rest = self._others(self.taxonomy.background_texts(parent, self.model), starts, first)
+        self.choices.append(
+            Choice(
+                parent=asked,
+                labels=np.array(members, dtype=np.intp),
+                rows=slice(first, self.height),
+                starts=np.array(starts, dtype=np.intp),
+                negatives=np.array(negatives, dtype=np.intp),
+                background=rest != NONE,
+            )
+        )
 
-def _background_rows(taxonomy: Taxonomy, vectors: Mapping[str, Floats]) -> Floats:
-    """One row per prompt (its mean over the templates): the ways to be something else have no common middle."""
-    prompts = sorted(set(taxonomy.background))
-    by_prompt = [np.stack([vectors[text] for text in taxonomy.texts(prompt)]) for prompt in prompts]
-    if taxonomy.aggregate == "max":
-        return np.concatenate(by_prompt)
-    return np.concatenate([_mean(rows, prompt) for prompt, rows in zip(prompts, by_prompt, strict=True)])
+    def _label(self, label: Label) -> None:
+        self.labels.append(label.name)
+        texts = self.taxonomy.label_texts(label, self.model)
+        if texts:
+            self._append(self._rows(texts, label.name))
+        if label.children:
+            self._choice(label.children, label)
+
+    def _others(self, prompts: Sequence[Sequence[str]], starts: list[int], first: int) -> int:
+        """A candidate that is no label, with a row per prompt: the ways to be something else have no common middle."""
+        if not prompts:
+            return NONE
+        starts.append(self.height - first)
+        for texts in prompts:
+            self._append(self._rows(texts, texts[0]))
+        return len(starts) - 1
+
+    def _append(self, rows: Floats) -> None:
+        self.blocks.append(rows)
+        self.height += len(rows)
+
+    def _rows(self, texts: Sequence[str], name: str) -> Floats:
+        rows = np.stack([self.vectors[text] for text in texts])
+        return rows if self.taxonomy.aggregate == "max" else _mean(rows, name)
 
 
 def _mean(rows: Floats, name: str) -> Floats:

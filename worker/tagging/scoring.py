@@ -1,11 +1,15 @@
-"""Vectors × taxonomies → tags, or "none of these". Pure arithmetic over numpy arrays.
+"""Similarities × a taxonomy → decisions. Pure arithmetic over numpy arrays.
 
-The rule, for one taxonomy and one image:
+The rule, for one question of a taxonomy and one image:
 
 1. Each candidate (the labels, and the background as one more) has the cosine similarity of its nearest row.
 2. Logits are ``logit_scale / temperature × cosine``; probabilities are their softmax over all candidates.
-3. The best label becomes the tag if it is ahead of every other candidate, its probability reaches the threshold, and
+3. The best label becomes the tag if it is ahead of every other candidate, its probability reaches its threshold, and
    its lead over the runner-up reaches the margin. Otherwise the answer is none of these.
+
+With ``multi-label`` each label is a question of its own, with one rival: the nearer of what the label is not and the
+background. Where a label holds, its children are the next question, by the rule above; whatever its answer is, the
+label itself holds.
 
 **Why softmax for SigLIP too.** SigLIP is trained to judge each text by itself: ``P(i fits) = σ(zᵢ)`` with
 ``zᵢ = scale × cosine + bias``. The bias (about -16) prices in that almost no text fits a given image, so these numbers
@@ -21,41 +25,57 @@ nor the activation of a model is needed here.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from worker.errors import SpaceMismatchError
-from worker.tagging.matrix import LabelMatrix
-from worker.tagging.taxonomy import Taxonomy
+from worker.tagging.decisions import Decisions
+from worker.tagging.matrix import NONE, Choice, Indices, LabelMatrix
+from worker.tagging.products import exact_rows, sigmoid, similarities, softmax
 from worker.types import Floats, Tag
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Decisions:
-    """One taxonomy's decisions about n images, as arrays: for bulk work that has no use for a million objects."""
+class Rule:
+    """A matrix with one model's numbers: all that deciding needs."""
 
-    taxonomy: Taxonomy
-    labels: tuple[str, ...]
-    best: npt.NDArray[np.intp]  # [n], index into labels of the best label, decided or not
-    decided: npt.NDArray[np.bool_]  # [n], False: none of these
-    score: Floats  # [n], cosine similarity of the best label
-    probability: Floats  # [n], of the best label among all candidates
+    matrix: LabelMatrix
+    factor: float  # what cosines are multiplied by
+    margin: np.float32
+    thresholds: Floats  # [labels of the matrix]
 
-    def tags(self) -> list[Tag]:
-        """The same as values, one per image."""
-        name, version = self.taxonomy.name, self.taxonomy.version
-        answers = np.array((*self.labels, None), dtype=object)[np.where(self.decided, self.best, -1)]
-        columns = (answers.tolist(), self.score.tolist(), self.probability.tolist())
-        return [
-            Tag(taxonomy=name, version=version, label=label, score=score, probability=probability)
-            for label, score, probability in zip(*columns, strict=True)
-        ]
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Verdict:
+    """The answers to one choice about n images: m labels, each against its strongest rival."""
+
+    score: Floats  # [m, n], cosine similarity
+    probability: Floats  # [m, n]
+    lead: Floats  # [m, n], over the strongest other candidate, in probability
+    holds: npt.NDArray[np.bool_]  # [m, n]
+
+
+def rule(matrix: LabelMatrix, *, logit_scale: float, model: str) -> Rule:
+    """Take the numbers for a model.
+
+    Raises:
+        ValueError: ``logit_scale`` ≤ 0 or not finite.
+    """
+    if not (math.isfinite(logit_scale) and logit_scale > 0):
+        raise ValueError(f"logit_scale must be a positive number, not {logit_scale}")
+    calibration = matrix.taxonomy.calibration_for(model)
+    return Rule(
+        matrix=matrix,
+        factor=logit_scale / calibration.temperature,
+        margin=np.float32(calibration.margin),
+        thresholds=np.array([calibration.threshold_of(label) for label in matrix.labels], dtype=np.float32),
+    )
 
 
 def score(vectors: Floats, matrix: LabelMatrix, *, logit_scale: float, model: str) -> list[Tag]:
-    """Tag images by one taxonomy; ``Tagger`` does several in one product.
+    """Tag images by one taxonomy whose images have one label at most; ``Tagger`` does all kinds, and several at once.
 
     Args:
         vectors: ``[n, d]`` of unit length, of the model whose text encoder built the matrix.
@@ -65,82 +85,143 @@ def score(vectors: Floats, matrix: LabelMatrix, *, logit_scale: float, model: st
 
     Raises:
         SpaceMismatchError: d is not the dimension of the matrix.
-        ValueError: not a matrix, rows that are not finite (the message names them), or a ``logit_scale`` ≤ 0.
+        ValueError: not a matrix, rows that are not finite (the message names them), a ``logit_scale`` ≤ 0, or a
+            taxonomy that can give an image several labels.
     """
-    return decide(similarities(matrix.rows, vectors), matrix, logit_scale=logit_scale, model=model).tags()
+    if matrix.taxonomy.many:
+        raise ValueError(f"{matrix.taxonomy.name!r} can give an image several labels; use a Tagger")
+    cosines = similarities(exact_rows(matrix.rows), vectors)
+    decided = decide(cosines, rule(matrix, logit_scale=logit_scale, model=model))
+    return [tag for (tag,) in decided.tags(len(vectors))]
 
 
 def probabilities(vectors: Floats, matrix: LabelMatrix, *, logit_scale: float, model: str) -> Floats:
-    """``[n, candidates]``: what ``score`` decides by; ``matrix.labels`` in order, then the background if there is one.
+    """``[n, candidates]``: what the labels at the top of an exclusive taxonomy are decided by.
 
-    Arguments and errors are those of ``score``.
+    In the order of ``matrix.labels``, then the background if there is one. Arguments and errors are those of ``score``.
     """
-    cosines = _by_candidate(similarities(matrix.rows, vectors), matrix)
-    return _softmax(cosines * _factor(matrix, logit_scale, model)).T
+    cosines = similarities(exact_rows(matrix.rows), vectors)[matrix.top.rows]
+    factor = rule(matrix, logit_scale=logit_scale, model=model).factor
+    return softmax(nearest(cosines, matrix.top) * np.float32(factor)).T
 
 
-def similarities(rows: Floats, vectors: Floats) -> Floats:
-    """Cosines of unit vectors, ``[r, d]`` and ``[n, d]`` → ``[r, n]``; raises what ``score`` raises about vectors.
+def decide(cosines: Floats, by: Rule, among: Indices | None = None) -> Decisions:
+    """Apply the rule above.
 
-    One row per text, so that reducing over candidates runs along images: numpy vectorises that.
+    Args:
+        cosines: ``[r, n]`` similarities of the matrix's rows.
+        by: what ``rule`` returned.
+        among: the images to decide about, ascending; None: all n.
     """
-    vectors = np.asarray(vectors, dtype=np.float32)
-    if vectors.ndim != 2:  # noqa: PLR2004
-        raise ValueError(f"vectors must be a matrix [n, d], not of shape {vectors.shape}")
-    if vectors.shape[1] != rows.shape[1]:
-        raise SpaceMismatchError(
-            f"the images have vectors of dimension {vectors.shape[1]}, the labels of {rows.shape[1]}: "
-            "they are of different models; build the tagger with the model that embedded the images"
+    everyone = np.arange(cosines.shape[1]) if among is None else among
+    parts = [_answers(cosines, by, by.matrix.top, everyone)]
+    for choice in by.matrix.choices[1:]:
+        asked = _holding(parts, choice.parent)
+        if len(asked):
+            parts.append(_answers(cosines, by, choice, asked))
+    return _in_order(parts, by.matrix)
+
+
+def judge(cosines: Floats, by: Rule, choice: Choice) -> Verdict:
+    """Answer one choice, ``cosines`` being those of its rows, ``[rows of the choice, n]``."""
+    candidates = nearest(cosines, choice)
+    if choice.parent == NONE and by.matrix.taxonomy.mode == "multi-label":
+        return _each_by_itself(candidates, by, choice)
+    return _exclusive(candidates, by, choice)
+
+
+def nearest(cosines: Floats, choice: Choice) -> Floats:
+    """``[rows of the choice, n]`` → ``[candidates, n]``: each candidate's nearest row."""
+    if len(choice.starts) == len(cosines):
+        return cosines
+    found: Floats = np.maximum.reduceat(cosines, choice.starts, axis=0)
+    return found
+
+
+def _exclusive(candidates: Floats, by: Rule, choice: Choice) -> Verdict:
+    chances = softmax(candidates * np.float32(by.factor))
+    count = len(choice.labels)
+    return _verdict(candidates[:count], chances[:count], _leads(chances)[:count], by, choice)
+
+
+def _leads(chances: Floats) -> Floats:
+    """``[c, n]``: each candidate's probability less that of the strongest other; not positive for all but the best."""
+    best, images = chances.argmax(axis=0), np.arange(chances.shape[1])
+    highest = chances[best, images]
+    others = chances.copy()
+    others[best, images] = 0
+    leads: Floats = chances - highest
+    leads[best, images] = highest - others.max(axis=0)
+    return leads
+
+
+def _each_by_itself(candidates: Floats, by: Rule, choice: Choice) -> Verdict:
+    count = len(choice.labels)
+    rival = np.full_like(candidates[:count], -np.inf)
+    if choice.background:
+        rival[:] = candidates[-1]
+    with_own = choice.negatives != NONE
+    rival[with_own] = np.maximum(rival[with_own], candidates[choice.negatives[with_own]])
+    chances = sigmoid((candidates[:count] - rival) * np.float32(by.factor))
+    return _verdict(candidates[:count], chances, 2 * chances - 1, by, choice)
+
+
+def _verdict(score: Floats, probability: Floats, lead: Floats, by: Rule, choice: Choice) -> Verdict:
+    thresholds = by.thresholds[choice.labels, np.newaxis]
+    holds = (lead > 0) & (lead >= by.margin) & (probability >= thresholds)
+    return Verdict(score=score, probability=probability, lead=lead, holds=holds)
+
+
+# -- from verdicts to decisions ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Answers:
+    """Pairs of an image and a label of the matrix, or NONE, in any order."""
+
+    images: Indices
+    labels: Indices
+    score: Floats
+    probability: Floats
+
+
+def _answers(cosines: Floats, by: Rule, choice: Choice, asked: Indices) -> _Answers:
+    part = cosines[choice.rows]
+    verdict = judge(part if len(asked) == part.shape[1] else part[:, asked], by, choice)
+    label, place = np.nonzero(verdict.holds)
+    found = _Answers(asked[place], choice.labels[label], verdict.score[label, place], verdict.probability[label, place])
+    return _joined([found, _abstentions(verdict, asked)]) if choice.parent == NONE else found
+
+
+def _abstentions(verdict: Verdict, asked: Indices) -> _Answers:
+    """Where nothing holds, that is recorded, with the numbers of the label that came nearest."""
+    place = np.flatnonzero(~verdict.holds.any(axis=0))
+    best = verdict.probability[:, place].argmax(axis=0)
+    none = np.full(len(place), NONE, dtype=np.intp)
+    return _Answers(asked[place], none, verdict.score[best, place], verdict.probability[best, place])
+
+
+def _holding(parts: Sequence[_Answers], label: int) -> Indices:
+    return np.sort(np.concatenate([part.images[part.labels == label] for part in parts]))
+
+
+def _joined(parts: Sequence[_Answers]) -> _Answers:
+    return _Answers(
+        *(
+            np.concatenate([getattr(part, name) for part in parts])
+            for name in ("images", "labels", "score", "probability")
         )
-    with np.errstate(invalid="ignore", over="ignore"):
-        cosines: Floats = rows @ vectors.T
-    _refuse_non_finite(cosines)
-    return cosines
-
-
-def _refuse_non_finite(cosines: Floats) -> None:
-    finite = np.isfinite(cosines)
-    if not finite.all():
-        broken = np.flatnonzero(~finite.all(axis=0))
-        raise ValueError(f"{len(broken)} vectors are not finite, first at row {broken[0]}; the image encoder failed")
-
-
-def decide(cosines: Floats, matrix: LabelMatrix, *, logit_scale: float, model: str) -> Decisions:
-    """Apply the rule above to ``[r, n]`` similarities of the matrix's rows."""
-    calibration = matrix.taxonomy.calibration_for(model)
-    cosines = _by_candidate(cosines, matrix)
-    chances = _softmax(cosines * _factor(matrix, logit_scale, model))
-    best = chances[: len(matrix.labels)].argmax(axis=0)
-    images = np.arange(len(best))
-    probability = chances[best, images]
-    chances[best, images] = 0
-    lead = probability - chances.max(axis=0)
-    return Decisions(
-        taxonomy=matrix.taxonomy,
-        labels=matrix.labels,
-        best=best,
-        decided=(lead > 0) & (lead >= calibration.margin) & (probability >= calibration.threshold),
-        score=cosines[best, images],
-        probability=probability,
     )
 
 
-def _by_candidate(cosines: Floats, matrix: LabelMatrix) -> Floats:
-    """``[r, n]`` → ``[candidates, n]``: each candidate's nearest row."""
-    if len(matrix.starts) == len(matrix.rows):
-        return cosines
-    nearest: Floats = np.maximum.reduceat(cosines, matrix.starts, axis=0)
-    return nearest
-
-
-def _factor(matrix: LabelMatrix, logit_scale: float, model: str) -> float:
-    if not (math.isfinite(logit_scale) and logit_scale > 0):
-        raise ValueError(f"logit_scale must be a positive number, not {logit_scale}")
-    return logit_scale / matrix.taxonomy.calibration_for(model).temperature
-
-
-def _softmax(logits: Floats) -> Floats:
-    """Along axis 0, shifted so that the largest exponent is 0."""
-    powers: Floats = np.exp(logits - logits.max(axis=0))
-    powers /= powers.sum(axis=0)
-    return powers
+def _in_order(parts: Sequence[_Answers], matrix: LabelMatrix) -> Decisions:
+    every = _joined(parts)
+    order = np.lexsort((every.labels, every.images))
+    return Decisions(
+        taxonomy=matrix.taxonomy,
+        labels=matrix.labels,
+        images=every.images[order],
+        label=every.labels[order],
+        score=every.score[order],
+        probability=every.probability[order],
+    )

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
-from worker.tagging.matrix import EncodeTexts, LabelMatrix, build_label_matrices
-from worker.tagging.scoring import Decisions, decide, similarities
-from worker.tagging.taxonomy import Taxonomy
+from worker.tagging import conditions
+from worker.tagging.decisions import Decisions, joined
+from worker.tagging.matrix import EncodeTexts, Indices, LabelMatrix, build_label_matrices
+from worker.tagging.products import LANES, Exact, exact_rows, similarities
+from worker.tagging.scoring import Rule, decide, rule
+from worker.tagging.taxonomy import Requirement, Taxonomy
 from worker.types import Floats, Tag
 
-#: Images per product: intermediate results stay in the processor's cache, and memory does not grow with the batch.
+#: Images per product: intermediate results stay in the processor's cache, and memory does not grow with the batch,
 _CHUNK = 2048
+#: nor with the number of labels: similarities held at once (8 bytes each, and half of it again for a while).
+_SIMILARITIES = 4 << 20
 
 
 class Tagger:
-    """Several taxonomies and one model, ready to tag. Never changes once built, so threads may share it."""
+    """Several taxonomies and one model, ready to tag. Never changes once built, so threads may share it.
+
+    What it says about an image depends on the image alone, to the last bit: not on the batch it comes in, nor on
+    whether its vector was stored in between (``products`` says why).
+    """
 
     def __init__(
         self, taxonomies: Sequence[Taxonomy], encode_texts: EncodeTexts, *, logit_scale: float, model: str
@@ -27,17 +36,26 @@ class Tagger:
             taxonomies: what ``load_taxonomies`` returned.
             encode_texts: the model's text encoder; called once, here.
             logit_scale: what the model multiplies cosines by (CLIP: about 100), not its logarithm.
-            model: as ``ENRICH_MODEL`` has it; chooses the calibration.
+            model: as ``ENRICH_MODEL`` has it; chooses the calibration, templates and languages.
 
         Raises:
-            ValueError: the text encoder returns something else than one vector with a direction per text.
+            TaxonomyError: a taxonomy's ``when`` names one that is not among them, or they wait for each other.
+            ValueError: the text encoder returns something else than one vector with a direction per text, or a
+                ``logit_scale`` ≤ 0.
         """
         self.taxonomies = tuple(taxonomies)
-        self._logit_scale = logit_scale
-        self._model = model
-        self._matrices = build_label_matrices(self.taxonomies, encode_texts)
-        self._rows = _stacked(self._matrices)
-        self._ends = np.cumsum([len(matrix.rows) for matrix in self._matrices])[:-1]
+        self.model = model
+        ordered = conditions.in_order(self.taxonomies)
+        matrices = build_label_matrices(ordered, encode_texts, model=model)
+        self.rules = tuple(rule(matrix, logit_scale=logit_scale, model=model) for matrix in matrices)
+        self._rows = _stacked(matrices)
+        self._ends = np.cumsum([len(matrix.rows) for matrix in matrices])[:-1]
+        self._chunk = _chunk(len(self._rows))
+
+    @property
+    def uncalibrated(self) -> tuple[str, ...]:
+        """The taxonomies for which nobody chose numbers for this model."""
+        return tuple(each.name for each in self.taxonomies if not each.is_calibrated_for(self.model))
 
     def tag(self, vectors: Floats) -> list[tuple[Tag, ...]]:
         """Tag images.
@@ -46,42 +64,75 @@ class Tagger:
             vectors: ``[n, d]`` of unit length, of the model whose ``encode_texts`` built this.
 
         Returns:
-            For each image one tag per taxonomy, in the order of the taxonomies; "none of these" is a tag, too.
+            For each image its tags, in the order of the taxonomies, parents before children. A taxonomy that applies
+            gives one tag or more ("none of these" is a tag, too); one whose ``when`` does not hold gives none.
 
         Raises:
             SpaceMismatchError: d is not the dimension of the label vectors.
-            ValueError: not a matrix, rows that are not finite (the message names them), or a ``logit_scale`` ≤ 0.
+            ValueError: not a matrix, or rows that are not finite (the message names them).
         """
         if not self.taxonomies:
             return [()] * len(vectors)
-        return list(zip(*(decisions.tags() for decisions in self.decide(vectors)), strict=True))
+        by_taxonomy = [decisions.tags(len(vectors)) for decisions in self.decide(vectors)]
+        return [tuple(tag for tags in image for tag in tags) for image in zip(*by_taxonomy, strict=True)]
 
     def decide(self, vectors: Floats) -> tuple[Decisions, ...]:
-        """As ``tag``, but arrays: one ``Decisions`` per taxonomy."""
+        """As ``tag``, but arrays: one ``Decisions`` per taxonomy. Besides them, memory is bounded whatever n is."""
         if not self.taxonomies:
             return ()
-        starts = range(0, max(len(vectors), 1), _CHUNK)
-        chunks = [self._decide_chunk(vectors[start : start + _CHUNK]) for start in starts]
-        return tuple(_joined(parts) for parts in zip(*chunks, strict=True))
+        starts = range(0, max(len(vectors), 1), self._chunk)
+        chunks = [vectors[start : start + self._chunk] for start in starts]
+        parts = [self._decide_chunk(chunk) for chunk in chunks]
+        counts = [len(chunk) for chunk in chunks]
+        by_name = {name: joined([part[name] for part in parts], counts) for name in parts[0]}
+        return tuple(by_name[taxonomy.name] for taxonomy in self.taxonomies)
 
-    def _decide_chunk(self, vectors: Floats) -> list[Decisions]:
-        cosines = np.split(similarities(self._rows, vectors), self._ends)
-        return [
-            decide(part, matrix, logit_scale=self._logit_scale, model=self._model)
-            for part, matrix in zip(cosines, self._matrices, strict=True)
-        ]
+    def similarities(self, vectors: Floats) -> list[Floats]:
+        """``[rows, n]`` for each of ``rules``: what their choices are decided by. Raises what ``tag`` raises."""
+        return np.split(similarities(self._rows, vectors), self._ends)
+
+    def is_current(self, tags: Collection[tuple[str, str, str | None]]) -> bool:
+        """Whether an image's tags (taxonomy, version, label) are all these taxonomies would write, as they are now."""
+        answers: dict[str, set[str | None]] = {}
+        for taxonomy, _, label in tags:
+            answers.setdefault(taxonomy, set()).add(label)
+        versions = {(taxonomy, version) for taxonomy, version, _ in tags}
+        expected = {(each.name, each.version) for each in self.taxonomies if conditions.holds(each, answers)}
+        ours = {each.name for each in self.taxonomies}
+        return expected == {(taxonomy, version) for taxonomy, version in versions if taxonomy in ours}
+
+    def _decide_chunk(self, vectors: Floats) -> dict[str, Decisions]:
+        decided: dict[str, Decisions] = {}
+        for part, by in zip(self.similarities(vectors), self.rules, strict=True):
+            taxonomy = by.matrix.taxonomy
+            decided[taxonomy.name] = decide(part, by, _applicable(taxonomy, decided, len(vectors)))
+        return decided
 
 
-def _stacked(matrices: Sequence[LabelMatrix]) -> Floats:
-    return np.concatenate([matrix.rows for matrix in matrices]) if matrices else np.empty((0, 0), dtype=np.float32)
+def _applicable(taxonomy: Taxonomy, decided: Mapping[str, Decisions], count: int) -> Indices | None:
+    if not taxonomy.when:
+        return None
+    applies = np.zeros(count, dtype=bool)
+    for alternative in taxonomy.when:
+        applies |= _all_hold(alternative, decided, count)
+    return np.flatnonzero(applies)
 
 
-def _joined(parts: Sequence[Decisions]) -> Decisions:
-    return Decisions(
-        taxonomy=parts[0].taxonomy,
-        labels=parts[0].labels,
-        best=np.concatenate([part.best for part in parts]),
-        decided=np.concatenate([part.decided for part in parts]),
-        score=np.concatenate([part.score for part in parts]),
-        probability=np.concatenate([part.probability for part in parts]),
-    )
+def _all_hold(parts: Sequence[Requirement], decided: Mapping[str, Decisions], count: int) -> np.ndarray:
+    held = np.ones(count, dtype=bool)
+    for part in parts:
+        held &= np.isin(np.arange(count), decided[part.taxonomy].holding(part.labels))
+    return held
+
+
+def _stacked(matrices: Sequence[LabelMatrix]) -> Exact:
+    rows = [exact_rows(matrix.rows) for matrix in matrices]
+    return np.concatenate(rows) if rows else np.empty((0, 0))
+
+
+def _chunk(rows: int) -> int:
+    fitting = _SIMILARITIES // max(rows, 1) // LANES * LANES
+    return max(LANES, min(_CHUNK, fitting))
+
+
+__all__ = ["Rule", "Tagger"]

@@ -4,27 +4,54 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import astuple, dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
 #: How the texts of a label become one similarity: of their mean embedding, or of the nearest of them.
 Aggregate: TypeAlias = Literal["mean", "max"]
 
-#: Part of every version. Raise it when the scoring rule changes, so that tags of the old rule can be told apart.
+#: ``exclusive``: the labels compete, at most one holds. ``multi-label``: each is decided on its own.
+Mode: TypeAlias = Literal["exclusive", "multi-label"]
+
+#: Part of every version. Raise it when the same file would decide otherwise on the same vectors for a reason other than
+#: rounding, so that tags of the old rule can be told apart. A new field does not raise it: files without it decide as
+#: they did, and keep their versions.
 SCORING_RULE = 1
+
+#: What conditions call a taxonomy's abstention; no label may have this name.
+ABSTENTION = "none of these"
+
+#: Levels of labels, the top one included.
+MAX_LEVELS = 5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LabelTranslation:
+    """A label in another language. Its texts are used with models that are said to know the language."""
+
+    title: str = ""
+    description: str = ""
+    aliases: tuple[str, ...] = ()
+    prompts: tuple[str, ...] = ()
+    negatives: tuple[str, ...] = ()
+    background: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Label:
-    """One possible answer. Only the prompts affect scores."""
+    """One possible answer. Title, description, aliases and translated words do not affect scores."""
 
     name: str
-    prompts: tuple[str, ...]
+    prompts: tuple[str, ...] = ()  # may be empty where there are children
     title: str = ""
     description: str = ""
     aliases: tuple[str, ...] = ()
+    negatives: tuple[str, ...] = ()  # with ``multi-label``: prompts for what this label is not; ``not`` in files
+    children: tuple[Label, ...] = ()  # kinds of this; they compete among themselves wherever this label holds
+    background: tuple[str, ...] = ()  # with children: prompts for kinds of this that are none of them
+    translations: Mapping[str, LabelTranslation] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,50 +61,147 @@ class Calibration:
     threshold: float = 0.5  # least probability of a tag
     margin: float = 0.0  # least lead over the runner-up, in probability
     temperature: float = 1.0  # divides the model's logit scale; above 1 is more cautious
+    thresholds: Mapping[str, float] = field(default_factory=dict, hash=False)  # label → its own threshold
+
+    def threshold_of(self, label: str) -> float:
+        """The label's own threshold where it has one, else that of all."""
+        return self.thresholds.get(label, self.threshold)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wording:
+    """How a model is to be addressed."""
+
+    templates: tuple[str, ...] = ()  # empty: those of the taxonomy
+    languages: tuple[str, ...] = ()  # whose translated texts are used beside the others
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Translation:
+    """A taxonomy in another language."""
+
+    title: str = ""
+    description: str = ""
+    templates: tuple[str, ...] = ("{}",)  # for the prompts of this language
+    background: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Requirement:
+    """Another taxonomy's answer must be one of these; None stands for its abstention."""
+
+    taxonomy: str
+    labels: tuple[str | None, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Taxonomy:
-    """A question with at most one answer. ``None of these`` is always possible."""
+    """A question. ``None of these`` is always a possible answer."""
 
     name: str
     labels: tuple[Label, ...]  # in the order of the file, for display; scores do not depend on it
     title: str = ""
     description: str = ""
+    mode: Mode = "exclusive"
+    when: tuple[tuple[Requirement, ...], ...] = ()  # one of these, each of which is all of its parts; empty: always
     templates: tuple[str, ...] = ("{}",)
     aggregate: Aggregate = "mean"
     background: tuple[str, ...] = ()  # prompts for pictures none of the labels fit
     calibration: Calibration = Calibration()
     models: Mapping[str, Calibration] = field(default_factory=dict, hash=False)
+    wordings: Mapping[str, Wording] = field(default_factory=dict, hash=False)  # by model
+    translations: Mapping[str, Translation] = field(default_factory=dict, hash=False)
+
+    @property
+    def many(self) -> bool:
+        """Whether one image can have several of its labels: what other services read a list for."""
+        return self.mode == "multi-label" or any(label.children for label in self.labels)
+
+    def walk(self) -> Iterator[tuple[Label, Label | None]]:
+        """Every label with its parent, parents first, in the order of the file."""
+        return _walk(self.labels, None)
 
     def calibration_for(self, model: str) -> Calibration:
         """The calibration to use with a model: its own where the taxonomy has one, else the general one."""
         return self.models.get(model, self.calibration)
 
-    def texts(self, prompt: str) -> tuple[str, ...]:
-        """The prompt in each template, every text once."""
-        return _unique(template.replace("{}", prompt) for template in self.templates)
+    def is_calibrated_for(self, model: str) -> bool:
+        """Whether anybody chose numbers for this model."""
+        return model in self.models
 
-    def label_texts(self, label: Label) -> tuple[str, ...]:
+    def texts(self, prompt: str, model: str | None = None, language: str | None = None) -> tuple[str, ...]:
+        """The prompt in each template, every text once.
+
+        Args:
+            prompt: as written in the file.
+            model: whose templates to use; None: the taxonomy's.
+            language: of the prompt; None: the one the file is written in.
+        """
+        return _unique(template.replace("{}", prompt) for template in self._templates(model, language))
+
+    def label_texts(self, label: Label, model: str | None = None) -> tuple[str, ...]:
         """Every prompt of the label in every template, every text once, so that repetition carries no weight.
 
         Sorted: sums of floats depend on order, and tags must not depend on how a file is arranged.
         """
-        return tuple(sorted({text for prompt in label.prompts for text in self.texts(prompt)}))
+        prompts: list[tuple[str | None, str]] = [(None, prompt) for prompt in label.prompts]
+        prompts += [(language, prompt) for language, own in self._spoken(label, model) for prompt in own.prompts]
+        return tuple(sorted({text for language, prompt in prompts for text in self.texts(prompt, model, language)}))
+
+    def negative_texts(self, label: Label, model: str | None = None) -> tuple[tuple[str, ...], ...]:
+        """For each prompt of what the label is not, its texts; sorted."""
+        translated = [(language, own.negatives) for language, own in self._spoken(label, model)]
+        return self._by_prompt([(None, label.negatives), *translated], model)
+
+    def background_texts(self, label: Label | None = None, model: str | None = None) -> tuple[tuple[str, ...], ...]:
+        """For each background prompt, of the taxonomy or of a label's children, its texts; sorted."""
+        if label is not None:
+            translated = [(language, own.background) for language, own in self._spoken(label, model)]
+            return self._by_prompt([(None, label.background), *translated], model)
+        spoken = [(language, self.translations[language].background) for language in self._known(model)]
+        return self._by_prompt([(None, self.background), *spoken], model)
 
     @cached_property
     def version(self) -> str:
         """16 hex digits of a hash over everything that affects scores and nothing that does not.
 
-        Titles, descriptions, aliases, comments, order, spacing and repetition leave it as it is.
+        Titles, descriptions, aliases, comments, order, spacing and repetition leave it as it is; so do translations
+        that no model is said to know.
         """
         canonical = json.dumps(self._score_affecting(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
+    def _templates(self, model: str | None, language: str | None) -> tuple[str, ...]:
+        if language is not None:
+            return self.translations[language].templates if language in self.translations else ("{}",)
+        own = self.wordings.get(model) if model is not None else None
+        return own.templates if own is not None and own.templates else self.templates
+
+    def _languages(self, model: str | None) -> tuple[str, ...]:
+        wording = self.wordings.get(model) if model is not None else None
+        return wording.languages if wording is not None else ()
+
+    def _known(self, model: str | None) -> Iterator[str]:
+        return (language for language in self._languages(model) if language in self.translations)
+
+    def _spoken(self, label: Label, model: str | None) -> Iterator[tuple[str, LabelTranslation]]:
+        for language in self._languages(model):
+            if language in label.translations:
+                yield language, label.translations[language]
+
+    def _by_prompt(
+        self, prompts: Iterable[tuple[str | None, tuple[str, ...]]], model: str | None
+    ) -> tuple[tuple[str, ...], ...]:
+        pairs = sorted({(prompt, language or "") for language, some in prompts for prompt in some})
+        return _unique(tuple(sorted(self.texts(prompt, model, language or None))) for prompt, language in pairs)
+
+    # -- what the version covers ---------------------------------------------------------------------------------------
+
     def _score_affecting(self) -> dict[str, Any]:
-        return {
+        spoken = {language for wording in self.wordings.values() for language in wording.languages}
+        always = {
             "rule": SCORING_RULE,
-            "labels": {label.name: sorted(set(label.prompts)) for label in self.labels},
+            "labels": {label.name: _meaning(label, spoken) for label in self.labels},
             "templates": sorted(set(self.templates)),
             "aggregate": self.aggregate,
             "background": sorted(set(self.background)),
@@ -85,12 +209,60 @@ class Taxonomy:
             # An entry that repeats the general calibration decides nothing differently.
             "models": {model: _numbers(own) for model, own in self.models.items() if own != self.calibration},
         }
+        # What is left out where a file does not use it leaves the versions of older files as they were.
+        return always | _given(
+            mode=self.mode if self.mode != "exclusive" else None,
+            when=_condition(self.when),
+            wordings={model: _words(own) for model, own in self.wordings.items() if own != Wording()},
+            translations={
+                language: [sorted(set(own.templates)), sorted(set(own.background))]
+                for language, own in self.translations.items()
+                if language in spoken and own != Translation(title=own.title, description=own.description)
+            },
+        )
 
 
-def _numbers(calibration: Calibration) -> list[float]:
+def _walk(labels: Iterable[Label], parent: Label | None) -> Iterator[tuple[Label, Label | None]]:
+    for label in labels:
+        yield label, parent
+        yield from _walk(label.children, label)
+
+
+def _meaning(label: Label, spoken: set[str]) -> Any:
+    prompts = sorted(set(label.prompts))
+    rest = _given(
+        negatives=sorted(set(label.negatives)),
+        background=sorted(set(label.background)),
+        children={child.name: _meaning(child, spoken) for child in label.children},
+        translations={
+            language: texts
+            for language, own in label.translations.items()
+            if language in spoken
+            and any(texts := [sorted(set(t)) for t in (own.prompts, own.negatives, own.background)])
+        },
+    )
+    return {"prompts": prompts, **rest} if rest else prompts
+
+
+def _condition(when: tuple[tuple[Requirement, ...], ...]) -> list[Any]:
+    alternatives = ({part.taxonomy: sorted({label or "" for label in part.labels}) for part in each} for each in when)
+    return sorted(alternatives, key=lambda alternative: json.dumps(alternative, sort_keys=True))
+
+
+def _words(wording: Wording) -> list[list[str]]:
+    return [sorted(set(wording.templates)), sorted(set(wording.languages))]
+
+
+def _numbers(calibration: Calibration) -> list[Any]:
     # 1 and 1.0 are equal numbers but unequal JSON.
-    return [float(number) for number in astuple(calibration)]
+    general = [float(number) for number in (calibration.threshold, calibration.margin, calibration.temperature)]
+    own = {label: float(number) for label, number in calibration.thresholds.items()}
+    return [*general, own] if own else list(general)
 
 
-def _unique(texts: Iterable[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(texts))
+def _given(**fields: Any) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value}
+
+
+def _unique(values: Iterable[Any]) -> tuple[Any, ...]:
+    return tuple(dict.fromkeys(values))

@@ -49,7 +49,7 @@ def test_the_mean_of_a_label_is_the_unit_mean_of_its_texts() -> None:
     ]
 
     assert matrix.labels == ("happy", "sad")
-    assert matrix.starts.tolist() == [0, 1, 2]
+    assert matrix.top.starts.tolist() == [0, 1, 2]
     np.testing.assert_allclose(matrix.rows, expected, atol=1e-6)
 
 
@@ -58,13 +58,13 @@ def test_max_keeps_every_text_as_a_row() -> None:
     matrix = build_label_matrix(replace(MOOD, aggregate="max"), FakeTexts())
 
     assert matrix.rows.shape == (10, DIMENSION)
-    assert matrix.starts.tolist() == [0, 2, 6]
+    assert matrix.top.starts.tolist() == [0, 2, 6]
     np.testing.assert_allclose(matrix.rows[0], vector("a photo of smile"), atol=1e-6)
 
 
 def test_without_background_there_is_no_candidate_for_it() -> None:
     """Two labels are two candidates."""
-    assert len(build_label_matrix(replace(MOOD, background=()), FakeTexts()).starts) == 2
+    assert len(build_label_matrix(replace(MOOD, background=()), FakeTexts()).top.starts) == 2
 
 
 def test_texts_of_all_taxonomies_are_encoded_once_in_one_call() -> None:

@@ -1,0 +1,224 @@
+"""What is wrong with a taxonomy document that a schema cannot say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from worker.tagging.messages import Finding, did_you_mean, dotted, normalised, shown
+from worker.tagging.taxonomy import ABSTENTION, MAX_LEVELS
+from worker.tagging.yaml_lines import Document, Path
+
+#: Most texts a taxonomy may ask a model to encode: minutes on two cores.
+MAX_TEXTS = 100_000
+
+#: Most labels of a taxonomy, all levels together.
+MAX_LABELS = 10_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Entry:
+    """A label of the document, wherever it stands."""
+
+    path: Path
+    name: str
+    value: Any  # as the document has it, right or wrong
+    level: int  # 1 at the top
+
+
+def content_findings(document: Document) -> Iterator[Finding]:
+    """Judges whatever has the right shape, so that these problems are reported beside those of the schema."""
+    if not isinstance(document.value, dict):
+        return
+    value = document.value
+    entries = list(_entries(_map(value, "labels"), ("labels",), 1))
+    yield from _equal_names(entries, document)
+    yield from _shared_prompts(value, entries, document)
+    yield from _misplaced(value, entries)
+    yield from _undecidable(value, entries)
+    yield from _models(value, entries)
+    yield from _too_many(value, entries)
+
+
+def _entries(labels: dict[str, Any], path: Path, level: int) -> Iterator[_Entry]:
+    for name, label in labels.items():
+        here = (*path, name)
+        yield _Entry(path=here, name=name, value=label, level=level)
+        yield from _entries(_map(label, "children"), (*here, "children"), level + 1)
+
+
+# -- names -------------------------------------------------------------------------------------------------------------
+
+
+def _equal_names(entries: list[_Entry], document: Document) -> Iterator[Finding]:
+    """Labels that people would take for one another, and aliases that are another label's name."""
+    seen: dict[str, _Entry] = {}
+    for entry in entries:
+        first = seen.setdefault(normalised(entry.name), entry)
+        if first is not entry:
+            line = document.line(first.path)
+            yield entry.path, f"the same label as {first.name!r} on line {line}, but for case or punctuation"
+        if normalised(entry.name) == normalised(ABSTENTION):
+            yield entry.path, f"the name '{ABSTENTION}' is taken: it is what conditions call an abstention"
+    for entry in entries:
+        for place, alias in enumerate(_texts(entry.value, "aliases")):
+            owner = seen.get(normalised(alias))
+            if owner and owner.name != entry.name:
+                line = document.line(owner.path)
+                yield (*entry.path, "aliases", place), f"{shown(alias)} is a label itself, on line {line}"
+
+
+# -- prompts -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Prompts:
+    """A list of prompts: ``owner`` is what they speak for, so that no text speaks for two."""
+
+    path: Path
+    texts: list[str]
+    owner: Path
+    language: str
+
+
+def _shared_prompts(value: dict[str, Any], entries: list[_Entry], document: Document) -> Iterator[Finding]:
+    owners: dict[tuple[str, str], Path] = {}
+    for prompts in _prompt_lists(value, entries):
+        for place, prompt in enumerate(prompts.texts):
+            owner = owners.setdefault((prompts.language, " ".join(prompt.split())), prompts.owner)
+            if prompt.strip() and owner != prompts.owner:
+                other = f"{dotted(owner)}, line {document.line(owner)}"
+                message = f"{shown(prompt)} is a prompt of {other}, too: it cannot tell the two apart"
+                yield (*prompts.path, place), message
+    yield from _contradictions(entries)
+
+
+def _contradictions(entries: list[_Entry]) -> Iterator[Finding]:
+    for entry in entries:
+        own = {" ".join(prompt.split()) for prompt in _own_prompts(entry)}
+        for place, prompt in enumerate(_texts(entry.value, "not")):
+            if " ".join(prompt.split()) in own:
+                yield (*entry.path, "not", place), f"{shown(prompt)} is a prompt of this label, too"
+
+
+def _own_prompts(entry: _Entry) -> list[str]:
+    return _only_texts(entry.value) if isinstance(entry.value, list) else _texts(entry.value, "prompts")
+
+
+def _prompt_lists(value: dict[str, Any], entries: list[_Entry]) -> Iterator[_Prompts]:
+    for entry in entries:
+        path = entry.path if isinstance(entry.value, list) else (*entry.path, "prompts")
+        yield _Prompts(path=path, texts=_own_prompts(entry), owner=entry.path, language="")
+        yield from _background(entry.value, entry.path, "")
+        for language, own in _map(entry.value, "translations").items():
+            there = (*entry.path, "translations", language)
+            texts = _texts(own, "prompts")
+            yield _Prompts(path=(*there, "prompts"), texts=texts, owner=entry.path, language=language)
+            yield from _background(own, there, language)
+    yield from _background(value, (), "")
+    for language, own in _map(value, "translations").items():
+        yield from _background(own, ("translations", language), language)
+
+
+def _background(value: Any, path: Path, language: str) -> Iterator[_Prompts]:
+    there = (*path, "background")
+    yield _Prompts(path=there, texts=_texts(value, "background"), owner=there, language=language)
+
+
+# -- fields that need others -------------------------------------------------------------------------------------------
+
+
+def _misplaced(value: dict[str, Any], entries: list[_Entry]) -> Iterator[Finding]:
+    """Fields that would have no effect where they stand."""
+    by_itself = value.get("mode") == "multi-label"
+    for entry in entries:
+        for path, own in [(entry.path, entry.value), *_translated(entry)]:
+            if not isinstance(own, dict):
+                continue
+            if "not" in own and not (by_itself and entry.level == 1):
+                yield (*path, "not"), "only labels at the top of a taxonomy with 'mode: multi-label' are decided by it"
+            if "background" in own and not _map(entry.value, "children"):
+                yield (*path, "background"), "has no effect without 'children'; the taxonomy's own is beside 'labels'"
+        if entry.level == MAX_LEVELS + 1:
+            yield entry.path, f"labels may be {MAX_LEVELS} levels deep, no deeper"
+
+
+def _translated(entry: _Entry) -> list[tuple[Path, Any]]:
+    translations = _map(entry.value, "translations")
+    return [((*entry.path, "translations", language), own) for language, own in translations.items()]
+
+
+def _undecidable(value: dict[str, Any], entries: list[_Entry]) -> Iterator[Finding]:
+    """Labels that would fit every image for want of anything else."""
+    for entry in entries:
+        alone = entry.level == 1 and value.get("mode") == "multi-label" and not _texts(value, "background")
+        if alone and not _texts(entry.value, "not"):
+            yield (
+                entry.path,
+                "needs 'not' prompts, or the taxonomy a 'background': alone, a label would fit every image",
+            )
+        if len(_map(entry.value, "children")) == 1 and not _texts(entry.value, "background"):
+            message = "needs two labels, or one label and 'background' prompts beside 'children'"
+            yield (*entry.path, "children"), message
+
+
+# -- models ------------------------------------------------------------------------------------------------------------
+
+
+def _models(value: dict[str, Any], entries: list[_Entry]) -> Iterator[Finding]:
+    labels = [entry.name for entry in entries]
+    translated = [value, *(entry.value for entry in entries)]
+    languages = sorted({language for each in translated for language in _map(each, "translations")})
+    for name, settings in _map(value, "models").items():
+        path: Path = ("models", name)
+        if name != "starter" and "/" not in name and did_you_mean(name, ["starter"]):
+            yield path, f"no model is called {shown(name)}; did you mean 'starter'?"
+        for label in _map(settings, "thresholds"):
+            if label not in labels:
+                message = f"no label is called {shown(label)}{did_you_mean(label, labels)}"
+                yield (*path, "thresholds", label), message
+        for place, language in enumerate(_texts(settings, "languages")):
+            if language and language not in languages:
+                there = f"the languages here are {', '.join(languages)}" if languages else "there are none here"
+                yield (*path, "languages", place), f"nothing is translated into {shown(language)}; {there}"
+
+
+# -- size --------------------------------------------------------------------------------------------------------------
+
+
+def _too_many(value: dict[str, Any], entries: list[_Entry]) -> Iterator[Finding]:
+    if len(entries) > MAX_LABELS:
+        yield ("labels",), f"{len(entries):,} labels, with those below them; at most {MAX_LABELS:,} are allowed"
+    texts = _count(value, entries)
+    if texts > MAX_TEXTS:
+        yield (), f"{texts:,} texts to encode (prompts × templates); at most {MAX_TEXTS:,} are allowed"
+
+
+def _count(value: dict[str, Any], entries: list[_Entry]) -> int:
+    """Texts, with the model that has the most templates."""
+    settings = _map(value, "models").values()
+    own = max([1, len(_texts(value, "templates")), *(len(_texts(each, "templates")) for each in settings)])
+    translations = _map(value, "translations")
+    templates = {language: max(1, len(_texts(each, "templates"))) for language, each in translations.items()}
+    lists = list(_prompt_lists(value, entries))
+    total = sum(len(each.texts) * (templates.get(each.language, 1) if each.language else own) for each in lists)
+    return total + sum(len(_texts(entry.value, "not")) for entry in entries) * own
+
+
+# -- reading what may be anything --------------------------------------------------------------------------------------
+
+
+def _map(value: Any, key: str) -> dict[str, Any]:
+    found = value.get(key) if isinstance(value, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def _texts(value: Any, key: str) -> list[str]:
+    found = value.get(key) if isinstance(value, dict) else None
+    return _only_texts(found) if isinstance(found, list) else []
+
+
+def _only_texts(values: list[Any]) -> list[str]:
+    # Placeholders keep every text at its index.
+    return [value if isinstance(value, str) else "" for value in values]
