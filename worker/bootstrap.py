@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
 from worker import catalog, db, inbox, logs, metrics, tagging
+from worker.catalog import TaxonomyVersion
 from worker.db import Engine, transaction
 from worker.encoder import Encoder, ForwardPass, MicroBatcher, load_encoder
 from worker.errors import ConfigurationError
@@ -29,7 +30,7 @@ from worker.pipeline.space import space_spec
 from worker.pipeline.subscriptions import Subscriptions
 from worker.pipeline.verify import Verify
 from worker.settings import Settings
-from worker.tagging import Tagger
+from worker.tagging import Tagger, Taxonomy
 
 _log = logs.get("bootstrap")
 
@@ -95,13 +96,31 @@ def describe_model(settings: Settings) -> str:
 
 
 def tagger(settings: Settings, model: Encoder, names: tuple[str, ...] | None = None) -> Tagger:
-    """The taxonomies, with their prompts encoded."""
-    return Tagger(
+    """The taxonomies, with their prompts encoded. Says which of them nobody chose numbers for with this model."""
+    built = Tagger(
         tagging.load_taxonomies(names if names is not None else settings.taxonomies),
         model.encode_texts,
         logit_scale=model.logit_scale,
         model=model.space.model,
     )
+    if built.uncalibrated:
+        _log.warning(
+            f"never calibrated for {built.model}: {', '.join(built.uncalibrated)}; general thresholds are used, though "
+            "the same probability does not mean the same from two models: look at some tags, then give the model "
+            "numbers of its own under `models:` (docs/taxonomies.md)",
+            action="calibration",
+            model=built.model,
+            taxonomies=list(built.uncalibrated),
+        )
+    return built
+
+
+def taxonomy_versions(taxonomies: Sequence[Taxonomy]) -> list[TaxonomyVersion]:
+    """What the catalog keeps of them."""
+    return [
+        TaxonomyVersion(name=each.name, version=each.version, many=each.many, definition=asdict(each))
+        for each in taxonomies
+    ]
 
 
 def limits(settings: Settings) -> ImageLimits:
@@ -158,7 +177,7 @@ def worker(settings: Settings, ring: Ring) -> Iterator[Worker]:
     labels = tagger(settings, model)
     with transaction(engine) as connection:
         space = catalog.ensure_space(connection, space_spec(model))
-        catalog.remember_taxonomies(connection, {(t.name, t.version): asdict(t) for t in labels.taxonomies})
+        catalog.remember_taxonomies(connection, taxonomy_versions(labels.taxonomies))
     _announce(space, model)
     keeper = Keeper(engine, kind="worker", model=model.purpose, lease=settings.lease_seconds)
     threads = max(settings.fetch_threads, settings.decode_threads or cores())

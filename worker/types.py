@@ -123,11 +123,11 @@ class SpaceSpec:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tag:
-    """One taxonomy's decision about one image. ``label is None`` means "none of these"."""
+    """One taxonomy's decision about one image; it may make several. ``label is None`` means "none of these"."""
 
     taxonomy: str
     version: str  # content hash of the taxonomy that decided
     label: str | None
-    score: float  # cosine similarity of the image and the best label
-    probability: float  # of the best label among the labels and the background
+    score: float  # cosine similarity of the image and the label; where there is none, the best one
+    probability: float  # of that label among what it competes with, given that its parent holds
     source: str = "zero-shot"  # later also few-shot, text-fusion, human

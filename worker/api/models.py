@@ -125,7 +125,9 @@ class Hit(BaseModel):
     bucket: str
     key: str
     similarity: float = Field(description="Cosine of text and image, -1 to 1; comparable within one model only.")
-    tags: dict[str, str] = Field(description="Taxonomy → label.")
+    tags: dict[str, str | list[str]] = Field(
+        description="Taxonomy → label; a sorted list where the taxonomy can give an image several, even if it gave one."
+    )
 
 
 class SearchResponse(BaseModel):

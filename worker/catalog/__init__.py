@@ -1,6 +1,6 @@
 """What is known about images: metadata, vectors, tags; written in one transaction, searched by others."""
 
-from worker.catalog.read import ImageRecord, TagRecord, image, known_etags
+from worker.catalog.read import ImageRecord, KnownImage, TagRecord, image, known_images
 from worker.catalog.schema import head, migrate, require_current, revision
 from worker.catalog.search import Hit, TagFilter, nearest
 from worker.catalog.spaces import (
@@ -13,7 +13,7 @@ from worker.catalog.spaces import (
     space_of,
     spaces,
 )
-from worker.catalog.taxonomies import remember_taxonomies
+from worker.catalog.taxonomies import KeptTaxonomy, TaxonomyVersion, kept_taxonomies, remember_taxonomies
 from worker.catalog.write import EnrichedImage, remove, write
 
 __all__ = [
@@ -21,15 +21,19 @@ __all__ = [
     "FilledSpace",
     "Hit",
     "ImageRecord",
+    "KeptTaxonomy",
+    "KnownImage",
     "Space",
     "TagFilter",
     "TagRecord",
+    "TaxonomyVersion",
     "activate",
     "ensure_space",
     "filled_spaces",
     "head",
     "image",
-    "known_etags",
+    "kept_taxonomies",
+    "known_images",
     "migrate",
     "missing_in",
     "nearest",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -11,17 +11,13 @@ from sqlalchemy import text
 from worker.db import Connection
 from worker.types import ObjectRef
 
-# An etag is worth sending only if there is nothing to do should it match: the vector of this space is there, and every
-# taxonomy in use has decided in the version in use.
 _KNOWN = text("""
-    SELECT i.bucket, i.key, i.etag
+    SELECT i.bucket, i.key, i.etag,
+           array(SELECT ARRAY[t.taxonomy, t.taxonomy_version, t.label] FROM tags t
+                 WHERE t.image_id = i.id AND t.space_id = :space) AS tags
     FROM unnest(CAST(:buckets AS text[]), CAST(:keys AS text[])) AS r (bucket, key)
     JOIN images i ON i.bucket = r.bucket AND i.key = r.key
     JOIN embeddings e ON e.space_id = :space AND e.image_id = i.id
-    WHERE NOT EXISTS (
-        SELECT FROM unnest(CAST(:taxonomies AS text[]), CAST(:versions AS text[])) AS v (taxonomy, version)
-        WHERE NOT EXISTS (SELECT FROM tags t WHERE t.image_id = i.id AND t.space_id = :space
-                          AND t.taxonomy = v.taxonomy AND t.taxonomy_version = v.version))
 """)
 _IMAGE = text("""
     SELECT i.id, i.bucket, i.key, i.etag, i.version_id, i.size, i.last_modified, i.content_type, i.width, i.height,
@@ -86,28 +82,25 @@ class ImageRecord:
     tags: tuple[TagRecord, ...]
 
 
-def known_etags(
-    connection: Connection, *, space_id: int, versions: Mapping[str, str], refs: Collection[ObjectRef]
-) -> dict[ObjectRef, str]:
-    """Etags of those objects whose entry in the catalog is complete: a vector in this space, and current tags.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KnownImage:
+    """What the catalog has of an image in one space, for deciding whether there is anything left to do."""
 
-    Args:
-        connection: open.
-        space_id: the space being written.
-        versions: taxonomy → version, of those in use.
-        refs: the objects asked about.
-    """
+    etag: str
+    tags: frozenset[tuple[str, str, str | None]]  # taxonomy, version, label
+
+
+def known_images(connection: Connection, *, space_id: int, refs: Collection[ObjectRef]) -> dict[ObjectRef, KnownImage]:
+    """Those of the objects that have a vector in this space, in one statement."""
     rows = connection.execute(
-        _KNOWN,
-        {
-            "space": space_id,
-            "taxonomies": list(versions),
-            "versions": list(versions.values()),
-            "buckets": [r.bucket for r in refs],
-            "keys": [r.key for r in refs],
-        },
+        _KNOWN, {"space": space_id, "buckets": [r.bucket for r in refs], "keys": [r.key for r in refs]}
     )
-    return {ObjectRef(bucket=row.bucket, key=row.key): row.etag for row in rows}
+    return {
+        ObjectRef(bucket=row.bucket, key=row.key): KnownImage(
+            etag=row.etag, tags=frozenset((taxonomy, version, label) for taxonomy, version, label in row.tags)
+        )
+        for row in rows
+    }
 
 
 def image(connection: Connection, ref: ObjectRef) -> ImageRecord | None:

@@ -43,7 +43,7 @@ class Hit:
     bucket: str
     key: str
     similarity: float  # cosine, -1..1
-    tags: dict[str, str]  # taxonomy → label
+    tags: dict[str, str | list[str]]  # taxonomy → label; a list where the taxonomy can give several
 
 
 def nearest(
@@ -102,11 +102,9 @@ def _distance(space: Space) -> str:
 
 def _query(space: Space, conditions: str, *, order: str) -> str:
     return f"""
-        SELECT i.bucket, i.key, n.similarity,
-               coalesce((SELECT jsonb_object_agg(t.taxonomy, t.label) FROM image_tags t WHERE t.image_id = i.id),
-                        '{{}}') AS tags
+        SELECT i.bucket, i.key, n.similarity, i.tags
         FROM (SELECT e.image_id, -{_distance(space)} AS similarity FROM embeddings_{space.id} e
               WHERE true {conditions} ORDER BY {order} LIMIT :limit) AS n
-        JOIN images i ON i.id = n.image_id
-        ORDER BY n.similarity DESC, i.id
+        JOIN enriched_images i ON i.image_id = n.image_id
+        ORDER BY n.similarity DESC, i.image_id
     """  # noqa: S608  # integers and the texts above

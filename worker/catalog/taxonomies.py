@@ -3,26 +3,69 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import text
 
 from worker.db import Connection
 
+# Words for people do not change a version: the newest are kept.
 _REMEMBER = text("""
-    INSERT INTO taxonomies (name, version, definition) VALUES (:name, :version, CAST(:definition AS jsonb))
-    ON CONFLICT (name, version) DO NOTHING
+    INSERT INTO taxonomies AS t (name, version, definition, many)
+    SELECT * FROM unnest(CAST(:names AS text[]), CAST(:versions AS text[]), CAST(:definitions AS jsonb[]),
+                         CAST(:many AS boolean[]))
+    ON CONFLICT (name, version) DO UPDATE SET definition = excluded.definition, many = excluded.many
+    WHERE (t.definition, t.many) IS DISTINCT FROM (excluded.definition, excluded.many)
+""")
+_KEPT = text("""
+    SELECT name, version, many, definition, first_used FROM taxonomies
+    WHERE CAST(:names AS text[]) IS NULL OR name = ANY (CAST(:names AS text[]))
+    ORDER BY name, first_used DESC, version
 """)
 
 
-def remember_taxonomies(connection: Connection, definitions: Mapping[tuple[str, str], Mapping[str, Any]]) -> None:
-    """Store definitions by (name, version) unless they are there already."""
-    if definitions:
-        connection.execute(
-            _REMEMBER,
-            [
-                {"name": name, "version": version, "definition": json.dumps(definition)}
-                for (name, version), definition in definitions.items()
-            ],
-        )
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaxonomyVersion:
+    """A taxonomy as it decides."""
+
+    name: str
+    version: str
+    many: bool  # whether an image can have several of its labels
+    definition: Mapping[str, Any]  # everything else, as JSON
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KeptTaxonomy:
+    """A taxonomy version that a worker has used."""
+
+    name: str
+    version: str
+    many: bool
+    definition: Mapping[str, Any]
+    first_used: datetime
+
+
+def remember_taxonomies(connection: Connection, versions: Sequence[TaxonomyVersion]) -> None:
+    """Store versions; of one that is there already, what does not affect scores is brought up to date."""
+    if not versions:
+        return
+    # In one order wherever workers start, so that none waits for another that waits for it.
+    ordered = sorted(versions, key=lambda each: (each.name, each.version))
+    connection.execute(
+        _REMEMBER,
+        {
+            "names": [each.name for each in ordered],
+            "versions": [each.version for each in ordered],
+            "definitions": [json.dumps(each.definition) for each in ordered],
+            "many": [each.many for each in ordered],
+        },
+    )
+
+
+def kept_taxonomies(connection: Connection, names: Sequence[str] | None = None) -> list[KeptTaxonomy]:
+    """All versions that were ever used, of these taxonomies or of all; by name, newest first."""
+    rows = connection.execute(_KEPT, {"names": None if names is None else list(names)})
+    return [KeptTaxonomy(**row._mapping) for row in rows]  # noqa: SLF001  # Row's public mapping view

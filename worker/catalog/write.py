@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import numpy as np
 from sqlalchemy import text
 
 from worker.db import Connection, storable
@@ -182,5 +183,8 @@ def _offset(moment: datetime | None) -> str | None:
 
 
 def literal(vector: Floats) -> str:
-    """pgvector's text form; half precision keeps 11 bits, so five significant digits lose nothing."""
-    return "[" + ",".join(f"{value:.5g}" for value in vector.tolist()) + "]"
+    """pgvector's text form of what halves keep of the vector: 11 bits, which five significant digits tell apart.
+
+    Rounded here and not by the server, which would round the five digits: what is read back is what was tagged.
+    """
+    return "[" + ",".join(f"{value:.5g}" for value in vector.astype(np.float16).tolist()) + "]"

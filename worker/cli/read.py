@@ -85,7 +85,11 @@ def search(
         return
     table = Table("similarity", "image", "tags", box=None, pad_edge=False)
     for hit in hits:
-        tags = ", ".join(f"{taxonomy}={label}" for taxonomy, label in sorted(hit.tags.items()))
+        tags = ", ".join(
+            f"{taxonomy}={label}"
+            for taxonomy, labels in sorted(hit.tags.items())
+            for label in ([labels] if isinstance(labels, str) else labels)
+        )
         table.add_row(f"{hit.similarity:.3f}", context.name(f"{hit.bucket}/{hit.key}"), tags)
     context.out.print(table if hits else "nothing found")
 

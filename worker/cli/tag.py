@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
@@ -14,6 +14,7 @@ from worker.cli import context
 
 if TYPE_CHECKING:
     from worker.pipeline.files import RefusedFile, TaggedFile
+    from worker.types import Tag
 
     Results: TypeAlias = Iterable[TaggedFile | RefusedFile]
 
@@ -43,8 +44,11 @@ def tag(
     if not files:
         raise typer.BadParameter("no image files there: name files, or directories that hold some")
     use_case = bootstrap.file_tagger(settings, tuple(taxonomy) if taxonomy else None)
-    results = use_case.run(files)
-    refused = _write_lines(results) if as_json or not context.is_terminal() else _print_table(results, len(files))
+    taxonomies, results = use_case.tagger.taxonomies, use_case.run(files)
+    if as_json or not context.is_terminal():
+        refused = _write_lines(results, frozenset(each.name for each in taxonomies if each.many))
+    else:
+        refused = _print_table(results, len(files), [each.name for each in taxonomies])
     raise typer.Exit(1 if refused == len(files) else 0)
 
 
@@ -62,17 +66,17 @@ def _files(paths: Iterable[Path]) -> Iterator[Path]:
                 yield found
 
 
-def _write_lines(results: Results) -> int:
+def _write_lines(results: Results, many: Collection[str]) -> int:
     from worker.pipeline.files import RefusedFile
 
     refused = 0
     for result in results:
         refused += isinstance(result, RefusedFile)
-        context.json_line(_line(result))
+        context.json_line(_line(result, many))
     return refused
 
 
-def _line(result: TaggedFile | RefusedFile) -> dict[str, object]:
+def _line(result: TaggedFile | RefusedFile, many: Collection[str]) -> dict[str, object]:
     from worker.pipeline.files import RefusedFile
 
     if isinstance(result, RefusedFile):
@@ -85,37 +89,51 @@ def _line(result: TaggedFile | RefusedFile) -> dict[str, object]:
         "format": meta.format,
         "taken_at": meta.taken_at,
         "sha256": meta.sha256,
-        "tags": {
-            tag.taxonomy: {
-                "label": tag.label,
-                "probability": round(tag.probability, 4),
-                "score": round(tag.score, 4),
-                "version": tag.version,
-            }
-            for tag in result.tags
-        },
+        "tags": {name: _shape(own, name in many) for name, own in _by_taxonomy(result.tags).items()},
     }
 
 
-def _print_table(results: Results, total: int) -> int:
+def _shape(tags: Sequence[Tag], many: bool) -> object:
+    """A list where there can be several, as everywhere else: no entry is an abstention."""
+    return [_detailed(tag) for tag in tags if tag.label is not None] if many else _detailed(tags[0])
+
+
+def _by_taxonomy(tags: Iterable[Tag]) -> dict[str, list[Tag]]:
+    """A taxonomy that does not apply is not there."""
+    grouped: dict[str, list[Tag]] = {}
+    for tag in tags:
+        grouped.setdefault(tag.taxonomy, []).append(tag)
+    return grouped
+
+
+def _detailed(tag: Tag) -> dict[str, object]:
+    return {
+        "label": tag.label,
+        "probability": round(tag.probability, 4),
+        "score": round(tag.score, 4),
+        "version": tag.version,
+    }
+
+
+def _print_table(results: Results, total: int, taxonomies: Sequence[str]) -> int:
     """The table is printed as one, whatever the number of files, so that its columns fit all of them."""
     from worker.pipeline.files import TaggedFile
 
-    table, refused = Table(pad_edge=False), []
+    table, refused = Table("file", *taxonomies, pad_edge=False), []
     with context.progress(TextColumn("tagging"), BarColumn(), MofNCompleteColumn()) as progress:
         for result in progress.track(results, total=total):
             if not isinstance(result, TaggedFile):
                 refused.append(f"{context.name(str(result.path))}: {result.message}")
                 continue
-            for heading in ["file", *(tag.taxonomy for tag in result.tags)] if not table.columns else ():
-                table.add_column(heading)
-            table.add_row(context.name(str(result.path)), *(_cell(tag.label, tag.probability) for tag in result.tags))
-    if table.columns:
+            own = _by_taxonomy(result.tags)
+            table.add_row(context.name(str(result.path)), *(_cell(own.get(name, [])) for name in taxonomies))
+    if table.rows:
         context.out.print(table)
     for sentence in refused:
         context.err.print(sentence, style="yellow")
     return len(refused)
 
 
-def _cell(label: str | None, probability: float) -> str:
-    return f"{label} {probability:.0%}" if label else _ABSTAINED
+def _cell(tags: Iterable[Tag]) -> str:
+    """Empty where the taxonomy does not apply."""
+    return ", ".join(f"{tag.label} {tag.probability:.0%}" if tag.label else _ABSTAINED for tag in tags)

@@ -136,12 +136,9 @@ class Enricher:
         if claim.suspect and claim.objects[0].deaths >= _DEATHS:
             return [_killer(claim.objects[0])]
         with self.engine.connect() as connection:
-            etags = catalog.known_etags(
-                connection,
-                space_id=self.space.id,
-                versions={each.name: each.version for each in self.tagger.taxonomies},
-                refs=[each.ref for each in claim.objects],
-            )
+            known = catalog.known_images(connection, space_id=self.space.id, refs=[each.ref for each in claim.objects])
+        # An etag is worth sending only if there is nothing to do should it match.
+        etags = {ref: each.etag for ref, each in known.items() if self.tagger.is_current(each.tags)}
         return list(self.pool.map(lambda each: self.preparer.prepare(each, etags.get(each.ref)), claim.objects))
 
     def _encode(self, prepared: Sequence[Prepared]) -> tuple[list[tuple[Prepared, Floats]], list[Ended]]:

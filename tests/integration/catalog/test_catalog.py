@@ -12,7 +12,7 @@ from sqlalchemy import event, text
 from tests.factories import enriched_image, spec, unit
 from tests.ledger import ref
 from worker import catalog
-from worker.catalog import TagFilter
+from worker.catalog import KnownImage, TagFilter
 from worker.db import Engine, transaction
 
 
@@ -138,27 +138,18 @@ def test_filters_under_one_percent_still_find_their_images(engine, space):
     assert {f"k{number}" for number in range(0, 3_000, 300)} == {hit.key for hit in hits}
 
 
-def known(engine, space, **versions):
+def known(engine, space):
     with transaction(engine) as connection:
-        refs = [ref("a"), ref("b")]
-        return catalog.known_etags(connection, space_id=space.id, versions=versions, refs=refs)
+        return catalog.known_images(connection, space_id=space.id, refs=[ref("a"), ref("b")])
 
 
-def test_etags_are_known_only_with_a_vector_of_the_space(engine, space):
-    """A new model needs the bytes even though the image is known."""
-    write(engine, space, enriched_image("a"))
+def test_images_are_known_only_with_a_vector_of_the_space(engine, space):
+    """A new model needs the bytes even though the image is known; of other spaces' tags nothing is told."""
+    write(engine, space, enriched_image("a", label=None))
     with transaction(engine) as connection:
         other = catalog.ensure_space(connection, spec(model="other"))
-    assert ({ref("a"): "etag-a"}, {}) == (known(engine, space), known(engine, other))
-
-
-def test_etags_are_known_only_with_tags_of_the_versions_in_use(engine, space):
-    """An edited or added taxonomy makes "unchanged" untrue; an abstention is a decision too."""
-    write(engine, space, enriched_image("a", label=None))
-    current, edited = {"time-of-day": "v"}, {"time-of-day": "w"}
-    assert {ref("a"): "etag-a"} == known(engine, space, **current)
-    assert {} == known(engine, space, **edited)
-    assert {} == known(engine, space, **current, setting="v")
+    expected = KnownImage(etag="etag-a", tags=frozenset({("time-of-day", "v", None)}))
+    assert ({ref("a"): expected}, {}) == (known(engine, space), known(engine, other))
 
 
 def test_an_overwritten_picture_loses_the_vectors_of_other_spaces(engine, space):
@@ -219,15 +210,6 @@ def test_the_write_path_takes_a_constant_number_of_statements(engine, space):
         return count
 
     assert 5 == statements(1) == statements(50)
-
-
-def test_taxonomy_versions_are_remembered_once(engine):
-    """A tag's version can always be looked up."""
-    with transaction(engine) as connection:
-        for definition in ({"labels": ["a"]}, {"labels": ["changed"]}):
-            catalog.remember_taxonomies(connection, {("t", "v1"): definition})
-        found = connection.execute(text("SELECT definition FROM taxonomies")).scalars().all()
-    assert found == [{"labels": ["a"]}]
 
 
 def test_the_views_serve_other_services(engine, space):
