@@ -24,7 +24,7 @@ from worker.pipeline.ingest import Ingest
 from worker.pipeline.keeper import Keeper
 from worker.pipeline.prepare import Preparer
 from worker.pipeline.query import Search
-from worker.pipeline.reconcile import Reconciler, targets
+from worker.pipeline.reconcile import Pace, Reconcile, Reconciler, targets
 from worker.pipeline.retries import RetryPolicy
 from worker.pipeline.space import space_spec
 from worker.pipeline.subscriptions import Subscriptions
@@ -223,36 +223,33 @@ def worker(settings: Settings, ring: Ring) -> Iterator[Worker]:
 def scheduler(settings: Settings, ring: Ring) -> Iterator[Keeper]:
     """The scheduler's heartbeat, reconciliation, and the gauges that describe the whole ledger."""
     engine = database(settings, "scheduler", pool_size=2)
+    reconciler = _reconciler(settings, engine, ring)
 
-    def publish_pending() -> None:
+    def publish() -> None:
         with transaction(engine) as connection:
             metrics.set_pending(inbox.pending_by_lane(connection))
+        reconciler.publish()
 
-    keeper = Keeper(engine, kind="scheduler", also=publish_pending)
-    with serving_metrics(settings), reconciling(settings, engine, ring):
+    keeper = Keeper(engine, kind="scheduler", also=publish)
+    with serving_metrics(settings):
         keeper.start()
+        if settings.reconcile_seconds:
+            reconciler.start()
         try:
             yield keeper
         finally:
+            reconciler.stop()
             keeper.stop()
             engine.dispose()
 
 
-@contextmanager
-def reconciling(settings: Settings, engine: Engine, ring: Ring) -> Iterator[None]:
-    """Look for what no event announced while the block runs, if ENRICH_RECONCILE_SECONDS says so."""
-    if not settings.reconcile_seconds:
-        yield
-        return
-    use_case = verify(settings, engine, ring)
-    reconciler = Reconciler(
-        use_case, lambda: targets(settings.buckets, use_case.store), interval=settings.reconcile_seconds
+def _reconciler(settings: Settings, engine: Engine, ring: Ring) -> Reconciler:
+    """Looks for what no event announced, once it is started."""
+    objects = store(settings)
+    pace = Pace(interval=settings.reconcile_seconds, pages_per_second=settings.reconcile_pages_per_second)
+    return Reconciler(
+        Reconcile(engine=engine, store=objects, ring=ring, pace=pace), lambda: targets(settings.buckets, objects)
     )
-    reconciler.start()
-    try:
-        yield
-    finally:
-        reconciler.stop()
 
 
 @contextmanager

@@ -57,6 +57,11 @@ MetricName: TypeAlias = Literal[
     "enrich_pending",
     # Gauge: objects this process has claimed and not yet completed.
     "enrich_in_flight",
+    # -- reconciliation, in the scheduler -----------------------------------------------------------------------------
+    # Counter, by kind: objects that had changed without an event: "missing", "stale", "ghost"; and "unnameable" ones.
+    "enrich_reconcile_differences_total",
+    # Gauge, by bucket and prefix: seconds since the last finished round; since it is watched where none ever was.
+    "enrich_reconcile_age_seconds",
     # -- one image's way through a worker ------------------------------------------------------------------------------
     # Histogram: seconds of one GET, to the last byte; 304 and 404 included.
     "enrich_fetch_seconds",
@@ -115,6 +120,8 @@ OUTCOMES = _counter("enrich_outcomes_total", "Objects whose claim ended, by how.
 QUARANTINED = _counter("enrich_quarantined_total", "Objects put into quarantine, by why.", "reason")
 PENDING = _gauge("enrich_pending", "Objects that wait for work, in the whole ledger.", "lane")
 IN_FLIGHT = _gauge("enrich_in_flight", "Objects this process has claimed and not yet completed.")
+RECONCILE_DIFFERENCES = _counter("enrich_reconcile_differences_total", "Objects changed without an event.", "kind")
+RECONCILE_AGE = _gauge("enrich_reconcile_age_seconds", "Since the last finished round.", "bucket", "prefix")
 FETCH_SECONDS = _histogram("enrich_fetch_seconds", "One GET, to the last byte.", _STAGE)
 FETCH_BYTES = _counter("enrich_fetch_bytes_total", "Bytes of object bodies received.")
 DECODE_SECONDS = _histogram("enrich_decode_seconds", "One image's bytes to pixels and metadata.", _STAGE)
@@ -135,6 +142,8 @@ def _start_at_zero() -> None:
         QUARANTINED.labels(reason=reason.value)
     for result in ("sent", "coalesced", "failed"):
         WAKE_UPS.labels(result=result)
+    for kind in ("missing", "stale", "ghost", "unnameable"):
+        RECONCILE_DIFFERENCES.labels(kind=kind)
     set_pending({})
 
 

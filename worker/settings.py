@@ -94,6 +94,9 @@ class Settings(BaseSettings):
         ge=0,
         description="How often the scheduler lists the watched buckets for what no event announced; 0: never.",
     )
+    reconcile_pages_per_second: float = Field(
+        10.0, gt=0, description="Most pages of 1,000 keys a second that the scheduler lists of one watched bucket."
+    )
     store_timeout: float = Field(30.0, gt=0, description="Seconds without a byte before a GET is given up.")
 
     metrics_port: int = Field(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +14,7 @@ from rich.table import Table
 from worker.cli import context
 
 if TYPE_CHECKING:
+    from worker.inbox import Reconciliation
     from worker.pipeline import overview
 
 _PANEL = "Operating it"
@@ -23,6 +25,7 @@ _Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
     app.command(rich_help_panel=_PANEL)(status)
+    app.command(rich_help_panel=_PANEL)(reconcile)
     app.command(rich_help_panel=_PANEL)(backfill)
     app.command(rich_help_panel=_PANEL)(rejected)
 
@@ -40,6 +43,7 @@ def status(
     _print_totals(found)
     _print_processes(found)
     _print_spaces(found)
+    _print_reconciliations(found.reconciliations)
     if found.rejected_events:
         context.line(f"{found.rejected_events:,} notifications were refused: see `enrich rejected`")
 
@@ -76,6 +80,54 @@ def _print_spaces(found: overview.Overview) -> None:
         table.add_row(str(each.id), each.model, each.revision[:12], str(each.dimension), each.state)
     if found.spaces:
         context.out.print(table, "")
+
+
+def _print_reconciliations(found: Sequence[Reconciliation]) -> None:
+    table = Table("reconciled", "last round", "objects", "missing", "stale", "ghosts", "now", box=None, pad_edge=False)
+    for each in found:
+        table.add_row(
+            context.name(f"{each.bucket}/{each.prefix}".rstrip("/")),
+            f"{context.duration(each.age)} ago" if each.finished_at else "never",
+            f"{each.last_listed:,}",
+            f"{each.last_missing:,}",
+            f"{each.last_stale:,}",
+            f"{each.last_ghost:,}",
+            context.name(_now(each)),
+        )
+    if found:
+        context.out.print(table, "")
+
+
+def _now(each: Reconciliation) -> str:
+    if each.last_error:
+        return f"failed: {each.last_error}"
+    if each.cursor is not None:
+        return f"{each.listed:,} compared, up to {each.cursor}" if each.cursor else "begins"
+    return f"next in {context.duration(each.due_in)}"
+
+
+def reconcile(
+    target: Annotated[
+        str | None, typer.Argument(metavar="[BUCKET[/PREFIX]]", help="Begin its next round now.", show_default=False)
+    ] = None,
+    as_json: _Json = False,
+) -> None:
+    """Where the scheduler's comparison of each watched bucket is; with a bucket, begin its next round now."""
+    from worker.inbox import Target
+    from worker.pipeline import reconcile as use_case
+
+    engine = context.database(context.load_settings())
+    if target is not None:
+        bucket, _, prefix = target.partition("/")
+        use_case.hurry(engine, Target(bucket=bucket, prefix=prefix))
+        context.say(f"{context.name(target)}: the next round is due now, if a scheduler runs")
+    found = use_case.standing(engine)
+    if as_json:
+        context.json_document([asdict(each) for each in found])
+    elif found:
+        _print_reconciliations(found)
+    else:
+        context.line("nothing is reconciled yet: run `enrich scheduler` with ENRICH_RECONCILE_SECONDS above 0")
 
 
 def backfill(

@@ -58,7 +58,7 @@ _WITHIN = text(f"""
     SELECT i.key, i.outcome, i.etag
     FROM unnest(CAST(:starts AS text[]), CAST(:stops AS text[])) AS r (start, stop)
     JOIN inbox i ON i.bucket = :bucket AND i.key >= r.start AND i.key < r.stop
-    WHERE {_FINISHED} AND i.key <> ALL(CAST(:listed AS text[]))
+    WHERE {_FINISHED} AND i.key > :start AND i.key <> ALL(CAST(:listed AS text[]))
     ORDER BY i.key LIMIT :limit
 """)  # noqa: S608
 _PART = 10_000
@@ -141,9 +141,10 @@ def within(
     *,
     listed: Sequence[str],
     since: datetime,
+    start: str = "",
     limit: int,
 ) -> list[Compared]:
-    """Finished objects in ranges of keys that are not among those listed there, at most ``limit``, in order."""
+    """Finished objects in ranges of keys that are not among those listed, the first ``limit`` behind ``start``."""
     rows = connection.execute(
         _WITHIN,
         {
@@ -152,6 +153,7 @@ def within(
             "stops": [each.stop for each in ranges],
             "listed": list(listed),
             "since": since,
+            "start": start,
             "limit": limit,
         },
     )

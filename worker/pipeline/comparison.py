@@ -37,7 +37,7 @@ PAGE = 1_000
 _YOUNG = timedelta(minutes=15)
 _HEADS = 8
 #: What listings have in place of bytes that are no text; nobody can ask for such a key.
-_UNREADABLE = "\N{REPLACEMENT CHARACTER}"
+UNREADABLE = "\N{REPLACEMENT CHARACTER}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -128,7 +128,7 @@ class Comparison:
 
     def _etag(self, each: Compared) -> str | None:
         """What the store says now; where it may not be asked, or cannot be, what its listing said."""
-        if each.listed_etag is not None and _UNREADABLE in each.key:
+        if each.listed_etag is not None and UNREADABLE in each.key:
             return each.listed_etag
         try:
             info: ObjectInfo | None = self.store.head(ObjectRef(bucket=self.bucket, key=each.key))
@@ -145,7 +145,7 @@ def state_of(each: Compared) -> State | None:
     if each.listed_etag is None:
         return "ghost" if known else None
     if not known:
-        return "unnameable" if each.outcome == "gone" and _UNREADABLE in each.key else "missing"
+        return "unnameable" if each.outcome == "gone" and UNREADABLE in each.key else "missing"
     # Without an etag nothing was read (access denied, killed worker), or the store gives none: nothing can be stale.
     if each.etag and each.listed_etag and each.etag != each.listed_etag:
         return "stale"

@@ -16,6 +16,7 @@ class Overview:
     processes: list[inbox.Process]
     spaces: list[catalog.Space]
     rejected_events: int  # kept
+    reconciliations: list[inbox.Reconciliation]
 
 
 def overview(engine: Engine, *, bucket: str | None = None) -> Overview:
@@ -26,6 +27,7 @@ def overview(engine: Engine, *, bucket: str | None = None) -> Overview:
             processes=inbox.processes(connection),
             spaces=catalog.spaces(connection),
             rejected_events=inbox.rejected_count(connection),
+            reconciliations=inbox.reconciliations(connection),
         )
 
 

@@ -1,65 +1,287 @@
-"""Reconciliation: what no event announced is found on a schedule."""
+"""Reconciliation: what no event announced is found on a schedule, page by page, by whichever scheduler is there."""
 
 from __future__ import annotations
 
+import itertools
 import time
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import text
 
-from tests.ledger import BUCKET, pending, ref
+from tests.ledger import BUCKET, make_due, pending, ref
 from tests.pictures import picture
+from worker import inbox
+from worker.db import transaction
+from worker.errors import StoreUnavailableError
+from worker.inbox import Found, Target
 from worker.objects import MemoryStore
-from worker.pipeline.reconcile import Reconciler, Target, targets
-from worker.pipeline.verify import Verify
+from worker.pipeline import reconcile as module
+from worker.pipeline.reconcile import Pace, Reconcile, Reconciler, targets
+
+HERE = (Target(bucket=BUCKET),)
+LONG_AGO = datetime.now(UTC) - timedelta(days=9)
 
 
 @pytest.fixture
-def verify(world):
-    return Verify(engine=world.engine, store=world.store, ring=world.enricher.ring, settle=0)
+def reconcile(world, monkeypatch):
+    """Pages of three keys, whose objects were written long ago."""
+    monkeypatch.setattr(module, "PAGE", 3)
+    listing = world.store.list
+    world.store.list = lambda *given, **named: (
+        replace(each, last_modified=LONG_AGO) for each in listing(*given, **named)
+    )
+    with transaction(world.engine) as connection:
+        inbox.watch(connection, HERE, interval=3_600)
+    pace = Pace(interval=3_600, pages_per_second=1_000_000)
+    return Reconcile(engine=world.engine, store=world.store, ring=world.enricher.ring, pace=pace, settle=0)
 
 
-def test_a_lost_upload_is_found_and_somebody_is_woken(world, verify):
-    """No event, no command: the object is pending within one round."""
-    world.store.put(ref("lost.jpg"), picture(), "image/jpeg")
-    reconciler = Reconciler(verify, lambda: [Target(bucket=BUCKET)], interval=3_600)
-    reconciler.start()
-    deadline = time.monotonic() + 5
-    while not world.rung and time.monotonic() < deadline:
-        time.sleep(0.02)
-    reconciler.stop()
-    assert (1, 1) == (pending(world.engine), len(world.rung))
+def in_folder_order(world):
+    """Have the store list as SeaweedFS does."""
+    listing = world.store.list
+
+    def by_folder(bucket, prefix="", start_after=""):
+        found = sorted(listing(bucket, prefix=prefix), key=lambda each: each.key.split("/"))
+        return (each for each in found if each.key.split("/") > start_after.split("/") or not start_after)
+
+    world.store.list = by_folder
 
 
-def test_a_bucket_that_is_gone_does_not_keep_the_others_from_their_turn(world, verify):
+def drain(world):
+    make_due(world.engine)
+    while world.run() is not None:
+        continue
+
+
+def fill(world, *keys):
+    for key in keys:
+        world.upload(key, b"text", "text/plain")
+    drain(world)
+
+
+def due(world, where=HERE):
+    """Let time pass until the next page, or the next round."""
+    with transaction(world.engine) as connection:
+        for each in where:
+            connection.execute(text("UPDATE reconciliations SET due_at = now()"))
+            assert inbox.hurry(connection, each)
+
+
+def state(world):
+    with transaction(world.engine) as connection:
+        [found] = inbox.reconciliations(connection)
+    return found
+
+
+def finish_round(world, reconcile, *, most=100):
+    """Steps until the round is over. Returns how many."""
+    before = state(world).finished_at
+    for steps in range(1, most):
+        due(world)
+        assert reconcile.step(HERE)
+        if state(world).finished_at != before:
+            return steps
+    raise AssertionError(state(world))
+
+
+def last(world):
+    found = state(world)
+    return found.last_missing, found.last_stale, found.last_ghost
+
+
+KEYS = tuple(f"{number:02}.txt" for number in range(10))
+
+
+@pytest.mark.parametrize("order", ["bytes", "folders"])
+def test_lost_events_are_found_page_by_page(world, reconcile, order):
+    """An upload, an overwrite and a delete that nobody told us of, anywhere in the bucket: found once, then never."""
+    keys = ("a!1.txt", "a!9.txt", "a.txt", "a/1.txt", "a/2.txt", "a/b/3.txt", "b!/1.txt", "b!.1", "b/9.txt", "c.txt")
+    fill(world, *keys)
+    if order == "folders":
+        in_folder_order(world)
+        finish_round(world, reconcile)
+    gone = ("a!1.txt", "a/2.txt", "b/9.txt", "c.txt")
+    for key in gone:
+        world.store.delete(ref(key))
+    world.store.put(ref("a/new.txt"), b"text", "text/plain")
+    world.store.put(ref("a.txt"), b"other text", "text/plain")
+    finish_round(world, reconcile)
+    assert (order, (1, 1, 4)) == (state(world).order, last(world))
+    assert 6 == pending(world.engine)
+    drain(world)
+    finish_round(world, reconcile)
+    assert ((0, 0, 0), 7, 0) == (last(world), state(world).last_listed, pending(world.engine))
+
+
+def test_a_store_that_lists_in_another_order_is_noticed(world, reconcile):
+    """The round begins again, as often as it must; nothing known and listed is taken for a ghost."""
+    fill(world, "a!1.txt", "a/1.txt", "b!.1", "b/1.txt", "c.txt")
+    in_folder_order(world)
+    finish_round(world, reconcile)
+    assert ("folders", (0, 0, 0), 5) == (state(world).order, last(world), state(world).last_listed)
+    listing = world.store.list
+
+    def backwards(bucket, prefix="", start_after=""):
+        found = sorted(listing(bucket, prefix=prefix), key=lambda each: each.key, reverse=True)
+        return (each for each in found if not start_after or each.key < start_after)
+
+    world.store.list = backwards
+    world.store.delete(ref("b!.1"))
+    finish_round(world, reconcile)
+    assert ("any", (0, 0, 1), 4) == (state(world).order, last(world), state(world).last_listed)
+
+
+def test_a_restarted_scheduler_goes_on_behind_the_last_key(world, reconcile):
+    """Nothing is listed twice, nothing is left out: the state is in the database after every page."""
+    fill(world, *KEYS)
+    asked: list[str] = []
+    listing = world.store.list
+
+    def note(bucket, prefix="", start_after=""):
+        asked.append(start_after)
+        return listing(bucket, prefix=prefix, start_after=start_after)
+
+    world.store.list = note
+    for _ in range(4):
+        due(world)
+        Reconcile(engine=world.engine, store=world.store, ring=world.enricher.ring, pace=reconcile.pace).step(HERE)
+    assert ["", "02.txt", "05.txt", "08.txt"] == asked
+    assert (None, 10) == (state(world).cursor, state(world).last_listed)
+
+
+def test_a_listing_that_breaks_off_concludes_nothing_beyond_its_last_key(world, reconcile):
+    """What was lost before it is found; the rest waits for the same page, and why is kept."""
+    fill(world, *KEYS)
+    for key in ("01.txt", "08.txt"):
+        world.store.delete(ref(key))
+    listing = world.store.list
+
+    def break_off(bucket, prefix="", start_after=""):
+        yield from itertools.islice(listing(bucket, prefix=prefix, start_after=start_after), 0 if start_after else 5)
+        raise StoreUnavailableError("503 SlowDown")
+
+    world.store.list = break_off
+    for _ in range(2):
+        due(world)
+        assert reconcile.step(HERE)
+    found = state(world)
+    assert ("03.txt", "503 SlowDown", 1) == (found.cursor, found.last_error, pending(world.engine))
+    assert found.due_in > 30
+    world.store.list = listing
+    finish_round(world, reconcile)
+    assert (2, None) == (pending(world.engine), state(world).last_error)
+
+
+def test_two_schedulers_do_not_take_the_same_page(world, reconcile):
+    """The first has it until its lease ends; then it is anybody's, and the first one's result is refused."""
+    fill(world, *KEYS)
+    with transaction(world.engine) as connection:
+        first = inbox.claim_page(connection, HERE, lease=60)
+    assert first is not None
+    assert not reconcile.step(HERE)
+    with transaction(world.engine) as connection:
+        connection.execute(text("UPDATE reconciliations SET due_at = now()"))
+    assert reconcile.step(HERE)
+    with transaction(world.engine) as connection:
+        assert not inbox.renew_page(connection, first, lease=60)
+        assert not inbox.advance(connection, first, Found(listed=3), cursor="99", pause=0)
+    assert ("02.txt", 3) == (state(world).cursor, state(world).listed)
+
+
+def test_a_round_is_due_an_interval_after_the_last_began(world, reconcile):
+    """With a tenth of jitter either way; a shorter interval takes effect at once."""
+    finish_round(world, reconcile)
+    assert 0.89 * 3_600 < state(world).due_in < 1.1 * 3_600
+    with transaction(world.engine) as connection:
+        inbox.watch(connection, HERE, interval=60)
+    assert state(world).due_in <= 60
+
+
+def test_pages_are_spread_over_half_of_the_interval_and_never_faster_than_the_rate():
+    """A small bucket is done in seconds, a large one in half an hour, a huge one as fast as may be."""
+    pace = Pace(interval=3_600, pages_per_second=10)
+    assert [1.0, 0.18, 0.1] == [round(pace.pause(objects), 3) for objects in (5_000, 10_000_000, 1_000_000_000)]
+
+
+def test_more_ghosts_than_a_page_are_all_found(world, reconcile):
+    """A bucket that was emptied behind our back."""
+    fill(world, *KEYS)
+    for key in KEYS:
+        world.store.delete(ref(key))
+    finish_round(world, reconcile)
+    assert ((0, 0, 10), 10) == (last(world), pending(world.engine))
+
+
+def test_ghosts_outside_of_the_prefix_are_not_looked_for(world, reconcile):
+    """Watched is what is watched."""
+    fill(world, "in/1.txt", "in/2.txt", "other/1.txt")
+    for key in ("in/1.txt", "other/1.txt"):
+        world.store.delete(ref(key))
+    there = (Target(bucket=BUCKET, prefix="in/"),)
+    with transaction(world.engine) as connection:
+        inbox.watch(connection, there, interval=60)
+    assert reconcile.step(there)
+    assert 1 == pending(world.engine)
+
+
+def test_keys_that_cannot_be_kept_as_a_cursor_are_passed(world, reconcile):
+    """A page ends with a key that can be continued behind; the others are counted."""
+    fill(world, "a.txt", "z.txt")
+    strange = ("b\0.txt", "c\ufffd.txt", "d\0.txt", "e\ud800.txt")
+    listing = world.store.list
+
+    def with_strange(bucket, prefix="", start_after=""):
+        [sample, *_] = listing(bucket)
+        found = [*listing(bucket), *(replace(sample, key=key) for key in strange)]
+        return (each for each in sorted(found, key=lambda each: each.key) if each.key > start_after)
+
+    world.store.list = with_strange
+    finish_round(world, reconcile)
+    assert (6, 3, 1) == (state(world).last_listed, state(world).last_unnameable, state(world).last_missing)
+
+
+def test_a_bucket_that_is_gone_does_not_keep_the_others_from_their_turn(world, reconcile):
     """One wrong setting costs one bucket."""
+    both = (Target(bucket="gone"), *HERE)
     world.store.put(ref("lost.jpg"), picture(), "image/jpeg")
-    reconciler = Reconciler(verify, lambda: [Target(bucket="gone"), Target(bucket=BUCKET)], interval=1)
-    assert [1] == [found.repaired for found in reconciler.round()]
+    with transaction(world.engine) as connection:
+        inbox.watch(connection, both, interval=60)
+    assert [True, True, False] == [reconcile.step(both) for _ in range(3)]
+    assert 1 == pending(world.engine)
 
 
-def test_it_comes_round_again(world, verify):
+def test_the_thread_comes_round_again_and_survives_errors(world, reconcile, monkeypatch):
     """The second round finds what was lost after the first; an error in between does not end the thread."""
+    monkeypatch.setattr(module, "_NAP", 0.05)
     calls: list[float] = []
 
     def find():
         calls.append(time.monotonic())
         if len(calls) == 1:
-            raise ZeroDivisionError
-        return [Target(bucket=BUCKET)]
+            raise StoreUnavailableError("not yet")
+        return HERE
 
-    reconciler = Reconciler(verify, find, interval=0.05)
+    reconciler = Reconciler(replace(reconcile, pace=Pace(interval=0.1, pages_per_second=100)), find)
     reconciler.start()
-    time.sleep(0.1)
+    _until(lambda: state(world).finished_at is not None)
     world.store.put(ref("late.jpg"), picture(), "image/jpeg")
-    deadline = time.monotonic() + 5
-    while pending(world.engine) == 0 and time.monotonic() < deadline:
-        time.sleep(0.02)
+    _until(lambda: pending(world.engine) == 1)
+    reconciler.publish()
     reconciler.stop()
-    assert 1 == pending(world.engine)
+    assert world.rung
+
+
+def _until(holds):
+    deadline = time.monotonic() + 15
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_targets_are_what_is_watched_or_every_bucket():
-    """Prefixes are kept; nothing watched means everything the store has."""
+    """Prefixes are kept; nothing watched means everything the store has; nothing is watched twice."""
     store = MemoryStore("b", "a")
-    assert [Target(bucket="x", prefix="in/"), Target(bucket="y")] == targets(["x/in/", "y"], store)
+    assert [Target(bucket="x", prefix="in/"), Target(bucket="y")] == targets(["x/in/", "y", "x/in/"], store)
     assert [Target(bucket="a"), Target(bucket="b")] == targets([], store)
