@@ -16,10 +16,13 @@ from worker.errors import ConfigurationError
 from worker.images import ImageLimits
 from worker.objects import ObjectStore, S3Store
 from worker.pipeline.backfill import Backfill
+from worker.pipeline.breaker import Window
 from worker.pipeline.budget import ByteBudget
+from worker.pipeline.control import Control
 from worker.pipeline.enrich import Enricher
 from worker.pipeline.files import FileTagger
 from worker.pipeline.gate import Gate
+from worker.pipeline.guard import Guard
 from worker.pipeline.ingest import Ingest
 from worker.pipeline.keeper import Keeper
 from worker.pipeline.prepare import Preparer
@@ -179,6 +182,7 @@ def worker(settings: Settings, ring: Ring) -> Iterator[Worker]:
         space = catalog.ensure_space(connection, space_spec(model))
         catalog.remember_taxonomies(connection, taxonomy_versions(labels.taxonomies))
     _announce(space, model)
+    preparer = _preparer(settings, model)
     keeper = Keeper(engine, kind="worker", model=model.purpose, lease=settings.lease_seconds)
     threads = max(settings.fetch_threads, settings.decode_threads or cores())
     with (
@@ -192,21 +196,16 @@ def worker(settings: Settings, ring: Ring) -> Iterator[Worker]:
                 encoder=model,
                 enricher=Enricher(
                     engine=engine,
-                    preparer=Preparer(
-                        store=store(settings),
-                        encoder=model,
-                        limits=limits(settings),
-                        budget=ByteBudget(_BYTES_IN_FLIGHT),
-                        policy=RetryPolicy(
-                            max_attempts=settings.max_attempts,
-                            base=settings.retry_base_seconds,
-                            longest=settings.retry_max_seconds,
-                        ),
-                    ),
+                    preparer=preparer,
                     batcher=batcher,
                     tagger=labels,
                     space=space,
                     keeper=keeper,
+                    guard=Guard(
+                        keeper.breakers.quarantine,
+                        Window(ratio=settings.quarantine_breaker_ratio),
+                        Control(engine=engine, preparer=preparer, batcher=batcher, pool=pool),
+                    ),
                     gate=Gate(),
                     pool=pool,
                     ring=ring,
@@ -217,6 +216,20 @@ def worker(settings: Settings, ring: Ring) -> Iterator[Worker]:
         finally:
             keeper.stop()
             engine.dispose()
+
+
+def _preparer(settings: Settings, model: Encoder) -> Preparer:
+    return Preparer(
+        store=store(settings),
+        encoder=model,
+        limits=limits(settings),
+        budget=ByteBudget(_BYTES_IN_FLIGHT),
+        policy=RetryPolicy(
+            max_attempts=settings.max_attempts,
+            base=settings.retry_base_seconds,
+            longest=settings.retry_max_seconds,
+        ),
+    )
 
 
 @contextmanager

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import enum
+import random
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, text
-from sqlalchemy.engine import make_url
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.engine import ExceptionContext, make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 __all__ = [
     "Connection",
     "Engine",
+    "Trouble",
+    "again",
     "connect",
+    "in_one_line",
     "is_unavailable",
     "problem",
     "storable",
     "transaction",
+    "trouble",
     "without_password",
 ]
+
+_T = TypeVar("_T")
 
 #: Every statement of ours is short; one that is not must fail loudly rather than hold locks.
 _STATEMENT_TIMEOUT_MS = 60_000
@@ -35,6 +46,21 @@ _TCP = {
     "tcp_user_timeout": 30_000,  # milliseconds
 }
 
+# SQLSTATEs, postgresql.org/docs/18/errcodes-appendix.html; a class is the first two characters.
+#: Connection exceptions, and a server without connections, disk or memory to spare.
+_AWAY_CLASSES = frozenset({"08", "53"})
+#: Shut down by an administrator, after a crash, or starting; an idle session ended; its disk fails; a standby by now.
+_AWAY = frozenset({"57P01", "57P02", "57P03", "57P05", "58030", "25006"})
+#: Deadlocks and serialisation: the transaction was rolled back so that another one could go on.
+_BUSY_CLASSES = frozenset({"40"})
+#: A lock that could not be had, a statement that was cancelled or ran into its time limit, a session that was paused.
+_BUSY = frozenset({"55P03", "57014", "25P03"})
+_READ_ONLY = "25006"
+
+_TRIES = 3
+#: Seconds before the second try; each further one waits twice as long.
+_PAUSE = 0.1
+
 
 def connect(url: str, *, name: str, pool_size: int = 5) -> Engine:
     """An engine on PostgreSQL. Opens no connection yet.
@@ -45,7 +71,7 @@ def connect(url: str, *, name: str, pool_size: int = 5) -> Engine:
         pool_size: connections kept; as many again may open under load.
     """
     address = make_url(url).set(drivername="postgresql+psycopg2")
-    return create_engine(
+    engine = create_engine(
         address,
         pool_size=pool_size,
         max_overflow=pool_size,
@@ -58,6 +84,14 @@ def connect(url: str, *, name: str, pool_size: int = 5) -> Engine:
             "options": " ".join((_options(), *address.normalized_query.get("options", ()))),
         },
     )
+    event.listen(engine, "handle_error", _leave_a_standby)
+    return engine
+
+
+def _leave_a_standby(context: ExceptionContext) -> None:
+    """Drop every connection to what is a standby since a failover, so that new ones find the primary."""
+    if getattr(context.original_exception, "pgcode", None) == _READ_ONLY:
+        context.is_disconnect = True
 
 
 def _options() -> str:
@@ -80,7 +114,7 @@ def problem(engine: Engine) -> str | None:
         with engine.connect() as connection:
             connection.execute(text("SELECT 1"))
     except DBAPIError as error:
-        return " ".join(str(error.orig).split())
+        return in_one_line(error)
     return None
 
 
@@ -89,9 +123,62 @@ def without_password(url: str) -> str:
     return make_url(url).render_as_string(hide_password=True)
 
 
+class Trouble(enum.Enum):
+    """What an error of the database says about who has to do something."""
+
+    AWAY = "away"  # restarting, unreachable, full, or a standby: nothing can be done now, and nothing is wrong with us
+    BUSY = "busy"  # this transaction was in somebody's way: the same one may succeed now
+    OURS = "ours"  # the statement or the data is wrong: trying again changes nothing
+
+
+def trouble(error: BaseException) -> Trouble | None:
+    """Classify an error by its SQLSTATE; None for what is no error of the database.
+
+    SQLAlchemy's and psycopg2's classes do not tell: ``OperationalError`` is a server that is gone, a deadlock, and a
+    statement that takes too long every time.
+    """
+    if isinstance(error, PoolTimeoutError):
+        return Trouble.AWAY  # every connection is in use, by queries that are not answered
+    if not isinstance(error, DBAPIError):
+        return None
+    state = getattr(error.orig, "pgcode", None)
+    if not isinstance(state, str):  # refused, reset, timed out: no server said anything
+        return Trouble.AWAY if error.connection_invalidated or isinstance(error, OperationalError) else Trouble.OURS
+    if state in _BUSY or state[:2] in _BUSY_CLASSES:
+        return Trouble.BUSY
+    return Trouble.AWAY if state in _AWAY or state[:2] in _AWAY_CLASSES else Trouble.OURS
+
+
 def is_unavailable(error: BaseException) -> bool:
-    """Whether an error says that the database is away (restarting, unreachable), not that a statement is wrong."""
-    return isinstance(error, OperationalError) or (isinstance(error, DBAPIError) and error.connection_invalidated)
+    """Whether an error says that the database cannot do its work now, not that a statement is wrong.
+
+    A transaction that was in somebody's way (``Trouble.BUSY``) is no sign of that: what is tried again for ever because
+    of it never ends.
+    """
+    return trouble(error) is Trouble.AWAY
+
+
+def in_one_line(error: BaseException) -> str:
+    """What the database or its driver said, for logs and status: without the statement."""
+    return " ".join(str(getattr(error, "orig", None) or error).split())
+
+
+def again(transact: Callable[[], _T], *, tries: int = _TRIES, pause: float = _PAUSE) -> _T:
+    """Run a whole transaction, and run it again if it was in somebody's way, a bounded number of times.
+
+    Args:
+        transact: opens and ends a transaction of its own; what it does outside of it happens again, too.
+        tries: in all.
+        pause: seconds before the second try, doubling, with jitter.
+    """
+    for attempt in range(tries - 1):
+        try:
+            return transact()
+        except DBAPIError as error:
+            if trouble(error) is not Trouble.BUSY:
+                raise
+        time.sleep(pause * 2**attempt * random.uniform(0.5, 1.0))  # noqa: S311  # jitter
+    return transact()
 
 
 def storable(value: str) -> str:

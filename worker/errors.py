@@ -57,6 +57,10 @@ class AccessDeniedError(EnrichError):
         self.ref = ref
 
 
+class ObjectArchivedError(EnrichError):
+    """The object is in a storage class that cannot be read before somebody restores it."""
+
+
 class ImageRejectedError(EnrichError):
     """These bytes cannot become a picture, now or later. Carries the quarantine reason."""
 

@@ -29,7 +29,7 @@ from prometheus_client import (
 )
 
 from worker.errors import ConfigurationError
-from worker.types import Lane, Outcome, Reason
+from worker.types import Lane, Outcome, Reason, RetryReason
 
 MetricName: TypeAlias = Literal[
     # -- notifications, in the api ------------------------------------------------------------------------------------
@@ -53,6 +53,10 @@ MetricName: TypeAlias = Literal[
     "enrich_outcomes_total",
     # Counter, by reason: objects put into quarantine.
     "enrich_quarantined_total",
+    # Counter, by reason: objects given back to be tried again.
+    "enrich_retries_total",
+    # Gauge, by breaker: 1 while this process waits for "store" or "database", or puts nothing into "quarantine".
+    "enrich_breaker_open",
     # Gauge, by lane: objects that wait for work, in the whole ledger.
     "enrich_pending",
     # Gauge: objects this process has claimed and not yet completed.
@@ -118,6 +122,8 @@ CLAIMS = _counter("enrich_claims_total", "Claims that got at least one object.")
 BATCH_SIZE = _histogram("enrich_batch_size", "Objects in a claim.", _BATCH)
 OUTCOMES = _counter("enrich_outcomes_total", "Objects whose claim ended, by how.", "outcome")
 QUARANTINED = _counter("enrich_quarantined_total", "Objects put into quarantine, by why.", "reason")
+RETRIES = _counter("enrich_retries_total", "Objects given back to be tried again, by why.", "reason")
+BREAKER_OPEN = _gauge("enrich_breaker_open", "1 while this process holds back because of something.", "breaker")
 PENDING = _gauge("enrich_pending", "Objects that wait for work, in the whole ledger.", "lane")
 IN_FLIGHT = _gauge("enrich_in_flight", "Objects this process has claimed and not yet completed.")
 RECONCILE_DIFFERENCES = _counter("enrich_reconcile_differences_total", "Objects changed without an event.", "kind")
@@ -140,6 +146,10 @@ def _start_at_zero() -> None:
         OUTCOMES.labels(outcome=outcome.value)
     for reason in Reason:
         QUARANTINED.labels(reason=reason.value)
+    for cause in RetryReason:
+        RETRIES.labels(reason=cause.value)
+    for breaker in ("store", "database", "quarantine"):
+        BREAKER_OPEN.labels(breaker=breaker).set(0)
     for result in ("sent", "coalesced", "failed"):
         WAKE_UPS.labels(result=result)
     for kind in ("missing", "stale", "ghost", "unnameable"):

@@ -97,6 +97,18 @@ class Settings(BaseSettings):
     reconcile_pages_per_second: float = Field(
         10.0, gt=0, description="Most pages of 1,000 keys a second that the scheduler lists of one watched bucket."
     )
+    drain_seconds: float = Field(
+        20.0,
+        gt=0,
+        description="After SIGTERM, how long batches in hand may take to finish; then they are given back.",
+    )
+    quarantine_breaker_ratio: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Of the newest 200 images, the share refused above which nothing more is quarantined until images "
+        "that were enriched before have been tried again; 1 is never. See docs/completeness.md.",
+    )
     store_timeout: float = Field(30.0, gt=0, description="Seconds without a byte before a GET is given up.")
 
     metrics_port: int = Field(

@@ -20,9 +20,9 @@ from kombu.exceptions import OperationalError
 from redis import Redis, RedisError
 
 from worker import bootstrap, logs, metrics
-from worker.db import is_unavailable
 from worker.errors import FatalDeviceError
 from worker.pipeline import keeper, watchdog
+from worker.pipeline.keeper import Keeper
 from worker.pipeline.watchdog import Patience, Surroundings, Watchdog
 from worker.settings import Settings
 
@@ -40,6 +40,10 @@ _MOST_WAITING = 100
 _BROKER_PAUSE = 5.0
 #: How often in a row work may have to be taken unwoken: about a minute with the default sweep.
 _DEAF = 12
+#: How often the scheduler shows that it moves, also where it is told to ring less often.
+_SCHEDULER_SECONDS = 10.0
+#: How long a process that ends tries to tell the database so.
+_GOODBYE_SECONDS = 5.0
 _EXIT_FATAL_DEVICE = 70  # EX_SOFTWARE
 _EXIT_NO_PROGRESS = 75  # EX_TEMPFAIL: a new process is the remedy
 
@@ -119,6 +123,7 @@ class _Process:
     runtime: bootstrap.Worker
     bell: Bell
     watchdog: Watchdog
+    drain: Drain
 
 
 _process: _Process | None = None
@@ -128,6 +133,8 @@ def _wake() -> None:
     """Take one batch to its end. A full batch has rung for the next one already."""
     if _process is None:
         raise RuntimeError("this process was not started by `enrich worker`")
+    if _process.drain.has_begun:
+        return  # somebody else is woken by the next ring
     with _process.watchdog.awake():
         _process.bell.answer()
         _work(_process.runtime)
@@ -140,22 +147,53 @@ def _work(runtime: bootstrap.Worker) -> None:
         # The claims stay: their objects are retried alone, so that the one that broke the device is found.
         _log.exception("the device is broken; this process ends so that a clean one can start", action="fatal")
         os._exit(_EXIT_FATAL_DEVICE)
-    except Exception as error:
-        if not is_unavailable(error):
-            raise
-        _log.warning("the database is away; its work waits", action="wake", error=" ".join(str(error).split()))
 
 
 def run_worker(settings: Settings) -> None:
-    """Load the model, then consume wake-ups until SIGTERM; batches in hand are finished first."""
+    """Load the model, then consume wake-ups until SIGTERM; batches in hand are finished first, or given back."""
     global _process  # noqa: PLW0603  # Celery tasks are functions; this is the one place they get their parts from
     # Until Celery takes the signal over: ending by default would leave our heartbeat, and perhaps leases, behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     app = make_app(settings)
     bell = Bell(settings, app)
-    with bootstrap.worker(settings, bell.ring) as runtime, _watching(settings, runtime, bell) as watching:
-        _process = _Process(runtime=runtime, bell=bell, watchdog=watching)
-        _consume(app, settings)
+    with bootstrap.worker(settings, bell.ring) as runtime:
+        drain = Drain(runtime.enricher.keeper, seconds=settings.drain_seconds)
+        signals.worker_shutting_down.connect(drain.begin, weak=False)
+        with _watching(settings, runtime, bell, drain) as watching:
+            _process = _Process(runtime=runtime, bell=bell, watchdog=watching, drain=drain)
+            _consume(app, settings)
+
+
+class Drain:
+    """The end of a process that was told to end: soon, whatever its batches in hand are waiting for."""
+
+    def __init__(self, keeper: Keeper, *, seconds: float) -> None:
+        self._keeper, self._seconds = keeper, seconds
+        self._begun = threading.Event()
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether no more work is to be taken."""
+        return self._begun.is_set()
+
+    def begin(self, **_: Any) -> None:
+        """Take no more work; give back what is still in hand after the bound. Called by Celery on SIGTERM."""
+        if not self._begun.is_set():
+            self._begun.set()
+            timer = threading.Timer(self._seconds, self._give_back)
+            timer.daemon = True
+            timer.start()
+
+    def _give_back(self) -> None:
+        """On a thread of its own, because the database may not answer either: then leases end by themselves."""
+        _log.warning(
+            f"batches in hand are not finished after {self._seconds:g} s (ENRICH_DRAIN_SECONDS); they are given back",
+            action="drain",
+        )
+        goodbye = threading.Thread(target=self._keeper.stop, name="goodbye", daemon=True)
+        goodbye.start()
+        goodbye.join(_GOODBYE_SECONDS)
+        os._exit(0)
 
 
 def _consume(app: Celery, settings: Settings) -> None:
@@ -177,9 +215,11 @@ def _consume(app: Celery, settings: Settings) -> None:
 
 
 @contextmanager
-def _watching(settings: Settings, runtime: bootstrap.Worker, bell: Bell) -> Iterator[Watchdog]:
+def _watching(settings: Settings, runtime: bootstrap.Worker, bell: Bell, drain: Drain) -> Iterator[Watchdog]:
+    enricher, breakers = runtime.enricher, runtime.enricher.breakers
     around = Surroundings(
-        claimable=lambda: watchdog.claimable(runtime.enricher.engine),
+        claimable=lambda: not (drain.has_begun or breakers.hold) and watchdog.claimable(enricher.engine),
+        due=lambda: breakers.due and not drain.has_begun,
         broker_answers=bell.is_connected,
         ring=bell.ring,
         work=lambda: _work(runtime),
@@ -228,6 +268,9 @@ def run_scheduler(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     with bootstrap.scheduler(settings, bell.ring) as beating:
-        while not stop.wait(settings.sweep_seconds):
-            bell.ring()
+        ring_at = time.monotonic() + settings.sweep_seconds
+        while not stop.wait(min(settings.sweep_seconds, _SCHEDULER_SECONDS)):
+            if time.monotonic() >= ring_at:
+                bell.ring()
+                ring_at = time.monotonic() + settings.sweep_seconds
             beating.progressed()

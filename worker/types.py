@@ -47,9 +47,22 @@ class Reason(enum.StrEnum):
     TOO_MANY_PIXELS = "too-many-pixels"  # more pixels than ENRICH_MAX_PIXELS, read off the header
     SIDE_TOO_LONG = "side-too-long"  # a side longer than ENRICH_MAX_SIDE, read off the header
     ACCESS_DENIED = "access-denied"  # the store refuses this object to our credentials
+    ARCHIVED = "archived"  # in a storage class that cannot be read before it is restored
     ENCODER_REFUSED = "encoder-refused"  # the model fails on this image, alone
     KILLED_WORKER = "killed-worker"  # the worker process died with this image alone in hand
     ATTEMPTS_EXHAUSTED = "attempts-exhausted"  # transient errors, every time
+
+
+class RetryReason(enum.StrEnum):
+    """Why an object is tried again. The codes are an interface: `enrich status` and metrics are by them."""
+
+    STORE_AWAY = "store-away"  # no answer from the store, or one that says nothing about the object
+    NO_SUCH_BUCKET = "no-such-bucket"  # the store answers that there is no such bucket
+    MISCONFIGURED = "misconfigured"  # the store refuses our credentials, region or clock
+    ACCESS_DENIED = "access-denied"  # the store refuses this object to our credentials
+    DEVICE_MEMORY = "device-memory"  # the device has no memory left for even this image alone
+    UNEXPECTED = "unexpected"  # an error nobody foresaw: the log has its traceback
+    HELD_BACK = "held-back"  # refused, but so is nearly everything: not put into quarantine before somebody looked
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, order=True)

@@ -1,6 +1,7 @@
 """What is known about images: metadata, vectors, tags; written in one transaction, searched by others."""
 
 from worker.catalog.read import ImageRecord, KnownImage, TagRecord, image, known_images
+from worker.catalog.sample import SampledImage, sample
 from worker.catalog.schema import head, migrate, require_current, revision
 from worker.catalog.search import Hit, TagFilter, nearest
 from worker.catalog.spaces import (
@@ -23,6 +24,7 @@ __all__ = [
     "ImageRecord",
     "KeptTaxonomy",
     "KnownImage",
+    "SampledImage",
     "Space",
     "TagFilter",
     "TagRecord",
@@ -41,6 +43,7 @@ __all__ = [
     "remove",
     "require_current",
     "revision",
+    "sample",
     "space_of",
     "spaces",
     "write",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from worker.pipeline import overview
 
 _PANEL = "Operating it"
+_SHOWN_OF_AN_ERROR = 120  # characters
 _SHOWN_OF_A_BODY = 2_000  # characters; --json has all of it
 _Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
@@ -41,6 +42,7 @@ def status(
         context.json_document(asdict(found))
         return
     _print_totals(found)
+    _print_retrying(found)
     _print_processes(found)
     _print_spaces(found)
     _print_reconciliations(found.reconciliations)
@@ -67,11 +69,23 @@ def _print_totals(found: overview.Overview) -> None:
         context.line(f"oldest pending: {totals.oldest_pending_seconds:.0f} s")
 
 
+def _print_retrying(found: overview.Overview) -> None:
+    table = Table("tried again because", "objects", "for example", box=None, pad_edge=False)
+    table.columns[1].justify = "right"
+    for each in found.retrying:
+        table.add_row(each.reason, f"{each.objects:,}", context.name(each.example)[:_SHOWN_OF_AN_ERROR])
+    if found.retrying:
+        context.out.print("", table, "", sep="\n")
+
+
 def _print_processes(found: overview.Overview) -> None:
     table = Table("process", "in hand", "seen", "model", box=None, pad_edge=False)
     for each in found.processes:
         table.add_row(each.name, str(each.in_flight), f"{each.seen_ago:.0f} s ago", (each.model or "").split(":")[0])
     context.out.print(table if found.processes else "no worker and no scheduler is running", "")
+    for each in found.processes:
+        if each.waiting:
+            context.line(f"{each.name} waits: {each.waiting}")
 
 
 def _print_spaces(found: overview.Overview) -> None:

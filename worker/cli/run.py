@@ -96,7 +96,7 @@ def health_of(
         raise typer.BadParameter(f"{part!r} is not a part; choose api, worker or scheduler")
     settings = context.load_settings()
     problem = _api_problem(settings) if part == "api" else _process_problem(settings, part)
-    context.say(problem or f"{part} is healthy")
+    context.say(problem or f"{part} is healthy{_but_waits(settings, part)}")
     raise typer.Exit(1 if problem else 0)
 
 
@@ -110,6 +110,18 @@ def _process_problem(settings: Settings, part: str) -> str | None:
     except EnrichError as error:
         return str(error)
     return health.problem(engine, kind=part, host=socket.gethostname())
+
+
+def _but_waits(settings: Settings, part: str) -> str:
+    """What a healthy process waits for."""
+    if part == "api":
+        return ""
+    from worker import bootstrap
+    from worker.pipeline import health
+
+    engine = bootstrap.database(settings, "health", pool_size=1)
+    waiting = health.waiting(engine, kind=part, host=socket.gethostname())
+    return f", and waits: {waiting}" if waiting else ""
 
 
 def _api_problem(settings: Settings) -> str | None:

@@ -24,8 +24,8 @@ from worker.pipeline import health
 from worker.settings import Settings
 
 _OK = 200
-#: A batch in hand is finished before a worker ends.
-_DRAIN_SECONDS = 30.0
+#: Beyond what a process may take to finish what it has in hand: to say goodbye, and to end.
+_GOODBYE_SECONDS = 10.0
 
 
 class System:
@@ -159,7 +159,7 @@ class System:
             env=self.environment() | self._metrics(kind),
             probe=lambda: _require_reported(self.engine, kind, since),
             ready_seconds=300.0,  # a model may have to be fetched
-            stop_seconds=_DRAIN_SECONDS,
+            stop_seconds=self._settings.drain_seconds + _GOODBYE_SECONDS,
             purpose=kind,
         )
 

@@ -36,7 +36,7 @@ from worker.inbox.reconciliations import (
     watch,
 )
 from worker.inbox.rejected import RejectedEvent, reject, reject_once, rejected_count, rejected_events
-from worker.inbox.totals import Standing, Totals, claimable, pending_by_lane, standing, totals
+from worker.inbox.totals import Retrying, Standing, Totals, claimable, pending_by_lane, retrying, standing, totals
 
 __all__ = [
     "Claim",
@@ -55,6 +55,7 @@ __all__ = [
     "Reconciliation",
     "RejectedEvent",
     "Retry",
+    "Retrying",
     "Selection",
     "Standing",
     "Target",
@@ -96,6 +97,7 @@ __all__ = [
     "restart",
     "retry",
     "retry_quarantined",
+    "retrying",
     "standing",
     "totals",
     "unmet",

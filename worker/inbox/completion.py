@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import text
 
 from worker.db import Connection, storable
-from worker.types import Outcome, Reason
+from worker.types import Outcome, Reason, RetryReason
 
 # Locked in key order, like hints, so that the two never deadlock.
 _LOCK = text("""
@@ -29,11 +29,15 @@ _COMPLETE = text("""
         outcome     = CASE WHEN c.outcome = 'unchanged' THEN 'enriched' ELSE c.outcome END,
         etag        = coalesce(c.etag, CASE WHEN c.outcome = 'unchanged' THEN i.etag END),
         last_error  = c.error,
+        retry_reason = NULL,
         finished_at = now()
     FROM unnest(CAST(:ids AS bigint[]), CAST(:outcomes AS text[]), CAST(:etags AS text[]), CAST(:errors AS text[]))
         AS c (id, outcome, etag, error)
     WHERE i.id = c.id AND i.token = :token
 """)
+
+#: Seconds.
+_LONGEST_UNCOUNTED = 900.0
 
 _LEAVE_QUARANTINE = text("DELETE FROM quarantine WHERE inbox_id = ANY(CAST(:ids AS bigint[]))")
 
@@ -47,18 +51,22 @@ _ENTER_QUARANTINE = text("""
         first_bytes = excluded.first_bytes, attempts = excluded.attempts, since = now()
 """)
 
-_RETRY = text("""
+# What does not count as an attempt has no number to grow its delay by. It waits a tenth of the time it has waited so
+# far: an outage costs a tenth more at most, and a bucket that is gone for good soon costs next to nothing.
+_RETRY = text(f"""
     UPDATE inbox AS i SET
-        claimed    = NULL,
-        token      = NULL,
-        lane       = greatest(i.lane, 1),
-        attempts   = i.attempts - CASE WHEN r.counted THEN 0 ELSE 1 END,
-        visible_at = now() + make_interval(secs => r.delay),
-        last_error = r.error
-    FROM unnest(CAST(:ids AS bigint[]), CAST(:delays AS float8[]), CAST(:errors AS text[]), CAST(:counted AS boolean[]))
-        AS r (id, delay, error, counted)
+        claimed      = NULL,
+        token        = NULL,
+        lane         = greatest(i.lane, 1),
+        attempts     = i.attempts - CASE WHEN r.counted THEN 0 ELSE 1 END,
+        visible_at   = now() + make_interval(secs => CASE WHEN r.counted THEN r.delay ELSE greatest(r.delay,
+            least(extract(epoch FROM now() - i.hinted_at) / 10, {_LONGEST_UNCOUNTED}) * (0.5 + random() / 2)) END),
+        retry_reason = r.reason,
+        last_error   = r.error
+    FROM unnest(CAST(:ids AS bigint[]), CAST(:delays AS float8[]), CAST(:reasons AS text[]), CAST(:errors AS text[]),
+                CAST(:counted AS boolean[])) AS r (id, delay, reason, error, counted)
     WHERE i.id = r.id AND i.token = :token
-""")
+""")  # noqa: S608  # a constant
 
 # Both lock in key order, too, and name the partial index's condition, so that they read what is in flight only.
 _IN_HAND = """
@@ -102,8 +110,9 @@ class Retry:
     """One claimed object to be tried again."""
 
     id: int
-    delay: float  # seconds
+    delay: float  # seconds, at least
     error: str
+    reason: RetryReason = RetryReason.UNEXPECTED
     counted: bool = True  # False: the attempt was not the object's fault (an outage) and is taken back
 
 
@@ -164,6 +173,7 @@ def retry(connection: Connection, token: int, retries: Sequence[Retry]) -> None:
                 "token": token,
                 "ids": [each.id for each in retries],
                 "delays": [each.delay for each in retries],
+                "reasons": [str(each.reason) for each in retries],
                 "errors": [storable(each.error) for each in retries],
                 "counted": [each.counted for each in retries],
             },

@@ -7,20 +7,20 @@ from datetime import datetime
 
 from sqlalchemy import text
 
-from worker.db import Connection
+from worker.db import Connection, storable
 
 # Rows of processes that were killed are swept up by whoever beats next.
 _BEAT = text("""
     WITH forgotten AS (DELETE FROM processes WHERE seen_at < now() - interval '1 day' AND name <> :name)
-    INSERT INTO processes AS p (name, kind, host, model, in_flight)
-    VALUES (:name, :kind, :host, :model, :in_flight)
+    INSERT INTO processes AS p (name, kind, host, model, in_flight, waiting)
+    VALUES (:name, :kind, :host, :model, :in_flight, :waiting)
     ON CONFLICT (name) DO UPDATE SET
-        seen_at = now(), model = excluded.model, in_flight = excluded.in_flight,
+        seen_at = now(), model = excluded.model, in_flight = excluded.in_flight, waiting = excluded.waiting,
         progress_at = CASE WHEN :progressed THEN now() ELSE p.progress_at END
 """)
 _FAREWELL = text("DELETE FROM processes WHERE name = :name")
 _LIST = text("""
-    SELECT name, kind, host, model, in_flight, started_at,
+    SELECT name, kind, host, model, in_flight, waiting, started_at,
            extract(epoch FROM now() - seen_at)::float8 AS seen_ago,
            extract(epoch FROM now() - progress_at)::float8 AS progress_ago
     FROM processes ORDER BY kind, name
@@ -36,6 +36,7 @@ class Heartbeat:
     host: str
     model: str | None = None
     in_flight: int = 0
+    waiting: str | None = None  # what it waits for before it takes work, in a sentence; None: for nothing
     progressed: bool = True  # whether work was finished since the last beat, or there was none to do
 
 
@@ -48,6 +49,7 @@ class Process:
     host: str
     model: str | None
     in_flight: int
+    waiting: str | None
     started_at: datetime
     seen_ago: float
     progress_ago: float
@@ -63,6 +65,7 @@ def beat(connection: Connection, heartbeat: Heartbeat) -> None:
             "host": heartbeat.host,
             "model": heartbeat.model,
             "in_flight": heartbeat.in_flight,
+            "waiting": heartbeat.waiting and storable(heartbeat.waiting),
             "progressed": heartbeat.progressed,
         },
     )

@@ -35,6 +35,11 @@ _BY_LANE = text("""
         UNION ALL SELECT lane FROM inbox WHERE done < wanted AND token IS NOT NULL
     ) AS pending GROUP BY lane
 """)
+_RETRYING = text("""
+    SELECT retry_reason AS reason, count(*) AS objects, min(last_error) AS example FROM inbox
+    WHERE done < wanted AND retry_reason IS NOT NULL AND (CAST(:bucket AS text) IS NULL OR bucket = :bucket)
+    GROUP BY retry_reason ORDER BY objects DESC, reason
+""")
 _CLAIMABLE = text("""
     SELECT EXISTS (SELECT FROM inbox WHERE done < wanted AND token IS NULL AND lane = 0 AND visible_at <= now())
         OR EXISTS (SELECT FROM inbox WHERE done < wanted AND token IS NULL AND lane = 1 AND visible_at <= now())
@@ -60,6 +65,15 @@ class Totals:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Retrying:
+    """Objects that are tried again, for one reason."""
+
+    reason: str  # a code of worker.types.RetryReason
+    objects: int
+    example: str  # one of their errors
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Standing:
     """What the ledger knows about one object."""
 
@@ -82,6 +96,11 @@ def totals(connection: Connection, *, bucket: str | None = None) -> Totals:
     """Count the ledger, of one bucket or of all. Reads every row: for people, not for hot paths."""
     row = connection.execute(_TOTALS, {"bucket": bucket}).one()
     return Totals(**row._mapping)  # noqa: SLF001  # Row's public mapping view
+
+
+def retrying(connection: Connection, *, bucket: str | None = None) -> list[Retrying]:
+    """Why objects are tried again, the most frequent reason first. Reads what is pending, once: for people."""
+    return [Retrying(**row._mapping) for row in connection.execute(_RETRYING, {"bucket": bucket})]  # noqa: SLF001
 
 
 def pending_by_lane(connection: Connection) -> dict[Lane, int]:

@@ -9,6 +9,7 @@ from worker.errors import (
     BucketNotFoundError,
     ConfigurationError,
     EnrichError,
+    ObjectArchivedError,
     StoreUnavailableError,
 )
 from worker.types import ObjectRef
@@ -33,7 +34,7 @@ _BY_CODE: dict[str, tuple[type[EnrichError], str]] = {
         "the store's clock and ours differ by minutes; set this machine's clock",
     ),
     "InvalidObjectState": (
-        StoreUnavailableError,
+        ObjectArchivedError,
         "{what}: the object is archived; restore it to a storage class that can be read",
     ),
 }

@@ -3,37 +3,35 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import numpy as np
 
-from worker import catalog, inbox, logs, metrics, outbox
+from worker import catalog, db, inbox, logs, metrics
 from worker.catalog import EnrichedImage, Space
 from worker.db import Engine, is_unavailable, transaction
 from worker.encoder import MicroBatcher
 from worker.errors import DeviceMemoryError, FatalDeviceError, ImageRejectedError
-from worker.inbox import Claim, ClaimedObject, Completion, QuarantineEntry
+from worker.inbox import Claim, ClaimedObject, QuarantineEntry
+from worker.pipeline import record
+from worker.pipeline.breakers import Breakers, Turns
 from worker.pipeline.gate import Gate
+from worker.pipeline.guard import Guard
 from worker.pipeline.keeper import Keeper
-from worker.pipeline.prepare import Ended, Prepared, Preparer
+from worker.pipeline.prepare import Ended, Prepared, Preparer, again
+from worker.pipeline.tally import Tally
 from worker.tagging import Tagger
-from worker.types import Floats, ObjectRef, Outcome, Reason, Tag
+from worker.types import Floats, Outcome, Reason, RetryReason, Tag
 
 _log = logs.get("pipeline")
 
 #: How often an image may take its process down: once among others, then twice alone.
 _DEATHS = 3
-#: Seconds for which a finished batch waits for a database that is away, before its leases are left to end.
+#: Seconds for which a finished batch waits for a database that is away, before it is given back.
 _WRITE_PATIENCE = 45.0
-#: Bytes of these objects were never seen, so what the catalog knows of them may still be true.
-_UNSEEN = frozenset({Reason.ACCESS_DENIED, Reason.ATTEMPTS_EXHAUSTED})
-#: Seconds until work that met an outage is tried again; attempts do not count then, so this does not grow.
-_OUTAGE_DELAY = 10.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,55 +52,78 @@ class Enricher:
     tagger: Tagger
     space: Space
     keeper: Keeper
+    guard: Guard
     gate: Gate
     pool: ThreadPoolExecutor  # fetches and decodes
     ring: Callable[[], None]  # wakes another idle worker thread, here or elsewhere
     batch: int
     lease: float  # seconds
 
+    @property
+    def breakers(self) -> Breakers:
+        """What this process may have to wait for."""
+        return self.keeper.breakers
+
     def run_once(self) -> BatchReport | None:
         """Take one batch to its end.
 
         Returns:
-            None when there was nothing to do.
+            None when there was nothing to do, or nothing that can be done now: a breaker says so, not this.
 
         Raises:
             FatalDeviceError: the process must end; its claims are left to be retried alone.
         """
+        with self.breakers.turn() as turns:
+            if turns.limit == 0:
+                return None
+            try:
+                self.guard.look(turns.quarantine)
+                return self._take_turn(turns)
+            except Exception as error:
+                if not is_unavailable(error):
+                    raise
+                turns.database.report(failed=1, why=db.in_one_line(error))
+                return None
+
+    def _take_turn(self, turns: Turns) -> BatchReport | None:
         with self.gate.reservation() as may_take_suspects:
             if may_take_suspects:
-                return self._take(suspects=True)
+                return self._take(turns, suspects=True)
             with self.gate.shared():  # before claiming: while a suspect is at work, this process holds nothing else
-                return self._take(suspects=False)
+                return self._take(turns, suspects=False)
 
-    def _take(self, *, suspects: bool) -> BatchReport | None:
-        claim = self._claim(suspects=suspects)
+    def _take(self, turns: Turns, *, suspects: bool) -> BatchReport | None:
+        claim = db.again(lambda: self._claim(suspects=suspects, of_each_lane=turns.limit))
+        turns.database.report(answered=1)
         if claim is None:
             self.keeper.progressed()
             return None
+        metrics.CLAIMS.inc()
+        metrics.BATCH_SIZE.observe(len(claim.objects))
+        if claim.suspect or len(claim.objects) == self.batch:
+            self.ring()  # there may be more: somebody else can start on it while we work
         with self.keeper.holding(claim.token, len(claim.objects)), self._entered(claim, reserved=suspects):
-            return self._work_or_isolate(claim)
+            return self._work_or_isolate(claim, turns)
 
     def _entered(self, claim: Claim, *, reserved: bool) -> AbstractContextManager[None]:
         if not reserved:
             return nullcontext()  # inside already
         return self.gate.alone() if claim.suspect else self.gate.shared()
 
-    def _claim(self, *, suspects: bool) -> Claim | None:
+    def _claim(self, *, suspects: bool, of_each_lane: int | None) -> Claim | None:
         with transaction(self.engine) as connection:
-            claim = inbox.claim(
-                connection, worker=self.keeper.name, size=self.batch, lease=self.lease, suspects=suspects
+            return inbox.claim(
+                connection,
+                worker=self.keeper.name,
+                size=self.batch,
+                lease=self.lease,
+                suspects=suspects,
+                of_each_lane=of_each_lane,
             )
-        if claim is not None:
-            metrics.CLAIMS.inc()
-            metrics.BATCH_SIZE.observe(len(claim.objects))
-        if claim is not None and (claim.suspect or len(claim.objects) == self.batch):
-            self.ring()  # there may be more: somebody else can start on it while we work
-        return claim
 
-    def _work_or_isolate(self, claim: Claim) -> BatchReport:
+    def _work_or_isolate(self, claim: Claim, turns: Turns) -> BatchReport:
         try:
-            return self._work(claim)
+            return self._work(claim, turns)
         except FatalDeviceError:
             raise
         except Exception as error:
@@ -118,28 +139,40 @@ class Enricher:
             with transaction(self.engine) as connection:
                 inbox.abandon(connection, claim.token)
             return BatchReport(claimed=len(claim.objects), outcomes={})
-        failed = self.preparer.failed(claim.objects[0], f"{type(error).__name__}: {error}", Reason.ATTEMPTS_EXHAUSTED)
-        return BatchReport(claimed=1, outcomes=self._write(claim, [], [failed]))
+        failed = self.preparer.failed(claim.objects[0], f"{type(error).__name__}: {error}")
+        try:
+            outcomes = self._write_patiently(claim, [], self.guard.screen([failed], enriched=0))
+        except Exception as worse:
+            if is_unavailable(worse):
+                self.keeper.give_back(claim.token)
+                raise
+            # Not even its end can be written. Left to its lease, it would be taken for one that kills its worker.
+            _log.exception("an image can be neither enriched nor given up", action="batch", ref=str(failed.claimed.ref))
+            outcomes = self._write_patiently(claim, [], [again(failed.claimed, str(worse), RetryReason.UNEXPECTED)])
+        return BatchReport(claimed=1, outcomes=outcomes)
 
-    def _work(self, claim: Claim) -> BatchReport:
-        results = self._results(claim)
+    def _work(self, claim: Claim, turns: Turns) -> BatchReport:
+        results = self._results(claim, turns)
         prepared = [each for each in results if isinstance(each, Prepared)]
         ended = [each for each in results if isinstance(each, Ended)]
         vectors, failed = self._encode(prepared)
-        ended += failed
         enriched = self._tag(vectors)
+        ended = self.guard.screen(ended + failed, enriched=len(enriched))
         outcomes = self._write_patiently(claim, enriched, ended)
         self.keeper.progressed()
         return BatchReport(claimed=len(claim.objects), outcomes=outcomes)
 
-    def _results(self, claim: Claim) -> list[Prepared | Ended]:
+    def _results(self, claim: Claim, turns: Turns) -> Sequence[Prepared | Ended]:
         if claim.suspect and claim.objects[0].deaths >= _DEATHS:
             return [_killer(claim.objects[0])]
         with self.engine.connect() as connection:
             known = catalog.known_images(connection, space_id=self.space.id, refs=[each.ref for each in claim.objects])
         # An etag is worth sending only if there is nothing to do should it match.
         etags = {ref: each.etag for ref, each in known.items() if self.tagger.is_current(each.tags)}
-        return list(self.pool.map(lambda each: self.preparer.prepare(each, etags.get(each.ref)), claim.objects))
+        tally = Tally(self.preparer, hopeless=self.breakers.store.threshold)
+        found = list(self.pool.map(lambda each: tally.prepare(each, etags.get(each.ref)), claim.objects))
+        turns.store.report(answered=tally.answered, failed=tally.failed, why=tally.why)
+        return tally.judged(found)
 
     def _encode(self, prepared: Sequence[Prepared]) -> tuple[list[tuple[Prepared, Floats]], list[Ended]]:
         vectors: list[tuple[Prepared, Floats]] = []
@@ -152,7 +185,7 @@ class Enricher:
             if isinstance(result, ImageRejectedError):
                 failed.append(self.preparer.quarantined(each.claimed, result, each.info))
             elif isinstance(result, DeviceMemoryError):
-                failed.append(self.preparer.failed(each.claimed, str(result), Reason.ATTEMPTS_EXHAUSTED))
+                failed.append(self.preparer.failed(each.claimed, str(result), retry=RetryReason.DEVICE_MEMORY))
             else:
                 vectors.append((each, result))
         return vectors, failed
@@ -169,31 +202,19 @@ class Enricher:
         deadline = time.monotonic() + _WRITE_PATIENCE
         while True:
             try:
-                return self._write(claim, enriched, ended)
+                written = db.again(lambda: self._write(claim, enriched, ended))
             except Exception as error:
                 if not is_unavailable(error) or time.monotonic() > deadline:
                     raise
-                _log.warning("the database is away; the batch waits", action="write", error=str(error).strip())
+                self.breakers.database.report(failed=1, why=db.in_one_line(error))
                 time.sleep(1.0)
+            else:
+                self.breakers.database.report(answered=1)
+                return record.account(written)
 
-    def _write(self, claim: Claim, enriched: Sequence[EnrichedImage], ended: Sequence[Ended]) -> Mapping[Outcome, int]:
-        ids = {each.ref: each.id for each in claim.objects}
+    def _write(self, claim: Claim, enriched: Sequence[EnrichedImage], ended: Sequence[Ended]) -> record.Written:
         with metrics.WRITE_SECONDS.time(), transaction(self.engine) as connection:
-            held = inbox.lock(connection, claim.token, ids.values())
-            enriched = [each for each in enriched if ids[each.info.ref] in held]
-            ended = [each for each in ended if each.claimed.id in held]
-            catalog.write(connection, space_id=self.space.id, images=enriched)
-            removed = catalog.remove(connection, [each.claimed.ref for each in ended if _invalidates(each)])
-            outbox.append(connection, [*_announced(enriched), *_withdrawn(removed)])
-            inbox.complete(connection, claim.token, [*_completed(enriched, ids), *_finished(ended)])
-            inbox.retry(connection, claim.token, [self._retry(each) for each in ended if each.outcome is Outcome.RETRY])
-        if len(held) < len(ids):
-            _log.warning("late: part of the batch was given to others", action="write", lost=len(ids) - len(held))
-        return _account(enriched, ended)
-
-    def _retry(self, each: Ended) -> inbox.Retry:
-        delay = self.preparer.policy.delay(each.claimed.attempts) if each.counted else _OUTAGE_DELAY
-        return inbox.Retry(id=each.claimed.id, delay=delay, error=each.error or "unknown", counted=each.counted)
+            return record.write(connection, claim, enriched, ended, space_id=self.space.id, policy=self.preparer.policy)
 
 
 def _enriched(each: Prepared, vector: Floats, tags: tuple[Tag, ...]) -> EnrichedImage:
@@ -214,46 +235,3 @@ def _killer(claimed: ClaimedObject) -> Ended:
         outcome=Outcome.QUARANTINED,
         quarantine=QuarantineEntry(reason=Reason.KILLED_WORKER, message=message, attempts=claimed.attempts),
     )
-
-
-def _invalidates(each: Ended) -> bool:
-    """Whether what the catalog holds of this object describes something that is no longer there."""
-    if each.quarantine is not None:
-        return each.quarantine.reason not in _UNSEEN
-    return each.outcome in (Outcome.GONE, Outcome.EXCLUDED)
-
-
-def _announced(enriched: Iterable[EnrichedImage]) -> list[outbox.Feed]:
-    return [outbox.Feed(kind="enriched", ref=each.info.ref, etag=each.info.etag) for each in enriched]
-
-
-def _withdrawn(removed: Iterable[ObjectRef]) -> list[outbox.Feed]:
-    return [outbox.Feed(kind="removed", ref=ref, etag=None) for ref in sorted(removed)]
-
-
-def _completed(enriched: Iterable[EnrichedImage], ids: Mapping[ObjectRef, int]) -> list[Completion]:
-    return [Completion(id=ids[each.info.ref], outcome=Outcome.ENRICHED, etag=each.info.etag) for each in enriched]
-
-
-def _finished(ended: Iterable[Ended]) -> list[Completion]:
-    return [
-        Completion(id=each.claimed.id, outcome=each.outcome, etag=each.etag, quarantine=each.quarantine)
-        for each in ended
-        if each.outcome is not Outcome.RETRY
-    ]
-
-
-def _account(enriched: Sequence[EnrichedImage], ended: Sequence[Ended]) -> Mapping[Outcome, int]:
-    """Count outcomes, once they are committed."""
-    now = datetime.now(UTC)
-    for image in enriched:
-        metrics.EVENT_TO_SEARCHABLE_SECONDS.observe(max((now - (image.event_at or image.hinted_at)).total_seconds(), 0))
-    for each in ended:
-        if each.quarantine is not None:
-            metrics.QUARANTINED.labels(reason=str(each.quarantine.reason)).inc()
-    counts = Counter(each.outcome for each in ended)
-    if enriched:
-        counts[Outcome.ENRICHED] = len(enriched)
-    for outcome, count in counts.items():
-        metrics.OUTCOMES.labels(outcome=str(outcome)).inc(count)
-    return counts

@@ -23,6 +23,13 @@ def problem(engine: Engine, *, kind: str, host: str) -> str | None:
     return None if None in problems else problems[0]
 
 
+def waiting(engine: Engine, *, kind: str, host: str) -> str | None:
+    """What the processes of ``kind`` on ``host`` wait for, for people: waiting for others is healthy."""
+    with transaction(engine) as connection:
+        ours = [each for each in inbox.processes(connection) if each.kind == kind and each.host == host]
+    return next((each.waiting for each in ours if each.waiting), None)
+
+
 def now(engine: Engine) -> datetime:
     """The database's clock, which is the one that counts."""
     with transaction(engine) as connection:

@@ -9,8 +9,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from worker import inbox, logs, metrics
-from worker.db import Engine, is_unavailable, transaction
+from worker import db, inbox, logs, metrics
+from worker.db import Connection, Engine, is_unavailable, transaction
+from worker.pipeline.breakers import Breakers
 
 _log = logs.get("pipeline")
 
@@ -32,10 +33,12 @@ class Keeper:
         model: str | None = None,
         lease: float = 60.0,
         interval: float | None = None,
+        breakers: Breakers | None = None,
         also: Callable[[], None] = lambda: None,
     ) -> None:
-        """Nothing happens yet. ``also`` is called with every heartbeat."""
+        """Nothing happens yet. ``also`` is called with every heartbeat, which says what ``breakers`` wait for."""
         self._also = also
+        self.breakers = breakers or Breakers()
         self._engine, self._kind, self._model, self._lease = engine, kind, model, lease
         self._interval = interval or min(lease / 3, 10.0)
         self._held: dict[int, float] = {}
@@ -135,15 +138,21 @@ class Keeper:
                     host=socket.gethostname(),
                     model=self._model,
                     in_flight=in_flight,
-                    progressed=progressed or in_flight == 0,
+                    waiting=self.breakers.waiting(),
+                    progressed=progressed or (in_flight == 0 and self._has_no_work(connection)),
                 ),
             )
+        self.breakers.database.close()  # it takes writes
+
+    def _has_no_work(self, connection: Connection) -> bool:
+        """Whether there is nothing that this process could do now: then doing nothing is no sign of anything."""
+        return self._kind == "worker" and (self.breakers.hold or not inbox.claimable(connection))
 
     def _quietly(self, action: Callable[[], None]) -> None:
         try:
             action()
         except Exception as error:  # noqa: BLE001  # this thread must outlive anything
-            if not is_unavailable(error):
+            if is_unavailable(error):  # which the breaker says, once
+                self.breakers.database.report(failed=1, why=db.in_one_line(error))
+            else:
                 _log.exception("the keeper failed; it goes on", action="keep")
-                return
-            _log.warning("the database is away; leases cannot be renewed", action="keep", error=str(error).strip())

@@ -13,6 +13,7 @@ class Overview:
     """The state of the whole system, from the database alone."""
 
     totals: inbox.Totals
+    retrying: list[inbox.Retrying]
     processes: list[inbox.Process]
     spaces: list[catalog.Space]
     rejected_events: int  # kept
@@ -24,6 +25,7 @@ def overview(engine: Engine, *, bucket: str | None = None) -> Overview:
     with transaction(engine) as connection:
         return Overview(
             totals=inbox.totals(connection, bucket=bucket),
+            retrying=inbox.retrying(connection, bucket=bucket),
             processes=inbox.processes(connection),
             spaces=catalog.spaces(connection),
             rejected_events=inbox.rejected_count(connection),

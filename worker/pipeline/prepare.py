@@ -12,7 +12,9 @@ from worker.errors import (
     AccessDeniedError,
     BucketNotFoundError,
     ConfigurationError,
+    EnrichError,
     ImageRejectedError,
+    ObjectArchivedError,
     StoreUnavailableError,
 )
 from worker.images import ImageLimits
@@ -20,10 +22,12 @@ from worker.inbox import ClaimedObject, QuarantineEntry
 from worker.objects import Fetched, Gone, NotModified, NotRead, ObjectStore
 from worker.pipeline.budget import ByteBudget, Loan
 from worker.pipeline.retries import RetryPolicy
-from worker.types import ImageMetadata, ObjectInfo, Outcome, Reason
+from worker.types import ImageMetadata, ObjectInfo, Outcome, Reason, RetryReason
 
 _log = logs.get("pipeline")
 _KEPT_BYTES = 512
+#: Errors that say nothing about the object, however often they come.
+_NOTHING_LEARNT = (StoreUnavailableError, BucketNotFoundError, ConfigurationError)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,8 +48,20 @@ class Ended:
     outcome: Outcome
     etag: str | None = None
     quarantine: QuarantineEntry | None = None
-    error: str | None = None  # with RETRY: why
+    retry: RetryReason | None = None  # with RETRY: why, as a code
+    error: str | None = None  # with RETRY: why, as a sentence
     counted: bool = True  # with RETRY: False if the attempt was not the object's fault
+
+
+def again(claimed: ClaimedObject, error: str, reason: RetryReason, *, counted: bool = True) -> Ended:
+    """The end of an object that is to be tried again."""
+    return Ended(claimed=claimed, outcome=Outcome.RETRY, retry=reason, error=error, counted=counted)
+
+
+def _why(error: EnrichError) -> RetryReason:
+    if isinstance(error, BucketNotFoundError):
+        return RetryReason.NO_SUCH_BUCKET
+    return RetryReason.MISCONFIGURED if isinstance(error, ConfigurationError) else RetryReason.STORE_AWAY
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,19 +79,27 @@ class Preparer:
         try:
             with self.budget.lease() as loan:
                 return self._prepare(claimed, etag, loan)
-        except (StoreUnavailableError, BucketNotFoundError, ConfigurationError) as error:
-            # Nothing was learned about the object: the attempt does not count against it.
-            return Ended(claimed=claimed, outcome=Outcome.RETRY, error=str(error), counted=False)
+        except _NOTHING_LEARNT as error:
+            # The attempt does not count against the object.
+            return again(claimed, str(error), _why(error), counted=False)
         except AccessDeniedError as error:
-            return self.failed(claimed, str(error), Reason.ACCESS_DENIED)
+            return self.failed(claimed, str(error), Reason.ACCESS_DENIED, RetryReason.ACCESS_DENIED)
+        except ObjectArchivedError as error:
+            return self.quarantined(claimed, ImageRejectedError(Reason.ARCHIVED, str(error)))
         except Exception as error:  # noqa: BLE001  # one bad image costs one image
             _log.exception("an image failed in an unexpected way", action="prepare", ref=str(claimed.ref))
-            return self.failed(claimed, f"{type(error).__name__}: {error}", Reason.ATTEMPTS_EXHAUSTED)
+            return self.failed(claimed, f"{type(error).__name__}: {error}")
 
-    def failed(self, claimed: ClaimedObject, error: str, reason: Reason) -> Ended:
-        """Retry, or quarantine with ``reason`` once the attempts are used up."""
+    def failed(
+        self,
+        claimed: ClaimedObject,
+        error: str,
+        reason: Reason = Reason.ATTEMPTS_EXHAUSTED,
+        retry: RetryReason = RetryReason.UNEXPECTED,
+    ) -> Ended:
+        """Retry because of ``retry``, or quarantine with ``reason`` once the attempts are used up."""
         if not self.policy.exhausted(claimed.attempts):
-            return Ended(claimed=claimed, outcome=Outcome.RETRY, error=error)
+            return again(claimed, error, retry)
         return self.quarantined(claimed, ImageRejectedError(reason, f"{error} (after {claimed.attempts} attempts)"))
 
     def _prepare(self, claimed: ClaimedObject, etag: str | None, loan: Loan) -> Prepared | Ended:
@@ -122,15 +146,13 @@ class Preparer:
         self, claimed: ClaimedObject, rejected: ImageRejectedError, info: ObjectInfo | None = None, data: bytes = b""
     ) -> Ended:
         """The end of an object that cannot be enriched, with what a person needs to see why."""
-        reason, message = rejected.reason, str(rejected)
-        _log.info("quarantined", action="quarantine", ref=str(claimed.ref), reason=str(reason), message=message)
         return Ended(
             claimed=claimed,
             outcome=Outcome.QUARANTINED,
             etag=info.etag if info else None,
             quarantine=QuarantineEntry(
-                reason=reason,
-                message=message,
+                reason=rejected.reason,
+                message=str(rejected),
                 attempts=claimed.attempts,
                 size=info.size if info else None,
                 first_bytes=data[:_KEPT_BYTES] or None,

@@ -13,6 +13,8 @@ from worker.db import Engine, is_unavailable, transaction
 
 _log = logs.get("pipeline")
 
+_LOOK_SECONDS = 1.0
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Patience:
@@ -27,7 +29,8 @@ class Patience:
 class Surroundings:
     """What a watchdog can ask and do."""
 
-    claimable: Callable[[], bool]  # whether a claim would return something now
+    claimable: Callable[[], bool]  # whether a claim would return something now, and may be made
+    due: Callable[[], bool]  # whether something that was away may be tried again now: no ring comes for that
     broker_answers: Callable[[], bool]
     ring: Callable[[], None]  # wakes a worker: us, if we are not deaf and nobody else is quicker
     work: Callable[[], object]  # takes one batch to its end
@@ -80,6 +83,8 @@ class Watchdog:
         now = self._clock()
         if any(now - since > self._patience.stuck for since in list(self._busy.values())):
             self._around.end(f"a batch has been in hand for over {self._patience.stuck:.0f} s; this process is stuck")
+        elif not self._busy and self._around.due():
+            self._help()
         elif not self._busy and now - self._woken_at > self._patience.quiet and self._around.claimable():
             self._not_woken(now)
 
@@ -93,15 +98,20 @@ class Watchdog:
                 return
             self._around.ring()
         _log.info("work waits and nobody woke us; taking it", action="unwoken", rings_unheard=self._unheard)
+        self._help()
+
+    def _help(self) -> None:
         self._helper = threading.Thread(target=self._help_ourselves, name="unwoken", daemon=True)
         self._helper.start()
 
     def _help_ourselves(self) -> None:
         """On a thread of its own, so that the watchdog goes on watching it."""
         with self._reporting():
-            while not self._stop.is_set() and self._around.claimable():
+            while not self._stop.is_set():
                 with self._working():
                     self._around.work()
+                if not self._around.claimable():
+                    return
 
     @contextmanager
     def _working(self) -> Iterator[None]:
@@ -113,7 +123,7 @@ class Watchdog:
             self._busy.pop(thread, None)
 
     def _run(self) -> None:
-        while not self._stop.wait(self._patience.quiet / 2):
+        while not self._stop.wait(min(self._patience.quiet / 2, _LOOK_SECONDS)):
             with self._reporting():
                 self.look()
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy import event, text
 
-from tests.ledger import expire_leases, hints, pending, row
+from tests.ledger import expire_leases, hints, make_due, pending, row
 from worker import inbox
 from worker.db import Engine, transaction
 from worker.inbox import Completion, QuarantineEntry, Retry, claims, completion
@@ -206,6 +206,7 @@ def test_an_outage_takes_the_attempt_back(engine):
     hint(engine, "a")
     for _ in range(10):
         retry(engine, claim(engine), counted=False)
+        make_due(engine)
     assert row(engine, "a").attempts == 0
 
 
@@ -503,7 +504,7 @@ def test_a_claim_reads_as_much_as_it_takes_however_long_the_ledger_is(engine):
         )
         connection.execute(text("ANALYZE inbox"))
         statement = text(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {claims._CLAIM}")
-        parameters = {"size": 10, "lease": 60, "worker": "w", "suspects": 1}
+        parameters = {"size": 10, "each": 10, "lease": 60, "worker": "w", "suspects": 1}
         [explained] = connection.execute(statement, parameters).scalar_one()
     plan = explained["Plan"]
     assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 300

@@ -10,15 +10,19 @@ from types import SimpleNamespace
 import pytest
 
 from tests.fakes import ColourEncoder
-from tests.ledger import BUCKET, hints, ref
+from tests.ledger import BUCKET, hints, make_due, ref
 from worker import catalog, inbox, outbox
 from worker.db import Engine, transaction
 from worker.encoder import MicroBatcher
 from worker.images import ImageLimits
 from worker.objects import MemoryStore
+from worker.pipeline.breaker import Window
+from worker.pipeline.breakers import Breakers
 from worker.pipeline.budget import ByteBudget
+from worker.pipeline.control import Control
 from worker.pipeline.enrich import Enricher
 from worker.pipeline.gate import Gate
+from worker.pipeline.guard import Guard
 from worker.pipeline.keeper import Keeper
 from worker.pipeline.prepare import Preparer
 from worker.pipeline.retries import RetryPolicy
@@ -40,35 +44,69 @@ def world(engine: Engine, request: pytest.FixtureRequest) -> Iterator[World]:
     rung: list[float] = []
     with transaction(engine) as connection:
         space = catalog.ensure_space(connection, encoder.space)
-    keeper = Keeper(engine, kind="worker", lease=30, interval=0.1)
+    clock = Clock()
+    window = Window(ratio=1.0, least=10, clock=clock)
+    keeper = Keeper(engine, kind="worker", lease=30, interval=0.1, breakers=Breakers(clock=clock))
     keeper.start()
+    preparer = Preparer(
+        store=store,
+        encoder=encoder,
+        limits=limits,
+        budget=ByteBudget(1 << 20),
+        policy=RetryPolicy(max_attempts=3, base=60),
+    )
     with MicroBatcher(encoder) as batcher, ThreadPoolExecutor(4) as pool:
         enricher = Enricher(
             engine=engine,
-            preparer=Preparer(
-                store=store,
-                encoder=encoder,
-                limits=limits,
-                budget=ByteBudget(1 << 20),
-                policy=RetryPolicy(max_attempts=3, base=60),
-            ),
+            preparer=preparer,
             batcher=batcher,
             tagger=Tagger((COLOURS,), encoder.encode_texts, logit_scale=encoder.logit_scale, model="tiny"),
             space=space,
             keeper=keeper,
+            guard=Guard(
+                keeper.breakers.quarantine,
+                window,
+                Control(engine=engine, preparer=preparer, batcher=batcher, pool=pool),
+            ),
             gate=Gate(),
             pool=pool,
             ring=lambda: rung.append(time.monotonic()),
             batch=8,
             lease=30,
         )
-        yield World(engine, store, encoder, enricher, rung)
+        yield World(
+            engine=engine,
+            store=store,
+            encoder=encoder,
+            enricher=enricher,
+            rung=rung,
+            clock=clock,
+            window=window,
+        )
         keeper.stop()
 
 
+class Clock:
+    """The breakers': stands still until it is told otherwise."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 class World(SimpleNamespace):
-    def __init__(self, engine, store, encoder, enricher, rung) -> None:
-        super().__init__(engine=engine, store=store, encoder=encoder, enricher=enricher, rung=rung)
+    """Takes apart what the fixture put together."""
+
+    def set_quarantine_ratio(self, ratio: float) -> None:
+        """Most tests have few files, and many of them broken; for them it is 1: never too much."""
+        self.window._ratio = ratio
+
+    def time_passes(self, seconds: float = 60.0) -> None:
+        """Every retry comes due; breakers see their pauses end."""
+        self.clock.now += seconds
+        make_due(self.engine)
 
     def upload(self, key: str, data: bytes, content_type: str = "image/jpeg") -> None:
         self.store.put(ref(key), data, content_type)

@@ -115,7 +115,7 @@ def test_an_outage_burns_no_attempts(world, error):
     world.store.fail(ref("a.jpg"), error)
     for _ in range(10):
         assert world.run() == {Outcome.RETRY: 1}
-        make_due(world.engine)
+        world.time_passes()
     assert (0, str(error)) == (row(world.engine, "a.jpg").attempts, row(world.engine, "a.jpg").last_error)
     world.store.fail(ref("a.jpg"), None)
     assert world.run() == {Outcome.ENRICHED: 1}
@@ -298,8 +298,7 @@ def test_a_batch_that_finds_the_database_gone_is_given_back_uncounted(world, mon
     with monkeypatch.context() as patch:
         patch.setattr("worker.pipeline.enrich._WRITE_PATIENCE", 0.0)
         patch.setattr(catalog, "write", away)
-        with pytest.raises(OperationalError):
-            world.enricher.run_once()
+        assert world.enricher.run_once() is None
     deadline = time.monotonic() + 5
     while row(world.engine, "a.jpg").token is not None and time.monotonic() < deadline:
         time.sleep(0.05)

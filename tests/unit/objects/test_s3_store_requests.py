@@ -17,6 +17,7 @@ from worker.errors import (
     BucketNotFoundError,
     ConfigurationError,
     EnrichError,
+    ObjectArchivedError,
     StoreUnavailableError,
 )
 from worker.objects import Fetched, Gone, S3Store
@@ -146,7 +147,7 @@ def test_an_object_is_gone_when_the_store_says_so(start: Start, answer: Script) 
         (refuse("403 Forbidden", "InvalidAccessKeyId"), ConfigurationError, "ENRICH_S3_ACCESS_KEY_ID"),
         (refuse("403 Forbidden", "SignatureDoesNotMatch"), ConfigurationError, "ENRICH_S3_ACCESS_KEY_ID"),
         (refuse("403 Forbidden", "RequestTimeTooSkewed"), ConfigurationError, "clock"),
-        (refuse("403 Forbidden", "InvalidObjectState"), StoreUnavailableError, "archived"),
+        (refuse("403 Forbidden", "InvalidObjectState"), ObjectArchivedError, "archived"),
         (refuse("400 Bad Request", "ExpiredToken"), StoreUnavailableError, "ExpiredToken"),
         (refuse("416 Range", "InvalidRange"), StoreUnavailableError, "416 InvalidRange"),
         (

@@ -18,6 +18,7 @@ class World:
 
     now: float = 0.0
     claimable: bool = False
+    due: bool = False
     broker: bool = True
     rings: int = 0
     batches: int = 0
@@ -40,6 +41,7 @@ def world() -> World:
 def watchdog(world: World) -> Watchdog:
     around = Surroundings(
         claimable=lambda: world.claimable,
+        due=lambda: world.due,
         broker_answers=lambda: world.broker,
         ring=world.ring,
         work=world.work,
@@ -126,6 +128,7 @@ def test_stopping_waits_for_work_taken_unwoken(world: World) -> None:
 
     around = Surroundings(
         claimable=lambda: world.claimable,
+        due=lambda: False,
         broker_answers=lambda: False,
         ring=world.ring,
         work=work,

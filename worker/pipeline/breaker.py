@@ -1,0 +1,224 @@
+"""When to stop asking something that does not answer, and when to ask again. Pure: no thread, no log, any clock."""
+
+from __future__ import annotations
+
+import math
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pacing:
+    """How a breaker opens and closes."""
+
+    threshold: int = 1  # failures in a row, without an answer between them, that open it
+    first: float = 1.0  # seconds of its first pause; each further one in a row is twice as long
+    longest: float = 30.0  # seconds of its longest pause
+    #: How much each try may take until it closes: each that is answered leads to the next, one that fails to the start.
+    ramp: tuple[int, ...] = (1,)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Change:
+    """A breaker opened or closed."""
+
+    is_open: bool
+    why: str  # what failed, when it opened and since
+    seconds: float  # it was open for; 0 where it just opened
+
+
+class Turn:
+    """What a caller may do now, and where it says what came of it."""
+
+    def __init__(self, breaker: Breaker, limit: int | None) -> None:
+        self._breaker = breaker
+        self.limit = limit  # None: as much as you like; 0: nothing now; otherwise so much, and nobody else meanwhile
+
+    def report(self, *, answered: int = 0, failed: int = 0, why: str = "") -> None:
+        """Say how often there was an answer and how often none; ``why`` is one of the failures, for people."""
+        self._breaker.settle(answered=answered, failed=failed, why=why, trying=bool(self.limit))
+
+
+class Breaker:
+    """Closed while something answers; open, with growing pauses, once it fails so many times in a row.
+
+    After a pause one caller at a time may try, with a little: the first answers of what was away should not be met by
+    everything that has piled up. Safe to use from several threads.
+
+    Callers may not assume that an open breaker closes by itself: somebody has to take the turn that is due.
+    """
+
+    def __init__(
+        self,
+        pacing: Pacing,
+        *,
+        announce: Callable[[Change], None] = lambda _: None,
+        clock: Callable[[], float] = time.monotonic,
+        jitter: Callable[[], float] = lambda: random.uniform(0.5, 1.0),  # noqa: S311
+    ) -> None:
+        """Closed.
+
+        Args:
+            pacing: see there.
+            announce: called when it opens and when it closes, not for tries between; not under a lock.
+            clock: seconds.
+            jitter: factor of a pause, so that processes that failed together do not come back together.
+        """
+        self._pacing, self._announce, self._clock, self._jitter = pacing, announce, clock, jitter
+        self._mutex = threading.Lock()
+        self._failures = 0  # in a row, while closed
+        self._opened: float | None = None
+        self._until = 0.0  # when the next try is due
+        self._pauses = 0  # in a row
+        self._step = 0  # of the ramp
+        self._trying = False
+        self.why = ""  # the newest failure
+
+    @property
+    def threshold(self) -> int:
+        """Failures in a row that open it."""
+        return self._pacing.threshold
+
+    @property
+    def is_open(self) -> bool:
+        """Whether what can wait should."""
+        return self._opened is not None
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it is open, and somebody may try now."""
+        with self._mutex:
+            return self._opened is not None and self._may_try()
+
+    @property
+    def seconds(self) -> float:
+        """For how long it has been open; 0 while closed."""
+        opened = self._opened
+        return 0.0 if opened is None else self._clock() - opened
+
+    @contextmanager
+    def turn(self) -> Iterator[Turn]:
+        """Ask for a turn. One that is not reported on changes nothing: the next may try at once."""
+        with self._mutex:
+            trying = self._opened is not None and self._may_try()
+            self._trying = self._trying or trying
+            limit = self._pacing.ramp[self._step] if trying else None if self._opened is None else 0
+        try:
+            yield Turn(self, limit)
+        finally:
+            if trying:
+                with self._mutex:
+                    self._trying = False
+
+    def report(self, *, answered: int = 0, failed: int = 0, why: str = "") -> None:
+        """As ``Turn.report``, from one who did not ask whether it may."""
+        self.settle(answered=answered, failed=failed, why=why, trying=False)
+
+    def settle(self, *, answered: int, failed: int, why: str, trying: bool) -> None:
+        """What reports come to; for turns. An answer outweighs any number of failures beside it."""
+        with self._mutex:
+            change = self._answered(trying=trying) if answered else self._failed(failed, why, trying=trying)
+        if change is not None:
+            self._announce(change)
+
+    def close(self) -> None:
+        """Close it: what it stood for has been settled otherwise."""
+        with self._mutex:
+            change = self._close() if self._opened is not None else None
+        if change is not None:
+            self._announce(change)
+
+    def _may_try(self) -> bool:
+        return not self._trying and self._clock() >= self._until
+
+    def _answered(self, *, trying: bool) -> Change | None:
+        self._failures = 0
+        if self._opened is None:
+            return None
+        if not trying:  # from before it opened: a reason to try now, not to trust it
+            self._until = min(self._until, self._clock())
+            return None
+        self._step, self._pauses = self._step + 1, 0
+        return self._close() if self._step == len(self._pacing.ramp) else None
+
+    def _failed(self, failed: int, why: str, *, trying: bool) -> Change | None:
+        if not failed:
+            return None
+        if self._opened is None:
+            self._failures += failed
+            if self._failures < self._pacing.threshold:
+                return None
+            self._opened = self._clock()
+            self._pause(why)
+            return Change(is_open=True, why=why, seconds=0.0)
+        if trying:
+            self._pause(why)
+        return None
+
+    def _pause(self, why: str) -> None:
+        bound = min(self._pacing.first * 2.0 ** min(self._pauses, 30), self._pacing.longest)
+        self._until = self._clock() + bound * self._jitter()
+        self._pauses, self._step, self.why = self._pauses + 1, 0, why
+
+    def _close(self) -> Change:
+        change = Change(is_open=False, why=self.why, seconds=self.seconds)
+        self._opened, self._failures, self._pauses, self._step = None, 0, 0, 0
+        return change
+
+
+class Window:
+    """How much of what was done lately went wrong: the newest so many, and none older than so many seconds."""
+
+    def __init__(
+        self,
+        *,
+        ratio: float,
+        least: int = 50,
+        most: int = 200,
+        seconds: float = 600.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Empty.
+
+        Args:
+            ratio: of bad to all, above which it is too much; with 1 nothing ever is.
+            least: smaller samples say nothing.
+            most: newest results that are looked at.
+            seconds: how far it looks back.
+            clock: seconds.
+        """
+        self._ratio, self._least, self._seconds, self._clock = ratio, least, seconds, clock
+        self._mutex = threading.Lock()
+        self._results: deque[tuple[float, bool]] = deque(maxlen=most)  # when, and whether it was good
+        self._ignored_until = -math.inf
+
+    def record(self, *, good: int, bad: int) -> bool:
+        """Take results in; returns whether too much goes wrong."""
+        now = self._clock()
+        with self._mutex:
+            if now < self._ignored_until:
+                return False
+            self._results.extend((now, number < good) for number in range(good + bad))
+            return self._is_too_much(now)
+
+    def clear(self, *, ignore: float = 0.0) -> None:
+        """Forget everything, and take nothing in for ``ignore`` seconds: somebody has just looked into it."""
+        with self._mutex:
+            self._results.clear()
+            self._ignored_until = self._clock() + ignore
+
+    def counts(self) -> tuple[int, int]:
+        """How many were bad, of how many."""
+        with self._mutex:
+            return sum(not good for _, good in self._results), len(self._results)
+
+    def _is_too_much(self, now: float) -> bool:
+        while self._results and now - self._results[0][0] > self._seconds:
+            self._results.popleft()
+        total = len(self._results)
+        return total >= self._least and sum(not good for _, good in self._results) > self._ratio * total
