@@ -6,11 +6,12 @@ STAMP  := $(VENV)/.installed
 EXIT   ?=
 PHOTOS ?=
 
-.PHONY: help demo test chaos fuzz wheel-test lint docs picture format clean
+.PHONY: help demo test bench chaos fuzz wheel-test lint docs picture format clean
 
 help:
 	@echo "make demo [PHOTOS=dir] [EXIT=1]   start everything, tag real photos, show the result"
 	@echo "make test                         every test, against the real servers"
+	@echo "make bench [ARGS=--quick]         ours beside what you would pick instead (docs/performance.md)"
 	@echo "make chaos [CHAOS_SEED=n]         10,000 objects while everything fails, about 15 minutes"
 	@echo "make fuzz [ARGS=…]                100,000 damaged image files through the decoders (docs/images.md)"
 	@echo "make lint                         ruff, mypy, import contracts"
@@ -32,6 +33,9 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest $(ARGS)
+
+bench: $(STAMP)
+	$(BIN)/python -m bench $(ARGS)
 
 chaos: $(STAMP)
 	CHAOS_SEED="$(CHAOS_SEED)" $(BIN)/python -m tests.chaos $(ARGS)

@@ -57,7 +57,7 @@ def tiny_clip(directory: Path, *, tokenizer: PreTrainedTokenizerFast | None = No
         directory: made if need be.
         tokenizer: another one than the small one learned here.
     """
-    tokenizer = tokenizer or _tokenizer()
+    tokenizer = tokenizer or small_tokenizer()
     config = CLIPConfig(
         vision_config=_VISION,
         text_config=_TEXT | _tokens(tokenizer),
@@ -70,7 +70,7 @@ def tiny_clip(directory: Path, *, tokenizer: PreTrainedTokenizerFast | None = No
 
 def tiny_siglip(directory: Path) -> Path:
     """A SigLIP with 64-dimensional vectors (it has no projection) on 64-pixel images, saved to ``directory``."""
-    tokenizer = _tokenizer()
+    tokenizer = small_tokenizer()
     config = SiglipConfig(vision_config=_VISION, text_config=_TEXT | _tokens(tokenizer) | {"projection_size": 64})
     model = _build(SiglipModel, config)
     with torch.no_grad():  # as trained SigLIPs have them
@@ -81,7 +81,7 @@ def tiny_siglip(directory: Path) -> Path:
 
 def tiny_siglip2(directory: Path) -> Path:
     """A SigLIP 2 NaFlex: any aspect ratio, up to 16 patches of 16 pixels; saved to ``directory``."""
-    tokenizer = _tokenizer()
+    tokenizer = small_tokenizer()
     vision = {key: value for key, value in _VISION.items() if key != "image_size"} | {"num_patches": 16}
     config = Siglip2Config(vision_config=vision, text_config=_TEXT | _tokens(tokenizer) | {"projection_size": 64})
     processor = Siglip2ImageProcessorPil(patch_size=16, max_num_patches=16)
@@ -125,7 +125,8 @@ def _tokens(tokenizer: PreTrainedTokenizerFast) -> dict[str, int | None]:
     }
 
 
-def _tokenizer() -> PreTrainedTokenizerFast:
+def small_tokenizer() -> PreTrainedTokenizerFast:
+    """A CLIP tokenizer of 600 tokens, with CLIP's special ones."""
     return PreTrainedTokenizerFast(
         tokenizer_object=_trained(),
         bos_token="<|startoftext|>",

@@ -1,0 +1,69 @@
+"""The place a benchmark runs in: real servers from wheels, a bucket with files, a fresh database for every run."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench import corpus
+from tests.servers import RunningServers, start_servers
+from worker import catalog, db
+from worker.local import Part
+
+_TEMPLATE = "bench"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Site:
+    """Servers that run, and the files in them."""
+
+    servers: RunningServers
+    model: Path
+    buckets: dict[str, str]  # size: bucket
+
+    @contextmanager
+    def database(self) -> Iterator[str]:
+        """URL of a migrated database that nobody used before."""
+        with self.servers.fresh_database(template=_TEMPLATE) as url:
+            yield url
+
+
+@contextmanager
+def open_site(folder: Path, *, files: Mapping[str, int]) -> Iterator[Site]:
+    """Start the servers and upload so many different files of each size."""
+    model = corpus.clip_b32(folder / "clip-vit-b32")
+    with tempfile.TemporaryDirectory() as home, start_servers(Path(home), parts=[Part.DATABASE, Part.STORE]) as servers:
+        servers.create_template(_TEMPLATE, _migrate)
+        buckets = {size: servers.fresh_bucket() for size in files}
+        for size, bucket in buckets.items():
+            _upload(servers, bucket, size, files[size])
+        yield Site(servers=servers, model=model, buckets=buckets)
+
+
+def bucket_client(environment: dict[str, str]) -> Any:
+    """What a user would write: boto3 with its defaults, for the store that ``ENRICH_*`` variables name."""
+    import boto3
+
+    return boto3.client(
+        "s3",
+        endpoint_url=environment["ENRICH_S3_ENDPOINT_URL"],
+        aws_access_key_id=environment["ENRICH_S3_ACCESS_KEY_ID"],
+        aws_secret_access_key=environment["ENRICH_S3_SECRET_ACCESS_KEY"],
+        region_name=environment.get("ENRICH_S3_REGION", "us-east-1"),
+    )
+
+
+def _upload(servers: RunningServers, bucket: str, size: str, files: int) -> None:
+    store = bucket_client(servers.environment())
+    for number, data in enumerate(corpus.jpegs(size, files)):
+        store.put_object(Bucket=bucket, Key=f"{number:05}.jpg", Body=data, ContentType="image/jpeg")
+
+
+def _migrate(url: str) -> None:
+    engine = db.connect(url, name="bench")
+    catalog.migrate(engine)
+    engine.dispose()
