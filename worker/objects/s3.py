@@ -142,8 +142,12 @@ class S3Store:
         while True:
             with _client_errors(bucket):  # boto3 asks for URL-encoded keys and decodes them
                 page = self._client.list_objects_v2(Bucket=bucket, Prefix=prefix, **position)
+            if (
+                "IsTruncated" not in page
+            ):  # a proxy's page, or an answer that broke off: boto3 reads it as an empty bucket
+                raise StoreUnavailableError(f"{bucket}: the store's answer is not a listing")
             yield from map(_listed, page.get("Contents", ()))
-            if not page.get("IsTruncated"):
+            if not page["IsTruncated"]:
                 return
             position = {"ContinuationToken": page["NextContinuationToken"]}
 

@@ -184,3 +184,27 @@ def test_a_connection_is_kept_for_the_next_request(start: Start) -> None:
     assert data(get(store)) == b""
     assert data(get(store)) == b"last"
     assert stub.connections == 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        respond(body=b""),
+        respond(body=b"<html><body>welcome</body></html>"),
+        respond(body=b'<?xml version="1.0"?><ListBucketResult></ListBucketResult>'),
+        break_off(b"HTTP/1.1 200 OK\r\nContent-Ty"),
+    ],
+    ids=["no body", "a page", "no result", "cut in its head"],
+)
+def test_an_answer_that_lists_nothing_is_no_empty_bucket(start: Start, answer: Script) -> None:
+    """An empty bucket says that there is no more; less must not mean that every object was deleted."""
+    _, store = start(answer, answer)
+    with pytest.raises(StoreUnavailableError, match="photos: the store's answer is not a listing"):
+        list(store.list("photos"))
+
+
+def test_an_empty_bucket_is_empty(start: Start) -> None:
+    """As the smallest stores say it."""
+    body = b'<?xml version="1.0"?><ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>'
+    _, store = start(respond(body=body))
+    assert [] == list(store.list("photos"))
