@@ -21,6 +21,7 @@ from worker.types import ObjectRef
 #
 # A row that is visible and still has a token was in the hands of a worker that died. It is taken alone, so an image
 # that kills its process is told apart from its neighbours.
+# A hint that came since may mean other bytes: deaths are counted anew, or a good file would pay for what it replaced.
 _CLAIM = text("""
     WITH suspect AS (
         SELECT id FROM inbox
@@ -47,7 +48,8 @@ _CLAIM = text("""
         claimed    = wanted,
         token      = (SELECT nextval('inbox_token_seq')),
         attempts   = attempts + 1,
-        deaths     = deaths + CASE WHEN token IS NOT NULL AND worker IS NOT NULL THEN 1 ELSE 0 END,
+        deaths     = CASE WHEN claimed < wanted THEN 0 ELSE deaths END
+                     + CASE WHEN token IS NOT NULL AND worker IS NOT NULL THEN 1 ELSE 0 END,
         visible_at = now() + make_interval(secs => :lease),
         worker     = :worker
     WHERE id = ANY(ARRAY(SELECT id FROM chosen))

@@ -508,3 +508,16 @@ def test_a_claim_reads_as_much_as_it_takes_however_long_the_ledger_is(engine):
         [explained] = connection.execute(statement, parameters).scalar_one()
     plan = explained["Plan"]
     assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 300
+
+
+def test_a_hint_since_the_last_attempt_counts_deaths_anew(engine):
+    """It may mean other bytes, which have killed nobody; the death before still has the object taken alone."""
+    hint(engine, "a")
+    deaths = []
+    for hinted in (False, False, True, False):
+        if hinted:
+            hint(engine, "a")
+        taken = claim(engine)
+        deaths.append((taken.suspect, taken.objects[0].deaths))
+        expire_leases(engine)
+    assert [(False, 0), (True, 1), (True, 1), (True, 2)] == deaths
