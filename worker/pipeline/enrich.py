@@ -164,7 +164,7 @@ class Enricher:
 
     def _results(self, claim: Claim, turns: Turns) -> Sequence[Prepared | Ended]:
         if claim.suspect and claim.objects[0].deaths >= _DEATHS:
-            return [_killer(claim.objects[0])]
+            return [_killer(claim.objects[0], self.preparer.etag_of(claim.objects[0].ref))]
         with self.engine.connect() as connection:
             known = catalog.known_images(connection, space_id=self.space.id, refs=[each.ref for each in claim.objects])
         # An etag is worth sending only if there is nothing to do should it match.
@@ -228,10 +228,11 @@ def _enriched(each: Prepared, vector: Floats, tags: tuple[Tag, ...]) -> Enriched
     )
 
 
-def _killer(claimed: ClaimedObject) -> Ended:
+def _killer(claimed: ClaimedObject, etag: str | None) -> Ended:
     message = f"the worker process died {claimed.deaths} times with this image in hand, at last alone"
     return Ended(
         claimed=claimed,
         outcome=Outcome.QUARANTINED,
+        etag=etag,
         quarantine=QuarantineEntry(reason=Reason.KILLED_WORKER, message=message, attempts=claimed.attempts),
     )

@@ -22,7 +22,7 @@ from worker.inbox import ClaimedObject, QuarantineEntry
 from worker.objects import Fetched, Gone, NotModified, NotRead, ObjectStore
 from worker.pipeline.budget import ByteBudget, Loan
 from worker.pipeline.retries import RetryPolicy
-from worker.types import ImageMetadata, ObjectInfo, Outcome, Reason, RetryReason
+from worker.types import ImageMetadata, ObjectInfo, ObjectRef, Outcome, Reason, RetryReason
 
 _log = logs.get("pipeline")
 _KEPT_BYTES = 512
@@ -89,6 +89,17 @@ class Preparer:
         except Exception as error:  # noqa: BLE001  # one bad image costs one image
             _log.exception("an image failed in an unexpected way", action="prepare", ref=str(claimed.ref))
             return self.failed(claimed, f"{type(error).__name__}: {error}")
+
+    def etag_of(self, ref: ObjectRef) -> str | None:
+        """What an object that is not to be read is known by, so that comparing notices other bytes in its place.
+
+        None where the store does not say.
+        """
+        try:
+            info = self.store.head(ref)
+        except EnrichError:
+            return None
+        return info.etag if info else None
 
     def failed(
         self,

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import text
 
-from tests.ledger import BUCKET, make_due, ref
+from tests.ledger import BUCKET, expire_leases, make_due, ref
 from tests.pictures import picture
 from worker import inbox
 from worker.db import transaction
@@ -284,3 +284,19 @@ def test_the_ledger_estimates_how_many_objects_there_are(world, verify):
     with world.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("ANALYZE inbox"))
     assert 2_700 < verify.expected(BUCKET, prefix="a/") < 3_300
+
+
+def test_a_killer_that_was_replaced_is_found_without_an_event(world, verify):
+    """Its bytes were never read to the end, but the etag they had is known: a good file in their place is stale."""
+    world.upload("killer.jpg", b"kills")
+    for _ in range(3):
+        with transaction(world.engine) as connection:
+            inbox.claim(connection, worker="dies", size=8, lease=60)
+        expire_leases(world.engine)
+    world.run()
+    assert {"killer.jpg": "killed-worker"} == world.quarantine()
+    assert [] == differences(verify)[1]
+    world.store.put(ref("killer.jpg"), picture(), "image/jpeg")
+    assert [("stale", "killer.jpg")] == differences(verify, repair=True)[1]
+    drain(world)
+    assert {} == world.quarantine()
