@@ -152,12 +152,12 @@ def on_the_way(seen: Seen) -> Iterator[Check]:
 
 
 def needless(seen: Seen, history: Mapping[str, list[Done]], accepted: Mapping[int, float]) -> Iterator[str]:
-    """Objects that comparing found although an event of their last change had been accepted: the product lost them."""
-    for key, at in seen.found:
-        before = [done for done in history.get(key, ()) if done.began < at]
+    """Changes that comparing had to find although their event had been accepted: the product lost them."""
+    for each in seen.found:
+        before = [done for done in history.get(each.key, ()) if done.began < each.at]
         heard = accepted.get(before[-1].step.number) if before else None
-        if heard is not None and heard < at - _RACE:
-            yield f"{key}: its event was accepted {at - heard:.1f} s before"
+        if each.needed and heard is not None and heard < each.at - _RACE and each.etag == before[-1].etag:
+            yield f"{each.key}: its event was accepted {each.at - heard:.1f} s before"
 
 
 # -- the proof, as a user runs it --------------------------------------------------------------------------------------

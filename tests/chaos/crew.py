@@ -8,7 +8,8 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,12 +61,13 @@ class Crew:
                 process.kill()
                 self.killed[name] += 1
 
-    def freeze(self, name: str, seconds: float) -> None:
+    @contextmanager
+    def frozen(self, name: str) -> Iterator[None]:
         """Stop a process for a while, as a paused virtual machine is; it then goes on as if nothing had been."""
         process = self._members[name].process
         process.send_signal(signal.SIGSTOP)
         try:
-            self._stopping.wait(seconds)
+            yield
         finally:
             process.send_signal(signal.SIGCONT)
 

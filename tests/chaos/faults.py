@@ -33,6 +33,7 @@ _STORE_SECONDS = {
 }
 _OTHERS = ("database", "broker", "freeze", "scheduler", "api")
 _KILL_SECONDS = (1.5, 4.0)
+_LONGEST_FREEZE = 12.0
 _HAS_WORK = text(
     "SELECT EXISTS (SELECT FROM inbox WHERE token IS NOT NULL AND right(worker, length(:process)) = :process)"
 )
@@ -76,14 +77,15 @@ def _others(rng: random.Random, seconds: float, workers: int) -> Iterator[Fault]
 class Saboteur:
     """Carries a timetable out."""
 
-    def __init__(self, faults: list[Fault], servers: Servers, crew: Crew, *, freeze_seconds: float) -> None:
+    def __init__(self, faults: list[Fault], servers: Servers, crew: Crew) -> None:
         """Nothing happens before ``start``."""
-        self._faults, self._servers, self._crew, self._freeze = faults, servers, crew, freeze_seconds
+        self._faults, self._servers, self._crew = faults, servers, crew
         self._pool = ThreadPoolExecutor(4, thread_name_prefix="fault")
         self._thread = threading.Thread(target=self._run, name="saboteur", daemon=True)
         self._store_is_ours = threading.Lock()
         self._running: list[Future[None]] = []
         self.done: Counter[str] = Counter()
+        self.late = 0  # workers that came back when others had their work
         self.seconds: defaultdict[str, float] = defaultdict(float)  # what was away, for how long in all
 
     def start(self) -> None:
@@ -117,7 +119,7 @@ class Saboteur:
             case "worker":
                 return lambda: self._kill_at_work(f"worker-{fault.victim}")
             case "freeze":
-                return lambda: crew.freeze(f"worker-{fault.victim}", self._freeze)
+                return lambda: self._freeze_at_work(f"worker-{fault.victim}")
             case "scheduler" | "api":
                 return lambda: crew.kill(fault.what)
             case "database":
@@ -129,21 +131,34 @@ class Saboteur:
 
     def _kill_at_work(self, name: str) -> None:
         """A worker that is still starting is spared: on a slow machine, nobody would ever work."""
-        deadline = time.monotonic() + _KILL_SECONDS[0]
-        while not self._has_work(self._crew.pid(name)):
-            if time.monotonic() > deadline:
-                return
-            time.sleep(0.02)
-        self._crew.kill(name)
+        if _within(_KILL_SECONDS[0], lambda: self._has_work(self._crew.pid(name))):
+            self._crew.kill(name)
+
+    def _freeze_at_work(self, name: str) -> None:
+        """Until others have what it had in hand, so that it comes back late."""
+        pid = self._crew.pid(name)
+        if not _within(_KILL_SECONDS[1], lambda: self._has_work(pid)):
+            return
+        with self._crew.frozen(name):
+            self.late += _within(_LONGEST_FREEZE, lambda: not self._has_work(pid))
 
     def _has_work(self, pid: int) -> bool:
         try:
             with transaction(self._servers.engine) as connection:
                 return bool(connection.execute(_HAS_WORK, {"process": f":{pid}"}).scalar_one())
         except DBAPIError:
-            return True  # the database is away, too: as good a moment as any
+            return True  # the database is away, too: as good a moment as any to kill
 
     def _spoil_the_store(self, mode: Mode) -> None:
         self._servers.proxy.switch(mode)
         time.sleep(_STORE_SECONDS[mode])
         self._servers.proxy.switch(Mode.PASS)
+
+
+def _within(seconds: float, holds: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True

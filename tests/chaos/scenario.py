@@ -38,6 +38,7 @@ _SETTINGS = {
     "ENRICH_CLAIM_BATCH": "8",
     "ENRICH_FETCH_THREADS": "8",
     "ENRICH_STORE_TIMEOUT": "3",
+    "ENRICH_MAX_ATTEMPTS": "2",  # an outage that counts as an attempt is found out at once
     "ENRICH_RETRY_BASE_SECONDS": "0.5",
     "ENRICH_RETRY_MAX_SECONDS": "5",
     "ENRICH_RECONCILE_SECONDS": "6",
@@ -116,7 +117,7 @@ def _cast(options: Options, servers: Servers) -> Iterator[_Cast]:
             relay=relay,
             uploader=Uploader(script, servers.store, BUCKET, relay.announce),
             follower=Follower(api_url=api_url, token=token),
-            saboteur=Saboteur(faults, servers, crew, freeze_seconds=_LEASE_SECONDS + 2),
+            saboteur=Saboteur(faults, servers, crew),
             environment=environment,
         )
     finally:
@@ -215,6 +216,7 @@ def _figures(cast: _Cast, *, quiet: float | None) -> dict[str, Any]:
         "events": {"sent": relay.sent, "dropped": relay.dropped, "doubled": relay.doubled},
         "requests repeated": relay.repeated,
         "workers killed": sum(count for name, count in cast.crew.killed.items() if name.startswith("worker")),
+        "workers that came back late": saboteur.late,
         "processes ended": dict(sorted(cast.crew.ended.items())),
         "faults": dict(sorted(saboteur.done.items())),
         "seconds away": {
@@ -225,6 +227,7 @@ def _figures(cast: _Cast, *, quiet: float | None) -> dict[str, Any]:
         "retries": seen.counts["retry"],
         "attempts taken back": seen.counts["returned"],
         "found by comparing": len(seen.found),
+        "… of which needed": sum(each.needed for each in seen.found),
         "changes in the feed": len(cast.follower.changes),
         "outcomes": dict(sorted(Counter(str(each.outcome) for each in known).items())),
         "quarantine": dict(sorted(Counter(each.reason for each in known if each.reason).items())),

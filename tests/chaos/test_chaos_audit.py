@@ -13,13 +13,14 @@ from tests.chaos.audit import Standing
 from tests.chaos.follower import Change
 from tests.chaos.script import Step
 from tests.chaos.uploader import Done
-from tests.chaos.witness import Seen
+from tests.chaos.witness import Finding, Seen
 from tests.factories import enriched_image, spec
 from tests.ledger import expire_leases, hints, ref
 from worker import catalog, inbox, outbox
 from worker.db import Engine, transaction
 from worker.types import Outcome
 
+FOUND = Finding(key="a.jpg", at=100.0, needed=True, etag="e1")
 GOOD = Standing(pending=False, outcome="enriched", etag="e1", reason=None)
 
 
@@ -69,17 +70,21 @@ class TestNeedless:
     """What comparing found."""
 
     @pytest.mark.parametrize(
-        ("accepted", "lines"),
+        ("accepted", "found", "lines"),
         [
-            ({}, []),  # the event was lost
-            ({7: 99.0}, []),  # it came just now
-            ({7: 20.0}, ["a.jpg: its event was accepted 80.0 s before"]),
-            ({6: 20.0}, []),  # only that of the version before was accepted
+            ({}, FOUND, []),  # the event was lost
+            ({7: 99.0}, FOUND, []),  # it came just now
+            ({7: 20.0}, FOUND, ["a.jpg: its event was accepted 80.0 s before"]),
+            ({6: 20.0}, FOUND, []),  # only that of the version before was accepted
+            ({7: 20.0}, dataclasses.replace(FOUND, needed=False), []),  # nothing came of it
+            ({7: 20.0}, dataclasses.replace(FOUND, etag="e2"), []),  # what came of it was a later change
         ],
     )
-    def test_finding_what_an_event_had_announced_is_a_loss(self, accepted: dict[int, float], lines: list[str]) -> None:
+    def test_finding_what_an_event_had_announced_is_a_loss(
+        self, accepted: dict[int, float], found: Finding, lines: list[str]
+    ) -> None:
         """The event of the last change before the finding counts."""
-        seen = Seen(counts=Counter(), late=[], apart=[], doubled=[], violations=[], found=[("a.jpg", 100.0)])
+        seen = Seen(counts=Counter(), late=[], apart=[], doubled=[], violations=[], found=[found])
         history = {
             "a.jpg": [done("a.jpg", number=6), done("a.jpg", number=7, began=10), done("a.jpg", number=8, began=200)]
         }
@@ -196,7 +201,16 @@ class TestWitness:
         assert 0 < late < 5
 
     def test_hints_of_events_are_told_from_what_comparing_found(self, engine: Engine, space: int) -> None:
-        """By the source that a hint names."""
+        """By the source that a hint names, where no work was pending."""
+        self.write(engine, space, self.claim(engine))
         with transaction(engine) as connection:
             connection.execute(text("UPDATE inbox SET wanted = wanted + 1, source = 'verify'"))
-        assert ["a.jpg"] == [key for key, _ in self.seen(engine).found]
+        assert [("a.jpg", False)] == [(each.key, each.needed) for each in self.seen(engine).found]
+
+    def test_what_came_of_a_finding_is_told(self, engine: Engine, space: int) -> None:
+        """The work that it asked for wrote an image."""
+        with transaction(engine) as connection:
+            connection.execute(text("DELETE FROM inbox"))
+            inbox.hint(connection, [dataclasses.replace(*hints("a.jpg"), source="verify")])
+        self.write(engine, space, self.claim(engine))
+        assert [(True, "etag-a.jpg")] == [(each.needed, each.etag) for each in self.seen(engine).found]

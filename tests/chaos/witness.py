@@ -24,10 +24,14 @@ CREATE TABLE witness (
     late   float8
 );
 
+CREATE INDEX ON witness (key, n);
+
 CREATE FUNCTION witness_inbox() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_OP = 'INSERT' OR NEW.wanted > OLD.wanted THEN
-        INSERT INTO witness (what, key, detail) VALUES ('hint', NEW.key, NEW.source);
+        INSERT INTO witness (what, key, detail) VALUES (
+            CASE WHEN TG_OP = 'INSERT' OR OLD.done = OLD.wanted THEN 'hint' ELSE 'hint while pending' END,
+            NEW.key, NEW.source);
     END IF;
     IF TG_OP = 'INSERT' THEN
         RETURN NULL;
@@ -103,8 +107,15 @@ _DOUBLED = text("""
     WHERE what = what_before AND detail IS NOT DISTINCT FROM detail_before ORDER BY n
 """)
 _VIOLATIONS = text("SELECT key, detail FROM witness WHERE what = 'violation' ORDER BY n")
+# What comparing found and what came of it: a finding that was out of date when it was written down changes nothing.
 _FOUND = text("""
-    SELECT key, extract(epoch FROM at)::float8 AS at FROM witness WHERE what = 'hint' AND detail <> :source ORDER BY n
+    SELECT h.key, extract(epoch FROM h.at)::float8 AS at, e.what IS NOT NULL AS needed, e.detail AS etag
+    FROM witness h
+    LEFT JOIN LATERAL (
+        SELECT xid FROM witness WHERE key = h.key AND what = 'done' AND n > h.n ORDER BY n LIMIT 1
+    ) d ON true
+    LEFT JOIN witness e ON e.key = h.key AND e.xid = d.xid AND e.what IN ('image', 'forget')
+    WHERE h.what = 'hint' AND h.detail <> :source ORDER BY h.n
 """)
 _COUNTS = text("SELECT what, count(*) FROM witness GROUP BY what")
 _LATE = text("SELECT late FROM witness WHERE what = 'reclaim' ORDER BY late")
@@ -112,6 +123,16 @@ _STORY = text("""
     SELECT to_char(at, 'HH24:MI:SS.MS') AS at, xid::text AS xid, what, detail, late FROM witness
     WHERE key = :key ORDER BY n
 """)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """Work that no event had asked for."""
+
+    key: str
+    at: float  # time.time
+    needed: bool  # whether doing it changed the catalog …
+    etag: str | None  # … to this content; None: the image was removed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,7 +144,7 @@ class Seen:
     apart: list[str]  # transactions that held part of a whole
     doubled: list[str]  # images written, or removed, twice in a row with the same content
     violations: list[str]  # of the ledger's rules
-    found: list[tuple[str, float]]  # key and time of every hint that came from no event
+    found: list[Finding]  # by comparing: hints that came from no event
 
 
 def install(engine: Engine) -> None:
@@ -141,7 +162,7 @@ def look(engine: Engine, *, source: str) -> Seen:
             apart=[f"{row.key}: transaction {row.xid} held {row.what}" for row in connection.execute(_APART)],
             doubled=[f"{row.key}: {row.detail or 'removed'}" for row in connection.execute(_DOUBLED)],
             violations=[f"{row.key}: {row.detail}" for row in connection.execute(_VIOLATIONS)],
-            found=[(row.key, row.at) for row in connection.execute(_FOUND, {"source": source})],
+            found=[Finding(**row._mapping) for row in connection.execute(_FOUND, {"source": source})],
         )
 
 
