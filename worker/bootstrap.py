@@ -12,7 +12,8 @@ from worker import catalog, db, inbox, logs, metrics, tagging
 from worker.catalog import TaxonomyVersion
 from worker.db import Engine, transaction
 from worker.encoder import Encoder, ForwardPass, MicroBatcher, load_encoder
-from worker.errors import ConfigurationError
+from worker.errors import ConfigurationError, QueueUnavailableError
+from worker.events.sqs import Queue
 from worker.images import ImageLimits
 from worker.objects import ObjectStore, S3Store
 from worker.pipeline.backfill import Backfill
@@ -25,6 +26,7 @@ from worker.pipeline.gate import Gate
 from worker.pipeline.guard import Guard
 from worker.pipeline.ingest import Ingest
 from worker.pipeline.keeper import Keeper
+from worker.pipeline.listen import Listener
 from worker.pipeline.prepare import Preparer
 from worker.pipeline.query import Search
 from worker.pipeline.reconcile import Pace, Reconcile, Reconciler, targets
@@ -263,6 +265,60 @@ def _reconciler(settings: Settings, engine: Engine, ring: Ring) -> Reconciler:
     return Reconciler(
         Reconcile(engine=engine, store=objects, ring=ring, pace=pace), lambda: targets(settings.buckets, objects)
     )
+
+
+@contextmanager
+def listener(settings: Settings, ring: Ring) -> Iterator[tuple[Keeper, list[Listener]]]:
+    """The queues, checked, and the listener's heartbeat.
+
+    Raises:
+        ConfigurationError: no queue is named, or one does not exist or may not be used.
+    """
+    queues = [queue(settings, url) for url in dict.fromkeys(settings.sqs_queues)]
+    if not queues:
+        raise ConfigurationError("there is no queue to listen to: set ENRICH_SQS_QUEUES to the URLs of SQS queues")
+    for each in queues:
+        _check(each)
+    engine = database(settings, "listener", pool_size=len(queues) + 1)
+    intake = ingest(settings, engine, ring)
+    keeper = Keeper(engine, kind="listener")
+    with serving_metrics(settings):
+        keeper.start()
+        try:
+            yield keeper, [Listener(each, intake) for each in queues]
+        finally:
+            keeper.stop()
+            engine.dispose()
+
+
+def queue(settings: Settings, url: str) -> Queue:
+    """A queue of SQS."""
+    secret = settings.s3_secret_access_key
+    return Queue(
+        url,
+        endpoint_url=settings.sqs_endpoint_url,
+        region=settings.s3_region,
+        access_key_id=settings.s3_access_key_id,
+        secret_access_key=secret.get_secret_value() if secret else None,
+        wait=settings.sqs_wait_seconds,
+        visibility=settings.sqs_visibility_seconds,
+    )
+
+
+def _check(queue: Queue) -> None:
+    """Stop at what a person has to mend; what is only away will come back."""
+    try:
+        leads_to_dead_letters = queue.check()
+    except QueueUnavailableError as error:
+        _log.warning(f"{error}; the listener keeps trying", action="listen", queue=queue.name)
+        return
+    if not leads_to_dead_letters:
+        _log.warning(
+            f"the queue {queue.url} has no dead-letter queue: a message that cannot be understood is kept in `enrich "
+            "rejected` and deleted; to have such messages moved away instead, give it a RedrivePolicy with "
+            "maxReceiveCount 5, say",
+            action="listen", queue=queue.name,
+        )  # fmt: skip
 
 
 @contextmanager

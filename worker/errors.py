@@ -41,6 +41,10 @@ class ServerError(EnrichError):
     """An embedded server does not start, or a port it needs is taken."""
 
 
+class QueueUnavailableError(EnrichError):
+    """A message queue cannot be reached or answers with an error that may pass. It keeps its messages."""
+
+
 class StoreUnavailableError(EnrichError):
     """The object store cannot be reached or answers 5xx, 429 or a timeout: nothing is known about the object."""
 

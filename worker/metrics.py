@@ -32,13 +32,18 @@ from worker.errors import ConfigurationError
 from worker.types import Lane, Outcome, Reason, RetryReason
 
 MetricName: TypeAlias = Literal[
-    # -- notifications, in the api ------------------------------------------------------------------------------------
+    # -- notifications, in the api and the listener --------------------------------------------------------------------
     # Counter, by source: objects that accepted notifications named. A duplicate counts again: the ledger coalesces it.
     "enrich_hints_total",
-    # Counter, by source: requests answered with 400 because they cannot be parsed; their bodies are kept.
+    # Counter, by source: notifications that cannot be parsed, or need a person; their bodies are kept.
     "enrich_rejected_events_total",
     # Histogram: seconds from a notification's arrival to the commit of its inbox rows.
     "enrich_intake_seconds",
+    # Counter, by result: messages of SQS queues: "committed" (deleted), "refused" (kept by us, deleted), "left" to the
+    # queue's dead letters, "returned" at a shutdown.
+    "enrich_queue_messages_total",
+    # Counter: turns of a listener that failed, for the queue could not be reached or refuses us.
+    "enrich_queue_errors_total",
     # Gauge: 1 in a process that serves the API.
     "enrich_api_up",
     # -- wake-ups, wherever something rings ----------------------------------------------------------------------------
@@ -116,6 +121,8 @@ def _histogram(name: MetricName, text: str, buckets: tuple[float, ...]) -> Histo
 HINTS = _counter("enrich_hints_total", "Objects named by accepted notifications.", "source")
 REJECTED_EVENTS = _counter("enrich_rejected_events_total", "Notifications that could not be parsed.", "source")
 INTAKE_SECONDS = _histogram("enrich_intake_seconds", "Arrival of a notification to commit of its hints.", _STAGE)
+QUEUE_MESSAGES = _counter("enrich_queue_messages_total", "Messages of queues, by what became of them.", "result")
+QUEUE_ERRORS = _counter("enrich_queue_errors_total", "Turns of a listener that failed.")
 API_UP = _gauge("enrich_api_up", "1 in a process that serves the API.")
 WAKE_UPS = _counter("enrich_wake_ups_total", "Wake-ups: sent, coalesced, failed.", "result")
 CLAIMS = _counter("enrich_claims_total", "Claims that got at least one object.")
@@ -154,6 +161,8 @@ def _start_at_zero() -> None:
         WAKE_UPS.labels(result=result)
     for kind in ("missing", "stale", "ghost", "unnameable"):
         RECONCILE_DIFFERENCES.labels(kind=kind)
+    for result in ("committed", "refused", "left", "returned"):
+        QUEUE_MESSAGES.labels(result=result)
     set_pending({})
 
 

@@ -50,6 +50,25 @@ class Settings(BaseSettings):
         "`enrich rejected` shows the address to open.",
     )
 
+    # -- the listener ------------------------------------------------------------------------------------------------
+    sqs_queues: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Comma-separated URLs of the SQS queues that `enrich listen` receives notifications from; with the "
+        "credentials of ENRICH_S3_ACCESS_KEY_ID, or boto3's chain.",
+    )
+    sqs_endpoint_url: str | None = Field(
+        None, description="Where requests to the queues go, such as a VPC endpoint; unset: the hosts of their URLs."
+    )
+    sqs_visibility_seconds: int = Field(
+        60,
+        ge=3,
+        le=43_200,
+        description="How long a dead listener's messages stay hidden; a living one keeps hidden what it has in hand.",
+    )
+    sqs_wait_seconds: int = Field(
+        20, ge=1, le=20, description="How long a request waits for messages (long poll); SIGTERM waits for its end."
+    )
+
     # -- the model ---------------------------------------------------------------------------------------------------
     model: str = Field(
         "starter",
@@ -115,7 +134,7 @@ class Settings(BaseSettings):
         0,
         ge=0,
         le=65535,
-        description="Port for /metrics of worker and scheduler; 0 is none. The API has its own /metrics.",
+        description="Port for /metrics of worker, scheduler and listener; 0 is none. The API has its own /metrics.",
     )
     metrics_host: str = Field("127.0.0.1", description="Address for the port above. The page has no token.")
 
@@ -124,7 +143,7 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least severe record written.")
     log_json: bool = Field(False, description="One JSON object a line instead of text.")
 
-    @field_validator("buckets", "sns_topics", "taxonomies", mode="before")
+    @field_validator("buckets", "sns_topics", "sqs_queues", "taxonomies", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):

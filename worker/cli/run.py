@@ -21,6 +21,7 @@ def register(app: typer.Typer) -> None:
     app.command(rich_help_panel=_PANEL)(api)
     app.command(rich_help_panel=_PANEL)(worker)
     app.command(rich_help_panel=_PANEL)(scheduler)
+    app.command(rich_help_panel=_PANEL)(listen)
     app.command(rich_help_panel=_PANEL)(migrate)
     app.command("health", rich_help_panel=_PANEL)(health_of)
 
@@ -77,6 +78,14 @@ def scheduler() -> None:
     tasks.run_scheduler(context.process_settings())
 
 
+def listen() -> None:
+    """Take notifications from the SQS queues of ENRICH_SQS_QUEUES, until SIGTERM."""
+    from worker import listening, tasks
+
+    settings = context.process_settings()
+    listening.run(settings, tasks.Bell(settings).ring)
+
+
 def migrate() -> None:
     """Bring the database to the schema this version needs."""
     from worker import bootstrap, catalog, db
@@ -89,11 +98,11 @@ def migrate() -> None:
 
 
 def health_of(
-    part: Annotated[str, typer.Argument(metavar="PART", help="api, worker or scheduler, on this host.")],
+    part: Annotated[str, typer.Argument(metavar="PART", help="api, worker, scheduler or listener, on this host.")],
 ) -> None:
     """Exit 0 if a part of this host is healthy, 1 if not: for container health checks."""
-    if part not in ("api", "worker", "scheduler"):
-        raise typer.BadParameter(f"{part!r} is not a part; choose api, worker or scheduler")
+    if part not in ("api", "worker", "scheduler", "listener"):
+        raise typer.BadParameter(f"{part!r} is not a part; choose api, worker, scheduler or listener")
     settings = context.load_settings()
     problem = _api_problem(settings) if part == "api" else _process_problem(settings, part)
     context.say(problem or f"{part} is healthy{_but_waits(settings, part)}")

@@ -32,7 +32,7 @@ class Heartbeat:
     """What a process says of itself."""
 
     name: str  # unique among running processes, e.g. "worker@host:1234"
-    kind: str  # "api", "worker" or "scheduler"
+    kind: str  # "api", "worker", "scheduler" or "listener"
     host: str
     model: str | None = None
     in_flight: int = 0

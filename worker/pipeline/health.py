@@ -47,6 +47,8 @@ def reported_since(engine: Engine, *, kind: str, host: str, since: datetime) -> 
 def _problem(process: inbox.Process) -> str | None:
     if process.seen_ago > _SILENT:
         return f"{process.name} was last heard of {process.seen_ago:.0f} s ago"
+    if process.progress_ago > _STUCK and process.kind == "listener":
+        return f"{process.name} has not heard of all its queues for {process.progress_ago:.0f} s; its log says why"
     if process.progress_ago > _STUCK:
         return f"{process.name} has work in hand and finished none for {process.progress_ago:.0f} s"
     return None

@@ -65,7 +65,7 @@ def test_the_schema_refuses_mistakes(change):
 def test_every_long_running_service_is_supervised():
     """Each has a health check, a restart policy, bounded logs and memory, and time to stop."""
     assert compose.unsupervised(BASE) == []
-    assert len(list(compose.long_running(BASE))) == 6
+    assert len(list(compose.long_running(BASE))) == 7
 
 
 @pytest.mark.parametrize("key", ["healthcheck", "restart", "logging", "deploy", "stop_grace_period", "security_opt"])
@@ -125,7 +125,7 @@ def test_a_port_that_is_open_to_others_is_noticed(change):
 def test_services_wait_for_readiness():
     """Dependencies are healthy, and the schema migrated, before anything that needs them starts."""
     assert compose.unordered(BASE) == []
-    for name in ("api", "worker", "scheduler"):
+    for name in ("api", "worker", "scheduler", "listener"):
         assert {"migrate", "postgres", "valkey"} <= set(BASE["services"][name]["depends_on"])
 
 
@@ -172,9 +172,9 @@ def test_every_variable_is_in_the_template(path: Path):
 
 
 def test_the_template_has_nothing_that_is_not_read():
-    """Each setting of the template is one that some file reads; COMPOSE_FILE is Compose's own."""
+    """Each setting of the template is one that some file reads; COMPOSE_FILE and COMPOSE_PROFILES are Compose's own."""
     read = {name for path in (compose.BASE, *compose.ADD_ONS) for name in compose.variables(path.read_text())}
-    assert set(TEMPLATE) - read == {"COMPOSE_FILE"}
+    assert set(TEMPLATE) - read == {"COMPOSE_FILE", "COMPOSE_PROFILES"}
 
 
 def test_the_template_states_the_defaults():
@@ -241,7 +241,7 @@ def environment_of(service: str) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("service", ["migrate", "api", "worker", "scheduler"])
+@pytest.mark.parametrize("service", ["migrate", "api", "worker", "scheduler", "listener"])
 def test_the_product_accepts_what_it_is_given(service, monkeypatch, tmp_path):
     """Settings load from the container's environment, and name the other containers."""
     monkeypatch.chdir(tmp_path)
@@ -296,11 +296,11 @@ def test_the_worker_key_may_only_read():
 
 
 def test_metrics_are_for_the_internal_network():
-    """Worker and scheduler answer other containers on one port, which is documented and not published."""
-    port = {environment_of(name)["ENRICH_METRICS_PORT"] for name in ("worker", "scheduler")}
+    """Worker, scheduler and listener answer other containers on one port, which is documented and not published."""
+    port = {environment_of(name)["ENRICH_METRICS_PORT"] for name in ("worker", "scheduler", "listener")}
     assert port == {"8701"}
-    assert {environment_of(name)["ENRICH_METRICS_HOST"] for name in ("worker", "scheduler")} == {"0.0.0.0"}
-    assert [name for name in ("worker", "scheduler") if "ports" in BASE["services"][name]] == []
+    assert {environment_of(name)["ENRICH_METRICS_HOST"] for name in ("worker", "scheduler", "listener")} == {"0.0.0.0"}
+    assert [name for name in ("worker", "scheduler", "listener") if "ports" in BASE["services"][name]] == []
     assert "`port: 8701`" in (compose.ROOT / "docs/deployment.md").read_text()
 
 
@@ -310,7 +310,9 @@ def test_only_what_needs_a_secret_has_it():
         name: {service for service, each in BASE["services"].items() if name in each.get("environment", {})}
         for name in ("ENRICH_S3_SECRET_ACCESS_KEY", "ENRICH_API_TOKEN")
     }
-    assert holders == {"ENRICH_S3_SECRET_ACCESS_KEY": {"worker", "scheduler"}, "ENRICH_API_TOKEN": {"api"}}
+    assert holders == {"ENRICH_S3_SECRET_ACCESS_KEY": {"worker", "scheduler", "listener"}, "ENRICH_API_TOKEN": {"api"}}
+    # The listener's are of another account: those of the bundled store are not for AWS.
+    assert environment_of("listener")["ENRICH_S3_SECRET_ACCESS_KEY"] == ""
 
 
 def test_databases_have_no_way_out():
@@ -322,9 +324,16 @@ def test_databases_have_no_way_out():
 
 def test_our_processes_cannot_change_their_image():
     """They drop every capability and write to declared places only."""
-    for name in ("migrate", "api", "worker", "scheduler"):
+    for name in ("migrate", "api", "worker", "scheduler", "listener"):
         service = BASE["services"][name]
         assert (service["read_only"], service["cap_drop"]) == (True, ["ALL"]), name
+
+
+def test_the_listener_starts_only_where_somebody_asks_for_it():
+    """Without queues it has nothing to do; its last request for messages, and what comes of it, end in time."""
+    listener = BASE["services"]["listener"]
+    assert listener["profiles"] == ["aws"]
+    assert compose.seconds(listener["stop_grace_period"]) > Settings.model_fields["sqs_wait_seconds"].default + 10
 
 
 def test_a_worker_has_time_to_drain():
