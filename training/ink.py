@@ -116,6 +116,17 @@ def heading(page: Sheet, box: Box) -> float:
     return top + size * 2
 
 
+def title_page(page: Sheet, box: Box) -> None:
+    """Few centred lines, large and small, far apart, in several colours."""
+    left, top, right, bottom = box
+    while top < bottom:
+        face = some_font(page, page.image.width * page.uniform(0.016, 0.07))
+        text = page.words(5)[: max(4, int((right - left) / face.getlength("n")))]
+        colour = page.accent() if page.chance(0.3) else page.ink
+        page.draw.text(((left + right) / 2, top), text, font=face, fill=colour, anchor="ma")
+        top += face.size * (page.uniform(1.2, 2) if page.chance(0.7) else page.uniform(2, 6))
+
+
 def contents(page: Sheet, box: Box) -> None:
     """Lines with leaders and numbers: a table of contents, a list of figures, references."""
     left, top, right, bottom = box

@@ -18,6 +18,7 @@ from PIL import Image, ImageFilter
 from training import ink
 from training.features import FeatureSet, write
 from training.ink import Box, Figure, Sheet
+from training.scans import lit, photographed
 from training.surfaces import surface, things
 from worker.encoder.starter.efficientnet import Features, join
 from worker.encoder.starter.model import StarterEncoder, load
@@ -35,6 +36,9 @@ def _choose(page: Sheet, options: tuple[Figure, ...]) -> Figure:
 
 def _printed(page: Sheet) -> None:
     left, top, right, bottom = _framed(page)
+    if page.chance(0.15):
+        ink.title_page(page, (left, top, right, bottom))
+        return
     if page.chance(0.6):
         top = ink.heading(page, (left, top, right, bottom))
     if page.chance(0.2):  # a page that ends early: a title page, the last page of a chapter
@@ -193,6 +197,8 @@ LAYOUTS: dict[str, _Layout] = {
     "cover": _cover,
     "screenshot": _screenshot,
 }
+#: Of which any part with ink shows what the whole is.
+_WRITTEN = {"printed", "handwritten", "table"}
 _SURFACES = {"surface": surface, "things": things}
 #: How many of each to render.
 COUNTS = {
@@ -213,6 +219,8 @@ def render(kind: str, seed: tuple[int, ...]) -> Image.Image:
         page = page.rotate(float(rng.uniform(-2, 2)), fillcolor=(int(rng.choice((0, 128, 250))),) * 3)
     if rng.random() < 0.3:  # noqa: PLR2004
         page = page.filter(ImageFilter.GaussianBlur(float(rng.uniform(0.5, 2))))
+    if rng.random() < 0.35:  # noqa: PLR2004 - by a camera, not a scanner
+        return photographed(rng, page) if kind in _WRITTEN else lit(rng, page)
     return page.convert("L").convert("RGB") if rng.random() < 0.2 else page  # noqa: PLR2004
 
 
