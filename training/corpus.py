@@ -109,7 +109,9 @@ def load(data: Path, pages: FeatureSet, parts: Parts) -> Corpus:
     tags = [vocabulary.caption_tags(captions) for captions in own] + [
         vocabulary.FOLDERS[kind]["tags"] for kind in kinds
     ]
-    captions = [numbered(texts) for texts in own] + [numbered(vocabulary.FOLDERS[kind]["captions"]) for kind in kinds]
+    captions = [numbered(texts) for texts in own]
+    written = len(numbered.ids)
+    captions += [numbered(vocabulary.FOLDERS[kind]["captions"]) for kind in kinds]
     names_of_classes = class_names(data)
     class_texts = [numbered(vocabulary.class_prompts(name)) for name in names_of_classes]
     tag_texts = [numbered(vocabulary.PROMPTS[tag]) for tag in vocabulary.TAGS]
@@ -119,7 +121,7 @@ def load(data: Path, pages: FeatureSet, parts: Parts) -> Corpus:
     chances = torch.stack([_chances(parts, view) for view in (first, second)], 1)
     sure, likeliest = chances[:, 0].max(1)
     known = torch.where(sure > _SURE, likeliest, NOTHING)[: len(rows)]
-    order = sorted(vocabulary.FOLDERS)
+    order, texts = sorted(vocabulary.FOLDERS), list(numbered.ids)  # captions apart: the vocabulary changes more often
     return Corpus(
         views=torch.stack([first, second], 1),
         named=chances @ class_vectors,
@@ -129,7 +131,7 @@ def load(data: Path, pages: FeatureSet, parts: Parts) -> Corpus:
         captions=captions,
         class_texts=class_texts,
         tag_texts=tag_texts,
-        texts=sentence_vectors(parts, list(numbered.ids)),
+        texts=torch.cat([sentence_vectors(parts, texts[:written]), sentence_vectors(parts, texts[written:])]),
         text_mean=anchors.mean(0),
         class_vectors=class_vectors,
     )

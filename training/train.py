@@ -1,11 +1,11 @@
 """Train the starter's heads.
 
-    python -m training.train OUT.safetensors [--data ../shared/starter] [--pages pages.npz] [--seed 0]
+    python -m training.train OUT.safetensors --data DIRECTORY --pages PAGES.npz [--seed 0]
 
 Two losses on frozen features. The first is CLIP's: pictures against the captions, class names and tags of a batch,
 where several pictures may share a text. The second puts questions as taxonomies put them: which of a group's tags,
 each meant by the mean of a few of its prompts. Every answer of a group weighs the same, however rare it is; that is
-what keeps day from swallowing night.
+what keeps day from swallowing night. ``docs/starter-model.md`` says what the directory holds.
 """
 
 from __future__ import annotations
@@ -28,8 +28,6 @@ from worker.encoder.starter.efficientnet import POOLED
 from worker.encoder.starter.heads import Heads, join_halves
 from worker.encoder.starter.model import Parts, load_parts
 
-_DEFAULT_DATA = Path("../shared/starter")
-_DEFAULT_PAGES = Path("build/starter/pages.npz")
 _GROUPS = [torch.tensor([vocabulary.INDEX[tag] for tag in tags]) for tags in vocabulary.GROUPS.values()]
 _OPPOSITES = [(vocabulary.INDEX[a], vocabulary.INDEX[b]) for a, b in vocabulary.OPPOSITES.items()]
 _HIGHEST_SCALE = 60.0
@@ -45,10 +43,10 @@ class Recipe:
     weight_decay: float = 0.05
     dropout: float = 0.35
     noise: float = 0.4  # of the inputs, in standard deviations
-    captioned: int = 512  # pictures with captions in a batch
+    captioned: int = 768  # pictures with captions in a batch
     foldered: int = 160  # pictures of known folders in a batch
     anchors: int = 384  # ImageNet classes in a batch, stood for by the classifier's rows
-    tag_share: float = 0.3  # of pictures with tags, those paired with one instead of a caption
+    tag_share: float = 0.05  # of pictures with tags, those paired with one instead of a caption
     group_weight: float = 0.3  # of the second loss
     geometry_weight: float = 20.0  # of keeping class names as far apart as CLIP's text encoder has them
 
@@ -60,7 +58,8 @@ class Batch:
     inputs: Tensor  # (n, 1888)
     named: Tensor  # (n, 384)
     tags: Tensor  # bool (n, tags)
-    texts: Tensor  # (n,) rows of the corpus's texts
+    texts: Tensor  # (n, 2) rows of the corpus's texts: two ways to say the same
+    mix: Tensor  # (n, 1) how much of the second
     positive: Tensor  # bool (n, n): picture i fits text j
     unknown: Tensor  # bool (n, n): nobody knows
 
@@ -88,14 +87,17 @@ class Sampler:
         foldered = self._foldered[torch.multinomial(self._rarity, recipe.foldered, generator=self._random)]
         rows = torch.cat([self._some(self._captioned, recipe.captioned), foldered])
         classes = self._some(torch.arange(len(self._anchors)), recipe.anchors)
-        view = torch.randint(2, (len(rows),), generator=self._random)
+        first, second = data.views[rows].unbind(1)
+        named, other_named = data.named[rows].unbind(1)
+        # Between the picture and its crop and a little beyond either: every photo is a new one each time.
+        between = 1.5 * self._rand(len(rows), 1) - 0.25
         made, made_named = self._stand_ins(classes)
-        inputs = torch.cat([self._noisy(data.views[rows, view]), made])
+        inputs = torch.cat([self._noisy(first.lerp(second, between)), made])
         tags = torch.cat([data.tags[rows], self._class_tags[classes]])
         concept = torch.cat([data.concept[rows], classes])
         return Batch(
             inputs=inputs,
-            named=torch.cat([data.named[rows, view], made_named]),
+            named=torch.cat([named.lerp(other_named, between), made_named]),
             tags=tags,
             **self._paired(rows, tags, concept),
         )
@@ -155,8 +157,8 @@ class Sampler:
         unknown = torch.zeros(n, n, dtype=torch.bool)
         for one, other in _OPPOSITES:
             unknown |= (by_tag & (tag == one))[None] & ~(tags[:, one] | tags[:, other])[:, None]
-        texts = torch.tensor([self._any_of(ids) for ids in options])
-        return {"texts": texts, "positive": positive, "unknown": unknown}
+        texts = torch.tensor([(self._any_of(ids), self._any_of(ids)) for ids in options])
+        return {"texts": texts, "mix": 0.5 * self._rand(n, 1), "positive": positive, "unknown": unknown}
 
     def _any_of(self, options: list[int]) -> int:
         return options[int(torch.randint(len(options), (1,), generator=self._random))]
@@ -284,7 +286,9 @@ def _loss(heads: Heads, scale: Tensor, sampler: Sampler, shape: Geometry, recipe
     batch, texts = sampler.draw(), sampler.texts
     images = heads.image(torch.cat([batch.inputs, batch.named], 1))
     images = functional.normalize(join_halves(batch.named, images), dim=1)
-    loss = contrastive_loss(scale * images @ heads.embed_texts(texts[batch.texts]).T, batch)
+    first, second = texts[batch.texts].unbind(1)
+    sentences = functional.normalize(first.lerp(second, batch.mix), dim=1)
+    loss = contrastive_loss(scale * images @ heads.embed_texts(sentences).T, batch)
     prompts = sampler.prototypes()
     prototypes = heads.embed_texts(texts[prompts.flatten()]).view(*prompts.shape, -1).mean(1)
     groups = group_loss(scale * images @ functional.normalize(prototypes, dim=1).T, batch.tags)
@@ -304,8 +308,8 @@ def write(heads: Heads, recipe: Recipe, path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m training.train", description=__doc__.split("\n")[0])
     parser.add_argument("out", type=Path, help="heads to write, .safetensors")
-    parser.add_argument("--data", type=Path, default=_DEFAULT_DATA, help="features, captions, class names")
-    parser.add_argument("--pages", type=Path, default=_DEFAULT_PAGES, help="what `python -m training.pages` wrote")
+    parser.add_argument("--data", type=Path, required=True, help="features, captions, class names")
+    parser.add_argument("--pages", type=Path, required=True, help="what `python -m training.pages` wrote")
     parser.add_argument("--threads", type=int, default=2)
     for name, value in asdict(Recipe()).items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
@@ -314,8 +318,9 @@ def main() -> None:
     recipe = Recipe(**{name: getattr(arguments, name) for name in asdict(Recipe())})
     parts = load_parts()
     data = corpus.load(arguments.data, features.read(arguments.pages), parts)
-    heads = train(data, geometry(arguments.data, parts), anchors(parts, data), recipe)
-    write(heads, recipe, arguments.out)
+    shape, class_anchors = geometry(arguments.data, parts), anchors(parts, data)
+    torch.set_float32_matmul_precision("medium")  # bfloat16 where the processor has it: half the time, no worse heads
+    write(train(data, shape, class_anchors, recipe), recipe, arguments.out)
 
 
 if __name__ == "__main__":

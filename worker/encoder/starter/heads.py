@@ -38,9 +38,15 @@ class Head(nn.Module):
         self._dropout = dropout
 
     def forward(self, x: Tensor) -> Tensor:
-        x = functional.dropout((x - self.mean) * self.scale, self._dropout, self.training)
-        hidden = functional.dropout(functional.gelu(self.hidden(x)), self._dropout, self.training)
+        x = self._dropped((x - self.mean) * self.scale)
+        hidden = self._dropped(functional.gelu(self.hidden(x)))
         return functional.normalize(self.linear(x) + self.output(hidden), dim=1)
+
+    def _dropped(self, x: Tensor) -> Tensor:
+        """Dropout in training; torch's own takes ten times as long on a CPU."""
+        if not (self.training and self._dropout):
+            return x
+        return x * (torch.rand_like(x) >= self._dropout) / (1 - self._dropout)
 
 
 class Heads(nn.Module):
