@@ -1,6 +1,6 @@
 """Choose temperature, threshold and margin of the shipped taxonomies for a set of heads, on development data.
 
-    python -m training.calibrate HEADS.safetensors
+    python -m training.calibrate HEADS.safetensors --photos DIRECTORY --data DIRECTORY
 
 A wrong tag costs as much as three right ones are worth; "none of these" costs nothing. Besides the labelled halves of
 the photos, pictures a taxonomy has no answer for take part: pages have no setting, rooms and pages no time of day, and
@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.torch import load_file
 
-from training import corpus, evaluate, features, vocabulary
+from training import corpus, evaluate, features, sources, vocabulary
 from training.evaluate import Labelled, Model, Photos
 from worker.encoder.starter.heads import Heads
 from worker.encoder.starter.model import filled, load_parts
@@ -137,8 +137,8 @@ def _report(name: str, taxonomy: Taxonomy, model: Model, dev: Cases, test: Cases
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m training.calibrate", description=__doc__.split("\n")[0])
     parser.add_argument("heads", type=Path)
-    parser.add_argument("--photos", type=Path, default=Path("../shared/photos"))
-    parser.add_argument("--data", type=Path, default=Path("../shared/starter"))
+    parser.add_argument("--photos", type=sources.photos, required=True, help="labelled photos")
+    parser.add_argument("--data", type=sources.data, required=True, help="features, captions, class names")
     arguments = parser.parse_args()
     model = Model(load_parts(), filled(Heads, load_file(arguments.heads)))
     known = evaluate.photos(arguments.photos)

@@ -1,6 +1,6 @@
 """Measure heads on labelled photos and on Flickr8k, and print the model card's table.
 
-    python -m training.evaluate HEADS.safetensors … [--photos ../shared/photos] [--data ../shared/starter]
+    python -m training.evaluate HEADS.safetensors … --photos DIRECTORY --data DIRECTORY
 
 Several files are taken as seeds of one recipe: the table then gives their mean and a 95 % confidence interval. Each
 labelled set is split in two by a hash of the file's name: "dev" is for choosing, "held out" is what the card reports.
@@ -24,7 +24,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional
 
-from training import corpus, features, vocabulary
+from training import corpus, features, sources, vocabulary
 from training.features import FeatureSet
 from worker.encoder.starter.efficientnet import Features
 from worker.encoder.starter.heads import Heads
@@ -271,8 +271,8 @@ def interval(values: Sequence[float]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m training.evaluate", description=__doc__.split("\n")[0])
     parser.add_argument("heads", type=Path, nargs="+", help="one file, or one per seed")
-    parser.add_argument("--photos", type=Path, default=Path("../shared/photos"))
-    parser.add_argument("--data", type=Path, default=Path("../shared/starter"))
+    parser.add_argument("--photos", type=sources.photos, required=True, help="labelled photos")
+    parser.add_argument("--data", type=sources.data, required=True, help="features, captions, class names")
     arguments = parser.parse_args()
     parts, known = load_parts(), photos(arguments.photos)
     stored = features.read(arguments.data / "features" / "lite0_flickr.npz")

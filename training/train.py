@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
 
-from training import corpus, features, vocabulary
+from training import corpus, features, sources, vocabulary
 from training.corpus import NOTHING, Corpus
 from worker.encoder.starter.efficientnet import POOLED
 from worker.encoder.starter.heads import Heads, join_halves
@@ -308,8 +308,8 @@ def write(heads: Heads, recipe: Recipe, path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m training.train", description=__doc__.split("\n")[0])
     parser.add_argument("out", type=Path, help="heads to write, .safetensors")
-    parser.add_argument("--data", type=Path, required=True, help="features, captions, class names")
-    parser.add_argument("--pages", type=Path, required=True, help="what `python -m training.pages` wrote")
+    parser.add_argument("--data", type=sources.data, required=True, help="features, captions, class names")
+    parser.add_argument("--pages", type=sources.pages, required=True, help="what `python -m training.pages` wrote")
     parser.add_argument("--threads", type=int, default=2)
     for name, value in asdict(Recipe()).items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
