@@ -1,6 +1,6 @@
 """What is known about images: metadata, vectors, tags; written in one transaction, searched by others."""
 
-from worker.catalog.read import ImageRecord, KnownImage, TagRecord, image, known_images
+from worker.catalog.read import ImageRecord, KnownImage, TagRecord, image, known_images, vector
 from worker.catalog.sample import SampledImage, sample
 from worker.catalog.schema import head, migrate, require_current, revision
 from worker.catalog.search import Hit, TagFilter, nearest
@@ -46,5 +46,6 @@ __all__ = [
     "sample",
     "space_of",
     "spaces",
+    "vector",
     "write",
 ]

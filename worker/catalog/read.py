@@ -6,10 +6,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import numpy as np
 from sqlalchemy import text
 
 from worker.db import Connection
-from worker.types import ObjectRef
+from worker.types import Floats, ObjectRef
 
 _KNOWN = text("""
     SELECT i.bucket, i.key, i.etag,
@@ -25,6 +26,10 @@ _IMAGE = text("""
            i.latitude, i.longitude, i.altitude, encode(i.sha256, 'hex') AS sha256, i.phash, i.event_at, i.hinted_at,
            i.enriched_at
     FROM images i WHERE i.bucket = :bucket AND i.key = :key
+""")
+_VECTOR = text("""
+    SELECT CAST(CAST(e.vector AS vector) AS real[]) FROM embeddings e JOIN images i ON i.id = e.image_id
+    WHERE e.space_id = :space AND i.bucket = :bucket AND i.key = :key
 """)
 # Every space's tags are shown, so that what a filling space will say can be seen; the active space's come first.
 _TAGS = text("""
@@ -101,6 +106,12 @@ def known_images(connection: Connection, *, space_id: int, refs: Collection[Obje
         )
         for row in rows
     }
+
+
+def vector(connection: Connection, space_id: int, ref: ObjectRef) -> Floats | None:
+    """The image's vector in a space, ``[d]``, or None if it has none there."""
+    found = connection.execute(_VECTOR, {"space": space_id, "bucket": ref.bucket, "key": ref.key}).scalar_one_or_none()
+    return None if found is None else np.array(found, dtype=np.float32)
 
 
 def image(connection: Connection, ref: ObjectRef) -> ImageRecord | None:

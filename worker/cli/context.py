@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TextIO
 
+import typer
 from rich.console import Console
 from rich.progress import Progress, ProgressColumn
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from worker.db import Engine
     from worker.local import ConnectionInfo
     from worker.settings import Settings
+    from worker.types import ObjectRef
 
 #: Any of these given means that the user points at servers of their own.
 _OWN = ("ENRICH_DATABASE_URL", "ENRICH_BROKER_URL", "ENRICH_S3_ENDPOINT_URL")
@@ -146,6 +148,16 @@ def process_settings() -> Settings:
     loaded = settings.load()
     logs.configure(level=loaded.log_level, json=loaded.log_json)
     return loaded
+
+
+def image_ref(image: str) -> ObjectRef:
+    """BUCKET/KEY → which object."""
+    from worker.types import ObjectRef
+
+    bucket, slash, key = image.partition("/")
+    if not (bucket and slash and key):
+        raise typer.BadParameter(f"{image!r} does not name an image: write BUCKET/KEY")
+    return ObjectRef(bucket=bucket, key=key)
 
 
 def database(loaded: Settings) -> Engine:

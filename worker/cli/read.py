@@ -27,12 +27,9 @@ def show(image: Annotated[str, typer.Argument(metavar="BUCKET/KEY")], as_json: _
     """Everything known about one image."""
     from worker.api import present
     from worker.pipeline import query
-    from worker.types import ObjectRef
 
-    bucket, slash, key = image.partition("/")
-    if not (bucket and slash and key):
-        raise typer.BadParameter(f"{image!r} does not name an image: write BUCKET/KEY")
-    record = query.image(context.database(context.load_settings()), ObjectRef(bucket=bucket, key=key))
+    ref = context.image_ref(image)
+    record = query.image(context.database(context.load_settings()), ref)
     presented = present.image(record)
     if as_json:
         context.json_document(presented.model_dump(mode="json"))

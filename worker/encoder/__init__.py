@@ -8,6 +8,7 @@ from __future__ import annotations
 from worker.encoder.interface import Activation, Encoder, EncoderTraits, Pixels, unit_rows
 from worker.encoder.loading import load_encoder
 from worker.encoder.microbatcher import Encoded, ForwardPass, MicroBatcher
+from worker.encoder.seen import as_picture
 
 __all__ = [
     "Activation",
@@ -17,6 +18,7 @@ __all__ = [
     "ForwardPass",
     "MicroBatcher",
     "Pixels",
+    "as_picture",
     "load_encoder",
     "unit_rows",
 ]

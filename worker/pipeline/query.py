@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Literal, TypeAlias
 
-from worker import catalog, inbox, outbox
+from worker import catalog, inbox, outbox, tagging
 from worker.catalog import Hit, ImageRecord, Space, TagFilter
-from worker.db import Engine, transaction
+from worker.db import Connection, Engine, transaction
 from worker.encoder import Encoder
 from worker.errors import NotFoundError
 from worker.inbox import Standing
@@ -61,7 +62,8 @@ class Search:
             space = catalog.space_of(connection, space_spec(encoder))
             if space is None:
                 return _nothing_in(catalog.spaces(connection), encoder)
-            hits = catalog.nearest(connection, space, vector, limit=limit, tags=tags)
+            meant = [_meant(connection, tag) for tag in tags]
+            hits = catalog.nearest(connection, space, vector, limit=limit, tags=meant)
         return [hit for hit in hits if min_similarity is None or hit.similarity >= min_similarity]
 
     def encoder(self) -> Encoder:
@@ -74,6 +76,12 @@ class Search:
     def _encode(self, text: str) -> Floats:
         vector: Floats = self.encoder().encode_texts([text])[0]
         return vector
+
+
+def _meant(connection: Connection, tag: TagFilter) -> TagFilter:
+    """A label may be asked for by its title or an alias, too, as the newest versions in the catalog have them."""
+    kept = catalog.kept_taxonomies(connection, [tag.taxonomy])
+    return replace(tag, label=tagging.resolve([each.definition for each in kept], tag.label))
 
 
 def _nothing_in(spaces: Sequence[Space], encoder: Encoder) -> list[Hit]:

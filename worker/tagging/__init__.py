@@ -6,7 +6,9 @@ values. ``docs/taxonomies.md`` is the user's side of it.
 
 from __future__ import annotations
 
+from worker.tagging.advice import Advice, advice, confusions
 from worker.tagging.decisions import Decisions
+from worker.tagging.explain import Reason, TaxonomyExplanation, explain
 from worker.tagging.loading import TaxonomyFile, load_files, load_taxonomies, load_taxonomy, shipped_names
 from worker.tagging.matrix import EncodeTexts, LabelMatrix, build_label_matrices, build_label_matrix
 from worker.tagging.scoring import probabilities, score
@@ -22,8 +24,10 @@ from worker.tagging.taxonomy import (
     Translation,
     Wording,
 )
+from worker.tagging.words import resolve
 
 __all__ = [
+    "Advice",
     "Aggregate",
     "Calibration",
     "Decisions",
@@ -32,18 +36,24 @@ __all__ = [
     "LabelMatrix",
     "LabelTranslation",
     "Mode",
+    "Reason",
     "Requirement",
     "Tagger",
     "Taxonomy",
+    "TaxonomyExplanation",
     "TaxonomyFile",
     "Translation",
     "Wording",
+    "advice",
     "build_label_matrices",
     "build_label_matrix",
+    "confusions",
+    "explain",
     "load_files",
     "load_taxonomies",
     "load_taxonomy",
     "probabilities",
+    "resolve",
     "score",
     "shipped_names",
 ]

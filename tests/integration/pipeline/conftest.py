@@ -26,6 +26,7 @@ from worker.pipeline.guard import Guard
 from worker.pipeline.keeper import Keeper
 from worker.pipeline.prepare import Preparer
 from worker.pipeline.retries import RetryPolicy
+from worker.pipeline.space import space_spec
 from worker.tagging import Label, Tagger, Taxonomy
 from worker.types import Lane
 
@@ -43,7 +44,7 @@ def world(engine: Engine, request: pytest.FixtureRequest) -> Iterator[World]:
     store = MemoryStore(BUCKET)
     rung: list[float] = []
     with transaction(engine) as connection:
-        space = catalog.ensure_space(connection, encoder.space)
+        space = catalog.ensure_space(connection, space_spec(encoder))
     clock = Clock()
     window = Window(ratio=1.0, least=10, clock=clock)
     keeper = Keeper(engine, kind="worker", lease=30, interval=0.1, breakers=Breakers(clock=clock))

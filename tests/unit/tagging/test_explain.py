@@ -1,0 +1,91 @@
+"""An explanation gives the numbers that decide, and the right reason."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from tests.unit.tagging.fake_texts import FakeTexts, images
+from tests.unit.tagging.languages import sets_of_taxonomies
+from tests.unit.tagging.test_modes_and_levels import AXES, BREED, KINDS, THINGS, _picture
+from worker.tagging import Calibration, Tagger, Taxonomy
+from worker.tagging.explain import Reason, TaxonomyExplanation, explain
+
+
+def _explained(*taxonomies: Taxonomy, **cosines: float) -> tuple[TaxonomyExplanation, ...]:
+    tagger = Tagger(taxonomies, FakeTexts(AXES), logit_scale=10.0, model="any")
+    return explain(tagger, _picture(**cosines), FakeTexts(AXES))
+
+
+def _reasons(taxonomy: Taxonomy, **cosines: float) -> dict[str, Reason]:
+    (explained,) = _explained(taxonomy, **cosines)
+    return {each.label: each.reason for each in explained.labels}
+
+
+def test_every_number_that_was_compared_is_there() -> None:
+    """Cosines 0.5 and 0.25 at a factor of 10: σ(2.5) = 0.92414, ahead by 0.84828."""
+    (explained,) = _explained(replace(THINGS, calibration=Calibration(margin=0.1)), cat=0.5, wall=0.25)
+    cat = explained.labels[0]
+
+    assert (cat.label, cat.similarity, cat.threshold, round(cat.margin, 5)) == ("cat", 0.5, 0.5, 0.1)
+    assert (round(cat.probability, 5), round(cat.lead, 5)) == (0.92414, 0.84828)
+    assert [(each.text, each.similarity) for each in cat.texts] == [("cat", 0.5)]
+    assert [(each.text, each.similarity) for each in explained.background[0].texts] == [("wall", 0.25)]
+    assert explained.factor == 10.0
+
+
+@pytest.mark.parametrize(
+    ("calibration", "cosines", "expected"),
+    [
+        (Calibration(), {"dog": 0.5}, {"animal": "decided", "dog": "decided", "cat": "another-label-nearer"}),
+        (Calibration(), {"horse": 0.5}, {"animal": "decided", "dog": "background-nearer", "cat": "background-nearer"}),
+        (Calibration(), {"wall": 0.5}, {"animal": "background-nearer", "car": "background-nearer"}),
+        (Calibration(), {"wall": 0.5}, {"dog": "parent-not-decided"}),
+        (Calibration(threshold=0.3), {"dog": 0.5, "cat": 0.5}, {"animal": "decided", "dog": "tie", "cat": "tie"}),
+        (Calibration(threshold=0.99), {"dog": 0.5}, {"animal": "below-threshold", "dog": "parent-not-decided"}),
+        (Calibration(margin=0.99), {"dog": 0.5}, {"animal": "margin-too-small", "car": "another-label-nearer"}),
+    ],
+)
+def test_each_way_to_an_answer_has_its_reason(
+    calibration: Calibration, cosines: dict[str, float], expected: dict[str, str]
+) -> None:
+    """Of the labels that compete."""
+    found = _reasons(replace(KINDS, calibration=calibration), **cosines)
+
+    assert expected == {label: found[label] for label in expected}
+
+
+def test_labels_that_are_decided_by_themselves_lose_to_what_they_are_not() -> None:
+    """Never to one another."""
+    assert _reasons(THINGS, cat=0.5, dog=0.25, wolf=0.375) == {"cat": "decided", "dog": "background-nearer"}
+
+
+def test_a_taxonomy_that_does_not_apply_says_so() -> None:
+    """With its numbers all the same."""
+    breed, _ = _explained(BREED, KINDS, car=0.5, wolf=0.25)
+
+    assert not breed.applies
+    assert {each.reason for each in breed.labels} == {Reason.CONDITION_NOT_MET}
+    assert {each.label: each.similarity for each in breed.labels} == {"wild": 0.25, "tame": 0.0}
+
+
+@given(sets_of_taxonomies())
+@settings(max_examples=20, deadline=None)
+def test_an_explanation_never_contradicts_the_tags(taxonomies: tuple[Taxonomy, ...]) -> None:
+    """Same labels, same scores and probabilities to the last bit, whatever the taxonomies."""
+    tagger = Tagger(taxonomies, FakeTexts(), logit_scale=15.0, model="any")
+    for vector, tags in zip(images(4, seed=len(taxonomies)), tagger.tag(images(4, seed=len(taxonomies))), strict=True):
+        explained = explain(tagger, vector, FakeTexts())
+        told = {
+            (one.taxonomy, each.label, each.similarity, each.probability)
+            for one in explained
+            for each in one.labels
+            if each.holds
+        }
+
+        assert told == {(tag.taxonomy, tag.label, tag.score, tag.probability) for tag in tags if tag.label is not None}
+        assert {one.taxonomy for one in explained if one.applies} == {tag.taxonomy for tag in tags}
+        assert all(np.isfinite([each.probability for each in one.labels]).all() for one in explained)

@@ -1,0 +1,206 @@
+"""``enrich taxonomy``: the taxonomies in use, and what is to be said about a file before it is."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from worker.cli import context
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from worker.catalog import KeptTaxonomy
+    from worker.settings import Settings
+    from worker.tagging import Advice, Label, Taxonomy
+
+#: Other modules add their commands to it.
+group = typer.Typer(no_args_is_help=True, help="Taxonomies: list, show, check.")
+
+_Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    app.add_typer(group, name="taxonomy", rich_help_panel="Operating it")
+
+
+@group.command("list")
+def list_taxonomies(as_json: _Json = False) -> None:
+    """The taxonomies of ENRICH_TAXONOMIES, and every version that workers have used."""
+    from worker import tagging
+
+    settings = context.load_settings()
+    taxonomies = tagging.load_taxonomies(settings.taxonomies)
+    rows = _rows(taxonomies, _kept(settings), settings.model)
+    if as_json:
+        context.json_document(rows)
+        return
+    table = Table(
+        "taxonomy", "version", "mode", "labels", "in files", "first used", "calibrated", box=None, pad_edge=False
+    )
+    for row in rows:
+        used = row["first_used"].isoformat(sep=" ", timespec="minutes") if row["first_used"] else "never"
+        labels = "" if row["labels"] is None else str(row["labels"])
+        table.add_row(
+            row["name"], row["version"], row["mode"], labels, _yes(row["in_files"]), used, _yes(row["calibrated"])
+        )
+    context.out.print(table)
+
+
+@group.command()
+def show(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A shipped name, a file, or one of ENRICH_TAXONOMIES.")],
+    as_json: _Json = False,
+) -> None:
+    """One taxonomy: its labels with all that belongs to them, as it is understood."""
+    taxonomy = _named(name, context.load_settings())
+    if as_json:
+        context.json_document(asdict(taxonomy) | {"version": taxonomy.version, "many": taxonomy.many})
+        return
+    context.line(f"{taxonomy.name}: {taxonomy.title} ({taxonomy.mode}, version {taxonomy.version})", style="bold")
+    if taxonomy.description:
+        context.line(taxonomy.description)
+    if taxonomy.when:
+        context.line(f"only when {_condition(taxonomy)}")
+    _print_labels(taxonomy)
+    if taxonomy.background:
+        context.line(f"background: {'; '.join(taxonomy.background)}")
+    _print_calibrations(taxonomy)
+
+
+@group.command()
+def check(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME...]", help="Shipped names, files or directories.")
+    ] = None,
+    with_model: Annotated[
+        bool, typer.Option("--with-model", help="Also ask the model which prompts it takes for another label.")
+    ] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 on advice, too.")] = False,
+    as_json: _Json = False,
+) -> None:
+    """Whether taxonomies are valid, and what in them is probably not meant. Needs no server.
+
+    Mistakes end with exit status 1 and each file, line and choice; advice does not, unless --strict is given.
+    """
+    from worker import tagging
+
+    settings = context.own_settings()
+    taxonomies = tagging.load_taxonomies(names or settings.taxonomies)
+    found = [each for taxonomy in taxonomies for each in tagging.advice(taxonomy, settings.model)]
+    if with_model:
+        found += _asked(taxonomies, settings)
+    if as_json:
+        context.json_document({"valid": [each.name for each in taxonomies], "advice": [asdict(each) for each in found]})
+    else:
+        for each in found:
+            context.line(f"{each.taxonomy}{f': {each.label}' if each.label else ''}: {each.message}", style="yellow")
+        context.say(f"{len(taxonomies)} valid, {len(found)} things to look at")
+    raise typer.Exit(1 if strict and found else 0)
+
+
+def _rows(taxonomies: Sequence[Taxonomy], kept: Sequence[KeptTaxonomy], model: str) -> list[dict[str, Any]]:
+    used = {(each.name, each.version): each for each in kept}
+    rows: list[dict[str, Any]] = []
+    for taxonomy in taxonomies:
+        found = used.pop((taxonomy.name, taxonomy.version), None)
+        rows.append(
+            {
+                "name": taxonomy.name,
+                "version": taxonomy.version,
+                "mode": taxonomy.mode,
+                "labels": sum(1 for _ in taxonomy.walk()),
+                "in_files": True,
+                "first_used": found.first_used if found else None,
+                "calibrated": taxonomy.is_calibrated_for(model),
+            }
+        )
+    for (name, version), older in used.items():
+        rows.append(
+            {
+                "name": name,
+                "version": version,
+                "mode": older.definition.get("mode", "exclusive"),
+                "labels": None,
+                "in_files": False,
+                "first_used": older.first_used,
+                "calibrated": model in older.definition.get("models", {}),
+            }
+        )
+    return sorted(rows, key=lambda row: (row["name"], not row["in_files"]))
+
+
+def _kept(settings: Settings) -> list[KeptTaxonomy]:
+    from worker import catalog
+    from worker.db import transaction
+
+    with transaction(context.database(settings)) as connection:
+        return catalog.kept_taxonomies(connection)
+
+
+def _named(name: str, settings: Settings) -> Taxonomy:
+    from worker import tagging
+    from worker.errors import TaxonomyError
+
+    configured = {each.name: each for each in tagging.load_taxonomies(settings.taxonomies)}
+    if name in configured:
+        return configured[name]
+    files = tagging.load_files([name])
+    if len(files) != 1:
+        raise TaxonomyError(
+            f"{name} holds {len(files)} taxonomies; name one of {', '.join(f.taxonomy.name for f in files)}"
+        )
+    return files[0].taxonomy
+
+
+def _asked(taxonomies: Iterable[Taxonomy], settings: Settings) -> list[Advice]:
+    from worker import bootstrap, tagging
+
+    encoder = bootstrap.encoder(settings, text_only=True)
+    return [
+        each
+        for taxonomy in taxonomies
+        for each in tagging.confusions(taxonomy, encoder.encode_texts, model=encoder.space.model)
+    ]
+
+
+def _print_labels(taxonomy: Taxonomy) -> None:
+    table = Table("label", "title", "aliases", "prompts", box=None, pad_edge=False)
+    depth: dict[str, int] = {}
+    for label, parent in taxonomy.walk():
+        depth[label.name] = depth[parent.name] + 1 if parent else 0
+        table.add_row("  " * depth[label.name] + label.name, label.title, ", ".join(label.aliases), _prompts(label))
+    context.out.print(table)
+
+
+def _prompts(label: Label) -> str:
+    parts = ["; ".join(label.prompts)]
+    parts += [f"not: {'; '.join(label.negatives)}"] if label.negatives else []
+    parts += [f"other kinds: {'; '.join(label.background)}"] if label.background else []
+    return context.printable(" — ".join(part for part in parts if part))
+
+
+def _print_calibrations(taxonomy: Taxonomy) -> None:
+    table = Table("model", "threshold", "margin", "temperature", "own thresholds", box=None, pad_edge=False)
+    for model, each in {"any other": taxonomy.calibration, **taxonomy.models}.items():
+        own = ", ".join(f"{label} {threshold:g}" for label, threshold in each.thresholds.items())
+        table.add_row(model, f"{each.threshold:g}", f"{each.margin:g}", f"{each.temperature:g}", own)
+    context.out.print(table)
+
+
+def _condition(taxonomy: Taxonomy) -> str:
+    return " or ".join(
+        " and ".join(
+            f"{part.taxonomy} is {' or '.join(label or 'none of these' for label in part.labels)}"
+            for part in alternative
+        )
+        for alternative in taxonomy.when
+    )
+
+
+def _yes(value: object) -> str:
+    return "yes" if value else "no"

@@ -1,0 +1,217 @@
+"""Why one image has the tags it has: every number that was compared, and what the comparison came to."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from worker.tagging import conditions
+from worker.tagging.matrix import NONE, Choice, EncodeTexts, encoded
+from worker.tagging.products import exact_rows, similarities
+from worker.tagging.scoring import Rule, Verdict, judge, nearest
+from worker.tagging.tagger import Tagger
+from worker.tagging.taxonomy import Label, Taxonomy
+from worker.types import Floats
+
+
+class Reason(enum.StrEnum):
+    """Why a label holds or does not. The codes are an interface."""
+
+    DECIDED = "decided"
+    BACKGROUND_NEARER = "background-nearer"  # what is none of the labels, or what this label is not, is nearer
+    LABEL_NEARER = "another-label-nearer"
+    TIE = "tie"  # exactly as near as another candidate
+    BELOW_THRESHOLD = "below-threshold"
+    MARGIN_TOO_SMALL = "margin-too-small"
+    PARENT_NOT_DECIDED = "parent-not-decided"
+    CONDITION_NOT_MET = "condition-not-met"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TextSimilarity:
+    """One text that was compared with the image."""
+
+    text: str
+    similarity: float  # cosine
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LabelExplanation:
+    """One label's numbers, given whether or not the label was asked about: one sees how near it was."""
+
+    label: str
+    parent: str | None
+    reason: Reason
+    similarity: float  # cosine of the label's nearest row: what the aggregate made of its texts, or of those below it
+    probability: float
+    lead: float  # over the strongest rival, in probability; negative if it lost
+    threshold: float
+    margin: float
+    texts: tuple[TextSimilarity, ...]  # its own, nearest first
+
+    @property
+    def holds(self) -> bool:
+        """Whether it is a tag."""
+        return self.reason is Reason.DECIDED
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rivals:
+    """What the labels of one level are decided against, besides each other."""
+
+    parent: str | None  # None: at the top
+    texts: tuple[TextSimilarity, ...]  # of the background, nearest first
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaxonomyExplanation:
+    """Everything one taxonomy compared."""
+
+    taxonomy: str
+    title: str
+    version: str
+    mode: str
+    applies: bool  # False: its condition is not met, and it writes nothing
+    calibrated: bool  # whether anybody chose numbers for this model
+    factor: float  # cosines times this are the logits: logit scale / temperature
+    labels: tuple[LabelExplanation, ...]  # parents before children
+    background: tuple[Rivals, ...]
+
+    @property
+    def decided(self) -> tuple[str, ...]:
+        """The labels that hold."""
+        return tuple(each.label for each in self.labels if each.holds)
+
+
+def explain(tagger: Tagger, vector: Floats, encode_texts: EncodeTexts) -> tuple[TaxonomyExplanation, ...]:
+    """Explain one image's tags, by the code and the numbers that decide them.
+
+    Args:
+        tagger: what decides.
+        vector: ``[d]`` of unit length.
+        encode_texts: what the tagger was built with; called once, for the similarities of single texts.
+
+    Raises:
+        SpaceMismatchError: the vector is of another dimension.
+        ValueError: it is not finite.
+    """
+    image = vector[np.newaxis]
+    known = _texts_of(tagger, encode_texts, image)
+    answers: dict[str, set[str | None]] = {}
+    explained: dict[str, TaxonomyExplanation] = {}
+    for cosines, by in zip(tagger.similarities(image), tagger.rules, strict=True):
+        taxonomy = by.matrix.taxonomy
+        one = _Explainer(by=by, cosines=cosines, known=known, model=tagger.model)
+        found = one.taxonomy(applies=conditions.holds(taxonomy, answers))
+        explained[taxonomy.name] = found
+        if found.applies:
+            answers[taxonomy.name] = set(found.decided) or {None}
+    return tuple(explained[each.name] for each in tagger.taxonomies)
+
+
+def _texts_of(tagger: Tagger, encode_texts: EncodeTexts, image: Floats) -> dict[str, float]:
+    texts = list(dict.fromkeys(text for each in tagger.taxonomies for text in _every_text(each, tagger.model)))
+    if not texts:
+        return {}
+    rows = exact_rows(np.stack(list(encoded(texts, encode_texts).values())))
+    return dict(zip(texts, similarities(rows, image)[:, 0].tolist(), strict=True))
+
+
+def _every_text(taxonomy: Taxonomy, model: str) -> Sequence[str]:
+    found: list[str] = []
+    for label in (None, *(label for label, _ in taxonomy.walk())):
+        prompts = taxonomy.background_texts(label, model)
+        if label is not None:
+            prompts = (taxonomy.label_texts(label, model), *taxonomy.negative_texts(label, model), *prompts)
+        found += [text for texts in prompts for text in texts]
+    return found
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Explainer:
+    """One taxonomy and one image."""
+
+    by: Rule
+    cosines: Floats  # [rows of the matrix, 1]
+    known: Mapping[str, float]  # text → similarity
+    model: str
+
+    def taxonomy(self, *, applies: bool) -> TaxonomyExplanation:
+        taxonomy, matrix = self.by.matrix.taxonomy, self.by.matrix
+        reasons: dict[int, Reason] = {}
+        labels: dict[int, LabelExplanation] = {}
+        for choice in matrix.choices:
+            parent_holds = choice.parent == NONE or reasons[choice.parent] is Reason.DECIDED
+            for each, explanation in self._choice(choice, applies=applies, parent_holds=parent_holds):
+                labels[each], reasons[each] = explanation, explanation.reason
+        return TaxonomyExplanation(
+            taxonomy=taxonomy.name,
+            title=taxonomy.title or taxonomy.name,
+            version=taxonomy.version,
+            mode=taxonomy.mode,
+            applies=applies,
+            calibrated=taxonomy.is_calibrated_for(self.model),
+            factor=self.by.factor,
+            labels=tuple(labels[index] for index in sorted(labels)),
+            background=tuple(self._rivals(choice) for choice in matrix.choices if choice.background),
+        )
+
+    def _choice(self, choice: Choice, *, applies: bool, parent_holds: bool) -> list[tuple[int, LabelExplanation]]:
+        part = self.cosines[choice.rows]
+        verdict, candidates = judge(part, self.by, choice), nearest(part, choice)
+        explained = []
+        for place, index in enumerate(choice.labels.tolist()):
+            if not applies:
+                reason = Reason.CONDITION_NOT_MET
+            elif not parent_holds:
+                reason = Reason.PARENT_NOT_DECIDED
+            else:
+                reason = self._reason(verdict, candidates, choice, place)
+            explained.append((index, self._label(index, place, choice, verdict, reason)))
+        return explained
+
+    def _reason(self, verdict: Verdict, candidates: Floats, choice: Choice, place: int) -> Reason:
+        index = choice.labels[place]
+        if verdict.holds[place, 0]:
+            return Reason.DECIDED
+        if verdict.lead[place, 0] == 0:
+            return Reason.TIE
+        if verdict.lead[place, 0] < 0:
+            by_itself = choice.parent == NONE and self.by.matrix.taxonomy.mode == "multi-label"
+            winner = int(candidates[:, 0].argmax())
+            return Reason.BACKGROUND_NEARER if by_itself or winner >= len(choice.labels) else Reason.LABEL_NEARER
+        return (
+            Reason.BELOW_THRESHOLD
+            if verdict.probability[place, 0] < self.by.thresholds[index]
+            else (Reason.MARGIN_TOO_SMALL)
+        )
+
+    def _label(self, index: int, place: int, choice: Choice, verdict: Verdict, reason: Reason) -> LabelExplanation:
+        matrix = self.by.matrix
+        name = matrix.labels[index]
+        return LabelExplanation(
+            label=name,
+            parent=None if choice.parent == NONE else matrix.labels[choice.parent],
+            reason=reason,
+            similarity=float(verdict.score[place, 0]),
+            probability=float(verdict.probability[place, 0]),
+            lead=float(verdict.lead[place, 0]),
+            threshold=float(self.by.thresholds[index]),
+            margin=float(self.by.margin),
+            texts=self._compared(matrix.taxonomy.label_texts(self._named(name), self.model)),
+        )
+
+    def _rivals(self, choice: Choice) -> Rivals:
+        parent = None if choice.parent == NONE else self.by.matrix.labels[choice.parent]
+        prompts = self.by.matrix.taxonomy.background_texts(None if parent is None else self._named(parent), self.model)
+        return Rivals(parent=parent, texts=self._compared([text for texts in prompts for text in texts]))
+
+    def _named(self, name: str) -> Label:
+        return next(label for label, _ in self.by.matrix.taxonomy.walk() if label.name == name)
+
+    def _compared(self, texts: Sequence[str]) -> tuple[TextSimilarity, ...]:
+        found = [TextSimilarity(text=text, similarity=self.known[text]) for text in texts]
+        return tuple(sorted(found, key=lambda each: (-each.similarity, each.text)))

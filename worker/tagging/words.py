@@ -1,0 +1,40 @@
+"""What people call labels: titles, aliases and translations, for search and display."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from worker.tagging.messages import normalised
+
+
+def resolve(definitions: Sequence[Mapping[str, Any]], word: str) -> str:
+    """The label somebody means by a word: its name, else its title or an alias in any language. Case does not matter.
+
+    Args:
+        definitions: of one taxonomy, as the catalog keeps them, the one to prefer first.
+        word: what was written.
+
+    Returns:
+        The label's name; the word itself where nothing is called so, or more than one label of a definition.
+    """
+    labels = [list(_labels(definition.get("labels", ()))) for definition in definitions]
+    if any(label["name"] == word for each in labels for label in each):
+        return word
+    wanted = normalised(word)
+    for each in labels:
+        meant = {label["name"] for label in each if wanted in {normalised(name) for name in _names(label)}}
+        if len(meant) == 1:
+            return str(meant.pop())
+    return word
+
+
+def _labels(labels: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    for label in labels:
+        yield label
+        yield from _labels(label.get("children", ()))
+
+
+def _names(label: Mapping[str, Any]) -> Iterator[str]:
+    for own in (label, *label.get("translations", {}).values()):
+        yield from filter(None, (own.get("name", ""), own.get("title", ""), *own.get("aliases", ())))
