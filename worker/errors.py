@@ -83,3 +83,11 @@ class NotFoundError(EnrichError):
 
 class DeviceMemoryError(EnrichError):
     """The device has no memory left even for one image. Nothing is wrong with the image: try it again later."""
+
+
+class CursorError(EnrichError):
+    """A cursor that is none, or of another list: pass it on exactly as it was given."""
+
+
+class ChoiceError(EnrichError):
+    """What was asked for contradicts itself, or is everything without saying so."""

@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 import worker
 from worker.api import problems
-from worker.api.routes import docs, events, images, operation
+from worker.api.routes import docs, events, images, operation, quarantine
 from worker.api.services import Parts, Services
 from worker.errors import ConfigurationError
 
@@ -18,12 +18,13 @@ __all__ = ["Services", "create_app"]
 _DESCRIPTION = """\
 A store's notifications go in; tags, metadata and searches come out.
 
-Everything under `/v1` wants `Authorization: Bearer TOKEN`. Every error is a `Problem`: `detail` says what is wrong and
-what to do next. After a 503, ask again when `Retry-After` says. `HEAD` is answered wherever `GET` is.
+Everything under `/v1` wants `Authorization: Bearer TOKEN`. Every error is a `Problem` (RFC 9457): `detail` says
+what is wrong and what to do next. After a 503, ask again when `Retry-After` says. `HEAD` is answered wherever `GET` is.
 """
 _TAGS = [
     {"name": "events", "description": "Notifications of object stores."},
     {"name": "images", "description": "Reading back what is known about images."},
+    {"name": "quarantine", "description": "What could not be enriched, and why: look, try again, give up."},
     {"name": "operation", "description": "For operators, load balancers and monitoring."},
 ]
 
@@ -49,7 +50,7 @@ def openapi_document() -> dict[str, Any]:
 
 
 def _new_app() -> FastAPI:
-    app = FastAPI(
+    app = _App(
         title="Image Enricher",
         version=worker.__version__,
         summary="Uploads become searchable tags and vectors.",
@@ -64,10 +65,26 @@ def _new_app() -> FastAPI:
     )
     problems.register(app)
     docs.mount(app)
-    for router in (events.router, images.router, images.searches, operation.guarded, operation.router, docs.router):
+    for router in (
+        events.router,
+        images.router,
+        images.searches,
+        quarantine.router,
+        quarantine.changes,
+        operation.guarded,
+        operation.router,
+        docs.router,
+    ):
         app.include_router(router)
     app.add_middleware(_Head)
     return app
+
+
+class _App(FastAPI):
+    def openapi(self) -> dict[str, Any]:
+        document = super().openapi()
+        problems.as_problems(document)
+        return document
 
 
 class _Head:

@@ -6,8 +6,21 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 
 from worker import catalog
-from worker.api.models import Change, Changes, Hit, Image, Location, SearchResponse, Tag, TagFilter
+from worker.api.models import (
+    Change,
+    Changes,
+    Hit,
+    Image,
+    Location,
+    QuarantineDetails,
+    QuarantineEntry,
+    SearchResponse,
+    Tag,
+    TagFilter,
+)
+from worker.inbox import Quarantined
 from worker.outbox import Change as ChangeRecord
+from worker.pipeline.quarantine import hexdump
 
 _SAME = (
     "bucket", "key", "etag", "version_id", "size", "last_modified", "content_type", "width", "height", "format", "mode",
@@ -45,6 +58,16 @@ def hits(found: Sequence[catalog.Hit]) -> SearchResponse:
 def changes(found: Sequence[ChangeRecord], *, after: str | None) -> Changes:
     """A page of the feed; one without changes leaves the reader where it is."""
     return Changes(changes=[Change.model_validate(change) for change in found], next=found[-1].id if found else after)
+
+
+def quarantined(entry: Quarantined) -> QuarantineDetails:
+    """An entry with its first bytes."""
+    data = entry.first_bytes
+    return QuarantineDetails(
+        **QuarantineEntry.model_validate(entry).model_dump(),
+        first_bytes=None if data is None else data.hex(),
+        hexdump=hexdump(data or b"").splitlines(),
+    )
 
 
 def _location(record: catalog.ImageRecord) -> Location | None:

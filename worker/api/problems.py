@@ -1,4 +1,4 @@
-"""Errors → answers. Every error of the API is a ``Problem``, also those that FastAPI itself finds."""
+"""Errors → answers. Every error of the API is a ``Problem`` (RFC 9457), also those that FastAPI itself finds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,15 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from worker import logs
 from worker.api.models import Problem
-from worker.errors import DeviceMemoryError, EnrichError, ModelUnavailableError, ModelUnsupportedError
+from worker.errors import (
+    ChoiceError,
+    CursorError,
+    DeviceMemoryError,
+    EnrichError,
+    ModelUnavailableError,
+    ModelUnsupportedError,
+    NotFoundError,
+)
 from worker.pipeline.ingest import RejectedEventError
 from worker.pipeline.query import ImageNotFoundError, NothingEmbeddedError
 
@@ -34,10 +42,22 @@ def described(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"model": Problem, "description": _DESCRIPTIONS[status]} for status in statuses}
 
 
+def as_problems(document: dict[str, Any]) -> None:
+    """Give the errors of an OpenAPI document their media type; FastAPI gives every answer of a route the same one."""
+    for operation in (each for path in document["paths"].values() for each in path.values()):
+        for answer in operation["responses"].values():
+            media = answer.get("content", {})
+            if media.get("application/json", {}).get("schema") == _REFERENCE:
+                media[ProblemResponse.media_type] = media.pop("application/json")
+
+
+#: RFC 9110's names of these; older Pythons have others.
+_TITLES: Mapping[int, str] = {413: "Content Too Large", 422: "Unprocessable Content"}
+_REFERENCE = {"$ref": "#/components/schemas/Problem"}
 _DESCRIPTIONS: Mapping[int, str] = {
     400: "The request cannot be understood.",
     401: "The bearer token is missing or wrong.",
-    404: "There is no such image; `state` says what is known about the object instead.",
+    404: "There is no such image, or no such entry; `state` says what is known about an object instead.",
     408: "The body did not arrive in time.",
     409: "Nothing was embedded with the model that this API is configured with.",
     413: "The body is too large.",
@@ -56,18 +76,30 @@ def register(app: FastAPI) -> None:
     app.add_exception_handler(NothingEmbeddedError, _nothing_embedded)
     for kind in (ModelUnavailableError, ModelUnsupportedError, DeviceMemoryError):
         app.add_exception_handler(kind, _model_away)
+    app.add_exception_handler(CursorError, _no_cursor)
+    app.add_exception_handler(ChoiceError, _no_choice)
+    app.add_exception_handler(NotFoundError, _not_found)
     app.add_exception_handler(EnrichError, _ours)
     app.add_exception_handler(Exception, _bug)
 
 
-def _answer(status: int, problem: Problem, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    return JSONResponse(problem.model_dump(exclude_none=True), status, headers)
+class ProblemResponse(JSONResponse):
+    """RFC 9457."""
+
+    media_type = "application/problem+json"
+
+
+def _answer(
+    status: int, detail: str, headers: Mapping[str, str] | None = None, **members: str | int | None
+) -> ProblemResponse:
+    problem = Problem(title=_TITLES.get(status) or HTTPStatus(status).phrase, status=status, detail=detail, **members)
+    return ProblemResponse(problem.model_dump(exclude_none=True), status, headers)
 
 
 async def _http(request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, StarletteHTTPException):
         _impossible(error)
-    return _answer(error.status_code, Problem(detail=_sentence(request, error)), error.headers)
+    return _answer(error.status_code, _sentence(request, error), error.headers)
 
 
 def _sentence(request: Request, error: StarletteHTTPException) -> str:
@@ -85,7 +117,7 @@ def _sentence(request: Request, error: StarletteHTTPException) -> str:
 async def _invalid(_: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, RequestValidationError):
         _impossible(error)
-    return _answer(422, Problem(detail="; ".join(_complaint(each) for each in error.errors())))
+    return _answer(422, "; ".join(_complaint(each) for each in error.errors()))
 
 
 def _complaint(error: Mapping[str, Any]) -> str:
@@ -103,33 +135,45 @@ def _path(location: Sequence[str | int]) -> str:
 async def _rejected(_: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, RejectedEventError):
         _impossible(error)
-    return _answer(400, Problem(detail=str(error), rejected_id=error.rejected_id))
+    return _answer(400, str(error), rejected_id=error.rejected_id)
 
 
 async def _image_not_found(_: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, ImageNotFoundError):
         _impossible(error)
-    return _answer(404, Problem(detail=str(error), state=error.state, reason=error.reason))
+    return _answer(404, str(error), state=error.state, reason=error.reason)
 
 
 async def _nothing_embedded(_: Request, error: Exception) -> JSONResponse:
-    return _answer(409, Problem(detail=str(error)))
+    return _answer(409, str(error))
+
+
+async def _no_cursor(_: Request, error: Exception) -> JSONResponse:
+    return _answer(400, str(error))
+
+
+async def _no_choice(_: Request, error: Exception) -> JSONResponse:
+    return _answer(422, str(error))
+
+
+async def _not_found(_: Request, error: Exception) -> JSONResponse:
+    return _answer(404, str(error))
 
 
 async def _model_away(_: Request, error: Exception) -> JSONResponse:
     _log.error("searches cannot be answered", action="model", error=str(error))
-    return _answer(503, Problem(detail=str(error)), {"Retry-After": str(_MODEL_RETRY)})
+    return _answer(503, str(error), {"Retry-After": str(_MODEL_RETRY)})
 
 
 async def _ours(_: Request, error: Exception) -> JSONResponse:
     _log.error("a request failed", action="request", error=str(error), exc_info=error)
-    return _answer(500, Problem(detail=str(error)))
+    return _answer(500, str(error))
 
 
 async def _bug(request: Request, error: Exception) -> JSONResponse:
     number = secrets.token_hex(4)
     _log.error(f"{request.method} {request.url.path} failed", action="request", error_id=number, exc_info=error)
-    return _answer(500, Problem(detail=f"this is a bug; the API's log has it as error_id {number}"))
+    return _answer(500, f"this is a bug; the API's log has it as error_id {number}")
 
 
 def _impossible(error: Exception) -> NoReturn:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -21,6 +22,7 @@ class Services:
     engine: Engine
     ingest: Ingest
     search: Search
+    ring: Callable[[], None]  # wakes a worker
     model: str  # for /readyz: which model is configured and what it is for
     token: str | None  # None: nobody is asked for one
     max_event_bytes: int

@@ -18,7 +18,6 @@ from worker.cli import context, samples
 from worker.cli.system import System, interruptible
 from worker.cli.upload import Sample, Uploads, in_folder, upload
 from worker.errors import EnrichError, NotFoundError
-from worker.inbox import Selection
 from worker.local import PortPlan, free_port_base
 from worker.pipeline import quarantine, query
 from worker.settings import Settings
@@ -154,12 +153,13 @@ def _labels(record: ImageRecord) -> Iterator[str]:
 
 
 def _print_quarantine(demo: _Run) -> None:
-    found = quarantine.listing(demo.system.engine, Selection(bucket=_BUCKET), limit=_SHOWN)
+    choice = quarantine.Choice(bucket=_BUCKET)
+    found = quarantine.listing(demo.system.engine, choice, limit=_SHOWN)
     if found.entries:
         context.line("\nIn quarantine:")
     for entry in sorted(found.entries, key=lambda entry: entry.key):
         context.line(f"  {context.name(entry.key)} ({entry.reason}): {entry.message}", style="yellow")
-    if (more := sum(found.counts.values()) - len(found.entries)) > 0:
+    if (more := sum(quarantine.counts(demo.system.engine, choice).values()) - len(found.entries)) > 0:
         context.line(f"  … and {more:,} more")
 
 

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.progress import SpinnerColumn, TextColumn
 from rich.table import Table
 
 from worker.cli import context
 
 if TYPE_CHECKING:
-    from worker.inbox import Quarantined, Selection
+    from worker.inbox import Quarantined
+    from worker.pipeline.quarantine import Changed, Choice
+    from worker.types import ObjectRef
 
 _Reason = Annotated[str | None, typer.Option(metavar="CODE", help="Only this reason; docs/images.md lists the codes.")]
 _Where = Annotated[str | None, typer.Option("--in", metavar="BUCKET[/PREFIX]", help="Only here.")]
-_Older = Annotated[float, typer.Option(metavar="HOURS", min=0, help="Only what has been there for so long.")]
+_Since = Annotated[str | None, typer.Option(metavar="AGE", help="Only what came since: 2d, 12h, 15m, or a time.")]
+_Older = Annotated[str | None, typer.Option(metavar="AGE", help="Only what came before: 30d, 12h, or a time.")]
 _Object = Annotated[str | None, typer.Argument(metavar="[BUCKET/KEY]", help="Only this object.")]
+_All = Annotated[bool, typer.Option("--all", help="All entries.")]
 _Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
 _group = typer.Typer(no_args_is_help=True, help="What could not be enriched, and why: list, show, retry, drop.")
@@ -29,124 +35,157 @@ def register(app: typer.Typer) -> None:
 
 @_group.command("list")
 def list_entries(
+    *,
     reason: _Reason = None,
     where: _Where = None,
-    older_than: _Older = 0,
+    since: _Since = None,
+    older_than: _Older = None,
     limit: Annotated[int, typer.Option(metavar="N", min=1, max=100_000, help="At most so many.")] = 50,
+    after: Annotated[
+        str | None, typer.Option(metavar="CURSOR", help="Go on behind an earlier list: its `next`.")
+    ] = None,
     as_json: _Json = False,
 ) -> None:
     """The newest entries, and how many there are by reason."""
     from worker.pipeline import quarantine as use_case
 
-    selection = _selection(None, reason, where, older_than)
-    found = use_case.listing(context.database(context.load_settings()), selection, limit=limit)
+    choice = _choice(None, reason, where, since, older_than)
+    engine = context.database(context.load_settings())
+    found, counts = use_case.listing(engine, choice, limit=limit, after=after), use_case.counts(engine, choice)
     if as_json:
         entries = [_plain(entry) for entry in found.entries]
-        context.json_document({"counts": found.counts, "entries": entries})
-        return
-    if not found.entries:
-        context.line("quarantine is empty" if not (reason or where or older_than) else "nothing matches")
-        return
-    table = Table("object", "reason", "message", "attempts", "since", box=None, pad_edge=False)
-    for entry in found.entries:
+        context.json_document({"counts": counts, "entries": entries, "next": found.next})
+    elif found.entries:
+        _print(found.entries)
+        context.line(", ".join(f"{count:,} {reason}" for reason, count in counts.items()))
+    else:
+        context.line("quarantine is empty" if choice == use_case.Choice() else "nothing matches")
+
+
+def _print(entries: tuple[Quarantined, ...]) -> None:
+    table = Table("object", "reason", "message", "attempts", "since", "now", box=None, pad_edge=False)
+    for entry in entries:
         table.add_row(
             context.name(f"{entry.bucket}/{entry.key}"),
             entry.reason,
             context.name(entry.message),
             str(entry.attempts),
             f"{entry.since:%F %T}",
+            "tried again" if entry.pending else "",
         )
     context.out.print(table)
-    context.line(", ".join(f"{count:,} {reason}" for reason, count in found.counts.items()))
 
 
 @_group.command()
 def show(object_: Annotated[str, typer.Argument(metavar="BUCKET/KEY")], as_json: _Json = False) -> None:
     """One entry, with the first bytes of what was uploaded."""
-    from worker.errors import NotFoundError
     from worker.pipeline import quarantine as use_case
 
-    selection = _selection(object_, None, None, 0)
-    found = use_case.listing(context.database(context.load_settings()), selection, limit=1)
-    if not found.entries:
-        raise NotFoundError(f"{object_} is not in quarantine; `enrich show {object_}` says where it stands")
-    [entry] = found.entries
+    entry = use_case.entry(context.database(context.load_settings()), _ref(object_))
     if as_json:
         context.json_document(_plain(entry))
         return
     for name, value in _plain(entry).items():
         if value is not None and name != "first_bytes":
             context.line(f"{name:9} {context.name(str(value))}")
-    context.line(_hexdump(entry.first_bytes or b""))
+    context.line(use_case.hexdump(entry.first_bytes or b""))
 
 
 @_group.command()
 def retry(
+    *,
     object_: _Object = None,
     reason: _Reason = None,
     where: _Where = None,
-    older_than: _Older = 0,
-    everything: Annotated[bool, typer.Option("--all", help="All entries.")] = False,
+    since: _Since = None,
+    older_than: _Older = None,
+    everything: _All = False,
 ) -> None:
-    """Make entries pending work again, with all their attempts."""
+    """Make entries pending work again, with all their attempts. May be stopped and repeated."""
     from worker import tasks
     from worker.pipeline import quarantine as use_case
 
-    selection = _selection(object_, reason, where, older_than)
-    _require_choice(selection, everything=everything)
+    choice = _insisted(_choice(object_, reason, where, since, older_than), everything=everything)
     settings = context.load_settings()
-    count = use_case.retry(context.database(settings), selection, ring=tasks.Bell(settings).ring)
-    context.say(f"{count:,} objects will be tried again")
+    engine, ring = context.database(settings), tasks.Bell(settings).ring
+    changed = _watched(lambda told: use_case.retry(engine, choice, ring=ring, progress=told))
+    context.say(f"{changed.count:,} objects will be tried again")
 
 
 @_group.command()
 def drop(
+    *,
     object_: _Object = None,
     reason: _Reason = None,
     where: _Where = None,
-    older_than: _Older = 0,
-    everything: Annotated[bool, typer.Option("--all", help="All entries.")] = False,
+    since: _Since = None,
+    older_than: _Older = None,
+    everything: _All = False,
 ) -> None:
-    """Give entries up: they count as excluded, until an event names them again."""
+    """Give entries up: they count as excluded, until an event names them again. May be stopped and repeated."""
     from worker.pipeline import quarantine as use_case
 
-    selection = _selection(object_, reason, where, older_than)
-    _require_choice(selection, everything=everything)
-    count = use_case.drop(context.database(context.load_settings()), selection)
-    context.say(f"{count:,} entries dropped; the objects count as excluded now")
+    choice = _insisted(_choice(object_, reason, where, since, older_than), everything=everything)
+    engine = context.database(context.load_settings())
+    changed = _watched(lambda told: use_case.drop(engine, choice, progress=told))
+    context.say(f"{changed.count:,} entries dropped; the objects count as excluded now")
 
 
-def _selection(object_: str | None, reason: str | None, where: str | None, hours: float) -> Selection:
-    from worker.inbox import Selection
+def _watched(run: Callable[[Callable[[int], None]], Changed]) -> Changed:
+    with context.progress(SpinnerColumn(), TextColumn("{task.description}")) as progress:
+        task = progress.add_task("looking …")
+        return run(lambda count: progress.update(task, description=f"{count:,} so far"))
+
+
+def _choice(
+    object_: str | None, reason: str | None, where: str | None, since: str | None, older_than: str | None
+) -> Choice:
+    from worker.errors import ChoiceError
+    from worker.pipeline.moments import parse
+    from worker.pipeline.quarantine import Choice
     from worker.types import Reason
 
     if reason is not None and reason not in set(Reason):
         raise typer.BadParameter(f"{reason!r} is not a reason; choose one of: {', '.join(Reason)}")
+    if object_ is not None and where is not None:
+        raise typer.BadParameter("give one object or --in, not both")
     bucket, _, prefix = (where or "").partition("/")
-    key = None
-    if object_ is not None:
-        bucket, slash, key = object_.partition("/")
-        if not (bucket and slash and key):
-            raise typer.BadParameter(f"{object_!r} does not name an object: write BUCKET/KEY")
-    return Selection(reason=reason, bucket=bucket or None, prefix=prefix or None, key=key, older_than=hours * 3_600)
+    ref = None if object_ is None else _ref(object_)
+    try:
+        return Choice(
+            reason=None if reason is None else Reason(reason),
+            bucket=ref.bucket if ref else bucket or None,
+            prefix=prefix or None,
+            key=ref.key if ref else None,
+            since=None if since is None else parse(since),
+            older_than=None if older_than is None else parse(older_than),
+        )
+    except (ValueError, ChoiceError) as error:
+        raise typer.BadParameter(str(error)) from error
 
 
-def _require_choice(selection: Selection, *, everything: bool) -> None:
-    from worker.inbox import Selection
+def _ref(object_: str) -> ObjectRef:
+    from worker.types import ObjectRef
 
-    if selection == Selection() and not everything:
-        raise typer.BadParameter("say which: BUCKET/KEY, --reason CODE, --in BUCKET[/PREFIX], --older-than, or --all")
+    bucket, slash, key = object_.partition("/")
+    if not (bucket and slash and key):
+        raise typer.BadParameter(f"{object_!r} does not name an object: write BUCKET/KEY")
+    return ObjectRef(bucket=bucket, key=key)
+
+
+def _insisted(choice: Choice, *, everything: bool) -> Choice:
+    from worker.errors import ChoiceError
+    from worker.pipeline.quarantine import insist
+
+    try:
+        insist(choice, everything=everything)
+    except ChoiceError as error:
+        message = f"{error} (BUCKET/KEY, --reason CODE, --in BUCKET[/PREFIX], --since AGE, --older-than AGE, --all)"
+        raise typer.BadParameter(message) from error
+    return choice
 
 
 def _plain(entry: Quarantined) -> dict[str, object]:
-    return {**asdict(entry), "first_bytes": entry.first_bytes.hex() if entry.first_bytes else None}
-
-
-def _hexdump(data: bytes) -> str:
-    """Offset, sixteen bytes, and their printable characters, as `hexdump -C` prints them."""
-    lines = []
-    for start in range(0, len(data), 16):
-        row = data[start : start + 16]
-        printable = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in row)  # noqa: PLR2004  # ASCII
-        lines.append(f"{start:08x}  {row.hex(' '):<47}  |{printable}|")
-    return "\n".join(lines)
+    fields = {**asdict(entry), "first_bytes": entry.first_bytes.hex() if entry.first_bytes else None}
+    del fields["place"]
+    return fields

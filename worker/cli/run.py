@@ -39,9 +39,11 @@ def api(
     token = settings.api_token.get_secret_value() if settings.api_token else None
     _require_token(settings.api_host, token)
     engine = bootstrap.database(settings, "api", pool_size=16)
+    ring = tasks.Bell(settings).ring
     services = Services(
         engine=engine,
-        ingest=bootstrap.ingest(settings, engine, tasks.Bell(settings).ring),
+        ring=ring,
+        ingest=bootstrap.ingest(settings, engine, ring),
         search=bootstrap.search(settings, engine),
         model=bootstrap.describe_model(settings),
         token=token,

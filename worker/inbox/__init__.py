@@ -12,10 +12,13 @@ from worker.inbox.hints import Hinted, hint
 from worker.inbox.keys import Order, Range, ascends, between, is_storable
 from worker.inbox.processes import Heartbeat, Process, beat, farewell, now, processes
 from worker.inbox.quarantine import (
+    Place,
     Quarantined,
+    QuarantinePart,
     Selection,
     drop_quarantined,
     quarantine_counts,
+    quarantine_entry,
     quarantined,
     retry_quarantined,
 )
@@ -48,8 +51,10 @@ __all__ = [
     "Hinted",
     "Order",
     "Page",
+    "Place",
     "Process",
     "QuarantineEntry",
+    "QuarantinePart",
     "Quarantined",
     "Range",
     "Reconciliation",
@@ -85,6 +90,7 @@ __all__ = [
     "pending_by_lane",
     "processes",
     "quarantine_counts",
+    "quarantine_entry",
     "quarantined",
     "reconciliations",
     "reject",

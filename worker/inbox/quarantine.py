@@ -2,49 +2,75 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import Row, TextClause, text
 
 from worker.db import Connection
+from worker.types import ObjectRef
 
 _SELECTED = """
     (CAST(:reason AS text) IS NULL OR q.reason = :reason)
     AND (CAST(:bucket AS text) IS NULL OR i.bucket = :bucket)
     AND (CAST(:prefix AS text) IS NULL OR starts_with(i.key, :prefix))
     AND (CAST(:key AS text) IS NULL OR i.key = :key)
-    AND q.since <= now() - make_interval(secs => :older_than)
+    AND (CAST(:since AS timestamptz) IS NULL OR q.since >= :since)
+    AND (CAST(:before AS timestamptz) IS NULL OR q.since < :before)
+"""
+_PLACE = "(CAST(:place_since AS timestamptz) IS NULL OR (q.since, q.inbox_id) {} (:place_since, :place_id))"
+_COLUMNS = """
+    i.bucket, i.key, q.reason, q.message, q.etag, q.size, q.first_bytes, q.attempts, q.since, q.inbox_id,
+    i.done < i.wanted AS pending
 """
 _NEWEST = text(f"""
-    SELECT i.bucket, i.key, q.reason, q.message, q.etag, q.size, q.first_bytes, q.attempts, q.since
-    FROM quarantine q JOIN inbox i ON i.id = q.inbox_id
-    WHERE {_SELECTED} ORDER BY q.since DESC, i.bucket, i.key LIMIT :limit
-""")  # noqa: S608  # a constant
+    SELECT {_COLUMNS} FROM quarantine q JOIN inbox i ON i.id = q.inbox_id
+    WHERE {_SELECTED} AND {_PLACE.format("<")} ORDER BY q.since DESC, q.inbox_id DESC LIMIT :limit
+""")  # noqa: S608  # constants
+_ONE = text(f"""
+    SELECT {_COLUMNS} FROM quarantine q JOIN inbox i ON i.id = q.inbox_id WHERE i.bucket = :bucket AND i.key = :key
+""")  # noqa: S608
 _COUNTS = text(f"""
     SELECT q.reason, count(*) AS n FROM quarantine q JOIN inbox i ON i.id = q.inbox_id
     WHERE {_SELECTED} GROUP BY q.reason ORDER BY n DESC, q.reason
 """)  # noqa: S608
-# Locked in key order, as everywhere. The entry stays until the work has an outcome: a retry that fails again shows its
-# new reason, and until then the old one explains what is pending.
-_RETRY = text(f"""
-    WITH chosen AS (
-        SELECT i.id FROM quarantine q JOIN inbox i ON i.id = q.inbox_id
-        WHERE {_SELECTED} AND i.done = i.wanted ORDER BY i.bucket, i.key FOR UPDATE OF i
+
+# The next part of a selection, oldest first, and of it what nobody works on. Ledger rows are locked in key order, as
+# everywhere, and each before its entry, as when work is completed. PostgreSQL asks the conditions again once it has
+# the locks: what was enriched, or refused for another reason, while we waited for them is left alone. Rows are found
+# again through arrays, because joins with a part are planned as if it were a tenth of everything.
+_CHOSEN = f"""
+    WITH part AS MATERIALIZED (
+        SELECT q.inbox_id, q.since FROM quarantine q JOIN inbox i ON i.id = q.inbox_id
+        WHERE {_SELECTED} AND {_PLACE.format(">")} ORDER BY q.since, q.inbox_id LIMIT :limit
+    ), chosen AS (
+        SELECT i.id FROM inbox i JOIN quarantine q ON q.inbox_id = i.id
+        WHERE i.id = ANY(ARRAY(SELECT inbox_id FROM part)) AND q.inbox_id = ANY(ARRAY(SELECT inbox_id FROM part))
+          AND i.done = i.wanted AND i.outcome = 'quarantined' AND {_SELECTED}
+        ORDER BY i.bucket, i.key FOR UPDATE OF i, q
     )
-    UPDATE inbox i SET wanted = i.wanted + 1, attempts = 0, lane = 1, visible_at = now(), hinted_at = now(),
-                       source = 'quarantine'
-    FROM chosen c WHERE i.id = c.id
+"""  # noqa: S608
+_END_OF_PART = """
+    SELECT p.since, p.inbox_id, (SELECT count(*) FROM changed) AS changed FROM part p
+    ORDER BY p.since DESC, p.inbox_id DESC LIMIT 1
+"""
+# The entry stays until the work has an outcome: a retry that fails again shows its new reason, and until then the old
+# one explains what is pending.
+_RETRY = text(f"""
+    {_CHOSEN}, changed AS (
+        UPDATE inbox SET wanted = wanted + 1, attempts = 0, deaths = 0, lane = 1, visible_at = now(),
+                           hinted_at = now(), source = 'quarantine', retry_reason = NULL
+        WHERE id = ANY(ARRAY(SELECT id FROM chosen)) RETURNING 1
+    ) {_END_OF_PART}
 """)  # noqa: S608
 # Dropped objects stay accounted for: they are excluded, until an event names them again.
 _DROP = text(f"""
-    WITH chosen AS (
-        SELECT i.id FROM quarantine q JOIN inbox i ON i.id = q.inbox_id
-        WHERE {_SELECTED} AND i.done = i.wanted ORDER BY i.bucket, i.key FOR UPDATE OF i
-    ), dropped AS (
-        DELETE FROM quarantine q USING chosen c WHERE q.inbox_id = c.id
-    )
-    UPDATE inbox i SET outcome = 'excluded' FROM chosen c WHERE i.id = c.id
+    {_CHOSEN}, dropped AS (
+        DELETE FROM quarantine WHERE inbox_id = ANY(ARRAY(SELECT id FROM chosen))
+    ), changed AS (
+        UPDATE inbox SET outcome = 'excluded' WHERE id = ANY(ARRAY(SELECT id FROM chosen)) RETURNING 1
+    ) {_END_OF_PART}
 """)  # noqa: S608
 
 
@@ -56,7 +82,16 @@ class Selection:
     bucket: str | None = None
     prefix: str | None = None  # of the key
     key: str | None = None
-    older_than: float = 0.0  # seconds
+    since: datetime | None = None  # there since then, or for less long
+    before: datetime | None = None  # there for longer than since then
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Between two entries, in the order in which they came."""
+
+    since: datetime
+    id: int  # of the ledger's row
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,53 +107,86 @@ class Quarantined:
     first_bytes: bytes | None
     attempts: int
     since: datetime
+    pending: bool  # it is being tried again; the entry is of the last time
+    place: Place
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QuarantinePart:
+    """What was done with a part of a selection."""
+
+    changed: int
+    end: Place | None  # the rest is behind it; None: there is none
 
 
 def quarantined(
     connection: Connection,
-    selection: Selection = Selection(),
+    selection: Selection = Selection(),  # frozen
     *,
-    limit: int = 50,  # frozen
+    limit: int = 50,
+    behind: Place | None = None,
 ) -> list[Quarantined]:
-    """The newest entries, newest first."""
-    rows = connection.execute(_NEWEST, {**_parameters(selection), "limit": limit})
-    return [
-        Quarantined(**{**row._mapping, "first_bytes": row.first_bytes and bytes(row.first_bytes)})  # noqa: SLF001
-        for row in rows
-    ]
+    """The newest entries, newest first; of those that are older than ``behind``.
+
+    An entry that comes, or comes again, while somebody turns pages is on none of the later ones: it is new.
+    """
+    rows = connection.execute(_NEWEST, {**_parameters(selection, behind), "limit": limit})
+    return [_entry(row) for row in rows]
+
+
+def quarantine_entry(connection: Connection, ref: ObjectRef) -> Quarantined | None:
+    """The entry of one object, or None if it is not in quarantine."""
+    row = connection.execute(_ONE, {"bucket": ref.bucket, "key": ref.key}).one_or_none()
+    return None if row is None else _entry(row)
 
 
 def quarantine_counts(
     connection: Connection,
     selection: Selection = Selection(),  # frozen
 ) -> dict[str, int]:
-    """How many entries there are by reason, most first."""
+    """How many entries there are by reason, most first. Reads the whole selection: for people, not for hot paths."""
     return {row.reason: int(row.n) for row in connection.execute(_COUNTS, _parameters(selection))}
 
 
-def retry_quarantined(connection: Connection, selection: Selection) -> int:
-    """Make selected entries pending work with all their attempts, behind live uploads.
+def retry_quarantined(
+    connection: Connection, selection: Selection, *, limit: int, behind: Place | None = None
+) -> QuarantinePart:
+    """Make selected entries pending work with all their attempts, behind live uploads; the oldest ``limit`` of them.
 
-    Returns:
-        How many; entries that are pending already are not counted.
+    Entries that are pending already are passed over and not counted.
     """
-    return connection.execute(_RETRY, _parameters(selection)).rowcount
+    return _change(connection, _RETRY, selection, limit=limit, behind=behind)
 
 
-def drop_quarantined(connection: Connection, selection: Selection) -> int:
-    """Give selected entries up: they count as excluded from now on.
+def drop_quarantined(
+    connection: Connection, selection: Selection, *, limit: int, behind: Place | None = None
+) -> QuarantinePart:
+    """Give selected entries up, the oldest ``limit`` of them: they count as excluded from now on.
 
-    Returns:
-        How many.
+    Entries that are pending are passed over: their work is under way.
     """
-    return connection.execute(_DROP, _parameters(selection)).rowcount
+    return _change(connection, _DROP, selection, limit=limit, behind=behind)
 
 
-def _parameters(selection: Selection) -> dict[str, object]:
+def _change(
+    connection: Connection, statement: TextClause, selection: Selection, *, limit: int, behind: Place | None
+) -> QuarantinePart:
+    row = connection.execute(statement, {**_parameters(selection, behind), "limit": limit}).one_or_none()
+    if row is None:
+        return QuarantinePart(changed=0, end=None)
+    return QuarantinePart(changed=int(row.changed), end=Place(row.since, row.inbox_id))
+
+
+def _entry(row: Row[Any]) -> Quarantined:
+    columns = dict(row._mapping)  # noqa: SLF001  # Row's public mapping view
+    place = Place(row.since, columns.pop("inbox_id"))
+    first_bytes = columns.pop("first_bytes")
+    return Quarantined(**columns, place=place, first_bytes=None if first_bytes is None else bytes(first_bytes))
+
+
+def _parameters(selection: Selection, place: Place | None = None) -> dict[str, object]:
     return {
-        "reason": selection.reason,
-        "bucket": selection.bucket,
-        "prefix": selection.prefix,
-        "key": selection.key,
-        "older_than": selection.older_than,
+        **asdict(selection),
+        "place_since": place.since if place else None,
+        "place_id": place.id if place else None,
     }

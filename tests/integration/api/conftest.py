@@ -42,6 +42,7 @@ def bell() -> Bell:
 def _services(engine: Engine, bell: Bell) -> Services:
     return Services(
         engine=engine,
+        ring=bell,
         ingest=Ingest(engine=engine, watches=lambda bucket, _: bucket != "unwatched", ring=bell),
         search=Search(engine, ColourEncoder),
         model="tiny: a fake that sees colours",

@@ -34,8 +34,9 @@ class Answer:
     @property
     def detail(self) -> str:
         """The sentence of an error, which must have the one shape of all errors."""
-        assert self.headers["content-type"] == "application/json"
-        assert set(self.json) <= {"detail", "rejected_id", "state", "reason"}
+        assert self.headers["content-type"] == "application/problem+json"
+        assert set(self.json) <= {"title", "status", "detail", "rejected_id", "state", "reason"}
+        assert self.json["status"] == self.status
         return str(self.json["detail"])
 
 

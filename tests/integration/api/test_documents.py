@@ -18,8 +18,12 @@ from sqlalchemy.exc import DBAPIError
 from tests.factories import enriched_image
 from tests.fakes import ColourEncoder
 from tests.integration.api.live import TOKEN
+from tests.ledger import hints
+from worker import inbox
 from worker.catalog import EnrichedImage
 from worker.db import Engine, transaction
+from worker.inbox import Completion, QuarantineEntry
+from worker.types import Outcome, Reason
 
 DOCS = Path(__file__).parents[3] / "docs"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -79,14 +83,35 @@ def shape(value: Any) -> Any:
 
 def steady(value: Any) -> Any:
     """What does not differ from run to run."""
-    unsteady = {"enriched_at", "decided_at", "at", "id", "next", "searchable_after_seconds", "similarity"}
+    unsteady = {"enriched_at", "decided_at", "at", "since", "id", "next", "searchable_after_seconds", "similarity"}
     unsteady |= {"oldest_pending_seconds", "model"}
     if isinstance(value, dict):
         return {name: steady(member) for name, member in value.items() if name not in unsteady}
     return [steady(member) for member in value] if isinstance(value, list) else value
 
 
-def test_the_examples_of_the_api(api, flowers):
+@pytest.fixture
+def broken(engine: Engine) -> None:
+    """What the document's examples of the quarantine are about."""
+    begins = bytes.fromhex("ffd8ffe000104a46494600010100000100010000ffdb0043")
+    why = QuarantineEntry(
+        reason=Reason.TRUNCATED,
+        message="the file ends before its picture does: 24 bytes",
+        attempts=1,
+        size=len(begins),
+        first_bytes=begins,
+    )
+    with transaction(engine) as connection:
+        inbox.hint(connection, hints("2026/broken.jpg"))
+        claim = inbox.claim(connection, worker="test", size=1, lease=60)
+        assert claim is not None
+        [claimed] = claim.objects
+        etag = "0c1cd4a1d66b0cf0ba8ae02e2ee7dfc4"
+        ended = Completion(id=claimed.id, outcome=Outcome.QUARANTINED, etag=etag, quarantine=why)
+        inbox.complete(connection, claim.token, [ended])
+
+
+def test_the_examples_of_the_api(api, flowers, broken):
     """Each command of docs/api.md, in its order, answers as the document says."""
     examples = blocks("api.md")
     assert [language for language, _ in examples] == ["sh", *["sh", "json"] * ((len(examples) - 1) // 2)]
@@ -108,6 +133,7 @@ def test_every_address_is_described(shared_api):
     document = (DOCS / "api.md").read_text()
     paths = shared_api.get("/openapi.json").json["paths"]
     example = {"/v1/images/{bucket}/{key}": "/v1/images/photos", "/v1/events/seaweedfs": "events.md"}
+    example["/v1/quarantine/{bucket}/{key}"] = "/v1/quarantine/photos"
     assert [path for path in paths if example.get(path, path) not in document] == []
 
 
@@ -222,7 +248,7 @@ def test_links_lead_somewhere(document):
     """Every relative link names a file that exists, and every anchor a heading in it."""
     for target in re.findall(r"\]\(([^)]+)\)", (DOCS / document).read_text()):
         path, _, anchor = target.partition("#")
-        linked = DOCS / path
+        linked = DOCS / (path or document)
         assert linked.exists(), target
         headings = re.findall(r"^#+ (.+)$", linked.read_text(), re.MULTILINE) if anchor else []
         assert not anchor or anchor in {heading.lower().replace(" ", "-") for heading in headings}, target

@@ -19,6 +19,11 @@ GUARDED = [
     ("POST", "/v1/search"),
     ("GET", "/v1/changes"),
     ("GET", "/v1/status"),
+    ("GET", "/v1/quarantine"),
+    ("GET", "/v1/quarantine/counts"),
+    ("GET", "/v1/quarantine/photos/a.jpg"),
+    ("POST", "/v1/quarantine/retry"),
+    ("POST", "/v1/quarantine/drop"),
 ]
 OPEN = ["/healthz", "/readyz", "/metrics", "/docs", "/openapi.json"]
 

@@ -67,4 +67,4 @@ def test_the_page_reads_the_document_it_shows(client):
 def test_assets_are_the_only_files_served(client, path):
     """Nothing beside them is reachable, and what is missing is a Problem like everywhere."""
     answer = client.get(path)
-    assert (answer.status_code, set(answer.json())) == (404, {"detail"})
+    assert (answer.status_code, set(answer.json())) == (404, {"title", "status", "detail"})

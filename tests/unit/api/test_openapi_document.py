@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from fastapi.openapi.models import OpenAPI
 from worker.api import openapi
 from worker.resources import schemas_dir
 
+REASONS = Path(__file__).parents[3] / "docs" / "images.md"
+QUARANTINE_FILTERS = ["reason", "bucket", "prefix", "since", "older_than"]
 DOCUMENT: dict[str, Any] = json.loads(openapi.rendered())
 OPERATIONS = {
     f"{method.upper()} {path}": operation
@@ -87,7 +90,7 @@ def test_an_operation_says_how_it_fails(name):
     errors = {status: answer for status, answer in operation["responses"].items() if status >= "400"}
     assert {"401", "503"} <= set(errors)
     for answer in errors.values():
-        assert answer["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/Problem"}
+        assert answer["content"] == {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
 
 
 @pytest.mark.parametrize("name", [name for name in OPERATIONS if OPERATIONS[name].get("requestBody")])
@@ -135,5 +138,17 @@ def test_parameters_are_those_that_were_meant():
     assert parameters == {
         "GET /v1/images/{bucket}/{key}": ["bucket", "key"],
         "GET /v1/changes": ["after", "limit"],
+        "GET /v1/quarantine": ["limit", "after", *QUARANTINE_FILTERS],
+        "GET /v1/quarantine/counts": QUARANTINE_FILTERS,
+        "GET /v1/quarantine/{bucket}/{key}": ["bucket", "key"],
         "GET /v1/status": ["bucket"],
     }
+
+
+def test_reasons_are_an_enumeration():
+    """Clients are generated with the codes that docs/images.md explains, for asking and for answers."""
+    schemas = DOCUMENT["components"]["schemas"]
+    documented = re.findall(r"^\| `([a-z-]+)` \| ", REASONS.read_text().partition("## Reasons")[2], re.MULTILINE)
+    assert sorted(schemas["Reason"]["enum"]) == sorted(documented)
+    for name in ("QuarantineEntry", "QuarantineDetails"):
+        assert schemas[name]["properties"]["reason"]["enum"] == schemas["Reason"]["enum"]

@@ -1,0 +1,145 @@
+"""The quarantine: what could not be enriched, seen, tried again, given up."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Query
+
+from worker.api import present
+from worker.api.guard import BEARER, GuardedRoute, JsonRoute
+from worker.api.models import (
+    MomentText,
+    QuarantineChanged,
+    QuarantineChoice,
+    QuarantineCounts,
+    QuarantineDetails,
+    QuarantineEntry,
+    QuarantineList,
+    Text,
+)
+from worker.api.problems import described
+from worker.api.services import Parts, parts_of
+from worker.pipeline import moments
+from worker.pipeline import quarantine as use_case
+from worker.types import ObjectRef, Reason
+
+#: Seconds after which a retry or a drop answers how far it came.
+_PATIENCE = 5.0
+
+router = APIRouter(
+    prefix="/v1/quarantine",
+    tags=["quarantine"],
+    route_class=GuardedRoute,
+    dependencies=[Depends(BEARER)],
+    responses=described(401, 422, 503),
+)
+changes = APIRouter(
+    prefix="/v1/quarantine",
+    tags=["quarantine"],
+    route_class=JsonRoute,
+    dependencies=[Depends(BEARER)],
+    responses=described(400, 401, 408, 413, 415, 422, 503),
+)
+
+_Parts = Annotated[Parts, Depends(parts_of)]
+_Reason = Annotated[Reason | None, Query(description="Only this reason.")]
+_Bucket = Annotated[Text | None, Query(min_length=1, max_length=200, description="Only this bucket.")]
+_Prefix = Annotated[Text | None, Query(max_length=1_024, description="Only keys that begin so; with `bucket`.")]
+_Since = Annotated[
+    MomentText | None, Query(description="Only what was put there since: `2d`, `12h`, or a time with its offset.")
+]
+_OlderThan = Annotated[
+    MomentText | None, Query(description="Only what was put there before: `30d`, `12h`, or a time with its offset.")
+]
+_After = Annotated[str | None, Query(max_length=256, description="`next` of the page before, for older entries.")]
+_Limit = Annotated[int, Query(ge=1, le=1_000, description="Most entries in the answer.")]
+_InBucket = Annotated[Text, Path(description="Name of the bucket.", examples=["photos"])]
+_Key = Annotated[Text, Path(description="Key of the object, percent-encoded; slashes may stay as they are.")]
+
+
+async def chosen(
+    reason: _Reason = None,
+    bucket: _Bucket = None,
+    prefix: _Prefix = None,
+    since: _Since = None,
+    older_than: _OlderThan = None,
+) -> use_case.Choice:
+    """The filters of a listing. All that are given must hold."""
+    return use_case.Choice(
+        reason=reason, bucket=bucket, prefix=prefix, since=_moment(since), older_than=_moment(older_than)
+    )
+
+
+_Chosen = Annotated[use_case.Choice, Depends(chosen)]
+
+
+@router.get("", summary="List what is in quarantine", responses=described(400))
+async def list_quarantine(parts: _Parts, choice: _Chosen, limit: _Limit = 100, after: _After = None) -> QuarantineList:
+    """The newest entries, newest first.
+
+    What is put there while you turn pages is on none of the later ones: it is at the beginning of the next listing.
+    """
+    engine = parts.services.engine
+    found = await parts.reading(lambda: use_case.listing(engine, choice, limit=limit, after=after))
+    return QuarantineList(entries=[QuarantineEntry.model_validate(entry) for entry in found.entries], next=found.next)
+
+
+@router.get("/counts", summary="Count what is in quarantine")
+async def count_quarantine(parts: _Parts, choice: _Chosen) -> QuarantineCounts:
+    """How many entries there are, by reason. Reads the whole selection: for people and dashboards, not for loops."""
+    counts = await parts.reading(lambda: use_case.counts(parts.services.engine, choice))
+    return QuarantineCounts(total=sum(counts.values()), reasons=counts)
+
+
+@router.get("/{bucket}/{key:object_key}", summary="Get one entry", responses=described(400, 404))
+async def get_quarantine_entry(bucket: _InBucket, key: _Key, parts: _Parts) -> QuarantineDetails:
+    """Why one object could not be enriched, with the error and a hexdump of what its file begins with."""
+    ref = ObjectRef(bucket=bucket, key=key)
+    return present.quarantined(await parts.reading(lambda: use_case.entry(parts.services.engine, ref)))
+
+
+@changes.post("/retry", summary="Try entries again")
+async def retry_quarantine(request: QuarantineChoice, parts: _Parts) -> QuarantineChanged:
+    """Make the chosen entries pending work again, with all their attempts, behind live uploads.
+
+    Works in small transactions and answers after some seconds at most: ask again with `after` until `next` is null.
+    Repeating a call does no harm: what is pending already is passed over. Entries that come into quarantine after the
+    first call, or come back, are left alone.
+    """
+    choice, services = _insisted(request), parts.services
+    changed = await parts.reading(
+        lambda: use_case.retry(services.engine, choice, ring=services.ring, after=request.after, patience=_PATIENCE)
+    )
+    return QuarantineChanged(changed=changed.count, next=changed.next)
+
+
+@changes.post("/drop", summary="Give entries up")
+async def drop_quarantine(request: QuarantineChoice, parts: _Parts) -> QuarantineChanged:
+    """Give the chosen entries up: the objects count as excluded, until an event names them again.
+
+    Works in small transactions and answers after some seconds at most: ask again with `after` until `next` is null.
+    Entries that are being tried again are passed over.
+    """
+    choice, services = _insisted(request), parts.services
+    changed = await parts.reading(
+        lambda: use_case.drop(services.engine, choice, after=request.after, patience=_PATIENCE)
+    )
+    return QuarantineChanged(changed=changed.count, next=changed.next)
+
+
+def _insisted(request: QuarantineChoice) -> use_case.Choice:
+    choice = use_case.Choice(
+        reason=request.reason,
+        bucket=request.bucket,
+        prefix=request.prefix,
+        key=request.key,
+        since=_moment(request.since),
+        older_than=_moment(request.older_than),
+    )
+    use_case.insist(choice, everything=request.all)
+    return choice
+
+
+def _moment(text: str | None) -> moments.Moment | None:
+    return None if text is None else moments.parse(text)
