@@ -34,6 +34,7 @@ _COMPLETE = text("""
     FROM unnest(CAST(:ids AS bigint[]), CAST(:outcomes AS text[]), CAST(:etags AS text[]), CAST(:errors AS text[]))
         AS c (id, outcome, etag, error)
     WHERE i.id = c.id AND i.token = :token
+    RETURNING i.id
 """)
 
 #: Seconds.
@@ -129,17 +130,22 @@ def complete(connection: Connection, token: int, completions: Sequence[Completio
     """Set ``done`` and the outcome of locked rows, and move them into or out of quarantine."""
     if not completions:
         return
-    ids = [each.id for each in completions]
-    connection.execute(
+    ended = connection.execute(
         _COMPLETE,
         {
             "token": token,
-            "ids": ids,
+            "ids": [each.id for each in completions],
             "outcomes": [str(each.outcome) for each in completions],
             "etags": [_etag(each) for each in completions],
             "errors": [storable(each.quarantine.message) if each.quarantine else None for each in completions],
         },
     )
+    _move(connection, completions, frozenset(ended.scalars()))
+
+
+def _move(connection: Connection, completions: Sequence[Completion], ended: Collection[int]) -> None:
+    """Into quarantine or out of it, as far as the token still held."""
+    completions = [each for each in completions if each.id in ended]
     left = [each.id for each in completions if each.outcome is not Outcome.QUARANTINED]
     if left:
         connection.execute(_LEAVE_QUARANTINE, {"ids": left})

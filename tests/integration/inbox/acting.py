@@ -1,0 +1,36 @@
+"""What workers do to the ledger, each in a transaction of its own."""
+
+from __future__ import annotations
+
+from tests.ledger import hints
+from worker import inbox
+from worker.db import Engine, transaction
+from worker.inbox import Completion, Retry
+from worker.types import Lane, Outcome
+
+
+def claim(engine: Engine, *, size: int = 10, lease: float = 60, suspects: bool = True, worker: str = "w"):
+    with transaction(engine) as connection:
+        return inbox.claim(connection, worker=worker, size=size, lease=lease, suspects=suspects)
+
+
+def hint(engine: Engine, *keys: str, lane: Lane = Lane.LIVE):
+    with transaction(engine) as connection:
+        return inbox.hint(connection, hints(*keys), lane=lane)
+
+
+def complete(engine: Engine, taken, outcome: Outcome = Outcome.ENRICHED) -> int:
+    with transaction(engine) as connection:
+        held = inbox.lock(connection, taken.token, [each.id for each in taken.objects])
+        inbox.complete(connection, taken.token, [Completion(id=id_, outcome=outcome, etag="e") for id_ in held])
+        return len(held)
+
+
+def retry(engine: Engine, taken, *, delay: float = 0, counted: bool = True) -> None:
+    with transaction(engine) as connection:
+        retries = [Retry(id=each.id, delay=delay, error="boom", counted=counted) for each in taken.objects]
+        inbox.retry(connection, taken.token, retries)
+
+
+def keys(taken) -> list[str]:
+    return [each.ref.key for each in taken.objects] if taken else []

@@ -1,0 +1,155 @@
+"""What the ledger promises, as a few lines of Python without a database: the machine test compares the two."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from worker.types import Lane
+
+
+@dataclass(kw_only=True, slots=True)
+class Row:
+    """One object. Times are reduced to what matters: has it come or not."""
+
+    lane: int
+    wanted: int = 1
+    done: int = 0
+    claimed: int | None = None
+    token: int | None = None
+    worker: str | None = None
+    attempts: int = 0
+    deaths: int = 0
+    visible: bool = True  # the retry is due, or the lease has ended
+    outcome: str | None = None
+    quarantined: bool = False
+    finished: list[int] = field(default_factory=list)  # every value that ``done`` was set to
+
+    @property
+    def pending(self) -> bool:
+        return self.done < self.wanted
+
+    @property
+    def suspect(self) -> bool:
+        """Its holder is gone, with the token still on it."""
+        return self.pending and self.token is not None and self.visible
+
+    @property
+    def fresh(self) -> bool:
+        return self.pending and self.token is None and self.visible
+
+
+class Model:
+    """All objects, by key."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, Row] = {}
+
+    def hint(self, keys: Iterable[str], lane: Lane) -> None:
+        for key in keys:
+            row = self.rows.get(key)
+            if row is None:
+                self.rows[key] = Row(lane=int(lane))
+                continue
+            if row.pending:
+                row.lane = min(row.lane, int(lane))
+            else:
+                row.lane, row.visible, row.attempts, row.deaths = int(lane), True, 0, 0
+            row.wanted += 1
+
+    def check_claim(self, taken: Mapping[str, bool], *, size: int, suspects: bool, each: int | None = None) -> None:
+        """Whether these were the ones to take: a suspect alone, or else as many as there are, lower lanes first."""
+        gone = [key for key, row in self.rows.items() if row.suspect]
+        if suspects and gone:
+            assert 1 == len(taken), "a suspect is worked on alone"
+            assert set(taken) <= set(gone), "suspects come first"
+            assert all(taken.values()), "and are called suspects"
+            return
+        fresh = {key for key, row in self.rows.items() if row.fresh}
+        assert set(taken) <= fresh, "claimed what is done, in hand or not due"
+        assert not any(taken.values())
+        waiting = Counter(self.rows[key].lane for key in fresh)
+        lanes = [lane for lane in sorted(waiting) for _ in range(min(waiting[lane], each or size))][:size]
+        assert lanes == sorted(self.rows[key].lane for key in taken), "not as many as there are, lower lanes first"
+
+    def claim(self, keys: Iterable[str], token: int, worker: str) -> None:
+        for key in keys:
+            row = self.rows[key]
+            hinted_since = row.claimed is not None and row.claimed < row.wanted
+            row.deaths = (0 if hinted_since else row.deaths) + (row.token is not None and row.worker is not None)
+            row.claimed, row.token, row.worker, row.visible = row.wanted, token, worker, False
+            row.attempts += 1
+
+    def held(self, token: int, keys: Iterable[str] | None = None) -> set[str]:
+        """What a token still holds, whether or not its lease has ended."""
+        among = self.rows if keys is None else keys
+        return {key for key in among if self.rows[key].token == token}
+
+    def complete(self, token: int, outcomes: Mapping[str, str]) -> None:
+        for key in self.held(token, outcomes):
+            row = self.rows[key]
+            assert row.claimed is not None
+            assert not row.finished or row.finished[-1] < row.claimed, "the same work was done twice"
+            row.finished.append(row.claimed)
+            row.done, row.claimed, row.token = row.claimed, None, None
+            row.attempts, row.deaths, row.visible = 0, 0, True
+            row.outcome = "enriched" if outcomes[key] == "unchanged" else outcomes[key]
+            row.quarantined = outcomes[key] == "quarantined"
+
+    def retry(self, token: int, keys: Collection[str], *, due: bool, counted: bool) -> None:
+        for key in self.held(token, keys):
+            row = self.rows[key]
+            row.claimed, row.token, row.visible = None, None, due
+            row.lane = max(row.lane, int(Lane.RETRY))
+            row.attempts -= not counted
+
+    def release(self, token: int) -> None:
+        for key in self.held(token):
+            row = self.rows[key]
+            row.claimed, row.token, row.visible = None, None, True
+            row.attempts = max(row.attempts - 1, 0)
+
+    def abandon(self, token: int) -> None:
+        for key in self.held(token):
+            self.rows[key].visible, self.rows[key].worker = True, None
+
+    def renewable(self, token: int) -> bool:
+        return any(not self.rows[key].visible for key in self.held(token))
+
+    def leases_end(self, worker: str) -> None:
+        for row in self.rows.values():
+            row.visible |= row.token is not None and row.worker == worker
+
+    def time_passes(self) -> None:
+        for row in self.rows.values():
+            row.visible |= row.pending and row.token is None
+
+    def retry_quarantined(self, key: str | None) -> int:
+        return len([self._again(row) for row in self._settled_in_quarantine(key)])
+
+    def drop_quarantined(self, key: str | None) -> int:
+        return len([self._drop(row) for row in self._settled_in_quarantine(key)])
+
+    def _settled_in_quarantine(self, key: str | None) -> list[Row]:
+        return [r for k, r in self.rows.items() if r.quarantined and not r.pending and key in (None, k)]
+
+    @staticmethod
+    def _again(row: Row) -> None:
+        row.wanted += 1
+        row.attempts, row.lane, row.visible = 0, int(Lane.RETRY), True
+
+    @staticmethod
+    def _drop(row: Row) -> None:
+        row.outcome, row.quarantined = "excluded", False
+
+    def picture(self) -> dict[str, tuple[Any, ...]]:
+        """What the table must look like."""
+        return {
+            key: (
+                r.wanted, r.done, r.claimed, r.token, r.lane, r.attempts, r.deaths, r.outcome, r.quarantined,
+                r.visible if r.pending else None,
+            )
+            for key, r in self.rows.items()
+        }  # fmt: skip

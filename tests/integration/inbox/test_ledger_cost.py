@@ -1,0 +1,163 @@
+"""What the ledger reads and locks: no deadlock, and no cost that grows with what is done."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from sqlalchemy import event, text
+
+from tests.integration.inbox.acting import claim, complete, hint
+from tests.ledger import pending, row
+from worker import inbox
+from worker.db import transaction
+from worker.inbox import Completion, QuarantineEntry, claims, completion
+from worker.types import Outcome, Reason
+
+ENDINGS = {
+    "renew": lambda connection, token: inbox.renew(connection, [token], lease=60),
+    "release": lambda connection, token: inbox.release(connection, [token]),
+    "abandon": inbox.abandon,
+}
+
+
+def test_requests_naming_the_same_objects_in_opposite_order_do_not_deadlock(engine):
+    """Hints lock in key order whatever the order of the request."""
+    names = [f"k{number}" for number in range(200)]
+
+    def send(turn: int) -> None:
+        hint(engine, *(names if turn % 2 else reversed(names)))
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(send, range(40)))
+    assert row(engine, "k0").wanted == 40
+
+
+def test_completing_and_hinting_the_same_objects_do_not_deadlock(engine):
+    """Completion locks in the same order as hints."""
+    names = [f"k{number:02}" for number in range(50)]
+
+    def send(_: int) -> None:
+        hint(engine, *reversed(names))
+
+    def work(_: int) -> None:
+        if (taken := claim(engine, size=50)) is not None:
+            complete(engine, taken)
+
+    with ThreadPoolExecutor(6) as pool:
+        for future in [pool.submit(send if turn % 2 else work, turn) for turn in range(60)]:
+            future.result()
+    while (taken := claim(engine, size=50)) is not None:
+        complete(engine, taken)
+    assert pending(engine) == 0
+
+
+@pytest.mark.parametrize("done", [20_000])
+def test_claims_do_not_read_finished_rows(engine, done):
+    """The claim's plan touches the partial indexes only, however much is done."""
+    with transaction(engine) as connection:
+        connection.execute(
+            text(
+                "INSERT INTO inbox (bucket, key, source, wanted, done, outcome) "
+                "SELECT 'b', 'done' || n, 's3', 1, 1, 'enriched' FROM generate_series(1, :n) n"
+            ),
+            {"n": done},
+        )
+        connection.execute(text("ANALYZE inbox"))
+    hint(engine, "a")
+    with transaction(engine) as connection:
+        connection.execute(text("SELECT pg_stat_reset()"))
+        plan = "\n".join(
+            connection.execute(
+                text(
+                    "EXPLAIN SELECT id FROM inbox WHERE done < wanted AND token IS NULL AND lane = 0 "
+                    "AND visible_at <= now() ORDER BY visible_at LIMIT 10 FOR UPDATE SKIP LOCKED"
+                )
+            ).scalars()
+        )
+    assert "inbox_fresh" in plan
+    assert "Seq Scan" not in plan
+
+
+def wait_for_a_blocked_statement(connection) -> None:
+    deadline = time.monotonic() + 5
+    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+    while not connection.execute(waiting).scalar_one():
+        assert time.monotonic() < deadline, "nothing waits for the lock"
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_what_touches_whole_claims_locks_in_the_order_of_hints(engine, ending):
+    """Otherwise one of the two is sacrificed to end the deadlock, and if it is the hint, an image is lost."""
+    for key in "ba":  # rows lie in another order than their keys
+        hint(engine, key)
+    taken = claim(engine)
+    lock = text("SELECT FROM inbox WHERE key = :key FOR UPDATE")
+
+    def touch() -> None:
+        with transaction(engine) as connection:
+            ENDINGS[ending](connection, taken.token)
+
+    with ThreadPoolExecutor(1) as pool, transaction(engine) as hinting:
+        hinting.execute(lock, {"key": "a"})
+        touching = pool.submit(touch)
+        wait_for_a_blocked_statement(hinting)
+        hinting.execute(lock, {"key": "b"})
+        hinting.commit()
+        touching.result(10)
+
+
+@pytest.mark.parametrize("statement", [claims._RENEW, completion._ABANDON, completion._RELEASE])
+def test_what_touches_whole_claims_reads_what_is_in_flight_only(engine, statement):
+    """Shutting down a worker does not scan the ledger."""
+    with transaction(engine) as connection:
+        connection.execute(
+            text(
+                "INSERT INTO inbox (bucket, key, source, wanted, done, outcome) "
+                "SELECT 'b', 'done' || n, 's3', 1, 1, 'enriched' FROM generate_series(1, 20000) n"
+            )
+        )
+        connection.execute(text("ANALYZE inbox"))
+        plan = connection.execute(text(f"EXPLAIN {statement}"), {"tokens": [1, 2], "lease": 60}).scalars().all()
+    assert "inbox_leased" in "\n".join(plan)
+    assert "Seq Scan" not in "\n".join(plan)
+
+
+def test_counting_and_quarantining_take_a_constant_number_of_statements(engine):
+    """Totals are of one moment; a batch of rubbish is as quick to write as a batch of pictures."""
+    hint(engine, *(f"k{number}" for number in range(51)))
+    counted: list[int] = []
+
+    def tick(*_: object) -> None:
+        counted[-1] += 1
+
+    event.listen(engine, "before_cursor_execute", tick)
+    for size in (1, 50):
+        counted.append(0)
+        taken = claim(engine, size=size)
+        entry = QuarantineEntry(reason=Reason.CORRUPT, message="bad", attempts=1)
+        with transaction(engine) as connection:
+            ended = [Completion(id=o.id, outcome=Outcome.QUARANTINED, quarantine=entry) for o in taken.objects]
+            inbox.complete(connection, taken.token, ended)
+            inbox.totals(connection)
+    event.remove(engine, "before_cursor_execute", tick)
+    assert [4, 4] == counted
+
+
+def test_a_claim_reads_as_much_as_it_takes_however_long_the_ledger_is(engine):
+    """Behind 60,000 finished rows and among 5,000 pending ones, ten objects cost some dozens of pages."""
+    with transaction(engine) as connection:
+        connection.execute(
+            text(
+                "INSERT INTO inbox (bucket, key, source, wanted, done, lane) "
+                "SELECT 'b', 'k' || n, 's3', 1, (n <= 60000)::int, 2 * (n % 2) FROM generate_series(1, 65000) n"
+            )
+        )
+        connection.execute(text("ANALYZE inbox"))
+        statement = text(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {claims._CLAIM}")
+        parameters = {"size": 10, "each": 10, "lease": 60, "worker": "w", "suspects": 1}
+        [explained] = connection.execute(statement, parameters).scalar_one()
+    plan = explained["Plan"]
+    assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 300
