@@ -138,7 +138,7 @@ class Model:
     @staticmethod
     def _again(row: Row) -> None:
         row.wanted += 1
-        row.attempts, row.lane, row.visible = 0, int(Lane.RETRY), True
+        row.attempts, row.deaths, row.lane, row.visible = 0, 0, int(Lane.RETRY), True
 
     @staticmethod
     def _drop(row: Row) -> None:
