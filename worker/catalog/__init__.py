@@ -1,6 +1,7 @@
 """What is known about images: metadata, vectors, tags; written in one transaction, searched by others."""
 
 from worker.catalog.read import ImageRecord, KnownImage, TagRecord, image, known_images, vector
+from worker.catalog.removal import Removal, remove
 from worker.catalog.sample import SampledImage, sample
 from worker.catalog.schema import head, migrate, require_current, revision
 from worker.catalog.search import Hit, TagFilter, nearest
@@ -15,7 +16,7 @@ from worker.catalog.spaces import (
     spaces,
 )
 from worker.catalog.taxonomies import KeptTaxonomy, TaxonomyVersion, kept_taxonomies, remember_taxonomies
-from worker.catalog.write import EnrichedImage, remove, write
+from worker.catalog.write import EnrichedImage, write
 
 __all__ = [
     "EnrichedImage",
@@ -24,6 +25,7 @@ __all__ = [
     "ImageRecord",
     "KeptTaxonomy",
     "KnownImage",
+    "Removal",
     "SampledImage",
     "Space",
     "TagFilter",

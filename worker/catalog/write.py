@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import text
 
+from worker.catalog.removal import bring_back
 from worker.db import Connection, storable
 from worker.types import Floats, ImageMetadata, ObjectInfo, ObjectRef, Tag
 
@@ -74,10 +75,6 @@ _TAGS = text("""
                 CAST(:scores AS real[]), CAST(:probabilities AS real[]), CAST(:sources AS text[]))
         AS t (image_id, taxonomy, version, label, score, probability, source)
 """)
-_REMOVE = text("""
-    DELETE FROM images i USING unnest(CAST(:buckets AS text[]), CAST(:keys AS text[])) AS g (bucket, key)
-    WHERE i.bucket = g.bucket AND i.key = g.key RETURNING i.bucket, i.key
-""")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,6 +104,7 @@ def write(connection: Connection, *, space_id: int, images: Sequence[EnrichedIma
     rows = connection.execute(_IMAGES, columns)
     ids = {ObjectRef(bucket=row.bucket, key=row.key): row.id for row in rows}
     in_order = [ids[image.info.ref] for image in images]
+    bring_back(connection, in_order)
     vectors = [literal(image.vector) for image in images]
     connection.execute(_VECTORS, {"space": space_id, "ids": in_order, "vectors": vectors})
     connection.execute(_STALE_TAGS, {"ids": in_order, "space": space_id})
@@ -131,18 +129,6 @@ def _write_tags(connection: Connection, space_id: int, tags: Sequence[tuple[int,
             "sources": [tag.source for _, tag in tags],
         },
     )
-
-
-def remove(connection: Connection, refs: Sequence[ObjectRef]) -> frozenset[ObjectRef]:
-    """Forget images whose objects are gone, with their vectors and tags.
-
-    Returns:
-        Those that were in the catalog.
-    """
-    if not refs:
-        return frozenset()
-    rows = connection.execute(_REMOVE, {"buckets": [r.bucket for r in refs], "keys": [r.key for r in refs]})
-    return frozenset(ObjectRef(bucket=row.bucket, key=row.key) for row in rows)
 
 
 def _row(image: EnrichedImage) -> dict[str, Any]:

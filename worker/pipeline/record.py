@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from worker import catalog, inbox, logs, metrics, outbox
-from worker.catalog import EnrichedImage
+from worker.catalog import EnrichedImage, Removal
 from worker.db import Connection
 from worker.inbox import Claim, Completion, Retry
 from worker.pipeline.prepare import Ended
@@ -17,8 +17,8 @@ from worker.types import ObjectRef, Outcome, Reason
 
 _log = logs.get("pipeline")
 
-#: Bytes of these objects were never seen, so what the catalog knows of them may still be true.
-_UNSEEN = frozenset({Reason.ACCESS_DENIED, Reason.ARCHIVED, Reason.ATTEMPTS_EXHAUSTED})
+#: Whether the bytes are good is not known, so what the catalog knows of them may still be true.
+_UNDECIDED = frozenset({Reason.ACCESS_DENIED, Reason.ARCHIVED, Reason.ATTEMPTS_EXHAUSTED, Reason.KILLED_WORKER})
 #: Seconds until work that met an outage is tried again; attempts do not count then, so this does not grow by them.
 _OUTAGE_DELAY = 10.0
 
@@ -52,7 +52,7 @@ def write(
         at=inbox.now(connection),
     )
     catalog.write(connection, space_id=space_id, images=written.enriched)
-    removed = catalog.remove(connection, [each.claimed.ref for each in written.ended if _invalidates(each)])
+    removed = catalog.remove(connection, _removals(written.ended))
     outbox.append(connection, [*_announced(written.enriched), *_withdrawn(removed)])
     inbox.complete(connection, claim.token, [*_completed(written.enriched, ids), *_finished(written.ended)])
     retries = [_retry(each, policy) for each in written.ended if each.outcome is Outcome.RETRY]
@@ -99,11 +99,21 @@ def _retry(each: Ended, policy: RetryPolicy) -> Retry:
     )
 
 
-def _invalidates(each: Ended) -> bool:
-    """Whether what the catalog holds of this object describes something that is no longer there."""
-    if each.quarantine is not None:
-        return each.quarantine.reason not in _UNSEEN
-    return each.outcome in (Outcome.GONE, Outcome.EXCLUDED)
+def _removals(ended: Iterable[Ended]) -> list[Removal]:
+    """Whatever the catalog may hold that describes something that is no longer there."""
+    return [removal for removal in map(_removal, ended) if removal is not None]
+
+
+def _removal(each: Ended) -> Removal | None:
+    ref = each.claimed.ref
+    if each.quarantine is None:
+        if each.outcome not in (Outcome.GONE, Outcome.EXCLUDED):
+            return None
+        return Removal(ref=ref, refused=each.outcome is Outcome.EXCLUDED)
+    if each.quarantine.reason not in _UNDECIDED:
+        return Removal(ref=ref, refused=True)
+    # Other bytes than the catalog's are in the store; without an etag, nobody can tell.
+    return Removal(ref=ref, refused=True, unless=each.etag) if each.etag is not None else None
 
 
 def _announced(enriched: Iterable[EnrichedImage]) -> list[outbox.Feed]:

@@ -1,0 +1,85 @@
+"""Taking images out of the catalog, and keeping what people decided about those that may come back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import text
+
+from worker.db import Connection, storable
+from worker.types import ObjectRef
+
+# A statement of its own, so that the next one sees what was tagged until the lock was had.
+_LOCK = text("""
+    SELECT i.id, i.bucket, i.key, g.refused
+    FROM images i
+    JOIN unnest(CAST(:buckets AS text[]), CAST(:keys AS text[]), CAST(:refused AS boolean[]), CAST(:unless AS text[]))
+        AS g (bucket, key, refused, unless) ON i.bucket = g.bucket AND i.key = g.key
+    WHERE i.etag IS DISTINCT FROM g.unless
+    ORDER BY i.bucket, i.key FOR UPDATE OF i
+""")
+_SET_ASIDE = text("""
+    INSERT INTO tags_set_aside (bucket, key, taxonomy, taxonomy_version, label, decided_at)
+    SELECT i.bucket, i.key, t.taxonomy, t.taxonomy_version, t.label, t.decided_at
+    FROM images i JOIN tags t ON t.image_id = i.id AND t.source = 'human'
+    WHERE i.id = ANY(CAST(:ids AS bigint[]))
+    ON CONFLICT (bucket, key, taxonomy, label) DO UPDATE SET
+        taxonomy_version = excluded.taxonomy_version, decided_at = excluded.decided_at
+""")
+_REMOVE = text("DELETE FROM images WHERE id = ANY(CAST(:ids AS bigint[]))")
+_FORGET = text("""
+    DELETE FROM tags_set_aside s USING unnest(CAST(:buckets AS text[]), CAST(:keys AS text[])) AS g (bucket, key)
+    WHERE s.bucket = g.bucket AND s.key = g.key
+""")
+_BRING_BACK = text("""
+    WITH back AS (
+        DELETE FROM tags_set_aside s USING images i
+        WHERE i.id = ANY(CAST(:ids AS bigint[])) AND s.bucket = i.bucket AND s.key = i.key
+        RETURNING i.id, s.taxonomy, s.taxonomy_version, s.label, s.decided_at
+    )
+    INSERT INTO tags (image_id, taxonomy, taxonomy_version, label, source, decided_at)
+    SELECT id, taxonomy, taxonomy_version, label, 'human', decided_at FROM back
+    ON CONFLICT (image_id, space_id, taxonomy, label) DO NOTHING
+""")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Removal:
+    """An image whose entry is true no longer."""
+
+    ref: ObjectRef
+    refused: bool = False  # the object is there, but can not be enriched now: what people decided may hold again
+    unless: str | None = None  # an etag: where the catalog's entry is of these bytes, it is true, and stays
+
+
+def remove(connection: Connection, removals: Sequence[Removal]) -> frozenset[ObjectRef]:
+    """Forget images, with their vectors and tags; tags by people only where the object is gone.
+
+    Returns:
+        Those that were in the catalog, and are no longer.
+    """
+    if not removals:
+        return frozenset()
+    columns = {
+        **_names(removals),
+        "refused": [each.refused for each in removals],
+        "unless": [storable(each.unless) if each.unless is not None else None for each in removals],
+    }
+    rows = connection.execute(_LOCK, columns).all()
+    if refused := [row.id for row in rows if row.refused]:
+        connection.execute(_SET_ASIDE, {"ids": refused})
+    if rows:
+        connection.execute(_REMOVE, {"ids": [row.id for row in rows]})
+    if gone := [each for each in removals if not each.refused]:
+        connection.execute(_FORGET, _names(gone))
+    return frozenset(ObjectRef(bucket=row.bucket, key=row.key) for row in rows)
+
+
+def bring_back(connection: Connection, image_ids: Sequence[int]) -> None:
+    """Give images that are in the catalog again the tags that people had given them."""
+    connection.execute(_BRING_BACK, {"ids": list(image_ids)})
+
+
+def _names(removals: Sequence[Removal]) -> dict[str, list[object]]:
+    return {"buckets": [each.ref.bucket for each in removals], "keys": [each.ref.key for each in removals]}
