@@ -122,8 +122,9 @@ class Enricher:
             )
 
     def _work_or_isolate(self, claim: Claim, turns: Turns) -> BatchReport:
+        found: list[Prepared | Ended] = []
         try:
-            return self._work(claim, turns)
+            return self._work(claim, turns, found)
         except FatalDeviceError:
             raise
         except Exception as error:
@@ -131,15 +132,16 @@ class Enricher:
                 self.keeper.give_back(claim.token)  # nothing can be recorded now
                 raise
             _log.exception("a batch failed as a whole", action="batch", token=claim.token, size=len(claim.objects))
-            return self._isolate(claim, error)
+            return self._isolate(claim, error, found)
 
-    def _isolate(self, claim: Claim, error: Exception) -> BatchReport:
+    def _isolate(self, claim: Claim, error: Exception, found: Sequence[Prepared | Ended]) -> BatchReport:
         """Have the members of a failed batch worked on one by one; give up on one that fails alone."""
         if len(claim.objects) > 1:
             with transaction(self.engine) as connection:
                 inbox.abandon(connection, claim.token)
             return BatchReport(claimed=len(claim.objects), outcomes={})
-        failed = self.preparer.failed(claim.objects[0], f"{type(error).__name__}: {error}")
+        info, head = next(((each.info, each.head) for each in found if isinstance(each, Prepared)), (None, b""))
+        failed = self.preparer.failed(claim.objects[0], f"{type(error).__name__}: {error}", info=info, data=head)
         try:
             outcomes = self._write_patiently(claim, [], self.guard.screen([failed], enriched=0))
         except Exception as worse:
@@ -151,10 +153,11 @@ class Enricher:
             outcomes = self._write_patiently(claim, [], [again(failed.claimed, str(worse), RetryReason.UNEXPECTED)])
         return BatchReport(claimed=1, outcomes=outcomes)
 
-    def _work(self, claim: Claim, turns: Turns) -> BatchReport:
-        results = self._results(claim, turns)
-        prepared = [each for each in results if isinstance(each, Prepared)]
-        ended = [each for each in results if isinstance(each, Ended)]
+    def _work(self, claim: Claim, turns: Turns, found: list[Prepared | Ended]) -> BatchReport:
+        """Do all of it; ``found`` gets what was read, for those who have to say what failed."""
+        found += self._results(claim, turns)
+        prepared = [each for each in found if isinstance(each, Prepared)]
+        ended = [each for each in found if isinstance(each, Ended)]
         vectors, failed = self._encode(prepared)
         enriched = self._tag(vectors)
         ended = self.guard.screen(ended + failed, enriched=len(enriched))
@@ -183,9 +186,12 @@ class Enricher:
             results = self.batcher.encode([each.pixels for each in prepared])
         for each, result in zip(prepared, results, strict=True):
             if isinstance(result, ImageRejectedError):
-                failed.append(self.preparer.quarantined(each.claimed, result, each.info))
+                failed.append(self.preparer.quarantined(each.claimed, result, each.info, each.head))
             elif isinstance(result, DeviceMemoryError):
-                failed.append(self.preparer.failed(each.claimed, str(result), retry=RetryReason.DEVICE_MEMORY))
+                memory = RetryReason.DEVICE_MEMORY
+                failed.append(
+                    self.preparer.failed(each.claimed, str(result), retry=memory, info=each.info, data=each.head)
+                )
             else:
                 vectors.append((each, result))
         return vectors, failed

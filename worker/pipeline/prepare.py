@@ -38,6 +38,7 @@ class Prepared:
     info: ObjectInfo
     metadata: ImageMetadata
     pixels: Pixels
+    head: bytes  # first of the file, for people, should it fail from here on
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,12 +84,11 @@ class Preparer:
             # The attempt does not count against the object.
             return again(claimed, str(error), _why(error), counted=False)
         except AccessDeniedError as error:
-            return self.failed(claimed, str(error), Reason.ACCESS_DENIED, RetryReason.ACCESS_DENIED)
+            return self.failed(claimed, str(error), Reason.ACCESS_DENIED, retry=RetryReason.ACCESS_DENIED)
         except ObjectArchivedError as error:
             return self.quarantined(claimed, ImageRejectedError(Reason.ARCHIVED, str(error)))
         except Exception as error:  # noqa: BLE001  # one bad image costs one image
-            _log.exception("an image failed in an unexpected way", action="prepare", ref=str(claimed.ref))
-            return self.failed(claimed, f"{type(error).__name__}: {error}")
+            return self._unexpected(claimed, error)
 
     def etag_of(self, ref: ObjectRef) -> str | None:
         """What an object that is not to be read is known by, so that comparing notices other bytes in its place.
@@ -106,12 +106,25 @@ class Preparer:
         claimed: ClaimedObject,
         error: str,
         reason: Reason = Reason.ATTEMPTS_EXHAUSTED,
+        *,
         retry: RetryReason = RetryReason.UNEXPECTED,
+        info: ObjectInfo | None = None,
+        data: bytes = b"",
     ) -> Ended:
-        """Retry because of ``retry``, or quarantine with ``reason`` once the attempts are used up."""
+        """Retry because of ``retry``, or quarantine with ``reason`` once the attempts are used up.
+
+        ``info`` and ``data`` are what was read before it failed, if anything was.
+        """
         if not self.policy.exhausted(claimed.attempts):
             return again(claimed, error, retry)
-        return self.quarantined(claimed, ImageRejectedError(reason, f"{error} (after {claimed.attempts} attempts)"))
+        rejected = ImageRejectedError(reason, f"{error} (after {claimed.attempts} attempts)")
+        return self.quarantined(claimed, rejected, info, data)
+
+    def _unexpected(
+        self, claimed: ClaimedObject, error: Exception, info: ObjectInfo | None = None, data: bytes = b""
+    ) -> Ended:
+        _log.exception("an image failed in an unexpected way", action="prepare", ref=str(claimed.ref))
+        return self.failed(claimed, f"{type(error).__name__}: {error}", info=info, data=data)
 
     def _prepare(self, claimed: ClaimedObject, etag: str | None, loan: Loan) -> Prepared | Ended:
         def worth_reading(info: ObjectInfo, head: bytes) -> bool:
@@ -147,7 +160,11 @@ class Preparer:
                 pixels = self._preprocess(decoded.pixels)
         except ImageRejectedError as rejected:
             return self.quarantined(claimed, rejected, got.info, got.data)
-        return Prepared(claimed=claimed, info=got.info, metadata=decoded.metadata, pixels=pixels)
+        except Exception as error:  # noqa: BLE001  # one bad image costs one image
+            return self._unexpected(claimed, error, got.info, got.data)
+        return Prepared(
+            claimed=claimed, info=got.info, metadata=decoded.metadata, pixels=pixels, head=got.data[:_KEPT_BYTES]
+        )
 
     def _preprocess(self, picture: Image.Image) -> Pixels:
         with picture:
