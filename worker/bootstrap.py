@@ -136,7 +136,13 @@ def limits(settings: Settings) -> ImageLimits:
 def ingest(settings: Settings, engine: Engine, ring: Ring) -> Ingest:
     """Event intake."""
     subscriptions = Subscriptions(settings.sns_topics)
-    return Ingest(engine=engine, watches=settings.watches, ring=ring, subscriptions=subscriptions)
+    return Ingest(
+        engine=engine,
+        watches=settings.watches,
+        ring=ring,
+        subscriptions=subscriptions,
+        max_bytes=settings.max_event_bytes,
+    )
 
 
 def search(settings: Settings, engine: Engine) -> Search:

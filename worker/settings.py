@@ -43,7 +43,9 @@ class Settings(BaseSettings):
     api_token: SecretStr | None = Field(
         None, description="Bearer token of every /v1 request. Required unless the API listens on loopback only."
     )
-    max_event_bytes: int = Field(4 << 20, ge=1024, description="Largest accepted event request.")
+    max_event_bytes: int = Field(
+        4 << 20, ge=1024, description="Largest accepted notification, by HTTP request or message of a queue."
+    )
     sns_topics: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="Comma-separated ARNs of SNS topics whose subscriptions are confirmed when SNS asks. Of others, "

@@ -53,6 +53,7 @@ class Ingest:
         watches: Callable[[str, str], bool],
         ring: Callable[[], None],
         subscriptions: Subscriptions | None = None,
+        max_bytes: int = 4 << 20,
     ) -> None:
         """Take finished parts.
 
@@ -61,11 +62,13 @@ class Ingest:
             watches: (bucket, key) → whether it is ours to enrich.
             ring: wakes a worker. It may take its time: it is called on a thread of its own.
             subscriptions: which topics' subscriptions may be confirmed; default none.
+            max_bytes: larger notifications are not parsed.
         """
         self._engine = engine
         self._watches = watches
         self._ringer = _Ringer(ring)
         self._subscriptions = subscriptions or Subscriptions()
+        self._max_bytes = max_bytes
 
     def accept(self, source: str, body: bytes) -> Accepted:
         """Record what a notification hints at. When this returns, the inbox rows are committed.
@@ -108,6 +111,10 @@ class Ingest:
         return refused
 
     def _understand(self, source: str, body: bytes) -> _Understood:
+        if len(body) > self._max_bytes:
+            raise MalformedEventError(
+                f"{len(body):,} bytes, more than {self._max_bytes:,} (ENRICH_MAX_EVENT_BYTES); send less at once"
+            )
         envelope = events.parse(source, body)
         ours = tuple(hint for hint in envelope.hints if self._watches(hint.ref.bucket, hint.ref.key))
         ignored = Counter(str(each.reason) for each in envelope.ignored)
