@@ -21,6 +21,7 @@ from worker.pipeline.breaker import Window
 from worker.pipeline.budget import ByteBudget
 from worker.pipeline.control import Control
 from worker.pipeline.enrich import Enricher
+from worker.pipeline.explain import Explain
 from worker.pipeline.files import FileTagger
 from worker.pipeline.gate import Gate
 from worker.pipeline.guard import Guard
@@ -148,6 +149,12 @@ def ingest(settings: Settings, engine: Engine, ring: Ring) -> Ingest:
 def search(settings: Settings, engine: Engine) -> Search:
     """Text search; loads the text half of the model when it is first used."""
     return Search(engine, lambda: encoder(settings, text_only=True))
+
+
+def explain(settings: Settings, engine: Engine, *, text_only: bool) -> tuple[Explain, Callable[[], Encoder]]:
+    """Explanations, and the model they are by, which is loaded when either is first used."""
+    model = Search(engine, lambda: encoder(settings, text_only=text_only))
+    return Explain(engine, model.model), model.encoder
 
 
 def backfill(settings: Settings, engine: Engine, ring: Ring) -> Backfill:

@@ -68,6 +68,7 @@ class Tag(BaseModel):
     score: float | None = Field(description="Cosine similarity of the image and the best label.")
     source: Literal["zero-shot", "few-shot", "text-fusion", "human"]
     taxonomy_version: str
+    space: int | None = Field(description="Number of the embedding space it was made in; null for a human's decision.")
     model: str | None = Field(description="null for a human's decision.")
     active: bool = Field(description="Whether it was made in the active embedding space.")
     decided_at: datetime

@@ -11,6 +11,7 @@ from fastapi import Request
 from worker.api.bodies import Bodies
 from worker.api.offload import Offload
 from worker.db import Engine
+from worker.pipeline.explain import Explain
 from worker.pipeline.ingest import Ingest
 from worker.pipeline.query import Search
 
@@ -22,6 +23,7 @@ class Services:
     engine: Engine
     ingest: Ingest
     search: Search
+    explain: Explain
     ring: Callable[[], None]  # wakes a worker
     model: str  # for /readyz: which model is configured and what it is for
     token: str | None  # None: nobody is asked for one

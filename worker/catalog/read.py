@@ -33,8 +33,8 @@ _VECTOR = text("""
 """)
 # Every space's tags are shown, so that what a filling space will say can be seen; the active space's come first.
 _TAGS = text("""
-    SELECT t.taxonomy, t.label, t.probability, t.score, t.source, t.taxonomy_version, t.decided_at, s.model,
-           coalesce(s.state = 'active', true) AS active
+    SELECT t.taxonomy, t.label, t.probability, t.score, t.source, t.taxonomy_version, t.decided_at,
+           t.space_id AS space, s.model, coalesce(s.state = 'active', true) AS active
     FROM tags t LEFT JOIN spaces s ON s.id = t.space_id
     WHERE t.image_id = :id ORDER BY active DESC, t.taxonomy, t.space_id, t.label
 """)
@@ -50,6 +50,7 @@ class TagRecord:
     score: float | None
     source: str
     taxonomy_version: str
+    space: int | None  # None for a human's decision
     model: str | None  # None for a human's decision
     active: bool  # whether it was made in the active space
     decided_at: datetime

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -12,12 +11,16 @@ from rich.table import Table
 from worker.cli import context
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
+
     from worker.encoder import Encoder
-    from worker.pipeline.explain import Explained
+    from worker.pipeline.explain import Explained, ExplainedTaxonomy
     from worker.settings import Settings
     from worker.tagging.explain import LabelExplanation, TaxonomyExplanation
 
-_MOST_TEXTS = 3  # of a label, nearest first, on a terminal
+_MOST_TEXTS = 3  # of a label, nearest first, for people
+_MOST_LABELS = 50  # of a taxonomy
 
 
 def register(app: typer.Typer) -> None:
@@ -28,7 +31,7 @@ def register(app: typer.Typer) -> None:
 def explain(
     image: Annotated[str, typer.Argument(metavar="BUCKET/KEY")],
     taxonomy: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="Only these: shipped names, files or directories.")
+        list[str] | None, typer.Option(metavar="NAME", help="By these instead: shipped names, files or directories.")
     ] = None,
     seen: Annotated[
         Path | None, typer.Option(metavar="FILE.png", help="Fetch the object and write there what the model saw.")
@@ -37,63 +40,92 @@ def explain(
 ) -> None:
     """Why an image has its tags: prompts, similarities, thresholds, reasons, from the vector in the catalog.
 
-    The object is fetched only for --seen. A taxonomy file that is not in use yet can be tried with --taxonomy.
+    Explained by the taxonomy versions that decided; a file that is not in use yet can be tried with --taxonomy. The
+    object is fetched only for --seen.
     """
-    from worker import bootstrap
-    from worker.pipeline import explain as use_case
+    from worker import bootstrap, tagging
+    from worker.api.explanations import explanation
 
     ref, settings = context.image_ref(image), context.load_settings()
-    engine = context.database(settings)
-    encoder = bootstrap.encoder(settings, text_only=seen is None)
-    tagger = bootstrap.tagger(settings, encoder, tuple(taxonomy) if taxonomy else None)
-    explained = use_case.explain(engine, ref, encoder=encoder, tagger=tagger)
+    explainer, load = bootstrap.explain(settings, context.database(settings), text_only=seen is None)
+    explained = explainer(ref, tagging.load_taxonomies(taxonomy) if taxonomy else None)
     if as_json:
-        context.json_document(_document(explained))
+        context.json_document(explanation(explained).model_dump(mode="json"))
     else:
         _print(explained)
+    _warn(explained)
     if seen is not None:
-        _write_picture(seen, explained, settings, encoder)
-
-
-def _document(explained: Explained) -> dict[str, Any]:
-    record = explained.record
-    return {
-        "bucket": record.bucket,
-        "key": record.key,
-        "model": explained.model,
-        "current": explained.current,
-        "tags": [asdict(tag) for tag in record.tags],
-        "taxonomies": [asdict(each) for each in explained.taxonomies],
-    }
+        _write_picture(seen, explained, settings, load())
 
 
 def _print(explained: Explained) -> None:
     for one in explained.taxonomies:
         context.line(_heading(one), style="bold")
-        table = Table("label", "", "probability", "threshold", "lead", "margin", "similarity", "nearest prompts",
-                      box=None, pad_edge=False)  # fmt: skip
-        for each in sorted(one.labels, key=lambda each: -each.probability) if _flat(one) else one.labels:
-            table.add_row(*_cells(each, one), style=None if each.holds else "dim")
-        context.out.print(table)
-        for rivals in one.background:
+        for note in _provenance(one):
+            context.line(note)
+        context.out.print(_table(one.numbers))
+        for rivals in one.numbers.background:
             nearest = rivals.texts[0]
             where = f"of {rivals.parent}" if rivals.parent else "of all"
             context.line(f"background {where}: {nearest.similarity:.3f} {context.name(nearest.text)}", style="dim")
         context.line("")
-    if not explained.current:
+
+
+def _warn(explained: Explained) -> None:
+    if explained.uncalibrated:
         context.say(
-            "these are not the tags in the catalog (`enrich show`): taxonomies have changed since they were written"
+            f"never calibrated for {explained.space.model}: {', '.join(explained.uncalibrated)}; general thresholds "
+            "were used, though the same probability does not mean the same from two models (docs/taxonomies.md)"
         )
+    for note in explained.notes:
+        context.say(note)
+
+
+def _heading(one: ExplainedTaxonomy) -> str:
+    numbers = one.numbers
+    if one.human:
+        return f"{numbers.taxonomy}: {_answer([tag.label for tag in one.human])} (human-decision)"
+    return f"{numbers.taxonomy}: {_answer(numbers.decided) if numbers.applies else 'not asked'} ({numbers.because})"
+
+
+def _provenance(one: ExplainedTaxonomy) -> Iterator[str]:
+    for tag in one.human:
+        yield f"a person decided so at {_time(tag.decided_at)}; the numbers are what the model says"
+    version = one.numbers.version
+    if one.written:
+        first = one.written[0]
+        yield f"version {first.taxonomy_version}, space {first.space}, {first.source}, {_time(first.decided_at)}"
+    if one.standing == "older-version" and one.newer is not None:
+        says = _answer(one.newer.labels) if one.newer.applies else "not asked"
+        yield f"decided by an older version; the one in use now, {one.newer.version}, says: {says}"
+    elif one.standing == "differs":
+        stored = _answer([tag.label for tag in one.written])
+        yield f"the catalog says {stored}; version {version} would not write that"
+    elif one.standing == "nothing" and one.numbers.applies:
+        yield f"version {version} has written nothing for this image yet"
+
+
+def _answer(labels: Sequence[str | None]) -> str:
+    return ", ".join(label or "none of these" for label in labels) or "none of these"
+
+
+def _time(moment: datetime) -> str:
+    return moment.isoformat(sep=" ", timespec="seconds")
+
+
+def _table(one: TaxonomyExplanation) -> Table:
+    table = Table("label", "", "probability", "threshold", "lead", "margin", "similarity", "nearest prompts",
+                  box=None, pad_edge=False)  # fmt: skip
+    labels = sorted(one.labels, key=lambda each: -each.probability) if _flat(one) else one.labels
+    for each in labels[:_MOST_LABELS]:
+        table.add_row(*_cells(each, one), style=None if each.holds else "dim")
+    if len(labels) > _MOST_LABELS:
+        table.add_row(f"and {len(labels) - _MOST_LABELS:,} more: --json has all", style="dim")
+    return table
 
 
 def _flat(one: TaxonomyExplanation) -> bool:
     return all(each.parent is None for each in one.labels)
-
-
-def _heading(one: TaxonomyExplanation) -> str:
-    answer = ", ".join(one.decided) or "none of these"
-    notes = "" if one.calibrated else "; never calibrated for this model"
-    return f"{one.taxonomy} ({one.version}{notes}): {answer if one.applies else 'does not apply'}"
 
 
 def _cells(each: LabelExplanation, one: TaxonomyExplanation) -> list[str]:
@@ -105,7 +137,7 @@ def _cells(each: LabelExplanation, one: TaxonomyExplanation) -> list[str]:
 
 def _write_picture(path: Path, explained: Explained, settings: Settings, encoder: Encoder) -> None:
     from worker import bootstrap
-    from worker.pipeline import explain as use_case
+    from worker.pipeline import seen as use_case
     from worker.types import ObjectRef
 
     record = explained.record

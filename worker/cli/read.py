@@ -47,7 +47,8 @@ def _print_metadata(image: models.Image) -> None:
 
 
 def _print_tags(image: models.Image) -> None:
-    table = Table("taxonomy", "label", "probability", "similarity", "source", "model", "version", pad_edge=False)
+    table = Table("taxonomy", "label", "probability", "similarity", "source", "space", "model", "version", "decided",
+                  pad_edge=False)  # fmt: skip
     for tag in image.tags:
         table.add_row(
             tag.taxonomy,
@@ -55,8 +56,10 @@ def _print_tags(image: models.Image) -> None:
             "" if tag.probability is None else f"{tag.probability:.2f}",
             "" if tag.score is None else f"{tag.score:.3f}",
             tag.source,
+            "" if tag.space is None else str(tag.space),
             tag.model or "",
             tag.taxonomy_version,
+            tag.decided_at.isoformat(sep=" ", timespec="minutes"),
             style=None if tag.active else "dim",
         )
     context.out.print(table)

@@ -34,17 +34,20 @@ def api(
 
     from worker import bootstrap, logs, metrics, tasks
     from worker.api import Services, create_app
+    from worker.pipeline.explain import Explain
 
     settings = context.process_settings()
     token = settings.api_token.get_secret_value() if settings.api_token else None
     _require_token(settings.api_host, token)
     engine = bootstrap.database(settings, "api", pool_size=16)
     ring = tasks.Bell(settings).ring
+    search = bootstrap.search(settings, engine)
     services = Services(
         engine=engine,
         ring=ring,
         ingest=bootstrap.ingest(settings, engine, ring),
-        search=bootstrap.search(settings, engine),
+        search=search,
+        explain=Explain(engine, search.model),
         model=bootstrap.describe_model(settings),
         token=token,
         max_event_bytes=settings.max_event_bytes,

@@ -1,85 +1,188 @@
-"""The use case: why an image has the tags it has, from its stored vector; and what the model saw."""
+"""The use case: why an image has the tags it has, from its stored vector."""
 
 from __future__ import annotations
 
-import io
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from typing import Literal, TypeAlias
 
-from worker import catalog, images, tagging
-from worker.catalog import ImageRecord
+import numpy as np
+
+from worker import catalog, tagging
+from worker.catalog import ImageRecord, KeptTaxonomy, Space, TagRecord
 from worker.db import Engine, transaction
-from worker.encoder import Encoder, as_picture
-from worker.errors import NotFoundError
-from worker.images import ImageLimits
-from worker.objects import Fetched, ObjectStore
+from worker.encoder import Encoder
+from worker.errors import TaxonomyError
 from worker.pipeline import query
-from worker.pipeline.space import space_spec
-from worker.tagging import Tagger, TaxonomyExplanation
-from worker.types import ObjectRef
+from worker.pipeline.query import NothingEmbeddedError
+from worker.tagging import Tagger, Taxonomy, TaxonomyExplanation
+from worker.types import Floats, ObjectRef
+
+#: What the catalog has of a taxonomy, beside what the explanation says:
+#: ``current``: just that, by the newest version; ``older-version``: just that, but a newer version is in use;
+#: ``differs``: something else, which another version decided or another vector; ``nothing``: none, though there is an
+#: answer. Of a taxonomy that does not apply, none is what is expected.
+Standing: TypeAlias = Literal["current", "older-version", "differs", "nothing"]
+
+#: Vectors of texts that are kept between explanations: a few taxonomies, or a few megabytes.
+_MOST_TEXTS = 20_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Newer:
+    """What a newer version of a taxonomy would say."""
+
+    version: str
+    labels: tuple[str, ...]  # none: "none of these"
+    applies: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExplainedTaxonomy:
+    """What one taxonomy compared, and what the catalog has of it."""
+
+    numbers: TaxonomyExplanation  # by the version that decided the stored tags, where there are any
+    standing: Standing
+    written: tuple[TagRecord, ...]  # the stored tags of this space, with their provenance
+    human: tuple[TagRecord, ...]  # what people decided: it takes the place of what the model says
+    newer: Newer | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Explained:
-    """An image's tags, and what these taxonomies say about it now."""
+    """An image's tags, and why it has them."""
 
     record: ImageRecord
-    model: str
-    taxonomies: tuple[TaxonomyExplanation, ...]
-    current: bool  # whether what the catalog has of these taxonomies is what they would write
+    space: Space
+    taxonomies: tuple[ExplainedTaxonomy, ...]
+    notes: tuple[str, ...]  # what could not be explained as it was decided
+
+    @property
+    def uncalibrated(self) -> tuple[str, ...]:
+        """Taxonomies for which nobody chose numbers for this model."""
+        return tuple(each.numbers.taxonomy for each in self.taxonomies if not each.numbers.calibrated)
+
+
+class Explain:
+    """Explains images from the vectors and the taxonomy versions in the catalog; asks neither object store nor image
+    encoder. Threads may share one: vectors of prompts are kept between calls.
+    """
+
+    def __init__(self, engine: Engine, model: Callable[[], tuple[Space, Encoder]]) -> None:
+        """Nothing is loaded yet.
+
+        Args:
+            engine: the database.
+            model: gives the space that answers, and the text half of its model at least.
+        """
+        self._engine, self._model = engine, model
+        self._known: dict[tuple[int, str], Floats] = {}
+
+    def __call__(self, ref: ObjectRef, taxonomies: Sequence[Taxonomy] | None = None) -> Explained:
+        """Explain one image.
+
+        Args:
+            ref: which one.
+            taxonomies: explain by these, as if they were in use. None: by those in the catalog, each in the version
+                that decided the stored tags, or else in the newest one.
+
+        Raises:
+            ImageNotFoundError: the catalog does not have the image; the message says what is known of it.
+            NothingEmbeddedError: it has no vector of the model that answers.
+        """
+        record = query.image(self._engine, ref)
+        space, encoder = self._model()
+        with transaction(self._engine) as connection:
+            vector = catalog.vector(connection, space.id, ref)
+            kept = catalog.kept_taxonomies(connection) if taxonomies is None else []
+        if vector is None:
+            raise NothingEmbeddedError(
+                f"{ref} has no vector of {space.model}, which answers: it was not embedded with it yet, or not at all"
+            )
+        by = _Judge(vector=vector, encoder=encoder, encode_texts=lambda texts: self._encode(space, encoder, texts))
+        if taxonomies is not None:
+            told = [_compared(numbers, record, space, None) for numbers in by.explain(taxonomies)]
+            return Explained(record=record, space=space, taxonomies=tuple(told), notes=())
+        return _by_kept(by, record, space, kept)
+
+    def _encode(self, space: Space, encoder: Encoder, texts: Sequence[str]) -> Floats:
+        known = self._known  # as it is now, whatever other threads do
+        missing = [each for each in dict.fromkeys(texts) if (space.id, each) not in known]
+        new = dict(zip(missing, encoder.encode_texts(missing), strict=True)) if missing else {}
+        vectors = [new[each] if each in new else known[space.id, each] for each in texts]
+        if new:
+            kept = known if len(known) + len(new) <= _MOST_TEXTS else {}
+            self._known = kept | {(space.id, text): vector for text, vector in new.items()}
+        return np.stack(vectors)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Seen:
-    """What the model saw of an object."""
+class _Judge:
+    """One image's vector and its model."""
 
-    png: bytes
-    etag: str  # of the bytes it was made of
+    vector: Floats
+    encoder: Encoder
+    encode_texts: Callable[[Sequence[str]], Floats]
+
+    def explain(self, taxonomies: Sequence[Taxonomy]) -> tuple[TaxonomyExplanation, ...]:
+        scale, model = self.encoder.logit_scale, self.encoder.space.model
+        tagger = Tagger(taxonomies, self.encode_texts, logit_scale=scale, model=model)
+        return tagging.explain(tagger, self.vector, self.encode_texts)
 
 
-def explain(engine: Engine, ref: ObjectRef, *, encoder: Encoder, tagger: Tagger) -> Explained:
-    """Explain one image from the vector in the catalog; asks neither object store nor image encoder.
+def _by_kept(by: _Judge, record: ImageRecord, space: Space, kept: Sequence[KeptTaxonomy]) -> Explained:
+    by_version = {(each.name, each.version): each for each in kept}
+    newest = {name: _restored(next(versions)) for name, versions in groupby(kept, key=lambda each: each.name)}
+    decided = {tag.taxonomy: tag.taxonomy_version for tag in _written(record, space)}
+    older = {
+        name: _restored(by_version[name, version])
+        for name, version in decided.items()
+        if (name, version) in by_version and newest[name].version != version
+    }
+    told = now = {each.taxonomy: each for each in by.explain(list(newest.values()))}
+    notes = [
+        f"{name}: version {version}, which decided, is not in the catalog any more; explained by the newest one"
+        for name, version in decided.items()
+        if name in newest and (name, version) not in by_version
+    ]
+    if older:
+        try:
+            told = {each.taxonomy: each for each in by.explain([older.get(name, newest[name]) for name in newest])}
+        except TaxonomyError as error:  # each version was in use, but never beside these
+            notes.append(f"the versions that decided cannot be asked together ({error}); explained by the newest ones")
+            older = {}
+    compared = [_compared(told[name], record, space, now[name] if name in older else None) for name in told]
+    return Explained(record=record, space=space, taxonomies=tuple(compared), notes=tuple(notes))
 
-    Raises:
-        ImageNotFoundError: the catalog does not have the image; the message says what is known of it.
-        NotFoundError: it has no vector of this model.
-    """
-    record = query.image(engine, ref)
-    with transaction(engine) as connection:
-        space = catalog.space_of(connection, space_spec(encoder))
-        vector = None if space is None else catalog.vector(connection, space.id, ref)
-        known = {} if space is None else catalog.known_images(connection, space_id=space.id, refs=[ref])
-    if vector is None:
-        raise NotFoundError(
-            f"{ref} has no vector of {encoder.space.model}: set ENRICH_MODEL to a model that has seen it, or run "
-            "workers with this one and `enrich backfill`"
-        )
-    ours = {taxonomy.name for taxonomy in tagger.taxonomies}
-    written = [tag for tag in known[ref].tags if tag[0] in ours]
-    told = {tag for (tags,) in [tagger.tag(vector[None])] for tag in ((t.taxonomy, t.version, t.label) for t in tags)}
-    return Explained(
-        record=record,
-        model=encoder.space.model,
-        taxonomies=tagging.explain(tagger, vector, encoder.encode_texts),
-        current=told == set(written),
+
+def _restored(kept: KeptTaxonomy) -> Taxonomy:
+    return tagging.restore(kept.definition, version=kept.version)
+
+
+def _written(record: ImageRecord, space: Space) -> list[TagRecord]:
+    return [tag for tag in record.tags if tag.space == space.id]
+
+
+def _compared(
+    numbers: TaxonomyExplanation, record: ImageRecord, space: Space, newest: TaxonomyExplanation | None
+) -> ExplainedTaxonomy:
+    ours = [tag for tag in record.tags if tag.taxonomy == numbers.taxonomy]
+    written = tuple(tag for tag in ours if tag.space == space.id)
+    newer = None
+    if newest is not None:
+        newer = Newer(version=newest.version, labels=newest.decided, applies=newest.applies)
+    return ExplainedTaxonomy(
+        numbers=numbers,
+        standing=_standing(numbers, written, newer),
+        written=written,
+        human=tuple(tag for tag in ours if tag.source == "human"),
+        newer=newer,
     )
 
 
-def seen(store: ObjectStore, ref: ObjectRef, *, encoder: Encoder, limits: ImageLimits) -> Seen:
-    """Fetch an object and prepare it as for the model.
-
-    Raises:
-        NotFoundError: it is gone, or too large.
-        ImageRejectedError: it cannot be decoded.
-        StoreUnavailableError: the store cannot be reached.
-    """
-    got = store.get(ref, etag=None, max_bytes=limits.max_bytes)
-    if not isinstance(got, Fetched):
-        raise NotFoundError(
-            f"{ref} cannot be read: it is gone from the store, or larger than {limits.max_bytes:,} bytes"
-        )
-    decoded = images.read_image(got.data, limits=limits, min_side=encoder.input_side)
-    with decoded.pixels as picture:
-        shown = as_picture(encoder.preprocess(picture))
-    out = io.BytesIO()
-    shown.save(out, "PNG")
-    return Seen(png=out.getvalue(), etag=got.info.etag)
+def _standing(numbers: TaxonomyExplanation, written: Sequence[TagRecord], newer: Newer | None) -> Standing:
+    would_write = {(numbers.version, label) for label in numbers.decided or (None,)} if numbers.applies else set()
+    if {(tag.taxonomy_version, tag.label) for tag in written} != would_write:
+        return "differs" if written else "nothing"
+    return "current" if newer is None else "older-version"

@@ -66,6 +66,21 @@ class Search:
             hits = catalog.nearest(connection, space, vector, limit=limit, tags=meant)
         return [hit for hit in hits if min_similarity is None or hit.similarity >= min_similarity]
 
+    def model(self) -> tuple[Space, Encoder]:
+        """The space that answers, and the text half of its model.
+
+        Raises:
+            NothingEmbeddedError: nothing was embedded with the model that this process is configured with.
+            ModelUnavailableError: the model's files are not to be had.
+        """
+        encoder = self.encoder()
+        with transaction(self._engine) as connection:
+            space = catalog.space_of(connection, space_spec(encoder))
+            if space is None:
+                _nothing_in(catalog.spaces(connection), encoder)
+                raise NothingEmbeddedError("no image was embedded yet")
+        return space, encoder
+
     def encoder(self) -> Encoder:
         """The model, loaded on first use; concurrent callers wait for the one load."""
         with self._mutex:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from worker.tagging.advice import Advice, advice, confusions
 from worker.tagging.decisions import Decisions
-from worker.tagging.explain import Reason, TaxonomyExplanation, explain
+from worker.tagging.explain import LabelReason, TaxonomyExplanation, explain
 from worker.tagging.loading import TaxonomyFile, load_files, load_taxonomies, load_taxonomy, shipped_names
 from worker.tagging.matrix import EncodeTexts, LabelMatrix, build_label_matrices, build_label_matrix
 from worker.tagging.scoring import probabilities, score
+from worker.tagging.stored import definition, restore
 from worker.tagging.tagger import Tagger
 from worker.tagging.taxonomy import (
     Aggregate,
@@ -34,9 +35,9 @@ __all__ = [
     "EncodeTexts",
     "Label",
     "LabelMatrix",
+    "LabelReason",
     "LabelTranslation",
     "Mode",
-    "Reason",
     "Requirement",
     "Tagger",
     "Taxonomy",
@@ -48,12 +49,14 @@ __all__ = [
     "build_label_matrices",
     "build_label_matrix",
     "confusions",
+    "definition",
     "explain",
     "load_files",
     "load_taxonomies",
     "load_taxonomy",
     "probabilities",
     "resolve",
+    "restore",
     "score",
     "shipped_names",
 ]

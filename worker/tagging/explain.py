@@ -17,7 +17,7 @@ from worker.tagging.taxonomy import Label, Taxonomy
 from worker.types import Floats
 
 
-class Reason(enum.StrEnum):
+class LabelReason(enum.StrEnum):
     """Why a label holds or does not. The codes are an interface."""
 
     DECIDED = "decided"
@@ -44,7 +44,7 @@ class LabelExplanation:
 
     label: str
     parent: str | None
-    reason: Reason
+    reason: LabelReason
     similarity: float  # cosine of the label's nearest row: what the aggregate made of its texts, or of those below it
     probability: float
     lead: float  # over the strongest rival, in probability; negative if it lost
@@ -55,7 +55,7 @@ class LabelExplanation:
     @property
     def holds(self) -> bool:
         """Whether it is a tag."""
-        return self.reason is Reason.DECIDED
+        return self.reason is LabelReason.DECIDED
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,6 +85,14 @@ class TaxonomyExplanation:
         """The labels that hold."""
         return tuple(each.label for each in self.labels if each.holds)
 
+    @property
+    def because(self) -> LabelReason:
+        """The rule that made the answer what it is; where none of the labels holds, of the one that came nearest."""
+        if not self.applies:
+            return LabelReason.CONDITION_NOT_MET
+        top = [each for each in self.labels if each.parent is None]
+        return max(top, key=lambda each: (each.holds, each.probability)).reason
+
 
 def explain(tagger: Tagger, vector: Floats, encode_texts: EncodeTexts) -> tuple[TaxonomyExplanation, ...]:
     """Explain one image's tags, by the code and the numbers that decide them.
@@ -104,7 +112,8 @@ def explain(tagger: Tagger, vector: Floats, encode_texts: EncodeTexts) -> tuple[
     explained: dict[str, TaxonomyExplanation] = {}
     for cosines, by in zip(tagger.similarities(image), tagger.rules, strict=True):
         taxonomy = by.matrix.taxonomy
-        one = _Explainer(by=by, cosines=cosines, known=known, model=tagger.model)
+        named = {label.name: label for label, _ in taxonomy.walk()}
+        one = _Explainer(by=by, cosines=cosines, known=known, model=tagger.model, named=named)
         found = one.taxonomy(applies=conditions.holds(taxonomy, answers))
         explained[taxonomy.name] = found
         if found.applies:
@@ -138,13 +147,14 @@ class _Explainer:
     cosines: Floats  # [rows of the matrix, 1]
     known: Mapping[str, float]  # text → similarity
     model: str
+    named: Mapping[str, Label]
 
     def taxonomy(self, *, applies: bool) -> TaxonomyExplanation:
         taxonomy, matrix = self.by.matrix.taxonomy, self.by.matrix
-        reasons: dict[int, Reason] = {}
+        reasons: dict[int, LabelReason] = {}
         labels: dict[int, LabelExplanation] = {}
         for choice in matrix.choices:
-            parent_holds = choice.parent == NONE or reasons[choice.parent] is Reason.DECIDED
+            parent_holds = choice.parent == NONE or reasons[choice.parent] is LabelReason.DECIDED
             for each, explanation in self._choice(choice, applies=applies, parent_holds=parent_holds):
                 labels[each], reasons[each] = explanation, explanation.reason
         return TaxonomyExplanation(
@@ -165,31 +175,29 @@ class _Explainer:
         explained = []
         for place, index in enumerate(choice.labels.tolist()):
             if not applies:
-                reason = Reason.CONDITION_NOT_MET
+                reason = LabelReason.CONDITION_NOT_MET
             elif not parent_holds:
-                reason = Reason.PARENT_NOT_DECIDED
+                reason = LabelReason.PARENT_NOT_DECIDED
             else:
                 reason = self._reason(verdict, candidates, choice, place)
             explained.append((index, self._label(index, place, choice, verdict, reason)))
         return explained
 
-    def _reason(self, verdict: Verdict, candidates: Floats, choice: Choice, place: int) -> Reason:
+    def _reason(self, verdict: Verdict, candidates: Floats, choice: Choice, place: int) -> LabelReason:
         index = choice.labels[place]
         if verdict.holds[place, 0]:
-            return Reason.DECIDED
+            return LabelReason.DECIDED
         if verdict.lead[place, 0] == 0:
-            return Reason.TIE
+            return LabelReason.TIE
         if verdict.lead[place, 0] < 0:
             by_itself = choice.parent == NONE and self.by.matrix.taxonomy.mode == "multi-label"
             winner = int(candidates[:, 0].argmax())
-            return Reason.BACKGROUND_NEARER if by_itself or winner >= len(choice.labels) else Reason.LABEL_NEARER
-        return (
-            Reason.BELOW_THRESHOLD
-            if verdict.probability[place, 0] < self.by.thresholds[index]
-            else (Reason.MARGIN_TOO_SMALL)
-        )
+            to_a_label = winner < len(choice.labels) and not by_itself
+            return LabelReason.LABEL_NEARER if to_a_label else LabelReason.BACKGROUND_NEARER
+        unlikely = verdict.probability[place, 0] < self.by.thresholds[index]
+        return LabelReason.BELOW_THRESHOLD if unlikely else LabelReason.MARGIN_TOO_SMALL
 
-    def _label(self, index: int, place: int, choice: Choice, verdict: Verdict, reason: Reason) -> LabelExplanation:
+    def _label(self, index: int, place: int, choice: Choice, verdict: Verdict, reason: LabelReason) -> LabelExplanation:
         matrix = self.by.matrix
         name = matrix.labels[index]
         return LabelExplanation(
@@ -199,19 +207,21 @@ class _Explainer:
             similarity=float(verdict.score[place, 0]),
             probability=float(verdict.probability[place, 0]),
             lead=float(verdict.lead[place, 0]),
-            threshold=float(self.by.thresholds[index]),
-            margin=float(self.by.margin),
-            texts=self._compared(matrix.taxonomy.label_texts(self._named(name), self.model)),
+            threshold=_shortest(self.by.thresholds[index]),
+            margin=_shortest(self.by.margin),
+            texts=self._compared(matrix.taxonomy.label_texts(self.named[name], self.model)),
         )
 
     def _rivals(self, choice: Choice) -> Rivals:
         parent = None if choice.parent == NONE else self.by.matrix.labels[choice.parent]
-        prompts = self.by.matrix.taxonomy.background_texts(None if parent is None else self._named(parent), self.model)
+        prompts = self.by.matrix.taxonomy.background_texts(None if parent is None else self.named[parent], self.model)
         return Rivals(parent=parent, texts=self._compared([text for texts in prompts for text in texts]))
-
-    def _named(self, name: str) -> Label:
-        return next(label for label, _ in self.by.matrix.taxonomy.walk() if label.name == name)
 
     def _compared(self, texts: Sequence[str]) -> tuple[TextSimilarity, ...]:
         found = [TextSimilarity(text=text, similarity=self.known[text]) for text in texts]
         return tuple(sorted(found, key=lambda each: (-each.similarity, each.text)))
+
+
+def _shortest(number: np.float32) -> float:
+    """0.6 for the single nearest to it, which is what was written, and not 0.6000000238418579."""
+    return float(str(number))

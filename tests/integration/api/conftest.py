@@ -18,6 +18,7 @@ from worker.api import Services
 from worker.db import Engine, transaction
 from worker.inbox import Completion, QuarantineEntry
 from worker.outbox import Feed
+from worker.pipeline.explain import Explain
 from worker.pipeline.ingest import Ingest
 from worker.pipeline.query import Search
 from worker.pipeline.space import space_spec
@@ -40,11 +41,13 @@ def bell() -> Bell:
 
 
 def _services(engine: Engine, bell: Bell) -> Services:
+    search = Search(engine, ColourEncoder)
     return Services(
         engine=engine,
         ring=bell,
+        explain=Explain(engine, search.model),
         ingest=Ingest(engine=engine, watches=lambda bucket, _: bucket != "unwatched", ring=bell),
-        search=Search(engine, ColourEncoder),
+        search=search,
         model="tiny: a fake that sees colours",
         token=TOKEN,
         max_event_bytes=100_000,

@@ -19,16 +19,24 @@ from tests.factories import enriched_image
 from tests.fakes import ColourEncoder
 from tests.integration.api.live import TOKEN
 from tests.ledger import hints
-from worker import inbox
+from worker import bootstrap, catalog, inbox
 from worker.catalog import EnrichedImage
 from worker.db import Engine, transaction
 from worker.inbox import Completion, QuarantineEntry
+from worker.tagging import Calibration, Label, Taxonomy
 from worker.types import Outcome, Reason
 
 DOCS = Path(__file__).parents[3] / "docs"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 FLOWER = "2026/red flower.jpg"
+LIGHT = Taxonomy(
+    name="time-of-day",
+    title="Time of day",
+    labels=(Label(name="day", prompts=("a red flower in the sun",)), Label(name="night", prompts=("a blue sky",))),
+    background=("a green wall",),
+    models={"tiny": Calibration(threshold=0.6, margin=0.2)},
+)
 
 
 def blocks(document: str) -> list[tuple[str, str]]:
@@ -36,8 +44,10 @@ def blocks(document: str) -> list[tuple[str, str]]:
 
 
 @pytest.fixture
-def flowers(enriched) -> None:
+def flowers(engine, enriched) -> None:
     """What the documents' examples are about, with a copy and a picture by night."""
+    with transaction(engine) as connection:
+        catalog.remember_taxonomies(connection, bootstrap.taxonomy_versions([LIGHT]))
     red, green, blue = ColourEncoder().encode_texts(["red", "green", "blue"])
     enriched(
         as_in_the_document(enriched_image(FLOWER, vector=red)),
@@ -65,7 +75,7 @@ def as_in_the_document(image: EnrichedImage) -> EnrichedImage:
         phash=0x9C6B3A1F0E7D5C24 - (1 << 64),
     )
     info = replace(image.info, etag="398533d48111e9f664b1f64cb10c4b63", version_id=None, size=2048576)
-    tags = tuple(replace(tag, version="4f1d2c9ab07e") for tag in image.tags)
+    tags = tuple(replace(tag, version=LIGHT.version) for tag in image.tags)
     return replace(image, info=info, metadata=metadata, tags=tags)
 
 
@@ -84,7 +94,7 @@ def shape(value: Any) -> Any:
 def steady(value: Any) -> Any:
     """What does not differ from run to run."""
     unsteady = {"enriched_at", "decided_at", "at", "since", "id", "next", "searchable_after_seconds", "similarity"}
-    unsteady |= {"oldest_pending_seconds", "model"}
+    unsteady |= {"oldest_pending_seconds", "model", "probability", "lead"}
     if isinstance(value, dict):
         return {name: steady(member) for name, member in value.items() if name not in unsteady}
     return [steady(member) for member in value] if isinstance(value, list) else value
@@ -132,8 +142,9 @@ def test_every_address_is_described(shared_api):
     """Nothing that is served is missing from docs/api.md."""
     document = (DOCS / "api.md").read_text()
     paths = shared_api.get("/openapi.json").json["paths"]
-    example = {"/v1/images/{bucket}/{key}": "/v1/images/photos", "/v1/events/seaweedfs": "events.md"}
-    example["/v1/quarantine/{bucket}/{key}"] = "/v1/quarantine/photos"
+    kinds = ("images", "explanations", "quarantine")
+    example = {f"/v1/{kind}/{{bucket}}/{{key}}": f"/v1/{kind}/photos" for kind in kinds}
+    example["/v1/events/seaweedfs"] = "events.md"
     assert [path for path in paths if example.get(path, path) not in document] == []
 
 

@@ -18,6 +18,7 @@ GUARDED = [
     ("GET", "/v1/images/photos/a.jpg"),
     ("POST", "/v1/search"),
     ("GET", "/v1/changes"),
+    ("GET", "/v1/explanations/photos/a.jpg"),
     ("GET", "/v1/status"),
     ("GET", "/v1/quarantine"),
     ("GET", "/v1/quarantine/counts"),

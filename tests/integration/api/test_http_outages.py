@@ -54,6 +54,7 @@ REQUESTS: list[tuple[str, str, bytes | None]] = [
     ("POST", "/v1/events/s3", b"nonsense"),  # refused, but it cannot be kept either
     ("GET", "/v1/images/photos/a.jpg", None),
     ("POST", "/v1/search", b'{"text": "red"}'),
+    ("GET", "/v1/explanations/photos/a.jpg", None),
     ("GET", "/v1/changes", None),
     ("GET", "/v1/status", None),
 ]

@@ -64,6 +64,7 @@ def test_an_image_with_everything(api, gallery):
                 "score": 0.25,
                 "source": "zero-shot",
                 "taxonomy_version": "v",
+                "space": 1,
                 "model": "tiny",
                 "active": True,
             }

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
+from sqlalchemy import text
 
 from tests.fakes import ColourEncoder
 from tests.integration.pipeline.conftest import COLOURS, SMALL
@@ -16,52 +18,157 @@ from worker import bootstrap, catalog
 from worker.catalog import TagFilter
 from worker.db import transaction
 from worker.errors import NotFoundError
-from worker.pipeline.explain import explain, seen
-from worker.pipeline.query import ImageNotFoundError, Search
-from worker.tagging import Label, Tagger, Taxonomy
+from worker.pipeline.explain import Explain, Newer
+from worker.pipeline.query import ImageNotFoundError, NothingEmbeddedError, Search
+from worker.pipeline.seen import seen
+from worker.pipeline.space import space_spec
+from worker.tagging import Calibration, Label, LabelReason, Requirement, Taxonomy
 
 
 @pytest.fixture
 def red(world):
     """A world with one red picture, enriched."""
+    remember(world.engine, COLOURS)
     world.upload("red.jpg", picture("red", (32, 32)))
     world.run()
     return world
 
 
-def test_an_explanation_gives_the_numbers_that_are_in_the_catalog(red):
+@pytest.fixture
+def explain(red):
+    """Explains by what the catalog has."""
+    return Explain(red.engine, Search(red.engine, lambda: red.encoder).model)
+
+
+def remember(engine, *taxonomies: Taxonomy) -> None:
+    with transaction(engine) as connection:
+        catalog.remember_taxonomies(connection, bootstrap.taxonomy_versions(taxonomies))
+
+
+def test_an_explanation_gives_the_numbers_that_are_in_the_catalog(red, explain):
     """To the last digit that the catalog keeps; the object store is not asked."""
     red.store.delete(ref("red.jpg"))
-    told = explain(red.engine, ref("red.jpg"), encoder=red.encoder, tagger=red.enricher.tagger)
-    [tag] = told.record.tags
-    [one] = told.taxonomies
-    label = next(each for each in one.labels if each.holds)
-    assert told.current
-    assert (tag.label, tag.taxonomy_version) == (label.label, one.version)
+    [one] = explain(ref("red.jpg")).taxonomies
+    [tag] = one.written
+    label = next(each for each in one.numbers.labels if each.holds)
+    assert (one.standing, one.numbers.because, one.newer, one.human) == ("current", "decided", None, ())
+    assert (tag.label, tag.taxonomy_version, tag.space, tag.source) == (label.label, COLOURS.version, 1, "zero-shot")
     assert (np.float32(tag.score), np.float32(tag.probability)) == (
         np.float32(label.similarity), np.float32(label.probability),
     )  # fmt: skip
 
 
-def test_another_version_is_told_apart_from_what_is_stored(red):
-    """What a file would say now is not what the catalog says."""
-    edited = Taxonomy(name=COLOURS.name, labels=COLOURS.labels[:2])
-    tagger = Tagger((edited,), red.encoder.encode_texts, logit_scale=20.0, model="tiny")
-    assert not explain(red.engine, ref("red.jpg"), encoder=red.encoder, tagger=tagger).current
+def test_tags_of_an_older_version_are_explained_by_it(red, explain):
+    """Which a newer one in the catalog does not change; what that would say is told beside it."""
+    edited = replace(COLOURS, calibration=Calibration(temperature=100))
+    remember(red.engine, edited)
+    [one] = explain(ref("red.jpg")).taxonomies
+    assert (one.standing, one.numbers.version, one.numbers.decided) == ("older-version", COLOURS.version, ("red",))
+    assert one.newer == Newer(version=edited.version, labels=(), applies=True)
 
 
-def test_an_image_that_is_not_there_is_explained_by_the_ledger(red):
+def test_versions_that_cannot_be_asked_together_are_explained_by_the_newest(red, explain):
+    """Each was in use, but now they wait for each other: said, and not a failure."""
+    size = Taxonomy(name="size", labels=(Label(name="small", prompts=("red",)), Label(name="big", prompts=("blue",))))
+    first = replace(COLOURS, when=((Requirement(taxonomy="size", labels=("small",)),),))
+    remember(red.engine, first, size)
+    with transaction(red.engine) as connection:
+        connection.execute(text("UPDATE tags SET taxonomy_version = :version"), {"version": first.version})
+    remember(red.engine, COLOURS, replace(size, when=((Requirement(taxonomy="colour", labels=("red",)),),)))
+    with transaction(red.engine) as connection:
+        connection.execute(
+            text("UPDATE taxonomies SET first_used = now() + '1 s' WHERE version = :version"),
+            {"version": COLOURS.version},
+        )
+    told = explain(ref("red.jpg"))
+    assert ["cannot be asked together" in note for note in told.notes] == [True]
+    colour = told.taxonomies[0]
+    assert (colour.numbers.version, colour.standing) == (COLOURS.version, "differs")
+
+
+def test_a_version_that_is_gone_is_said(red, explain):
+    """Its numbers cannot be had any more."""
+    with transaction(red.engine) as connection:
+        connection.execute(text("UPDATE tags SET taxonomy_version = 'gone'"))
+    told = explain(ref("red.jpg"))
+    assert told.notes == (
+        "colour: version gone, which decided, is not in the catalog any more; explained by the newest one",
+    )
+    assert told.taxonomies[0].standing == "differs"
+
+
+def test_a_person_s_decision_is_told_apart(red, explain):
+    """The model's numbers are given all the same."""
+    with transaction(red.engine) as connection:
+        connection.execute(
+            text(
+                "INSERT INTO tags (image_id, taxonomy, taxonomy_version, label, source) "
+                "SELECT id, 'colour', 'v', 'blue', 'human' FROM images"
+            )
+        )
+    [one] = explain(ref("red.jpg")).taxonomies
+    assert [(tag.label, tag.space) for tag in one.human] == [("blue", None)]
+    assert (one.numbers.decided, one.standing) == (("red",), "current")
+
+
+def test_a_taxonomy_that_was_not_asked_says_why(red, explain):
+    """It has no tag, because another one decided otherwise."""
+    shade = replace(COLOURS, name="shade", when=((Requirement(taxonomy="colour", labels=("blue",)),),))
+    remember(red.engine, shade)
+    colour, other = explain(ref("red.jpg")).taxonomies
+    assert (other.numbers.taxonomy, other.numbers.applies, other.standing) == ("shade", False, "current")
+    assert other.numbers.because == LabelReason.CONDITION_NOT_MET
+    assert colour.standing == "current"
+
+
+def test_a_file_can_be_tried_before_it_is_in_use(red, explain):
+    """Compared with what the catalog has."""
+    edited = Taxonomy(name=COLOURS.name, labels=COLOURS.labels[1:])
+    [one] = explain(ref("red.jpg"), [edited]).taxonomies
+    assert (one.numbers.version, one.standing) == (edited.version, "differs")
+
+
+def test_prompts_are_encoded_once(red, explain):
+    """An API that explains often does not ask the model again and again."""
+    texts: list[str] = []
+    encode = red.encoder.encode_texts
+
+    def counted(some):
+        texts.extend(some)
+        return encode(some)
+
+    red.encoder.encode_texts = counted
+    explain(ref("red.jpg"))
+    explain(ref("red.jpg"))
+    assert sorted(texts) == ["blue", "green", "red"]
+
+
+def test_taxonomies_nobody_chose_numbers_for_are_named(red, explain):
+    """For the model that answers."""
+    calibrated = replace(COLOURS, name="shade", models={"tiny": Calibration()})
+    remember(red.engine, calibrated)
+    assert explain(ref("red.jpg")).uncalibrated == ("colour",)
+
+
+def test_an_image_that_is_not_there_is_explained_by_the_ledger(explain):
     """As `enrich show` does."""
     with pytest.raises(ImageNotFoundError, match="no event ever named it"):
-        explain(red.engine, ref("green.jpg"), encoder=red.encoder, tagger=red.enricher.tagger)
+        explain(ref("green.jpg"))
 
 
 def test_an_image_without_a_vector_of_this_model_is_refused(red):
     """Vectors of two models are never compared."""
     other = ColourEncoder("other")
-    tagger = Tagger((COLOURS,), other.encode_texts, logit_scale=20.0, model="other")
-    with pytest.raises(NotFoundError, match=r"has no vector of other: set ENRICH_MODEL"):
-        explain(red.engine, ref("red.jpg"), encoder=other, tagger=tagger)
+    with transaction(red.engine) as connection:
+        catalog.ensure_space(connection, space_spec(other))
+    with pytest.raises(NothingEmbeddedError, match="has no vector of other"):
+        Explain(red.engine, Search(red.engine, lambda: other).model)(ref("red.jpg"))
+
+
+def test_nothing_is_explained_in_an_empty_catalog(engine):
+    """There is no such image."""
+    with pytest.raises(NothingEmbeddedError, match="no image was embedded yet"):
+        Search(engine, ColourEncoder).model()
 
 
 def test_what_the_model_sees_is_a_picture(red):

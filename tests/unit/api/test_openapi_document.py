@@ -137,6 +137,7 @@ def test_parameters_are_those_that_were_meant():
     }
     assert parameters == {
         "GET /v1/images/{bucket}/{key}": ["bucket", "key"],
+        "GET /v1/explanations/{bucket}/{key}": ["bucket", "key", "taxonomy"],
         "GET /v1/changes": ["after", "limit"],
         "GET /v1/quarantine": ["limit", "after", *QUARANTINE_FILTERS],
         "GET /v1/quarantine/counts": QUARANTINE_FILTERS,

@@ -12,7 +12,7 @@ from tests.unit.tagging.fake_texts import FakeTexts, images
 from tests.unit.tagging.languages import sets_of_taxonomies
 from tests.unit.tagging.test_modes_and_levels import AXES, BREED, KINDS, THINGS, _picture
 from worker.tagging import Calibration, Tagger, Taxonomy
-from worker.tagging.explain import Reason, TaxonomyExplanation, explain
+from worker.tagging.explain import LabelReason, TaxonomyExplanation, explain
 
 
 def _explained(*taxonomies: Taxonomy, **cosines: float) -> tuple[TaxonomyExplanation, ...]:
@@ -20,7 +20,7 @@ def _explained(*taxonomies: Taxonomy, **cosines: float) -> tuple[TaxonomyExplana
     return explain(tagger, _picture(**cosines), FakeTexts(AXES))
 
 
-def _reasons(taxonomy: Taxonomy, **cosines: float) -> dict[str, Reason]:
+def _reasons(taxonomy: Taxonomy, **cosines: float) -> dict[str, LabelReason]:
     (explained,) = _explained(taxonomy, **cosines)
     return {each.label: each.reason for each in explained.labels}
 
@@ -68,7 +68,7 @@ def test_a_taxonomy_that_does_not_apply_says_so() -> None:
     breed, _ = _explained(BREED, KINDS, car=0.5, wolf=0.25)
 
     assert not breed.applies
-    assert {each.reason for each in breed.labels} == {Reason.CONDITION_NOT_MET}
+    assert {each.reason for each in breed.labels} == {LabelReason.CONDITION_NOT_MET}
     assert {each.label: each.similarity for each in breed.labels} == {"wild": 0.25, "tame": 0.0}
 
 

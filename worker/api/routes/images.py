@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, HTTPException, Path, Query
 from starlette.convertors import Convertor, register_url_convertor
 
 from worker.api import present
+from worker.api.explanations import Explanation, explanation
 from worker.api.guard import BEARER, GuardedRoute, JsonRoute
 from worker.api.models import Changes, Image, SearchRequest, SearchResponse, Text
 from worker.api.problems import described
@@ -57,6 +59,7 @@ _Key = Annotated[
 _After = Annotated[
     Text | None, Query(max_length=64, description="`next` of the page before; without it, from the beginning.")
 ]
+_Taxonomies = Annotated[Sequence[Text], Query(description="Only these taxonomies; may be repeated.", max_length=64)]
 _Limit = Annotated[int, Query(ge=1, le=10_000, description="Most changes in the answer.")]
 
 
@@ -65,6 +68,21 @@ async def get_image(bucket: _Bucket, key: _Key, parts: _Parts) -> Image:
     """Metadata, and every tag with its provenance. A 404 says what is known about the object instead."""
     ref = ObjectRef(bucket=bucket, key=key)
     return present.image(await parts.reading(lambda: query.image(parts.services.engine, ref)))
+
+
+@router.get(
+    "/explanations/{bucket}/{key:object_key}",
+    summary="Explain an image's tags",
+    responses=described(400, 404, 409),
+)
+async def get_explanation(bucket: _Bucket, key: _Key, parts: _Parts, taxonomy: _Taxonomies = ()) -> Explanation:
+    """Why an image has its tags: every number that was compared, and the reason it came to.
+
+    Computed from the vector in the catalog, by the taxonomy versions that decided. The first one loads the model's text
+    half, which takes seconds.
+    """
+    ref = ObjectRef(bucket=bucket, key=key)
+    return explanation(await parts.searching(lambda: parts.services.explain(ref)), taxonomy)
 
 
 @searches.post("/search", summary="Search by words")

@@ -1,0 +1,123 @@
+"""Why an image has its tags: what goes over the wire."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from worker.api.models import Tag
+from worker.pipeline.explain import Explained, ExplainedTaxonomy
+from worker.tagging import LabelReason
+
+
+class _Values(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+
+class ComparedText(_Values):
+    """A text that was compared with the image."""
+
+    text: str
+    similarity: float = Field(description="Cosine of text and image, -1 to 1.")
+
+
+class ExplainedLabel(_Values):
+    """A label's numbers, given whether or not it was asked about."""
+
+    label: str
+    parent: str | None
+    reason: LabelReason = Field(description="Why it holds or does not.")
+    similarity: float = Field(description="What the aggregate made of its texts.")
+    probability: float
+    lead: float = Field(description="Over the strongest rival, in probability; negative if that is ahead.")
+    threshold: float = Field(description="Least probability of a tag.")
+    margin: float = Field(description="Least lead of a tag.")
+    texts: list[ComparedText] = Field(description="Nearest first.")
+
+
+class Background(_Values):
+    """What the labels of one level are decided against, besides each other."""
+
+    parent: str | None = Field(description="null: at the top.")
+    texts: list[ComparedText] = Field(description="Nearest first.")
+
+
+class NewerVersion(_Values):
+    """What the version in use now would say."""
+
+    version: str
+    labels: list[str] = Field(description='Empty: "none of these".')
+    applies: bool
+
+
+class TaxonomyExplanation(BaseModel):
+    """What one taxonomy compared, and what the catalog has of it."""
+
+    taxonomy: str
+    title: str
+    version: str = Field(description="Which explains: that of the stored tags where there are any.")
+    mode: Literal["exclusive", "multi-label"]
+    applies: bool = Field(description="False: its condition is not met, and it writes nothing.")
+    calibrated: bool = Field(description="Whether anybody chose numbers for this model.")
+    factor: float = Field(description="Cosines times this are the logits.")
+    decided_by: Literal["human-decision"] | LabelReason = Field(
+        description="What made the answer: a person, or the reason of the label that was decided or came nearest."
+    )
+    standing: Literal["current", "older-version", "differs", "nothing"] = Field(
+        description="Whether the catalog has what the explanation says: so, by the newest version; so, by an older "
+        "one; something else; nothing at all."
+    )
+    written: list[Tag] = Field(description="What the catalog has of this taxonomy in this space.")
+    human: list[Tag] = Field(description="What people decided instead.")
+    newer: NewerVersion | None
+    labels: list[ExplainedLabel] = Field(description="Parents before children.")
+    background: list[Background]
+
+
+class Explanation(BaseModel):
+    """Why an image has its tags."""
+
+    bucket: str
+    key: str
+    etag: str
+    space: int
+    model: str
+    taxonomies: list[TaxonomyExplanation]
+    uncalibrated: list[str] = Field(description="Taxonomies that were never calibrated for this model.")
+    notes: list[str] = Field(description="What could not be explained as it was decided.")
+
+
+def explanation(explained: Explained, only: Sequence[str] = ()) -> Explanation:
+    """The explanation; of these taxonomies only, if any are named."""
+    record = explained.record
+    shown = [each for each in explained.taxonomies if not only or each.numbers.taxonomy in only]
+    return Explanation(
+        bucket=record.bucket,
+        key=record.key,
+        etag=record.etag,
+        space=explained.space.id,
+        model=explained.space.model,
+        taxonomies=[_taxonomy(each) for each in shown],
+        uncalibrated=[each.numbers.taxonomy for each in shown if not each.numbers.calibrated],
+        notes=list(explained.notes),
+    )
+
+
+def _taxonomy(each: ExplainedTaxonomy) -> TaxonomyExplanation:
+    numbers = each.numbers
+    values = {
+        name: getattr(numbers, name)
+        for name in ("taxonomy", "title", "version", "mode", "applies", "calibrated", "factor")
+    }
+    return TaxonomyExplanation(
+        **values,
+        decided_by="human-decision" if each.human else numbers.because,
+        standing=each.standing,
+        written=[Tag.model_validate(tag) for tag in each.written],
+        human=[Tag.model_validate(tag) for tag in each.human],
+        newer=None if each.newer is None else NewerVersion.model_validate(each.newer),
+        labels=[ExplainedLabel.model_validate(label) for label in numbers.labels],
+        background=[Background.model_validate(rivals) for rivals in numbers.background],
+    )
