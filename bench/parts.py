@@ -42,7 +42,7 @@ def main() -> None:
     limits = ImageLimits(max_bytes=1 << 30, max_pixels=1 << 30, max_side=1 << 16)
 
     def read(data: bytes) -> np.ndarray:
-        with images.read_image(data, limits=limits, min_side=encoder.input_side).pixels as picture:
+        with images.read_image(data, limits=limits, min_side=encoder.shrink_to).pixels as picture:
             return encoder.preprocess(picture)
 
     pixels = [read(files[number % len(files)]) for number in range(chosen.encoder_batch)]

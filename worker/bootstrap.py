@@ -18,7 +18,7 @@ from worker.images import ImageLimits
 from worker.objects import ObjectStore, S3Store
 from worker.pipeline.backfill import Backfill
 from worker.pipeline.breaker import Window
-from worker.pipeline.budget import ByteBudget
+from worker.pipeline.budget import ByteBudget, Decoders
 from worker.pipeline.control import Control
 from worker.pipeline.enrich import Enricher
 from worker.pipeline.explain import Explain
@@ -42,6 +42,8 @@ _log = logs.get("bootstrap")
 
 #: Bytes of fetched files a worker process holds at once, decoded or not.
 _BYTES_IN_FLIGHT = 512 << 20
+#: Bytes that its decoders hold at once: three 12-megapixel pictures of the hungriest kind, or one that needs it all.
+_DECODER_BYTES = 512 << 20
 
 Ring = Callable[[], None]
 
@@ -77,7 +79,7 @@ def store(settings: Settings) -> ObjectStore:
         secret_access_key=secret.get_secret_value() if secret else None,
         addressing_style=settings.s3_addressing_style,
         timeout=settings.store_timeout,
-        pool_size=settings.fetch_threads,
+        pool_size=settings.fetch_threads + decode_threads(settings),
     )
 
 
@@ -90,6 +92,7 @@ def encoder(settings: Settings, *, text_only: bool = False) -> Encoder:
         dtype=settings.dtype,
         threads=settings.torch_threads,
         batch=settings.encoder_batch,
+        preprocessing=settings.preprocessing,
         text_only=text_only,
     )
 
@@ -174,7 +177,7 @@ def file_tagger(settings: Settings, names: tuple[str, ...] | None) -> FileTagger
         encoder=model,
         tagger=tagger(settings, model, names),
         limits=limits(settings),
-        threads=settings.decode_threads or cores(),
+        threads=decode_threads(settings),
         batch=settings.encoder_batch,
     )
 
@@ -199,7 +202,7 @@ def worker(settings: Settings, ring: Ring) -> Iterator[Worker]:
     _announce(space, model)
     preparer = _preparer(settings, model)
     keeper = Keeper(engine, kind="worker", model=model.purpose, lease=settings.lease_seconds)
-    threads = max(settings.fetch_threads, settings.decode_threads or cores())
+    threads = settings.fetch_threads + decode_threads(settings)  # decoding keeps nobody from fetching
     with (
         MicroBatcher(model, observe=_count) as batcher,
         ThreadPoolExecutor(threads, thread_name_prefix="prepare") as pool,
@@ -239,6 +242,7 @@ def _preparer(settings: Settings, model: Encoder) -> Preparer:
         encoder=model,
         limits=limits(settings),
         budget=ByteBudget(_BYTES_IN_FLIGHT),
+        decoders=Decoders(count=decode_threads(settings), memory=ByteBudget(_DECODER_BYTES)),
         policy=RetryPolicy(
             max_attempts=settings.max_attempts,
             base=settings.retry_base_seconds,
@@ -347,6 +351,11 @@ def serving_metrics(settings: Settings) -> Iterator[None]:
 
 def _count(done: ForwardPass) -> None:
     metrics.IMAGES_ENCODED.inc(done.images)
+
+
+def decode_threads(settings: Settings) -> int:
+    """How many pictures are decoded at once."""
+    return settings.decode_threads or cores()
 
 
 def cores() -> int:

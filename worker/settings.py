@@ -82,6 +82,12 @@ class Settings(BaseSettings):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="`auto`: what the device is fast at without changing answers."
     )
+    preprocessing: Literal["fast", "exact"] = Field(
+        "fast",
+        description="`fast`: JPEGs are decoded at 1/2, 1/4 or 1/8 where the model sees no more, and resized with "
+        "vector instructions; `exact`: at full size, by the model's own processor to the last bit. Part of the "
+        "embedding space: the same for all workers and APIs.",
+    )
     encoder_batch: int = Field(32, ge=1, le=4096, description="Most images in one forward pass.")
     torch_threads: int = Field(0, ge=0, description="CPU threads of the encoder; 0 is one per core.")
 

@@ -61,7 +61,7 @@ def decode(data: bytes) -> str:
     _check_pixels(decoded)
     _check_metadata(decoded.metadata)
     for recipe in _RECIPES:
-        prepared = np.asarray(recipe.apply(decoded.pixels)).transpose(2, 0, 1)
+        prepared = recipe.exactly(decoded.pixels)
         _require(prepared.shape == (3, SIDE, SIDE) and prepared.dtype == np.uint8, f"prepared as {prepared.shape}")
     return PIXELS
 

@@ -33,7 +33,18 @@ _PATIENCE = 120.0
 _TELL_EVERY = 10.0
 #: The user's choices that a demo honours. None of them names a server: it must not write into somebody's production.
 _HONOURED = frozenset(
-    {"model", "model_revision", "device", "dtype", "encoder_batch", "torch_threads", "taxonomies", "home", "log_level"}
+    {
+        "model",
+        "model_revision",
+        "device",
+        "dtype",
+        "preprocessing",
+        "encoder_batch",
+        "torch_threads",
+        "taxonomies",
+        "home",
+        "log_level",
+    }
     | {"max_bytes", "max_pixels", "max_side", "concurrency", "claim_batch", "fetch_threads", "decode_threads"}
 )
 

@@ -26,6 +26,9 @@ Activation: TypeAlias = Literal["softmax", "sigmoid"]
 #: Which halves of a model are kept in memory: a process that only searches needs no image tower.
 Towers: TypeAlias = Literal["both", "image", "text"]
 
+#: How faithfully pictures become pixels: the model's own processor to the last bit, or what it cannot tell from it.
+Preprocessing: TypeAlias = Literal["fast", "exact"]
+
 _Item = TypeVar("_Item")
 
 
@@ -37,8 +40,9 @@ class EncoderTraits:
     logit_scale: float  # similarities are multiplied by this (CLIP: about 100) before the activation …
     logit_bias: float  # … and this is added (SigLIP: about -16; CLIP: 0)
     activation: Activation
-    input_side: int  # pixels; the preprocessing needs a shorter side of at least this, so decoders may shrink to it
+    input_side: int  # pixels; the preprocessing needs a shorter side of at least this
     purpose: str  # one line for logs and /readyz: "openai/clip-vit-base-patch32 on cpu in bfloat16"
+    exact: bool = False  # pictures are to be decoded at full size, whatever the input side
 
 
 class Encoder(ABC):
@@ -77,6 +81,11 @@ class Encoder(ABC):
     @property
     def input_side(self) -> int:
         return self._traits.input_side
+
+    @property
+    def shrink_to(self) -> int | None:
+        """For decoders: the model sees no more than a shorter side of so many pixels. None: do not shrink."""
+        return None if self._traits.exact else self._traits.input_side
 
     @property
     def purpose(self) -> str:

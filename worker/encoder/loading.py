@@ -5,8 +5,9 @@ from __future__ import annotations
 from importlib import import_module
 
 from worker import logs
+from worker.encoder.device import Placement, choose, this_machine
 from worker.encoder.files import ModelFiles, locate
-from worker.encoder.interface import Encoder, Towers
+from worker.encoder.interface import Encoder, Preprocessing, Towers
 from worker.errors import ConfigurationError
 
 STARTER = "starter"
@@ -22,6 +23,7 @@ def load_encoder(
     dtype: str = "auto",
     threads: int = 0,
     batch: int = 32,
+    preprocessing: Preprocessing = "exact",
     image_only: bool = False,
     text_only: bool = False,
 ) -> Encoder:
@@ -34,6 +36,8 @@ def load_encoder(
         dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
         threads: CPU threads of this process's torch; 0 leaves torch's default, one per core.
         batch: most images or texts in one forward pass.
+        preprocessing: part of the space. ``exact``: pixels are those of the model's own processor on the picture at
+            full size; ``fast``: those of a picture that was decoded smaller, resized within roundings.
         image_only: keep only the image tower in memory; ``encode_texts`` then refuses.
         text_only: keep only the text tower in memory; ``encode_images`` then refuses.
 
@@ -44,29 +48,33 @@ def load_encoder(
     """
     if image_only and text_only:
         raise ConfigurationError("image_only and text_only exclude each other")
+    exact = preprocessing == "exact"
     if model == STARTER:
-        encoder = _starter(device=device, dtype=dtype, threads=threads, batch=batch)
+        encoder = _starter(device=device, dtype=dtype, threads=threads, batch=batch, exact=exact)
     else:
         towers: Towers = "image" if image_only else "text" if text_only else "both"
         files = locate(model, revision)  # before torch takes seconds to import: a wrong name is reported at once
-        encoder = _pretrained(files, device=device, dtype=dtype, threads=threads, batch=batch, towers=towers)
+        placement = _placement(device, dtype, threads)
+        encoder = _pretrained(files, placement, batch=batch, towers=towers, exact=exact)
     _log.info(f"loaded {encoder.purpose}", action="model-loaded", space=encoder.space.fingerprint)
     return encoder
 
 
-def _starter(*, device: str, dtype: str, threads: int, batch: int) -> Encoder:
+def _starter(*, device: str, dtype: str, threads: int, batch: int, exact: bool) -> Encoder:
     starter = import_module("worker.encoder.starter")
-    encoder: Encoder = starter.load(device=device, dtype=dtype, threads=threads, batch=batch)
+    encoder: Encoder = starter.load(device=device, dtype=dtype, threads=threads, batch=batch, exact=exact)
     return encoder
 
 
-def _pretrained(files: ModelFiles, *, device: str, dtype: str, threads: int, batch: int, towers: Towers) -> Encoder:
+def _placement(device: str, dtype: str, threads: int) -> Placement:
     import torch
 
-    from worker.encoder import pretrained
-    from worker.encoder.device import choose, this_machine
-
-    placement = choose(device, dtype, this_machine())
     if threads:
         torch.set_num_threads(threads)
-    return pretrained.load(files, placement, batch=batch, towers=towers)
+    return choose(device, dtype, this_machine())
+
+
+def _pretrained(files: ModelFiles, placement: Placement, *, batch: int, towers: Towers, exact: bool) -> Encoder:
+    from worker.encoder import pretrained
+
+    return pretrained.load(files, placement, batch=batch, towers=towers, exact=exact)

@@ -27,7 +27,9 @@ _SENTENCEPIECE = {"sentencepiece": "sentencepiece", "protobuf": "google.protobuf
 _FEATURES = ("get_image_features", "get_text_features")
 
 
-def load(files: ModelFiles, placement: Placement, *, batch: int, towers: Towers = "both") -> PretrainedEncoder:
+def load(
+    files: ModelFiles, placement: Placement, *, batch: int, towers: Towers = "both", exact: bool = True
+) -> PretrainedEncoder:
     """Load a model from a directory and check that it embeds a picture and a text.
 
     Raises:
@@ -35,7 +37,7 @@ def load(files: ModelFiles, placement: Placement, *, batch: int, towers: Towers 
     """
     _quiet()
     model = _model(files)
-    tokenizer, processor = _tokenizer(files.path), Preprocessor(_image_processor(files.path))
+    tokenizer, processor = _tokenizer(files.path), Preprocessor(_image_processor(files.path), exact=exact)
     scale, bias = _logits(model, files)
     _drop_unused(model, towers)
     text = _TextInputs(tokenizer, model.config)
@@ -52,6 +54,7 @@ def load(files: ModelFiles, placement: Placement, *, batch: int, towers: Towers 
         activation=text.activation,
         input_side=processor.input_side,
         purpose=f"{files.name} on {placement}",
+        exact=exact,
     )
     return PretrainedEncoder(traits, parts, batch=batch)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from worker.images.formats import claims_to_be_image, is_worth_reading, readable_formats, sniff
 from worker.images.limits import ImageLimits
-from worker.images.reader import DECODING, DecodedImage, read_image
+from worker.images.reader import DecodedImage, Reserve, decoding, read_image
 
 __all__ = [
-    "DECODING",
     "DecodedImage",
     "ImageLimits",
+    "Reserve",
     "claims_to_be_image",
+    "decoding",
     "is_worth_reading",
     "read_image",
     "readable_formats",

@@ -41,6 +41,7 @@ _MOST_VALUES: Final = 1 << 18  # a colour map of 16-bit samples has 3 << 16
 _STRIP_TAGS: Final = frozenset((273, 279, 324, 325))
 _BYTE_KINDS: Final = frozenset((1, 2, 6, 7))  # stay bytes in Pillow
 _DIRECTORY_TAGS: Final = (0x8769, 0x8825, 0xA005)  # EXIF, GPS, interoperability
+_COPIES: Final = 3  # of a whole picture at the same time, at most
 _DNG_VERSION, _NEW_SUBFILE_TYPE, _SUB_DIRECTORIES = 50706, 254, 330
 
 
@@ -76,6 +77,24 @@ def open_header(data: bytes, format_name: str, limits: ImageLimits) -> Image.Ima
     if image.info.get("progressive"):
         limits.check_scans(jpeg_scans(data), *image.size)
     return image
+
+
+def decoder_bytes(image: Image.Image, format_name: str, *, min_side: int | None) -> int:
+    """What decoding and converting this picture takes at most, judged by its header. Pillow keeps four bytes a pixel.
+
+    A JPEG is decoded by rows to its final size; a progressive one keeps all its coefficients until then, two bytes for
+    each sample. Others are whole in the decoder, once more in Pillow, and once more while they are converted.
+    """
+    pixels = image.width * image.height
+    if format_name != "JPEG":
+        return _COPIES * 4 * pixels
+    scale = _draft_scale(image.size, 2 * min_side) if min_side else 1
+    coefficients = 6 * pixels if image.info.get("progressive") else 0
+    return _COPIES * 4 * pixels // scale**2 + coefficients
+
+
+def _draft_scale(size: tuple[int, int], side: int) -> int:
+    return max(scale for scale in (1, 2, 4, 8) if scale == 1 or min(size) >= scale * side)
 
 
 def load(image: Image.Image, data: bytes, format_name: str, *, min_side: int | None) -> Image.Image:

@@ -1,4 +1,4 @@
-"""Bytes in flight are bounded, whatever the number of threads and the size of the files."""
+"""Bytes in flight are bounded, whatever the number of threads and the size of files and pictures."""
 
 from __future__ import annotations
 
@@ -56,3 +56,26 @@ class Loan:
         """Reserve ``size`` bytes, once; waits until they are free."""
         if self.drawn == 0:
             self.drawn = self._budget.take(size)
+
+
+class Decoders:
+    """Bounds on decoding: so many at once, because more than there are cores only wait for each other; and so much
+    memory between them, because one picture may need as much as a hundred others.
+    """
+
+    def __init__(self, *, count: int, memory: ByteBudget) -> None:
+        self._turns = threading.BoundedSemaphore(count)
+        self._memory = memory
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Decode and resize one picture; waits until a decoder is free."""
+        with self._turns:
+            yield
+
+    @contextmanager
+    def reserve(self, size: int) -> Iterator[None]:
+        """Hold ``size`` bytes of memory; waits until they are free. A picture larger than all of it is alone."""
+        with self._memory.lease() as loan:
+            loan.draw(size)
+            yield

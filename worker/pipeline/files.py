@@ -73,7 +73,7 @@ class FileTagger:
         try:
             if path.stat().st_size > self.limits.max_bytes:
                 raise ImageRejectedError(Reason.TOO_MANY_BYTES, f"larger than {self.limits.max_bytes:,} bytes")  # noqa: TRY301
-            decoded = images.read_image(path.read_bytes(), limits=self.limits, min_side=self.encoder.input_side)
+            decoded = images.read_image(path.read_bytes(), limits=self.limits, min_side=self.encoder.shrink_to)
             with decoded.pixels as picture:
                 return path, decoded.metadata, self.encoder.preprocess(picture)
         except ImageRejectedError as error:

@@ -20,7 +20,7 @@ from worker.errors import (
 from worker.images import ImageLimits
 from worker.inbox import ClaimedObject, QuarantineEntry
 from worker.objects import Fetched, Gone, NotModified, NotRead, ObjectStore
-from worker.pipeline.budget import ByteBudget, Loan
+from worker.pipeline.budget import ByteBudget, Decoders, Loan
 from worker.pipeline.retries import RetryPolicy
 from worker.types import ImageMetadata, ObjectInfo, ObjectRef, Outcome, Reason, RetryReason
 
@@ -73,6 +73,7 @@ class Preparer:
     encoder: Encoder
     limits: ImageLimits
     budget: ByteBudget
+    decoders: Decoders
     policy: RetryPolicy
 
     def prepare(self, claimed: ClaimedObject, etag: str | None) -> Prepared | Ended:
@@ -155,8 +156,10 @@ class Preparer:
     def _decode(self, claimed: ClaimedObject, got: Fetched) -> Prepared | Ended:
         metrics.FETCH_BYTES.inc(len(got.data))
         try:
-            with metrics.DECODE_SECONDS.time():
-                decoded = images.read_image(got.data, limits=self.limits, min_side=self.encoder.input_side)
+            with self.decoders.turn(), metrics.DECODE_SECONDS.time():
+                decoded = images.read_image(
+                    got.data, limits=self.limits, min_side=self.encoder.shrink_to, reserve=self.decoders.reserve
+                )
                 pixels = self._preprocess(decoded.pixels)
         except ImageRejectedError as rejected:
             return self.quarantined(claimed, rejected, got.info, got.data)

@@ -18,7 +18,7 @@ from worker.images import ImageLimits
 from worker.objects import MemoryStore
 from worker.pipeline.breaker import Window
 from worker.pipeline.breakers import Breakers
-from worker.pipeline.budget import ByteBudget
+from worker.pipeline.budget import ByteBudget, Decoders
 from worker.pipeline.control import Control
 from worker.pipeline.enrich import Enricher
 from worker.pipeline.gate import Gate
@@ -54,6 +54,7 @@ def world(engine: Engine, request: pytest.FixtureRequest) -> Iterator[World]:
         encoder=encoder,
         limits=limits,
         budget=ByteBudget(1 << 20),
+        decoders=Decoders(count=2, memory=ByteBudget(1 << 20)),
         policy=RetryPolicy(max_attempts=3, base=60),
     )
     with MicroBatcher(encoder) as batcher, ThreadPoolExecutor(4) as pool:

@@ -76,6 +76,15 @@ def test_one_tower_is_enough(clip, clip_dir):
         load_encoder(str(clip_dir), image_only=True, text_only=True)
 
 
+def test_fast_and_exact_are_two_spaces(clip_dir):
+    """Decoders may shrink pictures for the fast one only, and nobody compares vectors of the two."""
+    fast, exact = (
+        load_encoder(str(clip_dir), device="cpu", dtype="float32", preprocessing=how) for how in ("fast", "exact")
+    )
+    assert (fast.input_side, None) == (fast.shrink_to, exact.shrink_to)
+    assert fast.space.fingerprint != exact.space.fingerprint
+
+
 def test_threads_are_set(clip_dir):
     """ENRICH_TORCH_THREADS reaches torch."""
     before = torch.get_num_threads()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -68,6 +70,45 @@ def test_pixels_are_the_processors_own(name, width, height, seed):
     assert np.abs(expected - finished(preprocessor, preprocessor(picture))).max() < 1e-5 * max(
         1, np.abs(expected).max()
     )
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    name=st.sampled_from(sorted(PROCESSORS)),
+    width=st.integers(1, 300),
+    height=st.integers(1, 300),
+    seed=st.integers(0, 9),
+)
+def test_fast_pixels_are_the_processors_but_for_roundings(name, width, height, seed):
+    """Of 255 steps at most three, on noise, whether it is made larger or smaller."""
+    fast, exact = Preprocessor(PROCESSORS[name], exact=False), Preprocessor(PROCESSORS[name])
+    picture = noise(width, height, seed)
+    assert not fast.exact
+    assert np.abs(fast(picture).astype(int) - exact(picture)).max() <= 3
+
+
+@pytest.mark.parametrize(
+    "processor", [*ODD.values(), CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size=SQUARE, resample=1)]
+)
+def test_what_cannot_be_fast_is_exact(processor):
+    """Unusual processors, and filters that torch does not have."""
+    assert Preprocessor(processor, exact=False).exact
+
+
+def test_fast_pixels_are_another_space():
+    """The fingerprint tells pixels apart that are not the same to the last bit."""
+    fast, exact = (Preprocessor(PROCESSORS["clip"], exact=exact) for exact in (False, True))
+    assert fast.fingerprint != exact.fingerprint
+
+
+def test_fast_preprocessing_starts_no_threads_of_its_own():
+    """Many threads prepare at once; a team of helpers for each of them would swamp the machine."""
+    preprocessor = Preprocessor(CLIPImageProcessorPil(), exact=False)
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(lambda: None).result()
+        before = len(list(Path("/proc/self/task").iterdir()))
+        pool.submit(preprocessor, noise(1000, 800)).result()
+        assert before == len(list(Path("/proc/self/task").iterdir()))
 
 
 @pytest.mark.parametrize("name", ODD)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import io
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -42,6 +44,19 @@ def read(data: bytes, *, min_side: int | None = None, **limits: int) -> DecodedI
         "max_side": LIMITS.max_side,
     }
     return read_image(data, limits=ImageLimits(**(values | limits)), min_side=min_side)
+
+
+def reserved(data: bytes, *, min_side: int | None) -> int:
+    asked: list[int] = []
+
+    @contextmanager
+    def reserve(size: int) -> Iterator[None]:
+        asked.append(size)
+        yield
+
+    read_image(data, limits=LIMITS, min_side=min_side, reserve=reserve)
+    [size] = asked
+    return size
 
 
 def rejection(data: bytes, **limits: int) -> ImageRejectedError:
@@ -326,3 +341,22 @@ def test_the_corpus_covers_every_reason_and_format():
     assert about_bytes - {Reason.TOO_MANY_BYTES} == reasons  # a quarter of a gigabyte is too much for a corpus
     formats = {read(CORPUS[name].build(), min_side=8).metadata.format for name in PICTURES}
     assert readable_formats() | {"MPO"} == formats
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_memory_is_reserved_before_decoding(name):
+    """At least four bytes for each pixel that is decoded, once for each file."""
+    data = CORPUS[name].build()
+    decoded = read(data)
+    assert reserved(data, min_side=None) >= 4 * decoded.pixels.width * decoded.pixels.height
+
+
+def test_a_jpeg_that_is_decoded_smaller_needs_less():
+    """Its size decides, not that of the picture; a progressive one keeps all its coefficients."""
+    picture = Image.new("RGB", (1600, 1200))
+    plain, progressive = io.BytesIO(), io.BytesIO()
+    picture.save(plain, "JPEG")
+    picture.save(progressive, "JPEG", progressive=True)
+    whole, pixels = reserved(plain.getvalue(), min_side=None), 1600 * 1200
+    assert whole == 64 * reserved(plain.getvalue(), min_side=75)
+    assert 6 * pixels == reserved(progressive.getvalue(), min_side=75) - whole // 64

@@ -7,7 +7,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
-from worker.pipeline.budget import ByteBudget
+from worker.pipeline.budget import ByteBudget, Decoders
 
 
 def test_loans_never_exceed_the_capacity():
@@ -74,3 +74,40 @@ def test_small_files_do_not_pass_a_large_one_for_ever():
         passed = done.wait(2)
         stop.set()
     assert passed
+
+
+def test_decoders_take_turns():
+    """Never more pictures at once than there are decoders, whatever the number of threads."""
+    decoders = Decoders(count=2, memory=ByteBudget(100))
+    inside, most = [], []
+
+    def decode(number):
+        with decoders.turn():
+            inside.append(number)
+            most.append(len(inside))
+            time.sleep(0.005)
+            inside.remove(number)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(decode, range(16)))
+    assert 2 == max(most)
+
+
+def test_pictures_share_the_decoders_memory():
+    """Small pictures are decoded side by side; one that needs more than there is waits for all, and is alone."""
+    memory = ByteBudget(100)
+    decoders = Decoders(count=8, memory=memory)
+    held: list[int] = []
+    most: list[int] = []
+
+    def decode(size):
+        with decoders.turn(), decoders.reserve(size):
+            held.append(size)
+            most.append(sum(held))
+            time.sleep(0.005)
+            held.remove(size)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(decode, [40, 40, 40, 1000, 40, 40, 40, 40]))
+    assert max(total for total in most if total < 1000) <= 100
+    assert 1000 == max(most)
