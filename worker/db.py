@@ -23,6 +23,7 @@ __all__ = [
     "in_one_line",
     "is_unavailable",
     "problem",
+    "snapshot",
     "storable",
     "transaction",
     "trouble",
@@ -106,6 +107,15 @@ def transaction(engine: Engine) -> Iterator[Connection]:
     """One transaction: committed when the block ends, rolled back when it raises."""
     with engine.begin() as connection:
         yield connection
+
+
+@contextmanager
+def snapshot(engine: Engine) -> Iterator[Connection]:
+    """One transaction that only reads, and sees one moment in all of its statements."""
+    with engine.connect() as connection:
+        connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        with connection.begin():
+            yield connection
 
 
 def problem(engine: Engine) -> str | None:

@@ -27,12 +27,17 @@ def _moment(text: str) -> str:
     return text
 
 
+#: How a tag was decided.
+TagSource = Literal["zero-shot", "few-shot", "text-fusion", "human"]
+
 #: A duration back from now, or a time.
 MomentText = Annotated[str, StringConstraints(max_length=64), AfterValidator(_moment)]
 #: Answers name reasons that a newer release may add to; what is asked for must be one of these.
 _ReasonCode = Annotated[str, Field(json_schema_extra={"enum": [reason.value for reason in Reason]})]
 
 _Query = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2_000)]
+#: ``TAXONOMY=LABEL``.
+TagText = Annotated[str, StringConstraints(pattern=r"^[^=]{1,200}=.{1,200}$"), AfterValidator(_storable)]
 _Name = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_storable)]
 
 
@@ -66,7 +71,7 @@ class Tag(BaseModel):
     label: str | None = Field(description="null: the taxonomy abstained, none of its labels fits.")
     probability: float | None
     score: float | None = Field(description="Cosine similarity of the image and the best label.")
-    source: Literal["zero-shot", "few-shot", "text-fusion", "human"]
+    source: TagSource
     taxonomy_version: str
     space: int | None = Field(description="Number of the embedding space it was made in; null for a human's decision.")
     model: str | None = Field(description="null for a human's decision.")
@@ -109,6 +114,15 @@ class Image(BaseModel):
         description="From the store's event (or our first hint) to being searchable."
     )
     tags: list[Tag]
+
+
+class ImageList(BaseModel):
+    """A page of images, by bucket and key."""
+
+    images: list[Image]
+    next: str | None = Field(
+        description="Pass it as `after`, with the same filters, for the rest; null: there is none."
+    )
 
 
 class TagFilter(BaseModel):

@@ -1,5 +1,6 @@
 """What is known about images: metadata, vectors, tags; written in one transaction, searched by others."""
 
+from worker.catalog.listing import ImageFilter, ImagePage, images
 from worker.catalog.read import ImageRecord, KnownImage, TagRecord, image, known_images, vector
 from worker.catalog.removal import Removal, remove
 from worker.catalog.sample import SampledImage, sample
@@ -22,6 +23,8 @@ __all__ = [
     "EnrichedImage",
     "FilledSpace",
     "Hit",
+    "ImageFilter",
+    "ImagePage",
     "ImageRecord",
     "KeptTaxonomy",
     "KnownImage",
@@ -36,6 +39,7 @@ __all__ = [
     "filled_spaces",
     "head",
     "image",
+    "images",
     "kept_taxonomies",
     "known_images",
     "migrate",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import numpy as np
-from sqlalchemy import text
+from sqlalchemy import Row, text
 
 from worker.db import Connection
 from worker.types import Floats, ObjectRef
@@ -20,23 +21,23 @@ _KNOWN = text("""
     JOIN images i ON i.bucket = r.bucket AND i.key = r.key
     JOIN embeddings e ON e.space_id = :space AND e.image_id = i.id
 """)
-_IMAGE = text("""
-    SELECT i.id, i.bucket, i.key, i.etag, i.version_id, i.size, i.last_modified, i.content_type, i.width, i.height,
-           i.format, i.mode, i.frames, i.orientation, i.taken_at, i.taken_offset, i.camera_make, i.camera_model,
-           i.latitude, i.longitude, i.altitude, encode(i.sha256, 'hex') AS sha256, i.phash, i.event_at, i.hinted_at,
-           i.enriched_at
-    FROM images i WHERE i.bucket = :bucket AND i.key = :key
-""")
+#: Of an image ``i``, as :class:`ImageRecord` has them.
+COLUMNS = """
+    i.bucket, i.key, i.etag, i.version_id, i.size, i.last_modified, i.content_type, i.width, i.height, i.format, i.mode,
+    i.frames, i.orientation, i.taken_at, i.taken_offset, i.camera_make, i.camera_model, i.latitude, i.longitude,
+    i.altitude, encode(i.sha256, 'hex') AS sha256, i.phash, i.event_at, i.hinted_at, i.enriched_at
+"""
+_IMAGE = text(f"SELECT i.id, {COLUMNS} FROM images i WHERE i.bucket = :bucket AND i.key = :key")  # noqa: S608
 _VECTOR = text("""
     SELECT CAST(CAST(e.vector AS vector) AS real[]) FROM embeddings e JOIN images i ON i.id = e.image_id
     WHERE e.space_id = :space AND i.bucket = :bucket AND i.key = :key
 """)
 # Every space's tags are shown, so that what a filling space will say can be seen; the active space's come first.
 _TAGS = text("""
-    SELECT t.taxonomy, t.label, t.probability, t.score, t.source, t.taxonomy_version, t.decided_at,
+    SELECT t.image_id, t.taxonomy, t.label, t.probability, t.score, t.source, t.taxonomy_version, t.decided_at,
            t.space_id AS space, s.model, coalesce(s.state = 'active', true) AS active
     FROM tags t LEFT JOIN spaces s ON s.id = t.space_id
-    WHERE t.image_id = :id ORDER BY active DESC, t.taxonomy, t.space_id, t.label
+    WHERE t.image_id = ANY(CAST(:ids AS bigint[])) ORDER BY active DESC, t.taxonomy, t.space_id, t.label
 """)
 
 
@@ -120,6 +121,19 @@ def image(connection: Connection, ref: ObjectRef) -> ImageRecord | None:
     row = connection.execute(_IMAGE, {"bucket": ref.bucket, "key": ref.key}).one_or_none()
     if row is None:
         return None
-    columns = dict(row._mapping)  # noqa: SLF001  # Row's public mapping view
-    tags = connection.execute(_TAGS, {"id": columns.pop("id")})
-    return ImageRecord(**columns, tags=tuple(TagRecord(**tag._mapping) for tag in tags))  # noqa: SLF001
+    return with_tags(connection, [row])[0]
+
+
+def with_tags(connection: Connection, rows: Sequence[Row[Any]]) -> list[ImageRecord]:
+    """Rows of an id and ``COLUMNS``, with their tags."""
+    tags: dict[int, list[TagRecord]] = {row.id: [] for row in rows}
+    for tag in connection.execute(_TAGS, {"ids": list(tags)}) if tags else ():
+        columns = dict(tag._mapping)  # noqa: SLF001  # Row's public mapping view
+        tags[columns.pop("image_id")].append(TagRecord(**columns))
+    return [_record(row, tags[row.id]) for row in rows]
+
+
+def _record(row: Row[Any], tags: Sequence[TagRecord]) -> ImageRecord:
+    columns = dict(row._mapping)  # noqa: SLF001
+    del columns["id"]
+    return ImageRecord(**columns, tags=tuple(tags))

@@ -11,6 +11,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from worker.catalog import indexes
 from worker.db import Connection, Engine, transaction
 from worker.errors import SchemaVersionError
 
@@ -60,6 +61,8 @@ def revision(connection: Connection) -> str | None:
 def migrate(engine: Engine) -> tuple[str | None, str]:
     """Run what is missing. Safe to call twice, or from two places at once.
 
+    Indexes of tables that are written to all the time are built last, without holding up the writers.
+
     Returns:
         The revision before and the revision after.
 
@@ -76,7 +79,8 @@ def migrate(engine: Engine) -> tuple[str | None, str]:
         before = revision(connection)
         _refuse_newer(before)
         command.upgrade(_config(connection), "head")
-        return before, head()
+    indexes.build(engine)
+    return before, head()
 
 
 def require_current(engine: Engine) -> None:

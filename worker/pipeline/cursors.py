@@ -18,7 +18,7 @@ _BIGINT = range(-(1 << 63), 1 << 63)
 def encode(kind: str, *parts: int | str | datetime) -> str:
     """A cursor of the list ``kind``; times are kept to the microsecond, as PostgreSQL has them."""
     values = [(part - _EPOCH) // _MICROSECOND if isinstance(part, datetime) else part for part in parts]
-    return base64.urlsafe_b64encode(json.dumps([kind, *values]).encode()).decode().rstrip("=")
+    return base64.urlsafe_b64encode(json.dumps([kind, *values], ensure_ascii=False).encode()).decode().rstrip("=")
 
 
 def decode(cursor: str, kind: str, *shape: type[int | str | datetime]) -> tuple[Any, ...]:

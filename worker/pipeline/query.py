@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 
 from worker import catalog, inbox, outbox, tagging
 from worker.catalog import Hit, ImageRecord, Space, TagFilter
-from worker.db import Connection, Engine, transaction
+from worker.db import Connection, Engine, snapshot, transaction
 from worker.encoder import Encoder
 from worker.errors import NotFoundError
 from worker.inbox import Standing
@@ -62,8 +62,8 @@ class Search:
             space = catalog.space_of(connection, space_spec(encoder))
             if space is None:
                 return _nothing_in(catalog.spaces(connection), encoder)
-            meant = [_meant(connection, tag) for tag in tags]
-            hits = catalog.nearest(connection, space, vector, limit=limit, tags=meant)
+            filters = [meant(connection, tag) for tag in tags]
+            hits = catalog.nearest(connection, space, vector, limit=limit, tags=filters)
         return [hit for hit in hits if min_similarity is None or hit.similarity >= min_similarity]
 
     def model(self) -> tuple[Space, Encoder]:
@@ -93,7 +93,7 @@ class Search:
         return vector
 
 
-def _meant(connection: Connection, tag: TagFilter) -> TagFilter:
+def meant(connection: Connection, tag: TagFilter) -> TagFilter:
     """A label may be asked for by its title or an alias, too, as the newest versions in the catalog have them."""
     kept = catalog.kept_taxonomies(connection, [tag.taxonomy])
     return replace(tag, label=tagging.resolve([each.definition for each in kept], tag.label))
@@ -119,7 +119,7 @@ def image(engine: Engine, ref: ObjectRef) -> ImageRecord:
     Raises:
         ImageNotFoundError: says what the ledger knows about the object instead.
     """
-    with transaction(engine) as connection:
+    with snapshot(engine) as connection:
         found = catalog.image(connection, ref)
         if found is not None:
             return found

@@ -15,6 +15,7 @@ from worker.errors import ConfigurationError
 GUARDED = [
     ("POST", "/v1/events/s3"),
     ("POST", "/v1/events/seaweedfs"),
+    ("GET", "/v1/images"),
     ("GET", "/v1/images/photos/a.jpg"),
     ("POST", "/v1/search"),
     ("GET", "/v1/changes"),

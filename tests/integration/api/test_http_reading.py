@@ -124,6 +124,74 @@ def test_an_object_that_will_never_come(api, ended, outcome, state, reason):
     assert (answer.status, answer.json["state"], answer.json.get("reason")) == (404, state, reason)
 
 
+# -- lists ------------------------------------------------------------------------------------------------------------
+
+
+def listed(api, query: str = "") -> list[str]:
+    answer = api.get(f"/v1/images{query}")
+    assert answer.status == 200, answer.body
+    return [image["key"] for image in answer.json["images"]]
+
+
+def test_an_image_in_a_list_is_as_it_is_alone(api, gallery):
+    """In the order of keys, with everything."""
+    images = api.get("/v1/images").json["images"]
+    assert [image["key"] for image in images] == ["2026/green.jpg", "blue.jpg", "red.jpg"]
+    assert images[2] == api.image("photos", "red.jpg").json
+
+
+@pytest.mark.parametrize(
+    ("query", "keys"),
+    [
+        ("?bucket=photos", ["2026/green.jpg", "blue.jpg", "red.jpg"]),
+        ("?bucket=other", []),
+        ("?bucket=photos&prefix=2026/", ["2026/green.jpg"]),
+        ("?tag=time-of-day%3Dday", ["red.jpg"]),
+        ("?tag=time-of-day=day&tag=time-of-day=night", []),
+        ("?tag=mood=%F0%9F%99%82%3D%25%27%3A", []),
+        ("?source=zero-shot", ["2026/green.jpg", "red.jpg"]),
+        ("?source=human", []),
+        ("?updated_since=1h", ["2026/green.jpg", "blue.jpg", "red.jpg"]),
+        ("?updated_since=2999-01-01T00:00:00Z", []),
+    ],
+)
+def test_filters_of_a_list(api, gallery, query, keys):
+    """All that are given must hold."""
+    assert listed(api, query) == keys
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3])
+def test_turning_the_pages_of_a_list(api, enriched, limit):
+    """``next`` leads on, whatever is in the key it stands for, until it is null."""
+    names = ["a\n", "a b", "\x01" * 1024, "é", "🌈" * 256]
+    enriched(*(enriched_image(name) for name in names))
+    page = api.get(f"/v1/images?limit={limit}").json
+    seen = [image["key"] for image in page["images"]]
+    while page["next"] is not None:
+        page = api.get(f"/v1/images?limit={limit}&after={page['next']}").json
+        seen += [image["key"] for image in page["images"]]
+    assert seen == sorted(names, key=str.encode)
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "says"),
+    [
+        ("prefix=a", 422, "name the bucket, too"),
+        ("tag=day", 422, "tag[0]: String should match pattern"),
+        ("tag=" + "&tag=".join(["a=b"] * 17), 422, "tag: List should have at most 16 items"),
+        ("source=guess", 422, "source: Input should be 'zero-shot', "),
+        ("updated_since=lately", 422, "updated_since: 'lately' is neither a duration"),
+        ("limit=1001", 422, "limit: Input should be less than or equal to 1000"),
+        ("after=812-1", 400, "'812-1' is not a cursor of this list"),
+    ],
+)
+def test_a_list_that_is_asked_for_wrongly(shared_api, query, status, says):
+    """A sentence that names the parameter."""
+    answer = shared_api.get(f"/v1/images?{query}")
+    assert answer.status == status
+    assert says in answer.detail
+
+
 # -- search -----------------------------------------------------------------------------------------------------------
 
 

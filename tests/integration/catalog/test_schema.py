@@ -63,6 +63,60 @@ def tables(connection: db.Connection) -> list[str]:
     return [name for name in rows.scalars() if not name.startswith("pg_")]
 
 
+def valid_indexes(engine: db.Engine) -> set[str]:
+    with db.transaction(engine) as connection:
+        rows = connection.execute(text("SELECT indexrelid::regclass::text FROM pg_index WHERE indisvalid"))
+        return set(rows.scalars())
+
+
+@pytest.mark.parametrize(
+    "damage",
+    ["DROP INDEX images_enriched_at",
+     "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'images_enriched_at'::regclass"],
+)  # fmt: skip
+def test_an_index_that_was_not_finished_is_built_again(empty_engine, damage):
+    """A migration that was killed while it built leaves half an index, which nobody would use."""
+    catalog.migrate(empty_engine)
+    assert "images_enriched_at" in valid_indexes(empty_engine)
+    with db.transaction(empty_engine) as connection:
+        connection.execute(text(damage))
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda _: catalog.migrate(empty_engine), range(3)))
+    assert "images_enriched_at" in valid_indexes(empty_engine)
+
+
+def test_an_index_is_built_while_others_write(engine):
+    """The build waits for a transaction that writes; what comes behind does not wait for the build."""
+    row = (
+        "INSERT INTO images (bucket, key, etag, size, width, height, format, mode, frames, orientation, sha256, phash, "
+        "hinted_at) VALUES ('b', :key, 'e', 1, 1, 1, 'PNG', 'RGB', 1, 1, '\\x00', 1, now())"
+    )
+    with db.transaction(engine) as connection:
+        connection.execute(text("DROP INDEX images_enriched_at"))
+    with ThreadPoolExecutor(1) as pool:
+        with engine.begin() as slow:
+            slow.execute(text(row), {"key": "slow"})
+            building = pool.submit(catalog.migrate, engine)
+            until_a_build_waits(engine)
+            with engine.begin() as quick:
+                quick.execute(text("SET LOCAL lock_timeout = '1s'"))
+                quick.execute(text(row), {"key": "quick"})
+            assert not building.done()
+        building.result(30)
+    assert "images_enriched_at" in valid_indexes(engine)
+
+
+def until_a_build_waits(engine: db.Engine) -> None:
+    waits = "SELECT FROM pg_stat_activity WHERE query LIKE 'CREATE INDEX CONCURRENTLY%' AND wait_event_type = 'Lock'"
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        with db.transaction(engine) as connection:
+            if connection.execute(text(f"SELECT EXISTS ({waits})")).scalar_one():
+                return
+        time.sleep(0.02)
+    raise AssertionError("nothing is being built")
+
+
 @pytest.fixture
 def plain_user(empty_engine) -> Iterator[db.Engine]:
     """The empty database as somebody sees it who owns nothing in it."""

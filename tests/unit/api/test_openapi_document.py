@@ -136,6 +136,7 @@ def test_parameters_are_those_that_were_meant():
         if operation.get("parameters")
     }
     assert parameters == {
+        "GET /v1/images": ["limit", "after", "bucket", "prefix", "tag", "source", "updated_since"],
         "GET /v1/images/{bucket}/{key}": ["bucket", "key"],
         "GET /v1/explanations/{bucket}/{key}": ["bucket", "key", "taxonomy"],
         "GET /v1/changes": ["after", "limit"],

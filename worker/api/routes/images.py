@@ -11,10 +11,21 @@ from starlette.convertors import Convertor, register_url_convertor
 from worker.api import present
 from worker.api.explanations import Explanation, explanation
 from worker.api.guard import BEARER, GuardedRoute, JsonRoute
-from worker.api.models import Changes, Image, SearchRequest, SearchResponse, Text
+from worker.api.models import (
+    Changes,
+    Image,
+    ImageList,
+    MomentText,
+    SearchRequest,
+    SearchResponse,
+    TagSource,
+    TagText,
+    Text,
+)
 from worker.api.problems import described
 from worker.api.services import Parts, parts_of
-from worker.pipeline import query
+from worker.catalog import TagFilter
+from worker.pipeline import browse, moments, query
 from worker.types import ObjectRef
 
 
@@ -56,11 +67,67 @@ _Key = Annotated[
         examples=["2026/red flower.jpg"],
     ),
 ]
+_InBucket = Annotated[Text | None, Query(min_length=1, max_length=200, description="Only this bucket.")]
+_Prefix = Annotated[Text | None, Query(max_length=1_024, description="Only keys that begin so; with `bucket`.")]
+_Tags = Annotated[
+    list[TagText],
+    Query(
+        alias="tag",
+        max_length=16,
+        description="Only images to which this tag applies, as `TAXONOMY=LABEL`; may be repeated: all must.",
+        examples=[["time-of-day=night"]],
+    ),
+]
+_Source = Annotated[
+    TagSource | None,
+    Query(description="Only tags that were decided so: those of `tag`; without any, at least one tag of the image."),
+]
+_UpdatedSince = Annotated[
+    MomentText | None,
+    Query(description="Only images that were enriched since: `2d`, `12h`, or a time with its offset."),
+]
+_Behind = Annotated[
+    str | None, Query(max_length=10_000, description="`next` of the page before, with the same filters.")
+]
+_PageLimit = Annotated[int, Query(ge=1, le=1_000, description="Most images in the answer.")]
 _After = Annotated[
     Text | None, Query(max_length=64, description="`next` of the page before; without it, from the beginning.")
 ]
 _Taxonomies = Annotated[Sequence[Text], Query(description="Only these taxonomies; may be repeated.", max_length=64)]
 _Limit = Annotated[int, Query(ge=1, le=10_000, description="Most changes in the answer.")]
+
+
+async def wanted(
+    *,
+    bucket: _InBucket = None,
+    prefix: _Prefix = None,
+    tags: _Tags = [],  # noqa: B006  # FastAPI copies it
+    source: _Source = None,
+    updated_since: _UpdatedSince = None,
+) -> browse.Wanted:
+    """The filters of a listing. All that are given must hold."""
+    return browse.Wanted(
+        bucket=bucket,
+        prefix=prefix,
+        tags=tuple(TagFilter(taxonomy=each.partition("=")[0], label=each.partition("=")[2]) for each in tags),
+        source=source,
+        updated_since=None if updated_since is None else moments.parse(updated_since),
+    )
+
+
+_Wanted = Annotated[browse.Wanted, Depends(wanted)]
+
+
+@router.get("/images", summary="List images", responses=described(400))
+async def list_images(parts: _Parts, filters: _Wanted, limit: _PageLimit = 100, after: _Behind = None) -> ImageList:
+    """Images in the order of bucket and key, each as it is alone. Follow `next` until it is null.
+
+    An image that is there all the while is on exactly one page, whatever is written meanwhile. A page may have fewer
+    images than `limit`, even none, and others behind it: what is rare is not looked for any longer than one request may
+    take.
+    """
+    page = await parts.reading(lambda: browse.images(parts.services.engine, filters, limit=limit, after=after))
+    return ImageList(images=[present.image(each) for each in page.images], next=page.next)
 
 
 @router.get("/images/{bucket}/{key:object_key}", summary="Get one image", responses=described(400, 404))
