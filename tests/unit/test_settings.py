@@ -82,3 +82,49 @@ def test_watched_buckets_and_prefixes(watched, bucket, key, expected):
 def test_secrets_do_not_show_in_representations():
     """A settings object in a log line gives nothing away."""
     assert "hunter2" not in repr(settings.load(api_token="hunter2", s3_secret_access_key="hunter2"))
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("ENRICH_BUKETS", "ENRICH_BUKETS is no setting, and is ignored; did you mean ENRICH_BUCKETS?"),
+        ("ENRICH_BUCKET", "did you mean ENRICH_BUCKETS?"),
+        ("ENRICH_DATABSE_URL", "did you mean ENRICH_DATABASE_URL?"),
+        ("ENRICH_S3_ENDPOINT", "did you mean ENRICH_S3_ENDPOINT_URL?"),
+        ("ENRICH_S3_SECRET_KEY", "did you mean ENRICH_S3_SECRET_ACCESS_KEY?"),
+        ("ENRICH_APITOKEN", "did you mean ENRICH_API_TOKEN?"),
+        ("ENRICHMODEL", "did you mean ENRICH_MODEL?"),
+        ("ENRICHER_API_TOKEN", "did you mean ENRICH_API_TOKEN?"),
+        ("enrich_modle", "enrich_modle is no setting, and is ignored; did you mean ENRICH_MODEL?"),
+        ("ENRICH_FLUX_COMPENSATOR", "is no setting, and is ignored; docs/settings.md lists those there are"),
+    ],
+)
+@pytest.mark.parametrize("place", ["environment", "file"])
+def test_a_misspelt_variable_is_told_with_the_setting_it_resembles(monkeypatch, tmp_path, name, says, place):
+    """Silence would leave somebody with a default they had meant to change."""
+    if place == "file":
+        (tmp_path / ".env").write_text(f"{name}=secret\nOTHER=1\n")
+        says = says.replace(f"{name} is", f"{name} in .env is")
+    else:
+        monkeypatch.setenv(name, "secret")
+    [told] = settings.misspelt()
+    assert told.endswith(says)
+    assert "secret" not in told
+
+
+def test_what_is_spelt_right_or_not_ours_is_not_told(monkeypatch, tmp_path):
+    """Also in small letters, which count; and what `enrich env`, Kubernetes and Compose put there."""
+    for name in (
+        *(f"ENRICH_{each.upper()}" for each in settings.Settings.model_fields),
+        "enrich_api_port",
+        "ENRICH_API_URL",
+        "ENRICH_BAKE_MODEL",
+        "ENRICH_API_SERVICE_HOST",
+        "ENRICH_API_SERVICE_PORT_HTTP",
+        "ENRICH_WORKER_PORT_8701_TCP_ADDR",
+        "AWS_PROFILE",
+        "COMPOSE_PROFILES",
+    ):
+        monkeypatch.setenv(name, "")
+    (tmp_path / ".env").write_text("COMPOSE_FILE=x\nENRICH_BUCKETS=a\n")
+    assert [] == settings.misspelt()

@@ -147,6 +147,8 @@ def process_settings() -> Settings:
     _borrow_from_running_system()
     loaded = settings.load()
     logs.configure(level=loaded.log_level, json=loaded.log_json)
+    for sentence in settings.misspelt():
+        logs.get("settings").warning(sentence, action="settings")
     return loaded
 
 
@@ -188,10 +190,12 @@ def running_system(loaded: Settings) -> ConnectionInfo:
 
 def _heard(loaded: Settings) -> Settings:
     """People are told what matters by ``say``; logs are for processes, unless they are asked for."""
-    from worker import logs
+    from worker import logs, settings
 
     asked = "log_level" in loaded.model_fields_set
     logs.configure(level=loaded.log_level if asked else "WARNING", json=loaded.log_json)
+    for sentence in settings.misspelt():
+        say(f"warning: {sentence}")
     return loaded
 
 

@@ -83,6 +83,13 @@ class TestManners:
         assert done.returncode == 1
         assert done.stderr.startswith("enrich: invalid settings:\n  ENRICH_API_PORT: ")
 
+    @pytest.mark.parametrize(("command", "marked"), [("env", "warning: "), ("listen", "[warning  ] ")])
+    def test_a_misspelt_setting_is_told_at_the_start(self, tmp_path: Path, command: str, marked: str) -> None:
+        """By commands in a line of their own, by processes in their log; before anything that may go wrong."""
+        done = enrich(command, cwd=tmp_path, ENRICH_BUKETS="photos")
+        assert f"{marked}ENRICH_BUKETS is no setting, and is ignored; did you mean ENRICH_BUCKETS?" in done.stderr
+        assert done.stdout == ""
+
     def test_a_database_that_is_away_is_one_sentence(self, tmp_path: Path) -> None:
         """With its address, without its password, and with the variable to look at."""
         url = "postgresql://enrich:hush@127.0.0.1:1/enrich"
