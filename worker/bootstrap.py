@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -26,7 +27,7 @@ from worker.pipeline.files import FileTagger
 from worker.pipeline.gate import Gate
 from worker.pipeline.guard import Guard
 from worker.pipeline.ingest import Ingest
-from worker.pipeline.keeper import Keeper
+from worker.pipeline.keeper import LONGEST_BATCH_IN_LEASES, Keeper
 from worker.pipeline.listen import Listener
 from worker.pipeline.prepare import Preparer
 from worker.pipeline.query import Search
@@ -34,6 +35,8 @@ from worker.pipeline.reconcile import Pace, Reconcile, Reconciler, targets
 from worker.pipeline.retries import RetryPolicy
 from worker.pipeline.space import space_spec
 from worker.pipeline.subscriptions import Subscriptions
+from worker.pipeline.suspects import Suspects
+from worker.pipeline.trial import Trial
 from worker.pipeline.verify import Verify
 from worker.settings import Settings
 from worker.tagging import Tagger, Taxonomy
@@ -44,6 +47,8 @@ _log = logs.get("bootstrap")
 _BYTES_IN_FLIGHT = 512 << 20
 #: Bytes that its decoders hold at once: three 12-megapixel pictures of the hungriest kind, or one that needs it all.
 _DECODER_BYTES = 512 << 20
+#: Starts the process in which an image that may kill is tried.
+TRIAL: tuple[str, ...] = (sys.executable, "-m", "worker.trial")
 
 Ring = Callable[[], None]
 
@@ -224,6 +229,7 @@ def worker(settings: Settings, ring: Ring) -> Iterator[Worker]:
                         Window(ratio=settings.quarantine_breaker_ratio),
                         Control(engine=engine, preparer=preparer, batcher=batcher, pool=pool),
                     ),
+                    suspects=_suspects(settings, engine),
                     gate=Gate(),
                     pool=pool,
                     ring=ring,
@@ -234,6 +240,12 @@ def worker(settings: Settings, ring: Ring) -> Iterator[Worker]:
         finally:
             keeper.stop()
             engine.dispose()
+
+
+def _suspects(settings: Settings, engine: Engine) -> Suspects:
+    # Up to two trials, each of up to twice the patience, have to end before their batch counts as stuck.
+    patience = LONGEST_BATCH_IN_LEASES / 5 * settings.lease_seconds
+    return Suspects(engine=engine, trial=Trial(command=TRIAL, patience=patience))
 
 
 def _preparer(settings: Settings, model: Encoder) -> Preparer:

@@ -77,6 +77,10 @@ class FatalDeviceError(EnrichError):
     """The accelerator's context is broken; only a new process can help."""
 
 
+class PutOffError(EnrichError):
+    """An object cannot be worked on now, for reasons that say nothing about it."""
+
+
 class NotFoundError(EnrichError):
     """The catalog has no such image, space or taxonomy."""
 

@@ -117,7 +117,11 @@ class Settings(BaseSettings):
     lease_seconds: float = Field(
         60.0, gt=0, description="A claim not renewed for this long is given to another worker."
     )
-    max_attempts: int = Field(5, ge=1, description="Claims of one version of an image before it is quarantined.")
+    max_attempts: int = Field(
+        5,
+        ge=1,
+        description="Tries of one version of an image before it is quarantined; deaths of workers are no tries.",
+    )
     retry_base_seconds: float = Field(2.0, gt=0, description="First retry delay; doubles each time, with jitter.")
     retry_max_seconds: float = Field(900.0, gt=0, description="Longest retry delay.")
     sweep_seconds: float = Field(5.0, gt=0, description="How often the scheduler rings for work nobody was woken for.")

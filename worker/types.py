@@ -49,7 +49,7 @@ class Reason(enum.StrEnum):
     ACCESS_DENIED = "access-denied"  # the store refuses this object to our credentials
     ARCHIVED = "archived"  # in a storage class that cannot be read before it is restored
     ENCODER_REFUSED = "encoder-refused"  # the model fails on this image, alone
-    KILLED_WORKER = "killed-worker"  # the worker process died with this image alone in hand
+    KILLED_WORKER = "killed-worker"  # it ends the process that works on it
     ATTEMPTS_EXHAUSTED = "attempts-exhausted"  # transient errors, every time
 
 

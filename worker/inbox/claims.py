@@ -20,7 +20,8 @@ from worker.types import ObjectRef
 # pending (the planner cannot tell what a computed LIMIT comes to) and reads the ledger from its start.
 #
 # A row that is visible and still has a token was in the hands of a worker that died. It is taken alone, so an image
-# that kills its process is told apart from its neighbours.
+# that kills its process is told apart from its neighbours. All such deaths are counted; only those that came while the
+# image's bytes were at work (expose(), below) say something about the image.
 # A hint that came since may mean other bytes: deaths are counted anew, or a good file would pay for what it replaced.
 _CLAIM = text("""
     WITH suspect AS (
@@ -47,13 +48,16 @@ _CLAIM = text("""
     UPDATE inbox SET
         claimed    = wanted,
         token      = (SELECT nextval('inbox_token_seq')),
-        attempts   = attempts + 1,
+        attempts   = attempts + 1 - CASE WHEN claimed < wanted THEN deaths ELSE 0 END,
         deaths     = CASE WHEN claimed < wanted THEN 0 ELSE deaths END
                      + CASE WHEN token IS NOT NULL AND worker IS NOT NULL THEN 1 ELSE 0 END,
+        exposed_deaths = CASE WHEN claimed < wanted THEN 0 ELSE exposed_deaths END
+                         + CASE WHEN exposed = token AND worker IS NOT NULL THEN 1 ELSE 0 END,
         visible_at = now() + make_interval(secs => :lease),
         worker     = :worker
     WHERE id = ANY(ARRAY(SELECT id FROM chosen))
-    RETURNING id, bucket, key, token, attempts, deaths, event_at, hinted_at, EXISTS (SELECT FROM suspect) AS suspect
+    RETURNING id, bucket, key, token, attempts, deaths, exposed_deaths, event_at, hinted_at,
+              EXISTS (SELECT FROM suspect) AS suspect
 """)
 
 # Only leases that still run can be renewed: one that ended may be in another worker's hands already. Locked in key
@@ -66,6 +70,9 @@ _RENEW = text("""
     RETURNING token
 """)
 
+# The token itself is kept, so that nothing has to be cleared: the next claim has another one.
+_EXPOSE = text("UPDATE inbox SET exposed = token WHERE id = :id AND token = :token AND visible_at > now()")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClaimedObject:
@@ -74,9 +81,15 @@ class ClaimedObject:
     id: int  # of the inbox row
     ref: ObjectRef
     attempts: int  # including this one
-    deaths: int  # of these, how many ended with the worker's death
+    deaths: int  # of these, how many ended with the worker's death, whatever it was doing
+    exposed_deaths: int  # of these, how many while it was at work on this image's bytes
     event_at: datetime | None  # when the store says it happened
     hinted_at: datetime  # when we first heard of the work now in hand
+
+    @property
+    def tries(self) -> int:
+        """Attempts that came to an end of their own, and this one: what retries are counted by."""
+        return self.attempts - self.deaths
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -126,6 +139,7 @@ def claim(
             ref=ObjectRef(bucket=row.bucket, key=row.key),
             attempts=row.attempts,
             deaths=row.deaths,
+            exposed_deaths=row.exposed_deaths,
             event_at=row.event_at,
             hinted_at=row.hinted_at,
         )
@@ -142,3 +156,14 @@ def renew(connection: Connection, tokens: Sequence[int], *, lease: float) -> fro
     """
     held = connection.execute(_RENEW, {"tokens": list(tokens), "lease": lease}).scalars()
     return frozenset(held)
+
+
+def expose(connection: Connection, token: int, id: int) -> bool:  # noqa: A002  # of the row, as everywhere here
+    """Note that an object's bytes are at work from now on: until its claim ends, a death of the worker is evidence.
+
+    Commit before touching the bytes.
+
+    Returns:
+        Whether the claim is still held.
+    """
+    return bool(connection.execute(_EXPOSE, {"token": token, "id": id}).rowcount)

@@ -24,6 +24,7 @@ _COMPLETE = text("""
         token       = NULL,
         attempts    = 0,
         deaths      = 0,
+        exposed_deaths = 0,
         visible_at  = now(),
         hinted_at   = CASE WHEN i.wanted > i.claimed THEN now() ELSE i.hinted_at END,
         outcome     = CASE WHEN c.outcome = 'unchanged' THEN 'enriched' ELSE c.outcome END,

@@ -79,7 +79,9 @@ class Control:
 
     def _passes(self, known: SampledImage) -> bool | None:
         """None: nothing was learnt, because the object has changed or could not be had."""
-        claimed = ClaimedObject(id=0, ref=known.ref, attempts=1, deaths=0, event_at=None, hinted_at=_NEVER)
+        claimed = ClaimedObject(
+            id=0, ref=known.ref, attempts=1, deaths=0, exposed_deaths=0, event_at=None, hinted_at=_NEVER
+        )
         found = self.preparer.prepare(claimed, None)
         if isinstance(found, Prepared):
             return self._encodes(found) if found.info.etag == known.etag else None

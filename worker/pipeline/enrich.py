@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -15,21 +16,20 @@ from worker.catalog import EnrichedImage, Space
 from worker.db import Engine, is_unavailable, transaction
 from worker.encoder import MicroBatcher
 from worker.errors import DeviceMemoryError, FatalDeviceError, ImageRejectedError
-from worker.inbox import Claim, ClaimedObject, QuarantineEntry
+from worker.inbox import Claim
 from worker.pipeline import record
 from worker.pipeline.breakers import Breakers, Turns
 from worker.pipeline.gate import Gate
 from worker.pipeline.guard import Guard
 from worker.pipeline.keeper import Keeper
 from worker.pipeline.prepare import Ended, Prepared, Preparer, again
+from worker.pipeline.suspects import Suspects
 from worker.pipeline.tally import Tally
 from worker.tagging import Tagger
-from worker.types import Floats, Outcome, Reason, RetryReason, Tag
+from worker.types import Floats, Outcome, RetryReason, Tag
 
 _log = logs.get("pipeline")
 
-#: How often an image may take its process down: once among others, then twice alone.
-_DEATHS = 3
 #: Seconds for which a finished batch waits for a database that is away, before it is given back.
 _WRITE_PATIENCE = 45.0
 
@@ -53,6 +53,7 @@ class Enricher:
     space: Space
     keeper: Keeper
     guard: Guard
+    suspects: Suspects
     gate: Gate
     pool: ThreadPoolExecutor  # fetches and decodes
     ring: Callable[[], None]  # wakes another idle worker thread, here or elsewhere
@@ -166,13 +167,16 @@ class Enricher:
         return BatchReport(claimed=len(claim.objects), outcomes=outcomes)
 
     def _results(self, claim: Claim, turns: Turns) -> Sequence[Prepared | Ended]:
-        if claim.suspect and claim.objects[0].deaths >= _DEATHS:
-            return [_killer(claim.objects[0], self.preparer.etag_of(claim.objects[0].ref))]
+        self.suspects.before_reading(claim)
         with self.engine.connect() as connection:
             known = catalog.known_images(connection, space_id=self.space.id, refs=[each.ref for each in claim.objects])
         # An etag is worth sending only if there is nothing to do should it match.
         etags = {ref: each.etag for ref, each in known.items() if self.tagger.is_current(each.tags)}
-        tally = Tally(self.preparer, hopeless=self.breakers.store.threshold)
+        tally = Tally(
+            self.preparer,
+            hopeless=self.breakers.store.threshold,
+            before_decoding=partial(self.suspects.before_decoding, claim),
+        )
         found = list(self.pool.map(lambda each: tally.prepare(each, etags.get(each.ref)), claim.objects))
         turns.store.report(answered=tally.answered, failed=tally.failed, why=tally.why)
         return tally.judged(found)
@@ -231,14 +235,4 @@ def _enriched(each: Prepared, vector: Floats, tags: tuple[Tag, ...]) -> Enriched
         tags=tags,
         event_at=each.claimed.event_at,
         hinted_at=each.claimed.hinted_at,
-    )
-
-
-def _killer(claimed: ClaimedObject, etag: str | None) -> Ended:
-    message = f"the worker process died {claimed.deaths} times with this image in hand, at last alone"
-    return Ended(
-        claimed=claimed,
-        outcome=Outcome.QUARANTINED,
-        etag=etag,
-        quarantine=QuarantineEntry(reason=Reason.KILLED_WORKER, message=message, attempts=claimed.attempts),
     )

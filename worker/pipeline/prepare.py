@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from PIL import Image
 
 from worker import images, logs, metrics
+from worker.db import is_unavailable
 from worker.encoder import Encoder, Pixels
 from worker.errors import (
     AccessDeniedError,
@@ -15,6 +18,7 @@ from worker.errors import (
     EnrichError,
     ImageRejectedError,
     ObjectArchivedError,
+    PutOffError,
     StoreUnavailableError,
 )
 from worker.images import ImageLimits
@@ -22,10 +26,14 @@ from worker.inbox import ClaimedObject, QuarantineEntry
 from worker.objects import Fetched, Gone, NotModified, NotRead, ObjectStore
 from worker.pipeline.budget import ByteBudget, Decoders, Loan
 from worker.pipeline.retries import RetryPolicy
-from worker.types import ImageMetadata, ObjectInfo, ObjectRef, Outcome, Reason, RetryReason
+from worker.types import ImageMetadata, ObjectInfo, Outcome, Reason, RetryReason
 
 _log = logs.get("pipeline")
 _KEPT_BYTES = 512
+
+#: Called with a file right before it is decoded; raises what is to become of it instead.
+BeforeDecoding: TypeAlias = Callable[[bytes], None]
+
 #: Errors that say nothing about the object, however often they come.
 _NOTHING_LEARNT = (StoreUnavailableError, BucketNotFoundError, ConfigurationError)
 
@@ -54,6 +62,10 @@ class Ended:
     counted: bool = True  # with RETRY: False if the attempt was not the object's fault
 
 
+def _nothing(_: bytes) -> None:
+    """Most images may be decoded at once."""
+
+
 def again(claimed: ClaimedObject, error: str, reason: RetryReason, *, counted: bool = True) -> Ended:
     """The end of an object that is to be tried again."""
     return Ended(claimed=claimed, outcome=Outcome.RETRY, retry=reason, error=error, counted=counted)
@@ -76,11 +88,19 @@ class Preparer:
     decoders: Decoders
     policy: RetryPolicy
 
-    def prepare(self, claimed: ClaimedObject, etag: str | None) -> Prepared | Ended:
-        """Bring one object to the encoder's door. Never raises: every error is somebody's outcome."""
+    def prepare(
+        self, claimed: ClaimedObject, etag: str | None, before_decoding: BeforeDecoding = _nothing
+    ) -> Prepared | Ended:
+        """Bring one object to the encoder's door. Every error is somebody's outcome.
+
+        Raises:
+            DBAPIError: from ``before_decoding``, when the database is away; from nothing else.
+        """
         try:
             with self.budget.lease() as loan:
-                return self._prepare(claimed, etag, loan)
+                return self._prepare(claimed, etag, loan, before_decoding)
+        except PutOffError as error:
+            return again(claimed, str(error), RetryReason.UNEXPECTED, counted=False)
         except _NOTHING_LEARNT as error:
             # The attempt does not count against the object.
             return again(claimed, str(error), _why(error), counted=False)
@@ -88,19 +108,10 @@ class Preparer:
             return self.failed(claimed, str(error), Reason.ACCESS_DENIED, retry=RetryReason.ACCESS_DENIED)
         except ObjectArchivedError as error:
             return self.quarantined(claimed, ImageRejectedError(Reason.ARCHIVED, str(error)))
-        except Exception as error:  # noqa: BLE001  # one bad image costs one image
+        except Exception as error:  # one bad image costs one image
+            if is_unavailable(error):
+                raise
             return self._unexpected(claimed, error)
-
-    def etag_of(self, ref: ObjectRef) -> str | None:
-        """What an object that is not to be read is known by, so that comparing notices other bytes in its place.
-
-        None where the store does not say.
-        """
-        try:
-            info = self.store.head(ref)
-        except EnrichError:
-            return None
-        return info.etag if info else None
 
     def failed(
         self,
@@ -116,9 +127,9 @@ class Preparer:
 
         ``info`` and ``data`` are what was read before it failed, if anything was.
         """
-        if not self.policy.exhausted(claimed.attempts):
+        if not self.policy.exhausted(claimed.tries):
             return again(claimed, error, retry)
-        rejected = ImageRejectedError(reason, f"{error} (after {claimed.attempts} attempts)")
+        rejected = ImageRejectedError(reason, f"{error} (after {claimed.tries} attempts)")
         return self.quarantined(claimed, rejected, info, data)
 
     def _unexpected(
@@ -127,7 +138,9 @@ class Preparer:
         _log.exception("an image failed in an unexpected way", action="prepare", ref=str(claimed.ref))
         return self.failed(claimed, f"{type(error).__name__}: {error}", info=info, data=data)
 
-    def _prepare(self, claimed: ClaimedObject, etag: str | None, loan: Loan) -> Prepared | Ended:
+    def _prepare(
+        self, claimed: ClaimedObject, etag: str | None, loan: Loan, before_decoding: BeforeDecoding
+    ) -> Prepared | Ended:
         def worth_reading(info: ObjectInfo, head: bytes) -> bool:
             worth = images.is_worth_reading(info.ref.key, info.content_type, head)
             if worth and info.size <= self.limits.max_bytes:  # what is larger is not read
@@ -144,7 +157,7 @@ class Preparer:
             case NotRead():
                 return self._not_read(claimed, got)
             case Fetched():
-                return self._decode(claimed, got)
+                return self._decode(claimed, got, before_decoding)
 
     def _not_read(self, claimed: ClaimedObject, got: NotRead) -> Ended:
         info = got.info
@@ -153,8 +166,12 @@ class Preparer:
         message = f"{info.size:,} bytes; the limit is {self.limits.max_bytes:,} (ENRICH_MAX_BYTES)"
         return self.quarantined(claimed, ImageRejectedError(Reason.TOO_MANY_BYTES, message), info, got.head)
 
-    def _decode(self, claimed: ClaimedObject, got: Fetched) -> Prepared | Ended:
+    def _decode(self, claimed: ClaimedObject, got: Fetched, before_decoding: BeforeDecoding) -> Prepared | Ended:
         metrics.FETCH_BYTES.inc(len(got.data))
+        try:
+            before_decoding(got.data)
+        except ImageRejectedError as rejected:
+            return self.quarantined(claimed, rejected, got.info, got.data)
         try:
             with self.decoders.turn(), metrics.DECODE_SECONDS.time():
                 decoded = images.read_image(

@@ -92,7 +92,7 @@ def _retry(each: Ended, policy: RetryPolicy) -> Retry:
     assert each.retry is not None  # noqa: S101  # it is to be tried again
     return Retry(
         id=each.claimed.id,
-        delay=policy.delay(each.claimed.attempts) if each.counted else _OUTAGE_DELAY,
+        delay=policy.delay(each.claimed.tries) if each.counted else _OUTAGE_DELAY,
         error=each.error or "unknown",
         reason=each.retry,
         counted=each.counted,

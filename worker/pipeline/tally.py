@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 from worker.inbox import ClaimedObject
 from worker.pipeline.prepare import Ended, Prepared, Preparer, again
@@ -17,9 +18,11 @@ _SILENT = frozenset({RetryReason.UNEXPECTED})
 class Tally:
     """Prepares one batch and counts what the store answered. Called from several threads."""
 
-    def __init__(self, preparer: Preparer, *, hopeless: int) -> None:
+    def __init__(
+        self, preparer: Preparer, *, hopeless: int, before_decoding: Callable[[ClaimedObject, bytes], None]
+    ) -> None:
         """Nothing was asked yet. After ``hopeless`` failures without one answer, the rest is not tried."""
-        self._preparer, self._hopeless = preparer, hopeless
+        self._preparer, self._hopeless, self._before_decoding = preparer, hopeless, before_decoding
         self._asked: list[bool] = []  # for each answer and each failure; lists append atomically
         self.why = ""  # the newest failure
 
@@ -37,7 +40,7 @@ class Tally:
         """As ``Preparer.prepare``, unless the store is away by what the others met: a stalling one costs one wait."""
         if self.failed >= self._hopeless and not self.answered:
             return again(claimed, f"not tried, because of others: {self.why}", RetryReason.STORE_AWAY, counted=False)
-        found = self._preparer.prepare(claimed, etag)
+        found = self._preparer.prepare(claimed, etag, partial(self._before_decoding, claimed))
         reason = found.retry if isinstance(found, Ended) else None
         if reason in _AWAY and isinstance(found, Ended):
             self.why = found.error or ""

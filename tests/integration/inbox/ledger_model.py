@@ -22,6 +22,8 @@ class Row:
     worker: str | None = None
     attempts: int = 0
     deaths: int = 0
+    exposed: int | None = None  # the token under which its bytes were at work
+    exposed_deaths: int = 0
     visible: bool = True  # the retry is due, or the lease has ended
     outcome: str | None = None
     quarantined: bool = False
@@ -56,7 +58,7 @@ class Model:
             if row.pending:
                 row.lane = min(row.lane, int(lane))
             else:
-                row.lane, row.visible, row.attempts, row.deaths = int(lane), True, 0, 0
+                row.lane, row.visible, row.attempts, row.deaths, row.exposed_deaths = int(lane), True, 0, 0, 0
             row.wanted += 1
 
     def check_claim(self, taken: Mapping[str, bool], *, size: int, suspects: bool, each: int | None = None) -> None:
@@ -77,8 +79,11 @@ class Model:
     def claim(self, keys: Iterable[str], token: int, worker: str) -> None:
         for key in keys:
             row = self.rows[key]
-            hinted_since = row.claimed is not None and row.claimed < row.wanted
-            row.deaths = (0 if hinted_since else row.deaths) + (row.token is not None and row.worker is not None)
+            if row.claimed is not None and row.claimed < row.wanted:  # hinted since: they may be other bytes
+                row.attempts, row.deaths, row.exposed_deaths = row.attempts - row.deaths, 0, 0
+            died = row.token is not None and row.worker is not None
+            row.deaths += died
+            row.exposed_deaths += died and row.exposed == row.token
             row.claimed, row.token, row.worker, row.visible = row.wanted, token, worker, False
             row.attempts += 1
 
@@ -94,7 +99,7 @@ class Model:
             assert not row.finished or row.finished[-1] < row.claimed, "the same work was done twice"
             row.finished.append(row.claimed)
             row.done, row.claimed, row.token = row.claimed, None, None
-            row.attempts, row.deaths, row.visible = 0, 0, True
+            row.attempts, row.deaths, row.exposed_deaths, row.visible = 0, 0, 0, True
             row.outcome = "enriched" if outcomes[key] == "unchanged" else outcomes[key]
             row.quarantined = outcomes[key] == "quarantined"
 
@@ -114,6 +119,12 @@ class Model:
     def abandon(self, token: int) -> None:
         for key in self.held(token):
             self.rows[key].visible, self.rows[key].worker = True, None
+
+    def expose(self, token: int, key: str) -> bool:
+        row = self.rows[key]
+        held = row.token == token and not row.visible
+        row.exposed = token if held else row.exposed
+        return held
 
     def renewable(self, token: int) -> bool:
         return any(not self.rows[key].visible for key in self.held(token))
@@ -138,7 +149,7 @@ class Model:
     @staticmethod
     def _again(row: Row) -> None:
         row.wanted += 1
-        row.attempts, row.deaths, row.lane, row.visible = 0, 0, int(Lane.RETRY), True
+        row.attempts, row.deaths, row.exposed_deaths, row.lane, row.visible = 0, 0, 0, int(Lane.RETRY), True
 
     @staticmethod
     def _drop(row: Row) -> None:
@@ -148,8 +159,8 @@ class Model:
         """What the table must look like."""
         return {
             key: (
-                r.wanted, r.done, r.claimed, r.token, r.lane, r.attempts, r.deaths, r.outcome, r.quarantined,
-                r.visible if r.pending else None,
+                r.wanted, r.done, r.claimed, r.token, r.lane, r.attempts, r.deaths, r.exposed_deaths,
+                r.outcome, r.quarantined, r.visible if r.pending else None,
             )
             for key, r in self.rows.items()
         }  # fmt: skip

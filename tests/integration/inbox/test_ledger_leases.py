@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
 from tests.integration.inbox.acting import claim, complete, hint, keys, retry
 from tests.ledger import expire_leases, row
 from worker import inbox
@@ -151,3 +153,63 @@ def test_a_hint_since_the_last_attempt_counts_deaths_anew(engine):
         deaths.append((taken.suspect, taken.objects[0].deaths))
         expire_leases(engine)
     assert [(False, 0), (True, 1), (True, 1), (True, 2)] == deaths
+
+
+def test_a_death_is_evidence_if_the_bytes_were_at_work(engine):
+    """Exposed under the very claim that ended without a word; not under an earlier one."""
+    hint(engine, "a")
+    seen = []
+    for exposes in (False, True, False, True, False):
+        taken = claim(engine)
+        seen.append((taken.objects[0].deaths, taken.objects[0].exposed_deaths))
+        if exposes:
+            with transaction(engine) as connection:
+                assert inbox.expose(connection, taken.token, taken.objects[0].id)
+        expire_leases(engine)
+    assert [(0, 0), (1, 0), (2, 1), (3, 1), (4, 2)] == seen
+
+
+def test_only_who_holds_an_object_exposes_it(engine):
+    """A late worker changes nothing; one whose lease has run out is late."""
+    hint(engine, "a")
+    late = claim(engine)
+    expire_leases(engine)
+    with transaction(engine) as connection:
+        assert not inbox.expose(connection, late.token, late.objects[0].id)
+    holder = claim(engine)
+    with transaction(engine) as connection:
+        assert not inbox.expose(connection, late.token, late.objects[0].id)
+        assert inbox.expose(connection, holder.token, holder.objects[0].id)
+
+
+@pytest.mark.parametrize("ending", ["retry", "release", "abandon", "complete"])
+def test_an_orderly_end_takes_exposure_back(engine, ending):
+    """What comes after it is another matter, and the next death no evidence by itself."""
+    hint(engine, "a")
+    taken = claim(engine)
+    with transaction(engine) as connection:
+        inbox.expose(connection, taken.token, taken.objects[0].id)
+        if ending == "release":
+            inbox.release(connection, [taken.token])
+        elif ending == "abandon":
+            inbox.abandon(connection, taken.token)
+    if ending == "retry":
+        retry(engine, taken)
+    elif ending == "complete":
+        complete(engine, taken)
+        hint(engine, "a")
+    claim(engine)
+    expire_leases(engine)
+    assert 0 == claim(engine).objects[0].exposed_deaths
+
+
+def test_tries_are_attempts_that_did_not_end_in_a_death(engine):
+    """Also after a hint that has deaths counted anew."""
+    hint(engine, "a")
+    tries = []
+    for hinted in (False, False, False, True, False):
+        if hinted:
+            hint(engine, "a")
+        tries.append(claim(engine).objects[0].tries)
+        expire_leases(engine)
+    assert [1, 1, 1, 1, 1] == tries

@@ -31,7 +31,7 @@ few = st.none() | st.integers(1, 2)
 maybe_key = st.none() | st.sampled_from(KEYS)
 
 PICTURE = text("""
-    SELECT i.key, wanted, done, claimed, token, lane, i.attempts, deaths, outcome,
+    SELECT i.key, wanted, done, claimed, token, lane, i.attempts, deaths, exposed_deaths, outcome,
            q.inbox_id IS NOT NULL AS quarantined, CASE WHEN done < wanted THEN visible_at <= now() END AS visible
     FROM inbox i LEFT JOIN quarantine q ON q.inbox_id = i.id
 """)
@@ -114,6 +114,13 @@ def machine_on(engine: Engine) -> type[RuleBasedStateMachine]:  # noqa: C901  # 
             assert kept == ({taken.token} if self.model.renewable(taken.token) else set())
 
         @rule(taken=claims)
+        def expose(self, taken: Claim) -> None:
+            """Right before the bytes of a suspect are decoded."""
+            with transaction(engine) as connection:
+                held = inbox.expose(connection, taken.token, taken.objects[0].id)
+            assert self.model.expose(taken.token, taken.objects[0].ref.key) == held
+
+        @rule(taken=claims)
         def release(self, taken: Claim) -> None:
             """A worker shuts down."""
             with transaction(engine) as connection:
@@ -178,8 +185,10 @@ def machine_on(engine: Engine) -> type[RuleBasedStateMachine]:  # noqa: C901  # 
             assert taken.token > self.newest, "a token that was given out before"
             self.newest = taken.token
             self.model.claim(self._seen(taken), taken.token, worker)
-            told = {each.ref.key: (each.attempts, each.deaths) for each in taken.objects}
-            assert told == {key: (self.model.rows[key].attempts, self.model.rows[key].deaths) for key in told}
+            told = {each.ref.key: (each.attempts, each.deaths, each.exposed_deaths) for each in taken.objects}
+            rows = self.model.rows
+            assert told == {k: (rows[k].attempts, rows[k].deaths, rows[k].exposed_deaths) for k in told}
+            assert all(1 <= each.tries for each in taken.objects), "this one is a try"
             return taken
 
         def _complete(
@@ -252,6 +261,11 @@ BROKEN = {
     "suspects have company": (claims, "_CLAIM", "AND NOT EXISTS (SELECT FROM suspect)", ""),
     "nobody dies": (claims, "_CLAIM", "AND worker IS NOT NULL THEN 1", "AND worker IS NOT NULL THEN 0"),
     "attempts are not counted": (claims, "_CLAIM", "attempts + 1", "attempts"),
+    "anybody may expose": (claims, "_EXPOSE", "AND token = :token", "AND token > 0 * :token"),
+    "who is late may expose": (claims, "_EXPOSE", "AND visible_at > now()", ""),
+    "exposure outlives its claim": (claims, "_CLAIM", "WHEN exposed = token AND", "WHEN exposed > 0 AND token > 0 AND"),
+    "other bytes pay for exposure": (claims, "_CLAIM", "wanted THEN 0 ELSE exposed_", "0 THEN 0 ELSE exposed_"),
+    "deaths use up tries": (claims, "_CLAIM", "CASE WHEN claimed < wanted THEN deaths ELSE 0 END", "0"),
     "tokens come round again": (claims, "_CLAIM", "nextval('inbox_token_seq')", "1"),
     "an ended lease can be renewed": (claims, "_RENEW", "AND visible_at > now()", ""),
     "a hint in flight is forgotten": (hinting, "_HINT", "i.wanted + 1", "i.wanted + (i.token IS NULL)::int"),

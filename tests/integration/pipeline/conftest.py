@@ -27,12 +27,16 @@ from worker.pipeline.keeper import Keeper
 from worker.pipeline.prepare import Preparer
 from worker.pipeline.retries import RetryPolicy
 from worker.pipeline.space import space_spec
+from worker.pipeline.suspects import Suspects
+from worker.pipeline.trial import Trial
 from worker.tagging import Label, Tagger, Taxonomy
 from worker.types import Lane
 
 COLOURS = Taxonomy(name="colour", labels=tuple(Label(name=name, prompts=(name,)) for name in ("red", "green", "blue")))
 
 
+#: The process in which a suspect would be tried cannot be had.
+NO_TRIAL = ("false",)
 SMALL = ImageLimits(max_bytes=1_000_000, max_pixels=1_000_000, max_side=5_000)
 
 
@@ -70,6 +74,7 @@ def world(engine: Engine, request: pytest.FixtureRequest) -> Iterator[World]:
                 window,
                 Control(engine=engine, preparer=preparer, batcher=batcher, pool=pool),
             ),
+            suspects=Suspects(engine=engine, trial=Trial(command=NO_TRIAL, patience=20.0)),
             gate=Gate(),
             pool=pool,
             ring=lambda: rung.append(time.monotonic()),

@@ -196,30 +196,6 @@ def test_a_full_batch_rings_before_it_starts_and_a_short_one_does_not(world):
     assert len(world.rung) == 1
 
 
-def test_an_image_that_killed_its_worker_thrice_is_quarantined_and_its_neighbours_are_not(world):
-    """Members of a dead worker's batch are retried alone; only the culprit ends in quarantine."""
-    for key in ("killer.jpg", "b.jpg", "c.jpg"):
-        world.upload(key, picture())
-
-    def die(taken) -> bool:
-        return any(each.ref.key == "killer.jpg" for each in taken.objects)
-
-    for _ in range(12):
-        with transaction(world.engine) as connection:
-            taken = inbox.claim(connection, worker="doomed", size=8, lease=60)
-        if taken is None:
-            break
-        if die(taken) and taken.objects[0].attempts <= 3:
-            expire_leases(world.engine)
-            continue
-        with transaction(world.engine) as connection:
-            inbox.abandon(connection, taken.token)
-            connection.execute(text("UPDATE inbox SET attempts = attempts - 1 WHERE token = :t"), {"t": taken.token})
-        world.run()
-    assert world.quarantine() == {"killer.jpg": "killed-worker"}
-    assert {"b.jpg", "c.jpg"} == {key for key in ("b.jpg", "c.jpg") if world.image(key)}
-
-
 def test_a_batch_that_fails_as_a_whole_is_taken_apart(world):
     """When even our own code fails on one member, the others get through and the member keeps the error."""
     for key in ("a.jpg", "bad.jpg", "c.jpg"):

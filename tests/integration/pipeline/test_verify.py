@@ -17,6 +17,7 @@ from worker.db import transaction
 from worker.errors import AccessDeniedError, BucketNotFoundError, StoreUnavailableError
 from worker.objects import ListedObject
 from worker.pipeline.backfill import Backfill
+from worker.pipeline.suspects import EXPOSED_DEATHS
 from worker.pipeline.verify import Verify
 
 LONG_AGO = datetime.now(UTC) - timedelta(days=9)
@@ -288,10 +289,12 @@ def test_the_ledger_estimates_how_many_objects_there_are(world, verify):
 
 def test_a_killer_that_was_replaced_is_found_without_an_event(world, verify):
     """Its bytes were never read to the end, but the etag they had is known: a good file in their place is stale."""
-    world.upload("killer.jpg", b"kills")
-    for _ in range(3):
+    world.upload("killer.jpg", picture("blue"))
+    for _ in range(EXPOSED_DEATHS):
         with transaction(world.engine) as connection:
-            inbox.claim(connection, worker="dies", size=8, lease=60)
+            taken = inbox.claim(connection, worker="dies", size=8, lease=60)
+            assert taken is not None
+            inbox.expose(connection, taken.token, taken.objects[0].id)
         expire_leases(world.engine)
     world.run()
     assert {"killer.jpg": "killed-worker"} == world.quarantine()

@@ -6,6 +6,8 @@ Everything else is the product's: run as ``python -m tests.integration.tasks.fak
 from __future__ import annotations
 
 import os
+import signal
+import sys
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -14,13 +16,14 @@ import numpy as np
 from celery import Celery
 
 from tests.fakes import ColourEncoder
-from worker import bootstrap, logs, settings, tasks
+from worker import bootstrap, logs, settings, tasks, trial
 from worker.encoder import Pixels
 from worker.errors import FatalDeviceError
 from worker.types import Floats
 
 _SECONDS = "TEST_ENCODE_SECONDS"  # how long a forward pass takes
 _BREAKS = "TEST_BREAKS_ON_BLACK"  # set: a black picture breaks the device
+_CRASHES = "TEST_CRASHES_ON_BLACK"  # set: a black picture is an access to memory that is not there
 _DEAF = "TEST_DEAF"  # set: consumes a queue that nobody sends to
 
 
@@ -30,13 +33,18 @@ class WilfulEncoder(ColourEncoder):
     def _image_features(self, pixels: Sequence[Pixels]) -> Floats:
         if _BREAKS in os.environ and any(not np.asarray(each).any() for each in pixels):
             raise FatalDeviceError("illegal memory access")
+        if _CRASHES in os.environ and any(not np.asarray(each).any() for each in pixels):
+            os.kill(os.getpid(), signal.SIGSEGV)
         time.sleep(float(os.environ.get(_SECONDS, "0")))
         return super()._image_features(pixels)
 
 
 def main() -> None:
-    """Run the worker."""
+    """Run the worker, or what it starts to try an image apart."""
     bootstrap.encoder = lambda *_args, **_options: WilfulEncoder()
+    if sys.argv[1:] == ["--trial"]:
+        sys.exit(trial.main())
+    bootstrap.TRIAL = (sys.executable, "-m", "tests.integration.tasks.fake_worker", "--trial")
     if _DEAF in os.environ:
         celery: Any = Celery
         consume = celery.worker_main

@@ -1,0 +1,129 @@
+"""The process in which a suspect is tried, and what its end means."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.pictures import picture
+from worker.errors import PutOffError
+from worker.pipeline.trial import READY, Ending, Trial
+
+_HEAD = "import os, sys, time; from pathlib import Path; say = lambda: os.write(1, b'ready\\n'); "
+_READ = "data = sys.stdin.buffer.read(); "
+
+
+def trial(script: str, *, patience: float = 20.0) -> Trial:
+    return Trial(command=(sys.executable, "-c", _HEAD + script), patience=patience)
+
+
+def end(number: int) -> str:
+    return f"say(); {_READ} os.kill(os.getpid(), {number})"
+
+
+def convict(script: str, *, data: bytes = b"image", patience: float = 20.0) -> tuple[str | None, int]:
+    """What is said of the image, and how often it was exposed."""
+    exposed: list[float] = []
+    how = trial(script, patience=patience).convict(data, expose=lambda: exposed.append(time.monotonic()))
+    return how, len(exposed)
+
+
+@pytest.mark.parametrize(
+    ("script", "verdict"),
+    [
+        pytest.param(f"say(); {_READ}", (None, 1), id="survives"),
+        pytest.param("sys.exit(69)", (None, 0), id="cannot be had"),
+        pytest.param("print('hello')", (None, 0), id="ends before it is ready"),
+        pytest.param(end(11), ("was killed by SIGSEGV", 1), id="crashes"),
+        pytest.param(end(6), ("was killed by SIGABRT", 1), id="aborts"),
+        pytest.param(end(9), ("was killed by SIGKILL", 2), id="is killed, twice"),
+        pytest.param(f"say(); {_READ} sys.exit(70)", ("ended with exit status 70", 2), id="loses its device, twice"),
+        pytest.param("say(); os.kill(os.getpid(), 11)", ("was killed by SIGSEGV", 1), id="reads nothing"),
+    ],
+)
+def test_how_a_process_ends_says_what_the_image_did(script, verdict):
+    """What it does to itself is proof at once; what somebody else may have done has to happen twice."""
+    assert verdict == convict(script)
+
+
+def test_one_unclear_end_is_not_enough(tmp_path: Path):
+    """Killed once, survived once: it was somebody else."""
+    mark = tmp_path / "tried"
+    script = f"mark = Path({str(mark)!r}); first = not mark.exists(); mark.touch(); say(); {_READ}"
+    assert (None, 2) == convict(f"{script} first and os.kill(os.getpid(), 9)")
+
+
+@pytest.mark.parametrize("number", [15, 2, 1, 3])
+def test_an_order_to_end_is_no_verdict(number):
+    """It was meant for this service."""
+    with pytest.raises(PutOffError, match="interrupted"):
+        convict(end(number))
+
+
+def test_a_process_that_never_becomes_ready_is_not_waited_for():
+    """Nothing was learnt about the image, which was never given to it."""
+    began = time.monotonic()
+    assert (None, 0) == convict("time.sleep(60)", patience=0.5)
+    assert time.monotonic() - began < 10
+
+
+def test_an_image_on_which_it_never_ends_is_one_that_kills():
+    """Twice, so that a machine that stood still for a moment is not mistaken for it."""
+    how, exposed = convict("say(); time.sleep(60)", data=b"x" * (1 << 20), patience=1.0)
+    assert ("was still at it after 1 s", 2) == (how, exposed)
+
+
+def test_a_large_file_arrives_whole():
+    """Whatever the size of a pipe."""
+    data = b"x" * (8 << 20)
+    assert (None, 1) == convict(f"say(); {_READ} assert len(data) == {len(data)}, os.kill(os.getpid(), 11)", data=data)
+
+
+def test_nothing_is_left_behind():
+    """A process that is given up is gone when the verdict is there."""
+    command = (sys.executable, "-c", _HEAD + "say(); time.sleep(600)")
+    Trial(command=command, patience=0.3).convict(b"", expose=lambda: None)
+    assert (
+        "time.sleep(600)"
+        not in subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    )
+
+
+def test_the_endings_are_those_that_metrics_know():
+    """A result that is not preset would be missed by rate()."""
+    from worker import metrics
+
+    assert {(str(each),) for each in Ending} <= set(metrics.TRIALS._metrics)
+
+
+@pytest.mark.parametrize(
+    ("data", "environment", "status"),
+    [
+        pytest.param(picture("red"), {}, 0, id="a picture"),
+        pytest.param(b"", {}, 0, id="nothing, for instance because the worker has gone"),
+        pytest.param(b"rubbish", {}, 0, id="no picture"),
+        pytest.param(picture("black"), {"TEST_BREAKS_ON_BLACK": "1"}, 70, id="one that breaks the device"),
+        pytest.param(picture("black"), {"TEST_CRASHES_ON_BLACK": "1"}, -11, id="one that crashes"),
+    ],
+)
+def test_the_process_decodes_and_encodes_as_a_worker_does(data, environment, status, monkeypatch):
+    """Errors are no harm; what ends the process ends it."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.integration.tasks.fake_worker", "--trial"],
+        input=data, capture_output=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (status, READY) == (done.returncode, done.stdout)
+
+
+def test_the_default_process_tries_images_with_the_configured_model():
+    """`python -m worker.trial`, with the model that ships."""
+    done = subprocess.run(
+        [sys.executable, "-m", "worker.trial"], input=picture(), capture_output=True, timeout=120, check=False
+    )
+    assert (0, READY) == (done.returncode, done.stdout), done.stderr.decode()

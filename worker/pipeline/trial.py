@@ -1,0 +1,130 @@
+"""An image that may have killed its worker is tried in a process of its own, whose end the worker lives to see.
+
+That a worker died with an image in hand proves nothing: machines are taken away, deploys end in SIGKILL, a neighbour
+takes the memory. A process that has just encoded a plain picture, is given this one, and is gone, while the process
+that started it lives on, is another matter.
+"""
+
+from __future__ import annotations
+
+import enum
+import os
+import select
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from worker import logs, metrics
+from worker.errors import PutOffError
+
+_log = logs.get("pipeline")
+
+#: What the process says once it has encoded a plain picture: whatever happens from now on is the image's doing.
+READY = b"ready\n"
+
+#: Nobody sends these: a process does it to itself.
+_OWN_DOING = frozenset(
+    {signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE, signal.SIGSYS, signal.SIGTRAP}
+)
+#: Somebody wants this service to end.
+_ORDERS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT})
+#: How often in a row a process must be gone for reasons that are not clear (SIGKILL: the kernel, for want of memory, or
+#: a person) until it was the image.
+_UNCLEAR = 2
+
+
+class Ending(enum.StrEnum):
+    """What one try came to."""
+
+    SURVIVED = "survived"  # the image did no harm, or nothing worse than an error
+    KILLED = "killed"  # the process did it to itself
+    UNCLEAR = "unclear"  # it is gone, stuck, or its device broken
+    INTERRUPTED = "interrupted"  # we are to end
+    UNAVAILABLE = "unavailable"  # it never became ready: nothing is known about the image
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trial:
+    """Starts the processes. Used by one thread at a time: whoever works on a suspect is alone."""
+
+    command: Sequence[str]  # loads the model, says READY, reads an image from stdin, decodes and encodes it
+    patience: float  # seconds, to become ready; and again, for the image
+
+    def convict(self, data: bytes, *, expose: Callable[[], None]) -> str | None:
+        """Try an image.
+
+        Args:
+            data: the file.
+            expose: called right before the process is given the image.
+
+        Returns:
+            How it killed its process; None: it did not, or no process could be had.
+
+        Raises:
+            PutOffError: the try was interrupted.
+        """
+        for _ in range(_UNCLEAR):
+            ending, how = self._try(data, expose)
+            metrics.TRIALS.labels(result=str(ending)).inc()
+            _log.info(f"an image was tried in a process of its own: {how}", action="trial", result=str(ending))
+            if ending is Ending.KILLED:
+                break
+            if ending is Ending.INTERRUPTED:
+                raise PutOffError(f"its trial was interrupted: {how}")
+            if ending is not Ending.UNCLEAR:
+                return None
+        return how
+
+    def _try(self, data: bytes, expose: Callable[[], None]) -> tuple[Ending, str]:
+        # A session of its own: what a terminal sends to our group is for us.
+        with subprocess.Popen(
+            self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0, start_new_session=True
+        ) as process:
+            try:
+                if not self._is_ready(process):
+                    return Ending.UNAVAILABLE, f"none could be had within {self.patience:.0f} s"
+                expose()
+                with suppress(subprocess.TimeoutExpired):
+                    process.communicate(data, timeout=self.patience)
+                return self._judged(process.poll())
+            finally:
+                process.kill()
+
+    def _is_ready(self, process: subprocess.Popen[bytes]) -> bool:
+        assert process.stdout is not None  # noqa: S101  # it is a pipe
+        deadline, said = time.monotonic() + self.patience, b""
+        while not said.endswith(READY):
+            if not _readable(process.stdout.fileno(), deadline - time.monotonic()):
+                return False
+            part = os.read(process.stdout.fileno(), len(READY))
+            if not part:
+                return False
+            said += part
+        return True
+
+    def _judged(self, status: int | None) -> tuple[Ending, str]:
+        if status is None:
+            return Ending.UNCLEAR, f"was still at it after {self.patience:.0f} s"
+        if status == 0:
+            return Ending.SURVIVED, "nothing happened"
+        if status > 0:
+            return Ending.UNCLEAR, f"ended with exit status {status}"
+        how = f"was killed by {_name(-status)}"
+        if -status in _ORDERS:
+            return Ending.INTERRUPTED, how
+        return (Ending.KILLED if -status in _OWN_DOING else Ending.UNCLEAR), how
+
+
+def _readable(descriptor: int, seconds: float) -> bool:
+    waiting = select.poll()  # not select.select: it fails for descriptors above 1,023
+    waiting.register(descriptor, select.POLLIN)
+    return bool(waiting.poll(max(seconds, 0) * 1_000))
+
+
+def _name(number: int) -> str:
+    with suppress(ValueError):
+        return signal.Signals(number).name
+    return f"signal {number}"

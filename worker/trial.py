@@ -1,0 +1,65 @@
+"""The process in which one image is tried: ``python -m worker.trial``, as workers start it for those that may kill.
+
+It loads the model, encodes a plain picture, says so, reads an image from standard input, decodes and encodes it as a
+worker does, and ends with 0 if it is still there.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import sys
+from typing import BinaryIO
+
+from PIL import Image
+
+from worker import bootstrap, images, logs, settings
+from worker.encoder import Encoder, MicroBatcher, Pixels
+from worker.errors import DeviceMemoryError, FatalDeviceError, ImageRejectedError
+from worker.images import ImageLimits
+from worker.pipeline.trial import READY
+from worker.settings import Settings
+
+_EXIT_FATAL_DEVICE = 70  # as the worker's
+_EXIT_NOT_READY = 69  # EX_UNAVAILABLE
+
+
+def main(loaded: Settings | None = None) -> int:
+    """One image. Returns the exit status."""
+    faulthandler.enable()  # where a decoder crashed is in the worker's log
+    loaded = loaded or settings.load()
+    logs.configure(level=loaded.log_level, json=loaded.log_json)
+    answers = _take_stdout()
+    model = bootstrap.encoder(loaded)
+    with MicroBatcher(model) as batcher:
+        if isinstance(batcher.encode([_grey(model)])[0], DeviceMemoryError | ImageRejectedError):
+            return _EXIT_NOT_READY
+        answers.write(READY)
+        return _try(sys.stdin.buffer.read(), model, batcher, bootstrap.limits(loaded))
+
+
+def _try(data: bytes, model: Encoder, batcher: MicroBatcher, limits: ImageLimits) -> int:
+    """Errors are no harm: in a worker they are this image's outcome, and nobody else's."""
+    try:
+        with images.read_image(data, limits=limits, min_side=model.shrink_to).pixels as picture:
+            batcher.encode([model.preprocess(picture)])
+    except FatalDeviceError:
+        return _EXIT_FATAL_DEVICE
+    except Exception as error:  # noqa: BLE001  # see above
+        logs.get("trial").info(f"an image failed, and did no harm: {error}", action="trial")
+    return 0
+
+
+def _take_stdout() -> BinaryIO:
+    """Keep standard output for ourselves: what libraries print is for the log."""
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0)
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    return answers
+
+
+def _grey(model: Encoder) -> Pixels:
+    return model.preprocess(Image.new("RGB", (model.input_side, model.input_side), (128, 128, 128)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
