@@ -10,9 +10,6 @@ import pytest
 from tests.chaos.scenario import Options, run
 
 
-# Killing whoever has work every few seconds, it now and then meets one innocent image three times, twice of them alone:
-# that image is then quarantined as a killer. Until suspects are told apart better, this runs when asked for.
-@pytest.mark.skipif("CHAOS_SEED" not in os.environ, reason="set CHAOS_SEED to run the short chaos form")
 @pytest.mark.timeout(400)
 def test_nothing_is_lost_and_nothing_happens_twice_whatever_goes_wrong(tmp_path: Path) -> None:
     """500 objects, real processes and servers, everything going wrong at once: at the end every check holds."""
