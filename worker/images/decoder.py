@@ -18,6 +18,7 @@ from typing import Final
 from PIL import AvifImagePlugin, Image, UnidentifiedImageError
 
 from worker.errors import ImageRejectedError
+from worker.images.av1 import coded_sizes
 from worker.images.formats import describe, readable_formats, sniff
 from worker.images.limits import ImageLimits
 from worker.images.structure import ends_early, jpeg_exif_segments, jpeg_scans, webp_size, without_png_text
@@ -71,6 +72,9 @@ def open_header(data: bytes, format_name: str, limits: ImageLimits) -> Image.Ima
     _check_tags(data, format_name)
     if format_name == "WEBP" and (canvas := webp_size(data)) is not None:
         limits.check_size(*canvas)
+    if format_name == "AVIF":
+        for coded in coded_sizes(data):
+            limits.check_size(*coded)
     with rejecting(data, format_name):
         image = _open(data, format_name)
     limits.check_size(*image.size)
