@@ -8,23 +8,26 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from celery import Celery
+from celery.worker.consumer import Consumer
 
 from tests.fakes import ColourEncoder
 from worker import bootstrap, logs, settings, tasks, trial
 from worker.encoder import Pixels
-from worker.errors import FatalDeviceError
 from worker.types import Floats
 
 _SECONDS = "TEST_ENCODE_SECONDS"  # how long a forward pass takes
 _BREAKS = "TEST_BREAKS_ON_BLACK"  # set: a black picture breaks the device
 _CRASHES = "TEST_CRASHES_ON_BLACK"  # set: a black picture is an access to memory that is not there
 _DEAF = "TEST_DEAF"  # set: consumes a queue that nobody sends to
+_DEAFENED = "TEST_DEAF_AFTER_RECONNECT"  # set: consumes nothing any more once it has lost its broker
+_CLOCK = "TEST_CLOCK_SECONDS"  # by how much this machine's clock is wrong
 
 
 class WilfulEncoder(ColourEncoder):
@@ -32,7 +35,7 @@ class WilfulEncoder(ColourEncoder):
 
     def _image_features(self, pixels: Sequence[Pixels]) -> Floats:
         if _BREAKS in os.environ and any(not np.asarray(each).any() for each in pixels):
-            raise FatalDeviceError("illegal memory access")
+            raise RuntimeError("CUDA error: an illegal memory access was encountered")  # torch's words
         if _CRASHES in os.environ and any(not np.asarray(each).any() for each in pixels):
             os.kill(os.getpid(), signal.SIGSEGV)
         time.sleep(float(os.environ.get(_SECONDS, "0")))
@@ -49,6 +52,12 @@ def main() -> None:
         celery: Any = Celery
         consume = celery.worker_main
         celery.worker_main = lambda app, argv: consume(app, [*argv, "--queues=nobody-sends-here"])
+    if _DEAFENED in os.environ:
+        celerys: Any = Consumer
+        celerys.on_connection_error_after_connected = lambda *_: threading.Event().wait()
+    if _CLOCK in os.environ:
+        wrong_by, right = float(os.environ[_CLOCK]), time.time
+        time.time = lambda: right() + wrong_by
     loaded = settings.load()
     logs.configure(level=loaded.log_level)
     tasks.run_worker(loaded)

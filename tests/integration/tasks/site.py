@@ -143,6 +143,16 @@ class Site:
         with transaction(self.engine) as connection:
             return list(connection.execute(text("SELECT enriched_at FROM images ORDER BY key")).scalars())
 
+    def attempts(self) -> list[int]:
+        """Of each object."""
+        with transaction(self.engine) as connection:
+            return list(connection.execute(text("SELECT attempts FROM inbox ORDER BY key")).scalars())
+
+    def tokens(self) -> set[int]:
+        """Claims in somebody's hands."""
+        with transaction(self.engine) as connection:
+            return set(connection.execute(text("SELECT token FROM inbox WHERE token IS NOT NULL")).scalars())
+
     def until_enriched(self, count: int, *, seconds: float = 30.0) -> float:
         return self.until(lambda: self.totals().enriched >= count, seconds=seconds)
 

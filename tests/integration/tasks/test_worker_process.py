@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import subprocess
+import time
 from functools import partial
 from pathlib import Path
 
@@ -91,6 +92,41 @@ class TestSignals:
         site.start()
         site.until_enriched(4)
         assert site.totals().quarantined == 0
+
+    def test_a_killed_workers_images_are_tried_again_within_seconds_of_its_leases_end(self, site: Site) -> None:
+        """By whoever is alive: nothing waits for a broker to give messages back, which takes Redis minutes."""
+        killed = site.start(TEST_ENCODE_SECONDS="60")
+        site.upload(*keys(4))
+        site.until(lambda: site.totals().in_flight == 4)
+        site.start()
+        killed.kill()
+        assert site.until_enriched(4) < 2.0 + 8.0  # the lease, and the rest
+        assert site.totals().quarantined == 0
+
+    def test_sigterm_gives_back_what_does_not_end(self, site: Site) -> None:
+        """After ENRICH_DRAIN_SECONDS; uncounted, and to be had at once, not when the lease would have ended."""
+        worker = site.start(TEST_ENCODE_SECONDS="120", ENRICH_DRAIN_SECONDS="1", ENRICH_LEASE_SECONDS="600")
+        site.upload(*keys(4))
+        site.until(lambda: site.totals().in_flight == 4)
+        assert terminate(worker, seconds=1 + 9) == 0
+        assert (0, 4, [0] * 4) == (site.totals().in_flight, site.totals().pending, site.attempts())
+        assert [] == site.processes()
+        site.start()
+        assert site.until_enriched(4) < 8
+
+    def test_clocks_of_workers_do_not_matter(self, site: Site) -> None:
+        """One is a day slow and one a day fast: a lease that is renewed holds, and one that is not ends in time."""
+        slow = site.start(TEST_CLOCK_SECONDS="-86400", TEST_ENCODE_SECONDS="60", ENRICH_CONCURRENCY="1")
+        site.upload(*keys(4))
+        site.until(lambda: site.totals().in_flight == 4)
+        tokens = site.tokens()
+        site.start(TEST_CLOCK_SECONDS="86400")
+        site.upload(*keys(3, "other"))
+        site.until_enriched(3)
+        time.sleep(2.0)  # a lease
+        assert tokens == site.tokens()
+        slow.kill()
+        assert site.until_enriched(7) < 2.0 + 8.0
 
     def test_a_paused_worker_changes_nothing_once_its_lease_is_lost(self, site: Site) -> None:
         """What a worker writes too late is refused by its token; every image is enriched exactly once."""
@@ -180,6 +216,25 @@ class TestDeafness:
                 break
         assert worker.wait(20) == 75
         assert site.totals().enriched > 5
+
+    def test_a_worker_that_a_reconnect_left_deaf_ends(self, site: Site, tmp_path: Path) -> None:
+        """Valkey is restarted, the worker's consumer never comes back: it works on unwoken, then makes room."""
+        ports = PortPlan(base=free_port_base())
+        with start_servers(tmp_path, [Part.BROKER], ports=ports) as own:
+            here = dataclasses.replace(site, broker_url=own.broker_url, running=site.running)
+            worker = here.start(ENRICH_SWEEP_SECONDS="0.1", TEST_DEAF_AFTER_RECONNECT="1")
+            here.upload("before.jpg")
+            here.until_enriched(1)
+            kill_server(own, "valkey")
+            revive_server(own, "valkey")
+            for number in itertools.count(1):
+                here.upload(f"photo-{number}.jpg")
+                here.until(lambda: here.totals().pending == 0 or worker.poll() is not None)
+                if worker.poll() is not None:
+                    break
+            assert (75, True) == (worker.wait(20), "no wake-up came" in here.log(worker))
+            here.start()
+            here.until(lambda: here.totals().pending == 0)
 
 
 class TestWithoutDatabase:
