@@ -30,6 +30,7 @@ from worker.pipeline.ingest import Ingest
 from worker.pipeline.keeper import LONGEST_BATCH_IN_LEASES, Keeper
 from worker.pipeline.listen import Listener
 from worker.pipeline.prepare import Preparer
+from worker.pipeline.prune import Pruner
 from worker.pipeline.query import Search
 from worker.pipeline.reconcile import Pace, Reconcile, Reconciler, targets
 from worker.pipeline.retries import RetryPolicy
@@ -49,6 +50,8 @@ _BYTES_IN_FLIGHT = 512 << 20
 _DECODER_BYTES = 512 << 20
 #: Starts the process in which an image that may kill is tried.
 TRIAL: tuple[str, ...] = (sys.executable, "-m", "worker.trial")
+
+_DAY = 86_400.0  # seconds
 
 Ring = Callable[[], None]
 
@@ -268,11 +271,13 @@ def scheduler(settings: Settings, ring: Ring) -> Iterator[Keeper]:
     """The scheduler's heartbeat, reconciliation, and the gauges that describe the whole ledger."""
     engine = database(settings, "scheduler", pool_size=2)
     reconciler = _reconciler(settings, engine, ring)
+    prune = Pruner(engine, keep=settings.feed_retention_days * _DAY or None)
 
     def publish() -> None:
         with transaction(engine) as connection:
             metrics.set_pending(inbox.pending_by_lane(connection))
         reconciler.publish()
+        prune()
 
     keeper = Keeper(engine, kind="scheduler", also=publish)
     with serving_metrics(settings):

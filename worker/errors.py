@@ -95,3 +95,13 @@ class CursorError(EnrichError):
 
 class ChoiceError(EnrichError):
     """What was asked for contradicts itself, or is everything without saying so."""
+
+
+class FeedGoneError(EnrichError):
+    """The change feed no longer has everything that comes after a cursor. Carries where to start over."""
+
+    def __init__(self, why: str, *, start: str) -> None:
+        super().__init__(
+            f"{why}; start over: keep `start`, read GET /v1/images to its end, then follow the feed from `start`"
+        )
+        self.start = start

@@ -74,6 +74,9 @@ MetricName: TypeAlias = Literal[
     "enrich_reconcile_differences_total",
     # Gauge, by bucket and prefix: seconds since the last finished round; since it is watched where none ever was.
     "enrich_reconcile_age_seconds",
+    # -- the change feed, in the scheduler ----------------------------------------------------------------------------
+    # Counter: changes deleted because they are older than ENRICH_FEED_RETENTION_DAYS.
+    "enrich_feed_pruned_total",
     # -- one image's way through a worker ------------------------------------------------------------------------------
     # Histogram: seconds of one GET, to the last byte; 304 and 404 included.
     "enrich_fetch_seconds",
@@ -139,6 +142,7 @@ PENDING = _gauge("enrich_pending", "Objects that wait for work, in the whole led
 IN_FLIGHT = _gauge("enrich_in_flight", "Objects this process has claimed and not yet completed.")
 RECONCILE_DIFFERENCES = _counter("enrich_reconcile_differences_total", "Objects changed without an event.", "kind")
 RECONCILE_AGE = _gauge("enrich_reconcile_age_seconds", "Since the last finished round.", "bucket", "prefix")
+FEED_PRUNED = _counter("enrich_feed_pruned_total", "Changes deleted from the feed because they are old.")
 FETCH_SECONDS = _histogram("enrich_fetch_seconds", "One GET, to the last byte.", _STAGE)
 FETCH_BYTES = _counter("enrich_fetch_bytes_total", "Bytes of object bodies received.")
 DECODE_SECONDS = _histogram("enrich_decode_seconds", "One image's bytes to pixels and metadata.", _STAGE)

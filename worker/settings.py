@@ -133,6 +133,12 @@ class Settings(BaseSettings):
     reconcile_pages_per_second: float = Field(
         10.0, gt=0, description="Most pages of 1,000 keys a second that the scheduler lists of one watched bucket."
     )
+    feed_retention_days: float = Field(
+        30.0,
+        ge=0,
+        description="Changes older than this are deleted from the feed; a reader that was away for longer starts over. "
+        "0: never.",
+    )
     drain_seconds: float = Field(
         20.0,
         gt=0,

@@ -51,6 +51,9 @@ class Problem(BaseModel):
     state: State | None = Field(
         None, description="Of an object that is not in the catalog: what is known about it instead."
     )
+    start: str | None = Field(
+        None, description="Of a feed that does not go on: the cursor to follow from, once all images were read."
+    )
     reason: str | None = Field(None, description="With `quarantined`: why. The codes are listed in docs/images.md.")
 
 

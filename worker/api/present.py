@@ -19,8 +19,8 @@ from worker.api.models import (
     TagFilter,
 )
 from worker.inbox import Quarantined
-from worker.outbox import Change as ChangeRecord
 from worker.pipeline.quarantine import hexdump
+from worker.pipeline.query import Followed
 
 _SAME = (
     "bucket", "key", "etag", "version_id", "size", "last_modified", "content_type", "width", "height", "format", "mode",
@@ -55,9 +55,9 @@ def hits(found: Sequence[catalog.Hit]) -> SearchResponse:
     return SearchResponse(hits=[Hit.model_validate(hit) for hit in found])
 
 
-def changes(found: Sequence[ChangeRecord], *, after: str | None) -> Changes:
+def changes(found: Followed) -> Changes:
     """A page of the feed; one without changes leaves the reader where it is."""
-    return Changes(changes=[Change.model_validate(change) for change in found], next=found[-1].id if found else after)
+    return Changes(changes=[Change.model_validate(change) for change in found.changes], next=found.next)
 
 
 def quarantined(entry: Quarantined) -> QuarantineDetails:

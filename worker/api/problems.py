@@ -19,6 +19,7 @@ from worker.errors import (
     CursorError,
     DeviceMemoryError,
     EnrichError,
+    FeedGoneError,
     ModelUnavailableError,
     ModelUnsupportedError,
     NotFoundError,
@@ -60,6 +61,7 @@ _DESCRIPTIONS: Mapping[int, str] = {
     404: "There is no such image, or no such entry; `state` says what is known about an object instead.",
     408: "The body did not arrive in time.",
     409: "Nothing was embedded with the model that this API is configured with.",
+    410: "The feed no longer has everything that comes after the cursor: start over, as `detail` says, from `start`.",
     413: "The body is too large.",
     415: "The body is not plain JSON.",
     422: "A parameter or a member of the body has a value that is not allowed.",
@@ -78,6 +80,7 @@ def register(app: FastAPI) -> None:
         app.add_exception_handler(kind, _model_away)
     app.add_exception_handler(CursorError, _no_cursor)
     app.add_exception_handler(ChoiceError, _no_choice)
+    app.add_exception_handler(FeedGoneError, _gone)
     app.add_exception_handler(NotFoundError, _not_found)
     app.add_exception_handler(EnrichError, _ours)
     app.add_exception_handler(Exception, _bug)
@@ -154,6 +157,12 @@ async def _no_cursor(_: Request, error: Exception) -> JSONResponse:
 
 async def _no_choice(_: Request, error: Exception) -> JSONResponse:
     return _answer(422, str(error))
+
+
+async def _gone(_: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, FeedGoneError):
+        _impossible(error)
+    return _answer(410, str(error), start=error.start)
 
 
 async def _not_found(_: Request, error: Exception) -> JSONResponse:

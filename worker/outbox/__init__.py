@@ -1,5 +1,6 @@
 """The change feed: what other services read to follow the catalog without polling it whole."""
 
-from worker.outbox.feed import Change, Feed, append, read
+from worker.outbox.feed import END, Change, Feed, append, end, read
+from worker.outbox.pruning import prune
 
-__all__ = ["Change", "Feed", "append", "read"]
+__all__ = ["END", "Change", "Feed", "append", "end", "prune", "read"]

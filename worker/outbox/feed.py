@@ -2,30 +2,67 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Literal
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
 
-from sqlalchemy import text
+from sqlalchemy import Row, text
 
 from worker.db import Connection
+from worker.errors import CursorError, FeedGoneError
 from worker.types import ObjectRef
 
+# The epoch is asked for once, not for each row, as the column's default would.
 _APPEND = text("""
-    INSERT INTO changes (kind, bucket, key, etag)
-    SELECT * FROM unnest(CAST(:kinds AS text[]), CAST(:buckets AS text[]), CAST(:keys AS text[]),
-                         CAST(:etags AS text[]))
+    INSERT INTO changes (kind, bucket, key, etag, epoch)
+    SELECT c.*, (SELECT feed_epoch()) FROM unnest(CAST(:kinds AS text[]), CAST(:buckets AS text[]),
+                                                  CAST(:keys AS text[]), CAST(:etags AS text[])) AS c
 """)
 
 # Ids are drawn before their transaction commits, so a higher id can become visible first. Transaction ids below the
 # oldest one still running are all decided: ordered by (xid, id), what is below that line never changes any more.
 # Source: PostgreSQL documentation, pg_current_snapshot() and "Transaction ID and snapshot information functions".
+#
+# One statement, thus one snapshot: what is pruned between asking whether the feed goes on and reading it would be
+# skipped.
 _READ = text("""
-    SELECT xid::text AS xid, id, kind, bucket, key, etag, at FROM changes
-    WHERE (xid, id) > (CAST(:xid AS xid8), :id) AND xid < pg_snapshot_xmin(pg_current_snapshot())
-    ORDER BY xid, id LIMIT :limit
+    WITH feed AS MATERIALIZED (
+        SELECT feed_epoch() AS epoch,
+               feed_goes_on(CAST(:xid AS xid8), CAST(:id AS bigint), CAST(:at AS timestamptz)) AS goes_on
+    ), page AS (
+        SELECT xid, id, kind, bucket, key, etag, at FROM changes
+        WHERE (SELECT goes_on FROM feed) AND epoch = (SELECT epoch FROM feed)
+          AND (xid, id) > (coalesce(CAST(:xid AS xid8), '0'), coalesce(:id, 0))
+          AND xid < pg_snapshot_xmin(pg_current_snapshot())
+        ORDER BY xid, id LIMIT :limit
+    )
+    SELECT f.epoch, f.goes_on, p.xid::text AS xid, p.id, p.kind, p.bucket, p.key, p.etag, p.at
+    FROM feed f LEFT JOIN page p ON true ORDER BY p.xid, p.id
 """)
+# What comes behind the newest decided change is all that is not decided yet. Where there is none, it comes behind what
+# was pruned last.
+_END = text("""
+    WITH feed_now AS MATERIALIZED (SELECT feed_epoch() AS epoch), newest AS (
+        SELECT xid, id, at FROM changes
+        WHERE epoch = (SELECT epoch FROM feed_now) AND xid < pg_snapshot_xmin(pg_current_snapshot())
+        ORDER BY xid DESC, id DESC LIMIT 1
+    ), pruned AS (
+        SELECT pruned_xid, pruned_id, pruned_at FROM feed WHERE epoch = (SELECT epoch FROM feed_now)
+    )
+    SELECT d.epoch, coalesce(n.xid, p.pruned_xid, '0')::text AS xid, coalesce(n.id, p.pruned_id, 0) AS id,
+           coalesce(n.at, p.pruned_at, to_timestamp(0)) AS at
+    FROM feed_now d LEFT JOIN newest n ON true LEFT JOIN pruned p ON true
+""")
+
+#: Asks for the place behind all that is in the feed.
+END = "end"
+
+#: Which database (feed_epoch), which transaction, which change in it, and when, in microseconds since 1970.
+_CURSOR = re.compile(r"([0-9a-f]{16})-([0-9]{1,20})-([0-9]{1,19})-([0-9]{1,17})", re.ASCII)
+_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,23 +104,61 @@ def read(connection: Connection, *, after: str | None, limit: int) -> list[Chang
     """The next changes in commit order.
 
     Args:
-        after: the ``id`` of the last change seen; None starts at the beginning.
+        connection: of any isolation level; this is one statement.
+        after: the ``id`` of the last change seen, or :func:`end`; None starts with the first change there ever was.
         limit: most changes returned.
 
     Raises:
-        ValueError: ``after`` is not a cursor of this feed.
+        CursorError: ``after`` is not a cursor.
+        FeedGoneError: the feed no longer has everything that comes after that, or it is the feed of another database.
     """
-    xid, number = _cursor(after)
-    rows = connection.execute(_READ, {"xid": str(xid), "id": number, "limit": limit})
-    return [Change(id=f"{r.xid}-{r.id}", kind=r.kind, bucket=r.bucket, key=r.key, etag=r.etag, at=r.at) for r in rows]
+    place = None if after is None else _parsed(after)
+    of_place = {"xid": place and str(place.xid), "id": place and place.id, "at": place and place.at}
+    rows = connection.execute(_READ, {**of_place, "limit": limit}).all()
+    epoch, is_ours = rows[0].epoch, place is None or place.epoch == rows[0].epoch
+    if not is_ours or not rows[0].goes_on:
+        raise FeedGoneError(_why(after, is_ours=is_ours), start=end(connection))
+    return [
+        Change(id=_cursor(epoch, row), kind=row.kind, bucket=row.bucket, key=row.key, etag=row.etag, at=row.at)
+        for row in rows
+        if row.id is not None
+    ]
 
 
-def _cursor(after: str | None) -> tuple[int, int]:
+def end(connection: Connection) -> str:
+    """A cursor behind everything that is committed and decided now; what comes after it will be read from it.
+
+    Whoever takes it first, and then reads the catalog whole, misses nothing by following the feed from there.
+    """
+    row = connection.execute(_END).one()
+    return _cursor(row.epoch, row)
+
+
+def _why(after: str | None, *, is_ours: bool) -> str:
     if after is None:
-        return 0, 0
-    xid, dash, number = after.partition("-")
-    if not (dash and xid.isascii() and xid.isdigit() and number.isascii() and number.isdigit()):
-        raise ValueError(f"{after!r} is not a cursor: pass the id of a change, as it was returned")
-    if int(xid) >= 1 << 64 or int(number) >= 1 << 63:
-        raise ValueError(f"{after!r} is not a cursor: out of range")
-    return int(xid), int(number)
+        return "the feed no longer begins with the catalog's first image: older changes were pruned"
+    if not is_ours:
+        return f"the cursor {after} is of another database than this one, which was restored, copied or made anew"
+    return f"the cursor {after} is of changes that were pruned, or of a past that this database does not have"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Place:
+    """What a cursor says."""
+
+    epoch: int
+    xid: int
+    id: int
+    at: datetime
+
+
+def _cursor(epoch: int, row: Row[Any]) -> str:
+    return f"{epoch & ((1 << 64) - 1):016x}-{row.xid}-{row.id}-{(row.at - _BEGINNING) // _MICROSECOND}"
+
+
+def _parsed(cursor: str) -> _Place:
+    found = _CURSOR.fullmatch(cursor)
+    if found is None or int(found[2]) >= 1 << 64 or int(found[3]) >= 1 << 63:
+        raise CursorError(f"{cursor!r} is not a cursor: pass the id of a change, or `next`, as it was returned")
+    epoch, at = int.from_bytes(bytes.fromhex(found[1]), signed=True), _BEGINNING + int(found[4]) * _MICROSECOND
+    return _Place(epoch=epoch, xid=int(found[2]), id=int(found[3]), at=at)

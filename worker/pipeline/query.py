@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal, TypeAlias
 
@@ -144,14 +144,26 @@ def _explain(standing: Standing | None) -> str:
     return _SENTENCES.get(standing.outcome or "", "it was removed; run `enrich backfill` on its bucket")
 
 
-def changes(engine: Engine, *, after: str | None, limit: int) -> list[outbox.Change]:
-    """The change feed behind a cursor.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Followed:
+    """A page of the change feed."""
+
+    changes: tuple[outbox.Change, ...]
+    next: str | None  # where to go on; None: nothing has ever changed
+
+
+def changes(engine: Engine, *, after: str | None, limit: int) -> Followed:
+    """The change feed behind a cursor; behind everything, for ``after="end"``.
 
     Raises:
-        ValueError: ``after`` is no cursor.
+        CursorError: ``after`` is no cursor.
+        FeedGoneError: the feed no longer has everything that comes after it.
     """
     with transaction(engine) as connection:
-        return outbox.read(connection, after=after, limit=limit)
+        if after == outbox.END:
+            return Followed(changes=(), next=outbox.end(connection))
+        found = outbox.read(connection, after=after, limit=limit)
+    return Followed(changes=tuple(found), next=found[-1].id if found else after)
 
 
 def totals(engine: Engine, *, bucket: str | None = None) -> inbox.Totals:

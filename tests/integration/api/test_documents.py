@@ -6,6 +6,8 @@ import json
 import os
 import re
 import subprocess
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -18,11 +20,12 @@ from sqlalchemy.exc import DBAPIError
 from tests.factories import enriched_image
 from tests.fakes import ColourEncoder
 from tests.integration.api.live import TOKEN
-from tests.ledger import hints
-from worker import bootstrap, catalog, inbox
-from worker.catalog import EnrichedImage
+from tests.ledger import hints, ref
+from worker import bootstrap, catalog, inbox, outbox
+from worker.catalog import EnrichedImage, Removal
 from worker.db import Engine, transaction
 from worker.inbox import Completion, QuarantineEntry
+from worker.outbox import Feed
 from worker.tagging import Calibration, Label, Taxonomy
 from worker.types import Outcome, Reason
 
@@ -94,7 +97,7 @@ def shape(value: Any) -> Any:
 def steady(value: Any) -> Any:
     """What does not differ from run to run."""
     unsteady = {"enriched_at", "decided_at", "at", "since", "id", "next", "searchable_after_seconds", "similarity"}
-    unsteady |= {"oldest_pending_seconds", "model", "probability", "lead"}
+    unsteady |= {"oldest_pending_seconds", "model", "probability", "lead", "start"}
     if isinstance(value, dict):
         return {name: steady(member) for name, member in value.items() if name not in unsteady}
     return [steady(member) for member in value] if isinstance(value, list) else value
@@ -181,6 +184,59 @@ def as_reader(engine: Engine, query: str) -> list[Any]:
 
 def queries() -> list[str]:
     return [code for language, code in blocks("reading-results.md") if language == "sql"][1:]
+
+
+def test_the_question_whether_the_feed_goes_on(engine, reader, flowers):
+    """As the role of the recipe: yes from the beginning and behind a change, no where there is none."""
+    [last, *_] = as_reader(engine, "SELECT xid::text, id, at FROM changes ORDER BY xid DESC, id DESC LIMIT 1")
+    ask = "SELECT feed_goes_on('{}', {}, '{}') AS yes"
+    assert as_reader(engine, ask.format(last["xid"], last["id"], last["at"])) == [{"yes": True}]
+    assert as_reader(engine, ask.format(last["xid"], last["id"] + 1, last["at"])) == [{"yes": False}]
+    assert as_reader(engine, next(query for query in queries() if "feed_goes_on" in query)) == [{"feed_goes_on": True}]
+
+
+def test_the_follower_of_the_document(api, engine, enriched, monkeypatch):
+    """Its copy is the catalog: from the beginning, through pruning and removals, while others write."""
+    [code] = [code for language, code in blocks("reading-results.md") if language == "python"]
+    names: dict[str, Any] = {}
+    exec(compile(code, "reading-results.md", "exec"), names)
+    monkeypatch.setattr(names["time"], "sleep", threading.Event().wait)
+    monkeypatch.setitem(os.environ, "no_proxy", "*")
+    copy: dict[str, str] = {}
+    done = threading.Event()
+
+    def apply(bucket: str, key: str) -> None:
+        answer = api.image(bucket, key)
+        copy[key] = answer.json["etag"] if answer.status == 200 else ""
+
+    def forget(seen: set[tuple[str, str]]) -> None:
+        for key in set(copy) - {key for _, key in seen}:
+            copy[key] = ""
+
+    def write() -> None:
+        for n in range(40):
+            enriched(replaced_etag(enriched_image(f"{n * 7 % 20}.jpg"), f"e{n}"))
+            with transaction(engine) as connection:
+                gone = [Removal(ref=ref(f"{n * 3 % 20}.jpg"))]
+                removed = catalog.remove(connection, gone)
+                outbox.append(connection, [Feed(kind="removed", ref=each, etag=None) for each in removed])
+            with transaction(engine) as connection:
+                outbox.prune(connection, keep=0.3, limit=2)
+
+    with ThreadPoolExecutor(2) as pool:
+        url = f"http://127.0.0.1:{api.port}"
+        following = pool.submit(names["follow"], url, TOKEN, None, apply, forget, done.is_set)
+        write()
+        done.set()
+        following.result(60)
+    with transaction(engine) as connection:
+        catalogued = {row.key: row.etag for row in connection.execute(text("SELECT key, etag FROM images"))}
+    assert len(catalogued) > 1
+    assert {key: etag for key, etag in copy.items() if etag} == catalogued
+
+
+def replaced_etag(image: EnrichedImage, etag: str) -> EnrichedImage:
+    return replace(image, info=replace(image.info, etag=etag))
 
 
 def test_the_queries_find_something(engine, reader, flowers):

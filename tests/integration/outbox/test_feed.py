@@ -9,6 +9,7 @@ import pytest
 from tests.ledger import ref
 from worker import outbox
 from worker.db import Engine, transaction
+from worker.errors import CursorError
 from worker.outbox import Feed
 
 
@@ -62,10 +63,29 @@ def test_a_reader_that_polls_during_writes_sees_each_change_once(engine):
     assert sorted(names) == sorted(seen)
 
 
+EPOCH = "00000000000000ff"
+
+
 @pytest.mark.parametrize(
-    "cursor", ["", "1", "1-", "-1", "a-1", "1-1-1", "９-1", f"{1 << 64}-1", "1-99999999999999999999"]
+    "cursor",
+    [
+        "",
+        "1",
+        "812-1",
+        EPOCH,
+        f"{EPOCH}-1-1",
+        f"{EPOCH}-1-1-1-1",
+        f"{EPOCH}-1--1",
+        f"{EPOCH}-９-1-1",
+        f"{EPOCH[1:]}-1-1-1",
+        f"{EPOCH.upper()}-1-1-1",
+        f"{EPOCH}-{1 << 64}-1-1",
+        f"{EPOCH}-1-{1 << 63}-1",
+        f"{EPOCH}-1-1-{10**17}",
+        f"{EPOCH}-1-1-1\n",
+    ],
 )
 def test_a_string_that_is_no_cursor_is_refused(engine, cursor):
     """A mistyped cursor is an error, not a full re-read."""
-    with pytest.raises(ValueError, match="cursor"):
+    with pytest.raises(CursorError, match="cursor"):
         read(engine, after=cursor)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, HTTPException, Path, Query
+from fastapi import APIRouter, Depends, Path, Query
 from starlette.convertors import Convertor, register_url_convertor
 
 from worker.api import present
@@ -91,7 +91,11 @@ _Behind = Annotated[
 ]
 _PageLimit = Annotated[int, Query(ge=1, le=1_000, description="Most images in the answer.")]
 _After = Annotated[
-    Text | None, Query(max_length=64, description="`next` of the page before; without it, from the beginning.")
+    Text | None,
+    Query(
+        max_length=96,
+        description="`next` of the page before; `end`: the place behind everything; without it, from the beginning.",
+    ),
 ]
 _Taxonomies = Annotated[Sequence[Text], Query(description="Only these taxonomies; may be repeated.", max_length=64)]
 _Limit = Annotated[int, Query(ge=1, le=10_000, description="Most changes in the answer.")]
@@ -169,14 +173,13 @@ async def search(request: SearchRequest, parts: _Parts) -> SearchResponse:
     return present.hits(found)
 
 
-@router.get("/changes", summary="Follow what changes", responses=described(400))
+@router.get("/changes", summary="Follow what changes", responses=described(400, 410))
 async def changes(parts: _Parts, after: _After = None, limit: _Limit = 1_000) -> Changes:
     """What changed behind a cursor, in commit order. Nothing is skipped, nothing comes twice.
 
-    Ask again with `after` set to `next`; an answer without changes means that there are none yet.
+    Ask again with `after` set to `next`; an answer without changes means that there are none yet. `after=end` gives the
+    place behind everything, to follow from once all images were read. Changes are kept for as long as
+    `ENRICH_FEED_RETENTION_DAYS` says: a 410 means that some after the cursor are gone, or that the database is another
+    one, and how to start over.
     """
-    try:
-        found = await parts.reading(lambda: query.changes(parts.services.engine, after=after, limit=limit))
-    except ValueError as error:
-        raise HTTPException(400, str(error)) from error
-    return present.changes(found, after=after)
+    return present.changes(await parts.reading(lambda: query.changes(parts.services.engine, after=after, limit=limit)))
