@@ -25,6 +25,8 @@ DECODE: Final = "tests.fuzz.targets:decode"
 #: Files after which a process is replaced: what it has not given back by then, it never will.
 _LIFE: Final = 5_000
 _REMEMBERED: Final = 50
+#: Seconds for a process to import everything, also where many others want the processor.
+_STARTING: Final = 300.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,7 +84,7 @@ class Child:
     def __exit__(self, *_: object) -> None:
         self.end()
 
-    def answer(self, data: bytes) -> dict[str, Any]:
+    def answer(self, data: bytes, *, patience: float | None = None) -> dict[str, Any]:
         """What became of a file."""
         self._said.truncate(0)
         assert self._process.stdin is not None
@@ -90,7 +92,7 @@ class Child:
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.write(len(data).to_bytes(8, "big") + data)
             self._process.stdin.flush()
-        if not select.select([self._process.stdout], [], [], self._patience)[0]:
+        if not select.select([self._process.stdout], [], [], patience or self._patience)[0]:
             raise self._gone("hung")
         line = self._process.stdout.readline()
         if not line:
@@ -196,7 +198,8 @@ def _serve(cases: Iterator[Case], target: str, patience: float) -> Iterator[tupl
 
 def _settled(child: Child) -> int:
     """Bytes of a process that has had its first file, and all modules with it."""
-    return int(child.answer(b"GIF89a\1\0\1\0\x80\0\0\0\0\0\xff\xff\xff,\0\0\0\0\1\0\1\0\0\2\2D\1\0;")["left"])
+    tiny = b"GIF89a\1\0\1\0\x80\0\0\0\0\0\xff\xff\xff,\0\0\0\0\1\0\1\0\0\2\2D\1\0;"
+    return int(child.answer(tiny, patience=_STARTING)["left"])
 
 
 def _judge(case: Case, answer: dict[str, Any], started: int, before: tuple[str, ...]) -> Iterator[Finding]:
