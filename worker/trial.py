@@ -9,6 +9,8 @@ from __future__ import annotations
 import faulthandler
 import os
 import sys
+from contextlib import suppress
+from pathlib import Path
 from typing import BinaryIO
 
 from PIL import Image
@@ -27,6 +29,7 @@ _EXIT_NOT_READY = 69  # EX_UNAVAILABLE
 def main(loaded: Settings | None = None) -> int:
     """One image. Returns the exit status."""
     faulthandler.enable()  # where a decoder crashed is in the worker's log
+    _go_first()
     loaded = loaded or settings.load()
     logs.configure(level=loaded.log_level, json=loaded.log_json)
     answers = _take_stdout()
@@ -48,6 +51,12 @@ def _try(data: bytes, model: Encoder, batcher: MicroBatcher, limits: ImageLimits
     except Exception as error:  # noqa: BLE001  # see above
         logs.get("trial").info(f"an image failed, and did no harm: {error}", action="trial")
     return 0
+
+
+def _go_first() -> None:
+    """Where memory runs out, it is this process that the kernel should take, not the worker or a neighbour."""
+    with suppress(OSError):  # no Linux
+        Path("/proc/self/oom_score_adj").write_text("1000")
 
 
 def _take_stdout() -> BinaryIO:

@@ -79,10 +79,14 @@ class Trial:
         return how
 
     def _try(self, data: bytes, expose: Callable[[], None]) -> tuple[Ending, str]:
-        # A session of its own: what a terminal sends to our group is for us.
-        with subprocess.Popen(
-            self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0, start_new_session=True
-        ) as process:
+        try:
+            # A session of its own: what a terminal sends to our group is for us.
+            started = subprocess.Popen(
+                self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0, start_new_session=True
+            )
+        except OSError as error:  # no memory, no process number, no file handle
+            return Ending.UNAVAILABLE, f"none could be started: {error}"
+        with started as process:
             try:
                 if not self._is_ready(process):
                     return Ending.UNAVAILABLE, f"none could be had within {self.patience:.0f} s"

@@ -71,6 +71,11 @@ def test_a_process_that_never_becomes_ready_is_not_waited_for():
     assert time.monotonic() - began < 10
 
 
+def test_a_machine_that_can_start_nothing_learns_nothing():
+    """No memory, no process number: the worker does it itself."""
+    assert Trial(command=("/nowhere/python",), patience=1.0).convict(b"", expose=lambda: None) is None
+
+
 def test_an_image_on_which_it_never_ends_is_one_that_kills():
     """Twice, so that a machine that stood still for a moment is not mistaken for it."""
     how, exposed = convict("say(); time.sleep(60)", data=b"x" * (1 << 20), patience=1.0)
@@ -119,6 +124,19 @@ def test_the_process_decodes_and_encodes_as_a_worker_does(data, environment, sta
         input=data, capture_output=True, timeout=60, check=False,
     )  # fmt: skip
     assert (status, READY) == (done.returncode, done.stdout)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="as Linux does it")
+def test_where_memory_runs_out_the_trial_ends_and_not_the_worker():
+    """A second copy of the model must not be what kills a worker."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.integration.tasks.fake_worker", "--trial"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        assert READY == process.stdout.readline()
+        assert "1000\n" == Path(f"/proc/{process.pid}/oom_score_adj").read_text()
+        process.communicate(b"")
 
 
 def test_the_default_process_tries_images_with_the_configured_model():
