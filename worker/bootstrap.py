@@ -7,16 +7,19 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
+from pathlib import Path
 
 from worker import catalog, db, inbox, logs, metrics, tagging
-from worker.catalog import TaxonomyVersion
+from worker.catalog import Space, TaxonomyVersion
 from worker.db import Engine, transaction
 from worker.encoder import Encoder, ForwardPass, MicroBatcher, load_encoder
-from worker.errors import ConfigurationError, QueueUnavailableError
+from worker.errors import ConfigurationError, FatalDeviceError, QueueUnavailableError
 from worker.events.sqs import Queue
 from worker.images import ImageLimits
 from worker.objects import ObjectStore, S3Store
+from worker.pipeline import golden
+from worker.pipeline.attendant import Attendant
 from worker.pipeline.backfill import Backfill
 from worker.pipeline.breaker import Window
 from worker.pipeline.budget import ByteBudget, Decoders
@@ -24,6 +27,8 @@ from worker.pipeline.control import Control
 from worker.pipeline.enrich import Enricher
 from worker.pipeline.explain import Explain
 from worker.pipeline.files import FileTagger
+from worker.pipeline.fill import Filler, Model
+from worker.pipeline.filling import Fill, Progress
 from worker.pipeline.gate import Gate
 from worker.pipeline.guard import Guard
 from worker.pipeline.ingest import Ingest
@@ -32,9 +37,11 @@ from worker.pipeline.listen import Listener
 from worker.pipeline.prepare import Preparer
 from worker.pipeline.prune import Pruner
 from worker.pipeline.query import Search
+from worker.pipeline.readiness import Readiness
 from worker.pipeline.reconcile import Pace, Reconcile, Reconciler, targets
 from worker.pipeline.retries import RetryPolicy
-from worker.pipeline.space import space_spec
+from worker.pipeline.serving import Serving
+from worker.pipeline.space import Load, Source, choose, load_for, where
 from worker.pipeline.subscriptions import Subscriptions
 from worker.pipeline.suspects import Suspects
 from worker.pipeline.trial import Trial
@@ -52,6 +59,9 @@ _DECODER_BYTES = 512 << 20
 TRIAL: tuple[str, ...] = (sys.executable, "-m", "worker.trial")
 
 _DAY = 86_400.0  # seconds
+
+#: How often a worker looks whether another space was activated, or is owed images, at least.
+_LOOK_SECONDS = 2.0
 
 Ring = Callable[[], None]
 
@@ -91,11 +101,13 @@ def store(settings: Settings) -> ObjectStore:
     )
 
 
-def encoder(settings: Settings, *, text_only: bool = False) -> Encoder:
-    """The model. Takes seconds; imports torch."""
+def encoder(
+    settings: Settings, *, text_only: bool = False, model: str | None = None, revision: str | None = None
+) -> Encoder:
+    """ENRICH_MODEL, or another model on the same device. Takes seconds; imports torch."""
     return load_encoder(
-        settings.model,
-        revision=settings.model_revision,
+        model or settings.model,
+        revision=revision if model else settings.model_revision,
         device=settings.device,
         dtype=settings.dtype,
         threads=settings.torch_threads,
@@ -103,6 +115,22 @@ def encoder(settings: Settings, *, text_only: bool = False) -> Encoder:
         preprocessing=settings.preprocessing,
         text_only=text_only,
     )
+
+
+def source(settings: Settings) -> Source:
+    """What ENRICH_MODEL names, in a form that means the same in every working directory."""
+    return source_of(settings.model, settings.model_revision)
+
+
+def source_of(model: str, revision: str | None) -> Source:
+    """A model's name as a user gives it; a directory as an absolute path."""
+    path = Path(model).expanduser()
+    return Source(model=str(path.resolve()) if path.is_dir() else model, revision=revision)
+
+
+def loader(settings: Settings, *, text_only: bool = False) -> Load:
+    """Loads any model, onto the device of the settings."""
+    return lambda model, revision: encoder(settings, text_only=text_only, model=model, revision=revision)
 
 
 def describe_model(settings: Settings) -> str:
@@ -158,13 +186,94 @@ def ingest(settings: Settings, engine: Engine, ring: Ring) -> Ingest:
 
 
 def search(settings: Settings, engine: Engine) -> Search:
-    """Text search; loads the text half of the model when it is first used."""
-    return Search(engine, lambda: encoder(settings, text_only=True))
+    """Text search; loads the text half of the active space's model when it is first used."""
+    return _search(settings, engine, text_only=True)
+
+
+def _search(settings: Settings, engine: Engine, *, text_only: bool) -> Search:
+    load, own = loader(settings, text_only=text_only), source(settings)
+
+    def load_and_check(space: Space) -> Encoder:
+        model = load_for(space, own, load)
+        golden.require(engine, space, model, texts_only=True)
+        return model
+
+    return Search(engine, lambda: encoder(settings, text_only=text_only), load_and_check, spare=settings.extra_models)
+
+
+@contextmanager
+def keeping_ready(search: Search) -> Iterator[None]:
+    """While the block runs, have the models ready that searches will need after the next switch."""
+    ready = Readiness(search, interval=_LOOK_SECONDS)
+    ready.start()
+    try:
+        yield
+    finally:
+        ready.stop()
+
+
+@contextmanager
+def filling(
+    settings: Settings, engine: Engine, space: Space, progress: Callable[[Progress], None] = lambda _: None
+) -> Iterator[Fill]:
+    """Filling a space from end to end, in this process; loads its model.
+
+    Raises:
+        ModelUnavailableError, SpaceMismatchError: the space's model is not here, or makes other vectors here.
+    """
+    with fillers(settings, engine, _decoders(settings)) as make:
+        filler = make(space)
+        try:
+            yield Fill(engine=engine, filler=filler, threads=settings.concurrency, progress=progress)
+        finally:
+            filler.model.batcher.close()
+
+
+@contextmanager
+def fillers(settings: Settings, engine: Engine, decoders: Decoders) -> Iterator[Callable[..., Filler]]:
+    """A function that loads a space's model and gives what works off its queue; they share threads and memory."""
+    budget, reads = ByteBudget(_BYTES_IN_FLIGHT // 2), store(settings)
+    load, own = loader(settings), source(settings)
+    with ThreadPoolExecutor(decode_threads(settings), thread_name_prefix="fill") as pool:
+
+        def make(space: Space, model: Model | None = None) -> Filler:
+            return Filler(
+                engine=engine,
+                store=reads,
+                model=model or loaded_model(settings, engine, space, load_for(space, own, load)),
+                limits=limits(settings),
+                budget=budget,
+                decoders=decoders,
+                policy=_policy(settings),
+                pool=pool,
+                batch=settings.claim_batch,
+            )
+
+        yield make
+
+
+def loaded_model(settings: Settings, engine: Engine, space: Space, model: Encoder) -> Model:
+    """A model that is about to write into a space: checked, with its taxonomies.
+
+    Raises:
+        SpaceMismatchError: it makes other vectors than the space was filled with.
+    """
+    golden.require(engine, space, model)
+    labels = tagger(settings, model)
+    with transaction(engine) as connection:
+        catalog.remember_taxonomies(connection, taxonomy_versions(labels.taxonomies))
+    return Model(space=space, encoder=model, batcher=MicroBatcher(model, observe=_count), tagger=labels)
+
+
+def _policy(settings: Settings) -> RetryPolicy:
+    return RetryPolicy(
+        max_attempts=settings.max_attempts, base=settings.retry_base_seconds, longest=settings.retry_max_seconds
+    )
 
 
 def explain(settings: Settings, engine: Engine, *, text_only: bool) -> tuple[Explain, Callable[[], Encoder]]:
     """Explanations, and the model they are by, which is loaded when either is first used."""
-    model = Search(engine, lambda: encoder(settings, text_only=text_only))
+    model = _search(settings, engine, text_only=text_only)
     return Explain(engine, model.model), model.encoder
 
 
@@ -190,79 +299,94 @@ def file_tagger(settings: Settings, names: tuple[str, ...] | None) -> FileTagger
     )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Worker:
-    """The parts of a worker process that is ready to claim."""
-
-    enricher: Enricher
-    encoder: Encoder
-
-
 @contextmanager
-def worker(settings: Settings, ring: Ring) -> Iterator[Worker]:
-    """Everything a worker process needs, from the first heartbeat to giving back what is in hand."""
-    engine = database(settings, "worker", pool_size=settings.concurrency + 2)
-    model = encoder(settings)
-    labels = tagger(settings, model)
-    with transaction(engine) as connection:
-        space = catalog.ensure_space(connection, space_spec(model))
-        catalog.remember_taxonomies(connection, taxonomy_versions(labels.taxonomies))
-    _announce(space, model)
-    preparer = _preparer(settings, model)
-    keeper = Keeper(engine, kind="worker", model=model.purpose, lease=settings.lease_seconds)
+def worker(settings: Settings, ring: Ring, broken: Callable[[FatalDeviceError], None]) -> Iterator[Serving]:
+    """Everything a worker process needs, from the first heartbeat to giving back what is in hand.
+
+    ``broken`` is called when the device breaks while another space is being filled.
+    """
+    engine = database(settings, "worker", pool_size=settings.concurrency + 3)
+    space, encoder_ = choose(engine, source(settings), loader(settings))
+    model = loaded_model(settings, engine, space, encoder_)
+    _log.info(encoder_.purpose, action="model", space=space.id, state=space.state)
+    keeper = Keeper(engine, kind="worker", model=encoder_.purpose, lease=settings.lease_seconds)
     threads = settings.fetch_threads + decode_threads(settings)  # decoding keeps nobody from fetching
+    decoders = _decoders(settings)
     with (
-        MicroBatcher(model, observe=_count) as batcher,
         ThreadPoolExecutor(threads, thread_name_prefix="prepare") as pool,
+        fillers(settings, engine, decoders) as make,
         serving_metrics(settings),
     ):
+        enricher = _enricher(settings, engine, model, keeper=keeper, decoders=decoders, pool=pool, ring=ring)
+        running = Serving(enricher=enricher, suspects=lambda space: _suspects(settings, engine, space))
+        attendant = Attendant(
+            engine,
+            serving=make(space, model),
+            load=make,
+            switch=running.switch,
+            unload=lambda filler: filler.model.batcher.close(),
+            broken=broken,
+            most=settings.extra_models,
+            interval=min(settings.sweep_seconds, _LOOK_SECONDS),
+        )
         keeper.start()
+        attendant.start()
         try:
-            yield Worker(
-                encoder=model,
-                enricher=Enricher(
-                    engine=engine,
-                    preparer=preparer,
-                    batcher=batcher,
-                    tagger=labels,
-                    space=space,
-                    keeper=keeper,
-                    guard=Guard(
-                        keeper.breakers.quarantine,
-                        Window(ratio=settings.quarantine_breaker_ratio),
-                        Control(engine=engine, preparer=preparer, batcher=batcher, pool=pool),
-                    ),
-                    suspects=_suspects(settings, engine),
-                    gate=Gate(),
-                    pool=pool,
-                    ring=ring,
-                    batch=settings.claim_batch,
-                    lease=settings.lease_seconds,
-                ),
-            )
+            yield running
         finally:
+            attendant.stop()
             keeper.stop()
             engine.dispose()
 
 
-def _suspects(settings: Settings, engine: Engine) -> Suspects:
+def _suspects(settings: Settings, engine: Engine, space: Space) -> Suspects:
     # Up to two trials, each of up to twice the patience, have to end before their batch counts as stuck.
     patience = LONGEST_BATCH_IN_LEASES / 5 * settings.lease_seconds
-    return Suspects(engine=engine, trial=Trial(command=TRIAL, patience=patience))
+    model, revision = where(space, source(settings))
+    command = (*TRIAL, model) if revision is None else (*TRIAL, model, revision)
+    return Suspects(engine=engine, trial=Trial(command=command, patience=patience))
 
 
-def _preparer(settings: Settings, model: Encoder) -> Preparer:
-    return Preparer(
+def _decoders(settings: Settings) -> Decoders:
+    return Decoders(count=decode_threads(settings), memory=ByteBudget(_DECODER_BYTES))
+
+
+def _enricher(
+    settings: Settings,
+    engine: Engine,
+    model: Model,
+    *,
+    keeper: Keeper,
+    decoders: Decoders,
+    pool: ThreadPoolExecutor,
+    ring: Ring,
+) -> Enricher:
+    preparer = Preparer(
         store=store(settings),
-        encoder=model,
+        encoder=model.encoder,
         limits=limits(settings),
         budget=ByteBudget(_BYTES_IN_FLIGHT),
-        decoders=Decoders(count=decode_threads(settings), memory=ByteBudget(_DECODER_BYTES)),
-        policy=RetryPolicy(
-            max_attempts=settings.max_attempts,
-            base=settings.retry_base_seconds,
-            longest=settings.retry_max_seconds,
+        decoders=decoders,
+        policy=_policy(settings),
+    )
+    return Enricher(
+        engine=engine,
+        preparer=preparer,
+        batcher=model.batcher,
+        tagger=model.tagger,
+        space=model.space,
+        keeper=keeper,
+        guard=Guard(
+            keeper.breakers.quarantine,
+            Window(ratio=settings.quarantine_breaker_ratio),
+            Control(engine=engine, preparer=preparer, batcher=model.batcher, pool=pool),
         ),
+        suspects=_suspects(settings, engine, model.space),
+        gate=Gate(),
+        pool=pool,
+        ring=ring,
+        batch=settings.claim_batch,
+        lease=settings.lease_seconds,
     )
 
 
@@ -378,16 +502,3 @@ def decode_threads(settings: Settings) -> int:
 def cores() -> int:
     """Cores this process may use, not those of the machine."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _announce(space: catalog.Space, model: Encoder) -> None:
-    _log.info(model.purpose, action="model", space=space.id, state=space.state)
-    if space.state != "active":
-        _log.warning(
-            "this model's embedding space is not the active one: new images get vectors and tags in it, "
-            "but views and tag filters still answer from the active space: `enrich backfill` the buckets, then "
-            "`enrich space activate`",
-            action="space",
-            space=space.id,
-            state=space.state,
-        )

@@ -94,6 +94,12 @@ class Settings(BaseSettings):
         "embedding space: the same for all workers and APIs.",
     )
     encoder_batch: int = Field(32, ge=1, le=4096, description="Most images in one forward pass.")
+    extra_models: int = Field(
+        1,
+        ge=0,
+        description="Most models that a worker or an API keeps in memory beside the active one, for spaces that are "
+        "being filled. 0: workers leave filling to `enrich space fill`.",
+    )
     torch_threads: int = Field(0, ge=0, description="CPU threads of the encoder; 0 is one per core.")
 
     # -- tagging -----------------------------------------------------------------------------------------------------

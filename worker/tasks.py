@@ -23,6 +23,7 @@ from worker import bootstrap, logs, metrics
 from worker.errors import FatalDeviceError
 from worker.pipeline import keeper, watchdog
 from worker.pipeline.keeper import Keeper
+from worker.pipeline.serving import Serving
 from worker.pipeline.watchdog import Patience, Surroundings, Watchdog
 from worker.settings import Settings
 
@@ -120,7 +121,7 @@ class Bell:
 class _Process:
     """What the task needs, in a process that `enrich worker` started."""
 
-    runtime: bootstrap.Worker
+    runtime: Serving
     bell: Bell
     watchdog: Watchdog
     drain: Drain
@@ -140,13 +141,17 @@ def _wake() -> None:
         _work(_process.runtime)
 
 
-def _work(runtime: bootstrap.Worker) -> None:
+def _work(runtime: Serving) -> None:
     try:
-        runtime.enricher.run_once()
-    except FatalDeviceError:
-        # The claims stay: their objects are retried alone, so that the one that broke the device is found.
-        _log.exception("the device is broken; this process ends so that a clean one can start", action="fatal")
-        os._exit(_EXIT_FATAL_DEVICE)
+        runtime.run_once()
+    except FatalDeviceError as error:
+        _end_of_device(error)
+
+
+def _end_of_device(error: FatalDeviceError) -> None:
+    # The claims stay: their objects are retried alone, so that the one that broke the device is found.
+    _log.error("the device is broken; this process ends so that a clean one can start", action="fatal", exc_info=error)
+    os._exit(_EXIT_FATAL_DEVICE)
 
 
 def run_worker(settings: Settings) -> None:
@@ -156,7 +161,7 @@ def run_worker(settings: Settings) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     app = make_app(settings)
     bell = Bell(settings, app)
-    with bootstrap.worker(settings, bell.ring) as runtime:
+    with bootstrap.worker(settings, bell.ring, _end_of_device) as runtime:
         drain = Drain(runtime.enricher.keeper, seconds=settings.drain_seconds)
         signals.worker_shutting_down.connect(drain.begin, weak=False)
         with _watching(settings, runtime, bell, drain) as watching:
@@ -215,7 +220,7 @@ def _consume(app: Celery, settings: Settings) -> None:
 
 
 @contextmanager
-def _watching(settings: Settings, runtime: bootstrap.Worker, bell: Bell, drain: Drain) -> Iterator[Watchdog]:
+def _watching(settings: Settings, runtime: Serving, bell: Bell, drain: Drain) -> Iterator[Watchdog]:
     enricher, breakers = runtime.enricher, runtime.enricher.breakers
     around = Surroundings(
         claimable=lambda: not (drain.has_begun or breakers.hold) and watchdog.claimable(enricher.engine),

@@ -1,4 +1,5 @@
-"""The process in which one image is tried: ``python -m worker.trial``, as workers start it for those that may kill.
+"""The process in which one image is tried: ``python -m worker.trial [MODEL [REVISION]]``, as workers start it for those
+that may kill.
 
 It loads the model, encodes a plain picture, says so, reads an image from standard input, decodes and encodes it as a
 worker does, and ends with 0 if it is still there.
@@ -26,19 +27,19 @@ _EXIT_FATAL_DEVICE = 70  # as the worker's
 _EXIT_NOT_READY = 69  # EX_UNAVAILABLE
 
 
-def main(loaded: Settings | None = None) -> int:
-    """One image. Returns the exit status."""
+def main(loaded: Settings | None = None, model: str | None = None, revision: str | None = None) -> int:
+    """One image, by ``model`` or by that of the settings. Returns the exit status."""
     faulthandler.enable()  # where a decoder crashed is in the worker's log
     _go_first()
     loaded = loaded or settings.load()
     logs.configure(level=loaded.log_level, json=loaded.log_json)
     answers = _take_stdout()
-    model = bootstrap.encoder(loaded)
-    with MicroBatcher(model) as batcher:
-        if isinstance(batcher.encode([_grey(model)])[0], DeviceMemoryError | ImageRejectedError):
+    encoder = bootstrap.encoder(loaded, model=model, revision=revision)
+    with MicroBatcher(encoder) as batcher:
+        if isinstance(batcher.encode([_grey(encoder)])[0], DeviceMemoryError | ImageRejectedError):
             return _EXIT_NOT_READY
         answers.write(READY)
-        return _try(sys.stdin.buffer.read(), model, batcher, bootstrap.limits(loaded))
+        return _try(sys.stdin.buffer.read(), encoder, batcher, bootstrap.limits(loaded))
 
 
 def _try(data: bytes, model: Encoder, batcher: MicroBatcher, limits: ImageLimits) -> int:
@@ -71,4 +72,4 @@ def _grey(model: Encoder) -> Pixels:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(None, *sys.argv[1:]))

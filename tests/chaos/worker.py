@@ -42,7 +42,7 @@ def _kills(pixels: Pixels) -> bool:
 def main() -> None:
     """Run the worker, or what it starts to try an image apart."""
     bootstrap.encoder = lambda *_args, **_options: DeadlyEncoder()
-    if sys.argv[1:] == ["--trial"]:
+    if sys.argv[1:2] == ["--trial"]:
         sys.exit(trial.main())
     bootstrap.TRIAL = (sys.executable, "-m", "tests.chaos.worker", "--trial")
     loaded = settings.load()

@@ -23,6 +23,7 @@ from worker.errors import (
     ModelUnavailableError,
     ModelUnsupportedError,
     NotFoundError,
+    SpaceMismatchError,
 )
 from worker.pipeline.ingest import RejectedEventError
 from worker.pipeline.query import ImageNotFoundError, NothingEmbeddedError
@@ -76,7 +77,7 @@ def register(app: FastAPI) -> None:
     app.add_exception_handler(RejectedEventError, _rejected)
     app.add_exception_handler(ImageNotFoundError, _image_not_found)
     app.add_exception_handler(NothingEmbeddedError, _nothing_embedded)
-    for kind in (ModelUnavailableError, ModelUnsupportedError, DeviceMemoryError):
+    for kind in (ModelUnavailableError, ModelUnsupportedError, SpaceMismatchError, DeviceMemoryError):
         app.add_exception_handler(kind, _model_away)
     app.add_exception_handler(CursorError, _no_cursor)
     app.add_exception_handler(ChoiceError, _no_choice)

@@ -1,36 +1,59 @@
-"""Embedding spaces: one partition and one index each."""
+"""Embedding spaces: which there are, and which of them answers."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from datetime import datetime
+from typing import Literal, TypeAlias
 
 from sqlalchemy import text
 
+from worker.catalog.partitions import build_index_at_once, create_partition, without_time_limit
 from worker.db import Connection
 from worker.types import SpaceSpec
 
+#: filling: embedded beside the active one, not read by anybody; retired: kept as it is, not written any more.
+State: TypeAlias = Literal["filling", "active", "retired"]
+
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('enrich space', 0))")
-_BY_FINGERPRINT = text("SELECT id, state, dimension, model, revision FROM spaces WHERE fingerprint = :fingerprint")
-_ALL = text("SELECT id, state, dimension, model, revision FROM spaces ORDER BY id")
+_COLUMNS = "id, state, dimension, model, revision, preprocessing, source"
+_BY_FINGERPRINT = text(f"SELECT {_COLUMNS} FROM spaces WHERE fingerprint = :fingerprint")  # noqa: S608  # constants
+_BY_NUMBER = text(f"SELECT {_COLUMNS} FROM spaces WHERE id = :id AND state <> 'dropped'")  # noqa: S608
+_WAS_DROPPED = text("SELECT EXISTS (SELECT FROM spaces WHERE id = :id AND state = 'dropped')")
+_ALL = text(f"SELECT {_COLUMNS} FROM spaces WHERE state <> 'dropped' ORDER BY id")  # noqa: S608
 _FILLED = text("""
-    SELECT s.id, s.state, s.dimension, s.model, s.revision,
-           (SELECT count(*) FROM embeddings e WHERE e.space_id = s.id) AS images
-    FROM spaces s ORDER BY s.id
+    SELECT s.id, s.state, s.dimension, s.model, s.revision, s.source, s.made_with,
+           (SELECT count(*) FROM embeddings e WHERE e.space_id = s.id) AS images,
+           (SELECT count(*) FROM owed_vectors o WHERE o.space_id = s.id AND o.visible_at = 'infinity') AS failed,
+           coalesce((SELECT x.indisvalid FROM pg_index x WHERE x.indexrelid = to_regclass(
+               'embeddings_' || s.id || '_hnsw')), false) AS indexed,
+           coalesce(pg_total_relation_size(to_regclass('embeddings_' || s.id)), 0)::bigint AS bytes
+    FROM spaces s WHERE s.state <> 'dropped' ORDER BY s.id
 """)
 _MISSING = text("""
     SELECT count(*) FROM images i
-    WHERE NOT EXISTS (SELECT FROM embeddings e WHERE e.space_id = :id AND e.image_id = i.id)
+    WHERE (CAST(:before AS timestamptz) IS NULL OR i.enriched_at <= :before)
+      AND NOT EXISTS (SELECT FROM embeddings e WHERE e.space_id = :id AND e.image_id = i.id)
+      AND NOT EXISTS (SELECT FROM owed_vectors o
+                      WHERE o.space_id = :id AND o.image_id = i.id AND o.visible_at = 'infinity')
 """)
-_RETIRE = text("UPDATE spaces SET state = 'retired' WHERE state = 'active' AND id <> :id")
-_ACTIVATE = text("UPDATE spaces SET state = 'active', activated_at = now() WHERE id = :id AND state <> 'active'")
-_INSERT = text("""
-    INSERT INTO spaces (fingerprint, model, revision, preprocessing, dimension, state, activated_at)
-    SELECT :fingerprint, :model, :revision, :preprocessing, :dimension,
+_DEMOTE = text("UPDATE spaces SET state = 'filling' WHERE state = 'active' AND id <> :id")
+_ACTIVATE = text("""
+    UPDATE spaces SET state = 'active', activated_at = now() WHERE id = :id AND state IN ('filling', 'retired')
+""")
+_SET_STATE = text("UPDATE spaces SET state = :state WHERE id = :id AND state NOT IN ('active', 'dropped', :state)")
+_SET_SOURCE = text("UPDATE spaces SET source = :source WHERE id = :id AND source IS NULL")
+_FORGET_OWED = text("DELETE FROM owed_vectors WHERE space_id = :id")
+# The fingerprint is a key: changing it waits for everybody who writes into the space, see `write`.
+_BURY = text("UPDATE spaces SET state = 'dropped', fingerprint = 'dropped ' || id WHERE id = :id AND state <> 'active'")
+_FORGET_GOLDEN = text("DELETE FROM golden_vectors WHERE space_id = :id")
+_INSERT = text(f"""
+    INSERT INTO spaces (fingerprint, model, revision, preprocessing, dimension, source, state, activated_at)
+    SELECT :fingerprint, :model, :revision, :preprocessing, :dimension, :source,
            CASE WHEN active THEN 'filling' ELSE 'active' END, CASE WHEN active THEN NULL ELSE now() END
     FROM (SELECT EXISTS (SELECT FROM spaces WHERE state = 'active') AS active) AS others
-    RETURNING id, state, dimension, model, revision
-""")
+    RETURNING {_COLUMNS}
+""")  # noqa: S608  # constants
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,10 +61,18 @@ class Space:
     """A row of ``spaces``."""
 
     id: int
-    state: Literal["filling", "active", "retired"]
+    state: State
     dimension: int
     model: str
     revision: str
+    preprocessing: str
+    source: str | None  # where its model is loaded from: what ENRICH_MODEL named when the space was made
+
+    @property
+    def spec(self) -> SpaceSpec:
+        return SpaceSpec(
+            model=self.model, revision=self.revision, preprocessing=self.preprocessing, dimension=self.dimension
+        )
 
 
 def space_of(connection: Connection, spec: SpaceSpec) -> Space | None:
@@ -50,25 +81,39 @@ def space_of(connection: Connection, spec: SpaceSpec) -> Space | None:
     return None if row is None else Space(**row._mapping)  # noqa: SLF001  # Row's public mapping view
 
 
+def space(connection: Connection, number: int) -> Space | None:
+    """The space with this number, unless it was dropped."""
+    row = connection.execute(_BY_NUMBER, {"id": number}).one_or_none()
+    return None if row is None else Space(**row._mapping)  # noqa: SLF001
+
+
 def spaces(connection: Connection) -> list[Space]:
-    """All spaces, oldest first."""
+    """All spaces, oldest first, without those that were dropped."""
     return [Space(**row._mapping) for row in connection.execute(_ALL)]  # noqa: SLF001
 
 
-def ensure_space(connection: Connection, spec: SpaceSpec) -> Space:
-    """The space of ``spec``, created with its partition and index if need be.
+def active_space(connection: Connection) -> Space | None:
+    """The one that answers; None while nothing was ever embedded."""
+    return next((each for each in spaces(connection) if each.state == "active"), None)
 
-    The first space of a catalog becomes active; a later one starts as filling, so that search and the views go on
-    answering from the active one. Concurrent callers wait for each other.
+
+def ensure_space(connection: Connection, spec: SpaceSpec, *, source: str | None = None) -> Space:
+    """The space of ``spec``, created with its partition if need be.
+
+    The first space of a catalog becomes active, with its index; a later one starts as filling and gets its index when
+    it is full. Concurrent callers wait for each other. Locks that stop writers are held for an instant, and waited for
+    only briefly: then the statement fails with ``lock_not_available`` (see ``is_lock_timeout``) and may be repeated.
     """
     found = space_of(connection, spec)
-    if found is not None:
-        return found
-    connection.execute(_LOCK)
-    return space_of(connection, spec) or _create(connection, spec)
+    if found is None:
+        connection.execute(_LOCK)
+        found = space_of(connection, spec) or _create(connection, spec, source)
+    if source is not None and found.source is None:
+        connection.execute(_SET_SOURCE, {"id": found.id, "source": source})
+    return found
 
 
-def _create(connection: Connection, spec: SpaceSpec) -> Space:
+def _create(connection: Connection, spec: SpaceSpec, source: str | None) -> Space:
     row = connection.execute(
         _INSERT,
         {
@@ -77,49 +122,101 @@ def _create(connection: Connection, spec: SpaceSpec) -> Space:
             "revision": spec.revision,
             "preprocessing": spec.preprocessing,
             "dimension": spec.dimension,
+            "source": source,
         },
     ).one()
-    space = Space(**row._mapping)  # noqa: SLF001
-    # Identifiers and dimensions are integers from the row just inserted; DDL takes no bind parameters.
-    partition, dimension = f"embeddings_{space.id}", space.dimension
-    connection.execute(
-        text(
-            f"CREATE TABLE {partition} PARTITION OF embeddings "
-            f"(CONSTRAINT {partition}_dimension CHECK (vector_dims(vector) = {dimension})) "
-            f"FOR VALUES IN ({space.id})"
-        )
-    )
-    # Unit vectors: the inner product orders as the cosine does and costs less.
-    connection.execute(
-        text(f"CREATE INDEX {partition}_hnsw ON {partition} USING hnsw ((vector::halfvec({dimension})) halfvec_ip_ops)")
-    )
-    return space
+    made = Space(**row._mapping)  # noqa: SLF001
+    create_partition(connection, made.id, made.dimension)
+    if made.state == "active":
+        build_index_at_once(connection, made.id, made.dimension)
+    return made
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FilledSpace:
-    """A space, and how many images have a vector in it."""
+    """A space, and how far it is filled."""
 
     id: int
-    state: Literal["filling", "active", "retired"]
+    state: State
     dimension: int
     model: str
     revision: str
-    images: int
+    source: str | None
+    images: int  # that have a vector in it
+    failed: int  # that its model could not embed
+    indexed: bool  # whether searches in it use an index
+    bytes: int  # on disk, with indexes
+    made_with: dict[str, str] | None  # device, number format and libraries of its golden vectors
 
 
 def filled_spaces(connection: Connection) -> list[FilledSpace]:
     """All spaces, oldest first. Counts vectors: for people, not for hot paths."""
+    without_time_limit(connection)
     return [FilledSpace(**row._mapping) for row in connection.execute(_FILLED)]  # noqa: SLF001
 
 
-def missing_in(connection: Connection, space_id: int) -> int:
-    """How many images of the catalog have no vector in a space."""
-    return int(connection.execute(_MISSING, {"id": space_id}).scalar_one())
+def missing_in(connection: Connection, space_id: int, *, before: datetime | None = None) -> int:
+    """How many images of the catalog have no vector in a space, other than those its model could not embed.
+
+    Args:
+        connection: open.
+        space_id: which one.
+        before: count images that were enriched up to this moment only.
+    """
+    without_time_limit(connection)
+    return int(connection.execute(_MISSING, {"id": space_id, "before": before}).scalar_one())
 
 
-def activate(connection: Connection, space_id: int) -> None:
-    """Make a space the active one and retire the other; views and tag filters change when this commits."""
+def was_dropped(connection: Connection, number: int) -> bool:
+    """Whether a space was dropped; what it had may still be there in part, if that was interrupted."""
+    return bool(connection.execute(_WAS_DROPPED, {"id": number}).scalar_one())
+
+
+def activate(connection: Connection, space_id: int) -> bool:
+    """Make a space the active one; views, searches and tag filters change when this commits.
+
+    The one before goes on being filled, so that going back needs nothing but another call.
+
+    Returns:
+        False if there is no such space, or not any more: nothing was done.
+    """
     connection.execute(_LOCK)
-    connection.execute(_RETIRE, {"id": space_id})
+    if space(connection, space_id) is None:
+        return False
+    connection.execute(_DEMOTE, {"id": space_id})
     connection.execute(_ACTIVATE, {"id": space_id})
+    return True
+
+
+def refill(connection: Connection, space_id: int) -> None:
+    """Have new images embedded in a retired space again."""
+    connection.execute(_SET_STATE, {"id": space_id, "state": "filling"})
+
+
+def retire(connection: Connection, space_id: int) -> bool:
+    """Stop embedding new images in a space, and keep what it has.
+
+    Returns:
+        False if it is the active one: nothing was done.
+    """
+    connection.execute(_LOCK)
+    current = space(connection, space_id)
+    if current is None or current.state == "active":
+        return False
+    connection.execute(_SET_STATE, {"id": space_id, "state": "retired"})
+    connection.execute(_FORGET_OWED, {"id": space_id})
+    return True
+
+
+def bury(connection: Connection, space_id: int) -> bool:
+    """Mark a space as dropped. When this commits, nobody writes into it any more; vectors and tags are still there.
+
+    Returns:
+        False if it is the active one: nothing was done.
+    """
+    connection.execute(_LOCK)
+    if connection.execute(_BURY, {"id": space_id}).rowcount == 0:
+        return False
+    connection.execute(_FORGET_OWED, {"id": space_id})
+    connection.execute(_FORGET_GOLDEN, {"id": space_id})
+    return True

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import text
 
+from worker.catalog.owed import owe
 from worker.catalog.removal import bring_back
 from worker.db import Connection, storable
 from worker.types import Floats, ImageMetadata, ObjectInfo, ObjectRef, Tag
@@ -50,6 +51,10 @@ _IMAGES = text(f"""
     RETURNING id, bucket, key
 """)  # noqa: S608  # names and types are the constants above
 
+# Locked against being dropped, as writing a vector would lock it anyway. Who writes into a space that is not filled any
+# more, and has not noticed yet, writes the image without its vector.
+_OPEN = text("SELECT id FROM spaces WHERE state IN ('filling', 'active') ORDER BY id FOR KEY SHARE")
+
 # Vectors of other spaces describe the picture that was there before; a picture that was overwritten loses them.
 _STALE = text("""
     DELETE FROM embeddings e USING images i,
@@ -89,8 +94,20 @@ class EnrichedImage:
     hinted_at: datetime
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Embedded:
+    """What one model makes of one image."""
+
+    image_id: int
+    vector: Floats  # [d], unit length, of the space written to
+    tags: tuple[Tag, ...]
+
+
 def write(connection: Connection, *, space_id: int, images: Sequence[EnrichedImage]) -> None:
-    """Insert or replace images with their vector and tags in one space. Human decisions stay."""
+    """Insert or replace images with their vector and tags in one space. Human decisions stay.
+
+    In every other space that is being filled, and in the active one, the images are owed a vector from now on.
+    """
     if not images:
         return
     columns: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
@@ -105,12 +122,37 @@ def write(connection: Connection, *, space_id: int, images: Sequence[EnrichedIma
     ids = {ObjectRef(bucket=row.bucket, key=row.key): row.id for row in rows}
     in_order = [ids[image.info.ref] for image in images]
     bring_back(connection, in_order)
+    open_spaces = frozenset(connection.execute(_OPEN).scalars())
+    if space_id in open_spaces:
+        write_vectors(
+            connection,
+            space_id,
+            [
+                Embedded(image_id=id_, vector=image.vector, tags=image.tags)
+                for id_, image in zip(in_order, images, strict=True)
+            ],
+        )
+    if others := open_spaces - {space_id}:
+        owe(connection, others, in_order)
+
+
+def is_open(connection: Connection, space_id: int) -> bool:
+    """Whether vectors may be written into a space; while the transaction lasts, it is not dropped."""
+    return space_id in connection.execute(_OPEN).scalars().all()
+
+
+def write_vectors(connection: Connection, space_id: int, images: Sequence[Embedded]) -> None:
+    """Insert or replace the vectors and a model's tags of images that the catalog has."""
+    ids = [image.image_id for image in images]
     vectors = [literal(image.vector) for image in images]
-    connection.execute(_VECTORS, {"space": space_id, "ids": in_order, "vectors": vectors})
-    connection.execute(_STALE_TAGS, {"ids": in_order, "space": space_id})
-    _write_tags(
-        connection, space_id, [(id_, tag) for id_, image in zip(in_order, images, strict=True) for tag in image.tags]
-    )
+    connection.execute(_VECTORS, {"space": space_id, "ids": ids, "vectors": vectors})
+    write_tags(connection, space_id, images)
+
+
+def write_tags(connection: Connection, space_id: int, images: Sequence[Embedded]) -> None:
+    """Replace a model's tags of images, in one space; tags of other spaces whose vector is gone go as well."""
+    connection.execute(_STALE_TAGS, {"ids": [image.image_id for image in images], "space": space_id})
+    _write_tags(connection, space_id, [(image.image_id, tag) for image in images for tag in image.tags])
 
 
 def _write_tags(connection: Connection, space_id: int, tags: Sequence[tuple[int, Tag]]) -> None:

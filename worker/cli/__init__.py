@@ -13,6 +13,9 @@ from worker.cli import context, explain, operate, quarantine, read, run, space, 
 
 __all__ = ["app", "main"]
 
+#: Starting again does not help: a person has to restore files or libraries.
+_EX_CONFIG = 78
+
 app = typer.Typer(
     name="enrich",
     help="Tag and embed every image of an object store, and read the results back.",
@@ -36,7 +39,7 @@ def main() -> None:
         if sentence is None:
             raise
         sys.stderr.write(f"enrich: {sentence}\n")
-        sys.exit(1)
+        sys.exit(_status(error))
 
 
 def _never_fail_to_encode(stream: object) -> None:
@@ -44,3 +47,9 @@ def _never_fail_to_encode(stream: object) -> None:
     reconfigure = getattr(stream, "reconfigure", None)
     if reconfigure is not None:
         reconfigure(errors="backslashreplace")
+
+
+def _status(error: Exception) -> int:
+    from worker.errors import SpaceMismatchError
+
+    return _EX_CONFIG if isinstance(error, SpaceMismatchError) else 1

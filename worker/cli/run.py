@@ -66,7 +66,8 @@ def api(
             timeout_graceful_shutdown=10,
         )
     )
-    server.run(sockets=None if fd is None else [socket.socket(fileno=fd)])
+    with bootstrap.keeping_ready(services.search):
+        server.run(sockets=None if fd is None else [socket.socket(fileno=fd)])
 
 
 def worker() -> None:

@@ -1,16 +1,31 @@
-"""``enrich space``: which model's vectors answer."""
+"""``enrich space``: which model's vectors answer, and how to change it while everything runs."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from worker.cli import context
+from worker.cli import context, space_comparison
 
-_group = typer.Typer(no_args_is_help=True, help="Embedding spaces, one per model: list, activate.")
+if TYPE_CHECKING:
+    from worker.catalog import FilledSpace
+    from worker.pipeline.filling import Filled, Progress
+
+_group = typer.Typer(no_args_is_help=True, help="Embedding spaces, one per model.")
+_Number = Annotated[int, typer.Argument(metavar="NUMBER", help="As `enrich space list` shows it.")]
+_SHOWN_FAILURES = 10
+_STAGES = {
+    "filling": "embedding",
+    "waiting": "waiting: live uploads go first",
+    "tagging": "tagging anew",
+    "indexing": "building the index",
+}
 
 
 def register(app: typer.Typer) -> None:
@@ -29,23 +44,192 @@ def list_spaces(
     if as_json:
         context.json_document([asdict(each) for each in found])
         return
-    table = Table("space", "model", "revision", "dimension", "state", "images", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    for name in ("space", "model", "revision", "dimension", "state", "images", "failed", "index", "GB"):
+        table.add_column(name, justify="right" if name in ("images", "failed", "GB") else "left")
     for each in found:
-        table.add_row(str(each.id), each.model, each.revision[:12], str(each.dimension), each.state, f"{each.images:,}")
+        table.add_row(*_row(each))
     if found:
         context.out.print(table)
     else:
         context.line("no image was embedded yet")
 
 
+def _row(each: FilledSpace) -> tuple[str, ...]:
+    return (
+        str(each.id),
+        each.model,
+        each.revision[:12],
+        str(each.dimension),
+        each.state,
+        f"{each.images:,}",
+        f"{each.failed:,}",
+        "yes" if each.indexed else "no",
+        f"{each.bytes / 1e9:,.2f}",
+    )
+
+
 @_group.command()
-def activate(
-    space: Annotated[int, typer.Argument(metavar="NUMBER", help="As `enrich space list` shows it.")],
-    force: Annotated[bool, typer.Option("--force", help="Also if images are missing in it.")] = False,
+def create(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="`starter`, a hub id, or a directory.")],
+    revision: Annotated[
+        str | None, typer.Option(metavar="REVISION", help="Of a hub id: commit, tag or branch. Pin a commit.")
+    ] = None,
 ) -> None:
-    """Let views and tag filters answer from this space, at once and for all readers. The other one is kept."""
+    """Make a space for a model. From now on new uploads are embedded in it, too; nobody reads it yet."""
+    from worker import bootstrap
     from worker.pipeline import spaces as use_case
 
-    before = use_case.activate(context.database(context.load_settings()), space, force=force)
-    back = f"; `enrich space activate {before}` goes back" if before is not None else ""
+    settings = context.load_settings()
+    engine = context.database(settings)
+    made = use_case.create(engine, bootstrap.source_of(model, revision), bootstrap.loader(settings))
+    if made.state == "active":
+        context.say(f"space {made.id} is that of {made.model}, and the active one")
+        return
+    context.say(f"space {made.id} is that of {made.model}, {made.state}; `enrich space fill {made.id}` fills it")
+
+
+@_group.command()
+def fill(
+    space: _Number,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Also images that the model could not embed before.")
+    ] = False,
+) -> None:
+    """Embed all images that a space lacks, tag them, and build its index; live uploads go first.
+
+    May be stopped and started again, and run on several machines at once.
+    """
+    from worker import bootstrap
+    from worker.pipeline import spaces as use_case
+
+    settings = context.load_settings()
+    engine = bootstrap.database(settings, "fill", pool_size=settings.concurrency + 2)
+    found = use_case.get(engine, space)
+    with _progress() as show, bootstrap.filling(settings, engine, found, show) as use:
+        done = use.run(retry_failed=retry_failed)
+    for each in use_case.failures(engine, space, limit=_SHOWN_FAILURES):
+        context.line(f"{context.name(f'{each.bucket}/{each.key}')}: {each.error}")
+    context.say(_sentence(done))
+    raise typer.Exit(1 if done.missing else 0)
+
+
+def _sentence(done: Filled) -> str:
+    parts = [f"{done.filled:,} images embedded"]
+    if done.tagged:
+        parts.append(f"{done.tagged:,} tagged anew")
+    if done.failed:
+        parts.append(f"{done.failed:,} cannot be embedded (--retry-failed tries them again)")
+    if done.missing:
+        parts.append(
+            f"{done.missing:,} still missing: the store has something else than the catalog, or was away; "
+            "let workers work off what is pending, and run this again"
+        )
+    else:
+        parts.append(
+            f"space {done.space} is full: `enrich space compare {done.space}`, `enrich space activate {done.space}`"
+        )
+    return "; ".join(parts)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[Progress], None]]:
+    """A bar on stderr; nothing where nobody watches."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with context.progress(*columns) as bar:
+        task = bar.add_task("loading the model", total=None)
+
+        def show(step: Progress) -> None:
+            bar.update(task, description=_STAGES[step.stage], completed=step.done, total=step.total)
+
+        yield show
+
+
+_group.command()(space_comparison.compare)
+
+
+@_group.command()
+def activate(
+    space: _Number,
+    force: Annotated[bool, typer.Option("--force", help="Also if images are missing in it.")] = False,
+) -> None:
+    """Let searches, views and tag filters answer from this space, at once and for all readers.
+
+    The other one goes on being filled, so that going back is as quick.
+    """
+    from worker.pipeline import spaces as use_case
+
+    engine = context.database(context.load_settings())
+    with _progress() as show:
+        done = use_case.activate(engine, space, force=force, progress=show)
+    if done.failed:
+        context.say(f"{done.failed:,} images have no vector in it: its model cannot embed them")
+    back = (
+        f"; `enrich space activate {done.before}` goes back, `enrich space retire {done.before}` ends embedding for it"
+        if done.before is not None
+        else ""
+    )
     context.say(f"space {space} is active{back}")
+
+
+@_group.command()
+def retire(space: _Number) -> None:
+    """Embed new uploads no longer in a space; what it has is kept."""
+    from worker.pipeline import spaces as use_case
+
+    use_case.retire(context.database(context.load_settings()), space)
+    context.say(f"space {space} is retired; `enrich space fill {space}` brings it up to date again")
+
+
+@_group.command()
+def drop(
+    space: _Number,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Delete a space: its vectors, its index and its tags. There is no way back but filling it anew."""
+    from worker.pipeline import spaces as use_case
+
+    engine = context.database(context.load_settings())
+    size = f"{use_case.size(engine, space) / 1e9:,.2f} GB"
+    if not yes and not typer.confirm(f"delete space {space} with its tags, and free {size}?", err=True):
+        context.say("nothing was deleted")
+        raise typer.Exit(1)
+    with context.progress(TextColumn("{task.description}")) as bar:
+        task = bar.add_task("deleting tags", total=None)
+        count = 0
+
+        def deleted(tags: int) -> None:
+            nonlocal count
+            count += tags
+            bar.update(task, description=f"{count:,} tags deleted")
+
+        use_case.drop(
+            engine, space, deleted=deleted, waiting=lambda why: bar.update(task, description=f"waiting: {why}")
+        )
+    context.say(f"space {space} is gone: {count:,} tags deleted, {size} freed")
+
+
+@_group.command()
+def check(
+    space: _Number,
+    accept: Annotated[
+        bool, typer.Option("--accept", help="Take what the model makes here for right from now on.")
+    ] = False,
+) -> None:
+    """Load a space's model and compare what it makes here with what the space was filled with.
+
+    Exit status 78 if it makes other vectors. Workers do the same at their start.
+    """
+    from worker import bootstrap
+    from worker.pipeline import golden
+    from worker.pipeline import spaces as use_case
+    from worker.pipeline.space import load_for
+
+    settings = context.load_settings()
+    engine = context.database(settings)
+    found = use_case.get(engine, space)
+    model = load_for(found, bootstrap.source(settings), bootstrap.loader(settings))
+    if accept:
+        golden.accept(engine, found, model)
+    golden.require(engine, found, model)
+    context.say(f"{model.purpose} makes the vectors that space {space} was filled with")

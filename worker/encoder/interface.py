@@ -43,6 +43,8 @@ class EncoderTraits:
     input_side: int  # pixels; the preprocessing needs a shorter side of at least this
     purpose: str  # one line for logs and /readyz: "openai/clip-vit-base-patch32 on cpu in bfloat16"
     exact: bool = False  # pictures are to be decoded at full size, whatever the input side
+    device: str = "cpu"  # torch's name
+    dtype: str = "float32"
 
 
 class Encoder(ABC):

@@ -55,6 +55,8 @@ def load(
         input_side=processor.input_side,
         purpose=f"{files.name} on {placement}",
         exact=exact,
+        device=placement.device,
+        dtype=placement.dtype,
     )
     return PretrainedEncoder(traits, parts, batch=batch)
 

@@ -6,7 +6,7 @@ are leases with a fencing token, by the database's clock alone. Every function t
 """
 
 from worker.inbox.audit import Compared, begin_audit, compare, estimate, unmet, within
-from worker.inbox.claims import Claim, ClaimedObject, claim, expose, renew
+from worker.inbox.claims import Claim, ClaimedObject, claim, expose, renew, urgent
 from worker.inbox.completion import Completion, QuarantineEntry, Retry, abandon, complete, lock, release, retry
 from worker.inbox.hints import Hinted, hint
 from worker.inbox.keys import Order, Range, ascends, between, is_storable
@@ -108,6 +108,7 @@ __all__ = [
     "standing",
     "totals",
     "unmet",
+    "urgent",
     "watch",
     "within",
 ]

@@ -74,6 +74,11 @@ _RENEW = text("""
 _EXPOSE = text("UPDATE inbox SET exposed = token WHERE id = :id AND token = :token AND visible_at > now()")
 
 
+_URGENT = text("""
+    SELECT EXISTS (SELECT FROM inbox WHERE done < wanted AND token IS NULL AND lane IN (0, 1) AND visible_at <= now())
+""")
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClaimedObject:
     """One object in hand."""
@@ -167,3 +172,8 @@ def expose(connection: Connection, token: int, id: int) -> bool:  # noqa: A002  
         Whether the claim is still held.
     """
     return bool(connection.execute(_EXPOSE, {"token": token, "id": id}).rowcount)
+
+
+def urgent(connection: Connection) -> bool:
+    """Whether live uploads or retries wait for a worker: what is not urgent leaves the machines to them."""
+    return bool(connection.execute(_URGENT).scalar_one())

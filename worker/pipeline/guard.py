@@ -40,6 +40,10 @@ class Guard:
         self._breaker, self._window, self._control = breaker, window, control
         self._suffixes: deque[str] = deque(maxlen=_KEPT)
 
+    def using(self, control: Callable[[Collection[str]], Verdict]) -> Guard:
+        """The same breaker and the same counts, with another way of finding out: for another model."""
+        return Guard(self._breaker, self._window, control)
+
     def screen(self, ended: Sequence[Ended], *, enriched: int) -> list[Ended]:
         """What is to be written of a batch's ends: refusals are held back while too much is refused."""
         refused = [each for each in ended if is_refusal(each)]

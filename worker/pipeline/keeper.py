@@ -73,6 +73,10 @@ class Keeper:
         except Exception as error:  # noqa: BLE001  # leases end by themselves
             _log.warning("could not say goodbye; leases will end by themselves", action="farewell", error=str(error))
 
+    def serves(self, model: str) -> None:
+        """Say from now on that this process runs another model."""
+        self._model = model
+
     def progressed(self) -> None:
         """Note that work was finished, or that there was none."""
         self._progressed = True

@@ -8,14 +8,16 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal, TypeAlias
 
-from worker import catalog, inbox, outbox, tagging
+from worker import catalog, inbox, logs, outbox, tagging
 from worker.catalog import Hit, ImageRecord, Space, TagFilter
 from worker.db import Connection, Engine, snapshot, transaction
 from worker.encoder import Encoder
-from worker.errors import NotFoundError
+from worker.errors import EnrichError, NotFoundError
 from worker.inbox import Standing
 from worker.pipeline.space import space_spec
 from worker.types import Floats, ObjectRef
+
+_log = logs.get("pipeline")
 
 #: What is known about an object that is not in the catalog.
 State: TypeAlias = Literal["unknown", "pending", "quarantined", "excluded", "gone"]
@@ -38,59 +40,147 @@ class NothingEmbeddedError(NotFoundError):
 
 
 class Search:
-    """Text search. The text encoder loads when the first search needs it, once."""
+    """Text search in the active space. Text encoders load when the first search needs one, and are kept for the spaces
+    that are being filled as well, so that a switch finds the new model ready.
+    """
 
-    def __init__(self, engine: Engine, load_encoder: Callable[[], Encoder]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        load_own: Callable[[], Encoder],
+        load_of: Callable[[Space], Encoder] | None = None,
+        *,
+        spare: int = 0,
+    ) -> None:
+        """Nothing is loaded yet.
+
+        Args:
+            engine: the database.
+            load_own: gives the model that this process is configured with.
+            load_of: gives the model of a space. Without it, only the configured one is searched with.
+            spare: most models kept ready beside the active one.
+        """
         self._engine = engine
-        self._load = load_encoder
-        self._encoder: Encoder | None = None
-        self._mutex = threading.Lock()
+        self._models = _Models(load_own, load_of)
+        self._spare = spare if load_of is not None else 0
         self._vector = lru_cache(maxsize=1024)(self._encode)
 
     def __call__(
         self, text: str, *, limit: int, tags: Sequence[TagFilter] = (), min_similarity: float | None = None
     ) -> list[Hit]:
-        """The images that match ``text`` best, in the space of the configured model; none in an empty catalog.
+        """The images that match ``text`` best, in the active space; none in an empty catalog.
+
+        Words, vectors and tags are of one space, also while another one is being activated.
 
         Raises:
-            NothingEmbeddedError: there are images, but of other models.
+            NothingEmbeddedError: the active space is that of another model, and nothing says where to load it from.
             ModelUnavailableError: the model's files are not to be had.
+            SpaceMismatchError: the model is not the one that the space was filled with.
         """
-        encoder = self.encoder()
-        vector = self._vector(" ".join(text.split()))
-        with transaction(self._engine) as connection:
-            space = catalog.space_of(connection, space_spec(encoder))
+        words = " ".join(text.split())
+        while True:
+            with transaction(self._engine) as connection:
+                space = catalog.active_space(connection)
             if space is None:
-                return _nothing_in(catalog.spaces(connection), encoder)
+                self._models.own()  # what is wrong with it is said now
+                return []
+            vector = self._vector(space, words)
+            hits = self._nearest(space, vector, limit=limit, tags=tags)
+            if hits is not None:
+                return [hit for hit in hits if min_similarity is None or hit.similarity >= min_similarity]
+
+    def keep_ready(self) -> None:
+        """Load what the next switch will need, and free what none will; to be called every few seconds."""
+        if not self._models.in_use:
+            return  # nobody has searched yet
+        with transaction(self._engine) as connection:
+            spaces = catalog.spaces(connection)
+        wanted = [each for each in spaces if each.state == "active"]
+        wanted += [each for each in reversed(spaces) if each.state == "filling"][: self._spare]
+        self._models.keep(wanted)
+
+    def _nearest(self, space: Space, vector: Floats, *, limit: int, tags: Sequence[TagFilter]) -> list[Hit] | None:
+        """None if another space is active by now."""
+        with snapshot(self._engine) as connection:
+            active = catalog.active_space(connection)  # of the moment at which everything below is read
+            if active is None or active.id != space.id:
+                return None
             filters = [meant(connection, tag) for tag in tags]
-            hits = catalog.nearest(connection, space, vector, limit=limit, tags=filters)
-        return [hit for hit in hits if min_similarity is None or hit.similarity >= min_similarity]
+            return catalog.nearest(connection, space, vector, limit=limit, tags=filters)
 
     def model(self) -> tuple[Space, Encoder]:
         """The space that answers, and the text half of its model.
 
         Raises:
-            NothingEmbeddedError: nothing was embedded with the model that this process is configured with.
+            NothingEmbeddedError: there is none yet, or its model is not to be had.
             ModelUnavailableError: the model's files are not to be had.
+            SpaceMismatchError: the model is not the one that the space was filled with.
         """
-        encoder = self.encoder()
         with transaction(self._engine) as connection:
-            space = catalog.space_of(connection, space_spec(encoder))
-            if space is None:
-                _nothing_in(catalog.spaces(connection), encoder)
-                raise NothingEmbeddedError("no image was embedded yet")
-        return space, encoder
+            space = catalog.active_space(connection)
+        if space is None:
+            raise NothingEmbeddedError("no image was embedded yet")
+        return space, self._models.of(space)
 
     def encoder(self) -> Encoder:
-        """The model, loaded on first use; concurrent callers wait for the one load."""
-        with self._mutex:
-            if self._encoder is None:
-                self._encoder = self._load()
-            return self._encoder
+        """The model of the space that answers; while there is none, the configured one."""
+        with transaction(self._engine) as connection:
+            space = catalog.active_space(connection)
+        return self._models.own() if space is None else self._models.of(space)
 
-    def _encode(self, text: str) -> Floats:
-        vector: Floats = self.encoder().encode_texts([text])[0]
+    def _encode(self, space: Space, text: str) -> Floats:
+        vector: Floats = self._models.of(space).encode_texts([text])[0]
         return vector
+
+
+class _Models:
+    """Text encoders by space. Concurrent callers wait for the one load."""
+
+    def __init__(self, load_own: Callable[[], Encoder], load_of: Callable[[Space], Encoder] | None) -> None:
+        self._load_own, self._load_of = load_own, load_of
+        self._own: Encoder | None = None
+        self._loaded: dict[int, Encoder] = {}
+        self._mutex = threading.Lock()
+
+    @property
+    def in_use(self) -> bool:
+        return bool(self._loaded)
+
+    def of(self, space: Space) -> Encoder:
+        found = self._loaded.get(space.id)
+        if found is not None:
+            return found  # without waiting for another one's load
+        with self._mutex:
+            if space.id not in self._loaded:
+                self._loaded[space.id] = self._load(space)
+            return self._loaded[space.id]
+
+    def own(self) -> Encoder:
+        """The configured model."""
+        with self._mutex:
+            self._own = self._own or self._load_own()
+            return self._own
+
+    def keep(self, spaces: Sequence[Space]) -> None:
+        """Load the models of these spaces, where that is possible, and free all others."""
+        for space in spaces:
+            try:
+                self.of(space)
+            except EnrichError as error:
+                _log.warning(
+                    f"searches in space {space.id} could not be answered: {error}", action="model", space=space.id
+                )
+        with self._mutex:
+            for number in self._loaded.keys() - {each.id for each in spaces}:
+                del self._loaded[number]
+
+    def _load(self, space: Space) -> Encoder:
+        if self._load_of is not None and space.source is not None:
+            return self._load_of(space)
+        encoder = self._own = self._own or self._load_own()
+        if space_spec(encoder) != space.spec:
+            raise _not_ours(space, encoder)
+        return encoder
 
 
 def meant(connection: Connection, tag: TagFilter) -> TagFilter:
@@ -99,18 +189,14 @@ def meant(connection: Connection, tag: TagFilter) -> TagFilter:
     return replace(tag, label=tagging.resolve([each.definition for each in kept], tag.label))
 
 
-def _nothing_in(spaces: Sequence[Space], encoder: Encoder) -> list[Hit]:
-    if not spaces:
-        return []
+def _not_ours(space: Space, encoder: Encoder) -> NothingEmbeddedError:
     ours = f"{encoder.space.model} at {encoder.space.revision}"
-    theirs = list(dict.fromkeys(f"{space.model} at {space.revision}" for space in spaces))
-    if ours in theirs:
+    theirs = f"{space.model} at {space.revision}"
+    if ours == theirs:
         way_out = "that differ in how pictures are prepared: run API and workers in the same version"
     else:
-        way_out = "set ENRICH_MODEL to what the workers use, or start a worker with this one"
-    raise NothingEmbeddedError(
-        f"no image was embedded with {ours}; the catalog has vectors of {', '.join(theirs)}: {way_out}"
-    )
+        way_out = "set ENRICH_MODEL to what the workers use"
+    return NothingEmbeddedError(f"no image was embedded with {ours}; the catalog has vectors of {theirs}: {way_out}")
 
 
 def image(engine: Engine, ref: ObjectRef) -> ImageRecord:

@@ -1,11 +1,32 @@
-"""The use case: change which space answers."""
+"""The use case: make a space, change which one answers, and free one that nobody needs."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
 from worker import catalog
-from worker.catalog import FilledSpace
+from worker.catalog import Failure, FilledSpace, Space
 from worker.db import Engine, transaction
 from worker.errors import ConfigurationError, NotFoundError
+from worker.pipeline import filling, golden
+from worker.pipeline.filling import Progress
+from worker.pipeline.space import Load, Source, make
+
+#: Seconds for which uploads of this moment are waited for before a space is called incomplete, and again each time
+#: that they get fewer.
+_PATIENCE = 3.0
+#: More than workers could have in hand.
+_MANY = 5_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Activated:
+    """What a switch came to."""
+
+    before: int | None  # the space that was active, if it was another one
+    failed: int  # images without a vector in the new one, because its model cannot embed them
 
 
 def filled(engine: Engine) -> list[FilledSpace]:
@@ -14,27 +35,136 @@ def filled(engine: Engine) -> list[FilledSpace]:
         return catalog.filled_spaces(connection)
 
 
-def activate(engine: Engine, space_id: int, *, force: bool) -> int | None:
+def get(engine: Engine, number: int) -> Space:
+    """A space by its number.
+
+    Raises:
+        NotFoundError: there is none, or it was dropped.
+    """
+    with transaction(engine) as connection:
+        found = catalog.space(connection, number)
+    if found is None:
+        raise NotFoundError(f"there is no space {number}; `enrich space list` shows those there are")
+    return found
+
+
+def failures(engine: Engine, number: int, *, limit: int) -> list[Failure]:
+    """Images that a space's model could not embed."""
+    with transaction(engine) as connection:
+        return catalog.failures(connection, number, limit=limit)
+
+
+def create(engine: Engine, source: Source, load: Load) -> Space:
+    """Load a model and make its space, with golden vectors; nothing happens if it has one already.
+
+    Raises:
+        ModelUnavailableError, ModelUnsupportedError, ConfigurationError: the model cannot be loaded.
+        SpaceMismatchError: it has a space, and makes other vectors now.
+    """
+    encoder = load(source.model, source.revision)
+    space = make(engine, encoder, source)
+    golden.require(engine, space, encoder)
+    return space
+
+
+def activate(
+    engine: Engine, number: int, *, force: bool, progress: Callable[[Progress], None] = lambda _: None
+) -> Activated:
     """Make a space the active one, in one transaction: readers see either the old one or the new one.
 
-    Returns:
-        The space that was active before, if it was another one.
+    Its index is built first, if it has none. The space that was active goes on being filled.
 
     Raises:
         NotFoundError: there is no such space.
-        ConfigurationError: images that the active space has are missing in it, and ``force`` was not given.
+        ConfigurationError: images are missing in it, and ``force`` was not given.
+    """
+    get(engine, number)
+    if not force:
+        _require_full(engine, number)
+    space = get(engine, number)
+    filling.index(engine, space, progress)
+    with transaction(engine) as connection:
+        before = catalog.active_space(connection)
+        if not catalog.activate(connection, number):
+            raise NotFoundError(f"space {number} was dropped meanwhile; the active one is as before")
+        failed = catalog.queue(connection, number).failed
+    return Activated(before=before.id if before is not None and before.id != number else None, failed=failed)
+
+
+def _require_full(engine: Engine, number: int) -> None:
+    with transaction(engine) as connection:
+        now = catalog.moment(connection)
+        missing = catalog.missing_in(connection, number, before=now)
+    deadline = time.monotonic() + _PATIENCE
+    while 0 < missing < _MANY and time.monotonic() < deadline:
+        time.sleep(0.2)
+        with transaction(engine) as connection:
+            fewer = catalog.missing_in(connection, number, before=now)
+        if fewer < missing:
+            missing, deadline = fewer, time.monotonic() + _PATIENCE
+    if missing:
+        raise ConfigurationError(
+            f"{missing:,} images have no vector in space {number} yet and would lose their tags until they do: "
+            f"run `enrich space fill {number}`, or give --force"
+        )
+
+
+def retire(engine: Engine, number: int) -> None:
+    """Stop embedding new images in a space; what it has is kept.
+
+    Raises:
+        NotFoundError: there is no such space.
+        ConfigurationError: it is the active one.
+    """
+    get(engine, number)
+    with transaction(engine) as connection:
+        if not catalog.retire(connection, number):
+            raise ConfigurationError(_is_active(number, "retired"))
+
+
+def size(engine: Engine, number: int) -> int:
+    """Bytes on disk that dropping a space would free, tags not counted.
+
+    Raises:
+        NotFoundError: there is no such space.
+        ConfigurationError: it is the active one.
     """
     with transaction(engine) as connection:
-        known = {each.id: each for each in catalog.filled_spaces(connection)}
-        if space_id not in known:
-            raise NotFoundError(f"there is no space {space_id}; `enrich space list` shows those there are")
-        active = next((each for each in known.values() if each.state == "active"), None)
-        missing = catalog.missing_in(connection, space_id)
-        if missing and not force:
-            raise ConfigurationError(
-                f"{missing:,} images have no vector in space {space_id} yet and would lose their tags until they do: "
-                f"run workers with ENRICH_MODEL={known[space_id].model}, `enrich backfill` each bucket, and wait for "
-                "`enrich status` to show nothing pending; or give --force"
-            )
-        catalog.activate(connection, space_id)
-    return active.id if active is not None and active.id != space_id else None
+        if not catalog.was_dropped(connection, number) and get(engine, number).state == "active":
+            raise ConfigurationError(_is_active(number, "dropped"))
+        return catalog.partition_bytes(connection, number)
+
+
+def drop(
+    engine: Engine,
+    number: int,
+    *,
+    deleted: Callable[[int], None] = lambda _: None,
+    waiting: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Free a space: its vectors, its index and its tags. May be interrupted, and run again.
+
+    Args:
+        engine: the database.
+        number: of the space.
+        deleted: told how many tags each transaction deleted.
+        waiting: told what the end waits for.
+
+    Raises:
+        NotFoundError: there is no such space.
+        ConfigurationError: it is the active one.
+    """
+    with transaction(engine) as connection:
+        again = catalog.was_dropped(connection, number)
+    if not again:
+        get(engine, number)
+        with transaction(engine) as connection:
+            if not catalog.bury(connection, number):
+                raise ConfigurationError(_is_active(number, "dropped"))
+    for count in catalog.drop_tags(engine, number):
+        deleted(count)
+    catalog.drop_partition(engine, number, waiting=waiting)
+
+
+def _is_active(number: int, done: str) -> str:
+    return f"space {number} is the active one and cannot be {done}: activate another one first"

@@ -118,7 +118,7 @@ def test_the_number_of_statements_does_not_grow_with_labels(engine, space):
             event.remove(engine, "before_cursor_execute", note)
         return len(ran)
 
-    assert 6 == statements(1) == statements(60)
+    assert 7 == statements(1) == statements(60)
     assert 60 == len(shown(engine)["a"]["kinds"])
 
 

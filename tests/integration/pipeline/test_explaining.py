@@ -160,7 +160,7 @@ def test_an_image_without_a_vector_of_this_model_is_refused(red):
     """Vectors of two models are never compared."""
     other = ColourEncoder("other")
     with transaction(red.engine) as connection:
-        catalog.ensure_space(connection, space_spec(other))
+        catalog.activate(connection, catalog.ensure_space(connection, space_spec(other)).id)
     with pytest.raises(NothingEmbeddedError, match="has no vector of other"):
         Explain(red.engine, Search(red.engine, lambda: other).model)(ref("red.jpg"))
 

@@ -35,7 +35,7 @@ def states(engine):
 
 def test_a_space_that_lacks_images_is_not_activated_by_accident(engine, two):
     """The message says how to fill it."""
-    with pytest.raises(ConfigurationError, match=r"1 images have no vector .*enrich backfill"):
+    with pytest.raises(ConfigurationError, match=r"1 images have no vector .*enrich space fill 2"):
         spaces.activate(engine, two[1], force=False)
     assert {"old": ("active", 2), "new": ("filling", 1)} == states(engine)
 
@@ -45,10 +45,10 @@ def test_activating_switches_what_readers_see_and_can_be_taken_back(engine, two)
     old, new = two
     with transaction(engine) as connection:
         catalog.write(connection, space_id=new, images=[enriched_image("b", label="night")])
-    assert old == spaces.activate(engine, new, force=False)
+    assert old == spaces.activate(engine, new, force=False).before
     assert {"a": "night", "b": "night"} == labels(engine)
-    assert {"old": ("retired", 2), "new": ("active", 2)} == states(engine)
-    assert new == spaces.activate(engine, old, force=False)
+    assert {"old": ("filling", 2), "new": ("active", 2)} == states(engine)
+    assert new == spaces.activate(engine, old, force=False).before
     assert {"a": "day", "b": "day"} == labels(engine)
 
 
@@ -60,7 +60,7 @@ def test_force_activates_a_partial_space(engine, two):
 
 def test_activating_the_active_space_changes_nothing(engine, two):
     """Twice is once."""
-    assert spaces.activate(engine, two[0], force=False) is None
+    assert spaces.activate(engine, two[0], force=False).before is None
     assert {"a": "day", "b": "day"} == labels(engine)
 
 

@@ -45,7 +45,7 @@ class WilfulEncoder(ColourEncoder):
 def main() -> None:
     """Run the worker, or what it starts to try an image apart."""
     bootstrap.encoder = lambda *_args, **_options: WilfulEncoder()
-    if sys.argv[1:] == ["--trial"]:
+    if sys.argv[1:2] == ["--trial"]:
         sys.exit(trial.main())
     bootstrap.TRIAL = (sys.executable, "-m", "tests.integration.tasks.fake_worker", "--trial")
     if _DEAF in os.environ:

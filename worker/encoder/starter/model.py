@@ -135,6 +135,8 @@ def _traits(parts: Parts, placement: Placement) -> EncoderTraits:
         input_side=SIDE,
         purpose=f"starter on {placement}: built in, for trying out; "
         "set ENRICH_MODEL to a real CLIP model for production",
+        device=placement.device,
+        dtype=placement.dtype,
     )
 
 

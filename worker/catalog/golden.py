@@ -1,0 +1,87 @@
+"""What a space's model made of pictures and texts that never change, kept to compare with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from sqlalchemy import text
+
+from worker.db import Connection
+from worker.types import Floats
+
+_READ = text("SELECT name, vector, pixels FROM golden_vectors WHERE space_id = :space ORDER BY name")
+_MADE_WITH = text("SELECT made_with FROM spaces WHERE id = :space")
+_WRITE = text("""
+    INSERT INTO golden_vectors (space_id, name, vector, pixels) VALUES (:space, :name, :vector, :pixels)
+    ON CONFLICT (space_id, name) DO NOTHING
+""")
+_NOTE = text("UPDATE spaces SET made_with = CAST(:made_with AS jsonb) WHERE id = :space AND made_with IS NULL")
+_LOCK = text("SELECT id FROM spaces WHERE id = :space FOR NO KEY UPDATE")
+_FORGET = text("DELETE FROM golden_vectors WHERE space_id = :space")
+_UNNOTE = text("UPDATE spaces SET made_with = NULL WHERE id = :space")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Golden:
+    """One picture or text."""
+
+    name: str
+    vector: Floats  # [d], unit length
+    pixels: bytes | None  # the prepared picture, packed; None for texts
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GoldenSet:
+    """All of a space, and what they were made with: names of devices, formats and libraries, with versions."""
+
+    made_with: Mapping[str, str]
+    entries: tuple[Golden, ...]
+
+
+def golden_set(connection: Connection, space: int) -> GoldenSet | None:
+    """What is kept for a space; None if nothing is."""
+    rows = connection.execute(_READ, {"space": space}).all()
+    if not rows:
+        return None
+    entries = tuple(
+        Golden(
+            name=row.name,
+            vector=np.asarray(row.vector, dtype=np.float32),
+            pixels=None if row.pixels is None else bytes(row.pixels),
+        )
+        for row in rows
+    )
+    return GoldenSet(made_with=connection.execute(_MADE_WITH, {"space": space}).scalar_one() or {}, entries=entries)
+
+
+def keep_golden(
+    connection: Connection, space: int, entries: Sequence[Golden], made_with: Mapping[str, str]
+) -> GoldenSet:
+    """Keep these unless there are some already.
+
+    Returns:
+        What is kept now: of several callers, all see what the first of them made.
+    """
+    connection.execute(_LOCK, {"space": space})
+    known = golden_set(connection, space)
+    if known is not None:
+        return known
+    connection.execute(
+        _WRITE,
+        [
+            {"space": space, "name": each.name, "vector": each.vector.tolist(), "pixels": each.pixels}
+            for each in entries
+        ],
+    )
+    connection.execute(_NOTE, {"space": space, "made_with": json.dumps(dict(made_with))})
+    return GoldenSet(made_with=dict(made_with), entries=tuple(entries))
+
+
+def forget_golden(connection: Connection, space: int) -> None:
+    """Forget what a space's vectors are compared with; the next model that serves it leaves its own."""
+    connection.execute(_LOCK, {"space": space})
+    connection.execute(_FORGET, {"space": space})
+    connection.execute(_UNNOTE, {"space": space})

@@ -1,0 +1,102 @@
+"""``enrich space compare``: two spaces side by side, before one decides."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+from rich.table import Table
+
+from worker.cli import context
+
+if TYPE_CHECKING:
+    from worker.catalog import LabelPair, Space
+    from worker.db import Engine
+    from worker.pipeline.compare import Comparison
+
+_ABSTAINED = "–"
+
+
+def compare(  # noqa: PLR0917  # typer reads options from positionals
+    space: Annotated[int, typer.Argument(metavar="NUMBER", help="As `enrich space list` shows it.")],
+    other: Annotated[int | None, typer.Option("--with", metavar="NUMBER", help="By default the active one.")] = None,
+    sample: Annotated[int, typer.Option(metavar="N", min=1, help="Most images whose tags are compared.")] = 10_000,
+    queries: Annotated[int, typer.Option(metavar="N", min=0, help="Most images whose neighbours are compared.")] = 200,
+    k: Annotated[int, typer.Option("--k", metavar="K", min=1, max=100, help="Neighbours of each.")] = 10,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """How far a space agrees with another one: tags, neighbours, and accuracy where people have labelled images."""
+    from worker.pipeline import compare as use_case
+    from worker.pipeline import spaces
+
+    engine = context.database(context.load_settings())
+    second = spaces.get(engine, space)
+    first = spaces.get(engine, other) if other is not None else _active(engine, second)
+    with context.progress(TextColumn("comparing neighbours"), BarColumn(), MofNCompleteColumn()) as bar:
+        task = bar.add_task("", total=queries)
+        found = use_case.compare(
+            engine,
+            first,
+            second,
+            sample=sample,
+            queries=queries,
+            k=k,
+            progress=lambda done: bar.update(task, completed=done),
+        )
+    if as_json:
+        context.json_document(asdict(found))
+    else:
+        _print(found)
+
+
+def _active(engine: Engine, second: Space) -> Space:
+    from worker.errors import ConfigurationError
+    from worker.pipeline import spaces
+
+    number = next((each.id for each in spaces.filled(engine) if each.state == "active"), None)
+    if number is None or number == second.id:
+        raise ConfigurationError(f"space {second.id} is the active one: name another one, --with NUMBER")
+    return spaces.get(engine, number)
+
+
+def _print(found: Comparison) -> None:
+    (a, b), (model_a, model_b) = found.spaces, found.models
+    context.line(f"{found.sampled:,} images in space {a} ({model_a}) and in space {b} ({model_b})")
+    if found.overlap is not None:
+        context.line(f"{found.overlap:.0%} of the {found.k} nearest images are the same ({found.queries:,} queries)")
+    table = Table("taxonomy", "images", "agree", "kappa", f"none in {a}", f"none in {b}", box=None, pad_edge=False)
+    for each in found.taxonomies:
+        kappa = _ABSTAINED if each.kappa is None else f"{each.kappa:.2f}"
+        none_a, none_b = each.abstained
+        table.add_row(
+            each.taxonomy, f"{each.images:,}", f"{each.agreement:.0%}", kappa, f"{none_a:.0%}", f"{none_b:.0%}"
+        )
+    context.out.print("", table)
+    _print_changes(found)
+    _print_judged(found)
+
+
+def _print_changes(found: Comparison) -> None:
+    table = Table("taxonomy", "from", "to", "images", "for example", box=None, pad_edge=False)
+    for each in found.taxonomies:
+        for pair in each.changes:
+            table.add_row(each.taxonomy, *_labels(pair), f"{pair.images:,}", context.name(pair.example))
+    if table.rows:
+        context.out.print("", "What would change most often:", table)
+
+
+def _print_judged(found: Comparison) -> None:
+    a, b = found.spaces
+    table = Table("taxonomy", "labelled", f"right in {a}", f"right in {b}", f"none in {a}", f"none in {b}")
+    table.box, table.pad_edge = None, False
+    for each in found.judged:
+        shares = (each.a_right, each.b_right, each.a_abstained, each.b_abstained)
+        table.add_row(each.taxonomy, f"{each.images:,}", *(f"{share / each.images:.0%}" for share in shares))
+    if table.rows:
+        context.out.print("", "Against what people have labelled:", table)
+
+
+def _labels(pair: LabelPair) -> tuple[str, str]:
+    return ", ".join(pair.a) or _ABSTAINED, ", ".join(pair.b) or _ABSTAINED
