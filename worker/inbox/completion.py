@@ -17,6 +17,7 @@ _LOCK = text("""
 
 # Unchanged means that the catalog's entry is current: enriched, also where an object had been in quarantine without its
 # bytes having been seen (access denied). A hint that arrived mid-flight leaves the row pending and visible.
+# One that kills keeps that on its record until it ends in another way: events come twice, and people retry.
 _COMPLETE = text("""
     UPDATE inbox AS i SET
         done        = i.claimed,
@@ -24,7 +25,7 @@ _COMPLETE = text("""
         token       = NULL,
         attempts    = 0,
         deaths      = 0,
-        exposed_deaths = 0,
+        exposed_deaths = c.killer::integer,
         visible_at  = now(),
         hinted_at   = CASE WHEN i.wanted > i.claimed THEN now() ELSE i.hinted_at END,
         outcome     = CASE WHEN c.outcome = 'unchanged' THEN 'enriched' ELSE c.outcome END,
@@ -32,8 +33,8 @@ _COMPLETE = text("""
         last_error  = c.error,
         retry_reason = NULL,
         finished_at = now()
-    FROM unnest(CAST(:ids AS bigint[]), CAST(:outcomes AS text[]), CAST(:etags AS text[]), CAST(:errors AS text[]))
-        AS c (id, outcome, etag, error)
+    FROM unnest(CAST(:ids AS bigint[]), CAST(:outcomes AS text[]), CAST(:etags AS text[]), CAST(:errors AS text[]),
+                CAST(:killers AS boolean[])) AS c (id, outcome, etag, error, killer)
     WHERE i.id = c.id AND i.token = :token
     RETURNING i.id
 """)
@@ -138,6 +139,7 @@ def complete(connection: Connection, token: int, completions: Sequence[Completio
             "ids": [each.id for each in completions],
             "outcomes": [str(each.outcome) for each in completions],
             "etags": [_etag(each) for each in completions],
+            "killers": [each.quarantine is not None and _kills(each.quarantine) for each in completions],
             "errors": [storable(each.quarantine.message) if each.quarantine else None for each in completions],
         },
     )
@@ -165,6 +167,10 @@ def _entries(entries: Sequence[tuple[Completion, QuarantineEntry]]) -> dict[str,
         "first_bytes": [entry.first_bytes for _, entry in entries],
         "attempts": [entry.attempts for _, entry in entries],
     }
+
+
+def _kills(entry: QuarantineEntry) -> bool:
+    return entry.reason is Reason.KILLED_WORKER
 
 
 def _etag(completion: Completion) -> str | None:

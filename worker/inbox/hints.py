@@ -26,8 +26,7 @@ _HINT = text("""
         visible_at = CASE WHEN i.done < i.wanted THEN i.visible_at ELSE now() END,
         hinted_at  = CASE WHEN i.done < i.wanted THEN i.hinted_at ELSE now() END,
         attempts   = CASE WHEN i.done < i.wanted THEN i.attempts ELSE 0 END,
-        deaths     = CASE WHEN i.done < i.wanted THEN i.deaths ELSE 0 END,
-        exposed_deaths = CASE WHEN i.done < i.wanted THEN i.exposed_deaths ELSE 0 END
+        deaths     = CASE WHEN i.done < i.wanted THEN i.deaths ELSE 0 END
     RETURNING wanted - done = 1
 """)
 

@@ -59,7 +59,7 @@ _END_OF_PART = """
 # one explains what is pending.
 _RETRY = text(f"""
     {_CHOSEN}, changed AS (
-        UPDATE inbox SET wanted = wanted + 1, attempts = 0, deaths = 0, exposed_deaths = 0, lane = 1,
+        UPDATE inbox SET wanted = wanted + 1, attempts = 0, deaths = 0, lane = 1,
                          visible_at = now(), hinted_at = now(), source = 'quarantine', retry_reason = NULL
         WHERE id = ANY(ARRAY(SELECT id FROM chosen)) RETURNING 1
     ) {_END_OF_PART}

@@ -58,7 +58,7 @@ class Model:
             if row.pending:
                 row.lane = min(row.lane, int(lane))
             else:
-                row.lane, row.visible, row.attempts, row.deaths, row.exposed_deaths = int(lane), True, 0, 0, 0
+                row.lane, row.visible, row.attempts, row.deaths = int(lane), True, 0, 0
             row.wanted += 1
 
     def check_claim(self, taken: Mapping[str, bool], *, size: int, suspects: bool, each: int | None = None) -> None:
@@ -149,7 +149,7 @@ class Model:
     @staticmethod
     def _again(row: Row) -> None:
         row.wanted += 1
-        row.attempts, row.deaths, row.exposed_deaths, row.lane, row.visible = 0, 0, 0, int(Lane.RETRY), True
+        row.attempts, row.deaths, row.lane, row.visible = 0, 0, int(Lane.RETRY), True
 
     @staticmethod
     def _drop(row: Row) -> None:

@@ -169,6 +169,19 @@ def test_a_death_is_evidence_if_the_bytes_were_at_work(engine):
     assert [(0, 0), (1, 0), (2, 1), (3, 1), (4, 2)] == seen
 
 
+def test_a_hint_since_then_takes_the_evidence_back(engine):
+    """It may mean other bytes, at which nobody has worked yet."""
+    hint(engine, "a")
+    taken = claim(engine)
+    with transaction(engine) as connection:
+        inbox.expose(connection, taken.token, taken.objects[0].id)
+    expire_leases(engine)
+    assert 1 == claim(engine).objects[0].exposed_deaths
+    hint(engine, "a")
+    expire_leases(engine)
+    assert 0 == claim(engine).objects[0].exposed_deaths
+
+
 def test_only_who_holds_an_object_exposes_it(engine):
     """A late worker changes nothing; one whose lease has run out is late."""
     hint(engine, "a")

@@ -14,6 +14,7 @@ from tests.pictures import picture
 from worker import inbox
 from worker.db import transaction
 from worker.errors import StoreUnavailableError
+from worker.inbox import Selection
 from worker.pipeline.suspects import EXPOSED_DEATHS
 from worker.pipeline.trial import Trial
 from worker.types import Outcome
@@ -178,6 +179,28 @@ class TestGuilty:
         stored = deadly.store.head(ref("killer.jpg"))
         assert (stored.etag, stored.size) == (entry.etag, entry.size)
         assert entry.first_bytes.startswith(b"\xff\xd8")
+
+    @pytest.mark.parametrize("again", ["a second event", "a person"])
+    def test_a_killer_that_comes_back_costs_no_worker(self, lone_killer, again):
+        """Stores send events twice, and people retry: it is tried in a process of its own at once."""
+        give_trials(lone_killer, DIES.format(number=11))
+        assert 0 == work_to_the_end(lone_killer)
+        if again == "a person":
+            with transaction(lone_killer.engine) as connection:
+                inbox.retry_quarantined(connection, Selection(), limit=10)
+        else:
+            lone_killer.hint("killer.jpg", "b.jpg")
+        assert 0 == work_to_the_end(lone_killer)
+        assert {"killer.jpg": "killed-worker"} == lone_killer.quarantine()
+
+    def test_a_good_file_in_its_place_clears_it(self, lone_killer):
+        """It is tried once more, and never again."""
+        give_trials(lone_killer, DIES.format(number=11))
+        work_to_the_end(lone_killer)
+        give_trials(lone_killer, LIVES)
+        lone_killer.upload("killer.jpg", picture("red"))
+        assert ({Outcome.ENRICHED: 1}, {}) == (lone_killer.run(), lone_killer.quarantine())
+        assert (0, 0) == deaths(lone_killer, "killer.jpg")
 
     def test_without_a_trial_the_price_is_bounded(self, deadly):
         """One worker dies with all, and as many as it takes with it alone."""
