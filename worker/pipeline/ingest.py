@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from worker import events, inbox, logs, metrics
-from worker.db import Engine, transaction
+from worker.db import Engine, is_unavailable, transaction
 from worker.errors import MalformedEventError
+from worker.pipeline.sharing import SharedWrite
 from worker.pipeline.subscriptions import Subscriptions
 from worker.types import Hint
 
@@ -67,6 +68,7 @@ class Ingest:
         self._engine = engine
         self._watches = watches
         self._ringer = _Ringer(ring)
+        self._write_hints = SharedWrite(self._hint, is_everybodys=is_unavailable)
         self._subscriptions = subscriptions or Subscriptions()
         self._max_bytes = max_bytes
 
@@ -130,6 +132,9 @@ class Ingest:
         notes = [(note, body) for understood, body in taken for note in understood.notes]
         if not (hints or notes or refused):
             return 0
+        if hints and not (notes or refused):
+            self._write_hints(hints)
+            return self._hinted(carrier, len({hint.ref for hint in hints}))
         with transaction(self._engine) as connection:
             hinted = inbox.hint(connection, hints).objects
             fresh = [
@@ -139,10 +144,17 @@ class Ingest:
             ]
         for why in fresh:
             _tell_of_refusal(carrier, why)
-        if hints:
-            metrics.HINTS.labels(source=carrier).inc(hinted)
+        return self._hinted(carrier, hinted)
+
+    def _hint(self, hints: Sequence[Hint]) -> None:
+        with transaction(self._engine) as connection:
+            inbox.hint(connection, hints)
+
+    def _hinted(self, carrier: str, objects: int) -> int:
+        if objects:
+            metrics.HINTS.labels(source=carrier).inc(objects)
             self._ringer.pull()
-        return hinted
+        return objects
 
 
 def _tell_of_refusal(source: str, reason: str) -> None:

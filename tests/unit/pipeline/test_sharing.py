@@ -1,0 +1,104 @@
+"""Writers in flight share one transaction, and each gets its own error."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from worker.pipeline.sharing import SharedWrite
+
+
+class AwayError(Exception):
+    """The database is away."""
+
+
+class Ledger:
+    """Remembers what each transaction wrote; the first one takes until ``release`` is set."""
+
+    def __init__(self, refuses: Callable[[Sequence[str]], Exception | None] = lambda _: None) -> None:
+        self.transactions: list[list[str]] = []
+        self.tried: list[list[str]] = []
+        self.entered, self.release = threading.Event(), threading.Event()
+        self._refuses = refuses
+
+    def write(self, items: Sequence[str]) -> None:
+        self.tried.append(list(items))
+        if len(self.tried) == 1:
+            self.entered.set()
+            assert self.release.wait(10)
+        if error := self._refuses(items):
+            raise error
+        self.transactions.append(list(items))
+
+    def shared(self) -> SharedWrite[str]:
+        return SharedWrite(self.write, is_everybodys=lambda error: isinstance(error, AwayError))
+
+
+def write_while_busy(ledger: Ledger, waiting: Sequence[Sequence[str]]) -> list[BaseException | None]:
+    """Errors of the callers that came while the first one was writing."""
+    write = ledger.shared()
+    with ThreadPoolExecutor(1 + len(waiting)) as pool:
+        first = pool.submit(write, ["first"])
+        assert ledger.entered.wait(10)
+        others = [pool.submit(write, items) for items in waiting]
+        while len(write._waiting) < len(waiting):
+            threading.Event().wait(0.001)
+        ledger.release.set()
+        first.result(10)
+        return [other.exception(10) for other in others]
+
+
+def test_a_lone_writer_does_not_wait():
+    """Nothing is gained by waiting for others, so nobody does."""
+    ledger = Ledger()
+    ledger.release.set()
+    ledger.shared()(["a", "b"])
+    assert [["a", "b"]] == ledger.transactions
+
+
+def test_those_who_wait_share_a_transaction():
+    """Whoever comes while one is being committed is in the next one, with all others."""
+    ledger = Ledger()
+    errors = write_while_busy(ledger, [["a"], ["b", "c"], ["d"]])
+    assert [None, None, None] == errors
+    assert [["first"], ["a", "b", "c", "d"]] == [sorted(each) for each in ledger.transactions]
+
+
+def test_one_refused_costs_the_others_nothing():
+    """A shared transaction that fails is taken apart: only whose part is wrong is told so."""
+    ledger = Ledger(refuses=lambda items: ValueError("b") if "b" in items else None)
+    errors = write_while_busy(ledger, [["a"], ["b"], ["c"]])
+    assert [type(None), ValueError, type(None)] == [type(error) for error in errors]
+    assert {"first", "a", "c"} == {item for written in ledger.transactions for item in written}
+
+
+def test_an_outage_is_everybodys():
+    """Where the database is away nobody's part is tried again alone."""
+    ledger = Ledger(refuses=lambda items: None if "first" in items else AwayError())
+    errors = write_while_busy(ledger, [["a"], ["b"]])
+    assert [AwayError, AwayError] == [type(error) for error in errors]
+    assert 2 == len(ledger.tried)
+
+
+def test_a_failure_is_no_end():
+    """Whoever comes after an error writes as if nothing had been."""
+    ledger = Ledger(refuses=lambda items: ValueError("bad") if "bad" in items else None)
+    ledger.release.set()
+    write = ledger.shared()
+    with pytest.raises(ValueError, match="bad"):
+        write(["bad"])
+    write(["good"])
+    assert [["good"]] == ledger.transactions
+
+
+def test_many_threads_lose_nothing():
+    """Everything is written exactly once, in fewer transactions than there were callers."""
+    ledger = Ledger()
+    ledger.release.set()
+    write = ledger.shared()
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: write([str(number)]), range(400)))
+    assert sorted(map(str, range(400))) == sorted(item for written in ledger.transactions for item in written)
