@@ -113,6 +113,7 @@ def encoder(
         threads=settings.torch_threads,
         batch=settings.encoder_batch,
         preprocessing=settings.preprocessing,
+        runtime=settings.encoder_runtime,
         text_only=text_only,
     )
 

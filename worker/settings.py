@@ -87,6 +87,11 @@ class Settings(BaseSettings):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="`auto`: what the device is fast at without changing answers."
     )
+    encoder_runtime: Literal["torch", "openvino"] = Field(
+        "torch",
+        description="What runs the image half of the model. `openvino` (an extra, for CPUs) is faster, and gives the "
+        "same vectors but for roundings.",
+    )
     preprocessing: Literal["fast", "exact"] = Field(
         "fast",
         description="`fast`: JPEGs are decoded at 1/2, 1/4 or 1/8 where the model sees no more, and resized with "

@@ -29,6 +29,9 @@ Towers: TypeAlias = Literal["both", "image", "text"]
 #: How faithfully pictures become pixels: the model's own processor to the last bit, or what it cannot tell from it.
 Preprocessing: TypeAlias = Literal["fast", "exact"]
 
+#: What runs the image half: torch, or OpenVINO's compiler for CPUs.
+Runtime: TypeAlias = Literal["torch", "openvino"]
+
 _Item = TypeVar("_Item")
 
 

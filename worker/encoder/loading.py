@@ -7,7 +7,7 @@ from importlib import import_module
 from worker import logs
 from worker.encoder.device import Placement, choose, this_machine
 from worker.encoder.files import ModelFiles, locate
-from worker.encoder.interface import Encoder, Preprocessing, Towers
+from worker.encoder.interface import Encoder, Preprocessing, Runtime, Towers
 from worker.errors import ConfigurationError
 
 STARTER = "starter"
@@ -24,6 +24,7 @@ def load_encoder(
     threads: int = 0,
     batch: int = 32,
     preprocessing: Preprocessing = "exact",
+    runtime: Runtime = "torch",
     image_only: bool = False,
     text_only: bool = False,
 ) -> Encoder:
@@ -38,6 +39,7 @@ def load_encoder(
         batch: most images or texts in one forward pass.
         preprocessing: part of the space. ``exact``: pixels are those of the model's own processor on the picture at
             full size; ``fast``: those of a picture that was decoded smaller, resized within roundings.
+        runtime: of the image half. ``openvino`` is for CPUs, and an extra; the starter always runs in torch.
         image_only: keep only the image tower in memory; ``encode_texts`` then refuses.
         text_only: keep only the text tower in memory; ``encode_images`` then refuses.
 
@@ -55,7 +57,7 @@ def load_encoder(
         towers: Towers = "image" if image_only else "text" if text_only else "both"
         files = locate(model, revision)  # before torch takes seconds to import: a wrong name is reported at once
         placement = _placement(device, dtype, threads)
-        encoder = _pretrained(files, placement, batch=batch, towers=towers, exact=exact)
+        encoder = _pretrained(files, placement, batch=batch, towers=towers, exact=exact, runtime=runtime)
     _log.info(f"loaded {encoder.purpose}", action="model-loaded", space=encoder.space.fingerprint)
     return encoder
 
@@ -74,7 +76,9 @@ def _placement(device: str, dtype: str, threads: int) -> Placement:
     return choose(device, dtype, this_machine())
 
 
-def _pretrained(files: ModelFiles, placement: Placement, *, batch: int, towers: Towers, exact: bool) -> Encoder:
+def _pretrained(
+    files: ModelFiles, placement: Placement, *, batch: int, towers: Towers, exact: bool, runtime: Runtime
+) -> Encoder:
     from worker.encoder import pretrained
 
-    return pretrained.load(files, placement, batch=batch, towers=towers, exact=exact)
+    return pretrained.load(files, placement, batch=batch, towers=towers, exact=exact, runtime=runtime)

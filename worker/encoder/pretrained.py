@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from worker.encoder import compiled
 from worker.encoder.device import Placement
 from worker.encoder.files import ModelFiles
-from worker.encoder.interface import Activation, Encoder, EncoderTraits, Pixels, Towers
+from worker.encoder.interface import Activation, Encoder, EncoderTraits, Pixels, Runtime, Towers
 from worker.encoder.preprocessing import Preprocessor
 from worker.errors import ConfigurationError, ModelUnsupportedError
 from worker.types import Floats, SpaceSpec
@@ -28,20 +29,33 @@ _FEATURES = ("get_image_features", "get_text_features")
 
 
 def load(
-    files: ModelFiles, placement: Placement, *, batch: int, towers: Towers = "both", exact: bool = True
+    files: ModelFiles,
+    placement: Placement,
+    *,
+    batch: int,
+    towers: Towers = "both",
+    exact: bool = True,
+    runtime: Runtime = "torch",
 ) -> PretrainedEncoder:
     """Load a model from a directory and check that it embeds a picture and a text.
 
     Raises:
         ModelUnsupportedError: the files are damaged, need remote code, or are not a joint image–text model.
+        ConfigurationError: the runtime cannot run it.
     """
     _quiet()
-    model = _model(files)
     tokenizer, processor = _tokenizer(files.path), Preprocessor(_image_processor(files.path), exact=exact)
+    compiling = runtime == "openvino" and towers != "text"
+    if compiling:
+        compiled.check(processor, placement)
+    model = _model(files)
     scale, bias = _logits(model, files)
     _drop_unused(model, towers)
     text = _TextInputs(tokenizer, model.config)
-    parts = _Parts(_placed(model, placement), processor, text, placement.device, towers)
+    tower = compiled.CompiledTower(model.float(), processor, placement) if compiling else None
+    if tower is not None:
+        _drop_unused(model, "text")
+    parts = _Parts(_placed(model, placement), processor, text, placement.device, towers=towers, tower=tower)
     traits = EncoderTraits(
         space=SpaceSpec(
             model=files.name,
@@ -53,7 +67,7 @@ def load(
         logit_bias=bias,
         activation=text.activation,
         input_side=processor.input_side,
-        purpose=f"{files.name} on {placement}",
+        purpose=f"{files.name} on {placement}" + (", compiled by OpenVINO" if compiling else ""),
         exact=exact,
         device=placement.device,
         dtype=placement.dtype,
@@ -114,7 +128,16 @@ class _TextInputs:
 class _Parts:
     """The model with what it eats, on its device."""
 
-    def __init__(self, model: Any, preprocessor: Preprocessor, text: _TextInputs, device: str, towers: Towers) -> None:
+    def __init__(
+        self,
+        model: Any,
+        preprocessor: Preprocessor,
+        text: _TextInputs,
+        device: str,
+        *,
+        towers: Towers,
+        tower: Callable[[np.ndarray[Any, Any]], Floats] | None = None,
+    ) -> None:
         import torch
 
         self.preprocessor = preprocessor
@@ -122,6 +145,7 @@ class _Parts:
         self._model = model
         self._text = text
         self._towers = towers
+        self._tower = tower  # of images, where it is not the model's own
         self._dtype = model.dtype
         if (norm := preprocessor.normalisation) is not None:
             self._factor = torch.from_numpy(norm.factor).to(device).view(1, 3, 1, 1)
@@ -132,6 +156,8 @@ class _Parts:
 
         if self._towers == "text":
             raise ConfigurationError("this encoder was loaded for texts only (towers='text')")
+        if self._tower is not None:
+            return self._tower(np.stack(pixels))
         with torch.inference_mode():
             return _vectors(self._model.get_image_features(**self._image_inputs(pixels)))
 

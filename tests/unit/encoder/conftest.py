@@ -20,6 +20,9 @@ def siglip_dir(tmp_path_factory) -> Path:
     return tiny_siglip(tmp_path_factory.mktemp("models") / "siglip")
 
 
-@pytest.fixture(scope="session")
-def clip(clip_dir) -> Encoder:
-    return load_encoder(str(clip_dir), device="cpu", dtype="float32")
+@pytest.fixture(scope="session", params=["torch", "openvino"])
+def clip(clip_dir, request) -> Encoder:
+    """Every promise of an encoder is kept by every runtime."""
+    if request.param == "openvino":
+        pytest.importorskip("openvino")
+    return load_encoder(str(clip_dir), device="cpu", dtype="float32", runtime=request.param)

@@ -41,7 +41,7 @@ def test_traits_of_a_clip(clip):
     assert (clip.space.model, clip.space.dimension) == ("local/clip", 32)
     assert clip.logit_scale == pytest.approx(np.exp(4.6), rel=1e-5)
     assert (clip.logit_bias, clip.activation, clip.input_side) == (0.0, "softmax", 64)
-    assert clip.purpose == "local/clip on cpu in float32"
+    assert clip.purpose.startswith("local/clip on cpu in float32")
 
 
 def test_traits_of_a_siglip(siglip_dir):
@@ -67,7 +67,7 @@ def test_one_tower_is_enough(clip, clip_dir):
     assert words.space == pictures.space == clip.space
     grey = clip.preprocess(Image.new("RGB", (80, 70), "grey"))
     assert np.array_equal(words.encode_texts(["a dog"]), clip.encode_texts(["a dog"]))
-    assert np.array_equal(pictures.encode_images([grey]), clip.encode_images([grey]))
+    assert np.abs(pictures.encode_images([grey]) - clip.encode_images([grey])).max() < 1e-5
     with pytest.raises(ConfigurationError, match="texts only"):
         words.encode_images([grey])
     with pytest.raises(ConfigurationError, match="images only"):

@@ -1,0 +1,106 @@
+"""The image tower, compiled by OpenVINO: on CPUs it fuses what torch runs layer by layer."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from worker.encoder.device import Placement
+from worker.encoder.preprocessing import Preprocessor
+from worker.errors import ConfigurationError
+from worker.types import Floats
+
+#: OpenVINO's names. What it computes in differs from what torch does by roundings of the same kind.
+_PRECISIONS = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
+
+
+class CompiledTower:
+    """uint8 pixels in, vectors out; called by one thread at a time."""
+
+    def __init__(self, model: Any, preprocessor: Preprocessor, placement: Placement) -> None:
+        """Convert and compile: seconds, and for a moment the memory of a second image tower.
+
+        Args:
+            model: with weights in float32, on the CPU.
+            preprocessor: of a model whose pixels are normalised on the device.
+            placement: the CPU, and the number format to compute in.
+
+        Raises:
+            ConfigurationError: OpenVINO is not installed, or cannot run this model.
+        """
+        openvino = _openvino()
+        tower = _Tower(model, preprocessor)
+        height, width = tower.height, tower.width
+        example = torch.zeros((2, 3, height, width), dtype=torch.uint8)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # tracing warns of every shape that becomes a constant
+            try:
+                graph = openvino.convert_model(tower, example_input=example, input=[(-1, 3, height, width)])
+            except Exception as error:  # the converter raises anything
+                raise ConfigurationError(
+                    f"OpenVINO cannot convert this model ({str(error).strip().splitlines()[0]}); "
+                    "set ENRICH_ENCODER_RUNTIME=torch"
+                ) from error
+        options = {
+            "INFERENCE_PRECISION_HINT": _PRECISIONS[placement.dtype],
+            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+            "PERFORMANCE_HINT": "LATENCY",  # all threads on one batch: the micro-batcher brings one after the other
+        }
+        self._request = openvino.Core().compile_model(graph, "CPU", options).create_infer_request()
+
+    def __call__(self, pixels: npt.NDArray[np.uint8]) -> Floats:
+        """``[n, d]`` float32 for ``[n, 3, H, W]``."""
+        vectors: Floats = np.array(self._request.infer([pixels])[0], dtype=np.float32)
+        return vectors
+
+
+def check(preprocessor: Preprocessor, placement: Placement) -> None:
+    """Whether a model can be compiled, before it is loaded.
+
+    Raises:
+        ConfigurationError: why not, and what to set.
+    """
+    if placement.device != "cpu":
+        raise ConfigurationError(
+            f"ENRICH_ENCODER_RUNTIME=openvino is for CPUs, but the model runs on {placement.device}: set "
+            "ENRICH_DEVICE=cpu, or ENRICH_ENCODER_RUNTIME=torch"
+        )
+    if preprocessor.recipe is None:
+        raise ConfigurationError(
+            "ENRICH_ENCODER_RUNTIME=openvino takes models with pictures of one size; set ENRICH_ENCODER_RUNTIME=torch"
+        )
+    _openvino()
+
+
+class _Tower(torch.nn.Module):
+    """Normalisation and the image half, as one graph."""
+
+    def __init__(self, model: Any, preprocessor: Preprocessor) -> None:
+        super().__init__()
+        norm, recipe = preprocessor.normalisation, preprocessor.recipe
+        assert norm is not None  # noqa: S101 - see check
+        assert recipe is not None  # noqa: S101
+        self.height, self.width = recipe.height, recipe.width
+        self.model = model
+        self.register_buffer("factor", torch.from_numpy(norm.factor).view(1, 3, 1, 1))
+        self.register_buffer("offset", torch.from_numpy(norm.offset).view(1, 3, 1, 1))
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        values = pixels.float() * self.factor + self.offset  # type: ignore[operator]
+        found = self.model.get_image_features(pixel_values=values)
+        pooled: torch.Tensor = getattr(found, "pooler_output", found)
+        return pooled
+
+
+def _openvino() -> Any:
+    try:
+        import openvino
+    except ImportError as error:
+        raise ConfigurationError(
+            "ENRICH_ENCODER_RUNTIME=openvino needs OpenVINO: `pip install 'image-enricher[openvino]'`; else set torch"
+        ) from error
+    return openvino
