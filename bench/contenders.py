@@ -1,84 +1,93 @@
 """One contender, in a process of its own, so that its memory is its own: S3 in, committed rows out.
 
-    python -m bench.contenders NAME BUCKET FILES ROUNDS        (ENRICH_* variables say where; called by bench)
+    python -m bench.contenders NAME BUCKET FILES        (ENRICH_* variables say where; a line on stdin is a turn)
 
-Prints one JSON object: images/s of each round, and the process's peak memory.
+Prints one JSON object for each turn: images/s and memory.
 """
 
 from __future__ import annotations
 
 import io
-import json
 import os
-import resource
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Generator
+from typing import Any, TypeAlias
 
 from PIL import Image
 from sqlalchemy import text
 
+from bench import child, peers
 from bench.site import bucket_client
 from worker import bootstrap, inbox, settings
 from worker.db import transaction
+from worker.errors import FatalDeviceError
+from worker.pipeline.serving import Serving
 from worker.types import Hint, Lane, ObjectRef
 
 #: The peer decides one question of two labels; we always decide all shipped taxonomies.
 _LABELS = ["indoor", "outdoor"]
-_TABLE = (
-    "CREATE TABLE IF NOT EXISTS peer_tags (bucket text, key text, label text, score real, PRIMARY KEY (bucket, key))"
-)
-_INSERT = """INSERT INTO peer_tags VALUES (%s, %s, %s, %s)
-             ON CONFLICT (bucket, key) DO UPDATE SET label = excluded.label, score = excluded.score"""
-Round = Callable[[], int]  # one pass over the files; how many images
+_TABLES = """
+    CREATE TABLE IF NOT EXISTS peer_tags (bucket text, key text, label text, score real, PRIMARY KEY (bucket, key));
+    CREATE TABLE IF NOT EXISTS peer_vectors (bucket text, key text, vector halfvec, PRIMARY KEY (bucket, key))
+"""
+_TAG = """INSERT INTO peer_tags VALUES (%s, %s, %s, %s)
+          ON CONFLICT (bucket, key) DO UPDATE SET label = excluded.label, score = excluded.score"""
+_VECTORS = """INSERT INTO peer_vectors VALUES %s
+              ON CONFLICT (bucket, key) DO UPDATE SET vector = excluded.vector"""
+#: Each turn is one pass over the files; what comes before it does not count.
+Turns: TypeAlias = Generator[Callable[[], None], None, None]
 
 
-def ours(bucket: str, files: int) -> Iterator[Round]:
+def ours(bucket: str, keys: list[str]) -> Turns:
     """The worker's own parts, threads and transactions, as ``enrich worker`` runs them."""
     chosen = settings.load()
-    with bootstrap.worker(chosen, lambda: None) as runtime:
+    with bootstrap.worker(chosen, lambda: None, _end) as serving:
+        engine = serving.enricher.engine
 
-        def once() -> int:
-            refs = (ObjectRef(bucket=bucket, key=f"{number:05}.jpg") for number in range(files))
-            with transaction(runtime.enricher.engine) as connection:
-                connection.execute(text("DELETE FROM images"))  # else a known etag would spare the work
-                inbox.hint(connection, [Hint(ref=ref, source="bench", event="put") for ref in refs], lane=Lane.LIVE)
-            threads = [threading.Thread(target=_drain, args=(runtime,)) for _ in range(chosen.concurrency)]
+        def turn() -> None:
+            hints = [Hint(ref=ObjectRef(bucket=bucket, key=key), source="bench", event="put") for key in keys]
+            with transaction(engine) as connection:
+                inbox.hint(connection, hints, lane=Lane.LIVE)
+            threads = [threading.Thread(target=_drain, args=(serving,)) for _ in range(chosen.concurrency)]
             for thread in threads:
                 thread.start()
             for thread in threads:
                 thread.join()
-            return files
 
-        yield once
+        while True:
+            with transaction(engine) as connection:
+                connection.execute(text("DELETE FROM images"))  # else a known etag would spare the work
+            yield turn
 
 
-def _drain(runtime: bootstrap.Worker) -> None:
-    while runtime.enricher.run_once() is not None:
+def _drain(serving: Serving) -> None:
+    while serving.run_once() is not None:
         pass
 
 
-def pipeline_defaults(bucket: str, files: int) -> Iterator[Round]:
+def _end(error: FatalDeviceError) -> None:
+    raise error
+
+
+def pipeline_defaults(bucket: str, keys: list[str]) -> Turns:
     """transformers' zero-shot pipeline as its documentation calls it: one image at a time, float32, a row at a time."""
     answer = _pipeline(dtype=None)
     store, connection = bucket_client(dict(os.environ)), _peer_database()
 
-    def once() -> int:
-        for number in range(files):
-            key = f"{number:05}.jpg"
+    def turn() -> None:
+        for key in keys:
             best = answer(_opened(store, bucket, key), candidate_labels=_LABELS)[0]
             with connection.cursor() as cursor:
-                cursor.execute(_INSERT, (bucket, key, best["label"], best["score"]))
+                cursor.execute(_TAG, (bucket, key, best["label"], best["score"]))
             connection.commit()
-        return files
 
-    yield once
+    while True:
+        yield turn
 
 
-def pipeline_at_its_best(bucket: str, files: int) -> Iterator[Round]:
+def pipeline_at_its_best(bucket: str, keys: list[str]) -> Turns:
     """The same pipeline, batched by 16 in bfloat16 from a generator, and rows written by the batch."""
     import torch
     from psycopg2.extras import execute_batch
@@ -86,18 +95,35 @@ def pipeline_at_its_best(bucket: str, files: int) -> Iterator[Round]:
     answer = _pipeline(dtype=torch.bfloat16)
     store, connection = bucket_client(dict(os.environ)), _peer_database()
 
-    def once() -> int:
-        keys = [f"{number:05}.jpg" for number in range(files)]
+    def turn() -> None:
         pictures = (_opened(store, bucket, key) for key in keys)
         rows = []
         for key, answers in zip(keys, answer(pictures, candidate_labels=_LABELS, batch_size=16), strict=True):
             rows.append((bucket, key, answers[0]["label"], answers[0]["score"]))
         with connection.cursor() as cursor:
-            execute_batch(cursor, _INSERT, rows)
+            execute_batch(cursor, _TAG, rows)
         connection.commit()
-        return files
 
-    yield once
+    while True:
+        yield turn
+
+
+def open_clip(bucket: str, keys: list[str]) -> Turns:
+    """As clip-retrieval does it: a DataLoader whose workers fetch and decode, open_clip in bfloat16, no tags."""
+    from psycopg2.extras import execute_values
+
+    loader, encode = peers.open_clip(bucket, keys, batch=32, opened=_opened)
+    connection = _peer_database()
+
+    def turn() -> None:
+        for found, pixels in loader:
+            rows = [(bucket, key, str(vector)) for key, vector in zip(found, encode(pixels), strict=True)]
+            with connection.cursor() as cursor:
+                execute_values(cursor, _VECTORS, rows)
+            connection.commit()
+
+    while True:
+        yield turn
 
 
 def _pipeline(dtype: Any) -> Any:
@@ -120,31 +146,40 @@ def _peer_database() -> Any:
 
     connection = psycopg2.connect(os.environ["ENRICH_DATABASE_URL"])
     with connection.cursor() as cursor:
-        cursor.execute(_TABLE)
+        cursor.execute(_TABLES)
     connection.commit()
     return connection
 
 
 CONTENDERS = {
     "ours": ours,
-    "pipeline, defaults": pipeline_defaults,
-    "pipeline, at its best": pipeline_at_its_best,
+    "pipeline-defaults": pipeline_defaults,
+    "pipeline-best": pipeline_at_its_best,
+    "open-clip": open_clip,
 }
 
 
 def main() -> None:
-    name, bucket, files, rounds = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
-    contender = CONTENDERS[name](bucket, files)
-    once = next(contender)
-    once()  # caches fill, kernels are chosen
-    rates = []
-    for _ in range(rounds):
+    name, bucket, files = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    keys = [f"{number:05}.jpg" for number in range(files)]
+    turns = CONTENDERS[name](bucket, keys)
+    try:
+        next(turns)()  # caches fill, kernels are chosen
+    except child.MissingPeerError as missing:
+        child.give_up(str(missing))
+        return
+    idle = child.memory()["now"]
+    child.forget_peak()
+
+    def measure() -> dict[str, float]:
+        turn = next(turns)
         started = time.perf_counter()
-        count = once()
-        rates.append(count / (time.perf_counter() - started))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    Path("/dev/stdout").write_text(json.dumps({"rates": rates, "peak_bytes": peak}) + "\n")
-    next(contender, None)
+        turn()
+        rate = files / (time.perf_counter() - started)
+        return {"rate": rate, "idle": idle, "peak": child.memory()["peak"]}
+
+    child.serve(measure)
+    turns.close()
 
 
 if __name__ == "__main__":

@@ -13,25 +13,29 @@ from PIL import Image
 from tests.models import CONTEXT, small_tokenizer
 
 QUALITY = 88
-#: Shown as names of rows; width × height in pixels.
-SIZES = {"12 MP": (4032, 3024), "640 px": (640, 480)}
+#: Shown as names of rows; width × height in pixels. The largest is progressive, which takes most memory.
+SIZES = {"12 MP": (4032, 3024), "640 px": (640, 480), "50 MP": (8660, 5774)}
+_PROGRESSIVE = "50 MP"
 _PHOTOS = ("chelsea.png", "coffee.png", "astronaut.png", "motorcycle_left.png")
 
 
 def jpegs(size: str, count: int) -> Iterator[bytes]:
     """``count`` different JPEG files: photos that ship with scikit-image, enlarged, with the grain of a sensor."""
+    photos = [_enlarged(name, SIZES[size]) for name in _PHOTOS[:count]]
+    grain = np.random.default_rng(0).integers(-4, 5, photos[0].shape, dtype=np.int8)
+    for number in range(count):
+        moved = np.roll(grain, 977 * number, axis=1)  # other grain for every file, for the price of a copy
+        picture = (photos[number % len(photos)] + moved).clip(0, 255).astype(np.uint8)
+        file = io.BytesIO()
+        Image.fromarray(picture).save(file, "JPEG", quality=QUALITY, progressive=size == _PROGRESSIVE)
+        yield file.getvalue()
+
+
+def _enlarged(name: str, size: tuple[int, int]) -> np.ndarray:
     import skimage
 
-    folder = Path(skimage.__file__).with_name("data")
-    rng = np.random.default_rng(0)
-    for number in range(count):
-        photo = Image.open(folder / _PHOTOS[number % len(_PHOTOS)]).convert("RGB")
-        picture = np.asarray(photo.resize(SIZES[size], Image.Resampling.LANCZOS), dtype=np.int16)
-        grain = rng.integers(-4, 5, picture.shape, dtype=np.int16)
-        made = Image.fromarray((picture + grain).clip(0, 255).astype(np.uint8))
-        file = io.BytesIO()
-        made.save(file, "JPEG", quality=QUALITY)
-        yield file.getvalue()
+    photo = Image.open(Path(skimage.__file__).with_name("data") / name).convert("RGB")
+    return np.asarray(photo.resize(size, Image.Resampling.BICUBIC), dtype=np.int16)
 
 
 def clip_b32(directory: Path) -> Path:

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 import numpy as np
 from sqlalchemy import text
 
-from worker import catalog, inbox
+from bench.site import Site
+from bench.table import Found, Row
+from worker import catalog, db, inbox
 from worker.catalog import EnrichedImage
 from worker.db import Engine, transaction
-from worker.types import Hint, ImageMetadata, Lane, ObjectInfo, ObjectRef, SpaceSpec, Tag
+from worker.inbox import Completion
+from worker.types import Hint, ImageMetadata, Lane, ObjectInfo, ObjectRef, Outcome, SpaceSpec, Tag
 
 _BUCKET = "bench"
-_BATCH = 32
-_DIMENSION = 512
+BATCH = 32
+DIMENSION = 512
+_PART = 100_000
+_STRIDE = 7919  # a prime: updates are spread over the whole table
 _DONE = text("""
     INSERT INTO inbox (bucket, key, wanted, done, source, outcome, etag, finished_at)
     SELECT 'done', n::text, 1, 1, 'bench', 'enriched', 'e', now() FROM generate_series(CAST(:first AS int), :last) AS n
@@ -37,21 +42,21 @@ def seconds(action: Callable[[], object], times: int) -> float:
 
 def writes(engine: Engine) -> tuple[float, float]:
     """Images/s written with vector and four tags, HNSW index in place: a batch of 32 at once, and row by row."""
-    spec = SpaceSpec(model="bench", revision="1", preprocessing="bench", dimension=_DIMENSION)
+    spec = SpaceSpec(model="bench", revision="1", preprocessing="bench", dimension=DIMENSION)
     with transaction(engine) as connection:
         space = catalog.ensure_space(connection, spec)
     fresh = itertools.count()
 
     def batched() -> None:
         with transaction(engine) as connection:
-            catalog.write(connection, space_id=space.id, images=[_image(next(fresh)) for _ in range(_BATCH)])
+            catalog.write(connection, space_id=space.id, images=[image(next(fresh)) for _ in range(BATCH)])
 
     def by_row() -> None:
-        for _ in range(_BATCH):
+        for _ in range(BATCH):
             with transaction(engine) as connection:
-                catalog.write(connection, space_id=space.id, images=[_image(next(fresh))])
+                catalog.write(connection, space_id=space.id, images=[image(next(fresh))])
 
-    return _BATCH / seconds(batched, 12), _BATCH / seconds(by_row, 6)
+    return BATCH / seconds(batched, 12), BATCH / seconds(by_row, 6)
 
 
 def hints(engine: Engine) -> tuple[float, float]:
@@ -69,15 +74,45 @@ def hints(engine: Engine) -> tuple[float, float]:
     return 1000 / seconds(many, 10), 1 / seconds(one, 200)
 
 
-def claims(engine: Engine, done: int) -> tuple[float, float]:
-    """Milliseconds to claim 32 of 3,200 pending objects: in an empty ledger, and beside ``done`` finished ones."""
+def claims(engine: Engine, *, done: int, updates: int) -> tuple[float, float, float]:
+    """Milliseconds to claim 32 of 3,200 pending objects: in an empty ledger, beside ``done`` finished ones, and after
+    ``updates`` objects more went through it: hinted again, claimed and completed.
+    """
     empty = _claim_milliseconds(engine)
-    for first in range(1, done + 1, 100_000):
+    for first in range(1, done + 1, _PART):
         with transaction(engine) as connection:
-            connection.execute(_DONE, {"first": first, "last": min(first + 99_999, done)})
+            connection.execute(_DONE, {"first": first, "last": min(first + _PART - 1, done)})
+    _analyse(engine)
+    full = _claim_milliseconds(engine)
+    _go_through(engine, done=done, updates=updates)
+    return empty, full, _claim_milliseconds(engine)
+
+
+def _go_through(engine: Engine, *, done: int, updates: int) -> None:
+    """The whole life of that many hints for objects that were done before, a thousand at a time."""
+    for start in range(0, updates, 1000):
+        keys = (1 + (start + number) * _STRIDE % done for number in range(1000))
+        refs = [ObjectRef(bucket="done", key=str(key)) for key in keys]
+        with transaction(engine) as connection:
+            inbox.hint(connection, [Hint(ref=ref, source="bench", event="put") for ref in refs], lane=Lane.LIVE)
+        while _one_claim(engine):
+            pass
+
+
+def _one_claim(engine: Engine) -> bool:
+    with transaction(engine) as connection:
+        claim = inbox.claim(connection, worker="bench", size=1000, lease=60)
+    if claim is None:
+        return False
+    ended = [Completion(id=each.id, outcome=Outcome.UNCHANGED, etag="e") for each in claim.objects]
+    with transaction(engine) as connection:
+        inbox.complete(connection, claim.token, ended)
+    return True
+
+
+def _analyse(engine: Engine) -> None:
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("ANALYZE inbox"))
-    return empty, _claim_milliseconds(engine)
 
 
 def _claim_milliseconds(engine: Engine) -> float:
@@ -87,7 +122,7 @@ def _claim_milliseconds(engine: Engine) -> float:
 
     def claim() -> None:
         with transaction(engine) as connection:
-            assert inbox.claim(connection, worker="bench", size=_BATCH, lease=60) is not None
+            assert inbox.claim(connection, worker="bench", size=BATCH, lease=60) is not None
 
     return 1000 * seconds(claim, 60)
 
@@ -96,8 +131,8 @@ def _hint(number: int) -> Hint:
     return Hint(ref=ObjectRef(bucket=_BUCKET, key=f"{number:08}.jpg"), source="bench", event="put")
 
 
-def _image(number: int) -> EnrichedImage:
-    vector = np.random.default_rng(number).standard_normal(_DIMENSION).astype(np.float32)
+def image(number: int) -> EnrichedImage:
+    vector = np.random.default_rng(number).standard_normal(DIMENSION).astype(np.float32)
     tags = (Tag(taxonomy=f"t{n}", version="1", label="a", score=0.2, probability=0.9) for n in range(4))
     return EnrichedImage(
         info=ObjectInfo(
@@ -129,3 +164,28 @@ def _image(number: int) -> EnrichedImage:
         event_at=None,
         hinted_at=datetime.now(UTC),
     )
+
+
+def rows(site: Site, *, done: int, updates: int) -> Iterator[Found]:
+    """What the ledger and the catalog sustain."""
+    with site.database() as url:
+        engine = db.connect(url, name="bench")
+        ours, theirs = writes(engine)
+        yield Row(
+            what="catalog rows, with vector and 4 tags", unit="images/s", ours=ours, other="row by row", theirs=theirs
+        )
+        ours, theirs = hints(engine)
+        yield Row(what="hints, 1,000 at once", unit="hints/s", ours=ours, other="one by one", theirs=theirs)
+        yield Row(what="hints, 1,000 at once", unit="hints/s", ours=ours, other="wanted", theirs=30_000, goal=1)
+        empty, full, worn = claims(engine, done=done, updates=updates)
+        for words, milliseconds in ((f"beside {done:,} done", full), (f"after {updates:,} updates of them", worn)):
+            yield Row(
+                what=f"claim of {BATCH} {words}",
+                unit="ms",
+                ours=milliseconds,
+                other="in an empty ledger",
+                theirs=empty,
+                less_is_better=True,
+                goal=0.5,
+            )
+        engine.dispose()

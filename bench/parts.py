@@ -1,86 +1,86 @@
 """The parts by themselves: what the hardware would allow if fetching, tagging and writing cost nothing.
 
-python -m bench.parts SIZE          (ENRICH_MODEL and ENRICH_DTYPE say which encoder; called by bench)
+python -m bench.parts SIZE          (ENRICH_* variables say which encoder; a line on stdin is a turn)
 """
 
 from __future__ import annotations
 
 import io
-import json
 import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import transformers
 from PIL import Image
 
+from bench import child
 from bench.corpus import jpegs
 from worker import bootstrap, images, settings
+from worker.encoder import Encoder, Pixels
 from worker.images import ImageLimits
 
-_SECONDS = 4.0
+_SECONDS = 2.0
+_BATCHES = (1, 2, 4, 8, 16, 32, 64)
+_LIMITS = ImageLimits(max_bytes=1 << 30, max_pixels=1 << 30, max_side=1 << 16)
 
 
-def rate(action: Callable[[], int]) -> float:
-    """Of what ``action`` counts, how many a second; at least two calls after the first."""
+def rate(action: Callable[[], int], seconds: float = _SECONDS) -> float:
+    """Of what ``action`` counts, how many a second; at least one call after the first."""
     action()
     started, done = time.perf_counter(), 0
-    while (spent := time.perf_counter() - started) < _SECONDS or not done:
+    while (spent := time.perf_counter() - started) < seconds or not done:
         done += action()
     return done / spent
 
 
+class Parts:
+    """Decoder, encoder, and what the peer's image processor does instead."""
+
+    def __init__(self, size: str) -> None:
+        self._settings = settings.load()
+        self._encoder = bootstrap.encoder(self._settings)
+        self._files = list(jpegs(size, 4))
+        loader: Any = transformers.AutoImageProcessor
+        self._processor = loader.from_pretrained(self._settings.model)
+        self._exact = bootstrap.encoder(settings.load(preprocessing="exact"))
+        self._pixels = [_prepared(self._encoder, self._files[0])]
+
+    def measure(self) -> dict[str, float]:
+        """Rates in images/s: the encoder on all cores, the others on one."""
+        return {
+            "encoder": rate(lambda: self._encode(self._settings.encoder_batch)),
+            "decode": rate(lambda: len(self._decoded(self._encoder))),
+            "processor": rate(self._process),
+            "cosine": self._cosine(),
+            "cores": bootstrap.cores(),
+            **{f"batch {size}": rate(lambda size=size: self._encode(size), 1.0) for size in _BATCHES},  # type: ignore[misc]
+        }
+
+    def _encode(self, batch: int) -> int:
+        self._encoder.encode_images(self._pixels * batch)
+        return batch
+
+    def _decoded(self, encoder: Encoder) -> list[Pixels]:
+        return [_prepared(encoder, data) for data in self._files]
+
+    def _process(self) -> int:
+        for data in self._files:
+            self._processor(images=Image.open(io.BytesIO(data)), return_tensors="pt")
+        return len(self._files)
+
+    def _cosine(self) -> float:
+        fast, exact = (each.encode_images(self._decoded(each)) for each in (self._encoder, self._exact))
+        return float((fast * exact).sum(1).min())
+
+
+def _prepared(encoder: Encoder, data: bytes) -> Pixels:
+    with images.read_image(data, limits=_LIMITS, min_side=encoder.shrink_to).pixels as picture:
+        return encoder.preprocess(picture)
+
+
 def main() -> None:
-    size = sys.argv[1]
-    chosen = settings.load()
-    encoder = bootstrap.encoder(chosen)
-    loader: Any = transformers.AutoImageProcessor
-    peer = loader.from_pretrained(chosen.model)
-    files = list(jpegs(size, 4))
-    limits = ImageLimits(max_bytes=1 << 30, max_pixels=1 << 30, max_side=1 << 16)
-
-    def read(data: bytes) -> np.ndarray:
-        with images.read_image(data, limits=limits, min_side=encoder.shrink_to).pixels as picture:
-            return encoder.preprocess(picture)
-
-    pixels = [read(files[number % len(files)]) for number in range(chosen.encoder_batch)]
-
-    def encode() -> int:
-        encoder.encode_images(pixels)
-        return len(pixels)
-
-    def decode() -> int:
-        for data in files:
-            read(data)
-        return len(files)
-
-    def exact() -> int:
-        for data in files:
-            encoder.preprocess(Image.open(io.BytesIO(data)).convert("RGB"))
-        return len(files)
-
-    def processor() -> int:
-        for data in files:
-            peer(images=Image.open(io.BytesIO(data)), return_tensors="pt")
-        return len(files)
-
-    def cosine() -> float:
-        fast = encoder.encode_images([read(data) for data in files])
-        full = encoder.encode_images([encoder.preprocess(Image.open(io.BytesIO(d)).convert("RGB")) for d in files])
-        return float((fast * full).sum(1).min())
-
-    found = {
-        "encoder": rate(encode),
-        "decode": rate(decode),
-        "exact decode": rate(exact),
-        "processor": rate(processor),
-        "cosine": cosine(),
-        "purpose": encoder.purpose,
-        "cores": bootstrap.cores(),
-    }
-    sys.stdout.write(json.dumps(found) + "\n")
+    child.serve(Parts(sys.argv[1]).measure)
 
 
 if __name__ == "__main__":

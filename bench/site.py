@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from bench import corpus
 from tests.servers import RunningServers, start_servers
 from worker import catalog, db
-from worker.local import Part
 
 _TEMPLATE = "bench"
 
@@ -23,7 +23,15 @@ class Site:
 
     servers: RunningServers
     model: Path
-    buckets: dict[str, str]  # size: bucket
+    files: Mapping[str, int]  # how many of each size
+    _buckets: dict[str, str] = field(default_factory=dict)
+
+    def bucket(self, size: str) -> str:
+        """A bucket with files of that size, which are uploaded when first asked for."""
+        if size not in self._buckets:
+            self._buckets[size] = self.servers.fresh_bucket()
+            _upload(self.servers, self._buckets[size], size, self.files[size])
+        return self._buckets[size]
 
     @contextmanager
     def database(self) -> Iterator[str]:
@@ -31,17 +39,24 @@ class Site:
         with self.servers.fresh_database(template=_TEMPLATE) as url:
             yield url
 
+    def environment(self, database_url: str, **extra: str) -> dict[str, str]:
+        """What processes of a benchmark run with."""
+        return {
+            **self.servers.environment(),
+            "ENRICH_DATABASE_URL": database_url,
+            "ENRICH_MODEL": str(self.model.resolve()),
+            "ENRICH_LOG_LEVEL": "ERROR",
+            **extra,
+        }
+
 
 @contextmanager
 def open_site(folder: Path, *, files: Mapping[str, int]) -> Iterator[Site]:
-    """Start the servers and upload so many different files of each size."""
+    """Start the servers, which keep what is committed, as in production; there will be so many files of each size."""
     model = corpus.clip_b32(folder / "clip-vit-b32")
-    with tempfile.TemporaryDirectory() as home, start_servers(Path(home), parts=[Part.DATABASE, Part.STORE]) as servers:
+    with tempfile.TemporaryDirectory() as home, start_servers(Path(home), durable=True) as servers:
         servers.create_template(_TEMPLATE, _migrate)
-        buckets = {size: servers.fresh_bucket() for size in files}
-        for size, bucket in buckets.items():
-            _upload(servers, bucket, size, files[size])
-        yield Site(servers=servers, model=model, buckets=buckets)
+        yield Site(servers=servers, model=model, files=files)
 
 
 def bucket_client(environment: dict[str, str]) -> Any:
@@ -58,6 +73,7 @@ def bucket_client(environment: dict[str, str]) -> Any:
 
 
 def _upload(servers: RunningServers, bucket: str, size: str, files: int) -> None:
+    print(f"… uploading {files} files of {size}", file=sys.stderr, flush=True)
     store = bucket_client(servers.environment())
     for number, data in enumerate(corpus.jpegs(size, files)):
         store.put_object(Bucket=bucket, Key=f"{number:05}.jpg", Body=data, ContentType="image/jpeg")

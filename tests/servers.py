@@ -100,6 +100,7 @@ def start_servers(
     webhook_url: str = "",
     ports: PortPlan | None = None,
     hold_api_port: bool = False,
+    durable: bool = False,
 ) -> Iterator[RunningServers]:
     """Start all three servers, or some, on free ports; stop them afterwards.
 
@@ -109,6 +110,7 @@ def start_servers(
         webhook_url: Where the store posts its events, with the API token of ``info``; default nowhere.
         ports: Default: free ones. The API's port is ``ports.api``, for a server under test.
         hold_api_port: See ``LocalStack``.
+        durable: What is committed is on the disk, as in production: for measuring.
     """
     stack = LocalStack(
         home,
@@ -116,7 +118,7 @@ def start_servers(
         parts=parts,
         webhook_url=webhook_url,
         hold_api_port=hold_api_port,
-        durable=False,
+        durable=durable,
     )
     with stack:
         yield RunningServers(stack=stack, info=stack.connection_info())

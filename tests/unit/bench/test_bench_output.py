@@ -1,0 +1,71 @@
+"""What the benchmark prints and writes, from made-up figures."""
+
+from __future__ import annotations
+
+import json
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from bench import intake, table
+from bench.plots import Plot
+from bench.table import Note, Row
+from worker import events
+
+ROW = Row(what="640 px", unit="images/s", ours=60.0, other="a peer", theirs=40.0, goal=1.2)
+PLOT = Plot(name="p", title="A & B", x="workers", y="images/s", lines={"ours": [(1, 10), (2, 19), (4, 30)]})
+
+
+def test_a_ratio_says_how_many_times_better():
+    """More images are better, fewer seconds are."""
+    slower = Row(what="claim", unit="ms", ours=2.0, other="empty", theirs=1.0, less_is_better=True)
+    assert (1.5, 0.5) == (ROW.ratio, slower.ratio)
+
+
+def test_goals_are_judged():
+    """Each goal stands beside what came of it."""
+    missed = Row(what="x", unit="", ours=1.0, other="y", theirs=1.0, goal=1.2)
+    assert ("≥ 1.2 ×: yes", "≥ 1.2 ×: no") == (ROW.aim, missed.aim)
+
+
+def test_a_plot_is_a_picture():
+    """Well-formed SVG with every point and the title, whatever characters it has."""
+    picture = ET.fromstring(PLOT.svg())
+    assert 3 == len(list(picture.iter("{http://www.w3.org/2000/svg}circle")))
+    assert "A & B" in {element.text for element in picture.iter("{http://www.w3.org/2000/svg}text")}
+
+
+def test_points_lie_within_the_picture():
+    """Larger values are further right and further up."""
+    circles = list(ET.fromstring(PLOT.svg()).iter("{http://www.w3.org/2000/svg}circle"))
+    xs, ys = ([float(circle.attrib[name]) for circle in circles] for name in ("cx", "cy"))
+    assert xs == sorted(xs)
+    assert ys == sorted(ys, reverse=True)
+    assert min(xs + ys) > 0
+    assert max(xs) < 560
+
+
+def test_results_replace_those_before(tmp_path, monkeypatch):
+    """The words of the page stay; table, notes and plots are those of the last run."""
+    page = tmp_path / "performance.md"
+    page.write_text("before <!-- results: written by make bench --> old <!-- end of results --> after")
+    monkeypatch.setattr(table, "_DOCS", tmp_path)
+    monkeypatch.setattr(table, "_PAGE", page)
+    monkeypatch.setattr(table, "_JSON", tmp_path / "results.json")
+    table.write([ROW, Note(sentence="open_clip is left out"), PLOT], "a machine")
+    text = page.read_text()
+    assert text.startswith("before")
+    assert text.endswith("after")
+    assert "old" not in text
+    assert "| 640 px | 60 images/s | a peer | 40 images/s | 1.50 × | ≥ 1.2 ×: yes |" in text
+    assert "- open_clip is left out" in text
+    assert "![A & B](performance/p.svg)" in text
+    assert (tmp_path / "performance" / "p.svg").is_file()
+    assert 1.5 == pytest.approx(json.loads((tmp_path / "results.json").read_text())["rows"][0]["ratio"])
+
+
+def test_the_load_is_made_of_real_notifications():
+    """What the benchmark posts is what the intake understands."""
+    head, _, body = intake.request([("photos", "a b.jpg"), ("photos", "c.jpg")], 8700).partition(b"\r\n\r\n")
+    assert f"Content-Length: {len(body)}".encode() in head
+    assert ["a b.jpg", "c.jpg"] == [hint.ref.key for hint in events.parse("s3", body).hints]
