@@ -117,7 +117,7 @@ def load(data: Path, pages: FeatureSet, parts: Parts) -> Corpus:
     tag_texts = [numbered(vocabulary.PROMPTS[tag]) for tag in vocabulary.TAGS]
 
     anchors = sentence_vectors(parts, [f"a photo of {vocabulary.with_article(name)}" for name in names_of_classes])
-    class_vectors = functional.normalize(anchors - anchors.mean(0), dim=1)
+    class_vectors = named_as_people_do(parts, anchors)
     chances = torch.stack([_chances(parts, view) for view in (first, second)], 1)
     sure, likeliest = chances[:, 0].max(1)
     known = torch.where(sure > _SURE, likeliest, NOTHING)[: len(rows)]
@@ -135,6 +135,19 @@ def load(data: Path, pages: FeatureSet, parts: Parts) -> Corpus:
         text_mean=anchors.mean(0),
         class_vectors=class_vectors,
     )
+
+
+def named_as_people_do(parts: Parts, anchors: Tensor) -> Tensor:
+    """The classes' vectors, centred, drawn halfway to those of their everyday names where they have any."""
+    mean, vectors = anchors.mean(0), functional.normalize(anchors - anchors.mean(0), dim=1)
+    names = list(vocabulary.THINGS)
+    everyday = sentence_vectors(parts, [f"a photo of {vocabulary.with_article(name)}" for name in names])
+    everyday = functional.normalize(everyday - mean, dim=1)
+    for number in range(len(vectors)):
+        own = [row for row, name in enumerate(names) if name in vocabulary.class_tags(number)]
+        if own:
+            vectors[number] += functional.normalize(everyday[own].mean(0), dim=0)
+    return functional.normalize(vectors, dim=1)
 
 
 def tag_matrix(tags: Sequence[Iterable[str]]) -> Tensor:

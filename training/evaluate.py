@@ -1,6 +1,6 @@
 """Measure heads on labelled photos and on Flickr8k, and print the model card's table.
 
-    python -m training.evaluate HEADS.safetensors … --photos DIRECTORY --data DIRECTORY
+    python -m training.evaluate HEADS.safetensors … --photos DIRECTORY --data DIRECTORY [--against OTHER.safetensors …]
 
 Several files are taken as seeds of one recipe: the table then gives their mean and a 95 % confidence interval. Each
 labelled set is split in two by a hash of the file's name: "dev" is for choosing, "held out" is what the card reports.
@@ -12,8 +12,7 @@ import argparse
 import csv
 import hashlib
 import math
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,8 +23,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional
 
-from training import corpus, features, sources, vocabulary
+from training import corpus, features, sources
 from training.features import FeatureSet
+from training.naming import mentioned, name_objects, report
 from worker.encoder.starter.efficientnet import Features
 from worker.encoder.starter.heads import Heads
 from worker.encoder.starter.model import Parts, filled, load_parts
@@ -167,36 +167,6 @@ def accuracy(model: Model, vectors: Floats, data: Labelled) -> Metrics:
     }
 
 
-def object_naming(
-    model: Model, vectors: Floats, objects: Mapping[int, frozenset[str]], names: Sequence[str]
-) -> Metrics:
-    """How often the likeliest of the 80 COCO names is in the picture, and any of the likeliest five."""
-    texts = [[f"a photo of {a}", a, f"a photo with {a} in it"] for a in map(vocabulary.with_article, names)]
-    rows = np.array(sorted(objects))
-    order = (vectors[rows] @ model.prototypes(texts).T).argsort(1)[:, ::-1]
-    hits = np.array(
-        [[names[index] in objects[row] for index in best[:5]] for row, best in zip(rows, order, strict=True)]
-    )
-    return {"top-1": float(hits[:, 0].mean()), "any of 5": float(hits.any(1).mean())}
-
-
-def mentioned_naming(model: Model, stored: FeatureSet, flickr: corpus.Flickr, names: Sequence[str]) -> Metrics:
-    """The same on Flickr8k's dev photos, where what two captions mention counts as being there."""
-    rules = {name: re.compile(rf"\b{name}(s|es)?\b") for name in names} | {"person": vocabulary.RULES["person"]}
-    files = [Path(file).name for file in stored.files]
-    rows = [row for row, name in enumerate(files) if name in flickr.splits["dev"] and name in flickr.captions]
-    objects = {
-        number: frozenset(name for name in names if _count(rules[name], flickr.captions[files[row]]) > 1)
-        for number, row in enumerate(rows)
-    }
-    found = {number: present for number, present in objects.items() if present - {"person"}}
-    return object_naming(model, model.images(take(stored, rows)), found, names)
-
-
-def _count(rule: re.Pattern[str], captions: Sequence[str]) -> int:
-    return sum(rule.search(caption) is not None for caption in captions)
-
-
 def retrieval(model: Model, stored: FeatureSet, flickr: corpus.Flickr, split: str) -> Metrics:
     """Recall of the one right photo among the split's thousand, given a caption."""
     names = [Path(file).name for file in stored.files]
@@ -240,11 +210,7 @@ def measure(model: Model, known: Photos, data: Path, stored: FeatureSet) -> dict
     vectors, files = model.images(known.stored), known.stored.files
     shipped = {taxonomy.name: taxonomy for taxonomy in load_taxonomies(())}
     sets = {"time-of-day": known.time, "setting": known.setting, "document-page": known.pages}
-    names = [
-        str(name).replace("_", " ")
-        for name in features.arrays(data / "clip_vitb32_class_text_vectors.npz")["coco_names"]
-    ]
-    flickr = corpus.flickr(data)
+    names, flickr = coco_names(data), corpus.flickr(data)
     table: dict[str, Metrics] = {}
     for name, whole in sets.items():
         for part, reporting in (("dev", False), ("held out", True)):
@@ -252,11 +218,18 @@ def measure(model: Model, known: Photos, data: Path, stored: FeatureSet) -> dict
             title = f"{name}, {part} ({len(chosen.rows)})"
             table[title] = accuracy(model, vectors, chosen)
             table[f"{title}, as shipped"] = tagging(model, vectors, chosen, shipped[name])
-    table[f"COCO object ({len(known.objects)})"] = object_naming(model, vectors, known.objects, names)
-    table["objects mentioned, Flickr8k dev"] = mentioned_naming(model, stored, flickr, names)
+    table[f"COCO object ({len(known.objects)})"] = name_objects(model, vectors, known.objects, names).means()
+    said = mentioned(flickr, stored.files, names)
+    table["objects mentioned, Flickr8k dev"] = name_objects(model, model.images(stored), said, names).means()
     table["Flickr8k dev"] = retrieval(model, stored, flickr, "dev")
     table["Flickr8k test"] = retrieval(model, stored, flickr, "test")
     return table
+
+
+def coco_names(data: Path) -> list[str]:
+    """The eighty, as people write them."""
+    stored = features.arrays(data / "clip_vitb32_class_text_vectors.npz")["coco_names"]
+    return [str(name).replace("_", " ") for name in stored]
 
 
 def interval(values: Sequence[float]) -> str:
@@ -271,16 +244,27 @@ def interval(values: Sequence[float]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m training.evaluate", description=__doc__.split("\n")[0])
     parser.add_argument("heads", type=Path, nargs="+", help="one file, or one per seed")
+    parser.add_argument("--against", type=Path, nargs="+", default=[], help="another recipe's, to compare naming with")
     parser.add_argument("--photos", type=sources.photos, required=True, help="labelled photos")
     parser.add_argument("--data", type=sources.data, required=True, help="features, captions, class names")
     arguments = parser.parse_args()
     parts, known = load_parts(), photos(arguments.photos)
     stored = features.read(arguments.data / "features" / "lite0_flickr.npz")
-    models = [Model(parts, filled(Heads, load_file(path))) for path in arguments.heads]
+    models, others = (
+        [Model(parts, filled(Heads, load_file(path))) for path in paths]
+        for paths in (arguments.heads, arguments.against)
+    )
     runs = [measure(model, known, arguments.data, stored) for model in models]
     for row, metrics in runs[0].items():
         cells = [f"{name} {interval([run[row][name] for run in runs])}" for name in metrics]
         print(f"| {row} | {' · '.join(cells)} |")  # noqa: T201
+    names = coco_names(arguments.data)
+    named, others_named = (
+        [name_objects(model, model.images(known.stored), known.objects, names) for model in each]
+        for each in (models, others)
+    )
+    print("COCO object, mean over seeds with a 95 % interval over photos:")  # noqa: T201
+    print("\n".join(report(named, others_named)))  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -47,6 +47,7 @@ class Recipe:
     foldered: int = 160  # pictures of known folders in a batch
     anchors: int = 384  # ImageNet classes in a batch, stood for by the classifier's rows
     tag_share: float = 0.05  # of pictures with tags, those paired with one instead of a caption
+    class_tag_share: float = 0.3  # of ImageNet classes with tags, those paired with one instead of their name
     group_weight: float = 0.3  # of the second loss
     geometry_weight: float = 20.0  # of keeping class names as far apart as CLIP's text encoder has them
 
@@ -138,7 +139,8 @@ class Sampler:
     def _paired(self, rows: Tensor, tags: Tensor, concept: Tensor) -> dict[str, Tensor]:
         """One text a picture: a tag's, a class's, its folder's or a caption; and which pictures it fits."""
         n, pictures = len(tags), torch.arange(len(tags))
-        by_tag = (self._rand(n) < self._recipe.tag_share) & tags.any(1)
+        share = torch.where(pictures < len(rows), self._recipe.tag_share, self._recipe.class_tag_share)
+        by_tag = (self._rand(n) < share) & tags.any(1)
         rarity = tags.float() / tags.float().sum(0).clamp_min(1).sqrt()
         tag = torch.multinomial(rarity + 1e-9, 1, generator=self._random)[:, 0]
         captioned = (pictures < len(rows)) & self._data.captioned[torch.cat([rows, rows.new_zeros(n - len(rows))])]
@@ -310,7 +312,7 @@ def main() -> None:
     parser.add_argument("out", type=Path, help="heads to write, .safetensors")
     parser.add_argument("--data", type=sources.data, required=True, help="features, captions, class names")
     parser.add_argument("--pages", type=sources.pages, required=True, help="what `python -m training.pages` wrote")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1, help="with another number the bytes differ, not the figures")
     for name, value in asdict(Recipe()).items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
     arguments = parser.parse_args()

@@ -159,8 +159,12 @@ def _table(demo: _Run) -> Table:
 
 
 def _labels(record: ImageRecord) -> Iterator[str]:
-    labels = {tag.taxonomy: tag.label for tag in record.tags if tag.active}
-    return (labels.get(taxonomy) or "–" for taxonomy in _COLUMNS)
+    """A cell for each taxonomy; several labels beside each other, and a dash where nothing fits."""
+    labels: dict[str, list[str]] = {taxonomy: [] for taxonomy in _COLUMNS}
+    for tag in record.tags:
+        if tag.active and tag.label:
+            labels.setdefault(tag.taxonomy, []).append(tag.label)
+    return (", ".join(labels[taxonomy]) or "–" for taxonomy in _COLUMNS)
 
 
 def _print_quarantine(demo: _Run) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +14,7 @@ from PIL import Image
 
 from worker.encoder import starter
 from worker.encoder.interface import Encoder
-from worker.tagging import Tagger, load_taxonomies
+from worker.tagging import Calibration, Label, Tagger, Taxonomy, load_taxonomies
 from worker.types import Floats
 
 _FILES = {
@@ -70,19 +73,19 @@ def search(encoder: Encoder, vectors: dict[str, Floats], query: str) -> list[str
 @pytest.mark.parametrize(
     ("query", "expected"),
     [
-        ("a cat", "chelsea.png"),
-        ("a kitten looking at the camera", "chelsea.png"),
-        ("a cup of coffee", "coffee.png"),
-        ("a motorcycle", "motorcycle_left.png"),
-        ("a flower", "flower.jpg"),
-        ("a building with a roof", "china.jpg"),
-        ("a page of text", "text.png"),
-        ("a man with a camera", "camera.png"),
+        ("a cat", {"chelsea.png"}),
+        ("a kitten looking at the camera", {"chelsea.png"}),
+        ("a cup of coffee", {"coffee.png"}),
+        ("a motorcycle", {"motorcycle_left.png"}),
+        ("a flower", {"flower.jpg"}),
+        ("a building with a roof", {"china.jpg"}),
+        ("a page of text", {"page.png", "text.png"}),
+        ("a man with a camera", {"camera.png"}),
     ],
 )
-def test_search_finds_the_photo(encoder: Encoder, vectors: dict[str, Floats], query: str, expected: str):
-    """The right photo comes first among seventeen."""
-    assert search(encoder, vectors, query)[0] == expected
+def test_search_finds_the_photo(encoder: Encoder, vectors: dict[str, Floats], query: str, expected: set[str]):
+    """What is asked for comes first among seventeen."""
+    assert set(search(encoder, vectors, query)[: len(expected)]) == expected
 
 
 @pytest.mark.parametrize(
@@ -101,38 +104,59 @@ def test_harder_things_are_among_the_first_three(
     assert expected in search(encoder, vectors, query)[:3]
 
 
-#: What a person would say, by taxonomy; None: it has none of the answers. Saying nothing is always allowed.
-_SEEN: dict[str, dict[str, str | None]] = {
-    "chelsea.png": {"subject": "cat", "document-page": None},
-    "coffee.png": {"subject": "food", "setting": "indoor", "document-page": None},
-    "flower.jpg": {"subject": "plant", "setting": "outdoor", "time-of-day": "day", "document-page": None},
-    "china.jpg": {"subject": "building", "setting": "outdoor", "time-of-day": "day", "document-page": None},
-    "motorcycle_left.png": {"subject": "vehicle", "document-page": None},
-    "camera.png": {"subject": "person", "setting": "outdoor", "time-of-day": "day", "document-page": None},
-    "astronaut.png": {"subject": "person", "time-of-day": None, "document-page": None},
-    "rocket.jpg": {"subject": "vehicle", "setting": "outdoor", "time-of-day": "night", "document-page": None},
-    "page.png": {"subject": "document", "setting": None, "time-of-day": None, "document-page": "text"},
-    "text.png": {"subject": "document", "setting": None, "time-of-day": None, "document-page": "text"},
-    "brick.png": {"subject": "texture", "time-of-day": None, "document-page": None},
-    "moon.png": {"setting": None, "document-page": None},
-    "coins.png": {"subject": "coin", "setting": None, "time-of-day": None, "document-page": None},
+#: What a person would say, by taxonomy; nothing: it has none of the answers. Saying nothing is always allowed.
+_SEEN: dict[str, dict[str, set[str]]] = {
+    "chelsea.png": {"subject": {"animal", "cat"}, "document-page": set()},
+    "coffee.png": {"subject": {"food"}, "setting": {"indoor"}, "document-page": set()},
+    "flower.jpg": {
+        "subject": {"plant", "flower"},
+        "setting": {"outdoor"},
+        "time-of-day": {"day"},
+        "document-page": set(),
+    },
+    "china.jpg": {"subject": {"building"}, "setting": {"outdoor"}, "time-of-day": {"day"}, "document-page": set()},
+    "motorcycle_left.png": {"subject": {"vehicle", "motorcycle"}, "document-page": set()},
+    "camera.png": {"subject": {"person"}, "setting": {"outdoor"}, "time-of-day": {"day"}, "document-page": set()},
+    "astronaut.png": {"subject": {"person"}, "time-of-day": set(), "document-page": set()},
+    "rocket.jpg": {
+        "subject": {"vehicle"},
+        "setting": {"outdoor"},
+        "time-of-day": {"night"},
+        "document-page": set(),
+    },
+    "page.png": {"subject": {"document"}, "setting": set(), "time-of-day": set(), "document-page": {"text"}},
+    "text.png": {"subject": {"document"}, "setting": set(), "time-of-day": set(), "document-page": {"text"}},
+    "brick.png": {"subject": {"texture"}, "time-of-day": set(), "document-page": set()},
+    "moon.png": {"setting": set(), "document-page": set()},
+    "coins.png": {"subject": {"coin"}, "setting": set(), "time-of-day": set(), "document-page": set()},
 }
 
 
+def tagged(
+    encoder: Encoder, vectors: dict[str, Floats], taxonomies: Sequence[Taxonomy]
+) -> dict[str, dict[str, set[str]]]:
+    """What the taxonomies say, by photo and taxonomy."""
+    tagger = Tagger(taxonomies, encoder.encode_texts, logit_scale=encoder.logit_scale, model="starter")
+    decided = dict(zip(vectors, tagger.tag(np.stack(list(vectors.values()))), strict=True))
+    return {
+        name: {
+            taxonomy.name: {tag.label for tag in row if tag.taxonomy == taxonomy.name and tag.label}
+            for taxonomy in taxonomies
+        }
+        for name, row in decided.items()
+    }
+
+
 @pytest.fixture(scope="module")
-def tags(encoder: Encoder, vectors: dict[str, Floats]) -> dict[str, dict[str, str | None]]:
-    """What the shipped taxonomies say, by photo and taxonomy."""
-    tagger = Tagger(load_taxonomies(), encoder.encode_texts, logit_scale=encoder.logit_scale, model="starter")
-    decided = tagger.tag(np.stack(list(vectors.values())))
-    return {name: {tag.taxonomy: tag.label for tag in row} for name, row in zip(vectors, decided, strict=True)}
+def tags(encoder: Encoder, vectors: dict[str, Floats]) -> dict[str, dict[str, set[str]]]:
+    """What the shipped taxonomies say."""
+    return tagged(encoder, vectors, load_taxonomies())
 
 
-def test_shipped_taxonomies_are_right_or_silent(tags: dict[str, dict[str, str | None]]):
+def test_shipped_taxonomies_are_right_or_silent(tags: dict[str, dict[str, set[str]]]):
     """On plain photos no more than one answer in twenty is wrong."""
-    asked = [(photo, name, answer) for photo, answers in _SEEN.items() for name, answer in answers.items()]
-    wrong = [
-        (photo, name, tags[photo][name]) for photo, name, answer in asked if tags[photo][name] not in (None, answer)
-    ]
+    asked = [(photo, name, right) for photo, answers in _SEEN.items() for name, right in answers.items()]
+    wrong = [(photo, name, tags[photo][name]) for photo, name, right in asked if not tags[photo][name] <= right]
 
     assert len(wrong) <= len(asked) // 20, wrong
 
@@ -140,14 +164,60 @@ def test_shipped_taxonomies_are_right_or_silent(tags: dict[str, dict[str, str | 
 @pytest.mark.parametrize(
     ("photo", "expected"),
     [
-        ("chelsea.png", "cat"),
-        ("coffee.png", "food"),
-        ("flower.jpg", "plant"),
-        ("china.jpg", "building"),
-        ("motorcycle_left.png", "vehicle"),
-        ("astronaut.png", "person"),
+        ("chelsea.png", {"animal", "cat"}),
+        ("coffee.png", {"food"}),
+        ("flower.jpg", {"plant", "flower"}),
+        ("china.jpg", {"building"}),
+        ("motorcycle_left.png", {"vehicle", "motorcycle"}),
+        ("astronaut.png", {"person"}),
     ],
 )
-def test_plain_subjects_are_named(tags: dict[str, dict[str, str | None]], photo: str, expected: str):
-    """Silence would be allowed, but not for these."""
+def test_plain_subjects_are_named(tags: dict[str, dict[str, set[str]]], photo: str, expected: set[str]):
+    """Silence would be allowed, but not for these; and their kinds are told, too."""
     assert tags[photo]["subject"] == expected
+
+
+def with_numbers(taxonomy: Taxonomy, *, threshold: float) -> Taxonomy:
+    """The taxonomy with another threshold for the starter."""
+    numbers = replace(taxonomy.calibration_for("starter"), threshold=threshold)
+    return replace(taxonomy, models={"starter": numbers})
+
+
+def test_a_tightened_threshold_withdraws_the_doubtful_and_keeps_the_plain(encoder: Encoder, vectors: dict[str, Floats]):
+    """Each step up takes tags away and never gives or changes one; a cat stays a cat longest."""
+    (subject,) = load_taxonomies(["subject"])
+    steps = [
+        {
+            name: found["subject"]
+            for name, found in tagged(encoder, vectors, [with_numbers(subject, threshold=t)]).items()
+        }
+        for t in (0.2, 0.5, 0.8, 0.97)
+    ]
+
+    for looser, tighter in pairwise(steps):
+        assert all(tighter[name] <= looser[name] for name in vectors)
+        assert sum(map(len, tighter.values())) < sum(map(len, looser.values()))
+    assert steps[-1]["chelsea.png"] == {"animal", "cat"}
+
+
+def test_a_new_question_is_answered_from_stored_vectors(encoder: Encoder, vectors: dict[str, Floats]):
+    """A taxonomy somebody writes today tags yesterday's pictures as the catalog keeps them, in half precision."""
+    question = Taxonomy(
+        name="archive",
+        labels=(
+            Label(name="pet", prompts=("a cat", "a dog", "a kitten")),
+            Label(name="traffic", prompts=("a motorcycle", "a car", "a train")),
+            Label(name="drink", prompts=("a cup of coffee", "a glass of wine")),
+        ),
+        background=("a page of text", "a building", "a person", "a flower", "a texture", "the moon"),
+        calibration=Calibration(threshold=0.5),
+    )
+    stored = {name: vector.astype(np.float16).astype(np.float32) for name, vector in vectors.items()}
+
+    found = {name: answers["archive"] for name, answers in tagged(encoder, stored, [question]).items()}
+
+    assert {name: labels for name, labels in found.items() if labels} == {
+        "chelsea.png": {"pet"},
+        "motorcycle_left.png": {"traffic"},
+        "coffee.png": {"drink"},
+    }

@@ -16,6 +16,8 @@ from worker.tagging import Aggregate, Tagger, Taxonomy, build_label_matrix, load
 from worker.types import Floats
 
 SHIPPED = load_taxonomies()
+#: Those with one label at most for an image, which ``score`` judges one at a time.
+EXCLUSIVE = tuple(taxonomy for taxonomy in SHIPPED if not taxonomy.many)
 
 
 def _tagger(taxonomies: tuple[Taxonomy, ...] = SHIPPED) -> Tagger:
@@ -24,14 +26,14 @@ def _tagger(taxonomies: tuple[Taxonomy, ...] = SHIPPED) -> Tagger:
 
 def _near_first_labels(count: int) -> Floats:
     """Images at the label vectors themselves, in turn, so that tags of every kind occur."""
-    rows = np.concatenate([build_label_matrix(taxonomy, FakeTexts()).rows for taxonomy in SHIPPED])
+    rows = np.concatenate([build_label_matrix(taxonomy, FakeTexts()).rows for taxonomy in EXCLUSIVE])
     return rows[np.arange(count) % len(rows)]
 
 
 def test_each_image_gets_one_tag_per_taxonomy_in_order() -> None:
     """None of these is a tag, too, with the version that decided it."""
-    tags = _tagger().tag(images(3))
-    expected = [(taxonomy.name, taxonomy.version, "zero-shot") for taxonomy in SHIPPED]
+    tags = _tagger(EXCLUSIVE).tag(images(3))
+    expected = [(taxonomy.name, taxonomy.version, "zero-shot") for taxonomy in EXCLUSIVE]
 
     assert [[(tag.taxonomy, tag.version, tag.source) for tag in each] for each in tags] == [expected] * 3
 
@@ -39,7 +41,7 @@ def test_each_image_gets_one_tag_per_taxonomy_in_order() -> None:
 @pytest.mark.parametrize("aggregate", ["mean", "max"])
 def test_together_is_the_same_as_one_by_one(aggregate: Aggregate) -> None:
     """The shared product changes no decision; labels and none of these both occur."""
-    taxonomies = tuple(replace(taxonomy, aggregate=aggregate) for taxonomy in SHIPPED)
+    taxonomies = tuple(replace(taxonomy, aggregate=aggregate) for taxonomy in EXCLUSIVE)
     vectors = _near_first_labels(120)
     together = _tagger(taxonomies).tag(vectors)
     alone = [
@@ -53,8 +55,8 @@ def test_together_is_the_same_as_one_by_one(aggregate: Aggregate) -> None:
 
 
 def test_a_label_s_own_vector_gets_that_label() -> None:
-    """With prompts as images, each shipped taxonomy recognises all of its labels."""
-    for taxonomy in SHIPPED:
+    """With prompts as images, each shipped taxonomy without levels recognises all of its labels."""
+    for taxonomy in EXCLUSIVE:
         matrix = build_label_matrix(taxonomy, FakeTexts())
         tags = score(matrix.rows[: len(matrix.labels)], matrix, logit_scale=100.0, model="any")
 

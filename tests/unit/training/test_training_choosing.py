@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from training import evaluate
-from training.calibrate import Cases, best, judge
+from training.calibrate import Cases, best, question
 from worker.tagging import Calibration, Label, LabelMatrix, Taxonomy, build_label_matrix
 from worker.types import Floats
 
@@ -40,7 +40,8 @@ def cases(*pictures: tuple[float, str]) -> Cases:
 
 def test_a_calibration_is_judged_by_right_and_wrong(matrix: LabelMatrix):
     """Untagged pictures are neither; a wrong tag costs as much as three right ones are worth."""
-    outcome = judge(cases((5, "day"), (85, "day"), (44, "")), matrix, Calibration(threshold=0.6), SCALE)
+    asked = question(cases((5, "day"), (85, "day"), (44, "")), matrix, SCALE)
+    outcome = asked.judge(Calibration(threshold=0.6))
 
     assert (1, 1, 2) == (outcome.right, outcome.wrong, outcome.answerable)
     assert outcome.utility == -2
@@ -48,8 +49,9 @@ def test_a_calibration_is_judged_by_right_and_wrong(matrix: LabelMatrix):
 
 def test_the_best_calibration_leaves_the_doubtful_untagged(matrix: LabelMatrix):
     """Everything plain is tagged, and what is none of the labels is not."""
-    dev = cases((2, "day"), (6, "day"), (10, "day"), (26, ""), (30, ""), (88, "night"), (84, "night"))
-    outcome = judge(dev, matrix, best(dev, matrix, SCALE), SCALE)
+    plain = cases((2, "day"), (6, "day"), (10, "day"), (26, ""), (30, ""), (88, "night"), (84, "night"))
+    asked = question(plain, matrix, SCALE)
+    outcome = asked.judge(best(asked))
 
     assert (5, 0, 5) == (outcome.right, outcome.wrong, outcome.answerable)
 

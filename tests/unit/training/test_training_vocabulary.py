@@ -32,6 +32,23 @@ def test_classes_have_tags():
     assert vocabulary.class_tags(896) >= {"room", "bathroom", "indoor"}
 
 
+def test_a_class_has_everyday_names():
+    """People call a washbasin a sink, and so do captions; the plural counts, a part of another word does not."""
+    assert "sink" in vocabulary.class_tags(896)
+    assert "sink" in vocabulary.caption_tags(["two sinks in a kitchen"])
+    assert "bus" not in vocabulary.caption_tags(["a man in business clothes"])
+    assert "a photo of a sink" in vocabulary.PROMPTS["sink"]
+
+
+def test_an_everyday_name_does_not_take_the_place_of_a_tag():
+    """Each has its own prompts; every class number is one of the classifier's."""
+    spoken_for = set(vocabulary.TAGS) - set(vocabulary.NAMES)
+
+    assert len(vocabulary.TAGS) == len(spoken_for) + len(vocabulary.NAMES)
+    assert set(vocabulary.THINGS) - set(vocabulary.NAMES) <= spoken_for
+    assert {"table", "person"} <= spoken_for
+
+
 def test_every_tag_that_is_used_can_be_said():
     """In questions, folders, classes and captions."""
     used = {tag for group in vocabulary.GROUPS.values() for tag in group}
