@@ -32,8 +32,9 @@ from worker.pipeline.filling import Fill, Progress
 from worker.pipeline.gate import Gate
 from worker.pipeline.guard import Guard
 from worker.pipeline.ingest import Ingest
-from worker.pipeline.keeper import LONGEST_BATCH_IN_LEASES, Keeper
+from worker.pipeline.keeper import LONGEST_BATCH_IN_LEASES, Keeper, leaving_word
 from worker.pipeline.listen import Listener
+from worker.pipeline.patrol import Patrol
 from worker.pipeline.prepare import Preparer
 from worker.pipeline.prune import Pruner
 from worker.pipeline.query import Search
@@ -307,8 +308,9 @@ def worker(settings: Settings, ring: Ring, broken: Callable[[FatalDeviceError], 
     ``broken`` is called when the device breaks while another space is being filled.
     """
     engine = database(settings, "worker", pool_size=settings.concurrency + 3)
-    space, encoder_ = choose(engine, source(settings), loader(settings))
-    model = loaded_model(settings, engine, space, encoder_)
+    with leaving_word(engine, kind="worker", model=describe_model(settings)):
+        space, encoder_ = choose(engine, source(settings), loader(settings))
+        model = loaded_model(settings, engine, space, encoder_)
     _log.info(encoder_.purpose, action="model", space=space.id, state=space.state)
     keeper = Keeper(engine, kind="worker", model=encoder_.purpose, lease=settings.lease_seconds)
     threads = settings.fetch_threads + decode_threads(settings)  # decoding keeps nobody from fetching
@@ -327,6 +329,7 @@ def worker(settings: Settings, ring: Ring, broken: Callable[[FatalDeviceError], 
             switch=running.switch,
             unload=lambda filler: filler.model.batcher.close(),
             broken=broken,
+            note=keeper.notes,
             most=settings.extra_models,
             interval=min(settings.sweep_seconds, _LOOK_SECONDS),
         )
@@ -396,13 +399,15 @@ def scheduler(settings: Settings, ring: Ring) -> Iterator[Keeper]:
     """The scheduler's heartbeat, reconciliation, and the gauges that describe the whole ledger."""
     engine = database(settings, "scheduler", pool_size=2)
     reconciler = _reconciler(settings, engine, ring)
-    prune = Pruner(engine, keep=settings.feed_retention_days * _DAY or None)
+    prune, patrol = Pruner(engine, keep=settings.feed_retention_days * _DAY or None), Patrol(engine)
 
     def publish() -> None:
         with transaction(engine) as connection:
             metrics.set_pending(inbox.pending_by_lane(connection))
+            metrics.set_owed(catalog.owed(connection))
         reconciler.publish()
         prune()
+        patrol.walk()
 
     keeper = Keeper(engine, kind="scheduler", also=publish)
     with serving_metrics(settings):

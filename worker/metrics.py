@@ -2,8 +2,8 @@
 
 Every name is in ``MetricName``, once, with what it says; ``docs/deployment.md`` has the same list as a table, and a
 test keeps the two equal. All objects are safe to use from any thread. The series are those of one process: dashboards
-add processes up. Gauges that describe the whole ledger (``PENDING``) are set by whoever reads the ledger and are the
-same in every process that does: take their maximum, never their sum.
+add processes up. Gauges that describe the whole ledger or catalog (``PENDING``, ``OWED_VECTORS``) are set by whoever
+reads it and are the same in every process that does: take their maximum, never their sum.
 """
 
 from __future__ import annotations
@@ -69,6 +69,8 @@ MetricName: TypeAlias = Literal[
     "enrich_pending",
     # Gauge: objects this process has claimed and not yet completed.
     "enrich_in_flight",
+    # Gauge, by space: images that wait for their vector in a space beside the one they were written to, in the catalog.
+    "enrich_owed_vectors",
     # -- reconciliation, in the scheduler -----------------------------------------------------------------------------
     # Counter, by kind: objects that had changed without an event: "missing", "stale", "ghost"; and "unnameable" ones.
     "enrich_reconcile_differences_total",
@@ -140,6 +142,7 @@ TRIALS = _counter("enrich_trials_total", "Images tried in a process of their own
 BREAKER_OPEN = _gauge("enrich_breaker_open", "1 while this process holds back because of something.", "breaker")
 PENDING = _gauge("enrich_pending", "Objects that wait for work, in the whole ledger.", "lane")
 IN_FLIGHT = _gauge("enrich_in_flight", "Objects this process has claimed and not yet completed.")
+OWED_VECTORS = _gauge("enrich_owed_vectors", "Images that wait for their vector in a space.", "space")
 RECONCILE_DIFFERENCES = _counter("enrich_reconcile_differences_total", "Objects changed without an event.", "kind")
 RECONCILE_AGE = _gauge("enrich_reconcile_age_seconds", "Since the last finished round.", "bucket", "prefix")
 FEED_PRUNED = _counter("enrich_feed_pruned_total", "Changes deleted from the feed because they are old.")
@@ -180,6 +183,13 @@ def set_pending(counts: Mapping[Lane, int]) -> None:
     """Publish how many objects wait, by lane; a lane that is not in ``counts`` has none."""
     for lane in Lane:
         PENDING.labels(lane=lane.name.lower()).set(counts.get(lane, 0))
+
+
+def set_owed(counts: Mapping[int, int]) -> None:
+    """Publish how many images wait for each space; one that is not in ``counts`` is not exported any more."""
+    OWED_VECTORS.clear()
+    for space, images in counts.items():
+        OWED_VECTORS.labels(space=str(space)).set(images)
 
 
 def exposition() -> tuple[bytes, str]:

@@ -33,8 +33,9 @@ _OWE_MISSING = text("""
         WHERE NOT EXISTS (SELECT FROM embeddings e WHERE e.space_id = :space AND e.image_id = looked_at.id)
         ORDER BY id
         ON CONFLICT (space_id, image_id) DO NOTHING
+        RETURNING image_id
     )
-    SELECT max(id) FROM looked_at
+    SELECT (SELECT max(id) FROM looked_at) AS last, (SELECT count(*) FROM added) AS queued
 """)
 # What was tried before is tried alone: it may be what its last holder died of.
 _CLAIM = text("""
@@ -85,6 +86,10 @@ _CLAIMABLE = text("""
       AND EXISTS (SELECT FROM owed_vectors o WHERE o.space_id = s.id AND o.visible_at <= now())
     ORDER BY s.state = 'active' DESC, s.id
 """)
+_OWED = text("""
+    SELECT s.id, (SELECT count(*) FROM owed_vectors o WHERE o.space_id = s.id AND o.visible_at < 'infinity') AS images
+    FROM spaces s WHERE s.state IN ('active', 'filling') ORDER BY s.id
+""")
 _FAILURES = text("""
     SELECT i.bucket, i.key, o.error FROM owed_vectors o JOIN images i ON i.id = o.image_id
     WHERE o.space_id = :space AND o.visible_at = 'infinity' ORDER BY i.bucket, i.key LIMIT :limit
@@ -133,6 +138,14 @@ class Queue:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class LookedAt:
+    """A step of ``owe_missing``."""
+
+    last: int  # the last image looked at, to go on behind
+    queued: int  # how many lacked a vector, and were not queued yet
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Failure:
     """An image that a space's model could not embed."""
 
@@ -146,16 +159,14 @@ def owe(connection: Connection, spaces: Collection[int], images: Sequence[int]) 
     connection.execute(_OWE, {"spaces": sorted(spaces), "ids": list(images)})
 
 
-def owe_missing(connection: Connection, space: int, *, after: int, limit: int) -> int | None:
+def owe_missing(connection: Connection, space: int, *, after: int, limit: int) -> LookedAt | None:
     """Look at the next ``limit`` images, and queue those that have no vector in a space. Several may do so at once.
 
     Returns:
-        The last image looked at, to go on behind; None when there are none behind ``after``.
+        None when there are no images behind ``after``.
     """
-    last: int | None = connection.execute(
-        _OWE_MISSING, {"space": space, "after": after, "limit": limit}
-    ).scalar_one_or_none()
-    return last
+    row = connection.execute(_OWE_MISSING, {"space": space, "after": after, "limit": limit}).one()
+    return None if row.last is None else LookedAt(last=row.last, queued=row.queued)
 
 
 def claim_owed(connection: Connection, space: int, *, size: int, lease: float) -> OwedBatch | None:
@@ -210,6 +221,11 @@ def queue(connection: Connection, space: int, *, before: datetime | None = None)
 def spaces_owed(connection: Connection) -> list[int]:
     """Spaces with work that can be claimed now, the active one first."""
     return list(connection.execute(_CLAIMABLE).scalars())
+
+
+def owed(connection: Connection) -> dict[int, int]:
+    """How many images each space waits for that is being filled, or active."""
+    return {row.id: row.images for row in connection.execute(_OWED)}
 
 
 def failures(connection: Connection, space: int, *, limit: int) -> list[Failure]:

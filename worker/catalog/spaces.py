@@ -19,6 +19,9 @@ _LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('enrich space', 0))"
 _COLUMNS = "id, state, dimension, model, revision, preprocessing, source"
 _BY_FINGERPRINT = text(f"SELECT {_COLUMNS} FROM spaces WHERE fingerprint = :fingerprint")  # noqa: S608  # constants
 _BY_NUMBER = text(f"SELECT {_COLUMNS} FROM spaces WHERE id = :id AND state <> 'dropped'")  # noqa: S608
+_SERVED = text("""
+    SELECT id FROM spaces WHERE state = 'active' OR (state = 'filling' AND activated_at IS NOT NULL) ORDER BY id
+""")
 _WAS_DROPPED = text("SELECT EXISTS (SELECT FROM spaces WHERE id = :id AND state = 'dropped')")
 _ALL = text(f"SELECT {_COLUMNS} FROM spaces WHERE state <> 'dropped' ORDER BY id")  # noqa: S608
 _FILLED = text("""
@@ -95,6 +98,11 @@ def spaces(connection: Connection) -> list[Space]:
 def active_space(connection: Connection) -> Space | None:
     """The one that answers; None while nothing was ever embedded."""
     return next((each for each in spaces(connection) if each.state == "active"), None)
+
+
+def served_spaces(connection: Connection) -> list[int]:
+    """Spaces that answer, or have answered and are kept up to date: those that should lack nothing."""
+    return list(connection.execute(_SERVED).scalars())
 
 
 def ensure_space(connection: Connection, spec: SpaceSpec, *, source: str | None = None) -> Space:

@@ -80,18 +80,23 @@ def _print_retrying(found: overview.Overview) -> None:
 
 def _print_processes(found: overview.Overview) -> None:
     table = Table("process", "in hand", "seen", "model", box=None, pad_edge=False)
-    for each in found.processes:
+    running = [each for each in found.processes if each.refused is None]
+    for each in running:
         table.add_row(each.name, str(each.in_flight), f"{each.seen_ago:.0f} s ago", (each.model or "").split(":")[0])
-    context.out.print(table if found.processes else "no worker and no scheduler is running", "")
+    context.out.print(table if running else "no worker and no scheduler is running", "")
     for each in found.processes:
         if each.waiting:
             context.line(f"{each.name} waits: {each.waiting}")
+        if each.refused:
+            context.line(f"{each.name} refused to start, {each.seen_ago:.0f} s ago: {each.refused}")
 
 
 def _print_spaces(found: overview.Overview) -> None:
-    table = Table("space", "model", "revision", "dimension", "state", box=None, pad_edge=False)
+    table = Table("space", "model", "revision", "dimension", "state", "owed", box=None, pad_edge=False)
+    table.columns[-1].justify = "right"
     for each in found.spaces:
-        table.add_row(str(each.id), each.model, each.revision[:12], str(each.dimension), each.state)
+        owed = f"{found.owed[each.id]:,}" if each.id in found.owed else ""
+        table.add_row(str(each.id), each.model, each.revision[:12], str(each.dimension), each.state, owed)
     if found.spaces:
         context.out.print(table, "")
 

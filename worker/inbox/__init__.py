@@ -10,7 +10,7 @@ from worker.inbox.claims import Claim, ClaimedObject, claim, expose, renew, urge
 from worker.inbox.completion import Completion, QuarantineEntry, Retry, abandon, complete, lock, release, retry
 from worker.inbox.hints import Hinted, hint
 from worker.inbox.keys import Order, Range, ascends, between, is_storable
-from worker.inbox.processes import Heartbeat, Process, beat, farewell, now, processes
+from worker.inbox.processes import Heartbeat, Process, beat, farewell, forget_refusals, now, processes, refuse
 from worker.inbox.quarantine import (
     Place,
     Quarantined,
@@ -82,6 +82,7 @@ __all__ = [
     "fail",
     "farewell",
     "finish",
+    "forget_refusals",
     "hint",
     "hurry",
     "is_storable",
@@ -94,6 +95,7 @@ __all__ = [
     "quarantine_entry",
     "quarantined",
     "reconciliations",
+    "refuse",
     "reject",
     "reject_once",
     "rejected_count",

@@ -19,8 +19,15 @@ _BEAT = text("""
         progress_at = CASE WHEN :progressed THEN now() ELSE p.progress_at END
 """)
 _FAREWELL = text("DELETE FROM processes WHERE name = :name")
+# A supervisor may start it again and again: one row is enough for a host.
+_FORGET_REFUSALS = text("DELETE FROM processes WHERE kind = :kind AND host = :host AND refused IS NOT NULL")
+_REFUSE = text("""
+    INSERT INTO processes (name, kind, host, model, refused) VALUES (:name, :kind, :host, :model, :refused)
+    ON CONFLICT (name) DO UPDATE SET
+        started_at = now(), seen_at = now(), model = excluded.model, refused = excluded.refused
+""")
 _LIST = text("""
-    SELECT name, kind, host, model, in_flight, waiting, started_at,
+    SELECT name, kind, host, model, in_flight, waiting, refused, started_at,
            extract(epoch FROM now() - seen_at)::float8 AS seen_ago,
            extract(epoch FROM now() - progress_at)::float8 AS progress_ago
     FROM processes ORDER BY kind, name
@@ -50,6 +57,7 @@ class Process:
     model: str | None
     in_flight: int
     waiting: str | None
+    refused: str | None  # why it ended at its start; what differs and what to do
     started_at: datetime
     seen_ago: float
     progress_ago: float
@@ -74,6 +82,18 @@ def beat(connection: Connection, heartbeat: Heartbeat) -> None:
 def farewell(connection: Connection, name: str) -> None:
     """Forget a process that ends in order."""
     connection.execute(_FAREWELL, {"name": name})
+
+
+def refuse(connection: Connection, process: Heartbeat, why: str) -> None:
+    """Record that a process ends without having begun to work, until one of its kind starts on its host."""
+    forget_refusals(connection, kind=process.kind, host=process.host)
+    values = {"name": process.name, "kind": process.kind, "host": process.host, "model": process.model}
+    connection.execute(_REFUSE, values | {"refused": storable(why)})
+
+
+def forget_refusals(connection: Connection, *, kind: str, host: str) -> None:
+    """Forget who did not start: another one has."""
+    connection.execute(_FORGET_REFUSALS, {"kind": kind, "host": host})
 
 
 def now(connection: Connection) -> datetime:

@@ -35,6 +35,7 @@ class Attendant:
         switch: Callable[[Filler], None],
         unload: Callable[[Filler], None],
         broken: Callable[[FatalDeviceError], None],
+        note: Callable[[str | None], None] = lambda _: None,
         most: int,
         interval: float = 2.0,
     ) -> None:
@@ -47,14 +48,15 @@ class Attendant:
             switch: has the worker write into a filler's space.
             unload: frees a filler's model.
             broken: called when the device is.
+            note: told after each look which models cannot be had, and why; None when all can.
             most: models beside the one that serves.
             interval: seconds between looks.
         """
         self._engine, self._load, self._switch, self._unload, self._broken = engine, load, switch, unload, broken
-        self._most, self._interval = most, interval
+        self._note, self._most, self._interval = note, most, interval
         self._serving = serving
         self._others: dict[int, Filler] = {}
-        self._refused: dict[int, float] = {}  # space → when to try again
+        self._refused: dict[int, tuple[float, str]] = {}  # space → when to try again, and why not now
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="attendant", daemon=True)
 
@@ -82,6 +84,7 @@ class Attendant:
         self._follow(next((each for each in spaces.values() if each.state == "active"), None))
         self._forget({number for number, each in spaces.items() if each.state != "retired"})
         fillers = [filler for number in owed if number in spaces and (filler := self._filler(spaces[number]))]
+        self._note("; ".join(why for _, why in self._refused.values()) or None)
         return sum(filler.run_once() is not None for filler in fillers) > 0
 
     def _run(self) -> None:
@@ -111,7 +114,8 @@ class Attendant:
         self._switch(after)
         self._serving = after
         self._others[before.model.space.id] = before  # freed when its space is retired, or now, if there is no room
-        self._forget(set(list(self._others)[len(self._others) - self._most :]))
+        while len(self._others) > self._most:
+            self._unload(self._others.pop(next(iter(self._others))))
         _log.info(f"serving space {active.id} now, that of {active.model}", action="switch", space=active.id)
 
     def _filler(self, space: Space) -> Filler | None:
@@ -124,20 +128,20 @@ class Attendant:
         return self._others.get(space.id)
 
     def _loaded(self, space: Space) -> Filler | None:
-        if time.monotonic() < self._refused.get(space.id, 0.0):
+        if space.id in self._refused and time.monotonic() < self._refused[space.id][0]:
             return None
         try:
-            return self._load(space)
+            loaded = self._load(space)
         except EnrichError as error:
-            self._refused[space.id] = time.monotonic() + _RETRY_LOADING
-            _log.error(
-                f"the model of space {space.id} cannot be loaded, so images that it is owed wait for another worker: "
-                f"{error}",
-                action="attend",
-                space=space.id,
-            )
+            why = f"images that space {space.id} is owed wait for another worker, for its model cannot be used: {error}"
+            self._refused[space.id] = (time.monotonic() + _RETRY_LOADING, why)
+            _log.error(why, action="attend", space=space.id)
             return None
+        self._refused.pop(space.id, None)
+        return loaded
 
     def _forget(self, wanted: set[int]) -> None:
+        for number in self._refused.keys() - wanted:
+            del self._refused[number]
         for number in [number for number in self._others if number not in wanted]:
             self._unload(self._others.pop(number))

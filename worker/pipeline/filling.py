@@ -159,8 +159,8 @@ class Fill:
             yield urgent
 
     def _queue_more(self, connection: Connection, after: int) -> tuple[int, datetime | None]:
-        last = catalog.owe_missing(connection, self.filler.model.space.id, after=after, limit=_CHUNK)
-        return (after, catalog.moment(connection)) if last is None else (last, None)
+        step = catalog.owe_missing(connection, self.filler.model.space.id, after=after, limit=_CHUNK)
+        return (after, catalog.moment(connection)) if step is None else (step.last, None)
 
     def _work(self, tally: _Tally, stop: threading.Event) -> None:
         while not stop.is_set():

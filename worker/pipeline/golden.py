@@ -40,8 +40,8 @@ class Difference:
     """One picture or text of which the model makes something else."""
 
     name: str
-    cosine: float | None  # of the vectors, where it is too low
-    levels: float | None  # mean difference of the prepared picture, of 255, where it is too high
+    cosine: float  # of the vectors
+    levels: float  # mean difference of the prepared picture, of 255; 0 for texts
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -154,9 +154,8 @@ def _differences(pairs: Iterable[tuple[Golden, Golden]], least: float) -> Iterat
     for theirs, ours in pairs:
         cosine = _cosine(theirs, ours)
         levels = 0.0 if theirs.pixels is None or ours.pixels is None else _levels(theirs.pixels, ours.pixels)
-        low, high = not cosine >= least, levels > _MOST_LEVELS
-        if low or high:
-            yield Difference(name=ours.name, cosine=cosine if low else None, levels=levels if high else None)
+        if not cosine >= least or levels > _MOST_LEVELS:  # a cosine of NaN is none that is high enough
+            yield Difference(name=ours.name, cosine=cosine, levels=levels)
 
 
 def _cosine(one: Golden, other: Golden) -> float:
@@ -175,9 +174,10 @@ def _levels(one: bytes, other: bytes) -> float:
 
 
 def _describe(each: Difference) -> str:
-    if each.levels is not None:
-        return f"{each.name} is prepared otherwise (by {each.levels:.1f} of 255 levels on average)"
-    return f"the vector of {each.name} is another one (cosine {each.cosine:.4f})"
+    cosine = f"cosine {each.cosine:.4f}"
+    if each.levels > _MOST_LEVELS:
+        return f"{each.name} is prepared otherwise (by {each.levels:.1f} of 255 levels on average; {cosine})"
+    return f"the vector of {each.name} is another one ({cosine})"
 
 
 def _pack(pixels: Pixels) -> bytes:

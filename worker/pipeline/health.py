@@ -19,7 +19,7 @@ def problem(engine: Engine, *, kind: str, host: str) -> str | None:
         ours = [each for each in inbox.processes(connection) if each.kind == kind and each.host == host]
     if not ours:
         return f"no {kind} of {host} has ever reported to the database"
-    problems = [_problem(each) for each in ours]
+    problems = [_problem(each) for each in sorted(ours, key=lambda each: each.refused is None)]
     return None if None in problems else problems[0]
 
 
@@ -40,11 +40,21 @@ def reported_since(engine: Engine, *, kind: str, host: str, since: datetime) -> 
     """Whether a process of this kind and host started and reported after ``since``."""
     with transaction(engine) as connection:
         return any(
-            each.kind == kind and each.host == host and each.started_at > since for each in inbox.processes(connection)
+            each.kind == kind and each.host == host and each.started_at > since and each.refused is None
+            for each in inbox.processes(connection)
         )
 
 
+def refusals(engine: Engine) -> list[str]:
+    """What kind of process did not start to work, and why; hosts are not named."""
+    with transaction(engine) as connection:
+        refused = [f"{each.kind}: {each.refused}" for each in inbox.processes(connection) if each.refused is not None]
+    return list(dict.fromkeys(refused))
+
+
 def _problem(process: inbox.Process) -> str | None:
+    if process.refused is not None:
+        return f"{process.name} refused to start: {process.refused}"
     if process.seen_ago > _SILENT:
         return f"{process.name} was last heard of {process.seen_ago:.0f} s ago"
     if process.progress_ago > _STUCK and process.kind == "listener":

@@ -11,12 +11,32 @@ from contextlib import contextmanager
 
 from worker import db, inbox, logs, metrics
 from worker.db import Connection, Engine, is_unavailable, transaction
+from worker.errors import SpaceMismatchError
 from worker.pipeline.breakers import Breakers
 
 _log = logs.get("pipeline")
 
 #: A batch that takes longer than this many leases is stuck: its leases are no longer renewed, others take over.
 LONGEST_BATCH_IN_LEASES = 20
+
+
+@contextmanager
+def leaving_word(engine: Engine, *, kind: str, model: str) -> Iterator[None]:
+    """If the block finds that this process must not write, say so where operators look, before it ends."""
+    try:
+        yield
+    except SpaceMismatchError as error:
+        process = inbox.Heartbeat(name=_name(kind), kind=kind, host=socket.gethostname(), model=model)
+        try:
+            with transaction(engine) as connection:
+                inbox.refuse(connection, process, str(error))
+        except Exception as worse:  # noqa: BLE001  # the error itself is what has to be heard
+            _log.warning("could not leave word of it in the database", action="refuse", error=str(worse))
+        raise
+
+
+def _name(kind: str) -> str:
+    return f"{kind}@{socket.gethostname()}:{os.getpid()}"
 
 
 class Keeper:
@@ -47,7 +67,8 @@ class Keeper:
         self._progressed = True
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
-        self.name = f"{kind}@{socket.gethostname()}:{os.getpid()}"
+        self._note: str | None = None
+        self.name = _name(kind)
 
     def start(self) -> None:
         """Beat once, so that a process that cannot reach the database says so at its start, then keep beating.
@@ -56,6 +77,7 @@ class Keeper:
         """
         with transaction(self._engine) as connection:
             inbox.farewell(connection, self.name)
+            inbox.forget_refusals(connection, kind=self._kind, host=socket.gethostname())
         self._beat()
         self._thread.start()
 
@@ -76,6 +98,10 @@ class Keeper:
     def serves(self, model: str) -> None:
         """Say from now on that this process runs another model."""
         self._model = model
+
+    def notes(self, note: str | None) -> None:
+        """Say from now on, beside what the breakers wait for, what this process cannot do."""
+        self._note = note
 
     def progressed(self) -> None:
         """Note that work was finished, or that there was none."""
@@ -142,7 +168,7 @@ class Keeper:
                     host=socket.gethostname(),
                     model=self._model,
                     in_flight=in_flight,
-                    waiting=self.breakers.waiting(),
+                    waiting="; ".join(filter(None, (self.breakers.waiting(), self._note))) or None,
                     progressed=progressed or (in_flight == 0 and self._has_no_work(connection)),
                 ),
             )

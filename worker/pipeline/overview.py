@@ -16,6 +16,7 @@ class Overview:
     retrying: list[inbox.Retrying]
     processes: list[inbox.Process]
     spaces: list[catalog.Space]
+    owed: dict[int, int]  # space → images that wait for their vector in it
     rejected_events: int  # kept
     reconciliations: list[inbox.Reconciliation]
 
@@ -28,6 +29,7 @@ def overview(engine: Engine, *, bucket: str | None = None) -> Overview:
             retrying=inbox.retrying(connection, bucket=bucket),
             processes=inbox.processes(connection),
             spaces=catalog.spaces(connection),
+            owed=catalog.owed(connection),
             rejected_events=inbox.rejected_count(connection),
             reconciliations=inbox.reconciliations(connection),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -12,12 +13,15 @@ from worker import catalog, inbox, logs, outbox, tagging
 from worker.catalog import Hit, ImageRecord, Space, TagFilter
 from worker.db import Connection, Engine, snapshot, transaction
 from worker.encoder import Encoder
-from worker.errors import EnrichError, NotFoundError
+from worker.errors import EnrichError, NotFoundError, SpaceMismatchError
 from worker.inbox import Standing
 from worker.pipeline.space import space_spec
 from worker.types import Floats, ObjectRef
 
 _log = logs.get("pipeline")
+
+#: Seconds until a model that makes other vectors than its space has is loaded and compared again.
+_RETRY_LOADING = 60.0
 
 #: What is known about an object that is not in the catalog.
 State: TypeAlias = Literal["unknown", "pending", "quarantined", "excluded", "gone"]
@@ -89,6 +93,11 @@ class Search:
             if hits is not None:
                 return [hit for hit in hits if min_similarity is None or hit.similarity >= min_similarity]
 
+    @property
+    def refusals(self) -> list[str]:
+        """Why words of some space cannot be searched with: its model makes other vectors here."""
+        return self._models.refusals
+
     def keep_ready(self) -> None:
         """Load what the next switch will need, and free what none will; to be called every few seconds."""
         if not self._models.in_use:
@@ -134,17 +143,22 @@ class Search:
 
 
 class _Models:
-    """Text encoders by space. Concurrent callers wait for the one load."""
+    """Text encoders by space. Concurrent callers wait for the one load; what was refused is loaded again later."""
 
     def __init__(self, load_own: Callable[[], Encoder], load_of: Callable[[Space], Encoder] | None) -> None:
         self._load_own, self._load_of = load_own, load_of
         self._own: Encoder | None = None
         self._loaded: dict[int, Encoder] = {}
+        self._refused: dict[int, tuple[float, SpaceMismatchError]] = {}  # space → when to try again, and why not now
         self._mutex = threading.Lock()
 
     @property
     def in_use(self) -> bool:
         return bool(self._loaded)
+
+    @property
+    def refusals(self) -> list[str]:
+        return [str(error) for _, error in list(self._refused.values())]
 
     def of(self, space: Space) -> Encoder:
         found = self._loaded.get(space.id)
@@ -152,7 +166,7 @@ class _Models:
             return found  # without waiting for another one's load
         with self._mutex:
             if space.id not in self._loaded:
-                self._loaded[space.id] = self._load(space)
+                self._loaded[space.id] = self._load_unless_refused(space)
             return self._loaded[space.id]
 
     def own(self) -> Encoder:
@@ -171,8 +185,21 @@ class _Models:
                     f"searches in space {space.id} could not be answered: {error}", action="model", space=space.id
                 )
         with self._mutex:
-            for number in self._loaded.keys() - {each.id for each in spaces}:
-                del self._loaded[number]
+            for by_space in (self._loaded, self._refused):
+                for number in by_space.keys() - {each.id for each in spaces}:
+                    del by_space[number]
+
+    def _load_unless_refused(self, space: Space) -> Encoder:
+        until, error = self._refused.get(space.id, (0.0, None))
+        if error is not None and time.monotonic() < until:
+            raise error
+        try:
+            loaded = self._load(space)
+        except SpaceMismatchError as found:
+            self._refused[space.id] = (time.monotonic() + _RETRY_LOADING, found)
+            raise
+        self._refused.pop(space.id, None)
+        return loaded
 
     def _load(self, space: Space) -> Encoder:
         if self._load_of is not None and space.source is not None:

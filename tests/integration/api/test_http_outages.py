@@ -125,7 +125,7 @@ def _wait_for_lock(postgres, engine: Engine) -> None:
 
 def test_probes_tell_the_two_apart(api, postgres, engine):
     """A database that is away makes the API unready, not dead; who asks learns no addresses."""
-    ready = {"ready": True, "model": "tiny: a fake that sees colours", "database": "ok"}
+    ready = {"ready": True, "model": "tiny: a fake that sees colours", "database": "ok", "refused": []}
     assert (api.get("/readyz").status, api.get("/readyz").json) == (200, ready)
     with away(postgres, engine):
         assert api.get("/healthz").status == 200

@@ -30,7 +30,7 @@ def search_of(world, **options) -> Search:
 class Running:
     """A worker as ``enrich worker`` puts it together: one thread claims, the attendant looks after the spaces."""
 
-    def __init__(self, world, *, most: int = 1) -> None:
+    def __init__(self, world, *, most: int = 1, note=lambda _: None) -> None:
         self.world = world
         self.unloaded: list[int] = []
         self.attendant = Attendant(
@@ -40,6 +40,7 @@ class Running:
             switch=world.serving.switch,
             unload=self._unload,
             broken=lambda error: pytest.fail(str(error)),
+            note=note,
             most=most,
             interval=0.05,
         )
@@ -270,3 +271,32 @@ def test_the_active_space_can_neither_be_retired_nor_dropped(world):
     for action in (spaces.retire, spaces.drop, spaces.size):
         with pytest.raises(ConfigurationError, match="is the active one"):
             action(world.engine, 1)
+
+
+def test_a_model_whose_words_are_others_is_refused_without_loading_it_for_every_search(world):
+    """Its file is read once a minute, not once a request; /readyz says why meanwhile."""
+    loads: list[int] = []
+
+    def other(space):
+        loads.append(space.id)
+        raise SpaceMismatchError("the vector of text 1 is another one (cosine 0.1000)")
+
+    search = Search(world.engine, lambda: load("tiny"), other)
+    for _ in range(3):
+        with pytest.raises(SpaceMismatchError, match="text 1"):
+            search("red", limit=1)
+    assert ([1], ["the vector of text 1 is another one (cosine 0.1000)"]) == (loads, search.refusals)
+
+
+def test_a_worker_says_which_spaces_wait_for_another_one(world, two):
+    """Where operators look; and no longer, when the model can be loaded again."""
+    _, new = two
+    said: list[str | None] = []
+    running = Running(world, note=said.append)
+    world.sql("UPDATE spaces SET source = 'nowhere' WHERE id = :id", id=new.id)
+    world.enriched(late="red")
+    running.settle()
+    assert "images that space 2 is owed wait for another worker" in str(said[-1])
+    spaces.retire(world.engine, new.id)
+    running.settle()
+    assert said[-1] is None

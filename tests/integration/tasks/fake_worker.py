@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from celery import Celery
 from celery.worker.consumer import Consumer
+from PIL import Image, ImageOps
 
 from tests.fakes import ColourEncoder
 from worker import bootstrap, logs, settings, tasks, trial
@@ -26,6 +27,7 @@ _SECONDS = "TEST_ENCODE_SECONDS"  # how long a forward pass takes
 _BREAKS = "TEST_BREAKS_ON_BLACK"  # set: a black picture breaks the device
 _CRASHES = "TEST_CRASHES_ON_BLACK"  # set: a black picture is an access to memory that is not there
 _DEAF = "TEST_DEAF"  # set: consumes a queue that nobody sends to
+_ALTERED = "TEST_ALTERED"  # "encoder" or "preprocessing": it makes other vectors, under the same name and revision
 _DEAFENED = "TEST_DEAF_AFTER_RECONNECT"  # set: consumes nothing any more once it has lost its broker
 _CLOCK = "TEST_CLOCK_SECONDS"  # by how much this machine's clock is wrong
 
@@ -39,7 +41,12 @@ class WilfulEncoder(ColourEncoder):
         if _CRASHES in os.environ and any(not np.asarray(each).any() for each in pixels):
             os.kill(os.getpid(), signal.SIGSEGV)
         time.sleep(float(os.environ.get(_SECONDS, "0")))
-        return super()._image_features(pixels)
+        vectors = super()._image_features(pixels)
+        return np.roll(vectors, 1, axis=1) if os.environ.get(_ALTERED) == "encoder" else vectors
+
+    def preprocess(self, image: Image.Image) -> Pixels:
+        mirrored = os.environ.get(_ALTERED) == "preprocessing"
+        return super().preprocess(ImageOps.mirror(image) if mirrored else image)
 
 
 def main() -> None:

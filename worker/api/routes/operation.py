@@ -11,7 +11,7 @@ from worker.api.guard import BEARER, GuardedRoute
 from worker.api.models import Alive, Ready, Status, Text
 from worker.api.problems import described
 from worker.api.services import Parts, parts_of
-from worker.pipeline import query
+from worker.pipeline import health, query
 
 _log = logs.get("api")
 
@@ -47,20 +47,30 @@ async def healthz() -> Alive:
     responses={503: {"model": Ready, "description": "The database is away."}},
 )
 async def readyz(response: Response, parts: _Parts) -> Ready:
-    """Whether the database answers, and which model is in use and what it is for. Needs no token."""
-    problem = await _problem(parts)
+    """Whether the database answers, which model is in use, and who refuses to work with it. Needs no token."""
+    problem, refused = await _look(parts)
     if problem is not None:
         # Addresses and user names of the database are for the log: this page needs no token.
         _log.warning("the database is away", action="ready", error=problem)
         response.status_code = 503
-    return Ready(ready=problem is None, model=parts.services.model, database="ok" if problem is None else "away")
+    return Ready(
+        ready=problem is None,
+        model=parts.services.model,
+        database="ok" if problem is None else "away",
+        refused=refused + [f"searches: {why}" for why in parts.services.search.refusals],
+    )
 
 
-async def _problem(parts: Parts) -> str | None:
+async def _look(parts: Parts) -> tuple[str | None, list[str]]:
+    """What is wrong with the database, and if nothing is, which processes refused to start."""
     try:
-        return await parts.probing(lambda: db.problem(parts.services.engine))
+        return None, await parts.probing(lambda: health.refusals(parts.services.engine))
     except HTTPException as error:
-        return error.detail
+        return error.detail, []
+    except Exception as error:
+        if not db.is_unavailable(error):
+            raise
+        return db.in_one_line(error), []
 
 
 @router.get("/metrics", include_in_schema=False)
