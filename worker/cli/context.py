@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from worker.settings import Settings
     from worker.types import ObjectRef
 
-#: Any of these given means that the user points at servers of their own.
-_OWN = ("ENRICH_DATABASE_URL", "ENRICH_BROKER_URL", "ENRICH_S3_ENDPOINT_URL")
+#: Settings that say which system is meant.
+_SERVERS = ("database_url", "broker_url", "s3_endpoint_url")
 #: Columns where nobody's terminal says how many there are: files and pipes have no edge to break lines at.
 _WIDE = 240
 
@@ -204,14 +204,18 @@ def _borrow_from_running_system() -> None:
     from worker.errors import ServerError
 
     plain = settings.load()
-    if any(variable in os.environ for variable in _OWN) or plain.model_fields_set & {"database_url", "broker_url"}:
+    named = {name: getattr(plain, name) for name in _SERVERS if name in plain.model_fields_set}
+    if len(named) == len(_SERVERS):
         return
     try:
         running = running_system(plain)
     except ServerError:
         return
-    for variable, value in running.environment().items():
-        os.environ.setdefault(variable, value)
+    # A server that is named and is not the running system's: another system is meant. One that is, as the store that
+    # `enrich up` was given, does not say where the rest of it is.
+    if all(value == getattr(running, name) for name, value in named.items()):
+        for variable, value in running.environment().items():
+            os.environ[variable] = os.environ.get(variable) or value
 
 
 Say = Callable[[str], None]

@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from tests.ledger import ref
 from tests.servers import RunningServers
-from worker import db, outbox
+from worker import bootstrap, db, outbox, settings
 from worker.db import Engine, transaction
 from worker.errors import FeedGoneError
 from worker.outbox import Feed
@@ -227,6 +227,19 @@ def test_the_scheduler_prunes_until_nothing_is_old(engine, monkeypatch):
     assert (5, 0) == (pruner(), pruner())
     with transaction(engine) as connection:
         assert ["f"] == list(connection.execute(text("SELECT key FROM changes")).scalars())
+
+
+@pytest.mark.parametrize(("days", "left"), [(30, ["young"]), (45, ["old", "young"]), (0, ["old", "young"])])
+def test_the_setting_is_what_the_scheduler_goes_by(engine, days, left):
+    """In days; 0 is for good. It happens with the heartbeat."""
+    append(engine, "old", days=40)
+    append(engine, "young")
+    url = engine.url.render_as_string(hide_password=False)
+    chosen = settings.load(database_url=url, feed_retention_days=days, reconcile_seconds=0)
+    with bootstrap.scheduler(chosen, lambda: None) as keeper:
+        keeper._also()
+    with transaction(engine) as connection:
+        assert left == list(connection.execute(text("SELECT key FROM changes ORDER BY id")).scalars())
 
 
 # -- another database -------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
 import time
@@ -187,6 +188,39 @@ class TestHandsOff:
         with pytest.raises(ServerError, match=f"nothing in {tmp_path}$"):
             context.running_system(settings.load(home=tmp_path))
         assert asked == [tmp_path, tmp_path / "demo"]
+
+    @pytest.mark.parametrize(
+        ("named", "is_borrowed"),
+        [
+            ({}, True),
+            ({"S3_ENDPOINT_URL": "https://theirs"}, True),
+            ({"S3_ENDPOINT_URL": "https://another"}, False),
+            ({"S3_ENDPOINT_URL": ""}, True),
+            ({"DATABASE_URL": "postgresql://running/x"}, True),
+            ({"DATABASE_URL": "postgresql://another/x"}, False),
+            ({"DATABASE_URL": "postgresql://running/x", "S3_ENDPOINT_URL": "https://another"}, False),
+        ],
+    )
+    @pytest.mark.parametrize("place", ["environment", "file"])
+    def test_a_running_system_is_meant_unless_another_is_named(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, named: dict[str, str], is_borrowed: bool, place: str
+    ) -> None:
+        """In the environment or in .env: the store that `enrich up` was given names no other system."""
+        running = ConnectionInfo(
+            pid=1, home=str(tmp_path), api_url="http://x", api_port=1, api_token="t",
+            database_url="postgresql://running/x", broker_url="redis://running/0", s3_endpoint_url="https://theirs",
+            s3_region="here", s3_access_key_id=None, s3_secret_access_key=None, s3_addressing_style="path", bucket="b",
+        )  # fmt: skip
+        monkeypatch.setattr(local, "read_connection_info", lambda _: running)
+        monkeypatch.setattr(os, "environ", {name: each for name, each in os.environ.items() if "ENRICH" not in name})
+        monkeypatch.chdir(tmp_path)
+        if place == "file":
+            (tmp_path / ".env").write_text("".join(f"ENRICH_{name}={value}\n" for name, value in named.items()))
+        else:
+            os.environ |= {f"ENRICH_{name}": value for name, value in named.items()}
+        loaded = context.load_settings()
+        assert is_borrowed == (loaded.broker_url == "redis://running/0")
+        assert (named.get("S3_ENDPOINT_URL") or ("https://theirs" if is_borrowed else None)) == loaded.s3_endpoint_url
 
     def test_a_folder_named_worker_is_not_ours(self, tmp_path: Path) -> None:
         """Processes are started where the user stands; what stands there is not imported."""
