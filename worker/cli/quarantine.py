@@ -15,7 +15,6 @@ from worker.cli import context
 if TYPE_CHECKING:
     from worker.inbox import Quarantined
     from worker.pipeline.quarantine import Changed, Choice
-    from worker.types import ObjectRef
 
 _Reason = Annotated[str | None, typer.Option(metavar="CODE", help="Only this reason; docs/images.md lists the codes.")]
 _Where = Annotated[str | None, typer.Option("--in", metavar="BUCKET[/PREFIX]", help="Only here.")]
@@ -81,7 +80,8 @@ def show(object_: Annotated[str, typer.Argument(metavar="BUCKET/KEY")], as_json:
     """One entry, with the first bytes of what was uploaded."""
     from worker.pipeline import quarantine as use_case
 
-    entry = use_case.entry(context.database(context.load_settings()), _ref(object_))
+    ref = context.image_ref(object_)
+    entry = use_case.entry(context.database(context.load_settings()), ref)
     if as_json:
         context.json_document(_plain(entry))
         return
@@ -150,7 +150,7 @@ def _choice(
     if object_ is not None and where is not None:
         raise typer.BadParameter("give one object or --in, not both")
     bucket, _, prefix = (where or "").partition("/")
-    ref = None if object_ is None else _ref(object_)
+    ref = None if object_ is None else context.image_ref(object_)
     try:
         return Choice(
             reason=None if reason is None else Reason(reason),
@@ -162,15 +162,6 @@ def _choice(
         )
     except (ValueError, ChoiceError) as error:
         raise typer.BadParameter(str(error)) from error
-
-
-def _ref(object_: str) -> ObjectRef:
-    from worker.types import ObjectRef
-
-    bucket, slash, key = object_.partition("/")
-    if not (bucket and slash and key):
-        raise typer.BadParameter(f"{object_!r} does not name an object: write BUCKET/KEY")
-    return ObjectRef(bucket=bucket, key=key)
 
 
 def _insisted(choice: Choice, *, everything: bool) -> Choice:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import text
 
 from worker.db import Connection
+from worker.outbox.feed import along_the_index
 
 # One at a time; whoever finds another one at it has nothing to do.
 _LOCK = text("SELECT epoch = feed_epoch() AS ours FROM feed FOR UPDATE SKIP LOCKED")
@@ -53,6 +54,7 @@ def prune(connection: Connection, *, keep: float | None, limit: int) -> int:
         return 0
     if not state.ours:
         connection.execute(_ADOPT)
+    along_the_index(connection)
     deleted = connection.execute(_STRANGERS, {"limit": limit}).rowcount
     if keep is not None:
         deleted += connection.execute(_PRUNE, {"keep": keep, "limit": limit}).scalar_one_or_none() or 0

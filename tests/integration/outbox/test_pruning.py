@@ -174,7 +174,7 @@ def test_readers_and_writers_and_pruning_at_once(engine):
             CREATE TRIGGER witness AFTER INSERT ON changes FOR EACH ROW EXECUTE FUNCTION witness()
         """)
         )
-    done = threading.Event()
+    beginning, done = end(engine), threading.Event()
 
     def write(part: int) -> None:
         for number in range(part, 200, 4):
@@ -186,8 +186,8 @@ def test_readers_and_writers_and_pruning_at_once(engine):
             pruned += prune(engine, days=0.1 / DAY, limit=3)
         return pruned
 
-    def follow(pause: float) -> list[list[str]]:
-        cursor, runs = end(engine), [[""]]
+    def follow(pause: float, cursor: str) -> list[list[str]]:
+        runs = [[""]]
         while True:
             over = done.is_set()
             try:
@@ -203,7 +203,7 @@ def test_readers_and_writers_and_pruning_at_once(engine):
             time.sleep(pause)
 
     with ThreadPoolExecutor(8) as pool:
-        readers = [pool.submit(follow, pause) for pause in (0.0, 0.5)]
+        readers = [pool.submit(follow, pause, beginning) for pause in (0.0, 0.5)]
         pruning = pool.submit(forget)
         list(pool.map(write, range(4)))
         done.set()
@@ -240,6 +240,36 @@ def test_the_setting_is_what_the_scheduler_goes_by(engine, days, left):
         keeper._also()
     with transaction(engine) as connection:
         assert left == list(connection.execute(text("SELECT key FROM changes ORDER BY id")).scalars())
+
+
+@pytest.mark.parametrize("is_analysed", [False, True])
+def test_a_page_and_a_part_cost_what_is_in_them(engine, is_analysed):
+    """However long the feed is, and whatever the planner knows of it."""
+    with transaction(engine) as connection:
+        connection.execute(
+            text(
+                "INSERT INTO changes (kind, bucket, key, at, epoch) "
+                "SELECT 'enriched', 'b', n, now() - interval '40 days', (SELECT feed_epoch()) "
+                "FROM generate_series(1, 50000) n"
+            )
+        )
+        if is_analysed:
+            connection.execute(text("ANALYZE changes"))
+    before = rows_read(engine)
+    cursor = read(engine, limit=10)[-1].id
+    read(engine, cursor, limit=10)
+    end(engine)
+    assert 10 == prune(engine, limit=10)
+    assert 100 > rows_read(engine) - before
+
+
+def rows_read(engine: Engine) -> int:
+    """Of the feed, so far."""
+    with transaction(engine) as connection:
+        connection.execute(text("SELECT pg_stat_force_next_flush()"))
+    with transaction(engine) as connection:
+        query = "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_user_tables WHERE relname = 'changes'"
+        return int(connection.execute(text(query)).scalar_one())
 
 
 # -- another database -------------------------------------------------------------------------------------------------
