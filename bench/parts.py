@@ -9,6 +9,7 @@ import io
 import sys
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any
 
 import transformers
@@ -18,7 +19,9 @@ from bench import child
 from bench.corpus import jpegs
 from worker import bootstrap, images, settings
 from worker.encoder import Encoder, Pixels
+from worker.errors import ConfigurationError
 from worker.images import ImageLimits
+from worker.types import Floats
 
 _SECONDS = 2.0
 _BATCHES = (1, 2, 4, 8, 16, 32, 64)
@@ -44,22 +47,41 @@ class Parts:
         loader: Any = transformers.AutoImageProcessor
         self._processor = loader.from_pretrained(self._settings.model)
         self._exact = bootstrap.encoder(settings.load(preprocessing="exact"))
+        self._openvino = self._with_openvino() if find_spec("openvino") else None
         self._pixels = [_prepared(self._encoder, self._files[0])]
 
     def measure(self) -> dict[str, float]:
         """Rates in images/s: the encoder on all cores, the others on one."""
         return {
-            "encoder": rate(lambda: self._encode(self._settings.encoder_batch)),
+            "encoder": rate(lambda: self._encode(self._encoder, self._settings.encoder_batch)),
+            **self._compiled(),
             "decode": rate(lambda: len(self._decoded(self._encoder))),
             "processor": rate(self._process),
-            "cosine": self._cosine(),
+            "cosine": _least_cosine(self._vectors(self._encoder), self._vectors(self._exact)),
             "cores": bootstrap.cores(),
-            **{f"batch {size}": rate(lambda size=size: self._encode(size), 1.0) for size in _BATCHES},  # type: ignore[misc]
+            **{f"batch {size}": rate(lambda size=size: self._encode(self._encoder, size), 1.0) for size in _BATCHES},  # type: ignore[misc]
         }
 
-    def _encode(self, batch: int) -> int:
-        self._encoder.encode_images(self._pixels * batch)
+    def _compiled(self) -> dict[str, float]:
+        if (compiled := self._openvino) is None:
+            return {}
+        return {
+            "openvino": rate(lambda: self._encode(compiled, self._settings.encoder_batch)),
+            "openvino cosine": _least_cosine(self._vectors(compiled), self._vectors(self._encoder)),
+        }
+
+    def _with_openvino(self) -> Encoder | None:
+        try:
+            return bootstrap.encoder(settings.load(encoder_runtime="openvino"))
+        except ConfigurationError:  # a GPU, say
+            return None
+
+    def _encode(self, encoder: Encoder, batch: int) -> int:
+        encoder.encode_images(self._pixels * batch)
         return batch
+
+    def _vectors(self, encoder: Encoder) -> Floats:
+        return encoder.encode_images(self._decoded(encoder))
 
     def _decoded(self, encoder: Encoder) -> list[Pixels]:
         return [_prepared(encoder, data) for data in self._files]
@@ -69,9 +91,9 @@ class Parts:
             self._processor(images=Image.open(io.BytesIO(data)), return_tensors="pt")
         return len(self._files)
 
-    def _cosine(self) -> float:
-        fast, exact = (each.encode_images(self._decoded(each)) for each in (self._encoder, self._exact))
-        return float((fast * exact).sum(1).min())
+
+def _least_cosine(ours: Floats, theirs: Floats) -> float:
+    return float((ours * theirs).sum(1).min())
 
 
 def _prepared(encoder: Encoder, data: bytes) -> Pixels:

@@ -16,6 +16,7 @@ from worker.encoder.device import Placement
 from worker.encoder.files import ModelFiles
 from worker.encoder.interface import Activation, Encoder, EncoderTraits, Pixels, Runtime, Towers
 from worker.encoder.preprocessing import Preprocessor
+from worker.encoder.staging import Staging
 from worker.errors import ConfigurationError, ModelUnsupportedError
 from worker.types import Floats, SpaceSpec
 
@@ -145,6 +146,7 @@ class _Parts:
         self._model = model
         self._text = text
         self._towers = towers
+        self._staging = Staging(device)
         self._tower = tower  # of images, where it is not the model's own
         self._dtype = model.dtype
         if (norm := preprocessor.normalisation) is not None:
@@ -195,7 +197,7 @@ class _Parts:
     def _image_inputs(self, pixels: Sequence[Pixels]) -> dict[str, torch.Tensor]:
         if self.preprocessor.max_patches is not None:
             return self._patches(pixels, self.preprocessor.max_patches)
-        values = _tensor(np.stack(pixels)).to(self.device)
+        values = self._staging(pixels)
         if self.preprocessor.normalisation is not None:
             values = values.float() * self._factor + self._offset
         return {"pixel_values": values.to(self._dtype)}
