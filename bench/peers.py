@@ -14,6 +14,7 @@ from bench.child import MissingPeerError
 
 #: torch's release: torchvision's. Only its transforms are used, which are plain Python.
 _TORCHVISION = {"2.13": "0.28.0", "2.12": "0.27.0", "2.11": "0.26.0", "2.10": "0.25.0", "2.9": "0.24.0"}
+_FOLDER = "BENCH_PEERS"
 _PACKAGES = ("open_clip_torch==3.3.0", "timm==1.0.31", "ftfy==6.3.1")
 
 
@@ -29,8 +30,8 @@ def install(folder: Path) -> None:
 
 
 def path(folder: Path) -> dict[str, str]:
-    """The environment in which they can be imported."""
-    return {"PYTHONPATH": os.pathsep.join(filter(None, (str(folder.resolve()), os.environ.get("PYTHONPATH", ""))))}
+    """The environment in which ``open_clip`` finds them. Not PYTHONPATH: transformers would take up torchvision."""
+    return {_FOLDER: str(folder.resolve())}
 
 
 def open_clip(
@@ -87,6 +88,7 @@ def _open_clip() -> Any:
     """Import it. torchvision's wheels may lack compiled operators for this torch; transforms do not use them."""
     import torch
 
+    sys.path.append(os.environ.get(_FOLDER, ""))
     library: Any = torch.library
     register = library.register_fake
     library.register_fake = lambda *_, **__: lambda function: function
