@@ -33,6 +33,7 @@ from worker.pipeline.gate import Gate
 from worker.pipeline.guard import Guard
 from worker.pipeline.ingest import Ingest
 from worker.pipeline.keeper import LONGEST_BATCH_IN_LEASES, Keeper, leaving_word
+from worker.pipeline.label_filling import LabelFiller, LabelKeeper
 from worker.pipeline.listen import Listener
 from worker.pipeline.patrol import Patrol
 from worker.pipeline.prepare import Preparer
@@ -263,7 +264,7 @@ def loaded_model(settings: Settings, engine: Engine, space: Space, model: Encode
     golden.require(engine, space, model)
     labels = tagger(settings, model)
     with transaction(engine) as connection:
-        catalog.remember_taxonomies(connection, taxonomy_versions(labels.taxonomies))
+        catalog.remember_taxonomies(connection, taxonomy_versions([*labels.taxonomies, *labels.vocabularies]))
     return Model(space=space, encoder=model, batcher=MicroBatcher(model, observe=_count), tagger=labels)
 
 
@@ -277,6 +278,14 @@ def explain(settings: Settings, engine: Engine, *, text_only: bool) -> tuple[Exp
     """Explanations, and the model they are by, which is loaded when either is first used."""
     model = _search(settings, engine, text_only=text_only)
     return Explain(engine, model.model), model.encoder
+
+
+def label_filler(settings: Settings, engine: Engine) -> LabelFiller:
+    """Storing the vectors of labels; loads the text half of the model."""
+    space, model = _search(settings, engine, text_only=True).model()
+    with transaction(engine) as connection:
+        catalog.remember_taxonomies(connection, taxonomy_versions(tagging.load_taxonomies(settings.taxonomies)))
+    return LabelFiller(engine=engine, space=space, encode_texts=model.encode_texts)
 
 
 def backfill(settings: Settings, engine: Engine, ring: Ring) -> Backfill:
@@ -319,15 +328,16 @@ def worker(settings: Settings, ring: Ring, broken: Callable[[FatalDeviceError], 
         ThreadPoolExecutor(threads, thread_name_prefix="prepare") as pool,
         fillers(settings, engine, decoders) as make,
         serving_metrics(settings),
+        storing_labels(engine) as labels,
     ):
         enricher = _enricher(settings, engine, model, keeper=keeper, decoders=decoders, pool=pool, ring=ring)
         running = Serving(enricher=enricher, suspects=lambda space: _suspects(settings, engine, space))
         attendant = Attendant(
             engine,
-            serving=make(space, model),
-            load=make,
+            serving=labels.following(make(space, model)),
+            load=lambda space: labels.following(make(space)),
             switch=running.switch,
-            unload=lambda filler: filler.model.batcher.close(),
+            unload=labels.unload,
             broken=broken,
             note=keeper.notes,
             most=settings.extra_models,
@@ -392,6 +402,35 @@ def _enricher(
         batch=settings.claim_batch,
         lease=settings.lease_seconds,
     )
+
+
+class _Labels:
+    """Has the labels of every space stored whose model this process has."""
+
+    def __init__(self, engine: Engine, keeper: LabelKeeper) -> None:
+        self._engine, self._keeper = engine, keeper
+
+    def following(self, filler: Filler) -> Filler:
+        """Begin with this model's space."""
+        model = filler.model
+        self._keeper.add(LabelFiller(engine=self._engine, space=model.space, encode_texts=model.encoder.encode_texts))
+        return filler
+
+    def unload(self, filler: Filler) -> None:
+        """Leave its space to others, and free its model."""
+        self._keeper.remove(filler.model.space)
+        filler.model.batcher.close()
+
+
+@contextmanager
+def storing_labels(engine: Engine) -> Iterator[_Labels]:
+    """Store the vectors of labels while the block runs, beside the work on images."""
+    keeper = LabelKeeper()
+    keeper.start()
+    try:
+        yield _Labels(engine, keeper)
+    finally:
+        keeper.stop()
 
 
 @contextmanager

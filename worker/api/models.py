@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from worker.pipeline import moments
 from worker.pipeline.query import State
@@ -137,17 +137,33 @@ class TagFilter(BaseModel):
     label: _Name = Field(examples=["night"])
 
 
-class SearchRequest(BaseModel):
-    """A text search."""
+class LabelName(BaseModel):
+    """A label, by its name, its title or an alias."""
 
     model_config = ConfigDict(extra="forbid")
 
-    text: _Query = Field(description="What to look for, in words.", examples=["a cat on a sofa"])
+    taxonomy: _Name = Field(examples=["setting"])
+    label: _Name = Field(examples=["indoor"])
+
+
+class SearchRequest(BaseModel):
+    """A search by words, or by a label's vector."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: _Query | None = Field(None, description="What to look for, in words.", examples=["a cat on a sofa"])
+    label: LabelName | None = Field(None, description="In place of `text`: whatever is nearest to this label.")
     limit: int = Field(10, ge=1, le=1_000, description="Most hits in the answer.")
     tags: list[TagFilter] = Field([], max_length=16, description="All of them must hold.")
     min_similarity: float | None = Field(
         None, ge=-1, le=1, allow_inf_nan=False, description="Leave out hits below it. What is low differs by model."
     )
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> SearchRequest:
+        if (self.text is None) == (self.label is None):
+            raise ValueError("needs either 'text' or 'label'")
+        return self
 
 
 class Hit(BaseModel):
@@ -167,6 +183,28 @@ class SearchResponse(BaseModel):
     """Results, best first."""
 
     hits: list[Hit]
+
+
+class NearestLabel(BaseModel):
+    """A label, and how near it is."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    taxonomy: str
+    version: str
+    label: str
+    title: str = Field(description="What people call it; the label itself where nobody said.")
+    description: str
+    text: str | None = Field(description="Which of the label's texts is meant; null: the mean of all.")
+    similarity: float = Field(description="Cosine of label and image, -1 to 1; comparable within one model only.")
+
+
+class NearestLabels(BaseModel):
+    """Labels, nearest first. Near is not decided: tags are what was decided."""
+
+    space: int
+    model: str
+    labels: list[NearestLabel]
 
 
 class Change(BaseModel):

@@ -12,6 +12,8 @@ from worker.api.models import (
     Hit,
     Image,
     Location,
+    NearestLabel,
+    NearestLabels,
     QuarantineDetails,
     QuarantineEntry,
     SearchResponse,
@@ -19,6 +21,7 @@ from worker.api.models import (
     TagFilter,
 )
 from worker.inbox import Quarantined
+from worker.pipeline.label_search import NearLabels
 from worker.pipeline.quarantine import hexdump
 from worker.pipeline.query import Followed
 
@@ -53,6 +56,12 @@ def filters(given: Sequence[TagFilter]) -> list[catalog.TagFilter]:
 def hits(found: Sequence[catalog.Hit]) -> SearchResponse:
     """Search results."""
     return SearchResponse(hits=[Hit.model_validate(hit) for hit in found])
+
+
+def nearest_labels(found: NearLabels) -> NearestLabels:
+    """The labels near to an image."""
+    labels = [NearestLabel.model_validate(label) for label in found.labels]
+    return NearestLabels(space=found.space.id, model=found.space.model, labels=labels)
 
 
 def changes(found: Followed) -> Changes:

@@ -26,6 +26,7 @@ from worker.errors import (
     SpaceMismatchError,
 )
 from worker.pipeline.ingest import RejectedEventError
+from worker.pipeline.label_search import LabelNotFoundError
 from worker.pipeline.query import ImageNotFoundError, NothingEmbeddedError
 
 _log = logs.get("api")
@@ -77,6 +78,7 @@ def register(app: FastAPI) -> None:
     app.add_exception_handler(RejectedEventError, _rejected)
     app.add_exception_handler(ImageNotFoundError, _image_not_found)
     app.add_exception_handler(NothingEmbeddedError, _nothing_embedded)
+    app.add_exception_handler(LabelNotFoundError, _not_found)
     for kind in (ModelUnavailableError, ModelUnsupportedError, SpaceMismatchError, DeviceMemoryError):
         app.add_exception_handler(kind, _model_away)
     app.add_exception_handler(CursorError, _no_cursor)

@@ -13,6 +13,7 @@ from worker.api.offload import Offload
 from worker.db import Engine
 from worker.pipeline.explain import Explain
 from worker.pipeline.ingest import Ingest
+from worker.pipeline.label_search import LabelSearch
 from worker.pipeline.query import Search
 
 
@@ -24,6 +25,7 @@ class Services:
     ingest: Ingest
     search: Search
     explain: Explain
+    labels: LabelSearch
     ring: Callable[[], None]  # wakes a worker
     model: str  # for /readyz: which model is configured and what it is for
     token: str | None  # None: nobody is asked for one

@@ -53,8 +53,7 @@ def nearest(
 
     All of ``tags`` must hold. Tags are those of the ``image_tags`` view: the active space's, and people's.
     """
-    ef = min(max(limit, _MINIMUM_EF), _MAXIMUM_EF)
-    connection.execute(_ITERATE, {"ef": str(ef)})
+    iterate(connection, limit)
     parameters: dict[str, object] = {"vector": literal(vector), "limit": limit}
     for number, tag in enumerate(tags):
         parameters |= {f"taxonomy{number}": tag.taxonomy, f"label{number}": tag.label}
@@ -63,6 +62,12 @@ def nearest(
     hits = _hits(connection, _by_index(space, len(tags)), parameters)
     # The index gives up after hnsw.max_scan_tuples: what the filter lets through may all lie behind that.
     return _hits(connection, _exact(space, len(tags)), parameters) if tags and len(hits) < limit else hits
+
+
+def iterate(connection: Connection, limit: int) -> None:
+    """Have index scans of this transaction go on until ``limit`` rows have passed their filter."""
+    ef = min(max(limit, _MINIMUM_EF), _MAXIMUM_EF)
+    connection.execute(_ITERATE, {"ef": str(ef)})
 
 
 def _is_rare(connection: Connection, tag: TagFilter) -> bool:

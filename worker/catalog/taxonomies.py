@@ -27,6 +27,14 @@ _KEPT = text("""
 """)
 
 
+_IN_USE = text("SELECT DISTINCT ON (name) name, version FROM taxonomies ORDER BY name, first_used DESC, version")
+_DEFINITION = text("SELECT definition FROM taxonomies WHERE name = :name AND version = :version")
+_WORDS = text("""
+    SELECT definition FROM taxonomies
+    WHERE name = :name AND version = :version AND definition ->> 'mode' IS DISTINCT FROM 'vocabulary'
+""")
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaxonomyVersion:
     """A taxonomy as it decides."""
@@ -69,3 +77,22 @@ def kept_taxonomies(connection: Connection, names: Sequence[str] | None = None) 
     """All versions that were ever used, of these taxonomies or of all; by name, newest first."""
     rows = connection.execute(_KEPT, {"names": None if names is None else list(names)})
     return [KeptTaxonomy(**row._mapping) for row in rows]  # noqa: SLF001  # Row's public mapping view
+
+
+def versions_in_use(connection: Connection) -> dict[str, str]:
+    """Taxonomy → the version that is in use: the one that came last."""
+    return {row.name: row.version for row in connection.execute(_IN_USE)}
+
+
+def definition(connection: Connection, name: str, version: str) -> Mapping[str, Any]:
+    """What a kept version is."""
+    found: Mapping[str, Any] = connection.execute(_DEFINITION, {"name": name, "version": version}).scalar_one()
+    return found
+
+
+def described(connection: Connection, name: str, version: str) -> Mapping[str, Any] | None:
+    """What a kept version is, or None where labels have no words for people but their names: of a vocabulary."""
+    found: Mapping[str, Any] | None = connection.execute(
+        _WORDS, {"name": name, "version": version}
+    ).scalar_one_or_none()
+    return found

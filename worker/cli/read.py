@@ -66,20 +66,29 @@ def _print_tags(image: models.Image) -> None:
 
 
 def search(
-    text: Annotated[str, typer.Argument(metavar="TEXT", help="What to look for, in words.")],
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="What to look for, in words.")] = "",
+    label: Annotated[
+        str | None, typer.Option(metavar="TAXONOMY/LABEL", help="In place of words: what is nearest to this label.")
+    ] = None,
     tag: Annotated[list[str] | None, typer.Option(metavar="TAXONOMY=LABEL", help="Only images with this tag.")] = None,
     limit: Annotated[int, typer.Option(metavar="N", min=1, max=1_000, help="At most so many.")] = 10,
     as_json: _Json = False,
 ) -> None:
-    """Find images by words, optionally only among those with certain tags."""
+    """Find images by words or by a label, optionally only among those with certain tags."""
     from worker import bootstrap
     from worker.api import present
+    from worker.pipeline.label_search import LabelSearch
 
     filters = [_filter(each) for each in tag or []]
-    if not text.strip():
-        raise typer.BadParameter("say what to search for")
+    wanted = _label(label) if label is not None else None
+    if bool(text.strip()) == (wanted is not None):
+        raise typer.BadParameter("say what to search for: words, or --label TAXONOMY/LABEL")
     settings = context.load_settings()
-    hits = bootstrap.search(settings, context.database(settings))(text, limit=limit, tags=filters)
+    engine = context.database(settings)
+    if wanted is not None:
+        hits = LabelSearch(engine=engine).images_of(wanted, limit=limit, tags=filters)
+    else:
+        hits = bootstrap.search(settings, engine)(text, limit=limit, tags=filters)
     if as_json:
         context.json_document(present.hits(hits).model_dump(mode="json"))
         return
@@ -92,6 +101,15 @@ def search(
         )
         table.add_row(f"{hit.similarity:.3f}", context.name(f"{hit.bucket}/{hit.key}"), tags)
     context.out.print(table if hits else "nothing found")
+
+
+def _label(text: str) -> TagFilter:
+    from worker.catalog import TagFilter
+
+    taxonomy, slash, label = text.partition("/")
+    if not (taxonomy and slash and label):
+        raise typer.BadParameter(f"--label {text!r}: write TAXONOMY/LABEL, for example --label setting/indoor")
+    return TagFilter(taxonomy=taxonomy, label=label)
 
 
 def _filter(text: str) -> TagFilter:

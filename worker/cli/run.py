@@ -35,6 +35,7 @@ def api(
     from worker import bootstrap, logs, metrics, tasks
     from worker.api import Services, create_app
     from worker.pipeline.explain import Explain
+    from worker.pipeline.label_search import LabelSearch
 
     settings = context.process_settings()
     token = settings.api_token.get_secret_value() if settings.api_token else None
@@ -48,6 +49,7 @@ def api(
         ingest=bootstrap.ingest(settings, engine, ring),
         search=search,
         explain=Explain(engine, search.model),
+        labels=LabelSearch(engine=engine),
         model=bootstrap.describe_model(settings),
         token=token,
         max_event_bytes=settings.max_event_bytes,

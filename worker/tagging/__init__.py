@@ -9,6 +9,7 @@ from __future__ import annotations
 from worker.tagging.advice import Advice, advice, confusions
 from worker.tagging.decisions import Decisions
 from worker.tagging.explain import LabelReason, TaxonomyExplanation, explain
+from worker.tagging.label_rows import LabelRow, label_rows, texts_of_labels
 from worker.tagging.loading import TaxonomyFile, load_files, load_taxonomies, load_taxonomy, shipped_names
 from worker.tagging.matrix import EncodeTexts, LabelMatrix, build_label_matrices, build_label_matrix
 from worker.tagging.scoring import probabilities, score
@@ -25,7 +26,7 @@ from worker.tagging.taxonomy import (
     Translation,
     Wording,
 )
-from worker.tagging.words import resolve
+from worker.tagging.words import resolve, titles
 
 __all__ = [
     "Advice",
@@ -36,6 +37,7 @@ __all__ = [
     "Label",
     "LabelMatrix",
     "LabelReason",
+    "LabelRow",
     "LabelTranslation",
     "Mode",
     "Requirement",
@@ -51,6 +53,7 @@ __all__ = [
     "confusions",
     "definition",
     "explain",
+    "label_rows",
     "load_files",
     "load_taxonomies",
     "load_taxonomy",
@@ -59,4 +62,6 @@ __all__ = [
     "restore",
     "score",
     "shipped_names",
+    "texts_of_labels",
+    "titles",
 ]

@@ -27,7 +27,12 @@ class Advice:
 
 
 def advice(taxonomy: Taxonomy, model: str) -> list[Advice]:
-    """What can be said without the model: no numbers for it, prompts that say the same, words that mean two labels."""
+    """What can be said without the model: no numbers for it, prompts that say the same, words that mean two labels.
+
+    Of a vocabulary there is nothing to say: its labels do not compete.
+    """
+    if not taxonomy.decides:
+        return []
     found = list(_duplicates(taxonomy)) + list(_ambiguous(taxonomy))
     if not taxonomy.is_calibrated_for(model):
         message = f"never calibrated for {model}: general thresholds are used; give it its own under 'models:'"
@@ -40,6 +45,8 @@ def confusions(taxonomy: Taxonomy, encode_texts: EncodeTexts, *, model: str) -> 
 
     Compared are labels that compete: brothers and sisters. Raises what ``build_label_matrix`` raises.
     """
+    if not taxonomy.decides:
+        return []
     matrix = build_label_matrix(taxonomy, encode_texts, model=model)
     labels = {label.name: label for label, _ in taxonomy.walk()}
     texts = sorted({text for label in labels.values() for text in taxonomy.label_texts(label, model)})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from worker.tagging.taxonomy import (
@@ -21,8 +21,10 @@ _CALIBRATION = ("threshold", "margin", "temperature", "thresholds")
 _WORDING = ("templates", "languages")
 
 
-def build(value: Mapping[str, Any]) -> Taxonomy:
-    """A document in which ``validation.problems`` found nothing → the taxonomy."""
+def build(value: Mapping[str, Any], words: Sequence[str] = ()) -> Taxonomy:
+    """A document in which ``validation.problems`` found nothing, and the words of its vocabulary → the taxonomy."""
+    if "vocabulary" in value:
+        return _vocabulary(value, words)
     general = _calibration(value, Calibration(thresholds=dict(_label_thresholds(value["labels"]))))
     models = value.get("models", {})
     return Taxonomy(
@@ -39,6 +41,20 @@ def build(value: Mapping[str, Any]) -> Taxonomy:
         models={model: _calibration(own, general) for model, own in models.items() if _has(own, _CALIBRATION)},
         wordings={model: _wording(own) for model, own in models.items() if _has(own, _WORDING)},
         translations={language: _translation(own) for language, own in value.get("translations", {}).items()},
+    )
+
+
+def _vocabulary(value: Mapping[str, Any], words: Sequence[str]) -> Taxonomy:
+    models = value.get("models", {})
+    return Taxonomy(
+        name=value["name"],
+        title=_text(value.get("title", value["name"])),
+        description=_text(value.get("description", "")),
+        mode="vocabulary",
+        labels=tuple(Label(name=_name(word), prompts=(_text(word),)) for word in words),
+        templates=_texts(value.get("templates", ("{}",))),
+        aggregate=value.get("aggregate", "mean"),
+        wordings={model: _wording(own) for model, own in models.items() if _has(own, _WORDING)},
     )
 
 

@@ -73,6 +73,9 @@ def _unknown(part: Requirement, by_name: Mapping[str, Taxonomy]) -> Iterator[str
         near = did_you_mean(part.taxonomy, by_name)
         yield f"no taxonomy of that name is loaded{near}; load it too (ENRICH_TAXONOMIES), or remove the condition"
         return
+    if not by_name[part.taxonomy].decides:
+        yield f"{part.taxonomy!r} is a vocabulary, which decides nothing about images; remove the condition"
+        return
     labels = [label.name for label, _ in by_name[part.taxonomy].walk()]
     for label in part.labels:
         if label is not None and label not in labels:

@@ -16,6 +16,8 @@ MAX_TEXTS = 100_000
 #: Most labels of a taxonomy, all levels together.
 MAX_LABELS = 10_000
 
+_DECIDING = frozenset(("labels", "mode", "when", "background", "threshold", "margin", "temperature", "translations"))
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Entry:
@@ -32,6 +34,9 @@ def content_findings(document: Document) -> Iterator[Finding]:
     if not isinstance(document.value, dict):
         return
     value = document.value
+    if "vocabulary" in value:
+        yield from _beside_words(value)
+        return
     entries = list(_entries(_map(value, "labels"), ("labels",), 1))
     yield from _equal_names(entries, document)
     yield from _shared_prompts(value, entries, document)
@@ -46,6 +51,17 @@ def _entries(labels: dict[str, Any], path: Path, level: int) -> Iterator[_Entry]
         here = (*path, name)
         yield _Entry(path=here, name=name, value=label, level=level)
         yield from _entries(_map(label, "children"), (*here, "children"), level + 1)
+
+
+def _beside_words(value: dict[str, Any]) -> Iterator[Finding]:
+    """Fields that decide something, where nothing is decided."""
+    for name in value:
+        if name in _DECIDING:
+            yield (name,), "has no effect beside 'vocabulary': its words are searched for and by, and decide nothing"
+    for model, own in _map(value, "models").items():
+        for name in own if isinstance(own, dict) else ():
+            if name != "templates":
+                yield ("models", model, name), "has no effect beside 'vocabulary', whose models have 'templates' only"
 
 
 # -- names -------------------------------------------------------------------------------------------------------------

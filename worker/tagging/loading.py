@@ -10,8 +10,9 @@ from typing import NoReturn
 
 from worker import resources
 from worker.errors import TaxonomyError
-from worker.tagging import conditions
+from worker.tagging import conditions, vocabulary
 from worker.tagging.building import build
+from worker.tagging.content import MAX_TEXTS
 from worker.tagging.messages import dotted
 from worker.tagging.taxonomy import Taxonomy
 from worker.tagging.validation import problems
@@ -76,7 +77,23 @@ def _load(path: Path) -> TaxonomyFile:
     found = problems(document)
     if found:
         raise TaxonomyError("\n".join(_report(path, found)))
-    return TaxonomyFile(path=path, document=document, taxonomy=build(document.value))
+    words = _words(path, document)
+    return TaxonomyFile(path=path, document=document, taxonomy=build(document.value, words))
+
+
+def _words(path: Path, document: Document) -> tuple[str, ...]:
+    """Those of the file that ``vocabulary`` names, which is looked for beside the taxonomy's own."""
+    if "vocabulary" not in document.value:
+        return ()
+    file = path.parent / document.value["vocabulary"]
+    words, found = vocabulary.read(_bytes(file))
+    templates = document.value.get("templates", ("{}",))
+    if not found and len(words) * len(templates) > MAX_TEXTS:
+        message = f"{len(words) * len(templates):,} texts (words × templates); at most {MAX_TEXTS:,} are allowed"
+        found = [Problem(line=1, path=(), message=message)]
+    if found:
+        raise TaxonomyError("\n".join(_report(file, found)))
+    return words
 
 
 def shipped_names() -> tuple[str, ...]:

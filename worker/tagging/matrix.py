@@ -161,11 +161,15 @@ class _Layout:
 
     def _rows(self, texts: Sequence[str], name: str) -> Floats:
         rows = np.stack([self.vectors[text] for text in texts])
-        return rows if self.taxonomy.aggregate == "max" else _mean(rows, name)
+        return rows if self.taxonomy.aggregate == "max" else mean(rows, name)
 
 
-def _mean(rows: Floats, name: str) -> Floats:
-    """``[1, d]``: mean of unit vectors, scaled to unit length again (open_clip's ``build_zero_shot_classifier``)."""
+def mean(rows: Floats, name: str) -> Floats:
+    """``[1, d]``: mean of unit vectors, scaled to unit length again (open_clip's ``build_zero_shot_classifier``).
+
+    Raises:
+        ValueError: they cancel each other out; ``name`` says whose they are.
+    """
     return _unit(rows.mean(axis=0), name)[np.newaxis]
 
 

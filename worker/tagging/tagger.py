@@ -33,7 +33,7 @@ class Tagger:
         """Encode all prompts.
 
         Args:
-            taxonomies: what ``load_taxonomies`` returned.
+            taxonomies: what ``load_taxonomies`` returned; vocabularies among them are left out.
             encode_texts: the model's text encoder; called once, here.
             logit_scale: what the model multiplies cosines by (CLIP: about 100), not its logarithm.
             model: as ``ENRICH_MODEL`` has it; chooses the calibration, templates and languages.
@@ -43,7 +43,8 @@ class Tagger:
             ValueError: the text encoder returns something else than one vector with a direction per text, or a
                 ``logit_scale`` ≤ 0.
         """
-        self.taxonomies = tuple(taxonomies)
+        self.taxonomies = tuple(each for each in taxonomies if each.decides)
+        self.vocabularies = tuple(each for each in taxonomies if not each.decides)
         self.model = model
         ordered = conditions.in_order(self.taxonomies)
         matrices = build_label_matrices(ordered, encode_texts, model=model)

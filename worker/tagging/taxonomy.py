@@ -12,8 +12,9 @@ from typing import Any, Literal, TypeAlias
 #: How the texts of a label become one similarity: of their mean embedding, or of the nearest of them.
 Aggregate: TypeAlias = Literal["mean", "max"]
 
-#: ``exclusive``: the labels compete, at most one holds. ``multi-label``: each is decided on its own.
-Mode: TypeAlias = Literal["exclusive", "multi-label"]
+#: ``exclusive``: the labels compete, at most one holds. ``multi-label``: each is decided on its own. ``vocabulary``:
+#: they are there to be searched for and by, and nothing is decided about any image.
+Mode: TypeAlias = Literal["exclusive", "multi-label", "vocabulary"]
 
 #: Part of every version. Raise it when the same file would decide otherwise on the same vectors for a reason other than
 #: rounding, so that tags of the old rule can be told apart. A new field does not raise it: files without it decide as
@@ -111,6 +112,11 @@ class Taxonomy:
     models: Mapping[str, Calibration] = field(default_factory=dict, hash=False)
     wordings: Mapping[str, Wording] = field(default_factory=dict, hash=False)  # by model
     translations: Mapping[str, Translation] = field(default_factory=dict, hash=False)
+
+    @property
+    def decides(self) -> bool:
+        """Whether images are tagged by it."""
+        return self.mode != "vocabulary"
 
     @property
     def many(self) -> bool:

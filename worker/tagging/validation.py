@@ -93,9 +93,10 @@ def _unknown_fields(violation: _Violation) -> Iterator[Finding]:
 
 
 def _missing_fields(violation: _Violation) -> Iterator[Finding]:
+    fields = violation.schema.get("properties", schema()["properties"])
     for name in violation.allowed:
         if name not in violation.value:
-            description = violation.schema["properties"][name]["description"]
+            description = fields[name]["description"]
             yield violation.path, f"the field '{name}' is missing: {lowered(description)}"
 
 

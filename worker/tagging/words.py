@@ -29,6 +29,18 @@ def resolve(definitions: Sequence[Mapping[str, Any]], word: str) -> str:
     return word
 
 
+def titles(definition: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    """Label → its title, which is the name where there is none, and its description.
+
+    Args:
+        definition: of a taxonomy, as the catalog keeps it.
+    """
+    return {
+        label["name"]: (label.get("title") or label["name"], label.get("description", ""))
+        for label in _labels(definition.get("labels", ()))
+    }
+
+
 def _labels(labels: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
     for label in labels:
         yield label

@@ -20,6 +20,7 @@ from worker.inbox import Completion, QuarantineEntry
 from worker.outbox import Feed
 from worker.pipeline.explain import Explain
 from worker.pipeline.ingest import Ingest
+from worker.pipeline.label_search import LabelSearch
 from worker.pipeline.query import Search
 from worker.pipeline.space import space_spec
 from worker.types import Outcome, Reason
@@ -46,6 +47,7 @@ def _services(engine: Engine, bell: Bell) -> Services:
         engine=engine,
         ring=bell,
         explain=Explain(engine, search.model),
+        labels=LabelSearch(engine=engine),
         ingest=Ingest(engine=engine, watches=lambda bucket, _: bucket != "unwatched", ring=bell),
         search=search,
         model="tiny: a fake that sees colours",

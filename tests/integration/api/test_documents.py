@@ -26,6 +26,7 @@ from worker.catalog import EnrichedImage, Removal
 from worker.db import Engine, transaction
 from worker.inbox import Completion, QuarantineEntry
 from worker.outbox import Feed
+from worker.pipeline.label_filling import LabelFiller
 from worker.tagging import Calibration, Label, Taxonomy
 from worker.types import Outcome, Reason
 
@@ -36,7 +37,10 @@ FLOWER = "2026/red flower.jpg"
 LIGHT = Taxonomy(
     name="time-of-day",
     title="Time of day",
-    labels=(Label(name="day", prompts=("a red flower in the sun",)), Label(name="night", prompts=("a blue sky",))),
+    labels=(
+        Label(name="day", title="Day", prompts=("a red flower in the sun",)),
+        Label(name="night", prompts=("a blue sky",)),
+    ),
     background=("a green wall",),
     models={"tiny": Calibration(threshold=0.6, margin=0.2)},
 )
@@ -58,6 +62,9 @@ def flowers(engine, enriched) -> None:
         enriched_image("old copy of a flower.jpg", label="day", vector=green),
         enriched_image("blue.jpg", label=None, vector=blue),
     )
+    with transaction(engine) as connection:
+        [space] = catalog.spaces(connection)
+    LabelFiller(engine=engine, space=space, encode_texts=ColourEncoder().encode_texts).run()
 
 
 def resized(image: EnrichedImage) -> EnrichedImage:
@@ -145,7 +152,7 @@ def test_every_address_is_described(shared_api):
     """Nothing that is served is missing from docs/api.md."""
     document = (DOCS / "api.md").read_text()
     paths = shared_api.get("/openapi.json").json["paths"]
-    kinds = ("images", "explanations", "quarantine")
+    kinds = ("nearest-labels", "images", "explanations", "quarantine")
     example = {f"/v1/{kind}/{{bucket}}/{{key}}": f"/v1/{kind}/photos" for kind in kinds}
     example["/v1/events/seaweedfs"] = "events.md"
     assert [path for path in paths if example.get(path, path) not in document] == []

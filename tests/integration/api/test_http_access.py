@@ -20,6 +20,7 @@ GUARDED = [
     ("POST", "/v1/search"),
     ("GET", "/v1/changes"),
     ("GET", "/v1/explanations/photos/a.jpg"),
+    ("GET", "/v1/nearest-labels/photos/a.jpg"),
     ("GET", "/v1/status"),
     ("GET", "/v1/quarantine"),
     ("GET", "/v1/quarantine/counts"),

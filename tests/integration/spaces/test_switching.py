@@ -16,6 +16,7 @@ from worker.pipeline import spaces
 from worker.pipeline.attendant import Attendant
 from worker.pipeline.explain import Explain
 from worker.pipeline.ingest import Ingest
+from worker.pipeline.label_search import LabelSearch
 from worker.pipeline.query import Search
 from worker.pipeline.space import Source, choose, load_for
 
@@ -72,6 +73,7 @@ def test_searches_and_uploads_go_on_while_spaces_are_switched(world, two):
         ingest=Ingest(engine=world.engine, watches=lambda *_: True, ring=lambda: None),
         search=search,
         explain=Explain(world.engine, search.model),
+        labels=LabelSearch(engine=world.engine),
         model="tiny",
         token=None,
         ring=lambda: None,

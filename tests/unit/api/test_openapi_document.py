@@ -139,6 +139,7 @@ def test_parameters_are_those_that_were_meant():
         "GET /v1/images": ["limit", "after", "bucket", "prefix", "tag", "source", "updated_since"],
         "GET /v1/images/{bucket}/{key}": ["bucket", "key"],
         "GET /v1/explanations/{bucket}/{key}": ["bucket", "key", "taxonomy"],
+        "GET /v1/nearest-labels/{bucket}/{key}": ["bucket", "key", "taxonomy", "limit"],
         "GET /v1/changes": ["after", "limit"],
         "GET /v1/quarantine": ["limit", "after", *QUARANTINE_FILTERS],
         "GET /v1/quarantine/counts": QUARANTINE_FILTERS,

@@ -16,7 +16,7 @@ REFUSED: dict[str, tuple[str, str]] = {
         (
             "FILE:5: threshhold: unknown field; did you mean 'threshold'?; the fields here are aggregate, background, "
             "description, labels, margin, mode, models, name, temperature, templates, threshold, title, translations, "
-            "when"
+            "vocabulary, when"
         ),
     ),
     "unknown label field": (

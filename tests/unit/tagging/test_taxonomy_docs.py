@@ -15,6 +15,7 @@ from worker.tagging.validation import schema
 
 PAGE = Path(__file__).parents[3] / "docs" / "taxonomies.md"
 SMALLEST = {"name": "example", "labels": {"a": ["one"], "b": ["two"]}}
+WORDS = "espresso\ncappuccino\n"
 EXAMPLES = re.findall(r"```yaml\n(.*?)```", PAGE.read_text("utf-8"), flags=re.DOTALL)
 
 
@@ -22,7 +23,9 @@ EXAMPLES = re.findall(r"```yaml\n(.*?)```", PAGE.read_text("utf-8"), flags=re.DO
 def test_each_example_is_valid(tmp_path: Path, example: str) -> None:
     """Whole, or put into the smallest taxonomy."""
     file = tmp_path / "example.yaml"
-    missing = {key: value for key, value in SMALLEST.items() if f"{key}:" not in example}
+    (tmp_path / "words.txt").write_text(WORDS, "utf-8")
+    smallest = SMALLEST if "vocabulary:" not in example else {}
+    missing = {key: value for key, value in smallest.items() if f"{key}:" not in example}
     file.write_text(example + (yaml.safe_dump(missing) if missing else ""), "utf-8")
 
     assert load_taxonomy(file).labels

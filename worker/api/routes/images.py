@@ -16,6 +16,7 @@ from worker.api.models import (
     Image,
     ImageList,
     MomentText,
+    NearestLabels,
     SearchRequest,
     SearchResponse,
     TagSource,
@@ -23,8 +24,8 @@ from worker.api.models import (
     Text,
 )
 from worker.api.problems import described
-from worker.api.services import Parts, parts_of
-from worker.catalog import TagFilter
+from worker.api.services import Parts, Services, parts_of
+from worker.catalog import Hit, TagFilter
 from worker.pipeline import browse, moments, query
 from worker.types import ObjectRef
 
@@ -98,6 +99,7 @@ _After = Annotated[
     ),
 ]
 _Taxonomies = Annotated[Sequence[Text], Query(description="Only these taxonomies; may be repeated.", max_length=64)]
+_MostLabels = Annotated[int, Query(ge=1, le=1_000, description="Most labels in the answer.")]
 _Limit = Annotated[int, Query(ge=1, le=10_000, description="Most changes in the answer.")]
 
 
@@ -156,21 +158,38 @@ async def get_explanation(bucket: _Bucket, key: _Key, parts: _Parts, taxonomy: _
     return explanation(await parts.searching(lambda: parts.services.explain(ref)), taxonomy)
 
 
-@searches.post("/search", summary="Search by words")
-async def search(request: SearchRequest, parts: _Parts) -> SearchResponse:
-    """The images that match a text best, optionally only those with certain tags.
+@router.get(
+    "/nearest-labels/{bucket}/{key:object_key}",
+    summary="Find the labels nearest to an image",
+    responses=described(400, 404, 409),
+)
+async def get_nearest_labels(
+    bucket: _Bucket, key: _Key, parts: _Parts, taxonomy: _Taxonomies = (), limit: _MostLabels = 10
+) -> NearestLabels:
+    """Of all taxonomies in use, vocabularies included, or of some. Nothing is decided: near may be far."""
+    ref = ObjectRef(bucket=bucket, key=key)
+    found = await parts.reading(lambda: parts.services.labels.labels_of(ref, limit=limit, taxonomies=taxonomy))
+    return present.nearest_labels(found)
 
-    The first search loads the model's text half, which takes seconds.
+
+@searches.post("/search", summary="Search by words or by a label", responses=described(404))
+async def search(request: SearchRequest, parts: _Parts) -> SearchResponse:
+    """The images that match a text or a label best, optionally only those with certain tags.
+
+    The first search by words loads the model's text half, which takes seconds; a label has its vector.
     """
-    found = await parts.searching(
-        lambda: parts.services.search(
-            request.text,
-            limit=request.limit,
-            tags=present.filters(request.tags),
-            min_similarity=request.min_similarity,
-        )
-    )
-    return present.hits(found)
+    return present.hits(await parts.searching(lambda: _hits(request, parts.services)))
+
+
+def _hits(request: SearchRequest, services: Services) -> list[Hit]:
+    tags, least = present.filters(request.tags), request.min_similarity
+    if request.text is not None:
+        return services.search(request.text, limit=request.limit, tags=tags, min_similarity=least)
+    if request.label is None:
+        raise TypeError("the model of a request lets either text or label be missing, not both")
+    label = TagFilter(taxonomy=request.label.taxonomy, label=request.label.label)
+    found = services.labels.images_of(label, limit=request.limit, tags=tags)
+    return [hit for hit in found if least is None or hit.similarity >= least]
 
 
 @router.get("/changes", summary="Follow what changes", responses=described(400, 410))

@@ -1,0 +1,61 @@
+"""Labels near to images and images near to labels, over real HTTP, on a real PostgreSQL."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.fakes import ColourEncoder
+from worker import bootstrap, catalog
+from worker.db import transaction
+from worker.pipeline.label_filling import LabelFiller
+from worker.pipeline.space import space_spec
+from worker.tagging import Label, Taxonomy
+
+COLOUR = Taxonomy(name="colour", labels=tuple(Label(name=name, prompts=(name,)) for name in ("red", "green", "blue")))
+
+
+@pytest.fixture
+def labels(engine, gallery):
+    """Stored, as a worker does it."""
+    with transaction(engine) as connection:
+        space = catalog.ensure_space(connection, space_spec(ColourEncoder()))
+        catalog.remember_taxonomies(connection, bootstrap.taxonomy_versions([COLOUR]))
+    LabelFiller(engine=engine, space=space, encode_texts=ColourEncoder().encode_texts).run()
+
+
+def test_the_labels_of_an_image(api, labels):
+    """Nearest first."""
+    answer = api.get("/v1/nearest-labels/photos/2026/green.jpg?limit=2&taxonomy=colour")
+    assert (answer.status, answer.json["model"], answer.json["space"]) == (200, "tiny", 1)
+    assert answer.json["labels"][0] == {
+        "taxonomy": "colour", "version": COLOUR.version, "label": "green", "title": "green", "description": "",
+        "text": "green", "similarity": pytest.approx(1, abs=1e-3),
+    }  # fmt: skip
+    assert len(answer.json["labels"]) == 2
+
+
+def test_the_images_of_a_label(api, labels):
+    """With what else a search can ask."""
+    label = {"taxonomy": "colour", "label": "green"}
+    keys = [hit["key"] for hit in api.post("/v1/search", {"label": label}).json["hits"]]
+    assert (keys[0], sorted(keys)) == ("2026/green.jpg", ["2026/green.jpg", "blue.jpg", "red.jpg"])
+    assert [h["key"] for h in api.post("/v1/search", {"label": label, "min_similarity": 0.9}).json["hits"]] == keys[:1]
+    tags = [{"taxonomy": "time-of-day", "label": "day"}]
+    assert [h["key"] for h in api.post("/v1/search", {"label": label, "tags": tags}).json["hits"]] == ["red.jpg"]
+
+
+@pytest.mark.parametrize("body", [{}, {"text": "red", "label": {"taxonomy": "colour", "label": "red"}}])
+def test_either_words_or_a_label(api, labels, body):
+    """Neither and both are refused with a sentence."""
+    answer = api.post("/v1/search", body)
+    assert (answer.status, "needs either 'text' or 'label'" in answer.detail) == (422, True)
+
+
+def test_what_is_not_there_is_not_found(api, labels):
+    """The sentence says what there is."""
+    answer = api.post("/v1/search", {"label": {"taxonomy": "things", "label": "cup"}})
+    assert (answer.status, "there are those of colour" in answer.detail) == (404, True)
+    assert api.post("/v1/search", {"label": {"taxonomy": "colour", "label": "gren"}}).detail.endswith(
+        "did you mean green, red?"
+    )
+    assert api.get("/v1/nearest-labels/photos/none.jpg").json["state"] == "unknown"

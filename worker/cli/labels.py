@@ -1,0 +1,78 @@
+"""``enrich labels``: labels as things that can be searched."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from worker.cli import context
+
+_group = typer.Typer(no_args_is_help=True, help="Labels near to an image; how far labels can be searched.")
+
+_Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    app.add_typer(_group, name="labels", rich_help_panel="Reading results")
+
+
+@_group.command()
+def near(
+    image: Annotated[str, typer.Argument(metavar="BUCKET/KEY")],
+    taxonomy: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only of these taxonomies.")] = None,
+    limit: Annotated[int, typer.Option(metavar="N", min=1, max=1_000, help="At most so many.")] = 10,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, as the API answers.")] = False,
+) -> None:
+    """The labels nearest to an image, of all taxonomies and vocabularies in use. Near is not decided."""
+    from worker.api import present
+    from worker.pipeline.label_search import LabelSearch
+
+    ref = context.image_ref(image)
+    search = LabelSearch(engine=context.database(context.load_settings()))
+    found = search.labels_of(ref, limit=limit, taxonomies=taxonomy or ())
+    if as_json:
+        context.json_document(present.nearest_labels(found).model_dump(mode="json"))
+        return
+    table = Table("similarity", "taxonomy", "label", "title", "text", box=None, pad_edge=False)
+    for each in found.labels:
+        title = "" if each.title == each.label else each.title
+        cells = (each.taxonomy, each.label, title, each.text or "")
+        table.add_row(f"{each.similarity:.3f}", *map(context.name, cells))
+    context.out.print(table)
+
+
+@_group.command()
+def status(as_json: _Json = False) -> None:
+    """How many labels of each taxonomy in use can be searched in the active space."""
+    from worker.pipeline.label_search import LabelSearch
+
+    found = LabelSearch(engine=context.database(context.load_settings())).stored()
+    if as_json:
+        context.json_document([asdict(each) for each in found])
+        return
+    table = Table("taxonomy", "version", "space", "labels", "of", "searchable", box=None, pad_edge=False)
+    for each in found:
+        ready = "yes" if each.ready else "not yet"
+        table.add_row(each.taxonomy, each.version, str(each.space), f"{each.labels:,}", f"{each.of:,}", ready)
+    context.out.print(table)
+
+
+@_group.command()
+def fill() -> None:
+    """Store what is missing of the taxonomies of ENRICH_TAXONOMIES now, which workers do in time by themselves.
+
+    Goes on where it was interrupted.
+    """
+    from worker import bootstrap
+
+    settings = context.load_settings()
+    filler = bootstrap.label_filler(settings, context.database(settings))
+    stored = filler.run()
+    if stored is None:
+        context.say("a worker is storing them; `enrich labels status` shows how far it is")
+    else:
+        context.say(f"{stored:,} labels stored in space {filler.space.id}")

@@ -1,0 +1,166 @@
+"""The use case: labels of images and images of labels, by the vectors of both."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from worker import catalog, tagging
+from worker.catalog import Hit, KeptTaxonomy, LabelSet, NearLabel, Space, TagFilter
+from worker.db import Connection, Engine, snapshot
+from worker.errors import NotFoundError
+from worker.pipeline import query
+from worker.pipeline.query import NothingEmbeddedError, meant
+from worker.types import ObjectRef
+
+
+class LabelNotFoundError(NotFoundError):
+    """No vector of such a label or taxonomy is stored, or not yet."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stored:
+    """How far a taxonomy's labels are stored in a space."""
+
+    taxonomy: str
+    version: str
+    space: int
+    labels: int
+    of: int
+    ready: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NamedLabel:
+    """A label near to an image, with its words for people."""
+
+    taxonomy: str
+    version: str
+    label: str
+    title: str
+    description: str
+    text: str | None  # which of its texts; None: the mean of them
+    similarity: float  # cosine, -1..1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NearLabels:
+    """The labels nearest to an image, best first, in one space."""
+
+    space: Space
+    labels: tuple[NamedLabel, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LabelSearch:
+    """Searches by what is stored, in the active space: no model is loaded."""
+
+    engine: Engine
+
+    def labels_of(self, ref: ObjectRef, *, limit: int, taxonomies: Sequence[str] = ()) -> NearLabels:
+        """The labels nearest to an image, of all taxonomies or of some, best first.
+
+        Raises:
+            ImageNotFoundError: the catalog does not have the image.
+            NothingEmbeddedError: it has no vector in the active space.
+            LabelNotFoundError: no labels are stored, or none of these taxonomies.
+        """
+        query.image(self.engine, ref)  # or what is known instead
+        with snapshot(self.engine) as connection:  # a set that is replaced meanwhile is still there
+            space = _active(connection)
+            vector = catalog.vector(connection, space.id, ref)
+            if vector is None:
+                raise NothingEmbeddedError(f"{ref} has no vector of {space.model}, which answers")
+            sets = _searchable(connection, space, taxonomies)
+            found = catalog.nearest_labels(connection, space, vector, sets=sets, limit=limit)
+            words = {
+                each.taxonomy: tagging.titles(catalog.described(connection, each.taxonomy, each.version) or {})
+                for each in sets
+                if any(near.taxonomy == each.taxonomy for near in found)
+            }
+        labels = [_named(near, *words[near.taxonomy].get(near.label, (near.label, ""))) for near in found]
+        return NearLabels(space=space, labels=tuple(labels))
+
+    def images_of(self, label: TagFilter, *, limit: int, tags: Sequence[TagFilter] = ()) -> list[Hit]:
+        """The images nearest to a label, which may be meant by its title or an alias; best first.
+
+        Raises:
+            NothingEmbeddedError: there are no images.
+            LabelNotFoundError: there is no such label, or it is not stored yet.
+        """
+        with snapshot(self.engine) as connection:  # a set that is replaced meanwhile is still there
+            space = _active(connection)
+            [labels] = _searchable(connection, space, [label.taxonomy])
+            vectors = catalog.label_vectors(connection, labels.id, label.label) or catalog.label_vectors(
+                connection, labels.id, meant(connection, label).label
+            )
+            if not vectors:
+                raise LabelNotFoundError(_unknown(label, catalog.stored_labels(connection, labels.id)))
+            wanted = [meant(connection, tag) for tag in tags]
+            found: dict[tuple[str, str], Hit] = {}
+            for vector in vectors:
+                for hit in catalog.nearest(connection, space, vector, limit=limit, tags=wanted):
+                    before = found.get((hit.bucket, hit.key))
+                    if before is None or hit.similarity > before.similarity:
+                        found[hit.bucket, hit.key] = hit
+        return sorted(found.values(), key=lambda hit: (-hit.similarity, hit.bucket, hit.key))[:limit]
+
+    def stored(self) -> list[Stored]:
+        """How far the taxonomies in use are stored in the active space."""
+        with snapshot(self.engine) as connection:  # a set that is replaced meanwhile is still there
+            space = _active(connection)
+            sets = {(each.taxonomy, each.version): each for each in catalog.label_sets(connection, space.id)}
+            used = catalog.versions_in_use(connection)
+            kept = [each for each in catalog.kept_taxonomies(connection) if used[each.name] == each.version]
+        return [_stored(each, space, sets.get((each.name, each.version))) for each in kept]
+
+
+def _named(near: NearLabel, title: str, description: str) -> NamedLabel:
+    return NamedLabel(
+        taxonomy=near.taxonomy,
+        version=near.version,
+        label=near.label,
+        title=title,
+        description=description,
+        text=near.text,
+        similarity=near.similarity,
+    )
+
+
+def _stored(kept: KeptTaxonomy, space: Space, labels: LabelSet | None) -> Stored:
+    taxonomy = tagging.restore(kept.definition, version=kept.version)
+    return Stored(
+        taxonomy=kept.name,
+        version=kept.version,
+        space=space.id,
+        labels=labels.labels if labels is not None else 0,
+        of=len(tagging.texts_of_labels(taxonomy, space.model)),
+        ready=labels is not None and labels.ready,
+    )
+
+
+def _active(connection: Connection) -> Space:
+    space = catalog.active_space(connection)
+    if space is None:
+        raise NothingEmbeddedError("no image was embedded yet")
+    return space
+
+
+def _searchable(connection: Connection, space: Space, taxonomies: Sequence[str]) -> list[LabelSet]:
+    """Of each taxonomy the newest set that is complete."""
+    newest = {each.taxonomy: each for each in catalog.label_sets(connection, space.id) if each.ready}
+    missing = [name for name in taxonomies if name not in newest]
+    if missing or not newest:
+        there = f"there are those of {', '.join(sorted(newest))}" if newest else "there are none yet"
+        raise LabelNotFoundError(
+            f"no labels of {', '.join(missing) or 'any taxonomy'} are stored in space {space.id}; {there}: workers "
+            "store them soon after a taxonomy comes into use, and `enrich labels status` shows how far they are"
+        )
+    return [each for name, each in newest.items() if not taxonomies or name in taxonomies]
+
+
+def _unknown(label: TagFilter, stored: Collection[str]) -> str:
+    near = difflib.get_close_matches(label.label, stored, n=3, cutoff=0.5)
+    hint = f"did you mean {', '.join(near)}?" if near else "`enrich labels near` and `enrich taxonomy show` name some"
+    return f"taxonomy {label.taxonomy} has no label {label.label!r} with texts of its own; {hint}"

@@ -1,0 +1,50 @@
+"""Lists of words: a file with one label on each line."""
+
+from __future__ import annotations
+
+import unicodedata
+
+from worker.tagging.messages import normalised, shown
+from worker.tagging.taxonomy import ABSTENTION
+from worker.tagging.yaml_lines import Problem
+
+_LONGEST = 200  # characters of a word
+
+
+def read(data: bytes) -> tuple[tuple[str, ...], list[Problem]]:
+    """The words of a file in its order, and what is wrong with it.
+
+    Empty lines, and those that begin with ``#``, are no words. Spacing inside of a word does not matter.
+    """
+    try:
+        lines = data.decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        return (), [_problem(line, "not UTF-8; save the file as UTF-8")]
+    words: dict[str, tuple[str, int]] = {}
+    found: list[Problem] = []
+    for number, text in enumerate(lines, start=1):
+        word = unicodedata.normalize("NFC", " ".join(text.split()))
+        if not word or word.startswith("#"):
+            continue
+        first, line = words.setdefault(normalised(word), (word, number))
+        if line != number:
+            found.append(_problem(number, f"{shown(word)} is the same as {shown(first)} on line {line}"))
+        found += [_problem(number, message) for message in _faults(word)]
+    if not words and not found:
+        found = [_problem(1, "there is no word; write one on each line")]
+    return tuple(word for word, _ in words.values()), found
+
+
+def _faults(word: str) -> list[str]:
+    if not word.isprintable():
+        return [f"{shown(word)} has characters that cannot be seen"]
+    if len(word) > _LONGEST:
+        return [f"{shown(word)} is longer than {_LONGEST} characters; a word is a caption's worth"]
+    if normalised(word) == normalised(ABSTENTION):
+        return [f"the name '{ABSTENTION}' is taken: it is what conditions call an abstention"]
+    return []
+
+
+def _problem(line: int, message: str) -> Problem:
+    return Problem(line=line, path=(), message=message)
