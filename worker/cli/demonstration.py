@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.table import Table
 
 from worker import bootstrap
-from worker.catalog import ImageRecord
+from worker.catalog import TagRecord
 from worker.cli import context, samples
 from worker.cli.system import System, interruptible
 from worker.cli.upload import Sample, Uploads, in_folder, upload
@@ -154,16 +154,16 @@ def _table(demo: _Run) -> Table:
         except NotFoundError:
             continue
         seconds = max((record.enriched_at - uploaded).total_seconds(), 0)
-        table.add_row(context.name(ref.key), *_labels(record), f"{seconds:.1f} s")
+        table.add_row(context.name(ref.key), *cells(record.tags), f"{seconds:.1f} s")
     return table
 
 
-def _labels(record: ImageRecord) -> Iterator[str]:
-    """A cell for each taxonomy; several labels beside each other, and a dash where nothing fits."""
+def cells(tags: Iterable[TagRecord]) -> Iterator[str]:
+    """A cell for each taxonomy of the table; several labels side by side, and a dash where nothing fits."""
     labels: dict[str, list[str]] = {taxonomy: [] for taxonomy in _COLUMNS}
-    for tag in record.tags:
-        if tag.active and tag.label:
-            labels.setdefault(tag.taxonomy, []).append(tag.label)
+    for tag in tags:
+        if tag.active and tag.label and tag.taxonomy in labels:
+            labels[tag.taxonomy].append(tag.label)
     return (", ".join(labels[taxonomy]) or "–" for taxonomy in _COLUMNS)
 
 
