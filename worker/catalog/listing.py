@@ -58,7 +58,7 @@ class _Condition:
 
     check: str  # of an image i
     ids: str  # of all images that pass
-    rows: str  # at least as many as pass, quick to count up to a limit
+    rows: str | None  # at least as many as pass, in the order of an index; None: there is no index to count by
 
 
 def images(connection: Connection, filter_: ImageFilter, *, limit: int, behind: ObjectRef | None = None) -> ImagePage:
@@ -90,7 +90,9 @@ class _Listing:
         self._parameters = _parameters(filter, behind)
 
     def are_few(self, condition: _Condition) -> bool:
-        """Whether what passes one condition can be sorted."""
+        """Whether what passes one condition is known to be little enough to be sorted."""
+        if condition.rows is None:
+            return False
         [[count]] = self._rows(f"SELECT count(*) FROM ({condition.rows} LIMIT {_FEW + 1}) AS rows")  # noqa: S608
         return int(count) <= _FEW
 
@@ -126,18 +128,19 @@ class _Listing:
 def _conditions(filter_: ImageFilter) -> Iterator[_Condition]:
     source = " AND f.source = :source" if filter_.source is not None else ""
     for n in range(len(filter_.tags)):
-        holds = f"f.taxonomy = :taxonomy{n} AND f.label = :label{n}{source}"
-        yield _tagged(holds, f"SELECT FROM tags f WHERE {holds}")
-    if filter_.source is not None and not filter_.tags:
-        # Spelled out for people's decisions: only so is the partial index seen to fit.
-        rows = "f.source = 'human'" if filter_.source == "human" else "f.source = :source"
-        yield _tagged("f.source = :source", f"SELECT FROM tags f WHERE {rows}")
+        label = f"f.taxonomy = :taxonomy{n} AND f.label = :label{n}"
+        yield _tagged(label + source, rows=f"SELECT FROM tags f WHERE {label}")
+    if filter_.source == "human":
+        # Spelled out: only so are people's decisions seen to be in an index of their own.
+        yield _tagged("f.source = 'human'", rows="SELECT FROM tags f WHERE f.source = 'human'")
+    elif filter_.source is not None and not filter_.tags:
+        yield _tagged("f.source = :source", rows=None)
     if filter_.updated_since is not None:
         since = "FROM images u WHERE u.enriched_at >= :updated_since"
         yield _Condition(check="i.enriched_at >= :updated_since", ids=f"SELECT u.id {since}", rows=f"SELECT {since}")
 
 
-def _tagged(holds: str, rows: str) -> _Condition:
+def _tagged(holds: str, *, rows: str | None) -> _Condition:
     # OFFSET keeps the check from becoming a join, which would be planned as if what passes lay evenly among the keys.
     return _Condition(
         check=f"EXISTS (SELECT FROM image_tags f WHERE f.image_id = i.id AND {holds} OFFSET 0)",

@@ -254,6 +254,7 @@ def kind(label: str) -> TagFilter:
         ({"tags": (kind("checked"),), "source": "human"}, None, 20, 400),
         ({"updated_since": datetime.now(UTC) - timedelta(days=1)}, None, 100, 2_000),
         ({"updated_since": LONG_AGO}, None, 100, COUNTED + 1_000),
+        ({"tags": (kind("common"),), "source": "human"}, None, 0, COUNTED + 400),
         ({"tags": (kind("nothing"),)}, None, 0, 10),
     ],
 )
@@ -265,6 +266,17 @@ def test_no_page_scans_a_table(large, filters, behind, found, most_read):
     scans = [node for plan in plans for node in nodes(plan)]
     assert [] == [node["Relation Name"] for node in scans if node["Node Type"] == "Seq Scan" and is_large(node)]
     assert most_read >= sum(rows(node) for node in scans if "Relation Name" in node)
+
+
+def test_a_source_that_no_index_counts_is_walked_for(large, monkeypatch):
+    """So many images are checked, of which none passes, and the page says where to go on."""
+    monkeypatch.setattr(listing, "_WALK", 500)
+    with explained(large) as plans:
+        got = page(large, 100, source="few-shot")
+    assert ((), "photos") == (got.images, got.end.bucket if got.end else None)
+    scans = [node for plan in plans for node in nodes(plan) if "Relation Name" in node]
+    assert not any(node["Node Type"] == "Seq Scan" and is_large(node) for node in scans)
+    assert 4 * 500 >= sum(rows(node) for node in scans)
 
 
 def is_large(node: dict[str, Any]) -> bool:
