@@ -40,7 +40,8 @@ class WilfulEncoder(ColourEncoder):
             raise RuntimeError("CUDA error: an illegal memory access was encountered")  # torch's words
         if _CRASHES in os.environ and any(not np.asarray(each).any() for each in pixels):
             os.kill(os.getpid(), signal.SIGSEGV)
-        time.sleep(float(os.environ.get(_SECONDS, "0")))
+        if threading.current_thread() is not threading.main_thread():  # which checks the model before work begins
+            time.sleep(float(os.environ.get(_SECONDS, "0")))
         vectors = super()._image_features(pixels)
         return np.roll(vectors, 1, axis=1) if os.environ.get(_ALTERED) == "encoder" else vectors
 

