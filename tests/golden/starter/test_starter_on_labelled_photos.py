@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,8 @@ _PROMPTS = {
     "night": ["a photo taken at night", "a street at night", "a dark night scene with city lights"],
     "drawing": ["a drawing", "a line drawing on paper", "a map or technical drawing"],
     "photograph": ["a photograph printed on a page", "an old photograph"],
+    "indoor": ["a photo taken indoors", "an indoor scene", "inside a room", "the interior of a building"],
+    "outdoor": ["a photo taken outdoors", "an outdoor scene", "outside in nature", "outside on a street"],
     "text": ["a page of text", "a scanned text document", "a table with text", "handwritten text"],
 }
 
@@ -66,3 +69,47 @@ def test_kinds_of_pages_are_told_apart(encoder: Encoder):
     }
 
     assert np.mean(list(recalls(encoder, folders).values())) >= 0.65
+
+
+@pytest.fixture(scope="module")
+def scenes(encoder: Encoder) -> tuple[list[dict[str, str]], Floats]:
+    """Everyday photos: what is known of each, and their vectors."""
+    with (_PHOTOS / "scenes" / "labels.csv").open(encoding="utf-8", newline="") as file:
+        known = list(csv.DictReader(file))
+    pixels = []
+    for each in known:
+        with Image.open(_PHOTOS / "scenes" / each["file"]) as image:
+            pixels.append(encoder.preprocess(image))
+    return known, encoder.encode_images(pixels)
+
+
+def nearest(encoder: Encoder, vectors: Floats, prompts: dict[str, list[str]]) -> list[str]:
+    """The label whose prompts are nearest to each picture."""
+    prototypes = np.stack([encoder.encode_texts(texts).mean(0) for texts in prompts.values()])
+    prototypes /= np.linalg.norm(prototypes, axis=1, keepdims=True)
+    return [list(prompts)[index] for index in (vectors @ prototypes.T).argmax(1)]
+
+
+def test_inside_is_told_from_outside(encoder: Encoder, scenes: tuple[list[dict[str, str]], Floats]):
+    """Nineteen of twenty photos that are plainly one or the other."""
+    known, vectors = scenes
+    given = nearest(encoder, vectors, {label: _PROMPTS[label] for label in ("indoor", "outdoor")})
+
+    right = [
+        answer == each["setting"] for answer, each in zip(given, known, strict=True) if each["setting"] in _PROMPTS
+    ]
+    assert np.mean(right) >= 0.95
+
+
+def test_things_are_named(encoder: Encoder, scenes: tuple[list[dict[str, str]], Floats]):
+    """The likeliest of all names that occur is in seven photos of ten, as often as the trial's heads managed."""
+    known, vectors = scenes
+    present = [set(each["objects"].split(";")) - {""} for each in known]
+    prompts = {
+        name: [f"a photo of {article} {name}", f"{article} {name}"]
+        for name in sorted(set().union(*present))
+        for article in ["an" if name[0] in "aeiou" else "a"]
+    }
+    given = nearest(encoder, vectors, prompts)
+
+    assert np.mean([name in names for name, names in zip(given, present, strict=True) if names]) >= 0.69
