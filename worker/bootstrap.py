@@ -7,18 +7,18 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 
 from worker import catalog, db, inbox, logs, metrics, tagging
-from worker.catalog import Space, TaxonomyVersion
+from worker.catalog import Space
 from worker.db import Engine, transaction
 from worker.encoder import Encoder, ForwardPass, MicroBatcher, load_encoder
 from worker.errors import ConfigurationError, FatalDeviceError, QueueUnavailableError
 from worker.events.sqs import Queue
 from worker.images import ImageLimits
 from worker.objects import ObjectStore, S3Store
-from worker.pipeline import golden
+from worker.pipeline import golden, taxonomies
+from worker.pipeline import labels as pipeline_labels
 from worker.pipeline.attendant import Attendant
 from worker.pipeline.backfill import Backfill
 from worker.pipeline.breaker import Window
@@ -34,9 +34,11 @@ from worker.pipeline.guard import Guard
 from worker.pipeline.ingest import Ingest
 from worker.pipeline.keeper import LONGEST_BATCH_IN_LEASES, Keeper, leaving_word
 from worker.pipeline.label_filling import LabelFiller, LabelKeeper
+from worker.pipeline.labels import Labels
 from worker.pipeline.listen import Listener
 from worker.pipeline.patrol import Patrol
 from worker.pipeline.prepare import Preparer
+from worker.pipeline.prompts import Prompts
 from worker.pipeline.prune import Pruner
 from worker.pipeline.query import Search
 from worker.pipeline.readiness import Readiness
@@ -144,31 +146,15 @@ def describe_model(settings: Settings) -> str:
 
 
 def tagger(settings: Settings, model: Encoder, names: tuple[str, ...] | None = None) -> Tagger:
-    """The taxonomies, with their prompts encoded. Says which of them nobody chose numbers for with this model."""
+    """Taxonomies of files, with their prompts encoded. Says which of them nobody chose numbers for with this model."""
     built = Tagger(
         tagging.load_taxonomies(names if names is not None else settings.taxonomies),
         model.encode_texts,
         logit_scale=model.logit_scale,
         model=model.space.model,
     )
-    if built.uncalibrated:
-        _log.warning(
-            f"never calibrated for {built.model}: {', '.join(built.uncalibrated)}; general thresholds are used, though "
-            "the same probability does not mean the same from two models: look at some tags, then give the model "
-            "numbers of its own under `models:` (docs/taxonomies.md)",
-            action="calibration",
-            model=built.model,
-            taxonomies=list(built.uncalibrated),
-        )
+    pipeline_labels.tell_of_the_uncalibrated(built)
     return built
-
-
-def taxonomy_versions(taxonomies: Sequence[Taxonomy]) -> list[TaxonomyVersion]:
-    """What the catalog keeps of them."""
-    return [
-        TaxonomyVersion(name=each.name, version=each.version, many=each.many, definition=asdict(each))
-        for each in taxonomies
-    ]
 
 
 def limits(settings: Settings) -> ImageLimits:
@@ -262,10 +248,33 @@ def loaded_model(settings: Settings, engine: Engine, space: Space, model: Encode
         SpaceMismatchError: it makes other vectors than the space was filled with.
     """
     golden.require(engine, space, model)
-    labels = tagger(settings, model)
-    with transaction(engine) as connection:
-        catalog.remember_taxonomies(connection, taxonomy_versions([*labels.taxonomies, *labels.vocabularies]))
-    return Model(space=space, encoder=model, batcher=MicroBatcher(model, observe=_count), tagger=labels)
+    following = labels(settings, engine, space, lambda: model)
+    return Model(space=space, encoder=model, batcher=MicroBatcher(model, observe=_count), labels=following)
+
+
+def labels(settings: Settings, engine: Engine, space: Space, load: Callable[[], Encoder]) -> Labels:
+    """The taxonomies in force, for the model of a space; those of ENRICH_TAXONOMIES if none are in force yet.
+
+    Raises:
+        TaxonomyError: what is in force was applied by a newer release; or nothing is, and a file is wrong.
+    """
+    in_force = pipeline_labels.begin(engine, lambda: tagging.load_taxonomies(settings.taxonomies))
+    following = Labels(engine, space, Prompts(engine, space, load))
+    pipeline_labels.tell_of_the_uncalibrated(following.now.tagger)
+    if "taxonomies" in settings.model_fields_set:  # a machine that names no files wishes nothing
+        pipeline_labels.tell_of_other_files(in_force, lambda: tagging.load_taxonomies(settings.taxonomies))
+    return following
+
+
+def builder(settings: Settings, engine: Engine) -> taxonomies.Build:
+    """Gives taggers for the models of spaces; loads a model's text half only if a prompt is new."""
+    own, load = source(settings), loader(settings, text_only=True)
+
+    def build(space: Space, wished: Sequence[Taxonomy]) -> Tagger:
+        prompts = Prompts(engine, space, lambda: load_for(space, own, load))
+        return Tagger(wished, prompts, logit_scale=prompts.logit_scale, model=space.model)
+
+    return build
 
 
 def _policy(settings: Settings) -> RetryPolicy:
@@ -283,8 +292,7 @@ def explain(settings: Settings, engine: Engine, *, text_only: bool) -> tuple[Exp
 def label_filler(settings: Settings, engine: Engine) -> LabelFiller:
     """Storing the vectors of labels; loads the text half of the model."""
     space, model = _search(settings, engine, text_only=True).model()
-    with transaction(engine) as connection:
-        catalog.remember_taxonomies(connection, taxonomy_versions(tagging.load_taxonomies(settings.taxonomies)))
+    pipeline_labels.keep(engine, tagging.load_taxonomies(settings.taxonomies))
     return LabelFiller(engine=engine, space=space, encode_texts=model.encode_texts)
 
 
@@ -387,7 +395,7 @@ def _enricher(
         engine=engine,
         preparer=preparer,
         batcher=model.batcher,
-        tagger=model.tagger,
+        labels=model.labels,
         space=model.space,
         keeper=keeper,
         guard=Guard(

@@ -105,3 +105,16 @@ class FeedGoneError(EnrichError):
             f"{why}; start over: keep `start`, read GET /v1/images to its end, then follow the feed from `start`"
         )
         self.start = start
+
+
+class OutdatedTaxonomiesError(EnrichError):
+    """Tags were decided by taxonomies that are no longer in force: nothing was written, decide again."""
+
+    def __init__(self, *, had: int, current: int) -> None:
+        super().__init__(f"tags were decided by revision {had} of the taxonomies, but {current} is in force now")
+        self.had = had
+        self.current = current
+
+
+class ApplyingError(EnrichError):
+    """Taxonomies are being applied by somebody else."""

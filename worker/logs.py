@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Any, cast
+from typing import Any, TextIO, cast
 
 import structlog
 
@@ -23,7 +23,7 @@ def configure(*, level: str = "INFO", json: bool = False) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", _Stderr())),
         cache_logger_on_first_use=True,
     )
 
@@ -31,3 +31,13 @@ def configure(*, level: str = "INFO", json: bool = False) -> None:
 def get(room: str) -> structlog.typing.FilteringBoundLogger:
     """The logger of a room, e.g. ``logs.get("inbox")``."""
     return cast("structlog.typing.FilteringBoundLogger", structlog.get_logger(room=room))
+
+
+class _Stderr:
+    """What ``sys.stderr`` is at the moment: loggers are kept, and tests replace it."""
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()

@@ -110,7 +110,8 @@ class Settings(BaseSettings):
     # -- tagging -----------------------------------------------------------------------------------------------------
     taxonomies: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
-        description="Comma-separated names of shipped taxonomies, YAML files and directories. Empty: all shipped ones.",
+        description="Comma-separated names of shipped taxonomies, YAML files and directories: what is wished, and what "
+        "a new catalog begins with; `enrich taxonomy apply` puts it into force. Empty: all shipped ones.",
     )
 
     # -- limits on one image -----------------------------------------------------------------------------------------

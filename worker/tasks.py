@@ -20,7 +20,7 @@ from kombu.exceptions import OperationalError
 from redis import Redis, RedisError
 
 from worker import bootstrap, logs, metrics
-from worker.errors import FatalDeviceError
+from worker.errors import FatalDeviceError, TaxonomyError
 from worker.pipeline import keeper, watchdog
 from worker.pipeline.keeper import Keeper
 from worker.pipeline.serving import Serving
@@ -46,6 +46,7 @@ _SCHEDULER_SECONDS = 10.0
 #: How long a process that ends tries to tell the database so.
 _GOODBYE_SECONDS = 5.0
 _EXIT_FATAL_DEVICE = 70  # EX_SOFTWARE
+_EXIT_TOO_OLD = 78  # EX_CONFIG: starting it again does not help
 _EXIT_NO_PROGRESS = 75  # EX_TEMPFAIL: a new process is the remedy
 
 
@@ -146,6 +147,10 @@ def _work(runtime: Serving) -> None:
         runtime.run_once()
     except FatalDeviceError as error:
         _end_of_device(error)
+    except TaxonomyError as error:
+        _log.error(f"{error}; this process ends, because it can tag nothing", action="taxonomies")
+        runtime.enricher.keeper.stop()  # gives back what is in hand
+        os._exit(_EXIT_TOO_OLD)
 
 
 def _end_of_device(error: FatalDeviceError) -> None:

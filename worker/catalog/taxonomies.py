@@ -21,13 +21,22 @@ _REMEMBER = text("""
     WHERE (t.definition, t.many) IS DISTINCT FROM (excluded.definition, excluded.many)
 """)
 _KEPT = text("""
-    SELECT name, version, many, definition, first_used FROM taxonomies
-    WHERE CAST(:names AS text[]) IS NULL OR name = ANY (CAST(:names AS text[]))
-    ORDER BY name, first_used DESC, version
+    SELECT t.name, t.version, t.many, t.definition, t.first_used,
+           coalesce(t.version = r.versions ->> t.name, false) AS in_force
+    FROM taxonomies t
+    LEFT JOIN (SELECT versions FROM taxonomy_revisions ORDER BY id DESC LIMIT 1) AS r ON true
+    WHERE CAST(:names AS text[]) IS NULL OR t.name = ANY (CAST(:names AS text[]))
+    ORDER BY t.name, in_force DESC, t.first_used DESC, t.version
 """)
 
 
-_IN_USE = text("SELECT DISTINCT ON (name) name, version FROM taxonomies ORDER BY name, first_used DESC, version")
+# What was in force and is not any more is not in use; what never was is only there to be searched for.
+_IN_USE = text("""
+    SELECT DISTINCT ON (t.name) t.name, t.version FROM taxonomies t
+    LEFT JOIN (SELECT versions FROM taxonomy_revisions ORDER BY id DESC LIMIT 1) AS r ON true
+    WHERE r.versions ? t.name OR NOT EXISTS (SELECT FROM taxonomy_revisions o WHERE o.versions ? t.name)
+    ORDER BY t.name, coalesce(t.version = r.versions ->> t.name, false) DESC, t.first_used DESC, t.version
+""")
 _DEFINITION = text("SELECT definition FROM taxonomies WHERE name = :name AND version = :version")
 _WORDS = text("""
     SELECT definition FROM taxonomies
@@ -47,13 +56,14 @@ class TaxonomyVersion:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KeptTaxonomy:
-    """A taxonomy version that a worker has used."""
+    """A taxonomy version that is or was in force."""
 
     name: str
     version: str
     many: bool
     definition: Mapping[str, Any]
     first_used: datetime
+    in_force: bool
 
 
 def remember_taxonomies(connection: Connection, versions: Sequence[TaxonomyVersion]) -> None:
@@ -74,13 +84,13 @@ def remember_taxonomies(connection: Connection, versions: Sequence[TaxonomyVersi
 
 
 def kept_taxonomies(connection: Connection, names: Sequence[str] | None = None) -> list[KeptTaxonomy]:
-    """All versions that were ever used, of these taxonomies or of all; by name, newest first."""
+    """All versions, of these taxonomies or of all: by name, the one in force first, then newest first."""
     rows = connection.execute(_KEPT, {"names": None if names is None else list(names)})
     return [KeptTaxonomy(**row._mapping) for row in rows]  # noqa: SLF001  # Row's public mapping view
 
 
 def versions_in_use(connection: Connection) -> dict[str, str]:
-    """Taxonomy → the version that is in use: the one that came last."""
+    """Taxonomy → the version that is in use: the one in force, or else the one that came last."""
     return {row.name: row.version for row in connection.execute(_IN_USE)}
 
 

@@ -146,11 +146,7 @@ def write_vectors(connection: Connection, space_id: int, images: Sequence[Embedd
     ids = [image.image_id for image in images]
     vectors = [literal(image.vector) for image in images]
     connection.execute(_VECTORS, {"space": space_id, "ids": ids, "vectors": vectors})
-    write_tags(connection, space_id, images)
-
-
-def write_tags(connection: Connection, space_id: int, images: Sequence[Embedded]) -> None:
-    """Replace a model's tags of images, in one space; tags of other spaces whose vector is gone go as well."""
+    # Tags of other spaces whose vector is gone go as well.
     connection.execute(_STALE_TAGS, {"ids": [image.image_id for image in images], "space": space_id})
     _write_tags(connection, space_id, [(image.image_id, tag) for image in images for tag in image.tags])
 

@@ -9,7 +9,21 @@ import sys
 
 import typer
 
-from worker.cli import context, explain, labels, operate, quarantine, read, run, space, tag, taxonomy, up, verify
+from worker.cli import (
+    context,
+    explain,
+    labels,
+    operate,
+    quarantine,
+    read,
+    run,
+    space,
+    tag,
+    taxonomy,
+    taxonomy_apply,
+    up,
+    verify,
+)
 
 __all__ = ["app", "main"]
 
@@ -24,7 +38,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (up, tag, read, explain, labels, verify, quarantine, space, taxonomy, operate, run):
+for module in (up, tag, read, explain, labels, verify, quarantine, space, taxonomy, taxonomy_apply, operate, run):
     module.register(app)
 
 

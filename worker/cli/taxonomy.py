@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from worker.tagging import Advice, Label, Taxonomy
 
 #: Other modules add their commands to it.
-group = typer.Typer(no_args_is_help=True, help="Taxonomies: list, show, check.")
+group = typer.Typer(no_args_is_help=True, help="Taxonomies: list, show, check, plan, apply, history, rollback.")
 
 _Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
@@ -30,7 +30,7 @@ def register(app: typer.Typer) -> None:
 
 @group.command("list")
 def list_taxonomies(as_json: _Json = False) -> None:
-    """The taxonomies of ENRICH_TAXONOMIES, and every version that workers have used."""
+    """The taxonomies of ENRICH_TAXONOMIES, and every version that is or was in force."""
     from worker import tagging
 
     settings = context.load_settings()
@@ -40,13 +40,29 @@ def list_taxonomies(as_json: _Json = False) -> None:
         context.json_document(rows)
         return
     table = Table(
-        "taxonomy", "version", "mode", "labels", "in files", "first used", "calibrated", box=None, pad_edge=False
+        "taxonomy",
+        "version",
+        "mode",
+        "labels",
+        "in files",
+        "in force",
+        "first used",
+        "calibrated",
+        box=None,
+        pad_edge=False,
     )
     for row in rows:
         used = row["first_used"].isoformat(sep=" ", timespec="minutes") if row["first_used"] else "never"
         labels = "" if row["labels"] is None else str(row["labels"])
         table.add_row(
-            row["name"], row["version"], row["mode"], labels, _yes(row["in_files"]), used, _yes(row["calibrated"])
+            row["name"],
+            row["version"],
+            row["mode"],
+            labels,
+            _yes(row["in_files"]),
+            _yes(row["in_force"]),
+            used,
+            _yes(row["calibrated"]),
         )
     context.out.print(table)
 
@@ -115,6 +131,7 @@ def _rows(taxonomies: Sequence[Taxonomy], kept: Sequence[KeptTaxonomy], model: s
                 "mode": taxonomy.mode,
                 "labels": sum(1 for _ in taxonomy.walk()),
                 "in_files": True,
+                "in_force": found is not None and found.in_force,
                 "first_used": found.first_used if found else None,
                 "calibrated": taxonomy.is_calibrated_for(model),
             }
@@ -127,6 +144,7 @@ def _rows(taxonomies: Sequence[Taxonomy], kept: Sequence[KeptTaxonomy], model: s
                 "mode": older.definition.get("mode", "exclusive"),
                 "labels": None,
                 "in_files": False,
+                "in_force": older.in_force,
                 "first_used": older.first_used,
                 "calibrated": model in older.definition.get("models", {}),
             }

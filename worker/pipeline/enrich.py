@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -15,17 +15,23 @@ from worker import catalog, db, inbox, logs, metrics
 from worker.catalog import EnrichedImage, Space
 from worker.db import Engine, is_unavailable, transaction
 from worker.encoder import MicroBatcher
-from worker.errors import DeviceMemoryError, FatalDeviceError, ImageRejectedError
+from worker.errors import (
+    DeviceMemoryError,
+    FatalDeviceError,
+    ImageRejectedError,
+    OutdatedTaxonomiesError,
+    TaxonomyError,
+)
 from worker.inbox import Claim
 from worker.pipeline import record
 from worker.pipeline.breakers import Breakers, Turns
 from worker.pipeline.gate import Gate
 from worker.pipeline.guard import Guard
 from worker.pipeline.keeper import Keeper
+from worker.pipeline.labels import InForce, Labels
 from worker.pipeline.prepare import Ended, Prepared, Preparer, again
 from worker.pipeline.suspects import Suspects
 from worker.pipeline.tally import Tally
-from worker.tagging import Tagger
 from worker.types import Floats, Outcome, RetryReason, Tag
 
 _log = logs.get("pipeline")
@@ -49,7 +55,7 @@ class Enricher:
     engine: Engine
     preparer: Preparer
     batcher: MicroBatcher
-    tagger: Tagger
+    labels: Labels
     space: Space
     keeper: Keeper
     guard: Guard
@@ -73,6 +79,7 @@ class Enricher:
 
         Raises:
             FatalDeviceError: the process must end; its claims are left to be retried alone.
+            TaxonomyError: what is in force was applied by a newer release; claims were given back.
         """
         with self.breakers.turn() as turns:
             if turns.limit == 0:
@@ -129,7 +136,7 @@ class Enricher:
         except FatalDeviceError:
             raise
         except Exception as error:
-            if is_unavailable(error):
+            if is_unavailable(error) or isinstance(error, TaxonomyError):
                 self.keeper.give_back(claim.token)  # nothing can be recorded now
                 raise
             _log.exception("a batch failed as a whole", action="batch", token=claim.token, size=len(claim.objects))
@@ -144,14 +151,14 @@ class Enricher:
         info, head = next(((each.info, each.head) for each in found if isinstance(each, Prepared)), (None, b""))
         failed = self.preparer.failed(claim.objects[0], f"{type(error).__name__}: {error}", info=info, data=head)
         try:
-            outcomes = self._write_patiently(claim, [], self.guard.screen([failed], enriched=0))
+            outcomes = self._write_patiently(claim, None, self.guard.screen([failed], enriched=0))
         except Exception as worse:
             if is_unavailable(worse):
                 self.keeper.give_back(claim.token)
                 raise
             # Not even its end can be written. Left to its lease, it would be taken for one that kills its worker.
             _log.exception("an image can be neither enriched nor given up", action="batch", ref=str(failed.claimed.ref))
-            outcomes = self._write_patiently(claim, [], [again(failed.claimed, str(worse), RetryReason.UNEXPECTED)])
+            outcomes = self._write_patiently(claim, None, [again(failed.claimed, str(worse), RetryReason.UNEXPECTED)])
         return BatchReport(claimed=1, outcomes=outcomes)
 
     def _work(self, claim: Claim, turns: Turns, found: list[Prepared | Ended]) -> BatchReport:
@@ -160,9 +167,9 @@ class Enricher:
         prepared = [each for each in found if isinstance(each, Prepared)]
         ended = [each for each in found if isinstance(each, Ended)]
         vectors, failed = self._encode(prepared)
-        enriched = self._tag(vectors)
-        ended = self.guard.screen(ended + failed, enriched=len(enriched))
-        outcomes = self._write_patiently(claim, enriched, ended)
+        tagged = _tagged(vectors, self.labels.now) if vectors else None
+        ended = self.guard.screen(ended + failed, enriched=len(vectors))
+        outcomes = self._write_patiently(claim, tagged, ended)
         self.keeper.progressed()
         return BatchReport(claimed=len(claim.objects), outcomes=outcomes)
 
@@ -170,8 +177,9 @@ class Enricher:
         self.suspects.before_reading(claim)
         with self.engine.connect() as connection:
             known = catalog.known_images(connection, space_id=self.space.id, refs=[each.ref for each in claim.objects])
+        is_current = self.labels.now.tagger.is_current
         # An etag is worth sending only if there is nothing to do should it match.
-        etags = {ref: each.etag for ref, each in known.items() if self.tagger.is_current(each.tags)}
+        etags = {ref: each.etag for ref, each in known.items() if is_current(each.tags)}
         tally = Tally(
             self.preparer,
             hopeless=self.breakers.store.threshold,
@@ -200,19 +208,13 @@ class Enricher:
                 vectors.append((each, result))
         return vectors, failed
 
-    def _tag(self, vectors: Sequence[tuple[Prepared, Floats]]) -> list[EnrichedImage]:
-        if not vectors:
-            return []
-        tags = self.tagger.tag(np.stack([vector for _, vector in vectors]))
-        return [_enriched(each, vector, its) for (each, vector), its in zip(vectors, tags, strict=True)]
-
-    def _write_patiently(
-        self, claim: Claim, enriched: Sequence[EnrichedImage], ended: Sequence[Ended]
-    ) -> Mapping[Outcome, int]:
+    def _write_patiently(self, claim: Claim, tagged: _Tagged | None, ended: Sequence[Ended]) -> Mapping[Outcome, int]:
         deadline = time.monotonic() + _WRITE_PATIENCE
         while True:
             try:
-                written = db.again(lambda: self._write(claim, enriched, ended))
+                written = db.again(lambda tagged=tagged: self._write(claim, tagged, ended))  # type: ignore[misc]
+            except OutdatedTaxonomiesError:
+                tagged = _tagged_anew(tagged, self.labels.follow()) if tagged else None
             except Exception as error:
                 if not is_unavailable(error) or time.monotonic() > deadline:
                     raise
@@ -222,9 +224,37 @@ class Enricher:
                 self.breakers.database.report(answered=1)
                 return record.account(written)
 
-    def _write(self, claim: Claim, enriched: Sequence[EnrichedImage], ended: Sequence[Ended]) -> record.Written:
+    def _write(self, claim: Claim, tagged: _Tagged | None, ended: Sequence[Ended]) -> record.Written:
         with metrics.WRITE_SECONDS.time(), transaction(self.engine) as connection:
-            return record.write(connection, claim, enriched, ended, space_id=self.space.id, policy=self.preparer.policy)
+            return record.write(
+                connection,
+                claim,
+                tagged.images if tagged else (),
+                ended,
+                space_id=self.space.id,
+                revision=tagged.revision if tagged else 0,
+                policy=self.preparer.policy,
+            )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Tagged:
+    """Images, and the revision of the taxonomies that decided their tags."""
+
+    revision: int
+    images: tuple[EnrichedImage, ...]
+
+
+def _tagged(vectors: Sequence[tuple[Prepared, Floats]], by: InForce) -> _Tagged:
+    tags = by.tagger.tag(np.stack([vector for _, vector in vectors]))
+    images = (_enriched(each, vector, its) for (each, vector), its in zip(vectors, tags, strict=True))
+    return _Tagged(revision=by.revision, images=tuple(images))
+
+
+def _tagged_anew(tagged: _Tagged, by: InForce) -> _Tagged:
+    tags = by.tagger.tag(np.stack([image.vector for image in tagged.images]))
+    images = (replace(image, tags=its) for image, its in zip(tagged.images, tags, strict=True))
+    return _Tagged(revision=by.revision, images=tuple(images))
 
 
 def _enriched(each: Prepared, vector: Floats, tags: tuple[Tag, ...]) -> EnrichedImage:

@@ -85,7 +85,7 @@ class Explain:
         Args:
             ref: which one.
             taxonomies: explain by these, as if they were in use. None: by those in the catalog, each in the version
-                that decided the stored tags, or else in the newest one.
+                that decided the stored tags, or else in the one in force.
 
         Raises:
             ImageNotFoundError: the catalog does not have the image; the message says what is known of it.
@@ -95,7 +95,7 @@ class Explain:
         space, encoder = self._model()
         with transaction(self._engine) as connection:
             vector = catalog.vector(connection, space.id, ref)
-            kept = catalog.kept_taxonomies(connection) if taxonomies is None else []
+            kept = _answering(catalog.kept_taxonomies(connection), record) if taxonomies is None else []
         if vector is None:
             raise NothingEmbeddedError(
                 f"{ref} has no vector of {space.model}, which answers: it was not embedded with it yet, or not at all"
@@ -154,6 +154,12 @@ def _by_kept(by: _Judge, record: ImageRecord, space: Space, kept: Sequence[KeptT
             older = {}
     compared = [_compared(told[name], record, space, now[name] if name in older else None) for name in told]
     return Explained(record=record, space=space, taxonomies=tuple(compared), notes=tuple(notes))
+
+
+def _answering(kept: Sequence[KeptTaxonomy], record: ImageRecord) -> list[KeptTaxonomy]:
+    """Taxonomies in force, and those the image has tags of; each one's version in force comes first."""
+    names = {each.name for each in kept if each.in_force} | {tag.taxonomy for tag in record.tags}
+    return [each for each in kept if each.name in names]
 
 
 def _restored(kept: KeptTaxonomy) -> Taxonomy:

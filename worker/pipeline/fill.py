@@ -24,13 +24,14 @@ from worker.errors import (
     DeviceMemoryError,
     FatalDeviceError,
     ImageRejectedError,
+    OutdatedTaxonomiesError,
     StoreUnavailableError,
 )
 from worker.images import ImageLimits
 from worker.objects import Fetched, NotRead, ObjectStore
 from worker.pipeline.budget import ByteBudget, Decoders, Loan
+from worker.pipeline.labels import InForce, Labels
 from worker.pipeline.retries import RetryPolicy
-from worker.tagging import Tagger
 from worker.types import Floats, Hint, Lane, ObjectInfo
 
 _log = logs.get("pipeline")
@@ -77,7 +78,7 @@ class Model:
     space: Space
     encoder: Encoder
     batcher: MicroBatcher  # the encoder's
-    tagger: Tagger
+    labels: Labels
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -199,10 +200,26 @@ class Filler:
         postponed: list[Postponed],
     ) -> FillReport:
         """In two transactions, each of which locks in the order in which workers do: the ledger, images, the queue."""
+        by = self.model.labels.now
+        while True:
+            try:
+                return self._write_by(by, claimed, vectors, changed, postponed)
+            except OutdatedTaxonomiesError:
+                by = self.model.labels.follow()
+
+    def _write_by(
+        self,
+        by: InForce,
+        claimed: OwedBatch,
+        vectors: Sequence[tuple[_Read, Floats]],
+        changed: list[OwedImage],
+        postponed: list[Postponed],
+    ) -> FillReport:
         space = self.model.space.id
         images_of = {read.image.id: read for read, _ in vectors}
-        embedded = self._tagged(vectors)
+        embedded = _tagged(vectors, by)
         with transaction(self.engine) as connection:
+            catalog.hold_revision(connection, by.revision)  # before anything is locked
             if not catalog.is_open(connection, space):
                 return FillReport(filled=0, changed=0, later=0, failed=0)  # retired meanwhile, and its queue with it
             locked = catalog.lock_images(connection, list(images_of))
@@ -217,15 +234,6 @@ class Filler:
         postponed += [_contended(id_) for id_ in images_of.keys() - locked.hashes.keys() - locked.gone]
         self._put_back(claimed, changed, postponed)
         return _report(claimed, postponed, filled=len(written), changed=len(changed))
-
-    def _tagged(self, vectors: Sequence[tuple[_Read, Floats]]) -> list[Embedded]:
-        if not vectors:
-            return []
-        tags = self.model.tagger.tag(np.stack([vector for _, vector in vectors]))
-        return [
-            Embedded(image_id=read.image.id, vector=vector, tags=its)
-            for (read, vector), its in zip(vectors, tags, strict=True)
-        ]
 
     def _put_back(self, claimed: OwedBatch, changed: Sequence[OwedImage], postponed: Sequence[Postponed]) -> None:
         """What has no vector yet. Of an object that is not what the catalog says, a worker owes us what it finds."""
@@ -243,6 +251,16 @@ def passes(error: BaseException) -> bool:
     return trouble(error) in (Trouble.AWAY, Trouble.BUSY)
 
 
+def _tagged(vectors: Sequence[tuple[_Read, Floats]], by: InForce) -> list[Embedded]:
+    if not vectors:
+        return []
+    tags = by.tagger.tag(np.stack([vector for _, vector in vectors]))
+    return [
+        Embedded(image_id=read.image.id, vector=vector, tags=its)
+        for (read, vector), its in zip(vectors, tags, strict=True)
+    ]
+
+
 def _given_up(image: OwedImage, error: str) -> Postponed:
     return Postponed(id=image.id, error=error, delay=None)
 
@@ -257,34 +275,3 @@ def _report(claimed: OwedBatch, postponed: Sequence[Postponed], *, filled: int, 
     for each in failed:
         _log.warning("an image cannot be embedded", action="fill", ref=str(refs[each.id]), error=each.error)
     return FillReport(filled=filled, changed=changed, later=len(postponed) - len(failed), failed=len(failed))
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Retagged:
-    """A step of ``retag``."""
-
-    tagged: int
-    last: int  # the last image looked at, to go on behind
-
-
-def retag(engine: Engine, model: Model, *, after: int, limit: int = 1_000) -> Retagged | None:
-    """Look at the next images of a space, and give those the tags of the taxonomies in use that lack them.
-
-    Nothing is read but stored vectors.
-
-    Returns:
-        None when there are no images behind ``after``.
-    """
-    space = model.space.id
-    with transaction(engine) as connection:
-        found = catalog.tags_in(connection, space, after=after, limit=limit)
-        if not found or not catalog.is_open(connection, space):
-            return None
-        outdated = [id_ for id_, tags in found.items() if not model.tagger.is_current(tags)]
-        free, vectors = catalog.vectors(connection, space, sorted(catalog.lock_images(connection, outdated).hashes))
-        if free:
-            tags = zip(free, vectors, model.tagger.tag(vectors), strict=True)
-            catalog.write_tags(
-                connection, space, [Embedded(image_id=id_, vector=vector, tags=its) for id_, vector, its in tags]
-            )
-    return Retagged(tagged=len(free), last=max(found))

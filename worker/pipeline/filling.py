@@ -12,7 +12,10 @@ from typing import Literal, TypeAlias
 
 from worker import catalog, db, inbox, logs
 from worker.db import Connection, Engine, transaction
-from worker.pipeline.fill import Filler, FillReport, passes, retag
+from worker.errors import OutdatedTaxonomiesError
+from worker.pipeline import retag
+from worker.pipeline.fill import Filler, FillReport, passes
+from worker.pipeline.retag import Retagger
 
 _log = logs.get("pipeline")
 
@@ -178,20 +181,17 @@ class Fill:
 
     # -- tags --------------------------------------------------------------------------------------------------------
     def _retag(self) -> int:
-        """Tags of taxonomies that have changed since a vector was written, until a whole pass finds none."""
-        tagged = 0
-        for _ in range(_MOST_PASSES):
-            after: int | None = 0
-            found = False
-            while after is not None:
-                done = retag(self.engine, self.filler.model, after=after)
-                after = None if done is None else done.last
-                if done is not None:
-                    found, tagged = found or done.tagged > 0, tagged + done.tagged
-                    self.progress(Progress(stage="tagging", done=tagged, total=tagged))
-            if not found:
-                break
-        return tagged
+        """Bring tags up to date that were written before the taxonomies in force came into force."""
+        labels = self.filler.model.labels
+        while True:
+            retagger = Retagger(self.engine, self.filler.model.space, labels.follow(), progress=self._tagging)
+            try:
+                return retagger.run().written
+            except OutdatedTaxonomiesError:
+                continue  # others are in force by now
+
+    def _tagging(self, step: retag.Progress) -> None:
+        self.progress(Progress(stage="tagging", done=step.done, total=step.total))
 
     # -- index -------------------------------------------------------------------------------------------------------
     def _index(self) -> None:

@@ -112,7 +112,7 @@ class LabelSearch:
             space = _active(connection)
             sets = {(each.taxonomy, each.version): each for each in catalog.label_sets(connection, space.id)}
             used = catalog.versions_in_use(connection)
-            kept = [each for each in catalog.kept_taxonomies(connection) if used[each.name] == each.version]
+            kept = [each for each in catalog.kept_taxonomies(connection) if used.get(each.name) == each.version]
         return [_stored(each, space, sets.get((each.name, each.version))) for each in kept]
 
 

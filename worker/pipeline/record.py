@@ -40,9 +40,16 @@ def write(
     ended: Sequence[Ended],
     *,
     space_id: int,
+    revision: int,
     policy: RetryPolicy,
 ) -> Written:
-    """Write all of it. The token decides what: of objects that were given to others, nothing."""
+    """Write all of it. The token decides what: of objects that were given to others, nothing.
+
+    Raises:
+        OutdatedTaxonomiesError: the tags were decided by another revision of the taxonomies than that in force.
+    """
+    if enriched:
+        catalog.hold_revision(connection, revision)  # before anything is locked
     ids = {each.ref: each.id for each in claim.objects}
     held = inbox.lock(connection, claim.token, ids.values())
     written = Written(

@@ -55,7 +55,7 @@ def _with(before: Enricher, filler: Filler) -> Enricher:
         before,
         preparer=preparer,
         batcher=model.batcher,
-        tagger=model.tagger,
+        labels=model.labels,
         space=model.space,
         guard=before.guard.using(control),
     )

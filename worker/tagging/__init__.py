@@ -7,7 +7,11 @@ values. ``docs/taxonomies.md`` is the user's side of it.
 from __future__ import annotations
 
 from worker.tagging.advice import Advice, advice, confusions
+from worker.tagging.changes import EXAMPLES, Example, Kind, Move, Tally
+from worker.tagging.conditions import in_order
 from worker.tagging.decisions import Decisions
+from worker.tagging.difference import Answers, Difference, Stored, Vocabulary, answers, difference
+from worker.tagging.edits import edits
 from worker.tagging.explain import LabelReason, TaxonomyExplanation, explain
 from worker.tagging.label_rows import LabelRow, label_rows, texts_of_labels
 from worker.tagging.loading import TaxonomyFile, load_files, load_taxonomies, load_taxonomy, shipped_names
@@ -29,30 +33,43 @@ from worker.tagging.taxonomy import (
 from worker.tagging.words import resolve, titles
 
 __all__ = [
+    "EXAMPLES",
     "Advice",
     "Aggregate",
+    "Answers",
     "Calibration",
     "Decisions",
+    "Difference",
     "EncodeTexts",
+    "Example",
+    "Kind",
     "Label",
     "LabelMatrix",
     "LabelReason",
     "LabelRow",
     "LabelTranslation",
     "Mode",
+    "Move",
     "Requirement",
+    "Stored",
     "Tagger",
+    "Tally",
     "Taxonomy",
     "TaxonomyExplanation",
     "TaxonomyFile",
     "Translation",
+    "Vocabulary",
     "Wording",
     "advice",
+    "answers",
     "build_label_matrices",
     "build_label_matrix",
     "confusions",
     "definition",
+    "difference",
+    "edits",
     "explain",
+    "in_order",
     "label_rows",
     "load_files",
     "load_taxonomies",

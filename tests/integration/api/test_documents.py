@@ -21,11 +21,12 @@ from tests.factories import enriched_image
 from tests.fakes import ColourEncoder
 from tests.integration.api.live import TOKEN
 from tests.ledger import hints, ref
-from worker import bootstrap, catalog, inbox, outbox
+from worker import catalog, inbox, outbox
 from worker.catalog import EnrichedImage, Removal
 from worker.db import Engine, transaction
 from worker.inbox import Completion, QuarantineEntry
 from worker.outbox import Feed
+from worker.pipeline import labels
 from worker.pipeline.label_filling import LabelFiller
 from worker.tagging import Calibration, Label, Taxonomy
 from worker.types import Outcome, Reason
@@ -53,8 +54,7 @@ def blocks(document: str) -> list[tuple[str, str]]:
 @pytest.fixture
 def flowers(engine, enriched) -> None:
     """What the documents' examples are about, with a copy and a picture by night."""
-    with transaction(engine) as connection:
-        catalog.remember_taxonomies(connection, bootstrap.taxonomy_versions([LIGHT]))
+    labels.keep(engine, [LIGHT])
     red, green, blue = ColourEncoder().encode_texts(["red", "green", "blue"])
     enriched(
         as_in_the_document(enriched_image(FLOWER, vector=red)),

@@ -8,8 +8,7 @@ import pytest
 
 from tests.factories import enriched_image
 from tests.fakes import ColourEncoder
-from worker import bootstrap, catalog
-from worker.db import transaction
+from worker.pipeline import labels
 from worker.tagging import Calibration, Label, Tagger, Taxonomy
 
 COLOUR = Taxonomy(
@@ -26,8 +25,7 @@ def explained(engine, enriched):
     encoder = ColourEncoder()
     [vector] = encoder.encode_texts(["red"])
     [tags] = Tagger((COLOUR,), encoder.encode_texts, logit_scale=20.0, model="tiny").tag(vector[None])
-    with transaction(engine) as connection:
-        catalog.remember_taxonomies(connection, bootstrap.taxonomy_versions([COLOUR]))
+    labels.keep(engine, [COLOUR])
     enriched(replace(enriched_image("2026/red.jpg", vector=vector), tags=tags))
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tests.fakes import ColourEncoder
-from worker import bootstrap, catalog
+from worker import catalog
 from worker.db import transaction
 from worker.pipeline.label_filling import LabelFiller
+from worker.pipeline.labels import keep
 from worker.pipeline.space import space_spec
 from worker.tagging import Label, Taxonomy
 
@@ -19,7 +20,7 @@ def labels(engine, gallery):
     """Stored, as a worker does it."""
     with transaction(engine) as connection:
         space = catalog.ensure_space(connection, space_spec(ColourEncoder()))
-        catalog.remember_taxonomies(connection, bootstrap.taxonomy_versions([COLOUR]))
+    keep(engine, [COLOUR])
     LabelFiller(engine=engine, space=space, encode_texts=ColourEncoder().encode_texts).run()
 
 

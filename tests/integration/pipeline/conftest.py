@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from tests.fakes import ColourEncoder
+from tests.in_force import following
 from tests.ledger import BUCKET, hints, make_due, ref
 from worker import catalog, inbox, outbox
 from worker.db import Engine, transaction
@@ -29,7 +30,7 @@ from worker.pipeline.retries import RetryPolicy
 from worker.pipeline.space import space_spec
 from worker.pipeline.suspects import Suspects
 from worker.pipeline.trial import Trial
-from worker.tagging import Label, Tagger, Taxonomy
+from worker.tagging import Label, Taxonomy
 from worker.types import Lane
 
 COLOURS = Taxonomy(name="colour", labels=tuple(Label(name=name, prompts=(name,)) for name in ("red", "green", "blue")))
@@ -66,7 +67,7 @@ def world(engine: Engine, request: pytest.FixtureRequest) -> Iterator[World]:
             engine=engine,
             preparer=preparer,
             batcher=batcher,
-            tagger=Tagger((COLOURS,), encoder.encode_texts, logit_scale=encoder.logit_scale, model="tiny"),
+            labels=following(engine, space, encoder, COLOURS),
             space=space,
             keeper=keeper,
             guard=Guard(

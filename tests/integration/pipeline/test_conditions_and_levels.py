@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import time
 
 import pytest
+from sqlalchemy import text
 
+from tests.in_force import put_into_force
 from tests.integration.pipeline.conftest import COLOURS
 from tests.pictures import picture
-from worker.tagging import Calibration, Label, Requirement, Tagger, Taxonomy
+from worker.db import transaction
+from worker.errors import TaxonomyError
+from worker.pipeline import labels as labels_module
+from worker.tagging import Calibration, Label, Requirement, Taxonomy
 from worker.types import Outcome
 
 WARM = Label(name="warm", children=(Label(name="red", prompts=("red",)),), background=("green",))
@@ -24,9 +29,7 @@ ONLY_RED = Taxonomy(
 @pytest.fixture
 def several(world):
     """A world with levels and a condition."""
-    encoder = world.encoder
-    tagger = Tagger((ONLY_RED, COLOURS, LEVELS), encoder.encode_texts, logit_scale=encoder.logit_scale, model="tiny")
-    world.enricher = replace(world.enricher, tagger=tagger)
+    put_into_force(world.engine, ONLY_RED, COLOURS, LEVELS)
     return world
 
 
@@ -64,13 +67,37 @@ def test_a_tag_goes_when_its_condition_falls(several):
 
 def test_a_new_condition_makes_the_bytes_wanted_again(several):
     """A taxonomy that applies to an image and has not decided about it is work."""
+    put_into_force(several.engine, COLOURS)
     several.upload("red.jpg", picture("red", (32, 32)))
-    first = several.enricher
-    encoder = several.encoder
-    plain = Tagger((COLOURS,), encoder.encode_texts, logit_scale=encoder.logit_scale, model="tiny")
-    several.enricher = replace(first, tagger=plain)
     several.run()
-    several.enricher = first
+    put_into_force(several.engine, ONLY_RED, COLOURS, LEVELS)
+    several.enricher.labels.follow()
     several.hint("red.jpg")
     assert {Outcome.ENRICHED: 1} == several.run()
     assert ("only-red", "bright") in labels(several, "red.jpg")
+
+
+def test_a_worker_follows_what_is_applied_without_a_restart(world):
+    """It tagged by the revision before when it writes: nothing of that reaches the catalog, and nothing is lost."""
+    tagged_by = world.enricher.labels.now.revision
+    world.upload("red.jpg", picture("red", (32, 32)))
+    put_into_force(world.engine, COLOURS, LEVELS)
+    assert {Outcome.ENRICHED: 1} == world.run()
+    assert {("colour", "red"), ("levels", "warm"), ("levels", "red")} == labels(world, "red.jpg")
+    assert tagged_by + 1 == world.enricher.labels.now.revision
+
+
+def test_a_worker_that_cannot_read_what_is_in_force_writes_nothing(world):
+    """Of a newer release: images stay pending, uncounted, and the worker says what to do, and ends."""
+    put_into_force(world.engine, COLOURS, LEVELS)
+    with transaction(world.engine) as connection:
+        connection.execute(text('UPDATE taxonomies SET definition = definition || \'{"aggregate": "median"}\''))
+    world.upload("red.jpg", picture("red", (32, 32)))
+    with pytest.raises(TaxonomyError, match="was stored by another release"):
+        world.run()
+    assert (None, {}) == (world.image("red.jpg"), world.quarantine())
+    labels_module.keep(world.engine, [COLOURS, LEVELS])
+    deadline = time.monotonic() + 20
+    while (outcomes := world.run()) is None:  # the keeper gives the claim back
+        assert time.monotonic() < deadline
+    assert {Outcome.ENRICHED: 1} == outcomes

@@ -11,18 +11,20 @@ from PIL import Image
 from sqlalchemy import text
 
 from tests.fakes import ColourEncoder
+from tests.in_force import put_into_force
 from tests.integration.pipeline.conftest import COLOURS, SMALL
 from tests.ledger import ref
 from tests.pictures import picture
-from worker import bootstrap, catalog
+from worker import catalog
 from worker.catalog import TagFilter
 from worker.db import transaction
 from worker.errors import NotFoundError
+from worker.pipeline import labels
 from worker.pipeline.explain import Explain, Newer
 from worker.pipeline.query import ImageNotFoundError, NothingEmbeddedError, Search
 from worker.pipeline.seen import seen
 from worker.pipeline.space import space_spec
-from worker.tagging import Calibration, Label, LabelReason, Requirement, Taxonomy
+from worker.tagging import Calibration, Label, LabelReason, Requirement, Taxonomy, restore
 
 
 @pytest.fixture
@@ -41,8 +43,12 @@ def explain(red):
 
 
 def remember(engine, *taxonomies: Taxonomy) -> None:
+    """Put these into force beside what is; nothing is tagged anew."""
     with transaction(engine) as connection:
-        catalog.remember_taxonomies(connection, bootstrap.taxonomy_versions(taxonomies))
+        kept = [each for each in catalog.kept_taxonomies(connection) if each.in_force]
+    beside = {each.name: restore(each.definition, version=each.version) for each in kept}
+    beside |= {each.name: each for each in taxonomies}
+    put_into_force(engine, *beside.values())
 
 
 def test_an_explanation_gives_the_numbers_that_are_in_the_catalog(red, explain):
@@ -204,7 +210,6 @@ def test_searches_find_labels_by_title_and_alias(red, word, found):
         name="colour",
         labels=(Label(name="red", title="Rot", aliases=("crimson",), prompts=("red",)), *COLOURS.labels[1:]),
     )
-    with transaction(red.engine) as connection:
-        catalog.remember_taxonomies(connection, bootstrap.taxonomy_versions([named]))
+    labels.keep(red.engine, [named])
     search = Search(red.engine, lambda: red.encoder)
     assert found == len(search("red", limit=5, tags=[TagFilter(taxonomy="colour", label=word)]))

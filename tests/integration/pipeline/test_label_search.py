@@ -12,12 +12,13 @@ from sqlalchemy import text
 from tests.factories import enriched_image, spec
 from tests.fakes import ColourEncoder
 from tests.ledger import ref
-from worker import bootstrap, catalog
+from worker import catalog
 from worker.catalog import TagFilter
 from worker.catalog.labels import nearest_labels_query
 from worker.db import transaction
 from worker.pipeline.label_filling import LabelFiller, LabelKeeper
 from worker.pipeline.label_search import LabelNotFoundError, LabelSearch
+from worker.pipeline.labels import keep
 from worker.pipeline.query import ImageNotFoundError, NothingEmbeddedError
 from worker.pipeline.space import space_spec
 from worker.tagging import Label, Taxonomy
@@ -43,8 +44,7 @@ def words(*names: str, **fields) -> Taxonomy:
 
 
 def use(engine, *taxonomies: Taxonomy) -> None:
-    with transaction(engine) as connection:
-        catalog.remember_taxonomies(connection, bootstrap.taxonomy_versions(taxonomies))
+    keep(engine, taxonomies)
 
 
 class Texts:

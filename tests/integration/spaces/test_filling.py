@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from tests.in_force import put_into_force
 from tests.integration.spaces.world import COLOURS, TurnedEncoder
 from tests.ledger import ref
 from tests.pictures import picture
@@ -241,7 +242,8 @@ def test_tags_of_an_edited_taxonomy_come_from_stored_vectors(world):
     for key in TWELVE:
         world.store.fail(ref(key), StoreUnavailableError("nobody may read"))
     encoder = TurnedEncoder("turned")
-    done = world.fill(new, encoder=encoder, taxonomies=(edited,))
+    put_into_force(world.engine, edited)
+    done = world.fill(new, encoder=encoder)
     assert (12, 0, []) == (done.tagged, done.filled, encoder.passes)
     versions = world.sql("SELECT DISTINCT taxonomy_version FROM tags WHERE space_id = :s", s=new.id)
     assert [edited.version] == versions

@@ -13,6 +13,7 @@ import numpy as np
 from sqlalchemy import text
 
 from tests.fakes import ColourEncoder
+from tests.in_force import following
 from tests.ledger import BUCKET, hints, ref
 from tests.pictures import picture
 from worker import catalog, inbox
@@ -38,7 +39,7 @@ from worker.pipeline.serving import Serving
 from worker.pipeline.space import Source, make
 from worker.pipeline.suspects import Suspects
 from worker.pipeline.trial import Trial
-from worker.tagging import Label, Tagger, Taxonomy
+from worker.tagging import Label, Taxonomy
 from worker.types import Floats
 
 COLOURS = Taxonomy(name="colour", labels=tuple(Label(name=name, prompts=(name,)) for name in ("red", "green", "blue")))
@@ -92,9 +93,9 @@ class World:
 
     def model(self, space: Space, encoder: Encoder | None = None, taxonomies: Sequence[Taxonomy] = (COLOURS,)) -> Model:
         encoder = encoder or load(space.model)
-        tagger = Tagger(taxonomies, encoder.encode_texts, logit_scale=encoder.logit_scale, model=space.model)
+        labels = following(self.engine, space, encoder, *taxonomies)
         return Model(
-            space=space, encoder=encoder, tagger=tagger, batcher=self.stack.enter_context(MicroBatcher(encoder))
+            space=space, encoder=encoder, labels=labels, batcher=self.stack.enter_context(MicroBatcher(encoder))
         )
 
     def filler(self, space: Space, *, lease: float = 300.0, **options: Any) -> Filler:
@@ -169,7 +170,7 @@ def enricher(made: World, model: Model, keeper: Keeper) -> Enricher:
         engine=made.engine,
         preparer=preparer,
         batcher=model.batcher,
-        tagger=model.tagger,
+        labels=model.labels,
         space=model.space,
         keeper=keeper,
         guard=Guard(

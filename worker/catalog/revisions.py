@@ -1,0 +1,260 @@
+"""Which taxonomies are in force. Whoever writes tags holds the revision they were decided by while it does.
+
+The fence, which the rule in docs/decisions is about: a transaction that writes tags first takes a lock that many can
+share, then looks which revision is in force, and gives up if that is not the one it has. Making a revision takes the
+same lock alone. So when a revision is committed, every tag of an older one is committed, too, and none comes after it:
+one pass over what is there finds all of them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, TypeAlias
+
+from sqlalchemy import text
+
+from worker.db import Connection
+from worker.errors import OutdatedTaxonomiesError
+
+#: How a revision came about: by the first worker on a catalog, or by a command.
+Action: TypeAlias = Literal["begin", "apply", "rollback"]
+
+_LOCK = "hashtextextended('enrich taxonomies', 0)"
+_SHARE = text(f"SELECT pg_advisory_xact_lock_shared({_LOCK})")
+# Whoever writes waits behind us while we wait for those who are writing: not for long.
+_BRIEFLY = text("SELECT set_config('lock_timeout', '2s', true)")
+_ALONE = text(f"SELECT pg_advisory_xact_lock({_LOCK})")
+_COLUMNS = "id, versions, action, back_to, made_by, made_at"
+_CURRENT = text(f"SELECT {_COLUMNS} FROM taxonomy_revisions ORDER BY id DESC LIMIT 1")  # noqa: S608  # constants
+_NUMBER = text("SELECT coalesce(max(id), 0) FROM taxonomy_revisions")
+_BY_NUMBER = text(f"SELECT {_COLUMNS} FROM taxonomy_revisions WHERE id = :id")  # noqa: S608
+_ALL = text(f"SELECT {_COLUMNS} FROM taxonomy_revisions ORDER BY id DESC LIMIT :limit")  # noqa: S608
+_INSERT = text(f"""
+    INSERT INTO taxonomy_revisions (id, versions, action, back_to, made_by)
+    SELECT coalesce(max(id), 0) + 1, CAST(:versions AS jsonb), :action, :back_to, :made_by FROM taxonomy_revisions
+    RETURNING {_COLUMNS}
+""")  # noqa: S608
+_DEFINITIONS = text("""
+    SELECT t.name, t.version, t.definition
+    FROM taxonomy_revisions r, jsonb_each_text(r.versions) AS v (name, version)
+    JOIN taxonomies t ON t.name = v.name AND t.version = v.version
+    WHERE r.id = :id ORDER BY t.name
+""")
+
+# A space without vectors has no tags either, and gets none but those of the revision in force.
+_BEGIN_EMPTY = text("""
+    INSERT INTO retaggings (space_id, revision, finished_at)
+    SELECT :space, :revision, now() WHERE NOT EXISTS (SELECT FROM embeddings WHERE space_id = :space)
+    ON CONFLICT DO NOTHING
+""")
+_BEGIN = text("""
+    INSERT INTO retaggings (space_id, revision) VALUES (:space, :revision)
+    ON CONFLICT (space_id, revision) DO NOTHING
+""")
+_RETAGGING = text("""
+    SELECT space_id AS space, revision, after, images, changed, started_at, finished_at
+    FROM retaggings WHERE space_id = :space AND revision = :revision
+""")
+_RETAGGINGS = text("""
+    SELECT space_id AS space, revision, after, images, changed, started_at, finished_at
+    FROM retaggings ORDER BY revision DESC, space_id
+""")
+_ADVANCE = text("""
+    UPDATE retaggings SET after = :after, images = images + :images WHERE space_id = :space AND revision = :revision
+      AND after < :after
+""")
+_CHANGED = text("""
+    UPDATE retaggings SET changed = changed + :changed WHERE space_id = :space AND revision = :revision
+""")
+_FINISH = text("""
+    UPDATE retaggings SET finished_at = now()
+    WHERE space_id = :space AND revision = :revision AND finished_at IS NULL
+""")
+_RESTART = text("""
+    UPDATE retaggings SET after = 0, images = 0, finished_at = NULL WHERE space_id = :space AND revision = :revision
+""")
+_PER_VERSION = text("""
+    SELECT taxonomy AS name, taxonomy_version AS version, count(DISTINCT image_id) AS images
+    FROM tags WHERE space_id = :space GROUP BY taxonomy, taxonomy_version ORDER BY taxonomy, taxonomy_version
+""")
+
+_APPLY_LOCK = "hashtextextended('enrich taxonomy apply', 0)"
+_TRY_APPLYING = text(f"SELECT pg_try_advisory_lock({_APPLY_LOCK})")
+_APPLIER = text(f"""
+    SELECT a.pid, a.backend_start, host(a.client_addr) AS host
+    FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+    WHERE l.locktype = 'advisory' AND l.granted AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+      AND (l.classid::bigint << 32 | l.objid::bigint) = {_APPLY_LOCK} AND l.objsubid = 1
+""")  # noqa: S608, E501  # constants
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Revision:
+    """The taxonomies that are, or were, in force."""
+
+    id: int
+    versions: Mapping[str, str]  # name → version
+    action: Action
+    back_to: int | None  # with ``rollback``: the revision whose content came back
+    made_by: str  # user@host
+    made_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Retagging:
+    """How far a space's stored tags follow a revision."""
+
+    space: int
+    revision: int
+    after: int  # images up to this one do
+    images: int  # looked at so far
+    changed: int  # of which a label came or went
+    started_at: datetime
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VersionImages:
+    """How many images have tags that a version decided."""
+
+    name: str
+    version: str
+    images: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Applier:
+    """Who applies taxonomies now."""
+
+    pid: int  # of the database's session
+    since: datetime
+    host: str | None  # None: on the database's machine, through a socket
+
+
+def current_revision(connection: Connection) -> Revision | None:
+    """What is in force; None in a catalog that no worker has begun."""
+    row = connection.execute(_CURRENT).one_or_none()
+    return None if row is None else Revision(**row._mapping)  # noqa: SLF001  # Row's public mapping view
+
+
+def revision_numbered(connection: Connection, number: int) -> Revision | None:
+    """A revision by its number."""
+    row = connection.execute(_BY_NUMBER, {"id": number}).one_or_none()
+    return None if row is None else Revision(**row._mapping)  # noqa: SLF001
+
+
+def revisions(connection: Connection, *, limit: int) -> list[Revision]:
+    """The newest revisions, newest first."""
+    return [Revision(**row._mapping) for row in connection.execute(_ALL, {"limit": limit})]  # noqa: SLF001
+
+
+def definitions_of(connection: Connection, revision: int) -> list[tuple[str, Mapping[str, Any]]]:
+    """(version, definition) of each taxonomy of a revision, by name."""
+    return [(row.version, row.definition) for row in connection.execute(_DEFINITIONS, {"id": revision})]
+
+
+def hold_revision(connection: Connection, revision: int) -> None:
+    """Keep a revision in force until the transaction ends; to be called before anything else is locked.
+
+    Raises:
+        OutdatedTaxonomiesError: another one is in force. Nothing may be written that was decided by this one.
+    """
+    connection.execute(_SHARE)
+    # A statement of its own: its snapshot must be younger than the lock.
+    current = connection.execute(_NUMBER).scalar_one()
+    if current != revision:
+        raise OutdatedTaxonomiesError(had=revision, current=current)
+
+
+def make_revision(
+    connection: Connection, versions: Mapping[str, str], *, action: Action, made_by: str, back_to: int | None = None
+) -> Revision:
+    """Put taxonomies into force when this commits; nothing else may be locked before. They are kept already.
+
+    Waits for those who are writing tags, for two seconds at most: then the statement fails with ``lock_not_available``
+    and may be repeated.
+    """
+    connection.execute(_BRIEFLY)
+    connection.execute(_ALONE)
+    row = connection.execute(
+        _INSERT,
+        {"versions": json.dumps(dict(versions)), "action": action, "back_to": back_to, "made_by": made_by},
+    ).one()
+    return Revision(**row._mapping)  # noqa: SLF001
+
+
+def begin_revision(connection: Connection, versions: Mapping[str, str], *, made_by: str) -> Revision:
+    """The revision in force, or a first one with these versions."""
+    connection.execute(_BRIEFLY)
+    connection.execute(_ALONE)
+    found = current_revision(connection)
+    return found or make_revision(connection, versions, action="begin", made_by=made_by)
+
+
+# -- how far stored tags are -------------------------------------------------------------------------------------------
+def note_empty(connection: Connection, space: int, revision: int) -> None:
+    """A space that has no vectors yet needs no retagging: note that before anything is written into it."""
+    connection.execute(_BEGIN_EMPTY, {"space": space, "revision": revision})
+
+
+def begin_retagging(connection: Connection, space: int, revision: int) -> Retagging:
+    """Where the retagging of a space by a revision is; it begins if it has not."""
+    connection.execute(_BEGIN, {"space": space, "revision": revision})
+    found = retagging(connection, space, revision)
+    assert found is not None  # noqa: S101  # it was inserted
+    return found
+
+
+def retagging(connection: Connection, space: int, revision: int) -> Retagging | None:
+    """Where the retagging of a space by a revision is; None if it has not begun."""
+    row = connection.execute(_RETAGGING, {"space": space, "revision": revision}).one_or_none()
+    return None if row is None else Retagging(**row._mapping)  # noqa: SLF001
+
+
+def retaggings(connection: Connection) -> list[Retagging]:
+    """All of them, newest revision first."""
+    return [Retagging(**row._mapping) for row in connection.execute(_RETAGGINGS)]  # noqa: SLF001
+
+
+def advance(connection: Connection, space: int, revision: int, *, after: int, images: int) -> None:
+    """Note that images up to ``after`` are done, ``images`` more than before."""
+    connection.execute(_ADVANCE, {"space": space, "revision": revision, "after": after, "images": images})
+
+
+def note_changed(connection: Connection, space: int, revision: int, changed: int) -> None:
+    """Note in the transaction that changed them how many images have other labels now."""
+    if changed:
+        connection.execute(_CHANGED, {"space": space, "revision": revision, "changed": changed})
+
+
+def finish_retagging(connection: Connection, space: int, revision: int) -> None:
+    """All images are done."""
+    connection.execute(_FINISH, {"space": space, "revision": revision})
+
+
+def restart_retagging(connection: Connection, space: int, revision: int) -> None:
+    """Look at every image again."""
+    connection.execute(_RESTART, {"space": space, "revision": revision})
+
+
+def images_per_version(connection: Connection, space: int) -> list[VersionImages]:
+    """Counts all tags of a space: for people, not for hot paths."""
+    return [VersionImages(**row._mapping) for row in connection.execute(_PER_VERSION, {"space": space})]  # noqa: SLF001
+
+
+# -- one at a time -----------------------------------------------------------------------------------------------------
+def try_applying(connection: Connection) -> Applier | None:
+    """Become the only one who applies taxonomies, until the connection is closed.
+
+    Returns:
+        Who else does; None if we do now.
+    """
+    if connection.execute(_TRY_APPLYING).scalar_one():
+        return None
+    row = connection.execute(_APPLIER).first()
+    if row is None:  # it has just ended
+        return try_applying(connection)
+    return Applier(pid=row.pid, since=row.backend_start, host=row.host)

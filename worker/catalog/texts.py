@@ -1,0 +1,61 @@
+"""Vectors of texts, as the first process that needed one has made it, for all others to use."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from sqlalchemy import text
+
+from worker.db import Connection
+from worker.types import Floats
+
+_KNOWN = text("""
+    SELECT digest, vector FROM text_vectors WHERE space_id = :space AND digest = ANY(CAST(:digests AS bytea[]))
+""")
+_KEEP = text("""
+    INSERT INTO text_vectors (space_id, digest, vector)
+    SELECT :space, t.digest, t.vector FROM unnest(CAST(:digests AS bytea[]), CAST(:vectors AS bytea[]))
+        AS t (digest, vector)
+    ORDER BY t.digest
+    ON CONFLICT (space_id, digest) DO NOTHING
+""")
+_SCALE = text("SELECT logit_scale FROM spaces WHERE id = :space")
+_KEEP_SCALE = text("UPDATE spaces SET logit_scale = :scale WHERE id = :space AND logit_scale IS NULL")
+#: The type of the column: the same on every machine.
+_FORMAT = np.dtype("<f4")
+_AT_ONCE = 5_000
+
+
+def known_texts(connection: Connection, space: int, texts: Sequence[str]) -> dict[str, Floats]:
+    """Text → ``[d]``, of those that were kept."""
+    digests = {_digest(each): each for each in texts}
+    found: dict[str, Floats] = {}
+    wanted = list(digests)
+    for start in range(0, len(wanted), _AT_ONCE):
+        rows = connection.execute(_KNOWN, {"space": space, "digests": wanted[start : start + _AT_ONCE]})
+        for digest, vector in rows:
+            found[digests[bytes(digest)]] = np.frombuffer(vector, dtype=_FORMAT).astype(np.float32)
+    return found
+
+
+def keep_texts(connection: Connection, space: int, vectors: Mapping[str, Floats]) -> None:
+    """Keep vectors of texts; one that somebody else has kept meanwhile stays."""
+    kept = {_digest(each): vector.astype(_FORMAT).tobytes() for each, vector in vectors.items()}
+    connection.execute(_KEEP, {"space": space, "digests": list(kept), "vectors": list(kept.values())})
+
+
+def logit_scale(connection: Connection, space: int) -> float | None:
+    """What the space's model multiplies cosines by; None if it was never loaded by a release that keeps it."""
+    found: float | None = connection.execute(_SCALE, {"space": space}).scalar_one()
+    return found
+
+
+def keep_logit_scale(connection: Connection, space: int, scale: float) -> None:
+    """Keep it, unless it is known."""
+    connection.execute(_KEEP_SCALE, {"space": space, "scale": scale})
+
+
+def _digest(text_: str) -> bytes:
+    return hashlib.sha256(text_.encode()).digest()

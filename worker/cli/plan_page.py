@@ -1,0 +1,111 @@
+"""A plan as a page that needs nothing beside it: no scripts, no fonts, no images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from html import escape
+from typing import TYPE_CHECKING
+
+from worker.cli import plan_report
+
+if TYPE_CHECKING:
+    from worker.pipeline.plan import Change, LabelChange, Plan, TaxonomyPlan
+
+_STYLE = """
+body{font:15px/1.5 system-ui,sans-serif;max-width:75rem;margin:2rem auto;padding:0 1rem;color:#1c1e21;background:#fff}
+h2{margin:2rem 0 .5rem;font-size:1.15rem} code{font-family:ui-monospace,monospace;font-size:.9em}
+table{border-collapse:collapse;margin:.5rem 0 1rem;width:100%} caption{text-align:left;font-weight:600}
+th,td{padding:.2rem .7rem .2rem 0;text-align:left;border-bottom:1px solid #e3e5e8;vertical-align:top}
+.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap} ul{margin:.2rem 0;padding-left:1.2rem}
+.bar{display:flex;width:16rem;height:.9rem} .bar span{display:block;height:100%}
+.stays{background:#4472b0}.goes{background:#d9a3a0}.comes{background:#4f9a62}
+.added{color:#1d7a35}.removed{color:#b3261e}.changed,.words{color:#8a5a00}
+@media (prefers-color-scheme:dark){body{background:#17191c;color:#e3e5e8}th,td{border-color:#33373d}
+.added{color:#6fcf85}.removed{color:#ff8a80}.changed,.words{color:#e6b450}}
+"""
+_COLUMNS = ("now", "then", "unchanged", "added", "removed", "flipped here", "flipped away", "abstained")
+#: Width of the bars, in thousandths.
+_WIDTH = 1000
+
+
+def page(plan: Plan) -> str:
+    """HTML. Every text from outside is escaped."""
+    body = "".join(_body(plan))
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
+        f"<title>Plan of taxonomies</title><style>{_STYLE}</style></head><body>{body}</body></html>\n"
+    )
+
+
+def _body(plan: Plan) -> Iterator[str]:
+    yield "<h1>Plan of taxonomies</h1>"
+    yield f"<p>{_text(_heading(plan))}</p><p>{_text(plan_report.basis(plan.sampling))}.</p>"
+    yield f"<p><strong>{_text(plan_report.summary(plan))}.</strong></p>"
+    yield (
+        '<p>Bars: <span class="stays">&emsp;</span> stays, <span class="goes">&emsp;</span> goes, '
+        '<span class="comes">&emsp;</span> comes.</p>'
+    )
+    for each in plan.taxonomies:
+        yield from _taxonomy(each)
+
+
+def _heading(plan: Plan) -> str:
+    now = f"Revision {plan.revision} is in force" if plan.revision else "No taxonomies are in force yet"
+    return f"{now}; the model is {plan.model}." if plan.model else f"{now}; nothing was embedded yet."
+
+
+def _taxonomy(plan: TaxonomyPlan) -> Iterator[str]:
+    yield f'<section><h2 class="{plan.edit.edit}">{_text(plan_report.headline(plan.edit))}</h2>'
+    if plan.edit.edits:
+        yield f"<ul>{''.join(f'<li><code>{_text(line)}</code></li>' for line in plan.edit.edits)}</ul>"
+    if plan.labels:
+        yield from _labels(plan)
+    if plan.changes:
+        yield from _changes(plan.changes)
+    yield "</section>"
+
+
+def _labels(plan: TaxonomyPlan) -> Iterator[str]:
+    most = max(max(each.before.about, each.after.about) for each in plan.labels)
+    heads = "".join(f'<th class="n">{name}</th>' for name in _COLUMNS)
+    yield f"<table><caption>Labels</caption><tr><th>label</th>{heads}<th></th></tr>"
+    for each in sorted(plan.labels, key=lambda label: -(label.before.about + label.after.about)):
+        yield _label(each, most)
+    none = (plan.abstentions_before, plan.abstentions_after)
+    yield f"<tr><td>none of these</td>{_cells(plan_report.number(count) for count in none)}</tr></table>"
+
+
+def _label(label: LabelChange, most: int) -> str:
+    counts = (
+        label.before,
+        label.after,
+        label.unchanged,
+        label.added,
+        label.removed,
+        label.flipped_here,
+        label.flipped_away,
+        label.abstained,
+    )
+    widths = zip(("stays", "goes", "comes"), plan_report.bar(label, most, width=_WIDTH), strict=True)
+    spans = "".join(f'<span class="{kind}" style="width:{width / 10:g}%"></span>' for kind, width in widths)
+    numbers = _cells(plan_report.number(count) for count in counts)
+    return f'<tr><td>{_text(label.label)}</td>{numbers}<td><div class="bar">{spans}</div></td></tr>'
+
+
+def _changes(changes: Iterable[Change]) -> Iterator[str]:
+    yield '<table><caption>Changes</caption><tr><th>change</th><th class="n">images</th><th>for example</th></tr>'
+    for each in changes:
+        examples = ", ".join(f"<code>{_text(sample.ref)}</code> {sample.probability:.2f}" for sample in each.samples)
+        count = _cells([plan_report.number(each.images)])
+        yield f"<tr><td>{_text(plan_report.sentence(each))}</td>{count}<td>{examples}</td></tr>"
+    yield "</table>"
+
+
+def _cells(numbers: Iterable[str]) -> str:
+    return "".join(f'<td class="n">{_text(number)}</td>' for number in numbers)
+
+
+def _text(value: str) -> str:
+    return escape(value.encode(errors="replace").decode())

@@ -1,0 +1,165 @@
+"""A plan in the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+from worker.cli import context
+
+if TYPE_CHECKING:
+    from worker.pipeline.estimates import Count, Sampling
+    from worker.pipeline.plan import Change, LabelChange, Plan, TaxonomyEdit, TaxonomyPlan
+
+_SIGNS = {"same": " ", "words": "~", "changed": "~", "added": "+", "removed": "-"}
+_COLOURS = {"same": None, "words": "cyan", "changed": "yellow", "added": "green", "removed": "red"}
+_BAR = 30
+_MOST_LINES = 12  # of what is different in a definition
+_MOST_LABELS = 40
+_MOST_CHANGES = 15
+_EXAMPLES = 3  # of each
+#: Stays, goes, comes.
+_BLOCKS, _ASCII = ("█", "░", "▓"), ("#", "-", "+")
+
+
+def show(plan: Plan) -> None:
+    """Print it."""
+    if plan.is_empty:
+        checked = f"; {basis(plan.sampling)}" if plan.sampling.images else ""
+        context.line(f"nothing to change: the files are revision {plan.revision}, and all tags follow it{checked}")
+        return
+    context.line(basis(plan.sampling))
+    for each in plan.taxonomies:
+        if each.edit.edit != "same" or each.changes:
+            _show_taxonomy(each)
+    context.line("")
+    context.line(summary(plan), style="bold")
+
+
+def basis(sampling: Sampling) -> str:
+    """What the numbers rest on."""
+    if not sampling.total:
+        return "no image had to be looked at"
+    if sampling.is_full:
+        return f"all {sampling.total:,} images were looked at"
+    about = "" if sampling.exact else "about "
+    return (
+        f"{sampling.images:,} of {about}{sampling.total:,} images were looked at, drawn uniformly: numbers of images "
+        "are estimates with 95 % intervals; --full counts"
+    )
+
+
+def summary(plan: Plan) -> str:
+    """One sentence."""
+    unfinished = ""
+    if plan.unfinished and plan.revision:
+        unfinished = f"; applying revision {plan.revision} has not been finished"
+    return (
+        f"{number(plan.changed)} images get or lose a label; {number(plan.touched)} have something to write, "
+        f"versions and probabilities counted{unfinished}"
+    )
+
+
+def headline(edit: TaxonomyEdit) -> str:
+    """A taxonomy and what becomes of it."""
+    versions = " → ".join(version for version in (edit.before, edit.after) if version)
+    if edit.before == edit.after:
+        versions = edit.before or ""
+    what = {"words": "only words for people", "same": "the same"}.get(edit.edit, edit.edit)
+    return f"{_SIGNS[edit.edit]} {edit.name}  {versions}  ({what})"
+
+
+def number(count: Count) -> str:
+    """With its interval, if it is an estimate."""
+    return f"{count.about:,}" if count.low == count.high else f"{count.about:,} ({count.low:,}–{count.high:,})"
+
+
+def shortened(lines: Sequence[str]) -> list[str]:
+    """Not more than fit."""
+    more = len(lines) - _MOST_LINES
+    return [*lines[:_MOST_LINES], *([f"… and {more} more"] if more > 0 else [])]
+
+
+def bar(label: LabelChange, most: int, *, width: int = _BAR) -> tuple[int, int, int]:
+    """Widths of what stays, goes and comes, where ``most`` images are the full width."""
+    before, after = label.before.about, label.after.about
+    stays = min(before, after)
+
+    def scaled(count: int) -> int:
+        return round(width * count / max(most, 1))
+
+    return scaled(stays), scaled(before) - scaled(stays), scaled(after) - scaled(stays)
+
+
+def _show_taxonomy(plan: TaxonomyPlan) -> None:
+    context.line("")
+    context.line(headline(plan.edit), style=_COLOURS[plan.edit.edit])
+    for line in shortened(plan.edit.edits):
+        context.line(f"    {line}")
+    if plan.labels:
+        _show_labels(plan)
+    if plan.changes:
+        _show_changes(plan.changes)
+
+
+def _show_labels(plan: TaxonomyPlan) -> None:
+    table = Table(box=None, pad_edge=False)
+    for column in (
+        "label",
+        "now",
+        "then",
+        "unchanged",
+        "added",
+        "removed",
+        "flipped here",
+        "flipped away",
+        "abstained",
+    ):
+        table.add_column(column, justify="left" if column == "label" else "right")
+    table.add_column("stays, goes, comes")
+    ordered = sorted(plan.labels, key=lambda each: -(each.before.about + each.after.about))
+    most = max((max(each.before.about, each.after.about) for each in ordered), default=0)
+    for each in ordered[:_MOST_LABELS]:
+        counts = (
+            each.before,
+            each.after,
+            each.unchanged,
+            each.added,
+            each.removed,
+            each.flipped_here,
+            each.flipped_away,
+            each.abstained,
+        )
+        table.add_row(context.name(each.label), *(number(count) for count in counts), _drawn(each, most))
+    table.add_row("none of these", number(plan.abstentions_before), number(plan.abstentions_after))
+    context.out.print(table)
+    if len(ordered) > _MOST_LABELS:
+        context.line(f"… and {len(ordered) - _MOST_LABELS} labels with fewer images; --json has them all")
+
+
+def _drawn(label: LabelChange, most: int) -> str:
+    signs = _BLOCKS if (context.out.encoding or "").lower().startswith("utf") else _ASCII
+    return "".join(sign * count for sign, count in zip(signs, bar(label, most), strict=True))
+
+
+def _show_changes(changes: Sequence[Change]) -> None:
+    table = Table("change", "images", "for example", box=None, pad_edge=False)
+    for each in changes[:_MOST_CHANGES]:
+        examples = ", ".join(
+            f"{context.name(sample.ref)} {sample.probability:.2f}" for sample in each.samples[:_EXAMPLES]
+        )
+        table.add_row(context.name(sentence(each)), number(each.images), examples)
+    context.out.print(table)
+    if len(changes) > _MOST_CHANGES:
+        context.line(f"… and {len(changes) - _MOST_CHANGES} rarer ones; --json and --html have them all")
+
+
+def sentence(change: Change) -> str:
+    """What becomes of an image."""
+    if change.kind == "flipped":
+        return f"{change.before} → {change.after}"
+    if change.kind == "abstained":
+        return f"{change.before} → none of these"
+    return f"{change.kind} {change.after or change.before}"

@@ -1,0 +1,232 @@
+"""``enrich taxonomy plan|apply|history|rollback``: changing taxonomies with a look before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from worker.cli import context, plan_report
+from worker.cli.taxonomy import group
+
+if TYPE_CHECKING:
+    from worker.catalog import Action
+    from worker.db import Engine
+    from worker.pipeline.plan import Plan
+    from worker.pipeline.retag import Progress
+    from worker.pipeline.taxonomies import Applied, History, HistoryEntry
+    from worker.settings import Settings
+    from worker.tagging import Taxonomy
+
+_CHANGES = 2  # exit status of a plan that is not empty, as of `terraform plan -detailed-exitcode`
+
+_Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+_Html = Annotated[
+    Path | None, typer.Option("--html", metavar="FILE", help="Also write a page that needs nothing beside it.")
+]
+_Sample = Annotated[
+    int | None, typer.Option("--sample", min=1, metavar="N", help="Images looked at; of fewer, all. [default: 20000]")
+]
+_Full = Annotated[bool, typer.Option("--full", help="Look at all images: exact numbers.")]
+_Yes = Annotated[bool, typer.Option("--yes", help="Do not ask, and look at no sample before.")]
+
+
+def register(_: typer.Typer) -> None:
+    """Add the commands of this module to the group."""
+    for command in (plan, apply, history, rollback):
+        group.command()(command)
+
+
+def plan(sample: _Sample = None, full: _Full = False, html: _Html = None, as_json: _Json = False) -> None:
+    """What `apply` would change, scored from stored vectors; nothing is changed.
+
+    Compares the files of ENRICH_TAXONOMIES with the tags in the catalog.
+    Exit status 0: nothing would change; 2: something would; 1: an error.
+    """
+    from worker.errors import ConfigurationError
+
+    if full and sample is not None:
+        raise ConfigurationError("--full looks at all images: leave --sample out")
+    settings = context.load_settings()
+    engine = context.database(settings)
+    found = _plan(settings, engine, _wished(settings), sample=sample, full=full)
+    if html is not None:
+        from worker.cli.plan_page import page
+
+        html.write_text(page(found), encoding="utf-8")
+        context.say(f"{html} written")
+    if as_json:
+        context.json_document(asdict(found) | {"is_empty": found.is_empty})
+    else:
+        plan_report.show(found)
+        if not found.is_empty:
+            context.say("`enrich taxonomy apply` does this")
+    raise typer.Exit(0 if found.is_empty else _CHANGES)
+
+
+def apply(yes: _Yes = False) -> None:
+    """Put the files of ENRICH_TAXONOMIES into force, and bring all tags up to date; workers follow by themselves.
+
+    May be interrupted: running it again goes on where it was.
+    """
+    settings = context.load_settings()
+    engine = context.database(settings)
+    wished = _wished(settings)
+    if not yes:
+        found = _plan(settings, engine, wished, sample=None, full=False)
+        plan_report.show(found)
+        if found.is_empty:
+            return
+        _confirm("apply this?")
+    _tell(_apply(settings, engine, wished), undo=True)
+
+
+def history(
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, metavar="N", help="Most revisions.")] = 20,
+    as_json: _Json = False,
+) -> None:
+    """What was in force when, who applied it, what it changed, and how many images have tags of each version."""
+    from worker.pipeline import taxonomies
+
+    found = taxonomies.history(context.database(context.load_settings()), limit=limit)
+    if as_json:
+        context.json_document(asdict(found))
+        return
+    if not found.entries:
+        context.line("no taxonomies are in force yet: the first worker, or `enrich taxonomy apply`, begins")
+        return
+    for entry in found.entries:
+        _show_entry(entry)
+    _show_images(found)
+
+
+def rollback(
+    target: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[TO]",
+            help="Number of a revision, or NAME@VERSION for one taxonomy as it was. Default: the revision before.",
+        ),
+    ] = None,
+    yes: _Yes = False,
+) -> None:
+    """Put taxonomies that were in force before into force again, from the database; tags are brought up to date.
+
+    Files stay as they are: until they are changed back, too, `plan` shows them as a change.
+    """
+    from worker.pipeline import taxonomies
+
+    settings = context.load_settings()
+    engine = context.database(settings)
+    number, wished = taxonomies.content(engine, target)
+    if not yes:
+        found = _plan(settings, engine, wished, sample=None, full=False)
+        plan_report.show(found)
+        if found.is_empty:
+            return
+        _confirm("go back to this?")
+    _tell(_apply(settings, engine, wished, action="rollback", back_to=number), undo=False)
+
+
+def _wished(settings: Settings) -> Sequence[Taxonomy]:
+    from worker import tagging
+
+    return tagging.load_taxonomies(settings.taxonomies)
+
+
+def _plan(settings: Settings, engine: Engine, wished: Sequence[Taxonomy], *, sample: int | None, full: bool) -> Plan:
+    from worker import bootstrap
+    from worker.pipeline import plan as use_case
+
+    size = None if full else sample or use_case.SAMPLE
+    with _bar("comparing") as show:
+        return use_case.plan(engine, wished, bootstrap.builder(settings, engine), sample=size, progress=show)
+
+
+def _apply(
+    settings: Settings,
+    engine: Engine,
+    wished: Sequence[Taxonomy],
+    *,
+    action: Action = "apply",
+    back_to: int | None = None,
+) -> Applied:
+    from worker import bootstrap
+    from worker.pipeline import taxonomies
+
+    build = bootstrap.builder(settings, engine)
+    try:
+        with _bar("tagging") as show:
+            return taxonomies.apply(engine, wished, build, action=action, back_to=back_to, progress=show)
+    except KeyboardInterrupt:
+        context.say(
+            "interrupted: what was done is done, and workers tag by what was put into force; "
+            "`enrich taxonomy history` shows how far it is, and the same command goes on from there"
+        )
+        raise typer.Exit(130) from None
+
+
+def _tell(done: Applied, *, undo: bool) -> None:
+    what = "is in force" if done.is_new else "was in force already"
+    back = "; `enrich taxonomy rollback` goes back" if undo and done.is_new and done.revision > 1 else ""
+    context.say(
+        f"revision {done.revision} {what}: {done.images:,} images compared, labels of {done.changed:,} changed{back}"
+    )
+    for space in done.others:
+        context.say(f"space {space} is not active, and was left alone: `enrich space fill {space}` tags it anew")
+
+
+def _confirm(question: str) -> None:
+    import sys
+
+    if not sys.stdin.isatty():
+        context.say("nothing was changed: there is nobody to ask, so give --yes")
+        raise typer.Exit(1)
+    if not typer.confirm(question, err=True):
+        context.say("nothing was changed")
+        raise typer.Exit(1)
+
+
+@contextmanager
+def _bar(what: str) -> Iterator[Callable[[Progress], None]]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with context.progress(*columns) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda step: bar.update(task, completed=step.done, total=step.total)
+
+
+# -- history -----------------------------------------------------------------------------------------------------------
+def _show_entry(entry: HistoryEntry) -> None:
+    revision = entry.revision
+    what = f"rollback to {revision.back_to}" if revision.back_to else revision.action
+    when = revision.made_at.isoformat(sep=" ", timespec="seconds")
+    now = "  (in force)" if entry.is_current else ""
+    context.line(f"{revision.id}  {when}  {revision.made_by}  {what}{now}", style="bold" if entry.is_current else None)
+    for each in entry.edits:
+        context.line(f"   {plan_report.headline(each)}")
+        for line in plan_report.shortened(each.edits):
+            context.line(f"       {line}")
+    for run in entry.retaggings:
+        if run.images or run.finished_at is None:
+            state = "all" if run.finished_at else "not all yet:"
+            context.line(
+                f"   space {run.space}: {state} {run.images:,} images compared, labels of {run.changed:,} changed"
+            )
+
+
+def _show_images(found: History) -> None:
+    if not found.images:
+        return
+    current = dict(found.entries[0].revision.versions)
+    table = Table("taxonomy", "version", "images", "", box=None, pad_edge=False)
+    for each in found.images:
+        state = "in force" if current.get(each.name) == each.version else "older"
+        table.add_row(each.name, each.version, f"{each.images:,}", state)
+    context.line("")
+    context.out.print(table)
