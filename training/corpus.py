@@ -24,6 +24,8 @@ _SURE = 0.6
 #: Below the id of a template's concept lie the ImageNet classes.
 _FIRST_FOLDER = 1000
 NOTHING = -1
+#: Fewer texts than these take less than a second to encode: not worth a file.
+_MANY = 500
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,7 +78,9 @@ def class_names(data: Path) -> list[str]:
 
 
 def sentence_vectors(parts: Parts, texts: Sequence[str]) -> Tensor:
-    """float32 (n, 384), from the cache where these very texts have been encoded before."""
+    """float32 (n, 384) of half the precision; where there are many, from the cache if these very texts were there."""
+    if len(texts) < _MANY:
+        return _encode(parts, texts).half().float()
     name = hashlib.sha256("\n".join(texts).encode()).hexdigest()[:24]
     return cached(f"training-texts-{name}", lambda: {"vectors": _encode(parts, texts).half()})["vectors"].float()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -41,3 +42,16 @@ def test_a_class_lies_halfway_to_its_everyday_names(said: dict[str, Tensor]):
     assert float(vectors[896] @ sink) == pytest.approx(float(vectors[896] @ centred[896]), abs=1e-5)
     assert float(vectors[896] @ sink) > 0.6
     torch.testing.assert_close(vectors[plain], centred[plain])
+
+
+@pytest.mark.parametrize(("count", "kept"), [(corpus._MANY - 1, 0), (corpus._MANY, 1)])
+def test_only_what_took_long_is_kept(count: int, kept: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Prompts come in hundreds of small lists; each file of the cache should be worth its place."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(corpus, "_encode", lambda _, texts: torch.full((len(texts), WIDTH), 0.1))
+    vectors = corpus.sentence_vectors(None, [str(number) for number in range(count)])  # type: ignore[arg-type]
+
+    assert vectors.shape == (count, WIDTH)
+    assert vectors.dtype == torch.float32
+    assert float(vectors[0, 0]) == float(torch.tensor(0.1).half())
+    assert len(list(tmp_path.rglob("training-texts-*"))) == kept
