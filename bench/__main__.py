@@ -15,7 +15,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import end_to_end, growth, intake, latency, ledger, peers, table
+from bench import end_to_end, growth, intake, latency, ledger, peers, retag, table
 from bench.site import Site, open_site
 from bench.table import Found, Note, Row
 from worker import bootstrap
@@ -31,6 +31,7 @@ class Extent:
     updates: int
     requests: int
     catalog: tuple[int, ...]  # images
+    retagged: int  # images
     seconds: float  # of load, for latencies
     minutes: float  # after which no further part is begun
 
@@ -42,6 +43,7 @@ QUICK = Extent(
     updates=2_000,
     requests=400,
     catalog=(1_000, 4_000),
+    retagged=20_000,
     seconds=5,
     minutes=10,
 )
@@ -52,6 +54,7 @@ FULL = Extent(
     updates=50_000,
     requests=4_000,
     catalog=(1_000, 10_000, 50_000),
+    retagged=200_000,
     seconds=20,
     minutes=22,
 )
@@ -62,6 +65,7 @@ LONG = Extent(
     updates=1_000_000,
     requests=20_000,
     catalog=(1_000, 10_000, 100_000, 1_000_000),
+    retagged=1_000_000,
     seconds=60,
     minutes=600,
 )
@@ -80,6 +84,7 @@ def parts(site: Site, extent: Extent, folder: Path) -> dict[str, Callable[[], It
         "latency": lambda: latency.under_load(site, seconds=extent.seconds, files=extent.files["640 px"]),
         "ledger": lambda: ledger.rows(site, done=extent.done, updates=extent.updates),
         "intake": lambda: intake.rates(site, requests=extent.requests),
+        "retag": lambda: retag.rows(site, images=extent.retagged),
         "50mp": lambda: end_to_end.large_files(site, files=extent.files["50 MP"]),
         "workers": lambda: end_to_end.workers(site, files=extent.files["640 px"], most=cores),
         "catalog": lambda: growth.catalog_size(site, sizes=extent.catalog),
