@@ -15,6 +15,7 @@ from worker import inbox
 from worker.db import transaction
 from worker.errors import StoreUnavailableError
 from worker.inbox import Selection
+from worker.pipeline.keeper import Keeper
 from worker.pipeline.suspects import EXPOSED_DEATHS
 from worker.pipeline.trial import Trial
 from worker.types import Outcome
@@ -54,6 +55,12 @@ def deaths(world, key: str) -> tuple[int, int]:
     """Of workers: all, and those that are evidence."""
     found = row(world.engine, key)
     return found.deaths, found.exposed_deaths
+
+
+@pytest.fixture(autouse=True)
+def _no_renewals(monkeypatch):
+    """One that is under way when a worker "dies" here would give the lease a new end after it was taken away."""
+    monkeypatch.setattr(Keeper, "_renew", lambda _: None)
 
 
 @pytest.fixture
