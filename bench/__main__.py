@@ -15,7 +15,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import end_to_end, growth, intake, latency, ledger, peers, retag, table
+from bench import answers, end_to_end, growth, intake, latency, ledger, peers, retag, table
 from bench.site import Site, open_site
 from bench.table import Found, Note, Row
 from worker import bootstrap
@@ -71,7 +71,7 @@ LONG = Extent(
 )
 
 
-def parts(site: Site, extent: Extent, folder: Path) -> dict[str, Callable[[], Iterator[Found]]]:
+def parts(site: Site, extent: Extent, folder: Path, photos: Path | None) -> dict[str, Callable[[], Iterator[Found]]]:
     """What can be measured, by name."""
 
     def compare(size: str) -> Callable[[], Iterator[Found]]:
@@ -87,17 +87,18 @@ def parts(site: Site, extent: Extent, folder: Path) -> dict[str, Callable[[], It
         "retag": lambda: retag.rows(site, images=extent.retagged),
         "50mp": lambda: end_to_end.large_files(site, files=extent.files["50 MP"]),
         "workers": lambda: end_to_end.workers(site, files=extent.files["640 px"], most=cores),
+        "answers": lambda: answers.fast_and_exact(photos),
         "catalog": lambda: growth.catalog_size(site, sizes=extent.catalog),
     }
 
 
-def measure(folder: Path, extent: Extent, only: list[str]) -> Iterator[Found]:
+def measure(folder: Path, extent: Extent, only: list[str], photos: Path | None) -> Iterator[Found]:
     """Every part in turn. One that fails costs its own rows."""
     begun = time.monotonic()
     if not only or {"12mp", "640px"} & set(only):
         peers.install(folder / "peers")
     with open_site(folder, files=extent.files) as site:
-        for name, part in parts(site, extent, folder).items():
+        for name, part in parts(site, extent, folder, photos).items():
             if only and name not in only:
                 continue
             started = time.monotonic()
@@ -132,11 +133,12 @@ def main() -> None:
     extent.add_argument("--quick", action="store_const", const=QUICK, dest="extent", help="to see that it runs")
     extent.add_argument("--long", action="store_const", const=LONG, dest="extent", help="ten million rows: hours")
     parser.add_argument("--only", action="append", default=[], metavar="PART", help="12mp, 640px, latency, ledger …")
+    parser.add_argument("--photos", type=Path, metavar="DIR", help="labelled photos: a folder for each label")
     parser.add_argument("--dry", action="store_true", help="print only; leave results.json and the page alone")
     parser.add_argument("--folder", type=Path, default=Path("build/bench"), help="for the model and the servers")
     arguments = parser.parse_args()
     where = f"{table.machine()}; {table.load_average()} at the start"
-    found = list(measure(arguments.folder, arguments.extent or FULL, arguments.only))
+    found = list(measure(arguments.folder, arguments.extent or FULL, arguments.only, arguments.photos))
     show(found, where)
     if not arguments.dry:
         table.write(found, where)
