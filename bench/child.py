@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -14,6 +15,7 @@ from typing import IO, Any
 
 #: What a child prints when it cannot be had at all, with why.
 MISSING = "missing"
+_PATIENCE = 600  # seconds for one turn
 _ANSWERS = "BENCH_ANSWERS"  # the file descriptor that it answers on
 
 
@@ -45,9 +47,13 @@ class Child:
 
     def answer(self) -> dict[str, Any]:
         """The next line it prints."""
+        name = " ".join(map(str, self.process.args[3:]))  # type: ignore[index]
+        if not select.select([self.answers], [], [], _PATIENCE)[0]:
+            self.process.kill()
+            raise RuntimeError(f"{name} gave no answer within {_PATIENCE} s")
         line = self.answers.readline()
         if not line:
-            raise RuntimeError(f"{' '.join(map(str, self.process.args[1:]))} ended with {self.process.wait()}")  # type: ignore[index]
+            raise RuntimeError(f"{name} ended with {self.process.wait()}")
         found: dict[str, Any] = json.loads(line)
         if MISSING in found:
             raise MissingPeerError(found[MISSING])
