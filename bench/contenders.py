@@ -20,7 +20,7 @@ from sqlalchemy import text
 
 from bench import child, peers
 from bench.site import bucket_client
-from worker import bootstrap, inbox, settings
+from worker import inbox, process, settings
 from worker.db import transaction
 from worker.errors import FatalDeviceError
 from worker.pipeline.serving import Serving
@@ -43,7 +43,7 @@ Turns: TypeAlias = Generator[Callable[[], None], None, None]
 def ours(bucket: str, keys: list[str]) -> Turns:
     """The worker's own parts, threads and transactions, as ``enrich worker`` runs them."""
     chosen = settings.load()
-    with bootstrap.worker(chosen, lambda: None, _end) as serving:
+    with process.worker(chosen, lambda: None, _end) as serving:
         engine = serving.enricher.engine
 
         def turn() -> None:

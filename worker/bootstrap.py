@@ -3,69 +3,46 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 from worker import catalog, db, inbox, logs, metrics, tagging
 from worker.catalog import Space
 from worker.db import Engine, transaction
-from worker.encoder import Encoder, ForwardPass, MicroBatcher, load_encoder
-from worker.errors import ConfigurationError, FatalDeviceError, QueueUnavailableError
+from worker.encoder import Encoder, load_encoder
+from worker.errors import ConfigurationError, QueueUnavailableError
 from worker.events.sqs import Queue
 from worker.images import ImageLimits
 from worker.objects import ObjectStore, S3Store
 from worker.pipeline import golden, taxonomies
 from worker.pipeline import labels as pipeline_labels
-from worker.pipeline.attendant import Attendant
 from worker.pipeline.backfill import Backfill
-from worker.pipeline.breaker import Window
-from worker.pipeline.budget import ByteBudget, Decoders
-from worker.pipeline.control import Control
-from worker.pipeline.enrich import Enricher
 from worker.pipeline.explain import Explain
 from worker.pipeline.files import FileTagger
-from worker.pipeline.fill import Filler, Model
-from worker.pipeline.filling import Fill, Progress
-from worker.pipeline.gate import Gate
-from worker.pipeline.guard import Guard
 from worker.pipeline.ingest import Ingest
-from worker.pipeline.keeper import LONGEST_BATCH_IN_LEASES, Keeper, leaving_word
-from worker.pipeline.label_filling import LabelFiller, LabelKeeper
+from worker.pipeline.keeper import Keeper
+from worker.pipeline.label_filling import LabelFiller
 from worker.pipeline.labels import Labels
 from worker.pipeline.listen import Listener
 from worker.pipeline.patrol import Patrol
-from worker.pipeline.prepare import Preparer
 from worker.pipeline.prompts import Prompts
 from worker.pipeline.prune import Pruner
 from worker.pipeline.query import Search
 from worker.pipeline.readiness import Readiness
 from worker.pipeline.reconcile import Pace, Reconcile, Reconciler, targets
-from worker.pipeline.retries import RetryPolicy
-from worker.pipeline.serving import Serving
-from worker.pipeline.space import Load, Source, choose, load_for, where
+from worker.pipeline.space import Load, Source, load_for
 from worker.pipeline.subscriptions import Subscriptions
-from worker.pipeline.suspects import Suspects
-from worker.pipeline.trial import Trial
 from worker.pipeline.verify import Verify
 from worker.settings import Settings
 from worker.tagging import Tagger, Taxonomy
 
 _log = logs.get("bootstrap")
 
-#: Bytes of fetched files a worker process holds at once, decoded or not.
-_BYTES_IN_FLIGHT = 512 << 20
-#: Bytes that its decoders hold at once: three 12-megapixel pictures of the hungriest kind, or one that needs it all.
-_DECODER_BYTES = 512 << 20
-#: Starts the process in which an image that may kill is tried.
-TRIAL: tuple[str, ...] = (sys.executable, "-m", "worker.trial")
-
 _DAY = 86_400.0  # seconds
 
-#: How often a worker looks whether another space was activated, or is owed images, at least.
-_LOOK_SECONDS = 2.0
+#: How often a process looks whether another space was activated, or is owed images, at least.
+LOOK_SECONDS = 2.0
 
 Ring = Callable[[], None]
 
@@ -193,63 +170,12 @@ def _search(settings: Settings, engine: Engine, *, text_only: bool) -> Search:
 @contextmanager
 def keeping_ready(search: Search) -> Iterator[None]:
     """While the block runs, have the models ready that searches will need after the next switch."""
-    ready = Readiness(search, interval=_LOOK_SECONDS)
+    ready = Readiness(search, interval=LOOK_SECONDS)
     ready.start()
     try:
         yield
     finally:
         ready.stop()
-
-
-@contextmanager
-def filling(
-    settings: Settings, engine: Engine, space: Space, progress: Callable[[Progress], None] = lambda _: None
-) -> Iterator[Fill]:
-    """Filling a space from end to end, in this process; loads its model.
-
-    Raises:
-        ModelUnavailableError, SpaceMismatchError: the space's model is not here, or makes other vectors here.
-    """
-    with fillers(settings, engine, _decoders(settings)) as make:
-        filler = make(space)
-        try:
-            yield Fill(engine=engine, filler=filler, threads=settings.concurrency, progress=progress)
-        finally:
-            filler.model.batcher.close()
-
-
-@contextmanager
-def fillers(settings: Settings, engine: Engine, decoders: Decoders) -> Iterator[Callable[..., Filler]]:
-    """A function that loads a space's model and gives what works off its queue; they share threads and memory."""
-    budget, reads = ByteBudget(_BYTES_IN_FLIGHT // 2), store(settings)
-    load, own = loader(settings), source(settings)
-    with ThreadPoolExecutor(decode_threads(settings), thread_name_prefix="fill") as pool:
-
-        def make(space: Space, model: Model | None = None) -> Filler:
-            return Filler(
-                engine=engine,
-                store=reads,
-                model=model or loaded_model(settings, engine, space, load_for(space, own, load)),
-                limits=limits(settings),
-                budget=budget,
-                decoders=decoders,
-                policy=_policy(settings),
-                pool=pool,
-                batch=settings.claim_batch,
-            )
-
-        yield make
-
-
-def loaded_model(settings: Settings, engine: Engine, space: Space, model: Encoder) -> Model:
-    """A model that is about to write into a space: checked, with its taxonomies.
-
-    Raises:
-        SpaceMismatchError: it makes other vectors than the space was filled with.
-    """
-    golden.require(engine, space, model)
-    following = labels(settings, engine, space, lambda: model)
-    return Model(space=space, encoder=model, batcher=MicroBatcher(model, observe=_count), labels=following)
 
 
 def labels(settings: Settings, engine: Engine, space: Space, load: Callable[[], Encoder]) -> Labels:
@@ -275,12 +201,6 @@ def builder(settings: Settings, engine: Engine) -> taxonomies.Build:
         return Tagger(wished, prompts, logit_scale=prompts.logit_scale, model=space.model)
 
     return build
-
-
-def _policy(settings: Settings) -> RetryPolicy:
-    return RetryPolicy(
-        max_attempts=settings.max_attempts, base=settings.retry_base_seconds, longest=settings.retry_max_seconds
-    )
 
 
 def explain(settings: Settings, engine: Engine, *, text_only: bool) -> tuple[Explain, Callable[[], Encoder]]:
@@ -316,129 +236,6 @@ def file_tagger(settings: Settings, names: tuple[str, ...] | None) -> FileTagger
         threads=decode_threads(settings),
         batch=settings.encoder_batch,
     )
-
-
-@contextmanager
-def worker(settings: Settings, ring: Ring, broken: Callable[[FatalDeviceError], None]) -> Iterator[Serving]:
-    """Everything a worker process needs, from the first heartbeat to giving back what is in hand.
-
-    ``broken`` is called when the device breaks while another space is being filled.
-    """
-    engine = database(settings, "worker", pool_size=settings.concurrency + 3)
-    with leaving_word(engine, kind="worker", model=describe_model(settings)):
-        space, encoder_ = choose(engine, source(settings), loader(settings))
-        model = loaded_model(settings, engine, space, encoder_)
-    _log.info(encoder_.purpose, action="model", space=space.id, state=space.state)
-    keeper = Keeper(engine, kind="worker", model=encoder_.purpose, lease=settings.lease_seconds)
-    threads = settings.fetch_threads + decode_threads(settings)  # decoding keeps nobody from fetching
-    decoders = _decoders(settings)
-    with (
-        ThreadPoolExecutor(threads, thread_name_prefix="prepare") as pool,
-        fillers(settings, engine, decoders) as make,
-        serving_metrics(settings),
-        storing_labels(engine) as labels,
-    ):
-        enricher = _enricher(settings, engine, model, keeper=keeper, decoders=decoders, pool=pool, ring=ring)
-        running = Serving(enricher=enricher, suspects=lambda space: _suspects(settings, engine, space))
-        attendant = Attendant(
-            engine,
-            serving=labels.following(make(space, model)),
-            load=lambda space: labels.following(make(space)),
-            switch=running.switch,
-            unload=labels.unload,
-            broken=broken,
-            note=keeper.notes,
-            most=settings.extra_models,
-            interval=min(settings.sweep_seconds, _LOOK_SECONDS),
-        )
-        keeper.start()
-        attendant.start()
-        try:
-            yield running
-        finally:
-            attendant.stop()
-            keeper.stop()
-            engine.dispose()
-
-
-def _suspects(settings: Settings, engine: Engine, space: Space) -> Suspects:
-    # Up to two trials, each of up to twice the patience, have to end before their batch counts as stuck.
-    patience = LONGEST_BATCH_IN_LEASES / 5 * settings.lease_seconds
-    model, revision = where(space, source(settings))
-    command = (*TRIAL, model) if revision is None else (*TRIAL, model, revision)
-    return Suspects(engine=engine, trial=Trial(command=command, patience=patience))
-
-
-def _decoders(settings: Settings) -> Decoders:
-    return Decoders(count=decode_threads(settings), memory=ByteBudget(_DECODER_BYTES))
-
-
-def _enricher(
-    settings: Settings,
-    engine: Engine,
-    model: Model,
-    *,
-    keeper: Keeper,
-    decoders: Decoders,
-    pool: ThreadPoolExecutor,
-    ring: Ring,
-) -> Enricher:
-    preparer = Preparer(
-        store=store(settings),
-        encoder=model.encoder,
-        limits=limits(settings),
-        budget=ByteBudget(_BYTES_IN_FLIGHT),
-        decoders=decoders,
-        policy=_policy(settings),
-    )
-    return Enricher(
-        engine=engine,
-        preparer=preparer,
-        batcher=model.batcher,
-        labels=model.labels,
-        space=model.space,
-        keeper=keeper,
-        guard=Guard(
-            keeper.breakers.quarantine,
-            Window(ratio=settings.quarantine_breaker_ratio),
-            Control(engine=engine, preparer=preparer, batcher=model.batcher, pool=pool),
-        ),
-        suspects=_suspects(settings, engine, model.space),
-        gate=Gate(),
-        pool=pool,
-        ring=ring,
-        batch=settings.claim_batch,
-        lease=settings.lease_seconds,
-    )
-
-
-class _Labels:
-    """Has the labels of every space stored whose model this process has."""
-
-    def __init__(self, engine: Engine, keeper: LabelKeeper) -> None:
-        self._engine, self._keeper = engine, keeper
-
-    def following(self, filler: Filler) -> Filler:
-        """Begin with this model's space."""
-        model = filler.model
-        self._keeper.add(LabelFiller(engine=self._engine, space=model.space, encode_texts=model.encoder.encode_texts))
-        return filler
-
-    def unload(self, filler: Filler) -> None:
-        """Leave its space to others, and free its model."""
-        self._keeper.remove(filler.model.space)
-        filler.model.batcher.close()
-
-
-@contextmanager
-def storing_labels(engine: Engine) -> Iterator[_Labels]:
-    """Store the vectors of labels while the block runs, beside the work on images."""
-    keeper = LabelKeeper()
-    keeper.start()
-    try:
-        yield _Labels(engine, keeper)
-    finally:
-        keeper.stop()
 
 
 @contextmanager
@@ -541,10 +338,6 @@ def serving_metrics(settings: Settings) -> Iterator[None]:
     finally:
         if server is not None:
             server.close()
-
-
-def _count(done: ForwardPass) -> None:
-    metrics.IMAGES_ENCODED.inc(done.images)
 
 
 def decode_threads(settings: Settings) -> int:

@@ -19,7 +19,7 @@ from celery.exceptions import SecurityWarning
 from kombu.exceptions import OperationalError
 from redis import Redis, RedisError
 
-from worker import bootstrap, logs, metrics
+from worker import bootstrap, logs, metrics, process
 from worker.errors import FatalDeviceError, TaxonomyError
 from worker.pipeline import keeper, watchdog
 from worker.pipeline.keeper import Keeper
@@ -166,7 +166,7 @@ def run_worker(settings: Settings) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     app = make_app(settings)
     bell = Bell(settings, app)
-    with bootstrap.worker(settings, bell.ring, _end_of_device) as runtime:
+    with process.worker(settings, bell.ring, _end_of_device) as runtime:
         drain = Drain(runtime.enricher.keeper, seconds=settings.drain_seconds)
         signals.worker_shutting_down.connect(drain.begin, weak=False)
         with _watching(settings, runtime, bell, drain) as watching:

@@ -100,13 +100,13 @@ def fill(
 
     May be stopped and started again, and run on several machines at once.
     """
-    from worker import bootstrap
+    from worker import bootstrap, process
     from worker.pipeline import spaces as use_case
 
     settings = context.load_settings()
     engine = bootstrap.database(settings, "fill", pool_size=settings.concurrency + 2)
     found = use_case.get(engine, space)
-    with _progress() as show, bootstrap.filling(settings, engine, found, show) as use:
+    with _progress() as show, process.filling(settings, engine, found, show) as use:
         done = use.run(retry_failed=retry_failed)
     for each in use_case.failures(engine, space, limit=_SHOWN_FAILURES):
         context.line(f"{context.name(f'{each.bucket}/{each.key}')}: {each.error}")

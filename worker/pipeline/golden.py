@@ -23,7 +23,7 @@ from worker.encoder import Encoder, Pixels
 from worker.errors import SpaceMismatchError
 from worker.pipeline import probe
 
-_LIBRARIES = ("torch", "transformers", "tokenizers", "pillow", "numpy")
+_LIBRARIES = ("torch", "transformers", "tokenizers", "openvino", "pillow", "numpy")
 
 #: Least cosine between what is kept and what is made now. Measured worst (1 - cosine) between formats on CPUs, over
 #: starter, CLIP and SigLIP: 2e-5 for float16 and 0.0023 for bfloat16 against float32, 1e-7 for another number of

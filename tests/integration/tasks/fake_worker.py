@@ -19,7 +19,7 @@ from celery.worker.consumer import Consumer
 from PIL import Image, ImageOps
 
 from tests.fakes import ColourEncoder
-from worker import bootstrap, logs, settings, tasks, trial
+from worker import bootstrap, logs, process, settings, tasks, trial
 from worker.encoder import Pixels
 from worker.types import Floats
 
@@ -55,7 +55,7 @@ def main() -> None:
     bootstrap.encoder = lambda *_args, **_options: WilfulEncoder()
     if sys.argv[1:2] == ["--trial"]:
         sys.exit(trial.main())
-    bootstrap.TRIAL = (sys.executable, "-m", "tests.integration.tasks.fake_worker", "--trial")
+    process.TRIAL = (sys.executable, "-m", "tests.integration.tasks.fake_worker", "--trial")
     if _DEAF in os.environ:
         celery: Any = Celery
         consume = celery.worker_main

@@ -1,0 +1,226 @@
+"""What writes vectors, put together: a worker process, and the filling of a space."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+from worker import bootstrap, logs, metrics
+from worker.catalog import Space
+from worker.db import Engine
+from worker.encoder import Encoder, ForwardPass, MicroBatcher
+from worker.errors import FatalDeviceError
+from worker.pipeline import golden
+from worker.pipeline.attendant import Attendant
+from worker.pipeline.breaker import Window
+from worker.pipeline.budget import ByteBudget, Decoders
+from worker.pipeline.control import Control
+from worker.pipeline.enrich import Enricher
+from worker.pipeline.fill import Filler, Model
+from worker.pipeline.filling import Fill, Progress
+from worker.pipeline.gate import Gate
+from worker.pipeline.guard import Guard
+from worker.pipeline.keeper import LONGEST_BATCH_IN_LEASES, Keeper, leaving_word
+from worker.pipeline.label_filling import LabelFiller, LabelKeeper
+from worker.pipeline.prepare import Preparer
+from worker.pipeline.retries import RetryPolicy
+from worker.pipeline.serving import Serving
+from worker.pipeline.space import choose, load_for, where
+from worker.pipeline.suspects import Suspects
+from worker.pipeline.trial import Trial
+from worker.settings import Settings
+
+_log = logs.get("process")
+
+#: Bytes of fetched files a worker process holds at once, decoded or not.
+_BYTES_IN_FLIGHT = 512 << 20
+#: Bytes that its decoders hold at once: three 12-megapixel pictures of the hungriest kind, or one that needs it all.
+_DECODER_BYTES = 512 << 20
+#: Starts the process in which an image that may kill is tried.
+TRIAL: tuple[str, ...] = (sys.executable, "-m", "worker.trial")
+
+
+@contextmanager
+def worker(settings: Settings, ring: bootstrap.Ring, broken: Callable[[FatalDeviceError], None]) -> Iterator[Serving]:
+    """Everything a worker process needs, from the first heartbeat to giving back what is in hand.
+
+    ``broken`` is called when the device breaks while another space is being filled.
+    """
+    engine = bootstrap.database(settings, "worker", pool_size=settings.concurrency + 3)
+    with leaving_word(engine, kind="worker", model=bootstrap.describe_model(settings)):
+        space, encoder_ = choose(engine, bootstrap.source(settings), bootstrap.loader(settings))
+        model = loaded_model(settings, engine, space, encoder_)
+    _log.info(encoder_.purpose, action="model", space=space.id, state=space.state)
+    keeper = Keeper(engine, kind="worker", model=encoder_.purpose, lease=settings.lease_seconds)
+    threads = settings.fetch_threads + bootstrap.decode_threads(settings)  # decoding keeps nobody from fetching
+    decoders = _decoders(settings)
+    with (
+        ThreadPoolExecutor(threads, thread_name_prefix="prepare") as pool,
+        fillers(settings, engine, decoders) as make,
+        bootstrap.serving_metrics(settings),
+        storing_labels(engine) as labels,
+    ):
+        enricher = _enricher(settings, engine, model, keeper=keeper, decoders=decoders, pool=pool, ring=ring)
+        running = Serving(enricher=enricher, suspects=lambda space: _suspects(settings, engine, space))
+        attendant = Attendant(
+            engine,
+            serving=labels.following(make(space, model)),
+            load=lambda space: labels.following(make(space)),
+            switch=running.switch,
+            unload=labels.unload,
+            broken=broken,
+            note=keeper.notes,
+            most=settings.extra_models,
+            interval=min(settings.sweep_seconds, bootstrap.LOOK_SECONDS),
+        )
+        keeper.start()
+        attendant.start()
+        try:
+            yield running
+        finally:
+            attendant.stop()
+            keeper.stop()
+            engine.dispose()
+
+
+def _suspects(settings: Settings, engine: Engine, space: Space) -> Suspects:
+    # Up to two trials, each of up to twice the patience, have to end before their batch counts as stuck.
+    patience = LONGEST_BATCH_IN_LEASES / 5 * settings.lease_seconds
+    model, revision = where(space, bootstrap.source(settings))
+    command = (*TRIAL, model) if revision is None else (*TRIAL, model, revision)
+    return Suspects(engine=engine, trial=Trial(command=command, patience=patience))
+
+
+def _decoders(settings: Settings) -> Decoders:
+    return Decoders(count=bootstrap.decode_threads(settings), memory=ByteBudget(_DECODER_BYTES))
+
+
+def _enricher(
+    settings: Settings,
+    engine: Engine,
+    model: Model,
+    *,
+    keeper: Keeper,
+    decoders: Decoders,
+    pool: ThreadPoolExecutor,
+    ring: bootstrap.Ring,
+) -> Enricher:
+    preparer = Preparer(
+        store=bootstrap.store(settings),
+        encoder=model.encoder,
+        limits=bootstrap.limits(settings),
+        budget=ByteBudget(_BYTES_IN_FLIGHT),
+        decoders=decoders,
+        policy=_policy(settings),
+    )
+    return Enricher(
+        engine=engine,
+        preparer=preparer,
+        batcher=model.batcher,
+        labels=model.labels,
+        space=model.space,
+        keeper=keeper,
+        guard=Guard(
+            keeper.breakers.quarantine,
+            Window(ratio=settings.quarantine_breaker_ratio),
+            Control(engine=engine, preparer=preparer, batcher=model.batcher, pool=pool),
+        ),
+        suspects=_suspects(settings, engine, model.space),
+        gate=Gate(),
+        pool=pool,
+        ring=ring,
+        batch=settings.claim_batch,
+        lease=settings.lease_seconds,
+    )
+
+
+class _Labels:
+    """Has the labels of every space stored whose model this process has."""
+
+    def __init__(self, engine: Engine, keeper: LabelKeeper) -> None:
+        self._engine, self._keeper = engine, keeper
+
+    def following(self, filler: Filler) -> Filler:
+        """Begin with this model's space."""
+        model = filler.model
+        self._keeper.add(LabelFiller(engine=self._engine, space=model.space, encode_texts=model.encoder.encode_texts))
+        return filler
+
+    def unload(self, filler: Filler) -> None:
+        """Leave its space to others, and free its model."""
+        self._keeper.remove(filler.model.space)
+        filler.model.batcher.close()
+
+
+@contextmanager
+def storing_labels(engine: Engine) -> Iterator[_Labels]:
+    """Store the vectors of labels while the block runs, beside the work on images."""
+    keeper = LabelKeeper()
+    keeper.start()
+    try:
+        yield _Labels(engine, keeper)
+    finally:
+        keeper.stop()
+
+
+@contextmanager
+def filling(
+    settings: Settings, engine: Engine, space: Space, progress: Callable[[Progress], None] = lambda _: None
+) -> Iterator[Fill]:
+    """Filling a space from end to end, in this process; loads its model.
+
+    Raises:
+        ModelUnavailableError, SpaceMismatchError: the space's model is not here, or makes other vectors here.
+    """
+    with fillers(settings, engine, _decoders(settings)) as make:
+        filler = make(space)
+        try:
+            yield Fill(engine=engine, filler=filler, threads=settings.concurrency, progress=progress)
+        finally:
+            filler.model.batcher.close()
+
+
+@contextmanager
+def fillers(settings: Settings, engine: Engine, decoders: Decoders) -> Iterator[Callable[..., Filler]]:
+    """A function that loads a space's model and gives what works off its queue; they share threads and memory."""
+    budget, reads = ByteBudget(_BYTES_IN_FLIGHT // 2), bootstrap.store(settings)
+    load, own = bootstrap.loader(settings), bootstrap.source(settings)
+    with ThreadPoolExecutor(bootstrap.decode_threads(settings), thread_name_prefix="fill") as pool:
+
+        def make(space: Space, model: Model | None = None) -> Filler:
+            return Filler(
+                engine=engine,
+                store=reads,
+                model=model or loaded_model(settings, engine, space, load_for(space, own, load)),
+                limits=bootstrap.limits(settings),
+                budget=budget,
+                decoders=decoders,
+                policy=_policy(settings),
+                pool=pool,
+                batch=settings.claim_batch,
+            )
+
+        yield make
+
+
+def loaded_model(settings: Settings, engine: Engine, space: Space, model: Encoder) -> Model:
+    """A model that is about to write into a space: checked, with its taxonomies.
+
+    Raises:
+        SpaceMismatchError: it makes other vectors than the space was filled with.
+    """
+    golden.require(engine, space, model)
+    following = bootstrap.labels(settings, engine, space, lambda: model)
+    return Model(space=space, encoder=model, batcher=MicroBatcher(model, observe=_count), labels=following)
+
+
+def _policy(settings: Settings) -> RetryPolicy:
+    return RetryPolicy(
+        max_attempts=settings.max_attempts, base=settings.retry_base_seconds, longest=settings.retry_max_seconds
+    )
+
+
+def _count(done: ForwardPass) -> None:
+    metrics.IMAGES_ENCODED.inc(done.images)
