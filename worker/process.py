@@ -38,6 +38,8 @@ _log = logs.get("process")
 _BYTES_IN_FLIGHT = 512 << 20
 #: Bytes that its decoders hold at once: three 12-megapixel pictures of the hungriest kind, or one that needs it all.
 _DECODER_BYTES = 512 << 20
+#: Leases of filling are not renewed: as long as so many of a worker's, which are.
+_FILL_LEASES = 5
 #: Starts the process in which an image that may kill is tried.
 TRIAL: tuple[str, ...] = (sys.executable, "-m", "worker.trial")
 
@@ -200,6 +202,7 @@ def fillers(settings: Settings, engine: Engine, decoders: Decoders) -> Iterator[
                 policy=_policy(settings),
                 pool=pool,
                 batch=settings.claim_batch,
+                lease=_FILL_LEASES * settings.lease_seconds,
             )
 
         yield make

@@ -94,7 +94,7 @@ class Filler:
     policy: RetryPolicy
     pool: ThreadPoolExecutor  # fetches and decodes
     batch: int
-    lease: float = 300.0  # seconds; not renewed: who is late has only wasted its time
+    lease: float  # seconds; not renewed: who is late has only wasted its time
 
     def run_once(self) -> FillReport | None:
         """Take one batch to its end.

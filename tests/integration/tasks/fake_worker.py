@@ -1,6 +1,7 @@
 """``enrich worker`` with an encoder that loads at once and can be told to be slow, to break, or to be deaf.
 
 Everything else is the product's: run as ``python -m tests.integration.tasks.fake_worker`` with ``ENRICH_*`` set.
+With ``--fill N`` it is ``enrich space fill N``, for a space of the model "other".
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from celery.worker.consumer import Consumer
 from PIL import Image, ImageOps
 
 from tests.fakes import ColourEncoder
-from worker import bootstrap, logs, process, settings, tasks, trial
+from worker import bootstrap, cli, logs, process, settings, tasks, trial
 from worker.encoder import Pixels
 from worker.types import Floats
 
@@ -55,6 +56,9 @@ def main() -> None:
     bootstrap.encoder = lambda *_args, **_options: WilfulEncoder()
     if sys.argv[1:2] == ["--trial"]:
         sys.exit(trial.main())
+    if sys.argv[1:2] == ["--fill"]:
+        bootstrap.encoder = lambda *_args, **_options: WilfulEncoder("other")
+        cli.app(["space", "fill", sys.argv[2]])
     process.TRIAL = (sys.executable, "-m", "tests.integration.tasks.fake_worker", "--trial")
     if _DEAF in os.environ:
         celery: Any = Celery
