@@ -81,6 +81,7 @@ def activate(
     get(engine, number)
     if not force:
         _require_full(engine, number)
+        _require_tagged(engine, number)
     space = get(engine, number)
     filling.index(engine, space, progress)
     with transaction(engine) as connection:
@@ -105,6 +106,21 @@ def _require_full(engine: Engine, number: int) -> None:
     if missing:
         raise ConfigurationError(
             f"{missing:,} images have no vector in space {number} yet and would lose their tags until they do: "
+            f"run `enrich space fill {number}`, or give --force"
+        )
+
+
+def _require_tagged(engine: Engine, number: int) -> None:
+    """By the taxonomies in force: applying brings the tags of the active space up to date, and of no other."""
+    with transaction(engine) as connection:
+        current = catalog.current_revision(connection)
+        if current is None:
+            return
+        catalog.note_empty(connection, number, current.id)
+        state = catalog.retagging(connection, number, current.id)
+    if state is None or state.finished_at is None:
+        raise ConfigurationError(
+            f"the tags of space {number} are older than revision {current.id} of the taxonomies, which is in force: "
             f"run `enrich space fill {number}`, or give --force"
         )
 

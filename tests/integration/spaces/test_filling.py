@@ -12,7 +12,7 @@ from tests.ledger import ref
 from tests.pictures import picture
 from worker import catalog
 from worker.db import transaction
-from worker.errors import AccessDeniedError, FatalDeviceError, StoreUnavailableError
+from worker.errors import AccessDeniedError, ConfigurationError, FatalDeviceError, StoreUnavailableError
 from worker.pipeline import spaces
 from worker.pipeline.filling import Fill
 from worker.tagging import Label
@@ -280,3 +280,15 @@ def test_an_unchanged_object_is_still_unchanged_with_another_space_beside(world)
 def queue_all(world, space) -> None:
     with transaction(world.engine) as connection:
         catalog.owe_missing(connection, space.id, after=0, limit=100)
+
+
+def test_a_space_with_tags_of_older_taxonomies_is_not_activated_unawares(world):
+    """Applying others leaves it alone; filling it brings its tags up to date."""
+    world.enriched(a="red")
+    new = world.space("turned")
+    world.fill(new)
+    put_into_force(world.engine, replace(COLOURS, name="colours"))
+    with pytest.raises(ConfigurationError, match=f"older than revision 2 .* `enrich space fill {new.id}`"):
+        spaces.activate(world.engine, new.id, force=False)
+    world.fill(new)
+    assert spaces.activate(world.engine, new.id, force=False).before is not None
