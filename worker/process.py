@@ -12,7 +12,7 @@ from worker.catalog import Space
 from worker.db import Engine
 from worker.encoder import Encoder, ForwardPass, MicroBatcher
 from worker.errors import FatalDeviceError
-from worker.pipeline import golden
+from worker.pipeline import golden, health
 from worker.pipeline.attendant import Attendant
 from worker.pipeline.breaker import Window
 from worker.pipeline.budget import ByteBudget, Decoders
@@ -41,7 +41,8 @@ _DECODER_BYTES = 512 << 20
 #: Leases of filling are not renewed: as long as so many of a worker's, which are.
 _FILL_LEASES = 5
 #: Starts the process in which an image that may kill is tried.
-TRIAL: tuple[str, ...] = (sys.executable, "-m", "worker.trial")
+#: (-P: wherever we were started, a folder `worker` there is not ours.)
+TRIAL: tuple[str, ...] = (sys.executable, "-P", "-m", "worker.trial")
 
 
 @contextmanager
@@ -65,7 +66,7 @@ def worker(settings: Settings, ring: bootstrap.Ring, broken: Callable[[FatalDevi
         storing_labels(engine) as labels,
     ):
         enricher = _enricher(settings, engine, model, keeper=keeper, decoders=decoders, pool=pool, ring=ring)
-        running = Serving(enricher=enricher, suspects=lambda space: _suspects(settings, engine, space))
+        running = Serving(enricher=enricher, suspects=lambda space: _suspects(settings, engine, space, keeper))
         attendant = Attendant(
             engine,
             serving=labels.following(make(space, model)),
@@ -87,12 +88,13 @@ def worker(settings: Settings, ring: bootstrap.Ring, broken: Callable[[FatalDevi
             engine.dispose()
 
 
-def _suspects(settings: Settings, engine: Engine, space: Space) -> Suspects:
-    # Up to two trials, each of up to twice the patience, have to end before their batch counts as stuck.
-    patience = LONGEST_BATCH_IN_LEASES / 5 * settings.lease_seconds
+def _suspects(settings: Settings, engine: Engine, space: Space, keeper: Keeper) -> Suspects:
+    # Up to two trials, each of up to twice the patience, have to end before their batch counts as stuck; and half of
+    # one before the process counts as ill.
+    patience = min(LONGEST_BATCH_IN_LEASES / 5 * settings.lease_seconds, 0.6 * health.STUCK)
     model, revision = where(space, bootstrap.source(settings))
     command = (*TRIAL, model) if revision is None else (*TRIAL, model, revision)
-    return Suspects(engine=engine, trial=Trial(command=command, patience=patience))
+    return Suspects(engine=engine, trial=Trial(command=command, patience=patience, progressed=keeper.progressed))
 
 
 def _decoders(settings: Settings) -> Decoders:
@@ -129,7 +131,7 @@ def _enricher(
             Window(ratio=settings.quarantine_breaker_ratio),
             Control(engine=engine, preparer=preparer, batcher=model.batcher, pool=pool),
         ),
-        suspects=_suspects(settings, engine, model.space),
+        suspects=_suspects(settings, engine, model.space, keeper),
         gate=Gate(),
         pool=pool,
         ring=ring,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import faulthandler
 import os
+import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -25,12 +26,15 @@ from worker.settings import Settings
 
 _EXIT_FATAL_DEVICE = 70  # as the worker's
 _EXIT_NOT_READY = 69  # EX_UNAVAILABLE
+#: Seconds; longer than any worker waits. If it has died meanwhile, nobody else ends a process that an image keeps busy.
+LONGEST = 600
 
 
 def main(loaded: Settings | None = None, model: str | None = None, revision: str | None = None) -> int:
     """One image, by ``model`` or by that of the settings. Returns the exit status."""
     faulthandler.enable()  # where a decoder crashed is in the worker's log
     _go_first()
+    _end_by_itself()
     loaded = loaded or settings.load()
     logs.configure(level=loaded.log_level, json=loaded.log_json)
     answers = _take_stdout()
@@ -58,6 +62,12 @@ def _go_first() -> None:
     """Where memory runs out, it is this process that the kernel should take, not the worker or a neighbour."""
     with suppress(OSError):  # no Linux
         Path("/proc/self/oom_score_adj").write_text("1000")
+
+
+def _end_by_itself() -> None:
+    """By the kernel, which also ends what no longer comes back from a decoder."""
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.alarm(LONGEST)
 
 
 def _take_stdout() -> BinaryIO:

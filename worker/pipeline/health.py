@@ -10,7 +10,7 @@ from worker.db import Engine, transaction
 #: A heartbeat is written every ten seconds at most; three may be missed.
 _SILENT = 35.0
 #: A batch takes seconds; one that takes this long is stuck.
-_STUCK = 300.0
+STUCK = 300.0
 
 
 def problem(engine: Engine, *, kind: str, host: str) -> str | None:
@@ -57,8 +57,8 @@ def _problem(process: inbox.Process) -> str | None:
         return f"{process.name} refused to start: {process.refused}"
     if process.seen_ago > _SILENT:
         return f"{process.name} was last heard of {process.seen_ago:.0f} s ago"
-    if process.progress_ago > _STUCK and process.kind == "listener":
+    if process.progress_ago > STUCK and process.kind == "listener":
         return f"{process.name} has not heard of all its queues for {process.progress_ago:.0f} s; its log says why"
-    if process.progress_ago > _STUCK:
+    if process.progress_ago > STUCK:
         return f"{process.name} has work in hand and finished none for {process.progress_ago:.0f} s"
     return None

@@ -16,6 +16,9 @@ from worker.types import Reason
 EXPOSED_DEATHS = 4
 #: After so many deaths of which none was evidence, looking begins earlier: perhaps it is the reading that kills.
 _DEATHS_UNSEEN = 12
+#: After so many, the worker does it itself: perhaps it is the trial that kills, where the kernel's memory killer takes
+#: whole containers and a second model does not fit.
+_DEATHS_WITH_TRIALS = 6
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,7 +35,7 @@ class Suspects:
             PutOffError: the lease was lost.
         """
         for each in claim.objects:
-            if claim.suspect and each.deaths - each.exposed_deaths >= _DEATHS_UNSEEN:
+            if claim.suspect and _deaths_unseen(each) >= _DEATHS_UNSEEN:
                 self._expose(claim, each)
 
     def before_decoding(self, claim: Claim, each: ClaimedObject, data: bytes) -> None:
@@ -46,7 +49,7 @@ class Suspects:
             return
         if each.exposed_deaths >= EXPOSED_DEATHS:
             raise _killer(f"{each.exposed_deaths} worker processes died while they worked on this image alone")
-        if each.exposed_deaths:
+        if each.exposed_deaths and _deaths_unseen(each) < _DEATHS_WITH_TRIALS:
             how = self.trial.convict(data, expose=lambda: self._expose(claim, each))
             if how is not None:
                 raise _killer(f"a process that had just encoded a plain picture was given this image, and {how}")
@@ -57,6 +60,10 @@ class Suspects:
             held = inbox.expose(connection, claim.token, each.id)
         if not held:
             raise PutOffError("its lease was lost")
+
+
+def _deaths_unseen(each: ClaimedObject) -> int:
+    return each.deaths - each.exposed_deaths
 
 
 def _killer(message: str) -> ImageRejectedError:

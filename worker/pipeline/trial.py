@@ -12,10 +12,11 @@ import os
 import select
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from worker import logs, metrics
 from worker.errors import PutOffError
@@ -48,10 +49,12 @@ class Ending(enum.StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Trial:
-    """Starts the processes. Used by one thread at a time: whoever works on a suspect is alone."""
+    """Starts the processes, one at a time: each has a copy of the model, and several might end for want of memory."""
 
     command: Sequence[str]  # loads the model, says READY, reads an image from stdin, decodes and encodes it
     patience: float  # seconds, to become ready; and again, for the image
+    progressed: Callable[[], None] = lambda: None  # called whenever a process is ready, or has ended
+    _turn: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False, compare=False)
 
     def convict(self, data: bytes, *, expose: Callable[[], None]) -> str | None:
         """Try an image.
@@ -64,10 +67,20 @@ class Trial:
             How it killed its process; None: it did not, or no process could be had.
 
         Raises:
-            PutOffError: the try was interrupted.
+            PutOffError: the try was interrupted, or another image is being tried. What was once found guilty comes
+                back among others; waiting for its turn would keep them waiting, too.
         """
+        if not self._turn.acquire(blocking=False):
+            raise PutOffError("another image is being tried in a process of its own, which is done one at a time")
+        try:
+            return self._convict(data, expose)
+        finally:
+            self._turn.release()
+
+    def _convict(self, data: bytes, expose: Callable[[], None]) -> str | None:
         for _ in range(_UNCLEAR):
             ending, how = self._try(data, expose)
+            self.progressed()
             metrics.TRIALS.labels(result=str(ending)).inc()
             _log.info(f"an image was tried in a process of its own: {how}", action="trial", result=str(ending))
             if ending is Ending.KILLED:
@@ -90,6 +103,7 @@ class Trial:
             try:
                 if not self._is_ready(process):
                     return Ending.UNAVAILABLE, f"none could be had within {self.patience:.0f} s"
+                self.progressed()
                 expose()
                 with suppress(subprocess.TimeoutExpired):
                     process.communicate(data, timeout=self.patience)

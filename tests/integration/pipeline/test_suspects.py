@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import text
@@ -154,6 +155,18 @@ class TestInnocent:
         assert {"killer.jpg": "killed-worker"} == deadly.quarantine()
         assert {"colour": "red"} == deadly.tags("b.jpg") == deadly.tags("c.jpg")
 
+    def test_one_whose_trials_cost_the_worker_is_enriched_in_the_end(self, world):
+        """A container that is killed as a whole when a second model does not fit: then the worker does it itself."""
+        world.upload("a.jpg", picture())
+        killed_from_outside(world)
+        world.encoder.preprocess, working = die, world.encoder.preprocess
+        run_until_death(world)
+        world.encoder.preprocess = working
+        dying = replace(world.enricher.suspects, trial=SimpleNamespace(convict=die))
+        world.enricher = replace(world.enricher, suspects=dying)
+        assert 5 == work_to_the_end(world)
+        assert ({"colour": "red"}, {}) == (world.tags("a.jpg"), world.quarantine())
+
     def test_a_trial_that_is_interrupted_counts_nothing(self, lone_killer):
         """SIGTERM means that somebody wants us to end: the image is tried again later."""
         give_trials(lone_killer, DIES.format(number=15))
@@ -199,6 +212,21 @@ class TestGuilty:
             lone_killer.hint("killer.jpg", "b.jpg")
         assert 0 == work_to_the_end(lone_killer)
         assert {"killer.jpg": "killed-worker"} == lone_killer.quarantine()
+
+    def test_killers_that_come_back_together_are_tried_one_by_one(self, world):
+        """Each process that tries one has a copy of the model. Who has to wait uses up nothing."""
+        for key in ("a.jpg", "b.jpg", "c.jpg"):
+            world.upload(key, picture())
+        with transaction(world.engine) as connection:
+            connection.execute(text("UPDATE inbox SET exposed_deaths = 1"))
+        give_trials(world, DIES.format(number=11).replace("import os", "import time; time.sleep(0.5); import os"))
+        assert {Outcome.QUARANTINED: 1, Outcome.RETRY: 2} == world.run()
+        assert [0, 0] == [row(world.engine, each).attempts for each in ("a.jpg", "b.jpg", "c.jpg")
+                          if each not in world.quarantine()]  # fmt: skip
+        while pending(world.engine):
+            make_due(world.engine)
+            world.run()
+        assert 3 == len(world.quarantine())
 
     def test_a_good_file_in_its_place_clears_it(self, lone_killer):
         """It is tried once more, and never again."""

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
 from tests.pictures import picture
+from worker import process
+from worker import trial as worker_trial
+from worker.catalog import Space
 from worker.errors import PutOffError
+from worker.pipeline.health import STUCK
+from worker.pipeline.keeper import LONGEST_BATCH_IN_LEASES, Keeper
 from worker.pipeline.trial import READY, Ending, Trial
+from worker.settings import Settings
 
 _HEAD = "import os, sys, time; from pathlib import Path; say = lambda: os.write(1, b'ready\\n'); "
 _READ = "data = sys.stdin.buffer.read(); "
@@ -98,6 +106,58 @@ def test_nothing_is_left_behind():
     )
 
 
+def test_one_image_is_tried_at_a_time():
+    """Each process has a copy of the model: another image has to come again, and nothing is said of it."""
+    given, go_on = threading.Event(), threading.Event()
+    trials = trial(f"say(); {_READ} os.kill(os.getpid(), 11)")
+
+    def expose() -> None:
+        given.set()
+        go_on.wait(20)
+
+    verdicts: list[str | None] = []
+    first = threading.Thread(target=lambda: verdicts.append(trials.convict(b"first", expose=expose)))
+    first.start()
+    assert given.wait(20)
+    with pytest.raises(PutOffError, match="one at a time"):
+        trials.convict(b"second", expose=lambda: None)
+    go_on.set()
+    first.join(20)
+    assert ["was killed by SIGSEGV"] == verdicts
+    assert "was killed by SIGSEGV" == trials.convict(b"second", expose=lambda: None)
+
+
+def test_a_trial_that_could_not_be_begun_keeps_nobody_from_theirs():
+    """Whatever ends a trial, its turn is over."""
+
+    def lose() -> None:
+        raise PutOffError("its lease was lost")
+
+    trials = trial(f"say(); {_READ}")
+    with pytest.raises(PutOffError, match="lease"):
+        trials.convict(b"", expose=lose)
+    assert trials.convict(b"", expose=lambda: None) is None
+
+
+def test_every_step_of_a_trial_is_progress():
+    """Two processes that never end take longer than a worker may take for nothing."""
+    script, moved = "say(); time.sleep(60)", []
+    command = (sys.executable, "-c", _HEAD + script)
+    Trial(command=command, patience=1.0, progressed=lambda: moved.append(1)).convict(b"", expose=lambda: None)
+    assert 4 == len(moved)  # ready, given up; twice
+
+
+@pytest.mark.parametrize("lease", [1.0, 60.0, 3_600.0])
+def test_no_step_takes_longer_than_what_watches_the_worker_allows(lease, engine):
+    """Its health, its watchdog, and what ends the process where the worker has died."""
+    space = Space(id=1, state="active", dimension=512, model="m", revision="r", preprocessing="p", source=None)
+    made = process._suspects(Settings(lease_seconds=lease), engine, space, Keeper(engine, kind="worker"))
+    patience = made.trial.patience
+    assert patience < STUCK
+    assert 4 * patience < LONGEST_BATCH_IN_LEASES * lease
+    assert 2 * patience < worker_trial.LONGEST
+
+
 def test_the_endings_are_those_that_metrics_know():
     """A result that is not preset would be missed by rate()."""
     from worker import metrics
@@ -139,9 +199,34 @@ def test_where_memory_runs_out_the_trial_ends_and_not_the_worker():
         process.communicate(b"")
 
 
-def test_the_default_process_tries_images_with_the_configured_model():
-    """`python -m worker.trial`, with the model that ships."""
+_ENDLESS = """
+from tests.fakes import ColourEncoder
+from worker import bootstrap, trial
+
+class Endless(ColourEncoder):
+    def preprocess(self, image):
+        while image.getpixel((0, 0))[0] > 200:
+            pass
+        return super().preprocess(image)
+
+bootstrap.encoder = lambda *_, **__: Endless()
+trial.LONGEST = 2
+trial.main()
+"""
+
+
+def test_a_process_whose_worker_has_died_ends_by_itself():
+    """Nobody else would end one that an image keeps busy, and each has a model in memory."""
     done = subprocess.run(
-        [sys.executable, "-m", "worker.trial"], input=picture(), capture_output=True, timeout=120, check=False
+        [sys.executable, "-c", _ENDLESS], input=picture("red"), capture_output=True, timeout=60, check=False
     )
+    assert (-signal.SIGALRM, READY) == (done.returncode, done.stdout), done.stderr.decode()
+
+
+def test_the_default_process_tries_images_with_the_configured_model(tmp_path: Path):
+    """The model that ships; also where the worker was started in a folder that has other code called `worker`."""
+    decoy = tmp_path / "worker"
+    decoy.mkdir()
+    (decoy / "__init__.py").write_text("raise SystemExit('not ours')")
+    done = subprocess.run(process.TRIAL, input=picture(), capture_output=True, timeout=120, check=False, cwd=tmp_path)
     assert (0, READY) == (done.returncode, done.stdout), done.stderr.decode()
