@@ -118,6 +118,11 @@ def snapshot(engine: Engine) -> Iterator[Connection]:
             yield connection
 
 
+def see_one_moment(connection: Connection) -> None:
+    """Have a transaction that has just begun see one moment in all of its statements."""
+    connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
+
+
 def problem(engine: Engine) -> str | None:
     """Why the database does not answer a query now, in one line; None if it does."""
     try:

@@ -49,7 +49,7 @@ from worker.catalog.partitions import (
     is_lock_timeout,
     partition_bytes,
 )
-from worker.catalog.read import ImageRecord, KnownImage, TagRecord, image, known_images, vector
+from worker.catalog.read import ImageRecord, KnownImage, TagRecord, etags, image, known_images, vector
 from worker.catalog.refill import Locked, lock_images
 from worker.catalog.removal import Removal, remove
 from worker.catalog.revisions import (
@@ -166,6 +166,7 @@ __all__ = [
     "drop_partition",
     "drop_tags",
     "ensure_space",
+    "etags",
     "failures",
     "filled_spaces",
     "finish_label_set",

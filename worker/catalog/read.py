@@ -21,6 +21,11 @@ _KNOWN = text("""
     JOIN images i ON i.bucket = r.bucket AND i.key = r.key
     JOIN embeddings e ON e.space_id = :space AND e.image_id = i.id
 """)
+# One probe of the index for each key, whatever the planner knows of the table (OFFSET 0 is the fence).
+_ETAGS = text("""
+    SELECT k.key, i.etag FROM unnest(CAST(:keys AS text[])) AS k (key)
+    CROSS JOIN LATERAL (SELECT etag FROM images WHERE bucket = :bucket AND key = k.key COLLATE "C" OFFSET 0) i
+""")
 #: Of an image ``i``, as :class:`ImageRecord` has them.
 COLUMNS = """
     i.bucket, i.key, i.etag, i.version_id, i.size, i.last_modified, i.content_type, i.width, i.height, i.format, i.mode,
@@ -108,6 +113,14 @@ def known_images(connection: Connection, *, space_id: int, refs: Collection[Obje
         )
         for row in rows
     }
+
+
+def etags(connection: Connection, bucket: str, keys: Collection[str]) -> dict[str, str]:
+    """Of which bytes the catalog has each of the objects; those that it does not have are left out."""
+    if not keys:
+        return {}
+    rows = connection.execute(_ETAGS, {"bucket": bucket, "keys": list(keys)})
+    return {row.key: row.etag for row in rows}
 
 
 def vector(connection: Connection, space_id: int, ref: ObjectRef) -> Floats | None:

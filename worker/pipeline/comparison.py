@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Literal, TypeAlias, TypeVar
 
-from worker import inbox
-from worker.db import Connection, Engine, transaction
+from worker import catalog, inbox
+from worker.db import Connection, Engine, see_one_moment, snapshot, transaction
 from worker.errors import AccessDeniedError
 from worker.inbox import Compared
 from worker.objects import ListedObject, ObjectStore
@@ -90,9 +90,10 @@ class Comparison:
             remember: see `inbox.compare`.
         """
         written = {each.key: each.last_modified for each in page}
-        storable = [(each.key, each.etag) for each in page if inbox.is_storable(each.key)]
+        storable: list[tuple[str, str | None]] = [(each.key, each.etag) for each in page if inbox.is_storable(each.key)]
         with connection.begin():
-            compared = inbox.compare(connection, self.bucket, storable, since=self.since, remember=remember)
+            see_one_moment(connection)
+            compared = self._compared(connection, storable, remember=remember)
         judged = [_unnameable(each) for each in page if not inbox.is_storable(each.key)]
         doubtful: list[Compared] = []
         for each in compared:
@@ -110,9 +111,8 @@ class Comparison:
         time.sleep(self.settle)
         with ThreadPoolExecutor(_HEADS, thread_name_prefix="verify") as pool:
             etags = dict(zip((each.key for each in doubtful), pool.map(self._etag, doubtful), strict=True))
-        with transaction(self.engine) as connection:
-            pairs = [(each.key, etags[each.key] or "") for each in doubtful]
-            known = inbox.compare(connection, self.bucket, pairs, since=self.since)
+        with snapshot(self.engine) as connection:
+            known = self._compared(connection, [(each.key, etags[each.key]) for each in doubtful])
         now = (replace(each, listed_etag=etags[each.key]) for each in known)
         return [Judged(state=state, compared=each) for each in now if (state := state_of(each)) is not None]
 
@@ -125,6 +125,17 @@ class Comparison:
         ]
         with transaction(self.engine) as connection:
             return inbox.hint(connection, hints, lane=Lane.BACKFILL).objects
+
+    def _compared(
+        self, connection: Connection, listed: Sequence[tuple[str, str | None]], *, remember: bool = False
+    ) -> list[Compared]:
+        """What the ledger says, and of what it calls enriched, what the catalog has: its word alone proves nothing."""
+        pairs = [(key, etag or "") for key, etag in listed]
+        compared = inbox.compare(connection, self.bucket, pairs, since=self.since, remember=remember)
+        there = {key for key, etag in listed if etag is not None}
+        doubted = {each.key for each in compared if each.key in there and each.outcome == "enriched"}
+        found = catalog.etags(connection, self.bucket, doubted)
+        return [_as_found(each, found.get(each.key)) if each.key in doubted else each for each in compared]
 
     def _etag(self, each: Compared) -> str | None:
         """What the store says now; where it may not be asked, or cannot be, what its listing said."""
@@ -150,6 +161,11 @@ def state_of(each: Compared) -> State | None:
     if each.etag and each.listed_etag and each.etag != each.listed_etag:
         return "stale"
     return each.outcome  # type: ignore[return-value]  # the table's check constraint lists them
+
+
+def _as_found(each: Compared, etag: str | None) -> Compared:
+    """With the catalog's etag; None: it has no such image, so nothing was done for it."""
+    return replace(each, outcome=None, etag=None) if etag is None else replace(each, etag=etag)
 
 
 def pages(items: Iterable[_T]) -> Iterator[list[_T]]:

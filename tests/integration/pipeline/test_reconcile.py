@@ -115,6 +115,18 @@ def test_lost_events_are_found_page_by_page(world, reconcile, order):
     assert ((0, 0, 0), 7, 0) == (last(world), state(world).last_listed, pending(world.engine))
 
 
+def test_what_the_catalog_lost_is_found_without_an_event(world, reconcile):
+    """The ledger calls it enriched; it is pending work after a round, and there again after that."""
+    world.upload("a.jpg", picture())
+    drain(world)
+    with transaction(world.engine) as connection:
+        connection.execute(text("DELETE FROM images"))
+    finish_round(world, reconcile)
+    assert ((1, 0, 0), 1) == (last(world), pending(world.engine))
+    drain(world)
+    assert world.image("a.jpg") is not None
+
+
 def test_a_store_that_lists_in_another_order_is_noticed(world, reconcile):
     """The round begins again, as often as it must; nothing known and listed is taken for a ghost."""
     fill(world, "a!1.txt", "a/1.txt", "b!.1", "b/1.txt", "c.txt")

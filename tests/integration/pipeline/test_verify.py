@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from tests.ledger import BUCKET, expire_leases, make_due, ref
 from tests.pictures import picture
-from worker import inbox
+from worker import catalog, inbox
 from worker.db import transaction
 from worker.errors import AccessDeniedError, BucketNotFoundError, StoreUnavailableError
 from worker.objects import ListedObject
@@ -73,6 +73,43 @@ def test_every_difference_is_named_and_repaired(world, verify):
     result, found = differences(verify)
     assert (True, [], 2, 2) == (result.holds, found, result.listed, result.enriched)
     assert ({"colour": "blue"}, None) == (world.tags("overwritten.jpg"), world.image("deleted.jpg"))
+
+
+def test_an_image_that_the_catalog_lost_is_missing_whatever_the_ledger_says(world, verify):
+    """Restored in part, or deleted by hand: what counts is what can be found, with the bytes it is of."""
+    for key in ("a.jpg", "b.jpg", "c.jpg", "d.jpg"):
+        world.upload(key, picture())
+    drain(world)
+    with transaction(world.engine) as connection:
+        connection.execute(text("DELETE FROM images WHERE key = 'a.jpg'"))
+        connection.execute(text("UPDATE images SET etag = 'other' WHERE key = 'b.jpg'"))
+        connection.execute(text("DELETE FROM images WHERE key = 'd.jpg'"))
+    world.store.delete(ref("d.jpg"))
+    result, found = differences(verify, repair=True)
+    assert (False, [("ghost", "d.jpg"), ("missing", "a.jpg"), ("stale", "b.jpg")]) == (result.holds, found)
+    drain(world)
+    result, found = differences(verify)
+    assert (True, [], 3) == (result.holds, found, result.enriched)
+    assert world.image("a.jpg") is not None
+    assert world.store.head(ref("b.jpg")).etag == world.image("b.jpg").etag
+
+
+def test_an_overwrite_while_a_page_is_compared_is_no_difference(world, verify, monkeypatch):
+    """Ledger and catalog are seen at one moment: what commits between the two questions is the next one's."""
+    world.upload("a.jpg", picture("red"))
+    drain(world)
+    lists(world)
+    etags = catalog.etags
+
+    def overwritten_just_now(*args):
+        monkeypatch.setattr(catalog, "etags", etags)
+        world.upload("a.jpg", picture("blue"))
+        drain(world)
+        return etags(*args)
+
+    monkeypatch.setattr(catalog, "etags", overwritten_just_now)
+    result, found = differences(verify)
+    assert (True, [], 1) == (result.holds, found, result.enriched)
 
 
 def test_an_object_that_came_back_after_its_delete_is_missing(world, verify):
