@@ -25,6 +25,8 @@ from worker.types import Floats, ObjectRef
 #: answer. Of a taxonomy that does not apply, none is what is expected.
 Standing: TypeAlias = Literal["current", "older-version", "differs", "nothing"]
 
+_NONE = "no taxonomy decides about images: there is nothing to explain"
+
 #: Vectors of texts that are kept between explanations: a few taxonomies, or a few megabytes.
 _MOST_TEXTS = 20_000
 
@@ -103,18 +105,25 @@ class Explain:
         by = _Judge(vector=vector, encoder=encoder, encode_texts=lambda texts: self._encode(space, encoder, texts))
         if taxonomies is not None:
             told = [_compared(numbers, record, space, None) for numbers in by.explain(taxonomies)]
-            return Explained(record=record, space=space, taxonomies=tuple(told), notes=())
+            return Explained(record=record, space=space, taxonomies=tuple(told), notes=() if told else (_NONE,))
         return _by_kept(by, record, space, kept)
 
     def _encode(self, space: Space, encoder: Encoder, texts: Sequence[str]) -> Floats:
         known = self._known  # as it is now, whatever other threads do
         missing = [each for each in dict.fromkeys(texts) if (space.id, each) not in known]
-        new = dict(zip(missing, encoder.encode_texts(missing), strict=True)) if missing else {}
+        new = self._made(space, encoder, missing) if missing else {}
         vectors = [new[each] if each in new else known[space.id, each] for each in texts]
         if new:
             kept = known if len(known) + len(new) <= _MOST_TEXTS else {}
             self._known = kept | {(space.id, text): vector for text, vector in new.items()}
         return np.stack(vectors)
+
+    def _made(self, space: Space, encoder: Encoder, texts: Sequence[str]) -> dict[str, Floats]:
+        """Where the catalog has the vectors that decided, by those: this machine's may differ in the last bits."""
+        with transaction(self._engine) as connection:
+            made = catalog.known_texts(connection, space.id, texts)
+        rest = [each for each in texts if each not in made]
+        return made | (dict(zip(rest, encoder.encode_texts(rest), strict=True)) if rest else {})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -133,15 +142,15 @@ class _Judge:
 
 def _by_kept(by: _Judge, record: ImageRecord, space: Space, kept: Sequence[KeptTaxonomy]) -> Explained:
     by_version = {(each.name, each.version): each for each in kept}
-    newest = {name: _restored(next(versions)) for name, versions in groupby(kept, key=lambda each: each.name)}
+    newest, notes = _newest(kept)
     decided = {tag.taxonomy: tag.taxonomy_version for tag in _written(record, space)}
     older = {
         name: _restored(by_version[name, version])
         for name, version in decided.items()
-        if (name, version) in by_version and newest[name].version != version
+        if name in newest and (name, version) in by_version and newest[name].version != version
     }
     told = now = {each.taxonomy: each for each in by.explain(list(newest.values()))}
-    notes = [
+    notes += [
         f"{name}: version {version}, which decided, is not in the catalog any more; explained by the newest one"
         for name, version in decided.items()
         if name in newest and (name, version) not in by_version
@@ -153,7 +162,24 @@ def _by_kept(by: _Judge, record: ImageRecord, space: Space, kept: Sequence[KeptT
             notes.append(f"the versions that decided cannot be asked together ({error}); explained by the newest ones")
             older = {}
     compared = [_compared(told[name], record, space, now[name] if name in older else None) for name in told]
+    if not compared and not notes:
+        notes.append(_NONE)
     return Explained(record=record, space=space, taxonomies=tuple(compared), notes=tuple(notes))
+
+
+def _newest(kept: Sequence[KeptTaxonomy]) -> tuple[dict[str, Taxonomy], list[str]]:
+    """Each taxonomy's first version, by name, and notes on those that are left out.
+
+    What a person decided outlives the taxonomy, and what its condition names.
+    """
+    every = [_restored(next(versions)) for _, versions in groupby(kept, key=lambda each: each.name)]
+    left = tagging.decidable(every, among={each.name for each in kept if each.in_force})
+    newest = {each.name: each for each in left}
+    return newest, [
+        f"{each.name}: not in force any more, nor is what its condition asks; its tags cannot be explained"
+        for each in every
+        if each.name not in newest
+    ]
 
 
 def _answering(kept: Sequence[KeptTaxonomy], record: ImageRecord) -> list[KeptTaxonomy]:

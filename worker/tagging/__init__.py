@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from worker.tagging.advice import Advice, advice, confusions
 from worker.tagging.changes import EXAMPLES, Example, Kind, Move, Tally
-from worker.tagging.conditions import in_order
+from worker.tagging.conditions import decidable, in_order
 from worker.tagging.decisions import Decisions
 from worker.tagging.difference import Answers, Difference, Stored, Vocabulary, answers, difference
 from worker.tagging.edits import edits
@@ -65,6 +65,7 @@ __all__ = [
     "build_label_matrices",
     "build_label_matrix",
     "confusions",
+    "decidable",
     "definition",
     "difference",
     "edits",

@@ -60,6 +60,14 @@ def problems(taxonomies: Sequence[Taxonomy]) -> list[ConditionProblem]:
     return list(dict.fromkeys([*unknown, *_circles(by_name)]))
 
 
+def decidable(taxonomies: Sequence[Taxonomy], *, among: Collection[str]) -> list[Taxonomy]:
+    """Without those whose condition can never be decided; those that ``among`` names stay whatever they are."""
+    left = list(taxonomies)
+    while wrong := {each.taxonomy for each in problems(left)}.difference(among):
+        left = [each for each in left if each.name not in wrong]
+    return left
+
+
 def holds(taxonomy: Taxonomy, answers: Mapping[str, Collection[str | None]]) -> bool:
     """Whether the taxonomy applies to an image with these answers: taxonomy → labels, or None for none of these."""
     return not taxonomy.when or any(

@@ -90,6 +90,8 @@ class Tagger:
 
     def similarities(self, vectors: Floats) -> list[Floats]:
         """``[rows, n]`` for each of ``rules``: what their choices are decided by. Raises what ``tag`` raises."""
+        if not self.rules:
+            return []
         return np.split(similarities(self._rows, vectors), self._ends)
 
     def is_current(self, tags: Collection[tuple[str, str, str | None]]) -> bool:

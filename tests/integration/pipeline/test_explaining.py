@@ -117,6 +117,44 @@ def test_a_person_s_decision_is_told_apart(red, explain):
     assert (one.numbers.decided, one.standing) == (("red",), "current")
 
 
+def test_a_decision_that_outlives_its_taxonomy_is_no_obstacle(red, explain):
+    """Nor is what the taxonomy's condition asked in force any more: that is said, and the rest is explained."""
+    shade = replace(COLOURS, name="shade", when=((Requirement(taxonomy="size", labels=("small",)),),))
+    size = Taxonomy(name="size", labels=(Label(name="small", prompts=("red",)), Label(name="big", prompts=("blue",))))
+    put_into_force(red.engine, COLOURS, size, shade)
+    with transaction(red.engine) as connection:
+        connection.execute(
+            text(
+                "INSERT INTO tags (image_id, taxonomy, taxonomy_version, label, source) "
+                "SELECT id, 'shade', :version, 'blue', 'human' FROM images"
+            ),
+            {"version": shade.version},
+        )
+    put_into_force(red.engine, COLOURS)
+    told = explain(ref("red.jpg"))
+    assert ["colour"] == [each.numbers.taxonomy for each in told.taxonomies]
+    assert ("shade: not in force any more, nor is what its condition asks; its tags cannot be explained",) == told.notes
+
+
+def test_where_nothing_decides_nothing_is_explained(red, explain):
+    """Vocabularies alone are in force: no mistake, and said."""
+    words = Taxonomy(name="words", labels=(Label(name="rose", prompts=("rose",)),), mode="vocabulary")
+    put_into_force(red.engine, words)
+    with transaction(red.engine) as connection:
+        connection.execute(text("DELETE FROM tags"))
+    by_catalog, by_file = explain(ref("red.jpg")), explain(ref("red.jpg"), [words])
+    said = ("no taxonomy decides about images: there is nothing to explain",)
+    assert ((), (), said, said) == (by_catalog.taxonomies, by_file.taxonomies, by_catalog.notes, by_file.notes)
+
+
+def test_prompts_are_those_that_decided(red, explain):
+    """The vectors in the catalog, though this machine's model would make others."""
+    expected = explain(ref("red.jpg")).taxonomies[0].numbers
+    red.encoder.encode_texts = lambda texts: ColourEncoder().encode_texts(["blue"] * len(texts))
+    anew = Explain(red.engine, Search(red.engine, lambda: red.encoder).model)
+    assert expected == anew(ref("red.jpg")).taxonomies[0].numbers
+
+
 def test_a_taxonomy_that_was_not_asked_says_why(red, explain):
     """It has no tag, because another one decided otherwise."""
     shade = replace(COLOURS, name="shade", when=((Requirement(taxonomy="colour", labels=("blue",)),),))
@@ -144,9 +182,10 @@ def test_prompts_are_encoded_once(red, explain):
         return encode(some)
 
     red.encoder.encode_texts = counted
-    explain(ref("red.jpg"))
-    explain(ref("red.jpg"))
-    assert sorted(texts) == ["blue", "green", "red"]
+    tried = Taxonomy(name="tried", labels=(*COLOURS.labels, Label(name="wool", prompts=("wool",))))
+    explain(ref("red.jpg"), [tried])
+    explain(ref("red.jpg"), [tried])
+    assert texts == ["wool"], "and what workers have encoded, not at all"
 
 
 def test_taxonomies_nobody_chose_numbers_for_are_named(red, explain):
