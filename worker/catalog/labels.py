@@ -162,11 +162,11 @@ def nearest_labels(
 ) -> list[NearLabel]:
     """The labels of these sets that are nearest to ``vector`` ([d], unit length), best first, each once."""
     by_id = {each.id: each for each in sets}
-    wanted = limit * _ROWS_PER_LABEL
+    wanted, exact = limit * _ROWS_PER_LABEL, False
     while True:
         iterate(connection, wanted)
         parameters = {"vector": literal(vector), "sets": list(by_id), "limit": wanted}
-        rows = connection.execute(text(nearest_labels_query(space)), parameters).all()
+        rows = connection.execute(text(nearest_labels_query(space, exact=exact)), parameters).all()
         found: dict[tuple[int, str], NearLabel] = {}
         for row in rows:
             near = by_id[row.set_id]
@@ -180,18 +180,20 @@ def nearest_labels(
                     similarity=row.similarity,
                 ),
             )
-        if len(found) >= limit or len(rows) < wanted:
+        ended = len(rows) < wanted
+        if len(found) >= limit or (ended and (exact or len(found) >= sum(each.labels for each in sets))):
             return list(found.values())[:limit]
-        wanted *= 4
+        # The index gives up after hnsw.max_scan_tuples: labels of a small set may all lie behind that.
+        wanted, exact = wanted * 4, exact or ended
 
 
-def nearest_labels_query(space: Space) -> str:
-    """What ``nearest_labels`` asks; its condition and its order are those of the space's index."""
+def nearest_labels_query(space: Space, *, exact: bool = False) -> str:
+    """What ``nearest_labels`` asks; its condition and its order are those of the space's index, unless ``exact``."""
     distance = f"(v.vector::halfvec({space.dimension}) <#> CAST(:vector AS halfvec({space.dimension})))"
     return f"""
         SELECT v.set_id, v.label, v.text, -{distance} AS similarity FROM label_vectors v
         WHERE v.space_id = {space.id} AND v.ranks AND v.set_id = ANY(CAST(:sets AS integer[]))
-        ORDER BY {distance} LIMIT :limit
+        ORDER BY {distance}{" + 0" if exact else ""} LIMIT :limit
     """  # noqa: S608  # integers and the text above
 
 

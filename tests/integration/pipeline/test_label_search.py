@@ -120,6 +120,25 @@ def test_only_some_taxonomies_can_be_asked(engine, space, gallery):
         near(gallery, "red.jpg", taxonomies=["words", "things"])
 
 
+def test_labels_far_behind_those_of_others_are_found(engine, space):
+    """The index gives up after so many; then the labels that are asked for are compared one by one."""
+    fill(engine, space, COLOUR, words(*(f"red {number}" for number in range(500))))
+    [red] = ColourEncoder().encode_texts(["red"])
+    with transaction(engine) as connection:
+        # So few are sorted, not looked up in the index, unless it is made to.
+        connection.execute(text("SET LOCAL enable_sort = off"))
+        connection.execute(text("SET LOCAL hnsw.max_scan_tuples = 1"))
+        sets = [each for each in catalog.label_sets(connection, space.id) if each.taxonomy == "colour"]
+        [row, *_] = connection.execute(
+            text("EXPLAIN (FORMAT JSON) " + nearest_labels_query(space)),
+            {"vector": str(red.tolist()), "sets": [sets[0].id], "limit": 6},
+        ).scalar_one()
+        found = catalog.nearest_labels(connection, space, red, sets=sets, limit=3)
+    assert "label_vectors_1_hnsw" in str(row)
+    assert ["blue", "green", "red"] == sorted(each.label for each in found)
+    assert "red" == found[0].label
+
+
 def test_a_label_that_many_texts_stand_for_takes_one_place(engine, space, gallery):
     """Where the nearest text decides, the others do not push labels out."""
     many = Label(name="reds", prompts=tuple(f"red {number}" for number in range(40)))
