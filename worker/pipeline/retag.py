@@ -183,7 +183,8 @@ class Retagger:
             kept=self._kept(each, free),
             come=self._come(each, free),
         )
-        if self._space.state == "active":  # nobody reads the tags of another one
+        active = catalog.active_space(connection)  # by now: another one may have been activated meanwhile
+        if active is not None and active.id == self._space.id:  # nobody reads the tags of another one
             entries = [outbox.Feed(kind="enriched", ref=change.ref, etag=change.etag) for change in changed]
             outbox.append(connection, entries)
         return len(changed)

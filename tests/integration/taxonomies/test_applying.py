@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
@@ -202,6 +203,18 @@ def test_an_interrupted_retagging_goes_on_where_it_was(archive, monkeypatch):
     after = archive.seen()
     changed = sorted(key for key in archive.written if before.get(key) != after.get(key))
     assert changed == sorted(archive.feed()[announced:])
+
+
+@pytest.mark.parametrize(("was", "now"), [("active", "filling"), ("filling", "active")])
+def test_a_space_that_is_switched_meanwhile_is_announced_by_what_it_is_then(archive, was, now):
+    """Readers see the tags of the active space and of no other."""
+    archive.put_into_force(TWO)
+    before = len(archive.feed())
+    retagger = Retagger(archive.engine, replace(archive.space, state=was), archive.labels.follow())
+    archive.sql("UPDATE spaces SET state = :now", now=now)
+    changed = retagger.run().changed
+    assert 0 < changed
+    assert (changed if now == "active" else 0) == len(archive.feed()) - before
 
 
 def test_images_that_a_worker_has_in_hand_are_waited_for(archive):
