@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
@@ -162,11 +163,40 @@ def image_ref(image: str) -> ObjectRef:
     return ObjectRef(bucket=bucket, key=key)
 
 
-def database(loaded: Settings) -> Engine:
-    """The migrated database, for a command that reads a little."""
+def output(path: Path | None) -> Path | None:
+    """A file that a command is to write, looked at before the work is done; for an option's ``callback``.
+
+    Raises:
+        ConfigurationError: it cannot be one.
+    """
+    from worker.errors import ConfigurationError
+
+    if path is not None and path.is_dir():
+        raise ConfigurationError(f"{path} is a directory: name a file to write")
+    if path is not None and not path.parent.is_dir():
+        raise ConfigurationError(f"{path} cannot be written: there is no directory {path.parent}")
+    return path
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a result.
+
+    Raises:
+        ConfigurationError: it cannot be written there.
+    """
+    from worker.errors import ConfigurationError
+
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def database(loaded: Settings, *, pool_size: int = 1) -> Engine:
+    """The migrated database, for a command that reads a little; twice ``pool_size`` connections at most."""
     from worker import bootstrap
 
-    return bootstrap.database(loaded, "cli", pool_size=1)
+    return bootstrap.database(loaded, "cli", pool_size=pool_size)
 
 
 def running_system(loaded: Settings) -> ConnectionInfo:

@@ -34,7 +34,12 @@ def explain(
         list[str] | None, typer.Option(metavar="NAME", help="By these instead: shipped names, files or directories.")
     ] = None,
     seen: Annotated[
-        Path | None, typer.Option(metavar="FILE.png", help="Fetch the object and write there what the model saw.")
+        Path | None,
+        typer.Option(
+            metavar="FILE.png",
+            callback=context.output,
+            help="Fetch the object and write there what the model saw.",
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Every number, as one JSON document on stdout.")] = False,
 ) -> None:
@@ -143,6 +148,6 @@ def _write_picture(path: Path, explained: Explained, settings: Settings, encoder
     record = explained.record
     ref = ObjectRef(bucket=record.bucket, key=record.key)
     shown = use_case.seen(bootstrap.store(settings), ref, encoder=encoder, limits=bootstrap.limits(settings))
-    path.write_bytes(shown.png)
+    context.write_file(path, shown.png)
     changed = "; the object has changed since it was tagged" if shown.etag != record.etag else ""
     context.say(f"what the model sees of it is in {path}{changed}")

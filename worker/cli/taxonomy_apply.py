@@ -24,11 +24,15 @@ if TYPE_CHECKING:
     from worker.settings import Settings
     from worker.tagging import Taxonomy
 
+_CONNECTIONS = 2  # and as many again: one keeps others out, one reads ahead while another writes
 _CHANGES = 2  # exit status of a plan that is not empty, as of `terraform plan -detailed-exitcode`
 
 _Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 _Html = Annotated[
-    Path | None, typer.Option("--html", metavar="FILE", help="Also write a page that needs nothing beside it.")
+    Path | None,
+    typer.Option(
+        "--html", metavar="FILE", callback=context.output, help="Also write a page that needs nothing beside it."
+    ),
 ]
 _Sample = Annotated[
     int | None, typer.Option("--sample", min=1, metavar="N", help="Images looked at; of fewer, all. [default: 20000]")
@@ -59,7 +63,7 @@ def plan(sample: _Sample = None, full: _Full = False, html: _Html = None, as_jso
     if html is not None:
         from worker.cli.plan_page import page
 
-        html.write_text(page(found), encoding="utf-8")
+        context.write_file(html, page(found).encode())
         context.say(f"{html} written")
     if as_json:
         context.json_document(asdict(found) | {"is_empty": found.is_empty})
@@ -76,7 +80,7 @@ def apply(yes: _Yes = False) -> None:
     May be interrupted: running it again goes on where it was.
     """
     settings = context.load_settings()
-    engine = context.database(settings)
+    engine = context.database(settings, pool_size=_CONNECTIONS)
     wished = _wished(settings)
     if not yes:
         found = _plan(settings, engine, wished, sample=None, full=False)
@@ -123,7 +127,7 @@ def rollback(
     from worker.pipeline import taxonomies
 
     settings = context.load_settings()
-    engine = context.database(settings)
+    engine = context.database(settings, pool_size=_CONNECTIONS)
     number, wished = taxonomies.content(engine, target)
     if not yes:
         found = _plan(settings, engine, wished, sample=None, full=False)

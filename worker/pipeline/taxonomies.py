@@ -210,8 +210,13 @@ def _by_name(
 def _version(kept: Sequence[catalog.KeptTaxonomy], name: str, version: str) -> tuple[str, Mapping[str, Any]]:
     found = [each for each in kept if version and each.version.startswith(version)]
     if len(found) != 1:
-        known = ", ".join(each.version for each in kept) or "none"
-        raise NotFoundError(f"{len(found)} versions of {name!r} begin with {version!r}; kept are: {known}")
+        known = ", ".join(each.version for each in kept)
+        if not known:
+            raise NotFoundError(f"no taxonomy {name!r} was ever in force; `enrich taxonomy list` shows those that were")
+        which = (
+            f"{len(found)} versions of {name!r} begin with {version!r}" if version else "a version is missing after @"
+        )
+        raise NotFoundError(f"{which}; kept are: {known}")
     return found[0].version, found[0].definition
 
 
@@ -220,7 +225,7 @@ def _number(target: str | None, current: int) -> int:
         if current == 1:
             raise NotFoundError("revision 1 is in force; there is none before it")
         return current - 1
-    if not target.isdigit():
+    if not (target.isascii() and target.isdigit()):
         raise NotFoundError(
             f"{target!r} is neither the number of a revision nor NAME@VERSION; see `enrich taxonomy history`"
         )

@@ -153,7 +153,10 @@ def test_one_taxonomy_goes_back_alone(archive):
         (None, "there is none before it"),
         ("7", "there is no revision 7"),
         ("colour@ffff", "0 versions of 'colour' begin with 'ffff'; kept are: "),
-        ("colour@", "0 versions"),
+        ("colour@", "a version is missing after @; kept are: "),
+        ("size@1", "no taxonomy 'size' was ever in force"),
+        ("99999999999999999999", "there is no revision 99999999999999999999"),
+        ("²", "neither the number of a revision nor NAME@VERSION"),
         ("yesterday", "neither the number of a revision nor NAME@VERSION"),
     ],
 )

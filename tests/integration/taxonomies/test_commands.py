@@ -161,3 +161,19 @@ def test_an_interruption_says_how_to_go_on(enrich, monkeypatch):
     write(FILES[1])
     done = enrich("apply", "--yes")
     assert (130, True) == (done.exit_code, "goes on from there" in done.output)
+
+
+@pytest.mark.parametrize(("file", "message"), [("nowhere/plan.html", "no directory nowhere"), (".", "is a directory")])
+def test_a_page_that_cannot_be_written_is_refused_before_anything_is_compared(enrich, monkeypatch, file, message):
+    """Comparing all images may take minutes."""
+    monkeypatch.setattr(bootstrap, "builder", lambda *_: pytest.fail("it was compared"))
+    write(FILES[1])
+    refused = enrich("plan", "--html", file).exception
+    assert (ConfigurationError, True) == (type(refused), message in str(refused))
+
+
+def test_a_page_on_a_full_disk_is_one_sentence(enrich):
+    """And no traceback."""
+    write(FILES[1])
+    refused = enrich("plan", "--html", "/dev/full").exception
+    assert (ConfigurationError, "/dev/full cannot be written: No space left on device") == (type(refused), str(refused))
