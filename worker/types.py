@@ -62,6 +62,7 @@ class RetryReason(enum.StrEnum):
     ACCESS_DENIED = "access-denied"  # the store refuses this object to our credentials
     DEVICE_MEMORY = "device-memory"  # the device has no memory left for even this image alone
     UNEXPECTED = "unexpected"  # an error nobody foresaw: the log has its traceback
+    PUT_OFF = "put-off"  # it may kill, and could not be tried in a process of its own just now
     HELD_BACK = "held-back"  # refused, but so is nearly everything: not put into quarantine before somebody looked
 
 

@@ -100,7 +100,7 @@ class Preparer:
             with self.budget.lease() as loan:
                 return self._prepare(claimed, etag, loan, before_decoding)
         except PutOffError as error:
-            return again(claimed, str(error), RetryReason.UNEXPECTED, counted=False)
+            return again(claimed, str(error), RetryReason.PUT_OFF, counted=False)
         except _NOTHING_LEARNT as error:
             # The attempt does not count against the object.
             return again(claimed, str(error), _why(error), counted=False)

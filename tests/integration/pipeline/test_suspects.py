@@ -176,6 +176,7 @@ class TestInnocent:
         found = row(lone_killer.engine, "killer.jpg")
         assert ((2, 1), 2, {}) == (deaths(lone_killer, "killer.jpg"), found.attempts, lone_killer.quarantine())
         assert "interrupted" in found.last_error
+        assert "put-off" == found.retry_reason
 
 
 class TestGuilty:
