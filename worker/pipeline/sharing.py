@@ -16,7 +16,8 @@ class _Share(Generic[_Item]):
 
     items: Sequence[_Item]
     done: bool = False
-    error: Exception | None = field(default=None)
+    #: None once it is written: whatever ends the thread that writes for others, nobody takes silence for success.
+    error: Exception | None = field(default_factory=lambda: RuntimeError("who wrote it with others has ended"))
 
 
 class SharedWrite(Generic[_Item]):
@@ -77,3 +78,6 @@ class SharedWrite(Generic[_Item]):
                 return
             for share in group:
                 self._settle([share])
+        else:
+            for share in group:
+                share.error = None

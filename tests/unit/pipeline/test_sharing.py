@@ -102,3 +102,10 @@ def test_many_threads_lose_nothing():
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda number: write([str(number)]), range(400)))
     assert sorted(map(str, range(400))) == sorted(item for written in ledger.transactions for item in written)
+
+
+def test_nobody_takes_the_end_of_a_writing_thread_for_a_commit():
+    """Whatever ends it: those whose items it had with its own are told, and send again."""
+    ledger = Ledger(lambda items: SystemExit() if items != ["first"] else None)  # type: ignore[arg-type, return-value]
+    ended, told = sorted(write_while_busy(ledger, [["a"], ["b"]]), key=lambda error: isinstance(error, Exception))
+    assert ([["first"]], SystemExit, RuntimeError) == (ledger.transactions, type(ended), type(told))
