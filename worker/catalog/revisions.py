@@ -76,6 +76,8 @@ _FINISH = text("""
 _RESTART = text("""
     UPDATE retaggings SET after = 0, images = 0, finished_at = NULL WHERE space_id = :space AND revision = :revision
 """)
+# Of a hundred million tags a minute is not enough, and a person can press Ctrl-C.
+_FOR_AS_LONG_AS_IT_TAKES = text("SELECT set_config('statement_timeout', '0', true)")
 _PER_VERSION = text("""
     SELECT taxonomy AS name, taxonomy_version AS version, count(DISTINCT image_id) AS images
     FROM tags WHERE space_id = :space GROUP BY taxonomy, taxonomy_version ORDER BY taxonomy, taxonomy_version
@@ -241,7 +243,8 @@ def restart_retagging(connection: Connection, space: int, revision: int) -> None
 
 
 def images_per_version(connection: Connection, space: int) -> list[VersionImages]:
-    """Counts all tags of a space: for people, not for hot paths."""
+    """Counts all tags of a space, for as long as it takes: for people, not for hot paths."""
+    connection.execute(_FOR_AS_LONG_AS_IT_TAKES)
     return [VersionImages(**row._mapping) for row in connection.execute(_PER_VERSION, {"space": space})]  # noqa: SLF001
 
 

@@ -8,8 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import text
 
 from tests.integration.taxonomies.archive import COLOUR, STRICT, TWO, WARM, Archive, colours
+from worker import catalog
 from worker.db import transaction
 from worker.errors import ApplyingError, NotFoundError, OutdatedTaxonomiesError, TaxonomyError
 from worker.pipeline import retag, taxonomies
@@ -138,6 +140,18 @@ def test_going_back_gives_what_was_there_before(archive):
         [("colour", "added")],
     ] == [[(edit.name, edit.edit) for edit in each.edits] for each in history.entries]
     assert [("colour", COLOUR.version, 300)] == [(each.name, each.version, each.images) for each in history.images]
+
+
+def test_the_history_of_a_large_catalog_takes_its_time(archive):
+    """All tags are counted, and no timeout ends that; here it is a lock that makes it last."""
+    with ThreadPoolExecutor(1) as pool, transaction(archive.engine) as other:
+        other.execute(text("LOCK TABLE tags"))
+        with transaction(archive.engine) as connection:
+            connection.execute(text("SET LOCAL statement_timeout = '100ms'"))
+            counted = pool.submit(catalog.images_per_version, connection, archive.space.id)
+            time.sleep(0.3)
+            other.rollback()
+            assert [300] == [each.images for each in counted.result()]
 
 
 def test_one_taxonomy_goes_back_alone(archive):
