@@ -24,11 +24,11 @@ _EXAMPLES = 3  # of each
 _BLOCKS, _ASCII = ("█", "░", "▓"), ("#", "-", "+")
 
 
-def show(plan: Plan) -> None:
-    """Print it."""
+def show(plan: Plan, *, wished: str = "the files") -> None:
+    """Print it; ``wished``: what is compared with the tags."""
     if plan.is_empty:
         checked = f"; {basis(plan.sampling)}" if plan.sampling.images else ""
-        context.line(f"nothing to change: the files are revision {plan.revision}, and all tags follow it{checked}")
+        context.line(f"nothing to change: {wished} are revision {plan.revision}, and all tags follow it{checked}")
         return
     context.line(basis(plan.sampling))
     for each in plan.taxonomies:

@@ -131,7 +131,7 @@ def rollback(
     number, wished = taxonomies.content(engine, target)
     if not yes:
         found = _plan(settings, engine, wished, sample=None, full=False)
-        plan_report.show(found)
+        plan_report.show(found, wished="these taxonomies")
         if found.is_empty:
             return
         _confirm("go back to this?")

@@ -96,6 +96,15 @@ def test_nothing_is_applied_where_nobody_can_be_asked(enrich):
         assert before == enrich.archive.tags()
 
 
+def test_going_back_to_what_is_in_force_says_nothing_of_files(enrich):
+    """They may be others."""
+    write(FILES[1])
+    done = enrich("rollback", "1")
+    assert (0, "nothing to change: these taxonomies are revision 1, and all tags follow it") == (
+        done.exit_code, done.output.strip(),
+    )  # fmt: skip
+
+
 def test_a_plan_for_programs(enrich):
     """What docs/cli.md says that it has."""
     write(FILES[1])
