@@ -16,7 +16,10 @@ _REJECT = text("INSERT INTO rejected_events (source, reason, body) VALUES (:sour
 _KNOWN = text(
     "SELECT EXISTS (SELECT FROM rejected_events WHERE source = :source AND reason = :reason AND body = :body)"
 )
-_PRUNE = text("DELETE FROM rejected_events WHERE id <= :newest - :kept")
+# Counted, not computed: transactions that were rolled back have used up numbers, too.
+_PRUNE = text("""
+    DELETE FROM rejected_events WHERE id <= (SELECT id FROM rejected_events ORDER BY id DESC OFFSET :kept LIMIT 1)
+""")
 _COUNT = text("SELECT count(*) FROM rejected_events")
 _NEWEST = text("SELECT id, source, reason, body, received FROM rejected_events ORDER BY id DESC LIMIT :limit")
 
@@ -41,7 +44,7 @@ def reject(connection: Connection, *, source: str, reason: str, body: bytes) -> 
     newest: int = connection.execute(
         _REJECT, {"source": source, "reason": storable(reason), "body": body[:_BODY_BYTES]}
     ).scalar_one()
-    connection.execute(_PRUNE, {"newest": newest, "kept": _KEPT})
+    connection.execute(_PRUNE, {"kept": _KEPT})
     return newest
 
 
