@@ -44,6 +44,10 @@ _COUNT = "SELECT count(*) FROM embeddings_{space}"
 _EXIST = """
     SELECT e.image_id FROM unnest(CAST(:ids AS bigint[])) AS p (id) JOIN embeddings_{space} e ON e.image_id = p.id
 """
+# A full scan that keeps ``size`` rows: as random as the hash is, and the same each time.
+_SCATTERED = "SELECT image_id FROM embeddings_{space} ORDER BY hashint8extended(image_id, :seed), image_id LIMIT :size"
+#: If fewer of the numbers drawn are those of images, drawing takes longer than looking at all of them.
+_SPARSE = 0.02
 #: Above this many vectors they are not counted but estimated.
 _COUNTED = 1_000_000
 
@@ -223,7 +227,8 @@ def uniform_sample(connection: Connection, space: int, *, size: int, seed: int =
     """``size`` images of a space, each set of them equally likely; fewer only if there are fewer. Ascending.
 
     Numbers between the first and the last image are drawn, and kept if there is such an image: unlike a sample of
-    pages, this is fair to images that were uploaded together.
+    pages, this is fair to images that were uploaded together. Where hardly any number is that of an image, all images
+    are ordered by a hash of it instead.
     """
     lowest, highest = connection.execute(text(_BOUNDS.format(space=int(space)))).one()
     span = highest - lowest + 1
@@ -231,7 +236,10 @@ def uniform_sample(connection: Connection, space: int, *, size: int, seed: int =
     found: list[int] = []
     drawn: npt.NDArray[np.int64] = np.empty(0, dtype=np.int64)
     while len(found) < size and len(drawn) < span:
-        density = max(len(found) / max(len(drawn), 1), 0.01) if len(drawn) else 1.0
+        density = len(found) / len(drawn) if len(drawn) else 1.0
+        if density < _SPARSE:
+            scan = connection.execute(text(_SCATTERED.format(space=int(space))), {"seed": seed, "size": size})
+            return sorted(scan.scalars())
         more = _new_numbers(random, drawn, span, int((size - len(found)) / density * 1.1) + 100)
         drawn = np.union1d(drawn, more)
         rows = connection.execute(text(_EXIST.format(space=int(space))), {"ids": (more + lowest).tolist()})

@@ -119,6 +119,19 @@ def test_every_image_is_as_likely_as_any_other(archive):
     assert chi_square < 2 * len(there)
 
 
+def test_a_gap_of_billions_is_no_obstacle(archive):
+    """As after a restore, or where most images are gone: drawing numbers would take hours to meet one of an image."""
+    archive.sql("SELECT setval(pg_get_serial_sequence('images', 'id'), 5000000000)")
+    archive.add(100, seed=1)
+    with transaction(archive.engine) as connection:
+        found = [uniform_sample(connection, archive.space.id, size=20, seed=seed) for seed in range(100)]
+        everything = uniform_sample(connection, archive.space.id, size=500)
+    assert {20} == {len(set(each)) for each in found}
+    assert (400, sorted(everything)) == (len(set(everything)), everything)
+    behind = sum(image > 5_000_000_000 for each in found for image in each)
+    assert 400 < behind < 600, "a quarter of the images, so 500 of 2,000 but for chance"
+
+
 LABELS = ("red", "green", "blue", "red green", "green blue")
 
 
