@@ -9,7 +9,7 @@ from typing import Any
 
 from worker import catalog, tagging
 from worker.catalog import Action, Retagging, Revision, Space, VersionImages
-from worker.db import Engine, transaction
+from worker.db import Connection, Engine, transaction
 from worker.errors import ApplyingError, NotFoundError
 from worker.pipeline import labels
 from worker.pipeline.labels import InForce
@@ -91,7 +91,7 @@ def content(engine: Engine, target: str | None) -> tuple[int | None, list[Taxono
     Args:
         engine: the database.
         target: number of a revision; or NAME@VERSION, for the taxonomies in force with this one as it was; None: the
-            revision before the one in force.
+            revision before the one in force; or, if going back to one was interrupted, that one.
 
     Returns:
         The revision's number, if it is one, and its taxonomies.
@@ -109,7 +109,8 @@ def content(engine: Engine, target: str | None) -> tuple[int | None, list[Taxono
             name, _, version = target.partition("@")
             stored[name] = _version(catalog.kept_taxonomies(connection, [name]), name, version)
             return None, [tagging.restore(definition, version=own) for own, definition in stored.values()]
-        number = _number(target, current.id)
+        number = _interrupted(connection, current) if target is None else None
+        number = number or _number(target, current.id)
         if catalog.revision_numbered(connection, number) is None:
             raise NotFoundError(f"there is no revision {number}; `enrich taxonomy history` shows those there are")
         stored_then = catalog.definitions_of(connection, number)
@@ -218,6 +219,15 @@ def _version(kept: Sequence[catalog.KeptTaxonomy], name: str, version: str) -> t
         )
         raise NotFoundError(f"{which}; kept are: {known}")
     return found[0].version, found[0].definition
+
+
+def _interrupted(connection: Connection, current: Revision) -> int | None:
+    """What a rollback that was not finished goes back to: who repeats the command does not mean to undo it."""
+    space = catalog.active_space(connection)
+    if space is None or current.back_to is None:
+        return None
+    run = catalog.retagging(connection, space.id, current.id)
+    return current.back_to if run is None or run.finished_at is None else None
 
 
 def _number(target: str | None, current: int) -> int:

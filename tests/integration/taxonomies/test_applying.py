@@ -154,6 +154,26 @@ def test_the_history_of_a_large_catalog_takes_its_time(archive):
             assert [300] == [each.images for each in counted.result()]
 
 
+def test_going_back_goes_on_where_it_was_interrupted(archive, monkeypatch):
+    """The same command again: it does not go back to what it was leaving. When it is done, it does."""
+    before = archive.tags()
+    archive.apply(TWO)
+    number, content = taxonomies.content(archive.engine, None)
+    with monkeypatch.context() as patched:
+        patched.setattr(taxonomies, "Retagger", lambda *_, **__: _Interrupted())
+        with pytest.raises(KeyboardInterrupt):
+            archive.apply(*content, action="rollback", back_to=number)
+    number, content = taxonomies.content(archive.engine, None)
+    done = archive.apply(*content, action="rollback", back_to=number)
+    assert (1, 3, False, before) == (number, done.revision, done.is_new, archive.tags())
+    assert 2 == taxonomies.content(archive.engine, None)[0]
+
+
+class _Interrupted:
+    def run(self) -> None:
+        raise KeyboardInterrupt
+
+
 def test_one_taxonomy_goes_back_alone(archive):
     """By a version that was kept, of which a few digits are enough."""
     archive.apply(TWO, colours("other"))
