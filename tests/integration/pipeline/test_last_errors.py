@@ -43,7 +43,7 @@ def fail_to_tag(monkeypatch, world):
     def tag(_vectors):
         raise ZeroDivisionError("a bug in a decoder")
 
-    monkeypatch.setattr(world.enricher.tagger, "tag", tag)
+    monkeypatch.setattr(world.enricher.labels.now.tagger, "tag", tag)
 
 
 def fail_to_write(monkeypatch, _world):
@@ -98,7 +98,7 @@ def test_an_entry_of_the_same_bytes_stays_true(world, monkeypatch):
     """An image that is enriched, looked at again, and given up for an error of ours: what is known of it holds."""
     world.upload("a.jpg", PICTURE)
     world.run()
-    monkeypatch.setattr(world.enricher.tagger, "is_current", lambda _tags: False)
+    monkeypatch.setattr(world.enricher.labels.now.tagger, "is_current", lambda _tags: False)
     fail_to_decode(monkeypatch, world)
     world.hint("a.jpg")
     exhaust(world)

@@ -142,7 +142,7 @@ def test_they_survive_a_store_that_refuses_the_object(corrected, monkeypatch, er
 
 def test_an_image_that_kills_when_it_is_enriched_again_stays_as_it_was(corrected, monkeypatch):
     """The bytes are those that were enriched: what is known of them, and what people decided, is true all the same."""
-    monkeypatch.setattr(corrected.enricher.tagger, "is_current", lambda _tags: False)
+    monkeypatch.setattr(corrected.enricher.labels.now.tagger, "is_current", lambda _tags: False)
     kill_workers(corrected)
     corrected.run()
     assert {"a": "killed-worker"} == corrected.quarantine()
