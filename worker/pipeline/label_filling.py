@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from worker import catalog, logs, tagging
 from worker.catalog import LabelSet, LabelVector, Space
 from worker.db import Engine, is_unavailable, transaction
-from worker.errors import EnrichError
+from worker.errors import EnrichError, TaxonomyError
 from worker.tagging import EncodeTexts, Taxonomy
 
 _log = logs.get("pipeline")
@@ -66,14 +66,22 @@ class LabelFiller:
             with transaction(self.engine) as connection:
                 begun = catalog.begin_label_set(connection, self.space.id, taxonomy, version)
             if begun is not None and not begun.ready:
-                stored += self._fill_set(begun, stopped)
+                stored += self._try_set(begun, stopped)
             if begun is None or stopped():
                 return stored
         with transaction(self.engine) as connection:
             sets = catalog.label_sets(connection, self.space.id)
-            kept = [each.id for each in sets if wanted.get(each.taxonomy) == each.version]
+            ready = {(each.taxonomy, each.version) for each in sets if each.ready}
+            kept = [each.id for each in sets if _stays(each, wanted, ready)]
             catalog.forget_label_sets(connection, self.space.id, but=kept)
         return stored
+
+    def _try_set(self, begun: LabelSet, stopped: Callable[[], bool]) -> int:
+        try:
+            return self._fill_set(begun, stopped)
+        except TaxonomyError as error:  # the others do not wait until somebody has upgraded
+            _log.warning("labels of a taxonomy are stored later", action="labels", error=str(error))
+            return 0
 
     def _fill_set(self, begun: LabelSet, stopped: Callable[[], bool]) -> int:
         with transaction(self.engine) as connection:
@@ -107,6 +115,12 @@ class LabelFiller:
             LabelVector(label=row.label, text=row.text, ranks=row.ranks, vector=row.vector)
             for row in tagging.label_rows(taxonomy, batch, vectors)
         ]
+
+
+def _stays(of: LabelSet, wanted: Mapping[str, str], ready: Collection[tuple[str, str]]) -> bool:
+    """Whether a set is in use, or answers until the one in use is complete."""
+    version = wanted.get(of.taxonomy)
+    return version is not None and (of.version == version or (of.taxonomy, version) not in ready)
 
 
 def _batches(texts: Mapping[str, Sequence[str]]) -> Iterator[dict[str, Sequence[str]]]:

@@ -139,6 +139,22 @@ def test_labels_far_behind_those_of_others_are_found(engine, space):
     assert "red" == found[0].label
 
 
+def test_a_taxonomy_of_a_newer_release_holds_up_no_other(engine, space, gallery):
+    """What this release cannot read is left out, and searched by as it was before."""
+    fill(engine, space, ANY)
+    newer = replace(ANY, labels=(*ANY.labels, Label(name="hot", prompts=("fire",))))
+    use(engine, newer)
+    with transaction(engine) as connection:
+        connection.execute(
+            text("""UPDATE taxonomies SET first_used = now() + '1 s', definition = definition || '{"mode": "newest"}'
+                    WHERE version = :version"""),
+            {"version": newer.version},
+        )
+    fill(engine, space, COLOUR)
+    assert ("colour", "red") in near(gallery, "red.jpg")
+    assert ("any", "warm") in near(gallery, "red.jpg")
+
+
 def test_a_label_that_many_texts_stand_for_takes_one_place(engine, space, gallery):
     """Where the nearest text decides, the others do not push labels out."""
     many = Label(name="reds", prompts=tuple(f"red {number}" for number in range(40)))
