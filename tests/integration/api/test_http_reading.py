@@ -239,7 +239,7 @@ def test_search_with_another_model_than_the_workers(services, engine, gallery):
 @pytest.mark.parametrize(
     ("request_", "says"),
     [
-        ({}, "text: Field required"),
+        ({}, "body: needs either 'text' or 'label'"),
         ({"text": ""}, "text: String should have at least 1 character"),
         ({"text": " \n"}, "text: String should have at least 1 character"),
         ({"text": "x" * 2_001}, "text: String should have at most 2000 characters"),
