@@ -31,8 +31,9 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	@$(BIN)/enrich demo $(if $(PHOTOS),--photos "$(PHOTOS)") $(if $(EXIT),--exit)
 
+# All of it takes turns waiting for real processes: two at a time, each with servers of its own.
 test: $(STAMP)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(or $(ARGS),--numprocesses 2 --dist loadfile)
 
 bench: $(STAMP)
 	$(BIN)/python -m bench $(ARGS)
