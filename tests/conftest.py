@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 
@@ -15,6 +16,11 @@ from worker.local import Part
 # Started in the background of a script, this process and its children would ignore SIGINT, and tests that send one
 # would wait for ever. A handler of ours is reset to the default in children.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# The same script has children ignore SIGQUIT, which workers must obey.
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+# pytest imports readline, which tells the children the size of a terminal, even where there is none.
+os.environ.pop("COLUMNS", None)
+os.environ.pop("LINES", None)
 
 
 @pytest.fixture(scope="session")

@@ -156,7 +156,7 @@ def test_a_queue_that_is_away_does_not_keep_a_listener_from_starting(engine, env
     with bootstrap.listener(settings, lambda: None) as (keeper, listeners):
         assert [each.queue.name for each in listeners] == ["x"]
         assert [each.name for each in processes(engine)] == [keeper.name]
-    assert "cannot be reached" in capsys.readouterr().out
+    assert "cannot be reached" in "".join(capsys.readouterr())
 
 
 @pytest.mark.parametrize("deliveries", [None, 5])
@@ -169,7 +169,7 @@ def test_a_queue_without_dead_letters_is_told_at_the_start(aws, engine, environm
     )  # fmt: skip
     with bootstrap.listener(settings, lambda: None):
         pass
-    assert ("has no dead-letter queue" in capsys.readouterr().out) == (deliveries is None)
+    assert ("has no dead-letter queue" in "".join(capsys.readouterr())) == (deliveries is None)
 
 
 def test_a_listener_that_hears_nothing_is_not_healthy(engine):
