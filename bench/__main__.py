@@ -18,7 +18,7 @@ from rich.table import Table
 from bench import answers, end_to_end, growth, intake, latency, ledger, peers, retag, table
 from bench.site import Site, open_site
 from bench.table import Found, Note, Row
-from worker import bootstrap
+from worker import bootstrap, logs
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -137,6 +137,7 @@ def main() -> None:
     parser.add_argument("--dry", action="store_true", help="print only; leave results.json and the page alone")
     parser.add_argument("--folder", type=Path, default=Path("build/bench"), help="for the model and the servers")
     arguments = parser.parse_args()
+    logs.configure(level="WARNING")  # the servers' comings and goings are not what is looked for
     where = f"{table.machine()}; {table.load_average()} at the start"
     found = list(measure(arguments.folder, arguments.extent or FULL, arguments.only, arguments.photos))
     show(found, where)
