@@ -1,0 +1,120 @@
+"""Searching over real HTTP, on a real PostgreSQL."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.fakes import ColourEncoder
+from tests.integration.api.live import serve
+from worker.pipeline.query import Search
+
+
+def found(api, **request: Any) -> list[str]:
+    answer = api.post("/v1/search", request)
+    assert answer.status == 200, answer.body
+    return [hit["key"] for hit in answer.json["hits"]]
+
+
+def test_search_ranks_by_similarity(api, gallery):
+    """The best first, each with its similarity and the tags that hold."""
+    assert found(api, text="red")[0] == "red.jpg"
+    assert sorted(found(api, text="red")) == ["2026/green.jpg", "blue.jpg", "red.jpg"]
+    [best] = api.post("/v1/search", {"text": "  green\n", "limit": 1}).json["hits"]
+    assert best == {
+        "bucket": "photos",
+        "key": "2026/green.jpg",
+        "similarity": pytest.approx(1, abs=1e-3),
+        "tags": {"time-of-day": "night"},
+    }
+
+
+def test_search_among_tags(api, gallery):
+    """All filters must hold; a label that nothing has finds nothing."""
+    night = {"taxonomy": "time-of-day", "label": "night"}
+    assert found(api, text="red", tags=[night]) == ["2026/green.jpg"]
+    assert found(api, text="red", tags=[night, {"taxonomy": "time-of-day", "label": "day"}]) == []
+    assert found(api, text="red", tags=[{"taxonomy": "mood", "label": "🙂 %'\"; --"}]) == []
+
+
+def test_search_above_a_similarity(api, gallery):
+    """Hits below the floor are left out."""
+    assert found(api, text="blue", min_similarity=0.9) == ["blue.jpg"]
+    assert len(found(api, text="blue", min_similarity=-1)) == 3
+
+
+def test_search_in_an_empty_catalog(api):
+    """Nothing was ever uploaded: nothing is found, which is no error."""
+    assert found(api, text="red") == []
+
+
+def test_search_with_another_model_than_the_workers(services, engine, gallery):
+    """409 names both models: finding nothing would hide the mistake."""
+    other = Search(engine, lambda: ColourEncoder("other"))
+    with serve(replace(services, search=other)) as api:
+        answer = api.post("/v1/search", {"text": "red"})
+    assert answer.status == 409
+    assert "embedded with other at r1; the catalog has vectors of tiny at r1: set ENRICH_MODEL" in answer.detail
+
+
+@pytest.mark.parametrize(
+    ("request_", "says"),
+    [
+        ({}, "body: needs either 'text' or 'label'"),
+        ({"text": ""}, "text: String should have at least 1 character"),
+        ({"text": " \n"}, "text: String should have at least 1 character"),
+        ({"text": "x" * 2_001}, "text: String should have at most 2000 characters"),
+        ({"text": 5}, "text: Input should be a valid string"),
+        ({"text": "\ud800"}, "text: Input should be a valid string"),
+        ({"text": "x", "limit": 0}, "limit: Input should be greater than or equal to 1"),
+        ({"text": "x", "limit": 1_001}, "limit: Input should be less than or equal to 1000"),
+        ({"text": "x", "limit": "many"}, "limit: Input should be a valid integer"),
+        ({"text": "x", "colour": "red"}, "colour: Extra inputs are not permitted"),
+        ({"text": "x", "tags": [{"taxonomy": "t"}]}, "tags[0].label: Field required"),
+        ({"text": "x", "tags": [{"taxonomy": "t", "label": "a\0"}]}, "tags[0].label: must not have a NUL"),
+        ({"text": "x", "tags": "night"}, "tags: Input should be a valid list"),
+        ({"text": "x", "min_similarity": 2}, "min_similarity: Input should be less than or equal to 1"),
+        ({"text": "x", "min_similarity": float("nan")}, "min_similarity: Input should be"),
+        ([], "body: Input should be a valid dictionary"),
+        ("red", "body: Input should be a valid dictionary"),
+        (None, "body: "),
+    ],
+)
+def test_a_search_that_is_wrong(shared_api, request_, says):
+    """422 in one sentence that names the member."""
+    answer = shared_api.post("/v1/search", request_)
+    assert answer.status == 422
+    assert says in answer.detail
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "says"),
+    [
+        (b"", 422, "body: Field required"),
+        (b"{", 422, "the body is not JSON: "),
+        (b"\xff", 400, "There was an error parsing the body"),
+        (b"[" * 50_000, 400, "There was an error parsing the body"),
+        (b"{" + b" " * (64 << 10), 413, "larger than 65,536 bytes"),
+    ],
+)
+def test_a_search_that_is_not_json(shared_api, body, status, says):
+    """Whatever the body, the answer is a sentence."""
+    answer = shared_api.send("POST", "/v1/search", body, headers={"Content-Type": "application/json"})
+    assert answer.status == status
+    assert says in answer.detail
+
+
+@pytest.mark.parametrize("content_type", [None, "", "text/plain", "application/x-www-form-urlencoded", "text/json"])
+def test_a_search_under_another_content_type(shared_api, content_type):
+    """415 says which header to send: `curl -d` alone sends a form."""
+    headers = {} if content_type is None else {"Content-Type": content_type}
+    answer = shared_api.send("POST", "/v1/search", b'{"text": "red"}', headers=headers)
+    assert (answer.status, answer.detail) == (415, "send JSON, with the header `Content-Type: application/json`")
+
+
+def test_json_in_any_charset_parameter(shared_api):
+    """Parameters of the content type do not matter."""
+    headers = {"Content-Type": "Application/JSON; charset=utf-8"}
+    assert shared_api.send("POST", "/v1/search", b'{"text": "red"}', headers=headers).status == 200
