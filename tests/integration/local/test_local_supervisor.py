@@ -203,7 +203,7 @@ def test_a_child_that_ignores_its_stop_signal_is_killed(tmp_path: Path):
     supervisor.stop()
 
     assert time.monotonic() - started < 3
-    _wait_for(lambda: not any(_runs(pid) for pid in _read_pids(pids)))
+    assert [pid for pid in _read_pids(pids) if _runs(pid)] == []
 
 
 # -- life --------------------------------------------------------------------------------------------------------------
