@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query
+from fastapi import APIRouter, Depends, Query
 from starlette.convertors import Convertor, register_url_convertor
 
 from worker.api import present
@@ -23,6 +23,7 @@ from worker.api.models import (
     TagText,
     Text,
 )
+from worker.api.parameters import BucketInPath, KeyInPath, OnlyBucket, OnlyPrefix
 from worker.api.problems import described
 from worker.api.services import Parts, Services, parts_of
 from worker.catalog import Hit, TagFilter
@@ -60,16 +61,6 @@ searches = APIRouter(
 )
 
 _Parts = Annotated[Parts, Depends(parts_of)]
-_Bucket = Annotated[Text, Path(description="Name of the bucket.", examples=["photos"])]
-_Key = Annotated[
-    Text,
-    Path(
-        description="Key of the object, percent-encoded; slashes may stay as they are.",
-        examples=["2026/red flower.jpg"],
-    ),
-]
-_InBucket = Annotated[Text | None, Query(min_length=1, max_length=200, description="Only this bucket.")]
-_Prefix = Annotated[Text | None, Query(max_length=1_024, description="Only keys that begin so; with `bucket`.")]
 _Tags = Annotated[
     list[TagText],
     Query(
@@ -105,8 +96,8 @@ _Limit = Annotated[int, Query(ge=1, le=10_000, description="Most changes in the 
 
 async def wanted(
     *,
-    bucket: _InBucket = None,
-    prefix: _Prefix = None,
+    bucket: OnlyBucket = None,
+    prefix: OnlyPrefix = None,
     tags: _Tags = [],  # noqa: B006  # FastAPI copies it
     source: _Source = None,
     updated_since: _UpdatedSince = None,
@@ -137,7 +128,7 @@ async def list_images(parts: _Parts, filters: _Wanted, limit: _PageLimit = 100, 
 
 
 @router.get("/images/{bucket}/{key:object_key}", summary="Get one image", responses=described(400, 404))
-async def get_image(bucket: _Bucket, key: _Key, parts: _Parts) -> Image:
+async def get_image(bucket: BucketInPath, key: KeyInPath, parts: _Parts) -> Image:
     """Metadata, and every tag with its provenance. A 404 says what is known about the object instead."""
     ref = ObjectRef(bucket=bucket, key=key)
     return present.image(await parts.reading(lambda: query.image(parts.services.engine, ref)))
@@ -148,7 +139,9 @@ async def get_image(bucket: _Bucket, key: _Key, parts: _Parts) -> Image:
     summary="Explain an image's tags",
     responses=described(400, 404, 409),
 )
-async def get_explanation(bucket: _Bucket, key: _Key, parts: _Parts, taxonomy: _Taxonomies = ()) -> Explanation:
+async def get_explanation(
+    bucket: BucketInPath, key: KeyInPath, parts: _Parts, taxonomy: _Taxonomies = ()
+) -> Explanation:
     """Why an image has its tags: every number that was compared, and the reason it came to.
 
     Computed from the vector in the catalog, by the taxonomy versions that decided. The first one loads the model's text
@@ -164,7 +157,7 @@ async def get_explanation(bucket: _Bucket, key: _Key, parts: _Parts, taxonomy: _
     responses=described(400, 404, 409),
 )
 async def get_nearest_labels(
-    bucket: _Bucket, key: _Key, parts: _Parts, taxonomy: _Taxonomies = (), limit: _MostLabels = 10
+    bucket: BucketInPath, key: KeyInPath, parts: _Parts, taxonomy: _Taxonomies = (), limit: _MostLabels = 10
 ) -> NearestLabels:
     """Of all taxonomies in use, vocabularies included, or of some. Nothing is decided: near may be far."""
     ref = ObjectRef(bucket=bucket, key=key)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query
+from fastapi import APIRouter, Depends, Query
 
 from worker.api import present
 from worker.api.guard import BEARER, GuardedRoute, JsonRoute
@@ -16,8 +16,8 @@ from worker.api.models import (
     QuarantineDetails,
     QuarantineEntry,
     QuarantineList,
-    Text,
 )
+from worker.api.parameters import BucketInPath, KeyInPath, OnlyBucket, OnlyPrefix
 from worker.api.problems import described
 from worker.api.services import Parts, parts_of
 from worker.pipeline import moments
@@ -44,8 +44,6 @@ changes = APIRouter(
 
 _Parts = Annotated[Parts, Depends(parts_of)]
 _Reason = Annotated[Reason | None, Query(description="Only this reason.")]
-_Bucket = Annotated[Text | None, Query(min_length=1, max_length=200, description="Only this bucket.")]
-_Prefix = Annotated[Text | None, Query(max_length=1_024, description="Only keys that begin so; with `bucket`.")]
 _Since = Annotated[
     MomentText | None, Query(description="Only what was put there since: `2d`, `12h`, or a time with its offset.")
 ]
@@ -54,14 +52,12 @@ _OlderThan = Annotated[
 ]
 _After = Annotated[str | None, Query(max_length=256, description="`next` of the page before, for older entries.")]
 _Limit = Annotated[int, Query(ge=1, le=1_000, description="Most entries in the answer.")]
-_InBucket = Annotated[Text, Path(description="Name of the bucket.", examples=["photos"])]
-_Key = Annotated[Text, Path(description="Key of the object, percent-encoded; slashes may stay as they are.")]
 
 
 async def chosen(
     reason: _Reason = None,
-    bucket: _Bucket = None,
-    prefix: _Prefix = None,
+    bucket: OnlyBucket = None,
+    prefix: OnlyPrefix = None,
     since: _Since = None,
     older_than: _OlderThan = None,
 ) -> use_case.Choice:
@@ -93,7 +89,7 @@ async def count_quarantine(parts: _Parts, choice: _Chosen) -> QuarantineCounts:
 
 
 @router.get("/{bucket}/{key:object_key}", summary="Get one entry", responses=described(400, 404))
-async def get_quarantine_entry(bucket: _InBucket, key: _Key, parts: _Parts) -> QuarantineDetails:
+async def get_quarantine_entry(bucket: BucketInPath, key: KeyInPath, parts: _Parts) -> QuarantineDetails:
     """Why one object could not be enriched, with the error and a hexdump of what its file begins with."""
     ref = ObjectRef(bucket=bucket, key=key)
     return present.quarantined(await parts.reading(lambda: use_case.entry(parts.services.engine, ref)))

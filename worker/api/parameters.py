@@ -1,0 +1,20 @@
+"""Parameters that several routes have, each with its one description."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Path, Query
+
+from worker.api.models import Text
+
+BucketInPath = Annotated[Text, Path(description="Name of the bucket.", examples=["photos"])]
+KeyInPath = Annotated[
+    Text,
+    Path(
+        description="Key of the object, percent-encoded; slashes may stay as they are.",
+        examples=["2026/red flower.jpg"],
+    ),
+]
+OnlyBucket = Annotated[Text | None, Query(min_length=1, max_length=200, description="Only this bucket.")]
+OnlyPrefix = Annotated[Text | None, Query(max_length=1_024, description="Only keys that begin so; with `bucket`.")]
