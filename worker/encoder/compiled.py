@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from worker.encoder.device import Placement
+from worker.encoder.interface import Collect, Pixels
 from worker.encoder.preprocessing import Preprocessor
+from worker.encoder.tower import pooled
 from worker.errors import ConfigurationError
-from worker.types import Floats
 
 #: OpenVINO's names. What it computes in differs from what torch does by roundings of the same kind.
 _PRECISIONS = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
 
 
 class CompiledTower:
-    """uint8 pixels in, vectors out; called by one thread at a time."""
+    """uint8 pixels in, vectors out; launched by one thread at a time."""
 
     def __init__(self, model: Any, preprocessor: Preprocessor, placement: Placement) -> None:
         """Convert and compile: seconds, and for a moment the memory of a second image tower.
@@ -52,10 +53,9 @@ class CompiledTower:
         }
         self._request = openvino.Core().compile_model(graph, "CPU", options).create_infer_request()
 
-    def __call__(self, pixels: npt.NDArray[np.uint8]) -> Floats:
-        """``[n, d]`` float32 for ``[n, 3, H, W]``."""
-        vectors: Floats = np.array(self._request.infer([pixels])[0], dtype=np.float32)
-        return vectors
+    def launch(self, pixels: Sequence[Pixels]) -> Collect:
+        vectors = np.array(self._request.infer([np.stack(pixels)])[0], dtype=np.float32)
+        return lambda: vectors
 
 
 def check(preprocessor: Preprocessor, placement: Placement) -> None:
@@ -91,9 +91,7 @@ class _Tower(torch.nn.Module):
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         values = pixels.float() * self.factor + self.offset  # type: ignore[operator]
-        found = self.model.get_image_features(pixel_values=values)
-        pooled: torch.Tensor = getattr(found, "pooler_output", found)
-        return pooled
+        return pooled(self.model.get_image_features(pixel_values=values))
 
 
 def _openvino() -> Any:

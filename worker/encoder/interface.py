@@ -32,6 +32,9 @@ Preprocessing: TypeAlias = Literal["fast", "exact"]
 #: What runs the image half: torch, or OpenVINO's compiler for CPUs.
 Runtime: TypeAlias = Literal["torch", "openvino"]
 
+#: Waits for what a device computes, and gives it: ``[n, dimension]`` of any length. Called once.
+Collect: TypeAlias = Callable[[], Floats]
+
 _Item = TypeVar("_Item")
 
 
@@ -50,12 +53,32 @@ class EncoderTraits:
     dtype: str = "float32"
 
 
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A forward pass that was launched; a device may still be at it."""
+
+    collect: Collect
+
+    def vectors(self) -> Floats:
+        """Wait for the pass. To be called once, by the thread that launched it.
+
+        Returns:
+            ``[n, dimension]``, as ``Encoder.encode_images`` gives them.
+
+        Raises:
+            Exception: what the pass failed with. A device that computes by itself reports an error here, or at a
+                later call of anything.
+        """
+        return unit_rows(self.collect())
+
+
 class Encoder(ABC):
     """An image–text model, in three stages so that each can run where it is cheap.
 
-    ``preprocess`` runs in many CPU threads at once, ``encode_images`` in the one thread that owns the device (see
-    ``MicroBatcher``), ``encode_texts`` anywhere. Models implement ``preprocess``, ``_image_features`` and
-    ``_text_features``; cutting into batches and scaling to unit length is the same for all and lives here.
+    ``preprocess`` runs in many CPU threads at once, ``encode_images`` and ``launch_images`` in the one thread that owns
+    the device (see ``MicroBatcher``), ``encode_texts`` anywhere. Models implement ``preprocess``, ``_image_features``
+    and ``_text_features``, and ``_launch_features`` where a device computes by itself; cutting into batches and scaling
+    to unit length is the same for all and lives here.
     """
 
     def __init__(self, traits: EncoderTraits, *, batch: int = 32) -> None:
@@ -101,6 +124,15 @@ class Encoder(ABC):
         """Most images or texts in one forward pass."""
         return self._batch
 
+    @property
+    def ahead(self) -> int:
+        """How many passes to launch before the first of them is collected.
+
+        1: launching computes, so that a second launch would only keep the first one's vectors waiting. 2: a device
+        computes by itself, and idles from one pass to the next unless that one has been launched by then.
+        """
+        return 1
+
     @abstractmethod
     def preprocess(self, image: Image.Image) -> Pixels:
         """Turn an RGB picture into what the model takes. Pure and thread-safe; touches no device.
@@ -119,6 +151,17 @@ class Encoder(ABC):
             non-finite vector) gives a row of NaN and leaves the others alone: ``MicroBatcher`` reports it.
         """
         return self._in_batches(pixels, self._image_features)
+
+    def launch_images(self, pixels: Sequence[Pixels]) -> Pending:
+        """Begin to embed preprocessed images in one forward pass.
+
+        Args:
+            pixels: 1 to ``batch`` results of ``preprocess``; they may be changed or freed once this returns.
+
+        Returns:
+            What gives their vectors. Passes may be collected in any order; one that never is costs nothing more.
+        """
+        return Pending(self._launch_features(pixels))
 
     def encode_texts(self, texts: Sequence[str]) -> Floats:
         """Embed texts, cut at the model's context length.
@@ -146,6 +189,11 @@ class Encoder(ABC):
     @abstractmethod
     def _image_features(self, pixels: Sequence[Pixels]) -> Floats:
         """``[n, dimension]`` of any length for 1 to ``batch`` preprocessed images, in one forward pass."""
+
+    def _launch_features(self, pixels: Sequence[Pixels]) -> Collect:
+        """Begin what ``_image_features`` does; must be done with ``pixels`` on return. Here: all of it."""
+        features = self._image_features(pixels)
+        return lambda: features
 
     @abstractmethod
     def _text_features(self, texts: Sequence[str]) -> Floats:

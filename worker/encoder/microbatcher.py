@@ -1,4 +1,7 @@
-"""One thread owns the device and makes full forward passes out of whatever several callers have queued."""
+"""One thread owns the device and makes full forward passes out of whatever several callers have queued.
+
+While a device computes one pass, the next is launched: stacked, copied and queued behind it.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +19,13 @@ from PIL import Image
 
 from worker import logs
 from worker.encoder.failures import Failure, classify
-from worker.encoder.interface import Encoder, Pixels
+from worker.encoder.interface import Encoder, Pending, Pixels
 from worker.errors import DeviceMemoryError, FatalDeviceError, ImageRejectedError
 from worker.types import Floats, Reason
 
 _log = logs.get("encoder")
+
+_QUEUED_BYTES = 256 << 20
 
 #: What becomes of one image: its unit vector ``[dimension]``, or the error that is this image's alone.
 #: ``ImageRejectedError``: the model fails on it, now and later. ``DeviceMemoryError``: try it again later.
@@ -32,7 +37,7 @@ class ForwardPass:
     """What an observer learns about a forward pass that succeeded."""
 
     images: int
-    seconds: float
+    seconds: float  # from its launch until its vectors were there; passes may overlap
 
 
 @dataclass(kw_only=True, slots=True, eq=False)
@@ -69,6 +74,23 @@ class _Item:
     index: int
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Flight:
+    """A pass that was launched and not yet collected, or that failed at its launch."""
+
+    items: Sequence[_Item]
+    pending: Pending | Exception
+    started: float  # time.perf_counter()
+
+    @property
+    def pixels(self) -> list[Pixels]:
+        return [item.pixels for item in self.items]
+
+    @property
+    def failed(self) -> bool:
+        return isinstance(self.pending, Exception)
+
+
 class MicroBatcher:
     """Shares one encoder among threads.
 
@@ -76,8 +98,11 @@ class MicroBatcher:
     go into one forward pass; nobody waits for a batch to fill, so that a single image on an idle machine starts at
     once and batches grow by themselves under load.
 
-    When a pass fails: out of memory halves the batch, for good; a broken device ends everything with
-    ``FatalDeviceError``; any other error splits the batch until the culprit is alone, and only the culprit fails.
+    Where a device computes by itself (``Encoder.ahead``), the next batch is launched before the vectors of the one
+    before are waited for, if anything is in line by then; if not, they are waited for and delivered at once.
+
+    When a pass fails, at its launch or later: out of memory halves the batch, for good; a broken device ends everything
+    with ``FatalDeviceError``; any other error splits the batch until the culprit is alone, and only the culprit fails.
     Before an image is blamed, a plain grey one is tried: if that fails too, the model is broken and not the image, and
     nobody's pictures end in quarantine.
 
@@ -89,7 +114,7 @@ class MicroBatcher:
         encoder: Encoder,
         *,
         max_batch: int | None = None,
-        max_queued_bytes: int = 256 << 20,
+        max_queued_bytes: int | None = None,
         observe: Callable[[ForwardPass], None] | None = None,
     ) -> None:
         """Start the thread.
@@ -97,17 +122,20 @@ class MicroBatcher:
         Args:
             encoder: used for images by this thread only.
             max_batch: most images in one forward pass; by default, and at most, the encoder's.
-            max_queued_bytes: pixels in line above which ``submit`` waits. One submission may always enter an empty
-                line, however large it is.
+            max_queued_bytes: pixels in line and in passes above which ``submit`` waits; by default 256 MiB, or what it
+                takes to have a full batch in line behind full passes. One submission may always enter an empty line,
+                however large it is and whatever is in passes.
             observe: called after each successful pass, in the batcher's thread; for metrics.
         """
         self._encoder = encoder
         self._cap = min(max_batch or encoder.batch, encoder.batch)
-        self._max_queued_bytes = max_queued_bytes
         self._observe = observe
         self._grey = _grey(encoder)
+        enough = (encoder.ahead + 1) * self._cap * self._grey.nbytes
+        self._max_queued_bytes = max(_QUEUED_BYTES, enough) if max_queued_bytes is None else max_queued_bytes
         self._line: deque[_Item] = deque()
-        self._queued_bytes = 0
+        self._flights: deque[_Flight] = deque()  # the thread's own
+        self._queued_bytes = 0  # of images without a result
         self._changed = threading.Condition()
         self._closed = False
         self._broken: FatalDeviceError | None = None
@@ -197,53 +225,96 @@ class MicroBatcher:
 
     def _run(self) -> None:
         """The thread: a pass after another until closed and drained, or broken."""
-        batch: list[_Item] = []
         try:
-            while batch := self._next_batch():
-                self._deliver(batch, self._encode([item.pixels for item in batch]))
+            while self._turn():
+                pass
         except FatalDeviceError as error:
-            self._break(error, batch)
+            self._break(error)
         except BaseException as error:  # noqa: BLE001 - nothing may end this thread while callers wait
-            self._break(FatalDeviceError(f"the encoder's thread failed: {error!r}"), batch)
+            self._break(FatalDeviceError(f"the encoder's thread failed: {error!r}"))
 
-    def _next_batch(self) -> list[_Item]:
-        """Wait for work; empty when closed and drained."""
+    def _turn(self) -> bool:
+        """Launch what is in line, if there is room ahead; else land the oldest pass. False: nothing is left to do."""
+        if self._has_room_ahead():
+            batch = self._next_batch(wait=not self._flights)
+            if batch:
+                self._flights.append(self._launched(batch))
+                return True
+            if not self._flights:
+                return False
+        self._land()
+        return True
+
+    def _has_room_ahead(self) -> bool:
+        """A failed launch is answered before anything else is launched: it may have been too large."""
+        return len(self._flights) < self._encoder.ahead and not any(flight.failed for flight in self._flights)
+
+    def _next_batch(self, *, wait: bool) -> list[_Item]:
+        """What is in line now; with ``wait``, empty only when closed and drained."""
         with self._changed:
             while True:
-                self._changed.wait_for(lambda: self._line or self._closed)
+                if wait:
+                    self._changed.wait_for(lambda: self._line or self._closed)
                 taken = [self._line.popleft() for _ in range(min(self._cap, len(self._line)))]
-                self._queued_bytes -= sum(item.pixels.nbytes for item in taken)
-                self._changed.notify_all()
                 batch = [item for item in taken if not item.submission.future.cancelled()]
-                if batch or (self._closed and not self._line):
+                self._leave([item for item in taken if item.submission.future.cancelled()])
+                if batch or not wait or (self._closed and not self._line):
                     return batch
 
-    @staticmethod
-    def _deliver(batch: Sequence[_Item], results: Sequence[Encoded]) -> None:
-        for item, result in zip(batch, results, strict=True):
-            item.submission.settle(item.index, result)
+    def _launched(self, batch: Sequence[_Item]) -> _Flight:
+        started = time.perf_counter()
+        try:
+            pending: Pending | Exception = self._encoder.launch_images([item.pixels for item in batch])
+        except Exception as error:  # noqa: BLE001 - answered when its turn comes, by what it means
+            # While a traceback lives, the failed pass's tensors do.
+            pending = error.with_traceback(None)
+        return _Flight(items=batch, pending=pending, started=started)
 
-    def _break(self, error: FatalDeviceError, batch: Sequence[_Item]) -> None:
+    def _land(self) -> None:
+        """Results for the oldest pass, whatever happens to it. It is among the flights until they are delivered."""
+        flight = self._flights[0]
+        results = self._collected(flight)
+        for item, result in zip(flight.items, results, strict=True):
+            item.submission.settle(item.index, result)
+        self._flights.popleft()
+        with self._changed:
+            self._leave(flight.items)
+
+    def _leave(self, items: Sequence[_Item]) -> None:
+        """Make room for others; with the lock held."""
+        self._queued_bytes -= sum(item.pixels.nbytes for item in items)
+        self._changed.notify_all()
+
+    def _break(self, error: FatalDeviceError) -> None:
         _log.error(str(error), action="encoder-broken")
         with self._changed:
             self._broken = error
-            stranded = [*batch, *self._line]
+            stranded = [*(item for flight in self._flights for item in flight.items), *self._line]
+            self._flights.clear()
             self._line.clear()
             self._queued_bytes = 0
             self._changed.notify_all()
         for item in stranded:
             item.submission.fail(error)
 
+    def _collected(self, flight: _Flight) -> list[Encoded]:
+        if isinstance(flight.pending, Exception):
+            return self._recover(flight.pixels, classify(flight.pending), flight.pending)
+        return self._answered(flight.pixels, flight.pending.vectors, flight.started)
+
     def _encode(self, pixels: Sequence[Pixels]) -> list[Encoded]:
+        """Results for one batch, in a pass that nothing is launched behind."""
+        return self._answered(pixels, lambda: self._encoder.encode_images(pixels), time.perf_counter())
+
+    def _answered(self, pixels: Sequence[Pixels], vectors: Callable[[], Floats], started: float) -> list[Encoded]:
         """Results for one batch, whatever happens to it."""
-        started = time.perf_counter()
         try:
-            vectors = self._encoder.encode_images(pixels)
+            found = vectors()
         except Exception as error:  # noqa: BLE001 - classified here, and answered by what it means
             failure, cause = classify(error), error
         else:
             self._report(len(pixels), time.perf_counter() - started)
-            return [self._checked(vector) for vector in vectors]
+            return [self._checked(vector) for vector in found]
         # Outside the handler: while it is open, the traceback keeps the failed pass's tensors in memory.
         return self._recover(pixels, failure, cause.with_traceback(None))
 

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from PIL import Image
 
 from worker.encoder import compiled
 from worker.encoder.device import Placement
 from worker.encoder.files import ModelFiles
-from worker.encoder.interface import Activation, Encoder, EncoderTraits, Pixels, Runtime, Towers
+from worker.encoder.interface import Activation, Collect, Encoder, EncoderTraits, Pixels, Runtime, Towers
 from worker.encoder.preprocessing import Preprocessor
-from worker.encoder.staging import Staging
+from worker.encoder.tower import ImageTower, TorchTower, pooled
 from worker.errors import ConfigurationError, ModelUnsupportedError
 from worker.types import Floats, SpaceSpec
 
@@ -53,10 +52,14 @@ def load(
     scale, bias = _logits(model, files)
     _drop_unused(model, towers)
     text = _TextInputs(tokenizer, model.config)
-    tower = compiled.CompiledTower(model.float(), processor, placement) if compiling else None
-    if tower is not None:
+    tower: ImageTower | None = None
+    if compiling:
+        tower = compiled.CompiledTower(model.float(), processor, placement)
         _drop_unused(model, "text")
-    parts = _Parts(_placed(model, placement), processor, text, placement.device, towers=towers, tower=tower)
+    model = _placed(model, placement)
+    if towers != "text" and tower is None:
+        tower = TorchTower(model, processor, placement)
+    parts = _Parts(model, processor, text, placement.device, towers=towers, tower=tower)
     traits = EncoderTraits(
         space=SpaceSpec(
             model=files.name,
@@ -83,6 +86,10 @@ class PretrainedEncoder(Encoder):
         super().__init__(traits, batch=batch)
         self._parts = parts
 
+    @property
+    def ahead(self) -> int:
+        return 2 if self._parts.device.startswith("cuda") else 1
+
     def preprocess(self, image: Image.Image) -> Pixels:
         return self._parts.preprocessor(image)
 
@@ -93,7 +100,10 @@ class PretrainedEncoder(Encoder):
             torch.cuda.empty_cache()
 
     def _image_features(self, pixels: Sequence[Pixels]) -> Floats:
-        return self._parts.image_features(pixels)
+        return self._launch_features(pixels)()
+
+    def _launch_features(self, pixels: Sequence[Pixels]) -> Collect:
+        return self._parts.launch(pixels)
 
     def _text_features(self, texts: Sequence[str]) -> Floats:
         return self._parts.text_features(texts)
@@ -136,32 +146,20 @@ class _Parts:
         text: _TextInputs,
         device: str,
         *,
+        tower: ImageTower | None,
         towers: Towers,
-        tower: Callable[[np.ndarray[Any, Any]], Floats] | None = None,
     ) -> None:
-        import torch
-
         self.preprocessor = preprocessor
         self.device = device
         self._model = model
         self._text = text
+        self._tower = tower  # of images; None: texts only
         self._towers = towers
-        self._staging = Staging(device)
-        self._tower = tower  # of images, where it is not the model's own
-        self._dtype = model.dtype
-        if (norm := preprocessor.normalisation) is not None:
-            self._factor = torch.from_numpy(norm.factor).to(device).view(1, 3, 1, 1)
-            self._offset = torch.from_numpy(norm.offset).to(device).view(1, 3, 1, 1)
 
-    def image_features(self, pixels: Sequence[Pixels]) -> Floats:
-        import torch
-
-        if self._towers == "text":
+    def launch(self, pixels: Sequence[Pixels]) -> Collect:
+        if self._tower is None:
             raise ConfigurationError("this encoder was loaded for texts only (towers='text')")
-        if self._tower is not None:
-            return self._tower(np.stack(pixels))
-        with torch.inference_mode():
-            return _vectors(self._model.get_image_features(**self._image_inputs(pixels)))
+        return self._tower.launch(pixels)
 
     def text_features(self, texts: Sequence[str]) -> Floats:
         import torch
@@ -170,7 +168,8 @@ class _Parts:
             raise ConfigurationError("this encoder was loaded for images only (towers='image')")
         tokens = {name: ids.to(self.device) for name, ids in self._text(texts).items()}
         with torch.inference_mode():
-            return _vectors(self._model.get_text_features(**tokens))
+            vectors: Floats = pooled(self._model.get_text_features(**tokens)).float().cpu().numpy()
+        return vectors
 
     def dimension(self, name: str) -> int:
         """Length of a vector, by making one of each kind.
@@ -183,7 +182,7 @@ class _Parts:
         lengths = set()
         try:
             if self._towers != "text":
-                lengths.add(_length(self.image_features([grey])))
+                lengths.add(_length(self.launch([grey])()))
             if self._towers != "image":
                 lengths.add(_length(self.text_features(["a photo"])))
         except (TypeError, ValueError, IndexError, KeyError) as error:
@@ -193,42 +192,6 @@ class _Parts:
                 f"{name} gives images and texts vectors of different lengths: {sorted(lengths)}"
             )
         return lengths.pop()
-
-    def _image_inputs(self, pixels: Sequence[Pixels]) -> dict[str, torch.Tensor]:
-        if self.preprocessor.max_patches is not None:
-            return self._patches(pixels, self.preprocessor.max_patches)
-        values = self._staging(pixels)
-        if self.preprocessor.normalisation is not None:
-            values = values.float() * self._factor + self._offset
-        return {"pixel_values": values.to(self._dtype)}
-
-    def _patches(self, pixels: Sequence[Pixels], longest: int) -> dict[str, torch.Tensor]:
-        """SigLIP 2 NaFlex: each picture has its own grid of patches, padded to a common count and masked."""
-        values = np.zeros((len(pixels), longest, pixels[0].shape[2]), dtype=np.float32)
-        mask = np.zeros((len(pixels), longest), dtype=np.int32)
-        for index, grid in enumerate(pixels):
-            count = grid.shape[0] * grid.shape[1]
-            values[index, :count] = grid.reshape(count, -1)
-            mask[index, :count] = 1
-        shapes = np.array([grid.shape[:2] for grid in pixels], dtype=np.int64)
-        return {
-            "pixel_values": _tensor(values).to(self.device, self._dtype),
-            "pixel_attention_mask": _tensor(mask).to(self.device),
-            "spatial_shapes": _tensor(shapes).to(self.device),
-        }
-
-
-def _tensor(array: np.ndarray[Any, Any]) -> torch.Tensor:
-    import torch
-
-    return torch.from_numpy(array)
-
-
-def _vectors(output: Any) -> Floats:
-    """``[n, d]`` float32 on the CPU. transformers returns a tensor before 5.0 and an output object since."""
-    pooled = getattr(output, "pooler_output", output)
-    vectors: Floats = pooled.float().cpu().numpy()
-    return vectors
 
 
 def _length(vectors: Floats) -> int:

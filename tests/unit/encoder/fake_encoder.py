@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from worker.encoder import Encoder, EncoderTraits, Pixels
+from worker.encoder.interface import Collect
 from worker.types import Floats, SpaceSpec
 
 DIMENSION = 4
@@ -75,3 +76,37 @@ class FakeEncoder(Encoder):
 
     def _text_features(self, texts: Sequence[str]) -> Floats:
         return np.stack([vector_of(len(text)) for text in texts])
+
+
+class FakeDeviceEncoder(FakeEncoder):
+    """A device that computes by itself and reports late: a pass happens, or fails, when its vectors are waited for.
+
+    ``launch_failures`` maps a value to the error its launch raises, ``launch_memory`` is how many images can be
+    launched. ``log`` holds what happened, in order.
+    """
+
+    def __init__(self, *, batch: int = 8, memory: int = 1_000_000) -> None:
+        super().__init__(batch=batch, memory=memory)
+        self.launch_failures: dict[int, Exception] = {}
+        self.launch_memory = 1_000_000
+        self.log: list[tuple[str, list[int]]] = []
+
+    @property
+    def ahead(self) -> int:
+        return 2
+
+    def _launch_features(self, pixels: Sequence[Pixels]) -> Collect:
+        values = [int(image.flat[0]) for image in pixels]
+        self.log.append(("launch", values))
+        if len(values) > self.launch_memory:
+            raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        for value in values:
+            if value in self.launch_failures:
+                raise self.launch_failures[value]
+        copied = [image.copy() for image in pixels]
+
+        def collect() -> Floats:
+            self.log.append(("collect", values))
+            return self._image_features(copied)
+
+        return collect

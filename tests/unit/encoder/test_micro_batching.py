@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.encoder.fake_encoder import GREY, FakeEncoder, pixels, vector_of
+from tests.unit.encoder.fake_encoder import GREY, FakeDeviceEncoder, FakeEncoder, pixels, vector_of
 from worker.encoder import Encoded, ForwardPass, MicroBatcher
 from worker.errors import DeviceMemoryError, FatalDeviceError, ImageRejectedError
 from worker.types import Reason
@@ -18,9 +18,14 @@ from worker.types import Reason
 WAIT = 20.0  # seconds; far more than anything here takes
 
 
-@pytest.fixture
-def encoder() -> FakeEncoder:
-    return FakeEncoder()
+#: Every promise is kept whether launching computes or a device does.
+KINDS: list[type[FakeEncoder]] = [FakeEncoder, FakeDeviceEncoder]
+
+
+@pytest.fixture(params=KINDS, ids=["computes", "launches"])
+def encoder(request) -> FakeEncoder:
+    kind: type[FakeEncoder] = request.param
+    return kind()
 
 
 def values_of(results: list[Encoded]) -> list[int | str]:
@@ -97,10 +102,11 @@ def test_many_threads_each_get_their_own(encoder):
     cap=st.integers(1, 9),
     memory=st.integers(1, 12),
     bad=st.sets(st.integers(0, 95), max_size=4),
+    kind=st.sampled_from(KINDS),
 )
-def test_any_sizes_any_culprits(sizes, cap, memory, bad):
+def test_any_sizes_any_culprits(sizes, cap, memory, bad, kind):
     """For any submissions, memory and bad images: good images get their vectors, bad ones their errors, in order."""
-    encoder = FakeEncoder(batch=16, memory=memory)
+    encoder = kind(batch=16, memory=memory)
     encoder.failures = {value: ValueError("bad pixels") for value in bad}
     numbers = iter(range(96))
     submissions = [[next(numbers) for _ in range(size)] for size in sizes]
@@ -200,13 +206,13 @@ def test_closing_finishes_what_is_queued(encoder):
 
 
 def test_a_full_line_holds_submitters_back(encoder):
-    """Queued pixels are bounded: the next submitter waits, and gets TimeoutError if it will not wait longer."""
+    """Pixels in line and in passes are bounded: the next submitter waits, and gets TimeoutError if it will not."""
     one = pixels(1).nbytes
     with MicroBatcher(encoder, max_queued_bytes=3 * one) as batcher:
         held(encoder, batcher)
         batcher.submit([pixels(1), pixels(2)])
-        with pytest.raises(TimeoutError, match="no room for 2 images"):
-            batcher.submit([pixels(3), pixels(4)], timeout=0.05)
+        with pytest.raises(TimeoutError, match="no room for 1 images"):
+            batcher.submit([pixels(3)], timeout=0.05)
         with ThreadPoolExecutor(1) as pool:
             waiting = pool.submit(batcher.encode, [pixels(5), pixels(6)], timeout=WAIT)
             encoder.gate.set()
