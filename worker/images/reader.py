@@ -8,20 +8,18 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any, Final, TypeAlias
 
-import imagehash
 from PIL import Image
 
 from worker.images.decoder import decoder_bytes, identify, load, open_header, rejecting
 from worker.images.exif import ExifFields, read_exif
 from worker.images.limits import ImageLimits
+from worker.images.phash import phash
 from worker.images.pixels import prepare, upright
 from worker.images.structure import MOST_FRAMES, gif_frames, tiff_frames
 from worker.images.tiff import Tiff
 from worker.types import ImageMetadata
 
 _REDUCED, _FULL = "draft-and-box-2x/1", "full/1"
-#: Sides of the picture whose cosine transform is the perceptual hash, and how much larger it may stay before.
-_PHASH_SIDE, _PHASH_SPARE = 32, 4
 
 #: Called with the bytes that decoding a picture takes at most; they are in use while the block runs.
 Reserve: TypeAlias = Callable[[int], AbstractContextManager[object]]
@@ -94,7 +92,7 @@ def _read(
                 mode=mode,
                 frames=_frames(image, data, format_name),
                 sha256=hashlib.sha256(data).hexdigest(),
-                phash=_phash(pixels),
+                phash=phash(pixels),
                 **_fields(fields, image),
             ),
         )
@@ -136,13 +134,3 @@ def _frames(image: Image.Image, data: bytes, format_name: str) -> int:
     if format_name == "TIFF":
         return max(1, tiff_frames(data))
     return min(max(1, int(getattr(image, "n_frames", 1))), MOST_FRAMES)
-
-
-def _phash(pixels: Image.Image) -> int:
-    """64 bits, the first the most significant, as the signed integer that Postgres' bigint holds.
-
-    Averaging blocks first is a third of the work, and leaves the slow waves that the hash is made of as they are.
-    """
-    factor = min(pixels.size) // (_PHASH_SPARE * _PHASH_SIDE)
-    pixels = pixels.reduce(factor) if factor > 1 else pixels
-    return int.from_bytes(bytes.fromhex(str(imagehash.phash(pixels))), "big", signed=True)
