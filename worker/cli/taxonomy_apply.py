@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from worker.tagging import Taxonomy
 
 _CONNECTIONS = 2  # and as many again: one keeps others out, one reads ahead while another writes
-_CHANGES = 2  # exit status of a plan that is not empty, as of `terraform plan -detailed-exitcode`
+_CHANGES = 3  # exit status of a plan that is not empty; 1 is an error, 2 a command line that is wrong
 
 _Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 _Html = Annotated[
@@ -51,7 +51,7 @@ def plan(sample: _Sample = None, full: _Full = False, html: _Html = None, as_jso
     """What `apply` would change, scored from stored vectors; nothing is changed.
 
     Compares the files of ENRICH_TAXONOMIES with the tags in the catalog.
-    Exit status 0: nothing would change; 2: something would; 1: an error.
+    Exit status 0: nothing would change; 3: something would; 1: an error; 2: the command line is wrong.
     """
     from worker.errors import ConfigurationError
 

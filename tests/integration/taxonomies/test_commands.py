@@ -66,7 +66,7 @@ def test_the_example_is_what_happens(enrich):
             done = enrich(*arguments)
             told = [plain(line) for line in done.output.splitlines() if line.strip()]
             if ">" in command:
-                assert (2, True) == (done.exit_code, "exit status 2" in command)
+                assert (3, True) == (done.exit_code, "exit status 3" in command)
             else:
                 assert [plain(line) for line in shown.splitlines() if line.strip()] == told, done.output
             run += 1
@@ -74,10 +74,10 @@ def test_the_example_is_what_happens(enrich):
 
 
 def test_exit_statuses_tell_whether_anything_would_change(enrich):
-    """As of `terraform plan -detailed-exitcode`."""
-    assert 0 == enrich("plan").exit_code
+    """A pipeline can tell a change from an error (1) and from a command line that is wrong (2)."""
+    assert [0, 2] == [enrich("plan").exit_code, enrich("plan", "--smaple", "3").exit_code]
     write(FILES[1])
-    assert [2, 2] == [enrich("plan").exit_code, enrich("plan", "--json").exit_code]
+    assert [3, 3] == [enrich("plan").exit_code, enrich("plan", "--json").exit_code]
     assert isinstance(enrich("plan", "--full", "--sample", "3").exception, ConfigurationError)
     assert 0 == enrich("apply", "--yes").exit_code
     assert [0, 0] == [enrich("plan").exit_code, enrich("plan", "--full").exit_code]
@@ -143,7 +143,7 @@ def test_the_page_needs_nothing_beside_it_and_runs_nothing(enrich):
     enrich.archive.write({f"{evil}.jpg": enrich.archive.written["00-00001.jpg"]})
     enrich.archive.sql("UPDATE images SET key = :key || id WHERE key LIKE '00-%'", key=evil)
     write(FILES[1].replace("green:", json.dumps(f"green {evil}") + ":"))
-    assert 2 == enrich("plan", "--html", "plan.html").exit_code
+    assert 3 == enrich("plan", "--html", "plan.html").exit_code
     page = _Page()
     page.feed(Path("plan.html").read_text())
     assert not page.tags & {"script", "img", "link", "iframe"}
