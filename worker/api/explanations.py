@@ -27,6 +27,7 @@ class ExplainedLabel(_Values):
     """A label's numbers, given whether or not it was asked about."""
 
     label: str
+    title: str = Field(description="What people call it; the label itself where nobody said.")
     parent: str | None
     reason: LabelReason = Field(description="Why it holds or does not.")
     similarity: float = Field(description="What the aggregate made of its texts.")

@@ -134,8 +134,11 @@ def _flat(one: TaxonomyExplanation) -> bool:
 
 
 def _cells(each: LabelExplanation, one: TaxonomyExplanation) -> list[str]:
+    from worker import tagging
+
     texts = "; ".join(f"{text.similarity:.3f} {context.name(text.text)}" for text in each.texts[:_MOST_TEXTS])
-    name = each.label if _flat(one) or each.parent is None else f"  {each.parent} › {each.label}"
+    label = tagging.entitled(each.label, each.title)
+    name = context.name(label if _flat(one) or each.parent is None else f"  {each.parent} › {label}")
     numbers = (each.probability, each.threshold, each.lead, each.margin)
     return [name, str(each.reason), *(f"{number:.2f}" for number in numbers), f"{each.similarity:.3f}", texts]
 

@@ -28,6 +28,7 @@ def near(
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, as the API answers.")] = False,
 ) -> None:
     """The labels nearest to an image, of all taxonomies and vocabularies in use. Near is not decided."""
+    from worker import tagging
     from worker.api import present
     from worker.pipeline.label_search import LabelSearch
 
@@ -37,10 +38,9 @@ def near(
     if as_json:
         context.json_document(present.nearest_labels(found).model_dump(mode="json"))
         return
-    table = Table("similarity", "taxonomy", "label", "title", "text", box=None, pad_edge=False)
+    table = Table("similarity", "taxonomy", "label", "text", box=None, pad_edge=False)
     for each in found.labels:
-        title = "" if each.title == each.label else each.title
-        cells = (each.taxonomy, each.label, title, each.text or "")
+        cells = (each.taxonomy, tagging.entitled(each.label, each.title), each.text or "")
         table.add_row(f"{each.similarity:.3f}", *map(context.name, cells))
     context.out.print(table)
 

@@ -10,8 +10,16 @@ from rich.table import Table
 from worker.cli import context
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import TypeAlias
+
     from worker.api import models
-    from worker.catalog import TagFilter
+    from worker.catalog import Hit, TagFilter
+    from worker.db import Engine
+    from worker.settings import Settings
+
+    #: (taxonomy, label) → what people call it.
+    Titles: TypeAlias = Mapping[tuple[str, str], str]
 
 _PANEL = "Reading results"
 _Json = Annotated[bool, typer.Option("--json", help="JSON on stdout, as the API answers.")]
@@ -29,13 +37,14 @@ def show(image: Annotated[str, typer.Argument(metavar="BUCKET/KEY")], as_json: _
     from worker.pipeline import query
 
     ref = context.image_ref(image)
-    record = query.image(context.database(context.load_settings()), ref)
+    engine = context.database(context.load_settings())
+    record = query.image(engine, ref)
     presented = present.image(record)
     if as_json:
         context.json_document(presented.model_dump(mode="json"))
         return
     _print_metadata(presented)
-    _print_tags(presented)
+    _print_tags(presented, query.titles(engine, {tag.taxonomy for tag in presented.tags}))
 
 
 def _print_metadata(image: models.Image) -> None:
@@ -46,13 +55,13 @@ def _print_metadata(image: models.Image) -> None:
     context.out.print(table, "")
 
 
-def _print_tags(image: models.Image) -> None:
+def _print_tags(image: models.Image, titles: Titles) -> None:
     table = Table("taxonomy", "label", "probability", "similarity", "source", "space", "model", "version", "decided",
                   pad_edge=False)  # fmt: skip
     for tag in image.tags:
         table.add_row(
             tag.taxonomy,
-            tag.label or "–",
+            "–" if tag.label is None else _entitled(tag.taxonomy, tag.label, titles),
             "" if tag.probability is None else f"{tag.probability:.2f}",
             "" if tag.score is None else f"{tag.score:.3f}",
             tag.source,
@@ -75,32 +84,51 @@ def search(
     as_json: _Json = False,
 ) -> None:
     """Find images by words or by a label, optionally only among those with certain tags."""
-    from worker import bootstrap
     from worker.api import present
-    from worker.pipeline.label_search import LabelSearch
+    from worker.pipeline import query
 
     filters = [_filter(each) for each in tag or []]
     wanted = _label(label) if label is not None else None
-    if bool(text.strip()) == (wanted is not None):
+    if wanted is None and not text.strip():
         raise typer.BadParameter("say what to search for: words, or --label TAXONOMY/LABEL")
+    if wanted is not None and text.strip():
+        raise typer.BadParameter("search by words or by --label, not by both")
     settings = context.load_settings()
     engine = context.database(settings)
-    if wanted is not None:
-        hits = LabelSearch(engine=engine).images_of(wanted, limit=limit, tags=filters)
-    else:
-        hits = bootstrap.search(settings, engine)(text, limit=limit, tags=filters)
+    hits = _found(settings, engine, wanted or text, limit, filters)
     if as_json:
         context.json_document(present.hits(hits).model_dump(mode="json"))
         return
+    _print_hits(hits, query.titles(engine, {taxonomy for hit in hits for taxonomy in hit.tags}))
+
+
+def _found(
+    settings: Settings, engine: Engine, wanted: str | TagFilter, limit: int, tags: Sequence[TagFilter]
+) -> list[Hit]:
+    from worker import bootstrap
+    from worker.pipeline.label_search import LabelSearch
+
+    if isinstance(wanted, str):
+        return bootstrap.search(settings, engine)(wanted, limit=limit, tags=tags)
+    return LabelSearch(engine=engine).images_of(wanted, limit=limit, tags=tags)
+
+
+def _print_hits(hits: Sequence[Hit], titles: Titles) -> None:
     table = Table("similarity", "image", "tags", box=None, pad_edge=False)
     for hit in hits:
         tags = ", ".join(
-            f"{taxonomy}={label}"
+            f"{taxonomy}={_entitled(taxonomy, label, titles)}"
             for taxonomy, labels in sorted(hit.tags.items())
             for label in ([labels] if isinstance(labels, str) else labels)
         )
         table.add_row(f"{hit.similarity:.3f}", context.name(f"{hit.bucket}/{hit.key}"), tags)
     context.out.print(table if hits else "nothing found")
+
+
+def _entitled(taxonomy: str, label: str, titles: Titles) -> str:
+    from worker import tagging
+
+    return context.name(tagging.entitled(label, titles.get((taxonomy, label), "")))
 
 
 def _label(text: str) -> TagFilter:

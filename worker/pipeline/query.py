@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal, TypeAlias
@@ -214,6 +214,17 @@ def meant(connection: Connection, tag: TagFilter) -> TagFilter:
     """A label may be asked for by its title or an alias, too, as the newest versions in the catalog have them."""
     kept = catalog.kept_taxonomies(connection, [tag.taxonomy])
     return replace(tag, label=tagging.resolve([each.definition for each in kept], tag.label))
+
+
+def titles(engine: Engine, taxonomies: Iterable[str]) -> Mapping[tuple[str, str], str]:
+    """(taxonomy, label) → what people call the label: as the version in force says, or else the newest that has it."""
+    with transaction(engine) as connection:
+        kept = catalog.kept_taxonomies(connection, sorted(set(taxonomies)))
+    found: dict[tuple[str, str], str] = {}
+    for each in kept:
+        for label, (title, _) in tagging.titles(each.definition).items():
+            found.setdefault((each.name, label), title)
+    return found
 
 
 def _not_ours(space: Space, encoder: Encoder) -> NothingEmbeddedError:

@@ -30,7 +30,7 @@ from worker.tagging.taxonomy import (
     Translation,
     Wording,
 )
-from worker.tagging.words import resolve, titles
+from worker.tagging.words import entitled, resolve, titles
 
 __all__ = [
     "EXAMPLES",
@@ -69,6 +69,7 @@ __all__ = [
     "definition",
     "difference",
     "edits",
+    "entitled",
     "explain",
     "in_order",
     "label_rows",

@@ -43,6 +43,7 @@ class LabelExplanation:
     """One label's numbers, given whether or not the label was asked about: one sees how near it was."""
 
     label: str
+    title: str  # what people call it
     parent: str | None
     reason: LabelReason
     similarity: float  # cosine of the label's nearest row: what the aggregate made of its texts, or of those below it
@@ -202,6 +203,7 @@ class _Explainer:
         name = matrix.labels[index]
         return LabelExplanation(
             label=name,
+            title=self.named[name].title or name,
             parent=None if choice.parent == NONE else matrix.labels[choice.parent],
             reason=reason,
             similarity=float(verdict.score[place, 0]),

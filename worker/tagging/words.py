@@ -41,6 +41,11 @@ def titles(definition: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
     }
 
 
+def entitled(label: str, title: str) -> str:
+    """A label for people: by its name, which filters take, and its title, where that says more."""
+    return label if not title or normalised(title) == normalised(label) else f"{label} ({title})"
+
+
 def _labels(labels: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
     for label in labels:
         yield label

@@ -87,6 +87,14 @@ def test_a_person_s_decision_comes_first(site):
     assert "the numbers are what the model says" in told
 
 
+def test_people_are_shown_titles_and_programs_are_not(site):
+    """Beside the name, which filters take: in all tables, and in none of the JSON's labels."""
+    run("labels", "fill")
+    for command in ("show photos/red.jpg", "explain photos/red.jpg", "search red", "labels near photos/red.jpg"):
+        assert "red (Rot)" in run(*command.split()), command
+        assert "(Rot)" not in run(*command.split(), "--json"), command
+
+
 def test_labels_are_filled_shown_and_searched(site):
     """From files to answers."""
     run("labels", "fill")
@@ -105,4 +113,5 @@ def test_labels_are_filled_shown_and_searched(site):
 @pytest.mark.parametrize("arguments", [(), ("red", "--label", "colour/red"), ("--label", "colour")])
 def test_a_search_is_for_words_or_for_a_label(site, arguments):
     """Anything else is a mistake of the command line."""
-    assert CliRunner().invoke(app, ["search", *arguments]).exit_code == 2
+    refused = CliRunner().invoke(app, ["search", *arguments])
+    assert (2, len(arguments) == 3) == (refused.exit_code, "not by both" in refused.output)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from worker.tagging import Label, LabelTranslation, Taxonomy, load_taxonomies
-from worker.tagging.words import resolve
+from worker.tagging.words import entitled, resolve
 
 ANIMALS = Taxonomy(
     name="animals",
@@ -84,3 +84,18 @@ def test_the_aliases_that_ship_work() -> None:
 def test_nothing_is_known_of_an_unknown_taxonomy() -> None:
     """The word stays what it is, and finds nothing."""
     assert resolve([], "inside") == "inside"
+
+
+@pytest.mark.parametrize(
+    ("label", "title", "shown"),
+    [
+        ("vessel", "Cup, bottle or vessel", "vessel (Cup, bottle or vessel)"),
+        ("blank-page", "Blank page", "blank-page"),
+        ("a red rose", "a red rose", "a red rose"),
+        ("no", "Norge", "no (Norge)"),
+        ("gone", "", "gone"),
+    ],
+)
+def test_a_title_is_shown_where_it_says_more_than_the_name(label: str, title: str, shown: str) -> None:
+    """The name stays: filters take it."""
+    assert shown == entitled(label, title)
