@@ -23,7 +23,8 @@ _LOCK = text("SELECT pg_try_advisory_lock(hashtextextended('enrich labels', :spa
 _UNLOCK = text("SELECT pg_advisory_unlock(hashtextextended('enrich labels', :space))")
 _BEGIN = text("""
     INSERT INTO label_sets (space_id, taxonomy, version)
-    SELECT id, :taxonomy, :version FROM spaces WHERE id = :space AND state <> 'dropped'
+    SELECT s.id, t.name, t.version FROM spaces s, taxonomies t
+    WHERE s.id = :space AND s.state <> 'dropped' AND t.name = :taxonomy AND t.version = :version
     ON CONFLICT (space_id, taxonomy, version) DO NOTHING
 """)
 _SETS = text("""
@@ -31,6 +32,7 @@ _SETS = text("""
     WHERE space_id = :space ORDER BY taxonomy, id
 """)
 _STORED = text("SELECT DISTINCT label FROM label_vectors WHERE set_id = :set")
+_HOLD = text("SELECT id FROM label_sets WHERE id = :set FOR KEY SHARE")
 _STORE = text("""
     INSERT INTO label_vectors (set_id, space_id, label, text, ranks, vector)
     SELECT :set, :space, v.label, v.text, v.ranks, CAST(v.vector AS halfvec)
@@ -96,7 +98,7 @@ def unlock_labels(connection: Connection, space_id: int) -> None:
 
 
 def begin_label_set(connection: Connection, space_id: int, taxonomy: str, version: str) -> LabelSet | None:
-    """Begin a set, unless it was begun; None if the space was dropped. The catalog must have the taxonomy version."""
+    """Begin a set, unless it was begun; None if the space was dropped, or the taxonomy."""
     connection.execute(_BEGIN, {"space": space_id, "taxonomy": taxonomy, "version": version})
     of_space = label_sets(connection, space_id)
     return next((each for each in of_space if (each.taxonomy, each.version) == (taxonomy, version)), None)
@@ -112,8 +114,10 @@ def stored_labels(connection: Connection, set_id: int) -> set[str]:
     return set(connection.execute(_STORED, {"set": set_id}).scalars())
 
 
-def store_labels(connection: Connection, space_id: int, set_id: int, rows: Sequence[LabelVector]) -> None:
-    """Store all rows of some labels; what is there already stays."""
+def store_labels(connection: Connection, space_id: int, set_id: int, rows: Sequence[LabelVector]) -> bool:
+    """Store all rows of some labels; what is there already stays. False if the set was dropped meanwhile."""
+    if connection.execute(_HOLD, {"set": set_id}).one_or_none() is None:
+        return False
     connection.execute(
         _STORE,
         {
@@ -126,6 +130,7 @@ def store_labels(connection: Connection, space_id: int, set_id: int, rows: Seque
         },
     )
     connection.execute(_COUNT, {"set": set_id})
+    return True
 
 
 def finish_label_set(connection: Connection, set_id: int) -> None:

@@ -38,6 +38,8 @@ _IN_USE = text("""
     ORDER BY t.name, coalesce(t.version = r.versions ->> t.name, false) DESC, t.first_used DESC, t.version
 """)
 _DEFINITION = text("SELECT definition FROM taxonomies WHERE name = :name AND version = :version")
+_TAGGED = text("SELECT EXISTS (SELECT FROM tags WHERE taxonomy = :name AND label IS NOT NULL)")
+_DROP = text("DELETE FROM taxonomies WHERE name = :name")
 _WORDS = text("""
     SELECT definition FROM taxonomies
     WHERE name = :name AND version = :version AND definition ->> 'mode' IS DISTINCT FROM 'vocabulary'
@@ -94,10 +96,22 @@ def versions_in_use(connection: Connection) -> dict[str, str]:
     return {row.name: row.version for row in connection.execute(_IN_USE)}
 
 
-def definition(connection: Connection, name: str, version: str) -> Mapping[str, Any]:
-    """What a kept version is."""
-    found: Mapping[str, Any] = connection.execute(_DEFINITION, {"name": name, "version": version}).scalar_one()
+def definition(connection: Connection, name: str, version: str) -> Mapping[str, Any] | None:
+    """What a kept version is; None where it was dropped."""
+    found: Mapping[str, Any] | None = connection.execute(
+        _DEFINITION, {"name": name, "version": version}
+    ).scalar_one_or_none()
     return found
+
+
+def has_tags_of(connection: Connection, name: str) -> bool:
+    """Whether any image has a label of a taxonomy, in whatever space and by whoever."""
+    return bool(connection.execute(_TAGGED, {"name": name}).scalar_one())
+
+
+def drop_taxonomy(connection: Connection, name: str) -> None:
+    """Forget all versions of a taxonomy, and the vectors of its labels. None may ever have been in force."""
+    connection.execute(_DROP, {"name": name})
 
 
 def described(connection: Connection, name: str, version: str) -> Mapping[str, Any] | None:

@@ -63,9 +63,10 @@ def status(as_json: _Json = False) -> None:
 
 @_group.command()
 def fill() -> None:
-    """Store what is missing of the taxonomies of ENRICH_TAXONOMIES now, which workers do in time by themselves.
+    """Store the labels that are missing now, which workers do in time by themselves: of all taxonomies in force, and of
+    the files of ENRICH_TAXONOMIES, applied or not.
 
-    Goes on where it was interrupted.
+    Goes on where it was interrupted. `enrich labels drop` forgets what was stored and never applied.
     """
     from worker import bootstrap
 
@@ -76,3 +77,15 @@ def fill() -> None:
         context.say("a worker is storing them; `enrich labels status` shows how far it is")
     else:
         context.say(f"{stored:,} labels stored in space {filler.space.id}")
+
+
+@_group.command()
+def drop(
+    taxonomy: Annotated[str, typer.Argument(metavar="NAME", help="As `enrich labels status` shows it.")],
+) -> None:
+    """Forget a taxonomy or vocabulary that was stored, but never applied. What is in force is refused."""
+    from worker.pipeline import taxonomies
+
+    settings = context.load_settings()
+    taxonomies.drop(context.database(settings, pool_size=2), taxonomy)
+    context.say(f"{taxonomy} is forgotten; `enrich labels fill` stores it again if a file of ENRICH_TAXONOMIES has it")

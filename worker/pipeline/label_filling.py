@@ -67,7 +67,7 @@ class LabelFiller:
                 begun = catalog.begin_label_set(connection, self.space.id, taxonomy, version)
             if begun is not None and not begun.ready:
                 stored += self._try_set(begun, stopped)
-            if begun is None or stopped():
+            if stopped():
                 return stored
         with transaction(self.engine) as connection:
             sets = catalog.label_sets(connection, self.space.id)
@@ -87,6 +87,8 @@ class LabelFiller:
         with transaction(self.engine) as connection:
             definition = catalog.definition(connection, begun.taxonomy, begun.version)
             there = catalog.stored_labels(connection, begun.id)
+        if definition is None:
+            return 0
         taxonomy = tagging.restore(definition, version=begun.version)
         texts = tagging.texts_of_labels(taxonomy, self.space.model)
         stored = 0
@@ -95,7 +97,8 @@ class LabelFiller:
                 return stored
             rows = self._rows(taxonomy, batch)
             with transaction(self.engine) as connection:
-                catalog.store_labels(connection, self.space.id, begun.id, rows)
+                if not catalog.store_labels(connection, self.space.id, begun.id, rows):
+                    return stored  # somebody dropped the taxonomy, or the space
             stored += len(batch)
         with transaction(self.engine) as connection:
             catalog.finish_label_set(connection, begun.id)

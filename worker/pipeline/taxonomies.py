@@ -10,7 +10,7 @@ from typing import Any
 from worker import catalog, tagging
 from worker.catalog import Action, Retagging, Revision, Space, VersionImages
 from worker.db import Connection, Engine, transaction
-from worker.errors import ApplyingError, NotFoundError
+from worker.errors import ApplyingError, NotFoundError, TaxonomyError
 from worker.pipeline import labels
 from worker.pipeline.labels import InForce
 from worker.pipeline.plan import InCatalog, TaxonomyEdit, edits, in_catalog
@@ -115,6 +115,34 @@ def content(engine: Engine, target: str | None) -> tuple[int | None, list[Taxono
             raise NotFoundError(f"there is no revision {number}; `enrich taxonomy history` shows those there are")
         stored_then = catalog.definitions_of(connection, number)
     return number, [tagging.restore(definition, version=version) for version, definition in stored_then]
+
+
+def drop(engine: Engine, name: str) -> None:
+    """Forget a taxonomy that never was in force, as a vocabulary that is only searched, and the vectors of its labels.
+
+    Raises:
+        NotFoundError: the catalog has no such taxonomy.
+        TaxonomyError: it is, or was, in force, or images are tagged by it.
+        ApplyingError: somebody applies taxonomies at this moment.
+    """
+    with _alone(engine), transaction(engine) as connection:
+        current = catalog.current_revision(connection)
+        used = catalog.versions_in_use(connection)
+        if current is None:
+            raise NotFoundError("no taxonomies are in force yet; the first worker, or `enrich taxonomy apply`, begins")
+        if name in current.versions:
+            raise TaxonomyError(
+                f"{name} is in force: take it out of the files of ENRICH_TAXONOMIES, and `enrich taxonomy apply` "
+                "withdraws its tags and its labels"
+            )
+        if not catalog.kept_taxonomies(connection, [name]):
+            raise NotFoundError(f"there is no taxonomy {name!r}; labels are stored of {', '.join(used) or 'none'}")
+        if name not in used or catalog.has_tags_of(connection, name):
+            raise TaxonomyError(
+                f"{name} was in force once, or images have tags of it: it is kept for `enrich taxonomy rollback` and "
+                "`enrich explain`"
+            )
+        catalog.drop_taxonomy(connection, name)
 
 
 def history(engine: Engine, *, limit: int) -> History:
@@ -242,4 +270,4 @@ def _number(target: str | None, current: int) -> int:
     return int(target)
 
 
-__all__ = ["Applied", "Build", "History", "HistoryEntry", "InCatalog", "apply", "content", "edits", "history"]
+__all__ = ["Applied", "Build", "History", "HistoryEntry", "InCatalog", "apply", "content", "drop", "edits", "history"]

@@ -14,6 +14,7 @@ from tests.fakes import ColourEncoder
 from worker import bootstrap, catalog
 from worker.cli import app
 from worker.db import transaction
+from worker.errors import NotFoundError, TaxonomyError
 from worker.pipeline.labels import keep
 from worker.pipeline.space import space_spec
 from worker.tagging import Label, Tagger, Taxonomy
@@ -108,6 +109,40 @@ def test_labels_are_filled_shown_and_searched(site):
     assert "Rot" in run("labels", "near", "photos/red.jpg", "--taxonomy", "colour")
     for label in ("colour/red", "colour/rot", "words/a red rose"):
         assert "photos/red.jpg" in run("search", "--label", label)
+
+
+def test_a_vocabulary_that_was_never_applied_can_be_forgotten(site):
+    """With its vectors; and stored again."""
+    with transaction(site) as connection:
+        catalog.begin_revision(connection, {"colour": COLOUR.version}, made_by="a@b")
+    run("labels", "fill")
+    run("labels", "drop", "words")
+    assert ["colour"] == [each["taxonomy"] for each in json.loads(run("labels", "status", "--json"))]
+    with transaction(site) as connection:
+        assert 0 == connection.execute(text("SELECT count(*) FROM label_vectors WHERE label LIKE 'a %'")).scalar_one()
+    with pytest.raises(NotFoundError, match="no taxonomy 'words'; labels are stored of colour"):
+        run("labels", "drop", "words")
+    run("labels", "fill")
+    assert "words" in run("labels", "status")
+
+
+def test_what_decides_or_decided_is_not_forgotten(site):
+    """What is in force is taken out by `apply`; what was is kept to go back to."""
+    with pytest.raises(NotFoundError, match="no taxonomies are in force yet"):
+        run("labels", "drop", "colour")
+    mood = Taxonomy(name="mood", labels=(Label(name="glad", prompts=("green",)),), background=("blue",))
+    keep(site, [mood])
+    with transaction(site) as connection:
+        catalog.begin_revision(connection, {"mood": mood.version}, made_by="a@b")
+    with pytest.raises(TaxonomyError, match=r"mood is in force: .*enrich taxonomy apply"):
+        run("labels", "drop", "mood")
+    with pytest.raises(TaxonomyError, match="or images have tags of it"):
+        run("labels", "drop", "colour")
+    with transaction(site) as connection:
+        catalog.make_revision(connection, {}, action="apply", made_by="a@b")
+    with pytest.raises(TaxonomyError, match="mood was in force once"):
+        run("labels", "drop", "mood")
+    assert {"colour", "mood"} <= set(run("taxonomy", "list").split())
 
 
 @pytest.mark.parametrize("arguments", [(), ("red", "--label", "colour/red"), ("--label", "colour")])

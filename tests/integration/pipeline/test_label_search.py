@@ -16,6 +16,7 @@ from worker import catalog
 from worker.catalog import TagFilter
 from worker.catalog.labels import nearest_labels_query
 from worker.db import transaction
+from worker.pipeline import taxonomies
 from worker.pipeline.label_filling import LabelFiller, LabelKeeper
 from worker.pipeline.label_search import LabelNotFoundError, LabelSearch
 from worker.pipeline.labels import keep
@@ -243,6 +244,21 @@ def test_a_new_version_takes_the_place_of_the_old_when_it_is_complete(engine, sp
     with transaction(engine) as connection:
         assert [each.labels for each in catalog.label_sets(connection, space.id)] == [302]
         assert connection.execute(text("SELECT count(DISTINCT set_id) FROM label_vectors")).scalar_one() == 1
+
+
+def test_what_is_forgotten_while_it_is_filled_is_left(engine, space, gallery):
+    """The rest is stored all the same."""
+    use(engine, COLOUR, words(*(f"word {number}" for number in range(600))))
+    with transaction(engine) as connection:
+        catalog.begin_revision(connection, {"colour": COLOUR.version}, made_by="a@b")
+
+    def encode(texts):
+        if "word 0" in texts:
+            taxonomies.drop(engine, "words")
+        return ColourEncoder().encode_texts(texts)
+
+    assert 3 == LabelFiller(engine=engine, space=space, encode_texts=encode).run()
+    assert [("colour", True)] == [(each.taxonomy, each.ready) for each in gallery.stored()]
 
 
 def test_one_process_fills_at_a_time(engine, space):
