@@ -14,7 +14,7 @@ from tests.integration.taxonomies.archive import COLOUR, STRICT, TWO, WARM, Arch
 from worker import catalog
 from worker.db import transaction
 from worker.errors import ApplyingError, NotFoundError, OutdatedTaxonomiesError, TaxonomyError
-from worker.pipeline import retag, taxonomies
+from worker.pipeline import browse, moments, retag, taxonomies
 from worker.pipeline.retag import Retagger
 from worker.tagging import Label, Requirement, Taxonomy
 
@@ -47,6 +47,15 @@ def test_only_differences_are_written(archive):
     assert before == archive.sql("SELECT id, xmin FROM tags WHERE taxonomy = 'colour' ORDER BY id")
     kept = archive.sql("SELECT count(*) FROM tags WHERE taxonomy = 'other' AND label IS NOT NULL")
     assert 0 < kept[0][0] < 300
+
+
+def test_lists_by_time_do_not_know_of_other_tags(archive):
+    """As the API's document says of ``updated_since``: the feed tells of them."""
+    [(latest,)] = archive.sql("SELECT max(enriched_at) + interval '1 microsecond' FROM images")
+    announced = len(archive.feed())
+    assert 0 < archive.apply(STRICT).changed == len(archive.feed()) - announced
+    since = browse.Wanted(updated_since=moments.parse(latest.isoformat()))
+    assert () == browse.images(archive.engine, since, limit=10).images
 
 
 def test_images_of_which_readers_see_something_else_are_announced_once(archive):

@@ -76,7 +76,10 @@ _Source = Annotated[
 ]
 _UpdatedSince = Annotated[
     MomentText | None,
-    Query(description="Only images that were enriched since: `2d`, `12h`, or a time with its offset."),
+    Query(
+        description="Only images whose `enriched_at` is then or later: `2d`, `12h`, or a time with its offset. Other tags "
+        "for the same bytes do not move it: to keep a copy, follow `/v1/changes`."
+    ),
 ]
 _Behind = Annotated[
     str | None, Query(max_length=10_000, description="`next` of the page before, with the same filters.")
