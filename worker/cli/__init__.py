@@ -5,6 +5,7 @@ Modules of this room import what is heavy inside their functions, so that ``enri
 
 from __future__ import annotations
 
+import signal
 import sys
 
 import typer
@@ -46,6 +47,9 @@ def main() -> None:
     """Entry point: errors of ours are one sentence and exit status 1, not a traceback. docs/cli.md lists the others."""
     for stream in (sys.stdout, sys.stderr):
         _never_fail_to_encode(stream)
+    # Ignored by who started us, it is ignored here: then the kernel forgets how our children ended, and all of them
+    # seem to have ended well.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     try:
         app()
     except Exception as error:

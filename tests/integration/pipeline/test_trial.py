@@ -58,6 +58,31 @@ def test_how_a_process_ends_says_what_the_image_did(script, verdict):
     assert verdict == convict(script)
 
 
+_IGNORING_CHILDREN = """
+import signal, sys
+from worker import cli
+from worker.pipeline.trial import Trial
+
+@cli.app.command()
+def convict(script: str) -> None:
+    print(Trial(command=(sys.executable, "-c", script), patience=20).convict(b"image", expose=lambda: None))
+
+assert signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN
+cli.main()
+"""
+
+
+def test_a_death_is_seen_under_a_supervisor_that_ignores_deaths_of_children():
+    """An ignored SIGCHLD is inherited, and nobody is told any more how a process ended: commands go back to normal."""
+    command = (sys.executable, "-c", _IGNORING_CHILDREN, "convict", _HEAD + end(11))
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+    assert "was killed by SIGSEGV" == process.communicate(timeout=60)[0].splitlines()[-1]
+
+
 def test_one_unclear_end_is_not_enough(tmp_path: Path):
     """Killed once, survived once: it was somebody else."""
     mark = tmp_path / "tried"
