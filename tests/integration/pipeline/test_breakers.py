@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
+import urllib3
 
 from tests.ledger import pending, ref, row
 from tests.pictures import picture
-from worker import images, inbox
+from worker import images, inbox, metrics
 from worker.db import transaction
 from worker.errors import AccessDeniedError, ImageRejectedError, ObjectArchivedError, StoreUnavailableError
 from worker.types import Lane, Outcome, Reason
@@ -43,6 +45,13 @@ def finish(world, *, rounds: int = 40) -> None:
         if world.run() is None:
             world.time_passes()
     raise AssertionError(f"{pending(world.engine)} objects are still pending")
+
+
+def _open_breakers(port: int, breaker: str) -> list[str]:
+    page = urllib3.request("GET", f"http://127.0.0.1:{port}/metrics", timeout=5).data.decode()
+    return [
+        value.removesuffix(".0") for value in re.findall(rf'enrich_breaker_open{{breaker="{breaker}"}} (\S+)', page)
+    ]
 
 
 class TestStoreAway:
@@ -92,6 +101,21 @@ class TestStoreAway:
         finish(world)
         assert all(world.image(key) for key in self.KEYS)
         assert not world.enricher.breakers.store.is_open
+
+    def test_the_page_of_metrics_says_so_while_it_lasts(self, world):
+        """Alerts look at `enrich_breaker_open`: 1 from the failure that opens it until work goes on again, else 0."""
+        server = metrics.serve(0)
+        try:
+            assert ["0"] == _open_breakers(server.port, "store")
+            upload(world, *self.KEYS)
+            break_store(world, *self.KEYS)
+            world.run()
+            assert (["1"], ["0"]) == (_open_breakers(server.port, "store"), _open_breakers(server.port, "quarantine"))
+            mend_store(world, *self.KEYS)
+            finish(world)
+            assert ["0"] == _open_breakers(server.port, "store")
+        finally:
+            server.close()
 
     def test_it_is_said_in_the_heartbeat(self, world):
         """So that `enrich status` shows it for the whole fleet, and why work is tried again."""
