@@ -56,11 +56,10 @@ _END_OF_PART = """
     ORDER BY p.since DESC, p.inbox_id DESC LIMIT 1
 """
 # The entry stays until the work has an outcome: a retry that fails again shows its new reason, and until then the old
-# one explains what is pending.
+# one explains what is pending. Neither attempts nor deaths have to be forgotten: finished work has none.
 _RETRY = text(f"""
     {_CHOSEN}, changed AS (
-        UPDATE inbox SET wanted = wanted + 1, attempts = 0, deaths = 0, lane = 1,
-                         visible_at = now(), hinted_at = now(), source = 'quarantine', retry_reason = NULL
+        UPDATE inbox SET wanted = wanted + 1, lane = 1, visible_at = now(), hinted_at = now(), source = 'quarantine'
         WHERE id = ANY(ARRAY(SELECT id FROM chosen)) RETURNING 1
     ) {_END_OF_PART}
 """)  # noqa: S608

@@ -270,7 +270,8 @@ BROKEN = {
     "a hint gives attempts back": (hinting, "_HINT", "CASE WHEN i.done < i.wanted THEN i.attempts ELSE 0 END", "0"),
     "a live hint does not lift": (hinting, "_HINT", "least(i.lane, excluded.lane)", "i.lane"),
     "quarantine is retried while pending": (quarantine, "_RETRY", "AND i.done = i.wanted", ""),
-    "a retried killer is one still": (quarantine, "_RETRY", "deaths = 0", "deaths = deaths"),
+    "a retry begins with attempts used up": (quarantine, "_RETRY", "lane = 1", "lane = 1, attempts = 1"),
+    "a retried killer has killed again": (quarantine, "_RETRY", "lane = 1", "lane = 1, deaths = 1"),
     "dropping hides pending work": (quarantine, "_DROP", "AND i.done = i.wanted", ""),
     "dropped stays quarantined": (quarantine, "_DROP", "outcome = 'excluded'", "outcome = outcome"),
 }  # fmt: skip
