@@ -25,19 +25,22 @@ _OWE = text("""
 """)
 # Bounded by what is looked at, not by what is found: behind a hundred million images that have theirs, a statement
 # would look for the first one that has not until its time is up.
+# The space is locked, so that whoever drops it finds what is queued here, or we that it was dropped.
 _OWE_MISSING = text("""
-    WITH looked_at AS (SELECT i.id FROM images i WHERE i.id > :after ORDER BY i.id LIMIT :limit),
+    WITH open AS (SELECT id FROM spaces WHERE id = :space AND state IN ('active', 'filling') FOR KEY SHARE),
+    looked_at AS (SELECT i.id FROM images i WHERE i.id > :after ORDER BY i.id LIMIT :limit),
     added AS (
         INSERT INTO owed_vectors (space_id, image_id)
-        SELECT :space, id FROM looked_at
+        SELECT open.id, looked_at.id FROM open, looked_at
         WHERE NOT EXISTS (SELECT FROM embeddings e WHERE e.space_id = :space AND e.image_id = looked_at.id)
-        ORDER BY id
+        ORDER BY looked_at.id
         ON CONFLICT (space_id, image_id) DO NOTHING
         RETURNING image_id
     )
     SELECT (SELECT max(id) FROM looked_at) AS last, (SELECT count(*) FROM added) AS queued
 """)
-# What was tried before is tried alone: it may be what its last holder died of.
+# What was tried before is tried alone: it may be what its last holder died of. What has its vector by now was queued by
+# somebody who looked for what is missing and saw neither that nor that it had just left the queue.
 _CLAIM = text("""
     WITH again AS (
         SELECT image_id FROM owed_vectors
@@ -56,7 +59,9 @@ _CLAIM = text("""
           AND image_id = ANY(ARRAY(SELECT image_id FROM again UNION ALL SELECT image_id FROM fresh))
         RETURNING image_id, attempts, token
     )
-    SELECT c.image_id, c.attempts, c.token, i.bucket, i.key FROM claimed c LEFT JOIN images i ON i.id = c.image_id
+    SELECT c.image_id, c.attempts, c.token, i.bucket, i.key
+    FROM claimed c LEFT JOIN images i ON i.id = c.image_id
+        AND NOT EXISTS (SELECT FROM embeddings e WHERE e.space_id = :space AND e.image_id = c.image_id)
 """)
 _PAID = text("""
     DELETE FROM owed_vectors
@@ -161,6 +166,7 @@ def owe(connection: Connection, spaces: Collection[int], images: Sequence[int]) 
 
 def owe_missing(connection: Connection, space: int, *, after: int, limit: int) -> LookedAt | None:
     """Look at the next ``limit`` images, and queue those that have no vector in a space. Several may do so at once.
+    Nothing is queued for a space that is not filled any more.
 
     Returns:
         None when there are no images behind ``after``.
@@ -174,9 +180,7 @@ def claim_owed(connection: Connection, space: int, *, size: int, lease: float) -
     rows = connection.execute(_CLAIM, {"space": space, "size": size, "lease": lease}).all()
     if not rows:
         return None
-    gone = [row.image_id for row in rows if row.key is None]
-    if gone:
-        settle(connection, space, rows[0].token, gone)
+    settle(connection, space, rows[0].token, [row.image_id for row in rows if row.key is None])
     images = tuple(
         OwedImage(id=row.image_id, ref=ObjectRef(bucket=row.bucket, key=row.key), attempts=row.attempts)
         for row in rows

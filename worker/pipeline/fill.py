@@ -221,7 +221,9 @@ class Filler:
         with transaction(self.engine) as connection:
             catalog.hold_revision(connection, by.revision)  # before anything is locked
             if not catalog.is_open(connection, space):
-                return FillReport(filled=0, changed=0, later=0, failed=0)  # retired meanwhile, and its queue with it
+                # Retired meanwhile, and its queue with it, but for what was queued at that moment.
+                catalog.settle(connection, space, claimed.token, [each.id for each in claimed.images])
+                return FillReport(filled=0, changed=0, later=0, failed=0)
             locked = catalog.lock_images(connection, list(images_of))
             # Somebody else may hold a newer token for these by now. Their vectors are right all the same: the images
             # are still those that were read.

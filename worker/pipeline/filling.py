@@ -6,13 +6,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, TypeAlias
 
 from worker import catalog, db, inbox, logs
 from worker.db import Connection, Engine, transaction
-from worker.errors import OutdatedTaxonomiesError
+from worker.errors import NotFoundError, OutdatedTaxonomiesError
 from worker.pipeline import retag
 from worker.pipeline.fill import Filler, FillReport, passes
 from worker.pipeline.retag import Retagger
@@ -94,7 +95,12 @@ class Fill:
 
         Raises:
             FatalDeviceError: the device is broken; start again.
+            NotFoundError: the space was dropped meanwhile.
         """
+        with still_there(self.engine, self.filler.model.space.id):
+            return self._run(retry_failed=retry_failed)
+
+    def _run(self, *, retry_failed: bool) -> Filled:
         space = self.filler.model.space
         with transaction(self.engine) as connection:
             catalog.refill(connection, space.id)
@@ -196,6 +202,24 @@ class Fill:
     # -- index -------------------------------------------------------------------------------------------------------
     def _index(self) -> None:
         index(self.engine, self.filler.model.space, self.progress)
+
+
+@contextmanager
+def still_there(engine: Engine, number: int) -> Iterator[None]:
+    """Say what is the matter where a space is dropped while the block works on it.
+
+    Raises:
+        NotFoundError: it was.
+    """
+    try:
+        yield
+    except Exception as error:
+        if passes(error):
+            raise
+        with transaction(engine) as connection:
+            if not catalog.was_dropped(connection, number):
+                raise
+        raise NotFoundError(f"space {number} was dropped meanwhile") from error
 
 
 def index(engine: Engine, space: catalog.Space, progress: Callable[[Progress], None] = lambda _: None) -> None:

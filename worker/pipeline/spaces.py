@@ -83,7 +83,8 @@ def activate(
         _require_full(engine, number)
         _require_tagged(engine, number)
     space = get(engine, number)
-    filling.index(engine, space, progress)
+    with filling.still_there(engine, number):
+        filling.index(engine, space, progress)
     with transaction(engine) as connection:
         before = catalog.active_space(connection)
         if not catalog.activate(connection, number):

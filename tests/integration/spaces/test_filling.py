@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -12,9 +13,9 @@ from tests.ledger import ref
 from tests.pictures import picture
 from worker import catalog
 from worker.db import transaction
-from worker.errors import AccessDeniedError, ConfigurationError, FatalDeviceError, StoreUnavailableError
-from worker.pipeline import spaces
-from worker.pipeline.filling import Fill
+from worker.errors import AccessDeniedError, ConfigurationError, FatalDeviceError, NotFoundError, StoreUnavailableError
+from worker.pipeline import filling, spaces
+from worker.pipeline.filling import Fill, Filled
 from worker.tagging import Label
 from worker.types import Outcome
 
@@ -218,6 +219,18 @@ def test_several_processes_share_the_work(world):
     assert 60 == sum(sum(encoder.passes) for encoder in encoders)
 
 
+def test_an_image_that_has_its_vector_is_not_embedded_again(world):
+    """Of two who look for what is missing, one may queue what the other has just seen to."""
+    world.enriched(a="red")
+    new = world.space("turned")
+    world.fill(new)
+    world.sql("INSERT INTO owed_vectors (space_id, image_id) SELECT :s, id FROM images", s=new.id)
+    encoder = TurnedEncoder("turned")
+    filler = world.filler(new, encoder=encoder)
+    assert (0, None) == (filler.run_once().filled, filler.run_once())
+    assert ([], 0) == (encoder.passes, world.open_in(new))
+
+
 def test_the_queue_is_bounded(world, monkeypatch):
     """However many images there are, only so many are queued."""
     monkeypatch.setattr("worker.pipeline.filling._CHUNK", 5)
@@ -267,6 +280,53 @@ def test_a_retired_space_is_filled_again(world):
     assert 0 == world.open_in(new)
     assert 1 == world.fill(new).filled
     assert "filling" == spaces.get(world.engine, new.id).state
+
+
+class Meanwhile(TurnedEncoder):
+    """Somebody does something while the first pictures are being embedded."""
+
+    action: Callable[[], None] | None = None
+
+    def _image_features(self, pixels):
+        action, self.action = self.action, None
+        if action is not None:
+            action()
+        return super()._image_features(pixels)
+
+
+@pytest.fixture
+def _in_parts(monkeypatch):
+    """Most of what is missing has not been queued when the first pictures are embedded."""
+    monkeypatch.setattr(filling, "_CHUNK", 4)
+
+
+def fill_while(world, space, action: Callable[[], None]) -> Filled:
+    encoder = Meanwhile("turned")
+    filler = world.filler(space, encoder=encoder, lease=0.2)
+    encoder.action = action
+    return Fill(engine=world.engine, filler=filler, threads=2).run()
+
+
+@pytest.mark.usefixtures("_in_parts")
+def test_a_space_that_is_retired_while_it_is_filled_is_left_as_it_is(world):
+    """Whoever fills it ends soon; nothing is queued any more, and nothing was given up for it."""
+    world.enriched(**TWELVE)
+    new = world.space("turned")
+    done = fill_while(world, new, lambda: spaces.retire(world.engine, new.id))
+    assert (0, 12) == (done.failed, done.missing + done.filled)
+    assert [] == world.sql("SELECT image_id FROM owed_vectors")
+    assert 12 - done.filled == world.fill(new).filled
+
+
+@pytest.mark.usefixtures("_in_parts")
+def test_a_space_that_is_dropped_while_it_is_filled_is_gone(world):
+    """Whoever fills it is told so, and leaves nothing behind."""
+    world.enriched(**TWELVE)
+    new = world.space("turned")
+    with pytest.raises(NotFoundError, match=f"space {new.id} was dropped meanwhile"):
+        fill_while(world, new, lambda: spaces.drop(world.engine, new.id))
+    for table in ("owed_vectors", "tags", "embeddings", "text_vectors"):
+        assert [0] == world.sql(f"SELECT count(*) FROM {table} WHERE space_id = :s", s=new.id), table
 
 
 def test_an_unchanged_object_is_still_unchanged_with_another_space_beside(world):
