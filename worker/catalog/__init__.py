@@ -9,6 +9,7 @@ from worker.catalog.labels import (
     LabelVector,
     NearLabel,
     begin_label_set,
+    drop_label_index,
     finish_label_set,
     forget_label_sets,
     index_labels,
@@ -107,7 +108,7 @@ from worker.catalog.taxonomies import (
     remember_taxonomies,
     versions_in_use,
 )
-from worker.catalog.texts import keep_logit_scale, keep_texts, known_texts, logit_scale
+from worker.catalog.texts import forget_texts, keep_logit_scale, keep_texts, known_texts, logit_scale
 from worker.catalog.write import Embedded, EnrichedImage, is_open, write, write_vectors
 
 __all__ = [
@@ -165,6 +166,7 @@ __all__ = [
     "definition",
     "definitions_of",
     "described",
+    "drop_label_index",
     "drop_partition",
     "drop_tags",
     "drop_taxonomy",
@@ -176,6 +178,7 @@ __all__ = [
     "finish_retagging",
     "forget_golden",
     "forget_label_sets",
+    "forget_texts",
     "golden_set",
     "has_index",
     "has_tags_of",

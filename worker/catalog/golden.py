@@ -19,7 +19,7 @@ _WRITE = text("""
     ON CONFLICT (space_id, name) DO NOTHING
 """)
 _NOTE = text("UPDATE spaces SET made_with = CAST(:made_with AS jsonb) WHERE id = :space AND made_with IS NULL")
-_LOCK = text("SELECT id FROM spaces WHERE id = :space FOR NO KEY UPDATE")
+_LOCK = text("SELECT id FROM spaces WHERE id = :space AND state <> 'dropped' FOR NO KEY UPDATE")
 _FORGET = text("DELETE FROM golden_vectors WHERE space_id = :space")
 _UNNOTE = text("UPDATE spaces SET made_with = NULL WHERE id = :space")
 
@@ -63,9 +63,11 @@ def keep_golden(
     """Keep these unless there are some already.
 
     Returns:
-        What is kept now: of several callers, all see what the first of them made.
+        What is kept now: of several callers, all see what the first of them made. For a dropped space, nothing is.
     """
-    connection.execute(_LOCK, {"space": space})
+    ours = GoldenSet(made_with=dict(made_with), entries=tuple(entries))
+    if connection.execute(_LOCK, {"space": space}).one_or_none() is None:
+        return ours
     known = golden_set(connection, space)
     if known is not None:
         return known
@@ -77,7 +79,7 @@ def keep_golden(
         ],
     )
     connection.execute(_NOTE, {"space": space, "made_with": json.dumps(dict(made_with))})
-    return GoldenSet(made_with=dict(made_with), entries=tuple(entries))
+    return ours
 
 
 def forget_golden(connection: Connection, space: int) -> None:

@@ -12,19 +12,21 @@ from dataclasses import dataclass
 import numpy as np
 from sqlalchemy import text
 
+from worker.catalog.partitions import unlimited
 from worker.catalog.search import iterate
 from worker.catalog.spaces import Space
 from worker.catalog.write import literal
-from worker.db import Connection
+from worker.db import Connection, Engine
 from worker.types import Floats
 
 #: One process fills a space's sets at a time. Ends with the session, so a process that dies leaves it to the next.
 _LOCK = text("SELECT pg_try_advisory_lock(hashtextextended('enrich labels', :space))")
 _UNLOCK = text("SELECT pg_advisory_unlock(hashtextextended('enrich labels', :space))")
+# Locked, so that whoever drops the space finds what is begun here, or we that it was dropped.
+_KEPT = text("SELECT id FROM spaces WHERE id = :space AND state <> 'dropped' FOR KEY SHARE")
 _BEGIN = text("""
     INSERT INTO label_sets (space_id, taxonomy, version)
-    SELECT s.id, t.name, t.version FROM spaces s, taxonomies t
-    WHERE s.id = :space AND s.state <> 'dropped' AND t.name = :taxonomy AND t.version = :version
+    SELECT :space, t.name, t.version FROM taxonomies t WHERE t.name = :taxonomy AND t.version = :version
     ON CONFLICT (space_id, taxonomy, version) DO NOTHING
 """)
 _SETS = text("""
@@ -99,6 +101,8 @@ def unlock_labels(connection: Connection, space_id: int) -> None:
 
 def begin_label_set(connection: Connection, space_id: int, taxonomy: str, version: str) -> LabelSet | None:
     """Begin a set, unless it was begun; None if the space was dropped, or the taxonomy."""
+    if connection.execute(_KEPT, {"space": space_id}).one_or_none() is None:
+        return None
     connection.execute(_BEGIN, {"space": space_id, "taxonomy": taxonomy, "version": version})
     of_space = label_sets(connection, space_id)
     return next((each for each in of_space if (each.taxonomy, each.version) == (taxonomy, version)), None)
@@ -133,9 +137,9 @@ def store_labels(connection: Connection, space_id: int, set_id: int, rows: Seque
     return True
 
 
-def finish_label_set(connection: Connection, set_id: int) -> None:
-    """Let a set be searched: it is complete."""
-    connection.execute(_READY, {"set": set_id})
+def finish_label_set(connection: Connection, set_id: int) -> bool:
+    """Let a set be searched: it is complete. Returns whether it was there, and was not yet."""
+    return bool(connection.execute(_READY, {"set": set_id}).rowcount)
 
 
 def forget_label_sets(connection: Connection, space_id: int, *, but: Sequence[int]) -> None:
@@ -145,7 +149,9 @@ def forget_label_sets(connection: Connection, space_id: int, *, but: Sequence[in
 
 def index_labels(connection: Connection, space: Space) -> None:
     """Make the space's index, unless it is there. Searches go on meanwhile; whoever stores labels waits."""
-    name = _index(space)
+    if connection.execute(_KEPT, {"space": space.id}).one_or_none() is None:
+        return
+    name = _index(space.id)
     if not connection.execute(_INDEXED, {"name": name}).scalar_one():
         # Integers from the space's row; DDL takes no bind parameters. Unit vectors: see embeddings' index.
         connection.execute(
@@ -157,8 +163,14 @@ def index_labels(connection: Connection, space: Space) -> None:
         )
 
 
-def _index(space: Space) -> str:
-    return f"label_vectors_{space.id}_hnsw"
+def drop_label_index(engine: Engine, space: int) -> None:
+    """Drop the index of a space that was dropped: its labels went with it. Nobody waits."""
+    with unlimited(engine) as connection:
+        connection.execute(text(f"DROP INDEX CONCURRENTLY IF EXISTS {_index(space)}"))
+
+
+def _index(space: int) -> str:
+    return f"label_vectors_{int(space)}_hnsw"
 
 
 # -- searching ---------------------------------------------------------------------------------------------------------

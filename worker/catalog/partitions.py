@@ -85,7 +85,7 @@ def build_index(engine: Engine, space: int, dimension: int) -> None:
 
     Two callers build one index: the other waits. A build that was broken off is begun anew.
     """
-    with _unlimited(engine) as connection:
+    with unlimited(engine) as connection:
         # Waiting inside of one statement would hold a snapshot, which the build would wait for.
         while not connection.execute(text(_ONE_BUILDER.format(int(space)))).scalar_one():
             time.sleep(0.5)
@@ -123,7 +123,7 @@ def drop_partition(engine: Engine, space: int, *, waiting: Callable[[str], None]
         waiting: told what for, each time that it takes longer.
     """
     name = f"embeddings_{space}"
-    with _unlimited(engine) as connection:
+    with unlimited(engine) as connection:
         if connection.execute(_PENDING_DETACH, {"name": name}).scalar_one():
             connection.execute(text(f"ALTER TABLE embeddings DETACH PARTITION {name} FINALIZE"))
         elif connection.execute(_ATTACHED, {"name": name}).scalar_one():
@@ -172,7 +172,7 @@ def without_time_limit(connection: Connection) -> None:
 
 
 @contextmanager
-def _unlimited(engine: Engine) -> Iterator[Connection]:
+def unlimited(engine: Engine) -> Iterator[Connection]:
     """A connection of its own, for statements that take hours and cannot run in a transaction."""
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("SET statement_timeout = 0"))

@@ -8,19 +8,23 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from sqlalchemy import text
 
+from worker.catalog.partitions import without_time_limit
 from worker.db import Connection
 from worker.types import Floats
 
 _KNOWN = text("""
     SELECT digest, vector FROM text_vectors WHERE space_id = :space AND digest = ANY(CAST(:digests AS bytea[]))
 """)
+# The space is locked, so that whoever drops it finds what is kept here, or we that it was dropped.
 _KEEP = text("""
+    WITH kept AS (SELECT id FROM spaces WHERE id = :space AND state <> 'dropped' FOR KEY SHARE)
     INSERT INTO text_vectors (space_id, digest, vector)
-    SELECT :space, t.digest, t.vector FROM unnest(CAST(:digests AS bytea[]), CAST(:vectors AS bytea[]))
+    SELECT kept.id, t.digest, t.vector FROM kept, unnest(CAST(:digests AS bytea[]), CAST(:vectors AS bytea[]))
         AS t (digest, vector)
     ORDER BY t.digest
     ON CONFLICT (space_id, digest) DO NOTHING
 """)
+_FORGET = text("DELETE FROM text_vectors WHERE space_id = :space")
 _SCALE = text("SELECT logit_scale FROM spaces WHERE id = :space")
 _KEEP_SCALE = text("UPDATE spaces SET logit_scale = :scale WHERE id = :space AND logit_scale IS NULL")
 #: The type of the column: the same on every machine.
@@ -41,9 +45,15 @@ def known_texts(connection: Connection, space: int, texts: Sequence[str]) -> dic
 
 
 def keep_texts(connection: Connection, space: int, vectors: Mapping[str, Floats]) -> None:
-    """Keep vectors of texts; one that somebody else has kept meanwhile stays."""
+    """Keep vectors of texts; one that somebody else has kept meanwhile stays. Nothing is kept for a dropped space."""
     kept = {_digest(each): vector.astype(_FORMAT).tobytes() for each, vector in vectors.items()}
     connection.execute(_KEEP, {"space": space, "digests": list(kept), "vectors": list(kept.values())})
+
+
+def forget_texts(connection: Connection, space: int) -> None:
+    """Forget the vectors of a space that was dropped."""
+    without_time_limit(connection)
+    connection.execute(_FORGET, {"space": space})
 
 
 def logit_scale(connection: Connection, space: int) -> float | None:

@@ -101,7 +101,9 @@ class LabelFiller:
                     return stored  # somebody dropped the taxonomy, or the space
             stored += len(batch)
         with transaction(self.engine) as connection:
-            catalog.finish_label_set(connection, begun.id)
+            finished = catalog.finish_label_set(connection, begun.id)
+        if not finished:
+            return stored
         _log.info(
             f"{len(texts):,} labels of {taxonomy.name} can be searched in space {self.space.id}",
             action="labels",

@@ -66,11 +66,13 @@ class Prompts:
                 self._known |= catalog.known_texts(connection, self._space.id, unknown)
 
     def _encode(self, texts: Sequence[str]) -> None:
-        vectors = self._model().encode_texts(texts)
+        ours = dict(zip(texts, self._model().encode_texts(texts), strict=True))
         with transaction(self._engine) as connection:
-            catalog.keep_texts(connection, self._space.id, dict(zip(texts, vectors, strict=True)))
+            catalog.keep_texts(connection, self._space.id, ours)
         self.encoded += len(texts)
         self._look_up(texts)  # somebody else may have been first
+        for each, vector in ours.items():
+            self._known.setdefault(each, vector)  # nothing is kept for a space that was dropped
 
     def _model(self) -> Encoder:
         self._encoder = self._encoder or self._load()

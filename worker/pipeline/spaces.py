@@ -159,7 +159,7 @@ def drop(
     deleted: Callable[[int], None] = lambda _: None,
     waiting: Callable[[str], None] = lambda _: None,
 ) -> None:
-    """Free a space: its vectors, its index and its tags. May be interrupted, and run again.
+    """Free a space: its vectors, its indexes, its tags, and the vectors of texts. May be interrupted, and run again.
 
     Args:
         engine: the database.
@@ -180,6 +180,9 @@ def drop(
                 raise ConfigurationError(_is_active(number, "dropped"))
     for count in catalog.drop_tags(engine, number):
         deleted(count)
+    with transaction(engine) as connection:
+        catalog.forget_texts(connection, number)
+    catalog.drop_label_index(engine, number)
     catalog.drop_partition(engine, number, waiting=waiting)
 
 

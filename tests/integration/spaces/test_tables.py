@@ -12,11 +12,18 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from tests.factories import DIMENSION, enriched_image
-from tests.integration.spaces.world import meanwhile
+from tests.integration.spaces.world import COLOURS, load, meanwhile
 from worker import catalog, db
+from worker.catalog import Golden, LabelVector, TaxonomyVersion
 from worker.db import transaction
 from worker.errors import NotFoundError
 from worker.pipeline import filling, spaces
+from worker.pipeline.label_filling import LabelFiller
+from worker.pipeline.prompts import Prompts
+
+#: Tables with what a space's model made of texts.
+OF_TEXTS = ("text_vectors", "label_sets", "label_vectors")
+LATE = TaxonomyVersion(name="late", version="1", many=False, definition={})
 
 
 def quickly(world, statement: str) -> None:
@@ -104,6 +111,67 @@ def test_dropping_frees_the_space_while_workers_write(world):
     assert [1] == [each.id for each in spaces.filled(world.engine)]
     with pytest.raises(NotFoundError):
         spaces.get(world.engine, new.id)
+
+
+def test_what_a_models_texts_left_behind_goes_with_its_space(world):
+    """Vectors of prompts and of labels, and the labels' index; another space's stay."""
+    new = world.space("turned")
+    for space in (world.serving.enricher.space, new):
+        world.model(space)
+        LabelFiller(engine=world.engine, space=space, encode_texts=load(space.model).encode_texts).run()
+    before = {table: world.sql(f"SELECT count(*) FROM {table} WHERE space_id = 1") for table in OF_TEXTS}
+    spaces.drop(world.engine, new.id)
+    for table in OF_TEXTS:
+        assert [0] == world.sql(f"SELECT count(*) FROM {table} WHERE space_id = :s", s=new.id), table
+        assert [0] < before[table] == world.sql(f"SELECT count(*) FROM {table} WHERE space_id = 1"), table
+    names = "SELECT indexname FROM pg_indexes WHERE tablename = 'label_vectors' AND indexname LIKE '%hnsw'"
+    assert ["label_vectors_1_hnsw"] == world.sql(names)
+
+
+@pytest.mark.parametrize("late", ["prompts", "golden", "set", "labels", "index", "queue"])
+def test_who_is_late_leaves_nothing_in_a_dropped_space(world, late):
+    """A worker that has not noticed waits while a space is dropped, and then writes nothing, without an error."""
+    world.enriched(a="red")
+    new = world.space("turned")
+    with transaction(world.engine) as connection:
+        catalog.remember_taxonomies(connection, [LATE])
+        begun = catalog.begin_label_set(connection, new.id, COLOURS.name, COLOURS.version)
+    assert begun is not None
+    vector = np.ones(DIMENSION, dtype=np.float32) / DIMENSION**0.5
+    rows = [LabelVector(label="red", text=None, ranks=True, vector=vector)]
+    steps = {
+        "prompts": lambda c: catalog.keep_texts(c, new.id, {"late": vector}),
+        "golden": lambda c: catalog.keep_golden(c, new.id, [Golden(name="late", vector=vector, pixels=None)], {}),
+        "set": lambda c: catalog.begin_label_set(c, new.id, LATE.name, LATE.version),
+        "labels": lambda c: catalog.store_labels(c, new.id, begun.id, rows),
+        "index": lambda c: catalog.index_labels(c, new),
+        "queue": lambda c: catalog.owe_missing(c, new.id, after=0, limit=10),
+    }
+
+    def write() -> None:
+        with transaction(world.engine) as connection:
+            steps[late](connection)
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction(world.engine) as dropping:
+            assert catalog.bury(dropping, new.id)
+            writing = pool.submit(write)
+            time.sleep(0.3)
+            assert not writing.done()
+        writing.result(10)
+    spaces.drop(world.engine, new.id)
+    for table in (*OF_TEXTS, "golden_vectors", "owed_vectors"):
+        assert [0] == world.sql(f"SELECT count(*) FROM {table} WHERE space_id = :s", s=new.id), table
+    assert [None] == world.sql(f"SELECT to_regclass('label_vectors_{new.id}_hnsw')")
+
+
+def test_new_texts_can_be_encoded_for_a_space_that_was_dropped(world):
+    """They are not kept, but a worker that has not noticed yet has them."""
+    new = world.space("turned")
+    prompts = Prompts(world.engine, new, lambda: load("turned"))
+    spaces.drop(world.engine, new.id)
+    assert (1, DIMENSION) == prompts(["red"]).shape
+    assert [] == world.sql("SELECT digest FROM text_vectors WHERE space_id = :s", s=new.id)
 
 
 def test_a_worker_that_still_serves_a_dropped_space_writes_what_the_active_one_is_owed(world):
