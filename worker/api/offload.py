@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import TypeVar
 
 from anyio import CapacityLimiter, fail_after, to_thread
@@ -34,9 +37,19 @@ class Offload:
         Raises:
             HTTPException: 503, because the database is away or there was no answer in time.
         """
+        with self._answering(), fail_after(self._patience):
+            return await to_thread.run_sync(work, limiter=self._limiter, abandon_on_cancel=True)
+
+    async def result_of(self, begun: Future[_T]) -> _T:
+        """The result of what a thread elsewhere does. Raises as calling does."""
+        with self._answering():
+            async with asyncio.timeout(self._patience):
+                return await asyncio.wrap_future(begun)
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
         try:
-            with fail_after(self._patience):
-                return await to_thread.run_sync(work, limiter=self._limiter, abandon_on_cancel=True)
+            yield
         except TimeoutError as error:
             raise unavailable(f"no answer in {self._patience:g} seconds; try again", after=5) from error
         except Exception as error:

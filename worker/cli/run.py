@@ -65,6 +65,7 @@ def api(
             port=settings.api_port,
             log_level="warning",
             access_log=False,
+            proxy_headers=False,  # nothing depends on who asks, or under which name
             timeout_graceful_shutdown=10,
         )
     )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 
 from worker import events, inbox, logs, metrics
 from worker.db import Engine, is_unavailable, transaction
 from worker.errors import MalformedEventError
+from worker.events import Subscription
 from worker.pipeline.sharing import SharedWrite
 from worker.pipeline.subscriptions import Subscriptions
 from worker.types import Hint
@@ -24,6 +26,14 @@ class Accepted:
     hinted: int  # distinct objects whose work is now pending
     ignored: Mapping[str, int]  # by reason: what the notification named that is not ours to enrich
     test: bool  # a store's test event: understood, nothing to do
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Begun:
+    """A notification whose work is about to be committed."""
+
+    committed: Future[None]  # done when it is, or with the database's error; who cancels it may have been too late
+    accepted: Accepted  # the answer, from then on
 
 
 class RejectedEventError(MalformedEventError):
@@ -41,7 +51,7 @@ class _Understood:
     hints: tuple[Hint, ...]
     ignored: Mapping[str, int]
     test: bool
-    notes: tuple[str, ...]  # what a person has to do: kept with the body
+    subscriptions: tuple[Subscription, ...]  # to be answered
 
 
 class Ingest:
@@ -88,6 +98,26 @@ class Ingest:
         hinted = self._commit(source, [(understood, body)])
         return Accepted(hinted=hinted, ignored=understood.ignored, test=understood.test)
 
+    def begin(self, source: str, body: bytes) -> Begun | None:
+        """Do what `accept` does, without waiting for anything: for a caller that must not, such as an event loop.
+
+        Returns:
+            None where that cannot be: the notification has to be refused, or asks for more than hints. Nothing was
+            done then; `accept` does it.
+        """
+        try:
+            understood = self._understand(source, body)
+        except MalformedEventError:
+            return None
+        if not understood.hints or understood.subscriptions:
+            return None
+        committed, hinted = self._write_hints.submit(understood.hints), _objects(understood.hints)
+        committed.add_done_callback(lambda done: None if _failed(done) else _count(source, hinted))
+        return Begun(
+            committed=committed,
+            accepted=Accepted(hinted=hinted, ignored=understood.ignored, test=understood.test),
+        )
+
     def accept_all(self, source: str, bodies: Sequence[bytes], *, carrier: str) -> list[str | None]:
         """Record what several notifications hint at, in one transaction; also which of them cannot be parsed.
 
@@ -121,40 +151,53 @@ class Ingest:
         ours = tuple(hint for hint in envelope.hints if self._watches(hint.ref.bucket, hint.ref.key))
         ignored = Counter(str(each.reason) for each in envelope.ignored)
         ignored["not-watched"] += len(envelope.hints) - len(ours)
-        notes = tuple(filter(None, map(self._subscriptions.answer, envelope.subscriptions)))
-        return _Understood(hints=ours, ignored=dict(+ignored), test=envelope.test, notes=notes)
+        return _Understood(hints=ours, ignored=dict(+ignored), test=envelope.test, subscriptions=envelope.subscriptions)
 
     def _commit(
         self, carrier: str, taken: Sequence[tuple[_Understood, bytes]], refused: Sequence[tuple[str, bytes]] = ()
     ) -> int:
         """Write all of it, then wake somebody; returns how many objects are named."""
         hints = [hint for understood, _ in taken for hint in understood.hints]
-        notes = [(note, body) for understood, body in taken for note in understood.notes]
-        if not (hints or notes or refused):
-            return 0
+        notes = [(note, body) for understood, body in taken for note in self._answers(understood)]
         if hints and not (notes or refused):
             self._write_hints(hints)
-            return self._hinted(carrier, len({hint.ref for hint in hints}))
+        elif hints or notes or refused:
+            self._write(carrier, hints, (*notes, *refused))
+        hinted = _objects(hints)
+        _count(carrier, hinted)
+        return hinted
+
+    def _answers(self, understood: _Understood) -> Iterator[str]:
+        """What a person has to do: kept with the body."""
+        return filter(None, map(self._subscriptions.answer, understood.subscriptions))
+
+    def _write(self, carrier: str, hints: Sequence[Hint], kept: Sequence[tuple[str, bytes]]) -> None:
+        """Hints, and bodies to keep with the reason."""
         with transaction(self._engine) as connection:
-            hinted = inbox.hint(connection, hints).objects
-            fresh = [
-                why
-                for why, body in (*notes, *refused)
-                if inbox.reject_once(connection, source=carrier, reason=why, body=body)
-            ]
+            inbox.hint(connection, hints)
+            fresh = [why for why, body in kept if inbox.reject_once(connection, source=carrier, reason=why, body=body)]
         for why in fresh:
             _tell_of_refusal(carrier, why)
-        return self._hinted(carrier, hinted)
+        if hints:
+            self._ringer.pull()
 
     def _hint(self, hints: Sequence[Hint]) -> None:
         with transaction(self._engine) as connection:
             inbox.hint(connection, hints)
+        self._ringer.pull()
 
-    def _hinted(self, carrier: str, objects: int) -> int:
-        if objects:
-            metrics.HINTS.labels(source=carrier).inc(objects)
-            self._ringer.pull()
-        return objects
+
+def _objects(hints: Sequence[Hint]) -> int:
+    return len({hint.ref for hint in hints})
+
+
+def _count(carrier: str, hinted: int) -> None:
+    if hinted:
+        metrics.HINTS.labels(source=carrier).inc(hinted)
+
+
+def _failed(done: Future[None]) -> bool:
+    return done.cancelled() or done.exception() is not None
 
 
 def _tell_of_refusal(source: str, reason: str) -> None:

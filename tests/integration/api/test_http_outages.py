@@ -18,7 +18,6 @@ from tests.ledger import pending
 from worker import db
 from worker.db import Engine
 from worker.errors import ModelUnavailableError
-from worker.pipeline.ingest import Ingest
 from worker.pipeline.query import Search
 
 
@@ -188,17 +187,14 @@ def test_a_model_that_is_not_to_be_had(services, engine):
 def test_work_that_takes_too_long_is_answered(services, engine):
     """A caller waits so long and no longer; the work goes on, and is safe to repeat."""
 
-    class Slow(Ingest):
-        def accept(self, source: str, body: bytes):
-            time.sleep(0.5)
-            return super().accept(source, body)
-
-    slow = Slow(engine=engine, watches=lambda *_: True, ring=lambda: None)
-    with serve(replace(services, ingest=slow)) as api:
-        api.app.state.parts.intake._patience = 0.1
-        answer = api.post("/v1/events/s3", record("a.jpg"))
-        assert (answer.status, answer.headers["retry-after"]) == (503, "5")
-        assert answer.detail == "no answer in 0.1 seconds; try again"
+    with serve(services) as api, engine.connect() as blocker:
+        blocker.execute(text("LOCK TABLE inbox IN ACCESS EXCLUSIVE MODE"))
+        for body in (record("small.jpg"), record("k" * 900 + ".jpg") | {"padding": " " * 20_000}):
+            api.app.state.parts.intake._patience = 0.1
+            answer = api.post("/v1/events/s3", body)
+            assert (answer.status, answer.headers["retry-after"]) == (503, "5")
+            assert answer.detail == "no answer in 0.1 seconds; try again"
+        blocker.rollback()
         api.app.state.parts.intake._patience = 10
-        assert api.post("/v1/events/s3", record("a.jpg")).status == 200
-    assert pending(engine) == 1
+        assert api.post("/v1/events/s3", record("small.jpg")).status == 200
+    assert pending(engine) == 2

@@ -105,7 +105,49 @@ def test_many_threads_lose_nothing():
 
 
 def test_nobody_takes_the_end_of_a_writing_thread_for_a_commit():
-    """Whatever ends it: those whose items it had with its own are told, and send again."""
-    ledger = Ledger(lambda items: SystemExit() if items != ["first"] else None)  # type: ignore[arg-type, return-value]
-    ended, told = sorted(write_while_busy(ledger, [["a"], ["b"]]), key=lambda error: isinstance(error, Exception))
-    assert ([["first"]], SystemExit, RuntimeError) == (ledger.transactions, type(ended), type(told))
+    """Whatever is meant to end it: those whose items it had are told, and the next are written as ever."""
+    ledger = Ledger(lambda items: SystemExit() if "bad" in items else None)  # type: ignore[arg-type, return-value]
+    ledger.release.set()
+    write = ledger.shared()
+    with pytest.raises(RuntimeError, match="told to end"):
+        write(["bad"])
+    write(["good"])
+    assert [["good"]] == ledger.transactions
+
+
+def test_a_future_is_done_once_its_items_are_committed():
+    """Who must not wait gets a future instead, and it is not done a moment too early."""
+    ledger = Ledger()
+    done = ledger.shared().submit(["a"])
+    assert ledger.entered.wait(10)
+    assert not done.done()
+    ledger.release.set()
+    assert None is done.exception(10)
+    assert [["a"]] == ledger.transactions
+
+
+def test_who_gives_up_before_its_turn_has_written_nothing():
+    """A sender that was told to try again does not also weigh on the transaction that comes next."""
+    ledger = Ledger()
+    write = ledger.shared()
+    first = write.submit(["first"])
+    assert ledger.entered.wait(10)
+    given_up, other = write.submit(["given up"]), write.submit(["other"])
+    assert given_up.cancel()
+    ledger.release.set()
+    first.result(10)
+    other.result(10)
+    assert [["first"], ["other"]] == ledger.transactions
+
+
+def test_a_transaction_has_a_size():
+    """Any number may wait; what is written at once stays bounded, and nobody is left behind or written in parts."""
+    ledger = Ledger()
+    write = ledger.shared()
+    first = write.submit(["first"])
+    assert ledger.entered.wait(10)
+    waiting = [write.submit([str(number)] * size) for number, size in enumerate([6_000, 4_000, 1, 20_000, 1])]
+    ledger.release.set()
+    for done in [first, *waiting]:
+        done.result(10)
+    assert [1, 10_000, 1, 20_000, 1] == [len(each) for each in ledger.transactions]
