@@ -11,9 +11,11 @@ import torch
 
 from worker.encoder.device import Placement
 from worker.encoder.interface import Collect, Pixels
+from worker.encoder.lanes import Lanes
 from worker.encoder.preprocessing import Preprocessor
 from worker.encoder.tower import pooled
 from worker.errors import ConfigurationError
+from worker.types import Floats
 
 #: OpenVINO's names. What it computes in differs from what torch does by roundings of the same kind.
 _PRECISIONS = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
@@ -22,13 +24,14 @@ _PRECISIONS = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
 class CompiledTower:
     """uint8 pixels in, vectors out; launched by one thread at a time."""
 
-    def __init__(self, model: Any, preprocessor: Preprocessor, placement: Placement) -> None:
+    def __init__(self, model: Any, preprocessor: Preprocessor, placement: Placement, *, batch: int) -> None:
         """Convert and compile: seconds, and for a moment the memory of a second image tower.
 
         Args:
             model: with weights in float32, on the CPU.
             preprocessor: of a model whose pixels are normalised on the device.
             placement: the CPU, and the number format to compute in.
+            batch: most images in one pass.
 
         Raises:
             ConfigurationError: OpenVINO is not installed, or cannot run this model.
@@ -46,16 +49,21 @@ class CompiledTower:
                     f"OpenVINO cannot convert this model ({str(error).strip().splitlines()[0]}); "
                     "set ENRICH_ENCODER_RUNTIME=torch"
                 ) from error
+        self._lanes = Lanes(batch=batch, least=1)
         options = {
             "INFERENCE_PRECISION_HINT": _PRECISIONS[placement.dtype],
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-            "PERFORMANCE_HINT": "LATENCY",  # all threads on one batch: the micro-batcher brings one after the other
+            "NUM_STREAMS": self._lanes.count,
         }
-        self._request = openvino.Core().compile_model(graph, "CPU", options).create_infer_request()
+        compiled = openvino.Core().compile_model(graph, "CPU", options)
+        self._requests = [compiled.create_infer_request() for _ in range(self._lanes.count)]
 
     def launch(self, pixels: Sequence[Pixels]) -> Collect:
-        vectors = np.array(self._request.infer([np.stack(pixels)])[0], dtype=np.float32)
+        vectors = self._lanes(self._inferred, pixels)
         return lambda: vectors
+
+    def _inferred(self, lane: int, pixels: Sequence[Pixels]) -> Floats:
+        return np.array(self._requests[lane].infer([np.stack(pixels)])[0], dtype=np.float32)
 
 
 def check(preprocessor: Preprocessor, placement: Placement) -> None:

@@ -15,7 +15,7 @@ from worker.encoder.device import Placement
 from worker.encoder.files import ModelFiles
 from worker.encoder.interface import Activation, Collect, Encoder, EncoderTraits, Pixels, Runtime, Towers
 from worker.encoder.preprocessing import Preprocessor
-from worker.encoder.tower import ImageTower, TorchTower, pooled
+from worker.encoder.tower import ImageTower, pooled, torch_tower
 from worker.errors import ConfigurationError, ModelUnsupportedError
 from worker.types import Floats, SpaceSpec
 
@@ -54,11 +54,11 @@ def load(
     text = _TextInputs(tokenizer, model.config)
     tower: ImageTower | None = None
     if compiling:
-        tower = compiled.CompiledTower(model.float(), processor, placement)
+        tower = compiled.CompiledTower(model.float(), processor, placement, batch=batch)
         _drop_unused(model, "text")
     model = _placed(model, placement)
     if towers != "text" and tower is None:
-        tower = TorchTower(model, processor, placement)
+        tower = torch_tower(model, processor, placement, batch=batch)
     parts = _Parts(model, processor, text, placement.device, towers=towers, tower=tower)
     traits = EncoderTraits(
         space=SpaceSpec(

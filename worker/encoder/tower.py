@@ -10,6 +10,7 @@ import torch
 
 from worker.encoder.device import Placement
 from worker.encoder.interface import Collect, Pixels
+from worker.encoder.lanes import Lanes
 from worker.encoder.preprocessing import Preprocessor
 from worker.encoder.staging import Staging, fetch, link, working_on
 
@@ -63,6 +64,27 @@ class TorchTower:
             # Stays here: the model reads it number by number, and would wait for the device at each.
             "spatial_shapes": torch.from_numpy(shapes),
         }
+
+
+class LaneTower:
+    """Towers of one model, on a CPU, side by side."""
+
+    def __init__(self, towers: Sequence[ImageTower], lanes: Lanes) -> None:
+        """Take a tower for each lane."""
+        self._towers = towers
+        self._lanes = lanes
+
+    def launch(self, pixels: Sequence[Pixels]) -> Collect:
+        vectors = self._lanes(lambda lane, part: self._towers[lane].launch(part)(), pixels)
+        return lambda: vectors
+
+
+def torch_tower(model: Any, preprocessor: Preprocessor, placement: Placement, *, batch: int) -> ImageTower:
+    """What runs a model that is in its place already, in batches of at most ``batch``, with all that is there."""
+    if placement.device != "cpu":
+        return TorchTower(model, preprocessor, placement)
+    lanes = Lanes(batch=batch)
+    return LaneTower([TorchTower(model, preprocessor, placement) for _ in range(lanes.count)], lanes)
 
 
 def normalised(values: torch.Tensor, factor: torch.Tensor, offset: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:

@@ -18,6 +18,7 @@ from torch import nn
 
 from worker.encoder.device import Placement, choose, this_machine
 from worker.encoder.interface import Encoder, EncoderTraits, Pixels
+from worker.encoder.lanes import Lanes
 from worker.encoder.preprocessing import SCHEME
 from worker.encoder.starter import minilm, wheels
 from worker.encoder.starter.cache import State, cached
@@ -56,15 +57,20 @@ class StarterEncoder(Encoder):
         self._sentences = parts.sentences.to(self._device)
         self._heads = parts.heads.to(self._device)
         self._tokenizer = parts.tokenizer
-        self._chunk = _CPU_CHUNK if self._device.type == "cpu" else batch
+        on_cpu = self._device.type == "cpu"
+        self._chunk = _CPU_CHUNK if on_cpu else batch
+        self._lanes = Lanes(batch=batch) if on_cpu else None
 
     def preprocess(self, image: Image.Image) -> Pixels:
         """uint8 ``[3, 224, 224]``: the whole picture squashed to a square, nothing cropped."""
         square = image.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BICUBIC)
         return np.ascontiguousarray(np.asarray(square).transpose(2, 0, 1))
 
-    @torch.inference_mode()
     def _image_features(self, pixels: Sequence[Pixels]) -> Floats:
+        return self._lanes(self._embedded, pixels) if self._lanes else self._embedded(0, pixels)
+
+    @torch.inference_mode()
+    def _embedded(self, _: int, pixels: Sequence[Pixels]) -> Floats:
         return self._heads.embed_images(self.backbone_features(pixels)).cpu().numpy()
 
     @torch.inference_mode()
