@@ -87,10 +87,11 @@ class Settings(BaseSettings):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="`auto`: what the device is fast at without changing answers."
     )
-    encoder_runtime: Literal["torch", "openvino"] = Field(
+    encoder_runtime: Literal["torch", "torch-compile", "openvino"] = Field(
         "torch",
-        description="What runs the image half of the model. `openvino` (an extra, for CPUs) is faster, and gives the "
-        "same vectors but for roundings.",
+        description="What runs the image half of the model; all give the same vectors but for roundings. `openvino` "
+        "(an extra, for CPUs) is faster. `torch-compile` (CPU or CUDA; needs a C++ compiler) compiles it at the start, "
+        "for a few sizes of batch, which takes minutes, and on a GPU records each as a CUDA graph; see docs/models.md.",
     )
     preprocessing: Literal["fast", "exact"] = Field(
         "fast",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from worker.encoder import compiled
+from worker.encoder import compiled_tower, openvino_tower
 from worker.encoder.device import Placement
 from worker.encoder.files import ModelFiles
 from worker.encoder.interface import Activation, Collect, Encoder, EncoderTraits, Pixels, Runtime, Towers
@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 
 #: Packages that read spiece.model, by the module each provides.
 _SENTENCEPIECE = {"sentencepiece": "sentencepiece", "protobuf": "google.protobuf"}
+
+_COMPILED: dict[Runtime, str] = {
+    "torch": "",
+    "torch-compile": ", compiled by torch",
+    "openvino": ", compiled by OpenVINO",
+}
 
 _FEATURES = ("get_image_features", "get_text_features")
 
@@ -45,21 +51,14 @@ def load(
     """
     _quiet()
     tokenizer, processor = _tokenizer(files.path), Preprocessor(_image_processor(files.path), exact=exact)
-    compiling = runtime == "openvino" and towers != "text"
-    if compiling:
-        compiled.check(processor, placement)
+    if towers != "text":
+        _check(runtime, processor, placement)
     model = _model(files)
     scale, bias = _logits(model, files)
     _drop_unused(model, towers)
     text = _TextInputs(tokenizer, model.config)
-    tower: ImageTower | None = None
-    if compiling:
-        tower = compiled.CompiledTower(model.float(), processor, placement, batch=batch)
-        _drop_unused(model, "text")
-    model = _placed(model, placement)
-    if towers != "text" and tower is None:
-        tower = torch_tower(model, processor, placement, batch=batch)
-    parts = _Parts(model, processor, text, placement.device, towers=towers, tower=tower)
+    tower = None if towers == "text" else _image_tower(model, processor, placement, runtime=runtime, batch=batch)
+    parts = _Parts(_placed(model, placement), processor, text, placement.device, towers=towers, tower=tower)
     traits = EncoderTraits(
         space=SpaceSpec(
             model=files.name,
@@ -71,12 +70,34 @@ def load(
         logit_bias=bias,
         activation=text.activation,
         input_side=processor.input_side,
-        purpose=f"{files.name} on {placement}" + (", compiled by OpenVINO" if compiling else ""),
+        purpose=f"{files.name} on {placement}" + ("" if tower is None else _COMPILED[runtime]),
         exact=exact,
         device=placement.device,
         dtype=placement.dtype,
     )
     return PretrainedEncoder(traits, parts, batch=batch)
+
+
+def _check(runtime: Runtime, processor: Preprocessor, placement: Placement) -> None:
+    """Whether the runtime takes this model, before it is loaded."""
+    if runtime == "openvino":
+        openvino_tower.check(processor, placement)
+    if runtime == "torch-compile":
+        compiled_tower.check(processor, placement)
+
+
+def _image_tower(
+    model: Any, processor: Preprocessor, placement: Placement, *, runtime: Runtime, batch: int
+) -> ImageTower:
+    """Ready to run, with the model's image half in its place, or given up for what was compiled of it."""
+    if runtime == "openvino":
+        tower = openvino_tower.OpenVinoTower(model.float(), processor, placement, batch=batch)
+        _drop_unused(model, "text")
+        return tower
+    placed = _placed(model, placement)
+    if runtime == "torch-compile":
+        return compiled_tower.compiled(placed, processor, placement, batch=batch)
+    return torch_tower(placed, processor, placement, batch=batch)
 
 
 class PretrainedEncoder(Encoder):

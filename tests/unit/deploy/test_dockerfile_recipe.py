@@ -126,7 +126,19 @@ def test_it_starts_our_command_under_an_init():
     assert entrypoint.words == ["tini", "--", "enrich"]
     assert "enrich" in PROJECT["scripts"]
     assert command.words[0] in typer.main.get_command(app).commands  # type: ignore[attr-defined]
-    assert [stage.name for stage in STAGES[:2] if "tini" in stage.instructions[0].text] == ["base-gpu", "base-cpu"]
+    packages = {stage.name: "".join(run.text for run in stage.all("RUN")) for stage in STAGES[:2]}
+    assert [name for name, text in packages.items() if "tini" in text] == ["base-gpu", "base-cpu"]
+
+
+def test_a_compiler_comes_only_when_asked_for():
+    """What runs untrusted files through decoders has none at hand; torch-compile gets one, and a place for its code."""
+    installed = STAGES[0].all("RUN")[0].text
+    assert "$COMPILER" in installed
+    assert [arg.text for arg in STAGES[0].all("ARG")] == ['COMPILER=""']
+    assert [stage.name for stage in STAGES if any("g++" in each.text for each in stage.instructions)] == []
+    made = "".join(run.text for run in STAGES[-1].all("RUN"))
+    [cache] = re.findall(r"TORCHINDUCTOR_CACHE_DIR=(\S+)", "".join(env.text for env in STAGES[-1].all("ENV")))
+    assert cache in made
 
 
 def test_it_checks_its_own_health():

@@ -52,6 +52,14 @@ def test_traits_of_a_siglip(siglip_dir):
     assert encoder.logit_scale == pytest.approx(np.exp(4.7), rel=1e-5)
 
 
+@pytest.mark.parametrize("family", ["clip_dir", "siglip_dir"])
+def test_attention_is_torchs_fused_one(family, request):
+    """In both halves: what transformers chooses by itself, and what makes attention fast on every device."""
+    encoder = load_encoder(str(request.getfixturevalue(family)), device="cpu", dtype="float32")
+    config = encoder._parts._model.config  # type: ignore[attr-defined]
+    assert {"sdpa"} == {each._attn_implementation for each in (config, config.vision_config, config.text_config)}
+
+
 def test_scale_and_space_do_not_depend_on_the_dtype(clip, clip_dir):
     """The learned scale is read before rounding, and one bucket may be worked on in several formats."""
     short = load_encoder(str(clip_dir), device="cpu", dtype="bfloat16")

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 
 from worker.encoder.device import Placement
+from worker.encoder.fixed_shape import NormalisedTower, require_one_size
 from worker.encoder.interface import Collect, Pixels
 from worker.encoder.lanes import Lanes
 from worker.encoder.preprocessing import Preprocessor
-from worker.encoder.tower import pooled
 from worker.errors import ConfigurationError
 from worker.types import Floats
 
@@ -21,7 +21,7 @@ from worker.types import Floats
 _PRECISIONS = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
 
 
-class CompiledTower:
+class OpenVinoTower:
     """uint8 pixels in, vectors out; launched by one thread at a time."""
 
     def __init__(self, model: Any, preprocessor: Preprocessor, placement: Placement, *, batch: int) -> None:
@@ -37,7 +37,7 @@ class CompiledTower:
             ConfigurationError: OpenVINO is not installed, or cannot run this model.
         """
         openvino = _openvino()
-        tower = _Tower(model, preprocessor)
+        tower = NormalisedTower(model, preprocessor)
         height, width = tower.height, tower.width
         example = torch.zeros((2, 3, height, width), dtype=torch.uint8)
         with warnings.catch_warnings():
@@ -77,29 +77,8 @@ def check(preprocessor: Preprocessor, placement: Placement) -> None:
             f"ENRICH_ENCODER_RUNTIME=openvino is for CPUs, but the model runs on {placement.device}: set "
             "ENRICH_DEVICE=cpu, or ENRICH_ENCODER_RUNTIME=torch"
         )
-    if preprocessor.recipe is None:
-        raise ConfigurationError(
-            "ENRICH_ENCODER_RUNTIME=openvino takes models with pictures of one size; set ENRICH_ENCODER_RUNTIME=torch"
-        )
+    require_one_size(preprocessor, "openvino")
     _openvino()
-
-
-class _Tower(torch.nn.Module):
-    """Normalisation and the image half, as one graph."""
-
-    def __init__(self, model: Any, preprocessor: Preprocessor) -> None:
-        super().__init__()
-        norm, recipe = preprocessor.normalisation, preprocessor.recipe
-        assert norm is not None  # noqa: S101 - see check
-        assert recipe is not None  # noqa: S101
-        self.height, self.width = recipe.height, recipe.width
-        self.model = model
-        self.register_buffer("factor", torch.from_numpy(norm.factor).view(1, 3, 1, 1))
-        self.register_buffer("offset", torch.from_numpy(norm.offset).view(1, 3, 1, 1))
-
-    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        values = pixels.float() * self.factor + self.offset  # type: ignore[operator]
-        return pooled(self.model.get_image_features(pixel_values=values))
 
 
 def _openvino() -> Any:
