@@ -13,8 +13,13 @@ from worker.db import Connection, Engine, transaction
 from worker.pipeline.labels import InForce
 from worker.tagging import Difference, Stored, Tagger, Vocabulary
 
-#: Images read, scored and written at once: a few hundred milliseconds, and megabytes.
+#: Images read, scored and written at once, at most: a few hundred milliseconds, and megabytes.
 BLOCK = 8_192
+#: Tags of these, about: where images have many each, fewer are taken. A hundred bytes each, while they are written.
+TAGS = 100_000
+#: Images of the first block, whose number of tags nobody knows; how much larger than one block the next may be; and how
+#: many are taken however many tags they have.
+_FIRST, _GROWTH, _LEAST = 512, 4, 16
 #: Seconds until images that workers have in hand are looked at again.
 _PAUSE = 0.05
 
@@ -50,30 +55,33 @@ class Comparer:
     def __init__(self, engine: Engine, space: Space, tagger: Tagger) -> None:
         """Nothing is read yet."""
         self._engine = engine.execution_options(isolation_level="REPEATABLE READ")
-        self._space, self._tagger, self._size = space, tagger, BLOCK
+        self._space, self._tagger, self._size = space, tagger, min(_FIRST, BLOCK)
         self._versions = {each.name: each.version for each in tagger.taxonomies}
         self.vocabulary = Vocabulary.of(tagger.taxonomies)
 
     def everything(self, after: int = 0) -> Iterator[Compared]:
         """All images behind ``after``, in order. The next ones are read while the caller works."""
         with ThreadPoolExecutor(1, thread_name_prefix="read") as pool:
-            reading = pool.submit(self._read_after, after)
+            reading = pool.submit(self._read_after, after, self._size)
             while len((block := reading.result()).images):
-                reading = pool.submit(self._read_after, int(block.images[-1]))
+                reading = pool.submit(self._read_after, int(block.images[-1]), self._size)
                 yield self._compared(block)
 
     def these(self, images: Sequence[int]) -> Iterator[Compared]:
         """Some images; those that are gone are left out."""
-        for start in range(0, len(images), self._size):
-            yield self._compared(self._read_images(images[start : start + self._size]))
+        start = 0
+        while start < len(images):
+            some = images[start : start + self._size]
+            start += len(some)
+            yield self._compared(self._read_images(some))
 
-    def _read_after(self, after: int) -> Block:
+    def _read_after(self, after: int, limit: int) -> Block:
         with transaction(self._engine) as connection:
             return catalog.read_after(
                 connection,
                 self._space,
                 after,
-                limit=self._size,
+                limit=limit,
                 numbering=self.vocabulary,
                 versions=self._versions,
             )
@@ -87,6 +95,7 @@ class Comparer:
     def _compared(self, block: Block) -> Compared:
         new = tagging.answers(self._tagger.decide(block.vectors), self.vocabulary)
         tags = block.tags
+        self._sized(len(block.images), max(len(tags.images), len(new.images)))
         stored = Stored(
             images=tags.images,
             answers=tags.answers,
@@ -96,6 +105,12 @@ class Comparer:
             current=tags.current,
         )
         return Compared(block=block, found=tagging.difference(stored, new))
+
+    def _sized(self, images: int, tags: int) -> None:
+        """Choose the size of the blocks to come, by what was met in one."""
+        if images:
+            fitting = max(TAGS * images // max(tags, 1), _LEAST)
+            self._size = min(fitting, _GROWTH * self._size, BLOCK)
 
 
 class Retagger:

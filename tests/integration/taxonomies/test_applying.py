@@ -15,7 +15,7 @@ from worker import catalog
 from worker.db import transaction
 from worker.errors import ApplyingError, NotFoundError, OutdatedTaxonomiesError, TaxonomyError
 from worker.pipeline import browse, moments, retag, taxonomies
-from worker.pipeline.retag import Retagger
+from worker.pipeline.retag import Comparer, Retagger
 from worker.tagging import Label, Requirement, Taxonomy
 
 #: For a taxonomy without blue.
@@ -249,6 +249,18 @@ def test_an_interrupted_retagging_goes_on_where_it_was(archive, monkeypatch):
     after = archive.seen()
     changed = sorted(key for key in archive.written if before.get(key) != after.get(key))
     assert changed == sorted(archive.feed()[announced:])
+
+
+@pytest.mark.parametrize(("tags", "sizes"), [(200, [40, 40, 50, 50, 50, 50, 20]), (100_000, [40, 40, 160, 60])])
+def test_blocks_hold_so_many_tags_however_many_an_image_has(archive, monkeypatch, tags, sizes):
+    """Four of each image: blocks grow until they are full of tags."""
+    monkeypatch.setattr(retag, "_FIRST", 40)
+    monkeypatch.setattr(retag, "TAGS", tags)
+    wished = [COLOUR, *(colours(f"t{number}") for number in range(3))]
+    comparer = Comparer(archive.engine, archive.space, archive.build(archive.space, wished))
+    blocks = list(comparer.everything())
+    assert sizes == [len(each.block.images) for each in blocks]
+    assert all(len(each.found.new.images) == 4 * len(each.block.images) <= tags for each in blocks)
 
 
 @pytest.mark.parametrize(("was", "now"), [("active", "filling"), ("filling", "active")])
