@@ -37,6 +37,7 @@ _TAGS = """
         AS a (taxonomy, label, version, number) ON a.taxonomy = t.taxonomy AND a.label = coalesce(t.label, '')
     WHERE t.space_id = %(space)s AND {which}
 """
+_DECIDED = "SELECT DISTINCT t.image_id, t.taxonomy FROM tags t WHERE t.source = 'human' AND {which}"
 _STRANGERS = text("SELECT id, taxonomy, label FROM tags WHERE id = ANY(CAST(:ids AS bigint[]))")
 _BOUNDS = "SELECT coalesce(min(image_id), 0), coalesce(max(image_id), 0) FROM embeddings_{space}"
 _ESTIMATE = text("SELECT greatest(reltuples, 0) FROM pg_class WHERE oid = to_regclass(:name)")
@@ -65,6 +66,14 @@ class TagColumns:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class DecidedColumns:
+    """What people have decided: k pairs of an image and a taxonomy, one array for each column."""
+
+    images: npt.NDArray[np.intp]  # row of the image in its block
+    answers: npt.NDArray[np.intp]  # number of (taxonomy, None)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Block:
     """n images of a space as they were at one moment."""
 
@@ -72,6 +81,7 @@ class Block:
     written: npt.NDArray[np.int64]  # the transaction that wrote the vector
     vectors: Floats  # [n, d]
     tags: TagColumns  # a model's, of this space
+    decided: DecidedColumns  # for which nobody reads them
 
 
 class Numbering(Protocol):
@@ -120,6 +130,7 @@ def _read(
         written=rows["written"].astype(np.int64),
         vectors=rows["vector"]["values"].astype(np.float32),
         tags=_tags(connection, space, images, numbering, versions),
+        decided=_decided(connection, images, numbering),
     )
 
 
@@ -156,6 +167,14 @@ def _tags(
         score=rows["score"].astype(np.float32),
         probability=rows["probability"].astype(np.float32),
     )
+
+
+def _decided(connection: Connection, images: npt.NDArray[np.int64], numbering: Numbering) -> DecidedColumns:
+    rows = connection.execute(text(_DECIDED.format(which=_among(images)))).all()
+    of = np.array([row.image_id for row in rows], dtype=np.int64)
+    answers = np.array([numbering.number(row.taxonomy, None) for row in rows], dtype=np.intp)
+    ours = np.isin(of, images)
+    return DecidedColumns(images=np.searchsorted(images, of[ours]), answers=answers[ours])
 
 
 def _among(images: npt.NDArray[np.int64]) -> str:

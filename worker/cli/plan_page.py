@@ -64,6 +64,8 @@ def _taxonomy(plan: TaxonomyPlan) -> Iterator[str]:
         yield from _labels(plan)
     if plan.changes:
         yield from _changes(plan.changes)
+    if plan.hidden.seen:
+        yield f"<p>{_text(plan_report.hidden(plan))}.</p>"
     yield "</section>"
 
 

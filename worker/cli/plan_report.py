@@ -32,7 +32,7 @@ def show(plan: Plan, *, wished: str = "the files") -> None:
         return
     context.line(basis(plan.sampling))
     for each in plan.taxonomies:
-        if each.edit.edit != "same" or each.changes:
+        if each.edit.edit != "same" or each.changes or each.hidden.seen:
             _show_taxonomy(each)
     context.line("")
     context.line(summary(plan), style="bold")
@@ -56,8 +56,9 @@ def summary(plan: Plan) -> str:
     unfinished = ""
     if plan.unfinished and plan.revision:
         unfinished = f"; applying revision {plan.revision} has not been finished"
+    hidden = f"; of {number(plan.hidden)} more a person's decision hides it" if plan.hidden.seen else ""
     return (
-        f"{number(plan.changed)} images get or lose a label; {number(plan.touched)} have something to write, "
+        f"{number(plan.changed)} images get or lose a label{hidden}; {number(plan.touched)} have something to write, "
         f"versions and probabilities counted{unfinished}"
     )
 
@@ -102,6 +103,8 @@ def _show_taxonomy(plan: TaxonomyPlan) -> None:
         _show_labels(plan)
     if plan.changes:
         _show_changes(plan.changes)
+    if plan.hidden.seen:
+        context.line(hidden(plan))
 
 
 def _show_labels(plan: TaxonomyPlan) -> None:
@@ -154,6 +157,11 @@ def _show_changes(changes: Sequence[Change]) -> None:
     context.out.print(table)
     if len(changes) > _MOST_CHANGES:
         context.line(f"… and {len(changes) - _MOST_CHANGES} rarer ones; --json and --html have them all")
+
+
+def hidden(plan: TaxonomyPlan) -> str:
+    """What becomes of answers that nobody reads."""
+    return f"hidden by a person's decision: changes of {number(plan.hidden)} images; not counted above"
 
 
 def sentence(change: Change) -> str:

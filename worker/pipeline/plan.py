@@ -13,7 +13,7 @@ from worker.db import Engine, transaction
 from worker.pipeline.estimates import Count, Sampling
 from worker.pipeline.labels import versions
 from worker.pipeline.retag import Comparer, Progress
-from worker.tagging import Example, Kind, Move, Tagger, Tally, Taxonomy
+from worker.tagging import Decided, Example, Kind, Move, Tagger, Tally, Taxonomy
 
 #: Images looked at if nothing else is said; a catalog of up to this many is looked at in full.
 SAMPLE = 20_000
@@ -78,6 +78,7 @@ class TaxonomyPlan:
     abstentions_after: Count
     labels: tuple[LabelChange, ...]
     changes: tuple[Change, ...]  # most images first
+    hidden: Count  # images of which a label would come or go, had no person decided: in none of the numbers above
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,7 +90,8 @@ class Plan:
     model: str | None
     unfinished: bool  # the revision in force has not reached all images yet
     sampling: Sampling
-    changed: Count  # images of which a label comes or goes
+    changed: Count  # images of which a label comes or goes for readers
+    hidden: Count  # images of which only labels would that a person's decision hides
     touched: Count  # images with anything to write, if only a version or a probability
     taxonomies: tuple[TaxonomyPlan, ...]
 
@@ -198,7 +200,8 @@ def _compare(
     wanted = total if chosen is None else len(chosen)
     tally = Tally(comparer.vocabulary)
     for each in comparer.everything() if chosen is None else comparer.these(chosen):
-        tally.add(each.found, each.block.images)
+        decided = Decided(images=each.block.decided.images, answers=each.block.decided.answers)
+        tally.add(each.found, each.block.images, decided)
         progress(Progress(done=tally.images, total=max(wanted, tally.images)))
     if chosen is None:
         total, exact = tally.images, True
@@ -217,6 +220,7 @@ def _report(
         unfinished=not found.is_finished,
         sampling=sampling,
         changed=sampling.count(tally.changed if tally else 0),
+        hidden=sampling.count(tally.unseen if tally else 0),
         touched=sampling.count(tally.touched if tally else 0),
         taxonomies=tuple(_taxonomy(each, tally, sampling, names) for each in _all_of(edited, tally)),
     )
@@ -224,7 +228,7 @@ def _report(
 
 def _all_of(edited: Sequence[TaxonomyEdit], tally: Tally | None) -> list[TaxonomyEdit]:
     """Those and, as removed, what tags were met of that neither set has."""
-    met = {tally.vocabulary.answers[answer][0] for answer in tally.before} if tally else set()
+    met = {tally.vocabulary.answers[answer][0] for answer in tally.before} | set(tally.hidden) if tally else set()
     strangers = sorted(met - {each.name for each in edited})
     unknown = [TaxonomyEdit(name=name, edit="removed", before=None, after=None, edits=()) for name in strangers]
     return [*edited, *unknown]
@@ -239,7 +243,9 @@ def _names(engine: Engine, examples: Iterable[Sequence[Example]]) -> dict[int, s
 def _taxonomy(edit: TaxonomyEdit, tally: Tally | None, sampling: Sampling, names: Mapping[int, str]) -> TaxonomyPlan:
     if tally is None:
         nothing = sampling.count(0)
-        return TaxonomyPlan(edit=edit, abstentions_before=nothing, abstentions_after=nothing, labels=(), changes=())
+        return TaxonomyPlan(
+            edit=edit, abstentions_before=nothing, abstentions_after=nothing, labels=(), changes=(), hidden=nothing
+        )
     answers = tally.vocabulary.answers
     ours = [number for number, (taxonomy, _) in enumerate(answers) if taxonomy == edit.name]
     none = next((number for number in ours if answers[number][1] is None), -1)
@@ -254,6 +260,7 @@ def _taxonomy(edit: TaxonomyEdit, tally: Tally | None, sampling: Sampling, names
             _change(move, count, tally, sampling, names)
             for move, count in sorted(moves.items(), key=lambda item: (-item[1], str(item[0])))
         ),
+        hidden=sampling.count(tally.hidden[edit.name]),
     )
 
 

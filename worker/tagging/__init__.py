@@ -7,7 +7,7 @@ values. ``docs/taxonomies.md`` is the user's side of it.
 from __future__ import annotations
 
 from worker.tagging.advice import Advice, advice, confusions
-from worker.tagging.changes import EXAMPLES, Example, Kind, Move, Tally
+from worker.tagging.changes import EXAMPLES, Decided, Example, Kind, Move, Tally
 from worker.tagging.conditions import decidable, in_order
 from worker.tagging.decisions import Decisions
 from worker.tagging.difference import Answers, Difference, Stored, Vocabulary, answers, difference
@@ -38,6 +38,7 @@ __all__ = [
     "Aggregate",
     "Answers",
     "Calibration",
+    "Decided",
     "Decisions",
     "Difference",
     "EncodeTexts",

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from worker.tagging.difference import Difference, Indices, Vocabulary
+from worker.tagging.difference import Answers, Difference, Indices, Vocabulary
 
 #: What became of a label on an image. Exactly one of these for each label that holds before or after.
 #: flipped: one label of the taxonomy went and one came; abstained: it went, and now it is none of these.
@@ -38,9 +38,44 @@ class Example:
     probability: float  # of the answer after the move; where that is none, of the one before it
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Decided:
+    """What people have decided about a batch: k pairs of an image and a taxonomy. The model's answer is hidden."""
+
+    images: Indices  # [k], row of the image in the batch
+    answers: Indices  # [k], number of any answer of the taxonomy
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Keys:
+    """Pairs of an image and a taxonomy as numbers, by the vocabulary of one moment."""
+
+    names: Sequence[str]  # of the taxonomies
+    taxonomy: Indices  # of each answer
+    is_label: npt.NDArray[np.bool_]  # whether it is one
+
+    @classmethod
+    def of(cls, vocabulary: Vocabulary) -> _Keys:
+        names: dict[str, int] = {}
+        answers = tuple(vocabulary.answers)  # it may grow meanwhile
+        taxonomy = [names.setdefault(name, len(names)) for name, _ in answers]
+        is_label = [label is not None for _, label in answers]
+        return cls(
+            names=tuple(names), taxonomy=np.array(taxonomy, dtype=np.intp), is_label=np.array(is_label, dtype=bool)
+        )
+
+    def __call__(self, of: Answers | Decided) -> Indices:
+        keys: Indices = of.images * len(self.names) + self.taxonomy[of.answers]
+        return keys
+
+
 @dataclass(slots=True)
 class Tally:
-    """Sums over batches. Memory grows with the kinds of moves that were met, not with images."""
+    """Sums over batches: what readers would see. Memory grows with the kinds of moves that were met, not with images.
+
+    Where a person has decided in a taxonomy, nobody sees the model's answers in it. They are in no sum but ``hidden``
+    and ``unseen``.
+    """
 
     vocabulary: Vocabulary
     images: int = 0
@@ -50,34 +85,46 @@ class Tally:
     examples: dict[Move, list[Example]] = field(default_factory=dict)
     touched: int = 0  # images with anything to write, if only a version
     changed: int = 0  # images of which a label came or went
+    hidden: Counter[str] = field(default_factory=Counter)  # taxonomy → images of which one would, but for a person
+    unseen: int = 0  # images of which labels would have come or gone, but for people; not in ``changed``
 
-    def add(self, found: Difference, images: npt.NDArray[np.int64]) -> None:
+    def add(self, found: Difference, images: npt.NDArray[np.int64], decided: Decided) -> None:
         """Count a batch.
 
         Args:
             found: the differences.
             images: ``[n]``, the numbers of the batch's images.
+            decided: by people.
         """
-        size = len(self.vocabulary.answers)
+        keys = _Keys.of(self.vocabulary)
+        old, new, people = keys(found.stored), keys(found.new), keys(decided)
+        shows_old, shows_new = ~np.isin(old, people), ~np.isin(new, people)
         self.images += len(images)
         self.touched += len(found.images)
-        _count(self.before, found.stored.answers, size)
-        _count(self.after, found.new.answers, size)
-        parts = list(self._parts(found))
-        self.changed += len(np.unique(np.concatenate([rows for _, _, _, rows, _ in parts])))
+        _count(self.before, found.stored.answers[shows_old], len(keys.taxonomy))
+        _count(self.after, found.new.answers[shows_new], len(keys.taxonomy))
+        gone = found.gone[keys.is_label[found.stored.answers[found.gone]]]
+        come = found.come[keys.is_label[found.new.answers[found.come]]]
+        parts = list(self._parts(found, keys, gone[shows_old[gone]], come[shows_new[come]]))
+        changed = np.unique(np.concatenate([rows for _, _, _, rows, _ in parts]))
+        self.changed += len(changed)
         for kind, before, after, rows, probability in parts:
             self._moved(kind, before, after, images[rows], probability)
+        self._hid(np.concatenate([old[gone[~shows_old[gone]]], new[come[~shows_new[come]]]]), keys, changed)
 
-    def _parts(self, found: Difference) -> Iterator[tuple[Kind, Indices, Indices, Indices, npt.NDArray[np.float32]]]:
+    def _hid(self, hidden: Indices, keys: _Keys, changed: Indices) -> None:
+        rows, taxonomies = np.divmod(np.unique(hidden), max(len(keys.names), 1))
+        self.unseen += len(np.setdiff1d(rows, changed))
+        for number, count in zip(*np.unique(taxonomies, return_counts=True), strict=True):
+            self.hidden[keys.names[number]] += int(count)
+
+    def _parts(
+        self, found: Difference, keys: _Keys, gone: Indices, come: Indices
+    ) -> Iterator[tuple[Kind, Indices, Indices, Indices, npt.NDArray[np.float32]]]:
         """(kind, answers before, answers after, rows, probabilities); -1 in place of an answer: not any."""
-        taxonomy, is_label = self._tables()
-        count = int(taxonomy.max(initial=0)) + 1
-        gone = found.gone[is_label[found.stored.answers[found.gone]]]
-        come = found.come[is_label[found.new.answers[found.come]]]
-        left = found.stored.images[gone] * count + taxonomy[found.stored.answers[gone]]
-        came = found.new.images[come] * count + taxonomy[found.new.answers[come]]
-        none = ~is_label[found.new.answers]
-        abstains = found.new.images[none] * count + taxonomy[found.new.answers[none]]
+        old, new = keys(found.stored), keys(found.new)
+        left, came = old[gone], new[come]
+        abstains = new[~keys.is_label[found.new.answers]]
         flips = np.intersect1d(_single(left), _single(came), assume_unique=True)
         flip_left, flip_came = np.isin(left, flips), np.isin(came, flips)
         gone_in_order = gone[flip_left][np.argsort(left[flip_left], kind="stable")]
@@ -103,13 +150,6 @@ class Tally:
         nothing = np.full(len(lost), -1, dtype=np.intp)
         stored = found.stored
         return kind, stored.answers[lost], nothing, stored.images[lost], stored.probability[lost]
-
-    def _tables(self) -> tuple[Indices, npt.NDArray[np.bool_]]:
-        """For each answer the number of its taxonomy, and whether it is a label."""
-        names: dict[str, int] = {}
-        taxonomy = [names.setdefault(name, len(names)) for name, _ in self.vocabulary.answers]
-        is_label = [label is not None for _, label in self.vocabulary.answers]
-        return np.array(taxonomy, dtype=np.intp), np.array(is_label, dtype=bool)
 
     def _moved(
         self,

@@ -39,6 +39,27 @@ def test_a_plan_says_what_applying_does(archive):
     assert plan.sampling.is_full
 
 
+def test_what_a_persons_decision_hides_is_told_apart(archive):
+    """A plan says what readers would see: as many changes as applying announces, and how many nobody will notice."""
+    open_, before = archive.plan(TWO), archive.seen()
+    blue = sorted(key for key, tags in before.items() if ("colour", "blue") in tags)[:10]
+    archive.sql(
+        "INSERT INTO tags (image_id, taxonomy, taxonomy_version, label, source) "
+        "SELECT id, 'colour', '1', 'green', 'human' FROM images WHERE key = ANY(:keys)",
+        keys=blue,
+    )
+    plan = archive.plan(TWO, colours("other"))
+    [colour, other] = plan.taxonomies
+    assert (10, 0, 0) == (
+        colour.hidden.about,
+        other.hidden.about,
+        plan.hidden.about,
+    )  # they get labels of the other one
+    assert open_.changed.about - 10 == sum(each.images.about for each in colour.changes)
+    assert 10 == archive.plan(TWO).hidden.about
+    assert archive.plan(TWO).changed.about == archive.apply(TWO).changed
+
+
 def test_a_plan_changes_nothing(archive):
     """Neither tags nor what is in force nor the feed."""
     before = archive.tags(), archive.feed(), archive.sql("SELECT * FROM taxonomy_revisions")

@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.tagging import EXAMPLES, Answers, Move, Stored, Tally, Vocabulary, difference
+from worker.tagging import EXAMPLES, Answers, Decided, Move, Stored, Tally, Vocabulary, difference
 
 LABELS = {"one": ("a", "b", "c"), "two": ("x", "y")}
 ANSWERS = [(taxonomy, label) for taxonomy, labels in LABELS.items() for label in (None, *labels)]
@@ -19,7 +19,8 @@ Fact = tuple[int, tuple[str, str | None]]
 
 #: For each image and taxonomy: not asked, none of these, or some labels.
 _answer = st.one_of(st.none(), st.just(frozenset({None})), st.frozensets(st.sampled_from("abc"), min_size=1))
-facts = st.dictionaries(st.tuples(st.integers(0, IMAGES - 1), st.sampled_from(sorted(LABELS))), _answer)
+_asked = st.tuples(st.integers(0, IMAGES - 1), st.sampled_from(sorted(LABELS)))
+facts = st.dictionaries(_asked, _answer)
 
 
 def flat(drawn: dict[tuple[int, str], frozenset[str | None] | None]) -> set[Fact]:
@@ -39,6 +40,14 @@ def arrays(of: Iterable[Fact], vocabulary: Vocabulary, score: float) -> dict[str
         "score": np.full(len(rows), score, dtype=np.float32),
         "probability": np.full(len(rows), 0.5, dtype=np.float32),
     }
+
+
+def decided(of: Iterable[tuple[int, str]], vocabulary: Vocabulary) -> Decided:
+    rows = sorted(of)
+    return Decided(
+        images=np.array([image for image, _ in rows], dtype=np.intp),
+        answers=np.array([vocabulary.number(taxonomy, None) for _, taxonomy in rows], dtype=np.intp),
+    )
 
 
 def compared(before: set[Fact], after: set[Fact], *, current: bool = True, rescored: bool = False):
@@ -103,22 +112,27 @@ def told(tally: Tally) -> Counter[tuple[str, str, str | None, str | None]]:
     return Counter({(taxonomy(m), m.kind, name(m.before), name(m.after)): count for m, count in tally.moves.items()})
 
 
-@given(st.lists(st.tuples(facts, facts), min_size=1, max_size=3))
+@given(st.lists(st.tuples(facts, facts, st.sets(_asked)), min_size=1, max_size=3))
 def test_every_change_of_a_label_is_counted_once_and_as_what_it_is(batches):
-    """Over several batches: flips, abstentions, losses and gains, and each label before and after."""
+    """Over several batches: flips, abstentions, losses, gains, each label before and after; apart, what is hidden."""
     expected: Counter[tuple[str, str, str | None, str | None]] = Counter()
     vocabulary = Vocabulary()
     tally = Tally(vocabulary)
-    changed = 0
-    for number, (before, after) in enumerate(batches):
+    changed, hidden, unseen = 0, Counter[str](), 0
+    for number, (before, after, people) in enumerate(batches):
         was, wanted = flat(before), flat(after)
-        expected += moves(was, wanted)
-        changed += len({image for image, (_, label) in was ^ wanted if label is not None})
+        differs = {(image, taxonomy) for image, (taxonomy, label) in was ^ wanted if label is not None}
+        expected += moves(*({fact for fact in each if (fact[0], fact[1][0]) not in people} for each in (was, wanted)))
+        shown = {image for image, _ in differs - people}
+        changed += len(shown)
+        hidden += Counter(taxonomy for _, taxonomy in differs & people)
+        unseen += len({image for image, _ in differs & people} - shown)
         old = arrays(was, vocabulary, 0.25)
         stored = Stored(**old, ids=np.arange(len(old["images"])), current=np.ones(len(old["images"]), dtype=bool))
         found = difference(stored, Answers(**arrays(wanted, vocabulary, 0.25)))
-        tally.add(found, np.arange(IMAGES) + number * IMAGES)
+        tally.add(found, np.arange(IMAGES) + number * IMAGES, decided(people, vocabulary))
     assert expected == told(tally)
+    assert (hidden, unseen) == (tally.hidden, tally.unseen)
     assert (changed, IMAGES * len(batches)) == (tally.changed, tally.images)
     for number, (_, label) in enumerate(vocabulary.answers):
         if label is not None:
@@ -136,7 +150,7 @@ def test_examples_do_not_depend_on_the_order_of_batches():
             old = arrays({(image, ("one", "a")) for image in range(50)}, tally.vocabulary, 0.25)
             stored = Stored(**old, ids=np.arange(50), current=np.ones(50, dtype=bool))
             new = Answers(**arrays({(image, ("one", "b")) for image in range(50)}, tally.vocabulary, 0.25))
-            tally.add(difference(stored, new), np.arange(50) + 50 * batch)
+            tally.add(difference(stored, new), np.arange(50) + 50 * batch, decided((), tally.vocabulary))
         [(move, examples)] = tally.examples.items()
         kept.append([each.image for each in examples])
         assert ("flipped", 400) == (move.kind, tally.moves[move])
