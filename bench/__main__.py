@@ -48,7 +48,7 @@ QUICK = Extent(
     minutes=10,
 )
 FULL = Extent(
-    files={"12 MP": 128, "640 px": 512, "50 MP": 12},
+    files={"12 MP": 384, "640 px": 1024, "50 MP": 12},
     rounds=3,
     done=1_000_000,
     updates=50_000,
