@@ -56,7 +56,7 @@ FULL = Extent(
     catalog=(1_000, 10_000, 50_000),
     retagged=200_000,
     seconds=20,
-    minutes=18,
+    minutes=45,
 )
 LONG = Extent(
     files=FULL.files,

@@ -106,7 +106,9 @@ class Settings(BaseSettings):
         description="Most models that a worker or an API keeps in memory beside the active one, for spaces that are "
         "being filled. 0: workers leave filling to `enrich space fill`.",
     )
-    torch_threads: int = Field(0, ge=0, description="CPU threads of the encoder, shared out among its lanes; 0 is one per core.")
+    torch_threads: int = Field(
+        0, ge=0, description="CPU threads of the encoder, shared out among its lanes; 0 is one per core."
+    )
 
     # -- tagging -----------------------------------------------------------------------------------------------------
     taxonomies: Annotated[tuple[str, ...], NoDecode] = Field(
