@@ -184,7 +184,9 @@ def test_receipts_that_have_expired_do_no_harm(engine, listen, proxy, capsys):
         until(lambda: proxy.messages == (1, 0))
         [taken] = make_queue(proxy.behind).receive()
     until(lambda: pending(engine) == 1)
-    assert "1 messages in hand could not be kept; others may get them, which does no harm" in "".join(capsys.readouterr())
+    assert "1 messages in hand could not be kept; others may get them, which does no harm" in "".join(
+        capsys.readouterr()
+    )
     listen(proxy.url, visibility=1)
     make_queue(proxy.behind).hide([taken], seconds=0)
     until(lambda: proxy.messages == (0, 0))

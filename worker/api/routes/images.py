@@ -77,8 +77,8 @@ _Source = Annotated[
 _UpdatedSince = Annotated[
     MomentText | None,
     Query(
-        description="Only images whose `enriched_at` is then or later: `2d`, `12h`, or a time with its offset. Other tags "
-        "for the same bytes do not move it: to keep a copy, follow `/v1/changes`."
+        description="Only images whose `enriched_at` is then or later: `2d`, `12h`, or a time with its offset. Other "
+        "tags for the same bytes do not move it: to keep a copy, follow `/v1/changes`."
     ),
 ]
 _Behind = Annotated[
