@@ -15,10 +15,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import answers, end_to_end, growth, intake, latency, ledger, peers, retag, table
+from bench import answers, ceiling, end_to_end, gpu, growth, intake, latency, ledger, peers, retag, table
 from bench.site import Site, open_site
 from bench.table import Found, Note, Row
-from worker import bootstrap, logs
+from worker import logs, resources
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,6 +33,9 @@ class Extent:
     catalog: tuple[int, ...]  # images
     retagged: int  # images
     seconds: float  # of load, for latencies
+    batches: tuple[int, ...]  # of the encoder on a GPU
+    processes: tuple[int, ...]  # of one worker, as far as there are cores
+    objects: int  # for those, end to end
     minutes: float  # after which no further part is begun
 
 
@@ -45,6 +48,9 @@ QUICK = Extent(
     catalog=(1_000, 4_000),
     retagged=20_000,
     seconds=5,
+    batches=(1, 4),
+    processes=(1, 2),
+    objects=96,
     minutes=10,
 )
 FULL = Extent(
@@ -56,6 +62,9 @@ FULL = Extent(
     catalog=(1_000, 10_000, 50_000),
     retagged=200_000,
     seconds=20,
+    batches=(1, 8, 32, 64, 128, 256, 512),
+    processes=(1, 2, 4, 6, 8, 12, 16),
+    objects=16_384,
     minutes=45,
 )
 LONG = Extent(
@@ -67,6 +76,9 @@ LONG = Extent(
     catalog=(1_000, 10_000, 100_000, 1_000_000),
     retagged=1_000_000,
     seconds=60,
+    batches=FULL.batches,
+    processes=FULL.processes,
+    objects=65_536,
     minutes=600,
 )
 
@@ -77,7 +89,7 @@ def parts(site: Site, extent: Extent, folder: Path, photos: Path | None) -> dict
     def compare(size: str) -> Callable[[], Iterator[Found]]:
         return lambda: end_to_end.compare(site, folder, size, files=extent.files[size], rounds=extent.rounds)
 
-    cores = min(bootstrap.cores(), 8)
+    cores = min(resources.cores(), 8)
     return {
         "12mp": compare("12 MP"),
         "640px": compare("640 px"),
@@ -86,6 +98,16 @@ def parts(site: Site, extent: Extent, folder: Path, photos: Path | None) -> dict
         "intake": lambda: intake.rates(site, requests=extent.requests),
         "50mp": lambda: end_to_end.large_files(site, files=extent.files["50 MP"]),
         "workers": lambda: end_to_end.workers(site, files=extent.files["640 px"], most=cores),
+        "ceiling": lambda: ceiling.of_one_process(site, files=extent.files["640 px"], rounds=extent.rounds),
+        "gpu": lambda: gpu.rows(
+            site,
+            folder,
+            batches=extent.batches,
+            processes=[each for each in extent.processes if each <= resources.cores()],
+            objects=extent.objects,
+            seconds=0.5 if extent is QUICK else 3.0,
+            without=extent is QUICK,
+        ),
         "answers": lambda: answers.fast_and_exact(photos),
         "catalog": lambda: growth.catalog_size(site, sizes=extent.catalog),
         "retag": lambda: retag.rows(site, images=extent.retagged),

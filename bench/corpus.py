@@ -38,8 +38,31 @@ def _enlarged(name: str, size: tuple[int, int]) -> np.ndarray:
     return np.asarray(photo.resize(size, Image.Resampling.BICUBIC), dtype=np.int16)
 
 
+#: What ViT-L/14 has otherwise than ViT-B/32, as transformers names it.
+_L14: dict[str, Any] = {
+    "vision_config": {
+        "hidden_size": 1024,
+        "intermediate_size": 4096,
+        "num_hidden_layers": 24,
+        "num_attention_heads": 16,
+        "patch_size": 14,
+    },
+    "projection_dim": 768,
+}
+_L14_TEXTS = {"hidden_size": 768, "intermediate_size": 3072, "num_attention_heads": 12}
+
+
 def clip_b32(directory: Path) -> Path:
     """A directory with a CLIP of ViT-B/32's shape: its vectors cost what the real one's cost, and mean nothing."""
+    return _clip(directory, {}, {})
+
+
+def clip_l14(directory: Path) -> Path:
+    """The same of ViT-L/14's shape."""
+    return _clip(directory, _L14_TEXTS, _L14)
+
+
+def _clip(directory: Path, texts: dict[str, Any], others: dict[str, Any]) -> Path:
     if (directory / "model.safetensors").exists():
         return directory
     import torch
@@ -50,13 +73,13 @@ def clip_b32(directory: Path) -> Path:
     quiet.disable_progress_bar()
     torch.manual_seed(0)
     tokenizer = small_tokenizer()
-    texts = {
+    texts = texts | {
         "vocab_size": len(tokenizer),
         "max_position_embeddings": CONTEXT,
         "bos_token_id": tokenizer.bos_token_id,
         "eos_token_id": tokenizer.eos_token_id,
         "pad_token_id": tokenizer.pad_token_id,
     }
-    for part in (CLIPModel(CLIPConfig(text_config=texts)), tokenizer, CLIPImageProcessorPil()):
+    for part in (CLIPModel(CLIPConfig(text_config=texts, **others)), tokenizer, CLIPImageProcessorPil()):
         part.save_pretrained(directory)
     return directory

@@ -22,6 +22,7 @@ from worker import bootstrap, images, settings
 from worker.encoder import Encoder, EncoderTraits, Pixels
 from worker.errors import ConfigurationError
 from worker.images import ImageLimits
+from worker.resources import cores
 from worker.types import Floats
 
 _SECONDS = 2.0
@@ -61,7 +62,7 @@ class Parts:
             "decode": rate(lambda: len(self._decoded(self._encoder))),
             "processor": rate(self._process),
             "cosine": _least_cosine(self._vectors(self._encoder), self._vectors(self._exact)),
-            "cores": bootstrap.cores(),
+            "cores": cores(),
             **{f"batch {size}": rate(lambda size=size: self._encode(self._encoder, size), 1.0) for size in _BATCHES},  # type: ignore[misc]
         }
 

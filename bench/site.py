@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,12 @@ class Site:
             self._buckets[size] = self.servers.fresh_bucket()
             _upload(self.servers, self._buckets[size], size, self.files[size])
         return self._buckets[size]
+
+    def copies(self, size: str, count: int) -> str:
+        """A bucket with that many objects of that size, of which the files repeat."""
+        bucket = self.servers.fresh_bucket()
+        _upload(self.servers, bucket, size, self.files[size], count=count)
+        return bucket
 
     @contextmanager
     def database(self) -> Iterator[str]:
@@ -75,12 +82,19 @@ def bucket_client(environment: dict[str, str]) -> Any:
     )
 
 
-def _upload(servers: RunningServers, bucket: str, size: str, files: int) -> None:
-    print(f"… uploading {files} files of {size}", file=sys.stderr, flush=True)
+def _upload(servers: RunningServers, bucket: str, size: str, files: int, *, count: int | None = None) -> None:
+    count = count or files
+    print(f"… uploading {count} files of {size}", file=sys.stderr, flush=True)
     store = bucket_client(servers.environment())
-    different = list(corpus.jpegs(size, min(files, _DIFFERENT)))
-    for number, data in zip(range(files), itertools.cycle(different), strict=False):
+
+    def put(numbered: tuple[int, bytes]) -> None:
+        number, data = numbered
         store.put_object(Bucket=bucket, Key=f"{number:05}.jpg", Body=data, ContentType="image/jpeg")
+
+    different = list(corpus.jpegs(size, min(files, _DIFFERENT)))
+    numbered = zip(range(count), cycle(different), strict=False)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(put, numbered))
 
 
 def _migrate(url: str) -> None:

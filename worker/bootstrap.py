@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,6 +33,7 @@ from worker.pipeline.reconcile import Pace, Reconcile, Reconciler, targets
 from worker.pipeline.space import Load, Source, load_for
 from worker.pipeline.subscriptions import Subscriptions
 from worker.pipeline.verify import Verify
+from worker.resources import cores
 from worker.settings import Settings
 from worker.tagging import Tagger, Taxonomy
 
@@ -343,8 +343,3 @@ def serving_metrics(settings: Settings) -> Iterator[None]:
 def decode_threads(settings: Settings) -> int:
     """How many pictures are decoded at once."""
     return settings.decode_threads or cores()
-
-
-def cores() -> int:
-    """Cores this process may use, not those of the machine."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -123,12 +123,21 @@ class Settings(BaseSettings):
     max_side: int = Field(65_500, ge=1, description="Longest side in pixels, checked in the header.")
 
     # -- the worker --------------------------------------------------------------------------------------------------
+    processes: int = Field(
+        1,
+        ge=1,
+        le=256,
+        description="Processes of one `enrich worker`, for a GPU that outruns one interpreter: each has a model of its "
+        "own; cores are divided among them, and their metrics are on ENRICH_METRICS_PORT and the ports behind it.",
+    )
     concurrency: int = Field(
         3, ge=1, description="Batches in flight in one worker process: one fetches, one encodes, one writes."
     )
     claim_batch: int = Field(32, ge=1, le=1000, description="Most images claimed at once.")
     fetch_threads: int = Field(16, ge=1, description="Concurrent GETs per worker process.")
-    decode_threads: int = Field(0, ge=0, description="Threads that decode and resize; 0 is one per core.")
+    decode_threads: int = Field(
+        0, ge=0, description="Threads that decode and resize, in all ENRICH_PROCESSES together; 0 is one per core."
+    )
     lease_seconds: float = Field(
         60.0, gt=0, description="A claim not renewed for this long is given to another worker."
     )

@@ -73,11 +73,27 @@ def api(
         server.run(sockets=None if fd is None else [socket.socket(fileno=fd)])
 
 
-def worker() -> None:
+def worker(
+    processes: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, max=256, help="How many to run, cores divided among them [ENRICH_PROCESSES]."),
+    ] = None,
+    lifeline: Annotated[int | None, typer.Option(help="End when this pipe closes.", hidden=True)] = None,
+) -> None:
     """Claim, fetch, embed, tag and write, until SIGTERM."""
+    from worker import crew
+    from worker.resources import cores
+
+    if lifeline is not None:
+        crew.follow(lifeline)  # before anything that takes its time
+    settings = context.process_settings()
+    if processes is not None:
+        settings = settings.model_copy(update={"processes": processes})
+    if settings.processes > 1:
+        raise typer.Exit(crew.run(settings, cores=cores()))
     from worker import tasks
 
-    tasks.run_worker(context.process_settings())
+    tasks.run_worker(settings)
 
 
 def scheduler() -> None:

@@ -148,9 +148,9 @@ class System:
         )
 
     def _metrics(self, kind: str) -> dict[str, str]:
-        """The scheduler's metrics are beside the worker's: two processes cannot have one port."""
+        """The scheduler's metrics are behind those of the workers: two processes cannot have one port."""
         port = self._settings.metrics_port
-        return {"ENRICH_METRICS_PORT": str(port + 1)} if port and kind == "scheduler" else {}
+        return {"ENRICH_METRICS_PORT": str(port + self._settings.processes)} if port and kind == "scheduler" else {}
 
     def _process(self, kind: str, since: datetime) -> ChildSpec:
         return ChildSpec(

@@ -20,7 +20,7 @@ from celery.worker.consumer import Consumer
 from PIL import Image, ImageOps
 
 from tests.fakes import ColourEncoder
-from worker import bootstrap, cli, logs, process, settings, tasks, trial
+from worker import bootstrap, cli, crew, logs, process, settings, tasks, trial
 from worker.encoder import Pixels
 from worker.types import Floats
 
@@ -72,6 +72,11 @@ def main() -> None:
         time.time = lambda: right() + wrong_by
     loaded = settings.load()
     logs.configure(level=loaded.log_level)
+    if loaded.processes > 1:
+        crew.MEMBER = (sys.executable, "-m", "tests.integration.tasks.fake_worker")
+        sys.exit(crew.run(loaded, cores=4))
+    if sys.argv[1:2] == [crew.LIFELINE]:
+        crew.follow(int(sys.argv[2]))
     tasks.run_worker(loaded)
 
 

@@ -362,7 +362,16 @@ def test_the_gpu_add_on_asks_for_one_and_insists_on_it():
         {"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}
     ]
     assert worker["build"]["args"]["DEVICE"] == "gpu"
-    assert worker["environment"] == {"ENRICH_DEVICE": "cuda"}
+    assert worker["environment"].pop("ENRICH_DEVICE") == "cuda"
+
+
+def test_the_gpu_add_on_has_the_same_defaults_as_the_product():
+    """Where .env says nothing, a worker on a GPU takes as much at once as any."""
+    worker = compose.parse((compose.ROOT / "deploy/gpu.yml").read_text())["services"]["worker"]
+    fields = Settings.model_fields
+    for name in ("processes", "claim_batch", "encoder_batch"):
+        variable = f"ENRICH_{name.upper()}"
+        assert worker["environment"][variable] == f"${{{variable}:-{fields[name].default}}}"
 
 
 @pytest.mark.parametrize(

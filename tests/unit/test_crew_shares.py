@@ -1,0 +1,34 @@
+"""How the members of a crew share what one worker would have alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from worker import crew, settings
+
+
+def shares(*, cores: int = 16, **given: object) -> list[crew.Share]:
+    return crew.shares(settings.Settings(_env_file=None, **given), cores=cores)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("processes", "expected"), [(2, [8, 8]), (3, [6, 5, 5]), (16, [1] * 16), (20, [1] * 20)])
+def test_there_are_as_many_decoders_as_cores(processes: int, expected: list[int]) -> None:
+    """In all members together, and at least one in each."""
+    assert expected == [each.decode_threads for each in shares(processes=processes)]
+
+
+def test_what_is_asked_for_is_divided_too() -> None:
+    """ENRICH_DECODE_THREADS and ENRICH_TORCH_THREADS are those of all members together."""
+    found = shares(processes=2, decode_threads=24, torch_threads=4)
+    assert [(12, 2)] * 2 == [(each.decode_threads, each.torch_threads) for each in found]
+
+
+def test_members_have_ports_of_their_own() -> None:
+    """One behind the other; none where none is asked for."""
+    assert [8701, 8702, 8703] == [each.metrics_port for each in shares(processes=3, metrics_port=8701)]
+    assert [0, 0] == [each.metrics_port for each in shares(processes=2)]
+
+
+def test_a_member_has_no_members() -> None:
+    """It would be a crew of its own otherwise."""
+    assert {"1"} == {each.environment()["ENRICH_PROCESSES"] for each in shares(processes=2)}
