@@ -82,6 +82,10 @@ LONG = Extent(
     minutes=600,
 )
 
+PARTS = (
+    "12mp", "640px", "latency", "ledger", "intake", "50mp", "workers", "ceiling", "gpu", "answers", "catalog", "retag",
+)  # fmt: skip
+
 
 def parts(site: Site, extent: Extent, folder: Path, photos: Path | None) -> dict[str, Callable[[], Iterator[Found]]]:
     """What can be measured, by name."""
@@ -114,9 +118,10 @@ def parts(site: Site, extent: Extent, folder: Path, photos: Path | None) -> dict
     }
 
 
-def measure(folder: Path, extent: Extent, only: list[str], photos: Path | None) -> Iterator[Found]:
-    """Every part in turn. One that fails costs its own rows."""
+def measure(folder: Path, extent: Extent, only: list[str], photos: Path | None) -> dict[str, list[Found]]:
+    """Every part in turn, or only these: what each found. One that fails costs its own rows."""
     begun = time.monotonic()
+    found: dict[str, list[Found]] = {}
     if not only or {"12mp", "640px"} & set(only):
         peers.install(folder / "peers")
     with open_site(folder, files=extent.files) as site:
@@ -125,14 +130,23 @@ def measure(folder: Path, extent: Extent, only: list[str], photos: Path | None) 
                 continue
             started = time.monotonic()
             if started - begun > 60 * extent.minutes:
-                yield Note(sentence=f"{name} was left out, because the parts before it took too long: --only {name}")
+                _say(f"{name} was left out, because the parts before it took too long: --only {name}")
                 continue
-            try:
-                yield from part()
-            except Exception as error:  # noqa: BLE001 - the others are still worth having
-                why = next(iter(str(error).splitlines()), "")
-                yield Note(sentence=f"{name} could not be measured: {type(error).__name__}: {why}")
-            print(f"… {name}: {time.monotonic() - started:.0f} s, {table.load_average()}", file=sys.stderr, flush=True)
+            found[name] = list(_what_can_be_had(name, part))
+            _say(f"{name}: {time.monotonic() - started:.0f} s, {table.load_average()}")
+    return found
+
+
+def _what_can_be_had(name: str, part: Callable[[], Iterator[Found]]) -> Iterator[Found]:
+    try:
+        yield from part()
+    except Exception as error:  # noqa: BLE001 - the others are still worth having
+        why = next(iter(str(error).splitlines()), "")
+        yield Note(sentence=f"{name} could not be measured: {type(error).__name__}: {why}")
+
+
+def _say(what: str) -> None:
+    print(f"… {what}", file=sys.stderr, flush=True)
 
 
 def show(found: list[Found], where: str) -> None:
@@ -152,19 +166,21 @@ def show(found: list[Found], where: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__.split("\n")[0] if __doc__ else "")
     extent = parser.add_mutually_exclusive_group()
-    extent.add_argument("--quick", action="store_const", const=QUICK, dest="extent", help="to see that it runs")
+    extent.add_argument(
+        "--quick", action="store_const", const=QUICK, dest="extent", help="to see that it runs; implies --dry"
+    )
     extent.add_argument("--long", action="store_const", const=LONG, dest="extent", help="ten million rows: hours")
-    parser.add_argument("--only", action="append", default=[], metavar="PART", help="12mp, 640px, latency, ledger …")
+    parser.add_argument("--only", action="append", default=[], choices=PARTS, help="a part; may be given repeatedly")
     parser.add_argument("--photos", type=Path, metavar="DIR", help="labelled photos: a folder for each label")
     parser.add_argument("--dry", action="store_true", help="print only; leave results.json and the page alone")
     parser.add_argument("--folder", type=Path, default=Path("build/bench"), help="for the model and the servers")
     arguments = parser.parse_args()
     logs.configure(level="WARNING")  # the servers' comings and goings are not what is looked for
     where = f"{table.machine()}; {table.load_average()} at the start"
-    found = list(measure(arguments.folder, arguments.extent or FULL, arguments.only, arguments.photos))
-    show(found, where)
-    if not arguments.dry:
-        table.write(found, where)
+    found = measure(arguments.folder, arguments.extent or FULL, arguments.only, arguments.photos)
+    show([each for part in found.values() for each in part], where)
+    if not arguments.dry and arguments.extent is not QUICK:
+        table.write(found, where, order=PARTS)
 
 
 if __name__ == "__main__":

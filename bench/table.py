@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any, Self
 
 from bench.plots import Plot
 
@@ -75,9 +76,37 @@ def _processor() -> str:
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
-def markdown(found: Sequence[Found]) -> str:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Part:
+    """What one part of the benchmark found, and when and where."""
+
+    day: str
+    where: str
+    found: Sequence[Found]
+
+    def json(self) -> dict[str, Any]:
+        """As ``results.json`` keeps it."""
+        return {
+            "day": self.day,
+            "machine": self.where,
+            "rows": [asdict(each) | {"ratio": each.ratio} for each in self.found if isinstance(each, Row)],
+            "notes": [each.sentence for each in self.found if isinstance(each, Note)],
+            "plots": [asdict(each) for each in self.found if isinstance(each, Plot)],
+        }
+
+    @classmethod
+    def of(cls, stored: Mapping[str, Any]) -> Self:
+        """From what ``json`` gave."""
+        rows = [Row(**{name: value for name, value in row.items() if name != "ratio"}) for row in stored["rows"]]
+        notes = [Note(sentence=sentence) for sentence in stored["notes"]]
+        plots = [Plot(**plot) for plot in stored["plots"]]
+        return cls(day=stored["day"], where=stored["machine"], found=[*rows, *notes, *plots])
+
+
+def markdown(parts: Mapping[str, Part]) -> str:
     """The results of ``docs/performance.md``."""
-    lines = ["| what | ours | beside it | | ratio | goal |", "|---|---|---|---|---|---|"]
+    found = [each for part in parts.values() for each in part.found]
+    lines = [*_measured(parts), "| what | ours | beside it | | ratio | goal |", "|---|---|---|---|---|---|"]
     for row in (each for each in found if isinstance(each, Row)):
         ours, theirs = (f"{figure(value)} {row.unit}".strip() for value in (row.ours, row.theirs))
         lines.append(f"| {row.what} | {ours} | {row.other} | {theirs} | {row.ratio:.2f} × | {row.aim} |")
@@ -86,26 +115,43 @@ def markdown(found: Sequence[Found]) -> str:
     return "\n".join(lines)
 
 
+def _measured(parts: Mapping[str, Part]) -> Iterator[str]:
+    runs: dict[tuple[str, str], list[str]] = {}
+    for name, part in parts.items():
+        runs.setdefault((part.day, part.where), []).append(name)
+    for (day, where), names in runs.items():
+        which = f"`{'`, `'.join(names)}`: m" if len(runs) > 1 else "M"
+        yield f"{which}easured {day}: {where}.\n"
+
+
 def figure(value: float) -> str:
     """Three significant digits, thousands set apart."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def write(found: Sequence[Found], where: str) -> None:
-    """Replace the page's table, the plots and the JSON file."""
+def write(found: Mapping[str, Sequence[Found]], where: str, *, order: Sequence[str]) -> None:
+    """Replace these parts' figures in the JSON file and on the page; those of other parts stay.
+
+    Args:
+        found: by part.
+        where: one line on the machine.
+        order: of all the parts that there are; what else is stored is forgotten.
+    """
     day = datetime.now(UTC).date().isoformat()
-    stored = {
-        "day": day,
-        "machine": where,
-        "rows": [asdict(row) | {"ratio": row.ratio} for row in found if isinstance(row, Row)],
-        "notes": [each.sentence for each in found if isinstance(each, Note)],
-        "plots": [asdict(each) for each in found if isinstance(each, Plot)],
-    }
-    _JSON.write_text(json.dumps(stored, indent=2, ensure_ascii=False) + "\n")
-    for plot in (each for each in found if isinstance(each, Plot)):
+    parts = _stored() | {name: Part(day=day, where=where, found=each) for name, each in found.items()}
+    parts = {name: parts[name] for name in order if name in parts}
+    _JSON.write_text(
+        json.dumps({name: part.json() for name, part in parts.items()}, indent=2, ensure_ascii=False) + "\n"
+    )
+    for plot in (each for part in found.values() for each in part if isinstance(each, Plot)):
         (_DOCS / "performance").mkdir(exist_ok=True)
         (_DOCS / "performance" / f"{plot.name}.svg").write_text(plot.svg())
-    page = _PAGE.read_text()
-    before, rest = page.split(_BEGIN)
+    before, rest = _PAGE.read_text().split(_BEGIN)
     after = rest.split(_END)[1]
-    _PAGE.write_text(f"{before}{_BEGIN}\n\nMeasured {day}: {where}.\n\n{markdown(found)}\n\n{_END}{after}")
+    _PAGE.write_text(f"{before}{_BEGIN}\n\n{markdown(parts)}\n\n{_END}{after}")
+
+
+def _stored() -> dict[str, Part]:
+    if not _JSON.exists():
+        return {}
+    return {name: Part.of(part) for name, part in json.loads(_JSON.read_text()).items()}

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
 
+from bench import __main__ as command
 from bench import intake, table
 from bench.plots import Plot
 from bench.table import Note, Row
@@ -45,14 +48,20 @@ def test_points_lie_within_the_picture():
     assert max(xs) < 560
 
 
-def test_results_replace_those_before(tmp_path, monkeypatch):
-    """The words of the page stay; table, notes and plots are those of the last run."""
+@pytest.fixture
+def page(tmp_path, monkeypatch):
+    """A page with room for results, and nothing measured so far."""
     page = tmp_path / "performance.md"
     page.write_text("before <!-- results: written by make bench --> old <!-- end of results --> after")
     monkeypatch.setattr(table, "_DOCS", tmp_path)
     monkeypatch.setattr(table, "_PAGE", page)
     monkeypatch.setattr(table, "_JSON", tmp_path / "results.json")
-    table.write([ROW, Note(sentence="open_clip is left out"), PLOT], "a machine")
+    return page
+
+
+def test_results_are_written_between_the_words(page, tmp_path):
+    """The words of the page stay; table, notes and plots are between them, and as JSON beside."""
+    table.write({"end": [ROW, Note(sentence="open_clip is left out"), PLOT]}, "a machine", order=["end"])
     text = page.read_text()
     assert text.startswith("before")
     assert text.endswith("after")
@@ -61,7 +70,33 @@ def test_results_replace_those_before(tmp_path, monkeypatch):
     assert "- open_clip is left out" in text
     assert "![A & B](performance/p.svg)" in text
     assert (tmp_path / "performance" / "p.svg").is_file()
-    assert 1.5 == pytest.approx(json.loads((tmp_path / "results.json").read_text())["rows"][0]["ratio"])
+    assert 1.5 == pytest.approx(json.loads((tmp_path / "results.json").read_text())["end"]["rows"][0]["ratio"])
+
+
+def test_a_part_that_is_measured_again_replaces_its_own_figures(page):
+    """Other parts stay, in their place, and it is said which was measured where."""
+    again = replace(ROW, ours=80.0)
+    for found, where in (({"b": [ROW, PLOT], "a": [ROW]}, "one machine"), ({"a": [again]}, "another")):
+        table.write(found, where, order=["a", "b"])
+    text = page.read_text()
+    assert 1 == text.count("| 2.00 × |") == text.count("| 1.50 × |")
+    assert text.index("2.00 ×") < text.index("1.50 ×")
+    assert "`a`: measured" in text
+    assert "another." in text
+    assert "![A & B](performance/p.svg)" in text
+
+
+def test_a_part_that_is_no_more_is_forgotten(page):
+    """Figures of what nobody can measure again do not stay for ever."""
+    table.write({"gone": [ROW]}, "a machine", order=["gone"])
+    table.write({"a": [replace(ROW, ours=80.0)]}, "a machine", order=["a"])
+    assert "1.50 ×" not in page.read_text()
+
+
+def test_every_part_can_be_asked_for(tmp_path):
+    """The names that the command takes are those of the parts, in the order of the page."""
+    site: Any = None  # nothing is measured
+    assert list(command.PARTS) == list(command.parts(site, command.QUICK, tmp_path, None))
 
 
 def test_the_load_is_made_of_real_notifications():
