@@ -87,11 +87,12 @@ class Settings(BaseSettings):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="`auto`: what the device is fast at without changing answers."
     )
-    encoder_runtime: Literal["torch", "torch-compile", "openvino"] = Field(
+    encoder_runtime: Literal["torch", "cuda-graphs", "torch-compile", "openvino"] = Field(
         "torch",
         description="What runs the image half of the model; all give the same vectors but for roundings. `openvino` "
-        "(an extra, for CPUs) is faster. `torch-compile` (CPU or CUDA; needs a C++ compiler) compiles it at the start, "
-        "for a few sizes of batch, which takes minutes, and on a GPU records each as a CUDA graph; see docs/models.md.",
+        "(an extra, for CPUs) is faster. `cuda-graphs` (GPUs) records it at the start for a few sizes of batch, so "
+        "that a batch is launched in one call; `torch-compile` (CPU or CUDA; needs a C++ compiler) compiles it before, "
+        "which takes minutes. See docs/models.md.",
     )
     preprocessing: Literal["fast", "exact"] = Field(
         "fast",

@@ -25,6 +25,7 @@ pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(),
 
 RUNTIMES = [
     "torch",
+    "cuda-graphs",
     pytest.param("torch-compile", marks=pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")),
 ]
 TEXTS = ["a photo of a dog", "night", "a long letter about rooms and trees " * 9]
@@ -127,7 +128,8 @@ def test_under_load_everybody_gets_their_own(directory, pictures, runtime):
             assert cosines(np.stack([np.asarray(each) for each in found]), expected[turn]).min() >= 0.999
 
 
-def test_texts_are_encoded_while_another_model_is_recorded(directory, pictures):
+@pytest.mark.parametrize("runtime", RUNTIMES[1:])
+def test_texts_are_encoded_while_another_model_is_recorded(directory, pictures, runtime):
     """Loading a second model, graphs and all, disturbs nobody who uses the device meanwhile."""
     words = load_encoder(directory, device="cuda", dtype="float32")
     expected, over, failures = words.encode_texts(TEXTS), threading.Event(), []
@@ -139,7 +141,7 @@ def test_texts_are_encoded_while_another_model_is_recorded(directory, pictures):
 
     with ThreadPoolExecutor(1) as pool:
         asking = pool.submit(ask)
-        encoder = load_encoder(directory, device="cuda", dtype="float32", runtime="torch-compile", batch=4)
+        encoder = load_encoder(directory, device="cuda", dtype="float32", runtime=runtime, batch=4)
         over.set()
         asking.result(60)
     assert not failures

@@ -1,9 +1,13 @@
 """The image tower, compiled by torch for a few sizes of batch; on a GPU, each recorded as one CUDA graph.
 
 A graph is launched in one call, where a model that runs layer by layer takes hundreds: for small models and batches
-the launching takes longer than the computation. It needs shapes and addresses that never change, so batches are filled
-up to the next of the sizes. Graphs are recorded here and not by torch.compile (its ``reduce-overhead``), whose graphs
-belong to the thread that recorded them and to one caller at a time; these may be replayed by any thread.
+the launching takes longer than the computation. Each of those calls gives up the interpreter lock, too, and gets it
+back from a thread that runs Python only after ``sys.getswitchinterval()``, 5 ms: one such thread makes a launch last a
+second. A graph needs shapes and addresses that never change, so batches are filled up to the next of the sizes. It can
+be had without compiling (``cuda-graphs``): with no compiler, and torch's own kernels.
+
+Graphs are recorded here and not by torch.compile (its ``reduce-overhead``), whose graphs belong to the thread that
+recorded them and to one caller at a time; these may be replayed by any thread.
 """
 
 from __future__ import annotations
@@ -21,7 +25,7 @@ from worker import logs
 from worker.encoder.device import Placement
 from worker.encoder.failures import Failure, classify
 from worker.encoder.fixed_shape import NormalisedTower, require_one_size
-from worker.encoder.interface import Collect, Pixels
+from worker.encoder.interface import Collect, Pixels, Runtime
 from worker.encoder.preprocessing import Preprocessor
 from worker.encoder.staging import Staging, fetch, link, working_on
 from worker.errors import ConfigurationError, FatalDeviceError
@@ -44,21 +48,25 @@ def sizes(batch: int) -> list[int]:
     return [*(1 << bit for bit in range((batch - 1).bit_length())), batch]
 
 
-def check(preprocessor: Preprocessor, placement: Placement) -> None:
-    """Whether a model can be compiled, before it is loaded.
+def check(preprocessor: Preprocessor, placement: Placement, runtime: Runtime) -> None:
+    """Whether a model can be compiled or recorded, before it is loaded.
 
     Raises:
         ConfigurationError: why not, and what to set.
     """
-    if placement.device != "cpu" and not placement.device.startswith("cuda"):
+    compiling = runtime == "torch-compile"
+    if not placement.device.startswith("cuda") and not (compiling and placement.device == "cpu"):
+        meant = "CPUs and CUDA" if compiling else "CUDA"
         raise ConfigurationError(
-            f"ENRICH_ENCODER_RUNTIME=torch-compile is for CPUs and CUDA, but the model runs on {placement.device}: set "
+            f"ENRICH_ENCODER_RUNTIME={runtime} is for {meant}, but the model runs on {placement.device}: set "
             "ENRICH_ENCODER_RUNTIME=torch"
         )
-    require_one_size(preprocessor, "torch-compile")
+    require_one_size(preprocessor, runtime)
 
 
-def compiled(model: Any, preprocessor: Preprocessor, placement: Placement, *, batch: int) -> CompiledTower:
+def compiled(
+    model: Any, preprocessor: Preprocessor, placement: Placement, *, batch: int, runtime: Runtime = "torch-compile"
+) -> CompiledTower:
     """Compile for every size up to ``batch``, which takes seconds to minutes for each; less where torch's cache has it.
 
     Args:
@@ -66,13 +74,14 @@ def compiled(model: Any, preprocessor: Preprocessor, placement: Placement, *, ba
         preprocessor: of a model that passed ``check``.
         placement: where the model is.
         batch: most images in one forward pass.
+        runtime: ``cuda-graphs`` records without compiling.
 
     Raises:
-        ConfigurationError: there is no compiler, the model cannot be compiled, or memory does not suffice.
+        ConfigurationError: there is no compiler, the model cannot be compiled or recorded, or memory does not suffice.
         FatalDeviceError: the device broke meanwhile.
     """
     try:
-        return CompiledTower(model, preprocessor, placement, batch=batch)
+        return CompiledTower(model, preprocessor, placement, batch=batch, compiling=runtime == "torch-compile")
     except Exception as error:  # noqa: BLE001 - compilers raise anything
         failure, reason = classify(error), _reason(error)
         _log.debug(str(error), action="compiling-failed")
@@ -85,7 +94,9 @@ def compiled(model: Any, preprocessor: Preprocessor, placement: Placement, *, ba
 class CompiledTower:
     """uint8 pixels in, vectors out; launched by one thread at a time."""
 
-    def __init__(self, model: Any, preprocessor: Preprocessor, placement: Placement, *, batch: int) -> None:
+    def __init__(
+        self, model: Any, preprocessor: Preprocessor, placement: Placement, *, batch: int, compiling: bool
+    ) -> None:
         """See ``compiled``."""
         tower = NormalisedTower(model, preprocessor, getattr(torch, placement.dtype))
         self._device = placement.device
@@ -93,7 +104,7 @@ class CompiledTower:
         self._staging = Staging(link(placement.device))
         with working_on(self._device), torch.inference_mode():
             self._input = torch.zeros((batch, 3, tower.height, tower.width), dtype=torch.uint8, device=self._device)
-            self._passes = self._made(torch.compile(tower, fullgraph=True, dynamic=False))
+            self._passes = self._made(torch.compile(tower, fullgraph=True, dynamic=False) if compiling else tower)
 
     def launch(self, pixels: Sequence[Pixels]) -> Collect:
         count = len(pixels)
@@ -126,14 +137,16 @@ class _Graph:
 
     def __init__(self, compute: _Compute, pixels: torch.Tensor, pool: Any, stream: torch.cuda.Stream) -> None:
         stream.wait_stream(torch.cuda.current_stream(pixels.device))
-        with torch.cuda.stream(stream):  # the one that is recorded: cuBLAS has a workspace for each stream
+        self._graph = torch.cuda.CUDAGraph()
+        # All of it on the stream that is recorded: cuBLAS has a workspace for each. And a recording that fails leaves
+        # its stream behind as the current one; this takes it away.
+        with torch.cuda.stream(stream):
             for _ in range(_WARM_UPS):
                 compute(pixels)
-        stream.synchronize()
-        self._graph = torch.cuda.CUDAGraph()
-        # thread_local: what other threads ask of the device meanwhile, such as texts to encode, is no part of this.
-        with torch.cuda.graph(self._graph, pool=pool, stream=stream, capture_error_mode="thread_local"):
-            self._vectors = compute(pixels)
+            stream.synchronize()
+            # thread_local: what other threads ask of the device meanwhile, such as texts to encode, is no part of this.
+            with torch.cuda.graph(self._graph, pool=pool, stream=stream, capture_error_mode="thread_local"):
+                self._vectors = compute(pixels)
 
     def __call__(self, _: torch.Tensor) -> torch.Tensor:
         """The vectors, until the next call of any graph of this tower: ``fetch`` them before."""
@@ -142,6 +155,10 @@ class _Graph:
 
 
 def _explained(failure: Failure, reason: str, batch: int) -> Exception:
+    if "captur" in reason:  # by its message an error of the device, which it does no harm
+        return ConfigurationError(
+            f"this model cannot be recorded as a CUDA graph ({reason}): set ENRICH_ENCODER_RUNTIME=torch"
+        )
     if failure is Failure.FATAL:
         return FatalDeviceError(f"the device broke while the model was being compiled: {reason}")
     if failure is Failure.OUT_OF_MEMORY:

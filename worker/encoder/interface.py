@@ -29,8 +29,8 @@ Towers: TypeAlias = Literal["both", "image", "text"]
 #: How faithfully pictures become pixels: the model's own processor to the last bit, or what it cannot tell from it.
 Preprocessing: TypeAlias = Literal["fast", "exact"]
 
-#: What runs the image half: torch as it is, torch's compiler, or OpenVINO's compiler for CPUs.
-Runtime: TypeAlias = Literal["torch", "torch-compile", "openvino"]
+#: What runs the image half: torch as it is, or recorded, or torch's compiler, or OpenVINO's for CPUs.
+Runtime: TypeAlias = Literal["torch", "cuda-graphs", "torch-compile", "openvino"]
 
 #: Waits for what a device computes, and gives it: ``[n, dimension]`` of any length. Called once.
 Collect: TypeAlias = Callable[[], Floats]

@@ -39,8 +39,8 @@ def load_encoder(
         batch: most images or texts in one forward pass.
         preprocessing: part of the space. ``exact``: pixels are those of the model's own processor on the picture at
             full size; ``fast``: those of a picture that was decoded smaller, resized within roundings.
-        runtime: of the image half. ``torch-compile`` takes minutes to load and needs a C++ compiler; ``openvino`` is
-            for CPUs, and an extra; the starter always runs in torch.
+        runtime: of the image half. ``cuda-graphs`` is for GPUs; ``torch-compile`` takes minutes to load and needs a C++
+            compiler; ``openvino`` is for CPUs, and an extra; the starter always runs in torch.
         image_only: keep only the image tower in memory; ``encode_texts`` then refuses.
         text_only: keep only the text tower in memory; ``encode_images`` then refuses.
 

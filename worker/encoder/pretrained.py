@@ -27,6 +27,7 @@ _SENTENCEPIECE = {"sentencepiece": "sentencepiece", "protobuf": "google.protobuf
 
 _COMPILED: dict[Runtime, str] = {
     "torch": "",
+    "cuda-graphs": ", recorded as CUDA graphs",
     "torch-compile": ", compiled by torch",
     "openvino": ", compiled by OpenVINO",
 }
@@ -82,8 +83,8 @@ def _check(runtime: Runtime, processor: Preprocessor, placement: Placement) -> N
     """Whether the runtime takes this model, before it is loaded."""
     if runtime == "openvino":
         openvino_tower.check(processor, placement)
-    if runtime == "torch-compile":
-        compiled_tower.check(processor, placement)
+    if runtime in ("torch-compile", "cuda-graphs"):
+        compiled_tower.check(processor, placement, runtime)
 
 
 def _image_tower(
@@ -95,8 +96,8 @@ def _image_tower(
         _drop_unused(model, "text")
         return tower
     placed = _placed(model, placement)
-    if runtime == "torch-compile":
-        return compiled_tower.compiled(placed, processor, placement, batch=batch)
+    if runtime in ("torch-compile", "cuda-graphs"):
+        return compiled_tower.compiled(placed, processor, placement, batch=batch, runtime=runtime)
     return torch_tower(placed, processor, placement, batch=batch)
 
 

@@ -166,10 +166,23 @@ def test_models_with_pictures_of_any_shape_are_refused(tmp_path):
         load(tiny_siglip2(tmp_path / "naflex"))
 
 
-def test_a_device_that_torch_cannot_compile_for_is_refused():
-    """Apple's GPU, say."""
-    with pytest.raises(ConfigurationError, match="is for CPUs and CUDA"):
-        compiled_tower.check(object.__new__(Preprocessor), Placement(device="mps", dtype="float32"))
+@pytest.mark.parametrize(
+    ("runtime", "device", "message"),
+    [
+        ("torch-compile", "mps", "torch-compile is for CPUs and CUDA, but the model runs on mps"),
+        ("cuda-graphs", "cpu", "cuda-graphs is for CUDA, but the model runs on cpu: set ENRICH_ENCODER_RUNTIME=torch"),
+    ],
+)
+def test_a_device_that_is_not_for_it_is_refused(runtime, device, message):
+    """Before a model is loaded."""
+    with pytest.raises(ConfigurationError, match=message):
+        compiled_tower.check(object.__new__(Preprocessor), Placement(device=device, dtype="float32"), runtime)
+
+
+def test_recording_is_refused_on_a_cpu(clip_dir):
+    """As a setting says it, from end to end."""
+    with pytest.raises(ConfigurationError, match="is for CUDA"):
+        load(clip_dir, runtime="cuda-graphs")
 
 
 @pytest.mark.parametrize(
@@ -191,6 +204,11 @@ def test_a_device_that_torch_cannot_compile_for_is_refused():
             "batches of 4 .*ENRICH_ENCODER_BATCH lower",
         ),
         (RuntimeError("CUDA error: an illegal memory access was encountered"), FatalDeviceError, "illegal memory"),
+        (
+            RuntimeError("CUDA error: operation not permitted when stream is capturing"),
+            ConfigurationError,
+            "cannot be recorded as a CUDA graph .* set ENRICH_ENCODER_RUNTIME=torch",
+        ),
         (AssertionError(), ConfigurationError, "AssertionError"),
     ],
 )
