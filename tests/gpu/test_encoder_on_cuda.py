@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from tests.models import tiny_clip, tiny_siglip
+from tests.models import tiny_clip, tiny_siglip, tiny_siglip2
 from worker.encoder import Encoder, MicroBatcher, Pixels, load_encoder
 from worker.encoder.failures import Failure, classify
 
@@ -87,6 +87,15 @@ def test_a_gpu_and_a_cpu_fill_the_same_space(directory, pictures, dtype, least, 
     pixels = prepared(reference, pictures)
     assert cosines(encoder.encode_images(pixels), reference.encode_images(pixels)).min() >= least
     assert cosines(encoder.encode_texts(TEXTS), reference.encode_texts(TEXTS)).min() >= least
+
+
+def test_pictures_of_any_shape(tmp_path, pictures):
+    """A model that takes patches instead of squares, whose masks and positions come from the processor's side."""
+    directory = str(tiny_siglip2(tmp_path / "naflex"))
+    reference = load_encoder(directory, device="cpu", dtype="float32")
+    encoder = load_encoder(directory, device="cuda", dtype="float32", batch=7)
+    pixels = prepared(reference, pictures)
+    assert cosines(encoder.encode_images(pixels), reference.encode_images(pixels)).min() >= 0.999
 
 
 def test_attention_is_fused(directory, pictures):

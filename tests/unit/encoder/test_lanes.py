@@ -115,6 +115,7 @@ def test_lanes_end_with_the_encoder_that_had_them():
     lanes = Lanes(batch=32)
     started = threading.active_count()
     pool = lanes._pool
+    assert pool is not None
     del lanes
     threads = list(pool._threads)
     del pool
