@@ -15,7 +15,7 @@ from bench.table import Found, Note, Row
 #: Images/s and share of the card's bf16 peak that were aimed at, on one H100 with 16 cores.
 _GOAL_RATE, _GOAL_SHARE, _GOAL_DEVICE = 6_000.0, 50.0, "H100"
 _BATCH = "128"  # of claims and of the encoder, end to end
-_RUNTIMES = ("torch", "torch-compile")
+_RUNTIMES = ("torch", "cuda-graphs", "torch-compile")
 
 
 def rows(
