@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import text
 
 from tests.in_force import put_into_force
 from tests.integration.spaces.world import COLOURS, TurnedEncoder
@@ -16,6 +18,7 @@ from worker.db import transaction
 from worker.errors import AccessDeniedError, ConfigurationError, FatalDeviceError, NotFoundError, StoreUnavailableError
 from worker.pipeline import filling, spaces
 from worker.pipeline.filling import Fill, Filled
+from worker.pipeline.label_filling import LabelFiller
 from worker.tagging import Label
 from worker.types import Outcome
 
@@ -192,6 +195,48 @@ def test_a_broken_device_leaves_its_batch_to_others(world):
         world.fill(new, encoder=Broken("turned"), lease=0.1)
     assert 0 == world.fill(new).missing
     assert TWELVE == world.tags_in(new)
+
+
+class Watching(TurnedEncoder):
+    """Takes its time, and looks who keeps a transaction open meanwhile."""
+
+    def __init__(self, engine) -> None:
+        super().__init__("turned")
+        self._engine = engine
+        self.idle: list[str] = []
+        self.looks = 0
+
+    def _image_features(self, pixels):
+        self._look()
+        return super()._image_features(pixels)
+
+    def _text_features(self, texts):
+        self._look()
+        return super()._text_features(texts)
+
+    def _look(self) -> None:
+        time.sleep(0.5)
+        with transaction(self._engine) as connection:
+            self.idle += connection.execute(_IDLE).scalars()
+        self.looks += 1
+
+
+_IDLE = text("""
+    SELECT query FROM pg_stat_activity
+    WHERE datname = current_database() AND state = 'idle in transaction' AND state_change < now() - interval '0.3 s'
+""")
+
+
+def test_no_transaction_is_open_while_a_model_is_at_work(world):
+    """Neither for pictures nor for prompts and labels: locks and old rows would be kept for as long as that takes."""
+    world.enriched(**TWELVE)
+    new = world.space("turned")
+    encoder = Watching(world.engine)
+    filler = world.filler(new, encoder=encoder)
+    put_into_force(world.engine, COLOURS, replace(COLOURS, name="other", templates=("a {} one",)))
+    assert 12 == Fill(engine=world.engine, filler=filler, threads=2).run().filled
+    LabelFiller(engine=world.engine, space=new, encode_texts=encoder.encode_texts).run()
+    assert ([], True) == (encoder.idle, encoder.looks >= 4)
 
 
 def test_live_uploads_go_first(world):
