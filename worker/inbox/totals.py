@@ -28,7 +28,7 @@ _STANDING = text("""
     SELECT i.done < i.wanted AS pending, i.attempts, i.last_error, i.outcome, i.etag, q.reason, q.message
     FROM inbox i LEFT JOIN quarantine q ON q.inbox_id = i.id WHERE i.bucket = :bucket AND i.key = :key
 """)
-# In two halves, each the condition of a partial index, so that finished rows are not read.
+# These two in two halves, each the condition of a partial index, so that finished rows are not read.
 _BY_LANE = text("""
     SELECT lane, count(*) AS n FROM (
         SELECT lane FROM inbox WHERE done < wanted AND token IS NULL
@@ -36,8 +36,11 @@ _BY_LANE = text("""
     ) AS pending GROUP BY lane
 """)
 _RETRYING = text("""
-    SELECT retry_reason AS reason, count(*) AS objects, min(last_error) AS example FROM inbox
-    WHERE done < wanted AND retry_reason IS NOT NULL AND (CAST(:bucket AS text) IS NULL OR bucket = :bucket)
+    SELECT retry_reason AS reason, count(*) AS objects, min(last_error) AS example FROM (
+        SELECT bucket, retry_reason, last_error FROM inbox WHERE done < wanted AND token IS NULL
+        UNION ALL SELECT bucket, retry_reason, last_error FROM inbox WHERE done < wanted AND token IS NOT NULL
+    ) AS pending
+    WHERE retry_reason IS NOT NULL AND (CAST(:bucket AS text) IS NULL OR bucket = :bucket)
     GROUP BY retry_reason ORDER BY objects DESC, reason
 """)
 _CLAIMABLE = text("""
