@@ -14,7 +14,7 @@ from sqlalchemy import text
 
 from worker.catalog.partitions import unlimited
 from worker.catalog.search import iterate
-from worker.catalog.spaces import Space
+from worker.catalog.spaces import Space, hold_space
 from worker.catalog.write import literal
 from worker.db import Connection, Engine
 from worker.types import Floats
@@ -22,8 +22,6 @@ from worker.types import Floats
 #: One process fills a space's sets at a time. Ends with the session, so a process that dies leaves it to the next.
 _LOCK = text("SELECT pg_try_advisory_lock(hashtextextended('enrich labels', :space))")
 _UNLOCK = text("SELECT pg_advisory_unlock(hashtextextended('enrich labels', :space))")
-# Locked, so that whoever drops the space finds what is begun here, or we that it was dropped.
-_KEPT = text("SELECT id FROM spaces WHERE id = :space AND state <> 'dropped' FOR KEY SHARE")
 _BEGIN = text("""
     INSERT INTO label_sets (space_id, taxonomy, version)
     SELECT :space, t.name, t.version FROM taxonomies t WHERE t.name = :taxonomy AND t.version = :version
@@ -101,7 +99,7 @@ def unlock_labels(connection: Connection, space_id: int) -> None:
 
 def begin_label_set(connection: Connection, space_id: int, taxonomy: str, version: str) -> LabelSet | None:
     """Begin a set, unless it was begun; None if the space was dropped, or the taxonomy."""
-    if connection.execute(_KEPT, {"space": space_id}).one_or_none() is None:
+    if not hold_space(connection, space_id):
         return None
     connection.execute(_BEGIN, {"space": space_id, "taxonomy": taxonomy, "version": version})
     of_space = label_sets(connection, space_id)
@@ -149,7 +147,7 @@ def forget_label_sets(connection: Connection, space_id: int, *, but: Sequence[in
 
 def index_labels(connection: Connection, space: Space) -> None:
     """Make the space's index, unless it is there. Searches go on meanwhile; whoever stores labels waits."""
-    if connection.execute(_KEPT, {"space": space.id}).one_or_none() is None:
+    if not hold_space(connection, space.id):
         return
     name = _index(space.id)
     if not connection.execute(_INDEXED, {"name": name}).scalar_one():

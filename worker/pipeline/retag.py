@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from worker import catalog, db, outbox, tagging
 from worker.catalog import Block, KeptTag, NewTag, Space
 from worker.db import Connection, Engine, transaction
+from worker.errors import NotFoundError
 from worker.pipeline.labels import InForce
 from worker.tagging import Difference, Stored, Tagger, Vocabulary
 
@@ -137,6 +138,7 @@ class Retagger:
 
         Raises:
             OutdatedTaxonomiesError: another revision is in force by now, and its retagging will do the rest.
+            NotFoundError: the space was dropped meanwhile.
         """
         space, revision = self._space.id, self._labels.revision
         with transaction(self._engine) as connection:
@@ -185,6 +187,8 @@ class Retagger:
         space, revision = self._space.id, self._labels.revision
         with transaction(self._engine) as connection:
             catalog.hold_revision(connection, revision)
+            if not catalog.hold_space(connection, space):
+                raise NotFoundError(f"space {space} was dropped meanwhile")
             free = catalog.lock_unchanged(connection, space, images, block.written[rows].tolist())
             changed = self._write_those(connection, each, free) if free else 0
             catalog.note_changed(connection, space, revision, changed)

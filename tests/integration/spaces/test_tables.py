@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from tests.factories import DIMENSION, enriched_image
+from tests.in_force import put_into_force
 from tests.integration.spaces.world import COLOURS, load, meanwhile
 from worker import catalog, db
 from worker.catalog import Golden, LabelVector, TaxonomyVersion
@@ -20,6 +22,7 @@ from worker.errors import NotFoundError
 from worker.pipeline import filling, spaces
 from worker.pipeline.label_filling import LabelFiller
 from worker.pipeline.prompts import Prompts
+from worker.pipeline.retag import Retagger
 
 #: Tables with what a space's model made of texts.
 OF_TEXTS = ("text_vectors", "label_sets", "label_vectors")
@@ -163,6 +166,24 @@ def test_who_is_late_leaves_nothing_in_a_dropped_space(world, late):
     for table in (*OF_TEXTS, "golden_vectors", "owed_vectors"):
         assert [0] == world.sql(f"SELECT count(*) FROM {table} WHERE space_id = :s", s=new.id), table
     assert [None] == world.sql(f"SELECT to_regclass('label_vectors_{new.id}_hnsw')")
+
+
+def test_a_retagging_that_is_late_leaves_no_tags_of_a_dropped_space(world):
+    """It waits while the space is dropped, and then says so."""
+    world.enriched(a="red", b="green")
+    new = world.space("turned")
+    world.fill(new)
+    put_into_force(world.engine, COLOURS, replace(COLOURS, name="other"))
+    retagger = Retagger(world.engine, new, world.model(new).labels.follow())
+    with ThreadPoolExecutor(1) as pool:
+        with transaction(world.engine) as dropping:
+            assert catalog.bury(dropping, new.id)
+            retagging = pool.submit(retagger.run)
+            time.sleep(0.5)
+            assert not retagging.done()
+        with pytest.raises(NotFoundError, match=f"space {new.id} was dropped meanwhile"):
+            retagging.result(10)
+    assert ["colour"] == world.sql("SELECT DISTINCT taxonomy FROM tags WHERE space_id = :s", s=new.id)
 
 
 def test_new_texts_can_be_encoded_for_a_space_that_was_dropped(world):
