@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from worker import catalog
 from worker.catalog import Failure, FilledSpace, Space
-from worker.db import Engine, transaction
+from worker.db import Connection, Engine, transaction
 from worker.errors import ConfigurationError, NotFoundError
 from worker.pipeline import filling, golden
 from worker.pipeline.filling import Progress
@@ -81,11 +81,14 @@ def activate(
     get(engine, number)
     if not force:
         _require_full(engine, number)
-        _require_tagged(engine, number)
+        with transaction(engine) as connection:
+            _require_tagged(connection, number)
     space = get(engine, number)
     with filling.still_there(engine, number):
         filling.index(engine, space, progress)
     with transaction(engine) as connection:
+        if not force:
+            _require_tagged(connection, number)  # again: an index takes hours, in which others may be put into force
         before = catalog.active_space(connection)
         if not catalog.activate(connection, number):
             raise NotFoundError(f"space {number} was dropped meanwhile; the active one is as before")
@@ -111,14 +114,14 @@ def _require_full(engine: Engine, number: int) -> None:
         )
 
 
-def _require_tagged(engine: Engine, number: int) -> None:
-    """By the taxonomies in force: applying brings the tags of the active space up to date, and of no other."""
-    with transaction(engine) as connection:
-        current = catalog.current_revision(connection)
-        if current is None:
-            return
-        catalog.note_empty(connection, number, current.id)
-        state = catalog.retagging(connection, number, current.id)
+def _require_tagged(connection: Connection, number: int) -> None:
+    """By the taxonomies in force, which stay so until the transaction ends: applying retags the active space alone."""
+    current = catalog.current_revision(connection)
+    if current is None:
+        return
+    catalog.hold_revision(connection, current.id)
+    catalog.note_empty(connection, number, current.id)
+    state = catalog.retagging(connection, number, current.id)
     if state is None or state.finished_at is None:
         raise ConfigurationError(
             f"the tags of space {number} are older than revision {current.id} of the taxonomies, which is in force: "

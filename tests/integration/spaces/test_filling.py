@@ -397,3 +397,20 @@ def test_a_space_with_tags_of_older_taxonomies_is_not_activated_unawares(world):
         spaces.activate(world.engine, new.id, force=False)
     world.fill(new)
     assert spaces.activate(world.engine, new.id, force=False).before is not None
+
+
+def test_taxonomies_that_come_into_force_while_an_index_is_built_keep_a_space_from_being_activated(world, monkeypatch):
+    """That takes hours, and applying has brought the tags of the space up to date that was active then."""
+    world.enriched(a="red")
+    new = world.space("turned")
+    world.fill(new)
+    build = filling.index
+
+    def meanwhile(*args, **options) -> None:
+        build(*args, **options)
+        put_into_force(world.engine, replace(COLOURS, name="colours"))
+
+    monkeypatch.setattr(filling, "index", meanwhile)
+    with pytest.raises(ConfigurationError, match="older than revision 2"):
+        spaces.activate(world.engine, new.id, force=False)
+    assert "filling" == spaces.get(world.engine, new.id).state
