@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from bench import gpu
@@ -62,3 +65,11 @@ def test_a_rate_leaves_out_the_beginning_and_the_end() -> None:
 def test_a_rate_of_few_objects_is_that_of_all() -> None:
     """Where nothing was seen in between."""
     assert 50.0 == between({0: 1.0, 100: 3.0}, 100)
+
+
+def test_without_a_gpu_it_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a full run; one that only looks whether everything runs does what it can on a CPU."""
+    monkeypatch.setattr(gpu, "_devices", lambda: 0)
+    site: Any = None  # nothing is started
+    found = gpu.rows(site, Path(), batches=(1,), processes=(1,), objects=1, seconds=1.0, without=False)
+    assert [Note(sentence="gpu: no CUDA device: left out")] == list(found)
