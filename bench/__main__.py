@@ -15,7 +15,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import answers, ceiling, end_to_end, gpu, growth, intake, latency, ledger, peers, retag, table
+from bench import answers, ceiling, end_to_end, gpu, growth, intake, labels, latency, ledger, peers, retag, table
 from bench.site import Site, open_site
 from bench.table import Found, Note, Row
 from worker import logs, resources
@@ -115,6 +115,7 @@ def parts(site: Site, extent: Extent, folder: Path, photos: Path | None) -> dict
         "answers": lambda: answers.fast_and_exact(photos),
         "catalog": lambda: growth.catalog_size(site, sizes=extent.catalog),
         "retag": lambda: retag.rows(site, images=extent.retagged),
+        "labels": lambda: labels.rows(site, images=min(max(extent.catalog), 50_000)),
     }
 
 

@@ -57,8 +57,8 @@ def build(space: Space, wished: Sequence[Taxonomy]) -> Tagger:
     return Tagger(wished, encode, logit_scale=100.0, model=space.model)
 
 
-def fill(engine: Engine, count: int) -> Space:
-    """Images with vectors, each near a prompt."""
+def fill(engine: Engine, count: int, vectors: Floats | None = None) -> Space:
+    """Images with these vectors (``[count, 512]``), or any; without an index."""
     spec = SpaceSpec(model="bench", revision="1", preprocessing="bench", dimension=_DIMENSION)
     with transaction(engine) as connection:
         space = catalog.ensure_space(connection, spec)
@@ -66,15 +66,16 @@ def fill(engine: Engine, count: int) -> Space:
         ids = list(connection.execute(_IMAGES, {"count": count}).scalars())
     random = np.random.default_rng(0)
     for start in range(0, count, _BATCH):
-        _copy(engine, space, np.array(ids[start : start + _BATCH]), random)
+        part = np.array(ids[start : start + _BATCH])
+        own = random.standard_normal((len(part), _DIMENSION)) if vectors is None else vectors[start : start + _BATCH]
+        _copy(engine, space, part, own)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("VACUUM ANALYZE images, embeddings"))
     return space
 
 
-def _copy(engine: Engine, space: Space, ids: np.ndarray, random: np.random.Generator) -> None:
-    vectors = random.standard_normal((len(ids), _DIMENSION))
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+def _copy(engine: Engine, space: Space, ids: np.ndarray, vectors: np.ndarray) -> None:
+    vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     vector = np.dtype([("dimension", ">i2"), ("unused", ">i2"), ("values", ">f2", (_DIMENSION,))])
     columns: list[Any] = [("columns", ">i2"), ("l1", ">i4"), ("space", ">i4"), ("l2", ">i4"), ("image", ">i8")]
     rows = np.zeros(len(ids), dtype=np.dtype([*columns, ("l3", ">i4"), ("vector", vector)]))
