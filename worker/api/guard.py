@@ -150,12 +150,13 @@ def _forms(token: str) -> Iterable[bytes]:
 
 
 def require_unicode(request: Request) -> None:
-    """Refuse a path whose escapes are not UTF-8: servers put U+FFFD there, which is another key.
+    """Refuse an address whose escapes are not UTF-8: servers put U+FFFD there, which is another name.
 
     Raises:
         HTTPException: 400.
     """
-    try:
-        unquote_to_bytes(request.scope["raw_path"]).decode()
-    except UnicodeDecodeError as error:
-        raise HTTPException(400, "the path is not UTF-8 once its escapes are decoded") from error
+    for part, escaped in (("path", request.scope["raw_path"]), ("query", request.scope["query_string"])):
+        try:
+            unquote_to_bytes(escaped).decode()
+        except UnicodeDecodeError as error:
+            raise HTTPException(400, f"the {part} is not UTF-8 once its escapes are decoded") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Annotated, Literal
 
@@ -36,8 +37,19 @@ MomentText = Annotated[str, StringConstraints(max_length=64), AfterValidator(_mo
 _ReasonCode = Annotated[str, Field(json_schema_extra={"enum": [reason.value for reason in Reason]})]
 
 _Query = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2_000)]
+_TAG = re.compile(r"[^=]{1,200}=.{1,200}", re.DOTALL)
+
+
+def _tag(text: str) -> str:
+    if not _TAG.fullmatch(text):
+        raise ValueError("write TAXONOMY=LABEL, such as time-of-day=night, each of at most 200 characters")
+    return text
+
+
 #: ``TAXONOMY=LABEL``.
-TagText = Annotated[str, StringConstraints(pattern=r"^[^=]{1,200}=.{1,200}$"), AfterValidator(_storable)]
+TagText = Annotated[
+    str, AfterValidator(_tag), AfterValidator(_storable), Field(json_schema_extra={"pattern": f"^{_TAG.pattern}$"})
+]
 _Name = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_storable)]
 
 

@@ -158,6 +158,13 @@ def test_a_path_that_is_not_utf8(shared_api, path):
     assert (answer.status, answer.detail) == (400, "the path is not UTF-8 once its escapes are decoded")
 
 
+@pytest.mark.parametrize("query", ["bucket=%ff", "bucket=photos&prefix=%ED%A0%80", "%ff=1"])
+def test_a_query_that_is_not_utf8(shared_api, query):
+    """It is refused rather than answered for another name."""
+    answer = shared_api.get(f"/v1/images?{query}")
+    assert (answer.status, answer.detail) == (400, "the query is not UTF-8 once its escapes are decoded")
+
+
 @pytest.mark.parametrize("request_line", [b"GET /v1/images/photos/\xc3\xa9.jpg HTTP/1.1", b"nonsense", b"\x16\x03\x01"])
 def test_what_is_not_http_does_no_harm(shared_api, request_line):
     """The server says 400 and goes on."""

@@ -163,7 +163,7 @@ def test_turning_the_pages_of_a_list(api, enriched, limit):
     ("query", "status", "says"),
     [
         ("prefix=a", 422, "name the bucket, too"),
-        ("tag=day", 422, "tag[0]: String should match pattern"),
+        ("tag=day", 422, "tag[0]: write TAXONOMY=LABEL"),
         ("tag=" + "&tag=".join(["a=b"] * 17), 422, "tag: List should have at most 16 items"),
         ("source=guess", 422, "source: Input should be 'zero-shot', "),
         ("updated_since=lately", 422, "updated_since: 'lately' is neither a duration"),
