@@ -72,6 +72,21 @@ def name(text: str) -> str:
     return printable(text).replace("\n", "\\n")
 
 
+def confirm(question: str, *, otherwise: str) -> None:
+    """Ask whether to go on, and end the command where the answer is no, or nobody can be asked.
+
+    Args:
+        question: for a person.
+        otherwise: what to say then.
+    """
+    if not sys.stdin.isatty():
+        say(f"{otherwise}: there is nobody to ask, so give --yes")
+        raise typer.Exit(1)
+    if not typer.confirm(question, err=True):
+        say(otherwise)
+        raise typer.Exit(1)
+
+
 def progress(*columns: ProgressColumn) -> Progress:
     """A bar on stderr that goes away; nothing where nobody watches.
 

@@ -66,7 +66,7 @@ def _print_totals(found: overview.Overview) -> None:
         table.add_row(name, f"{count:,}")
     context.out.print(table, "")
     if totals.pending:
-        context.line(f"oldest pending: {totals.oldest_pending_seconds:.0f} s")
+        context.line(f"oldest pending: {context.duration(totals.oldest_pending_seconds)}")
 
 
 def _print_retrying(found: overview.Overview) -> None:
@@ -79,16 +79,18 @@ def _print_retrying(found: overview.Overview) -> None:
 
 
 def _print_processes(found: overview.Overview) -> None:
-    table = Table("process", "in hand", "seen", "model", box=None, pad_edge=False)
+    table = Table("process", "batches", "seen", "model", box=None, pad_edge=False)
     running = [each for each in found.processes if each.refused is None]
     for each in running:
-        table.add_row(each.name, str(each.in_flight), f"{each.seen_ago:.0f} s ago", (each.model or "").split(":")[0])
+        table.add_row(
+            each.name, str(each.in_flight), f"{context.duration(each.seen_ago)} ago", (each.model or "").split(":")[0]
+        )
     context.out.print(table if running else "no worker and no scheduler is running", "")
     for each in found.processes:
         if each.waiting:
             context.line(f"{each.name} waits: {each.waiting}")
         if each.refused:
-            context.line(f"{each.name} refused to start, {each.seen_ago:.0f} s ago: {each.refused}")
+            context.line(f"{each.name} refused to start, {context.duration(each.seen_ago)} ago: {each.refused}")
 
 
 def _print_spaces(found: overview.Overview) -> None:
@@ -155,7 +157,7 @@ def backfill(
         str, typer.Option(metavar="KEY", help="Go on behind this key: the last one an earlier run printed.")
     ] = "",
 ) -> None:
-    """Hint every object a bucket already holds, behind all live work. Safe to repeat."""
+    """Make everything that a bucket holds already pending work, behind all live work. Safe to repeat."""
     from worker import bootstrap, tasks
 
     settings = context.load_settings()
@@ -168,7 +170,8 @@ def backfill(
             for total, last in use_case.run(name, prefix=prefix, start_after=start_after):
                 progress.update(task, description=f"{total:,} objects hinted, up to {context.name(last)}")
         except BaseException:
-            context.say(f"stopped after {total:,} objects; go on with --start-after {shlex.quote(last)}")
+            if total:
+                context.say(f"stopped after {total:,} objects; go on with --start-after {shlex.quote(last)}")
             raise
     context.say(f"{total:,} objects hinted; `enrich status --bucket {name}` shows how far the workers are")
 

@@ -57,6 +57,8 @@ def list_entries(
     elif found.entries:
         _print(found.entries)
         context.line(", ".join(f"{count:,} {reason}" for reason, count in counts.items()))
+        if found.next is not None:
+            context.say(f"these are the newest {len(found.entries):,}; go on with --after {found.next}, or see --limit")
     else:
         context.line("quarantine is empty" if choice == use_case.Choice() else "nothing matches")
 

@@ -99,6 +99,8 @@ def search(
     if as_json:
         context.json_document(present.hits(hits).model_dump(mode="json"))
         return
+    for sentence in () if hits else query.unknown(engine, filters):
+        context.say(sentence)
     _print_hits(hits, query.titles(engine, {taxonomy for hit in hits for taxonomy in hit.tags}))
 
 

@@ -191,9 +191,8 @@ def drop(
 
     engine = context.database(context.load_settings())
     size = f"{use_case.size(engine, space) / 1e9:,.2f} GB"
-    if not yes and not typer.confirm(f"delete space {space} with its tags, and free {size}?", err=True):
-        context.say("nothing was deleted")
-        raise typer.Exit(1)
+    if not yes:
+        context.confirm(f"delete space {space} with its tags, and free {size}?", otherwise="nothing was deleted")
     with context.progress(TextColumn("{task.description}")) as bar:
         task = bar.add_task("deleting tags", total=None)
         count = 0
@@ -232,4 +231,4 @@ def check(
     if accept:
         golden.accept(engine, found, model)
     golden.require(engine, found, model)
-    context.say(f"{model.purpose} makes the vectors that space {space} was filled with")
+    context.say(f"{model.space.model} makes the vectors here that space {space} was filled with")

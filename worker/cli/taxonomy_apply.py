@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _CONNECTIONS = 2  # and as many again: one keeps others out, one reads ahead while another writes
 _CHANGES = 3  # exit status of a plan that is not empty; 1 is an error, 2 a command line that is wrong
+_NOTHING = "nothing was changed"
 
 _Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 _Html = Annotated[
@@ -87,7 +88,7 @@ def apply(yes: _Yes = False) -> None:
         plan_report.show(found)
         if found.is_empty:
             return
-        _confirm("apply this?")
+        context.confirm("apply this?", otherwise=_NOTHING)
     _tell(_apply(settings, engine, wished), undo=True)
 
 
@@ -134,7 +135,7 @@ def rollback(
         plan_report.show(found, wished="these taxonomies")
         if found.is_empty:
             return
-        _confirm("go back to this?")
+        context.confirm("go back to this?", otherwise=_NOTHING)
     _tell(_apply(settings, engine, wished, action="rollback", back_to=number), undo=False)
 
 
@@ -184,17 +185,6 @@ def _tell(done: Applied, *, undo: bool) -> None:
     )
     for space in done.others:
         context.say(f"space {space} is not active, and was left alone: `enrich space fill {space}` tags it anew")
-
-
-def _confirm(question: str) -> None:
-    import sys
-
-    if not sys.stdin.isatty():
-        context.say("nothing was changed: there is nobody to ask, so give --yes")
-        raise typer.Exit(1)
-    if not typer.confirm(question, err=True):
-        context.say("nothing was changed")
-        raise typer.Exit(1)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -214,6 +215,24 @@ def meant(connection: Connection, tag: TagFilter) -> TagFilter:
     """A label may be asked for by its title or an alias, too, as the newest versions in the catalog have them."""
     kept = catalog.kept_taxonomies(connection, [tag.taxonomy])
     return replace(tag, label=tagging.resolve([each.definition for each in kept], tag.label))
+
+
+def unknown(engine: Engine, tags: Sequence[TagFilter]) -> list[str]:
+    """A sentence for each filter that no image can pass, because no taxonomy or no label is called so."""
+    sentences = []
+    with transaction(engine) as connection:
+        for tag in tags:
+            kept = catalog.kept_taxonomies(connection, [tag.taxonomy])
+            labels = [label for each in kept for label in tagging.titles(each.definition)]
+            if not kept:
+                sentences.append(f"there is no taxonomy {tag.taxonomy!r}; `enrich taxonomy list` shows those there are")
+            elif meant(connection, tag).label not in labels:
+                near = difflib.get_close_matches(tag.label, labels, n=1)
+                hint = (
+                    f"did you mean {near[0]!r}?" if near else f"`enrich taxonomy show {tag.taxonomy}` has them"
+                )
+                sentences.append(f"taxonomy {tag.taxonomy} has no label {tag.label!r}; {hint}")
+    return sentences
 
 
 def titles(engine: Engine, taxonomies: Iterable[str]) -> Mapping[tuple[str, str], str]:

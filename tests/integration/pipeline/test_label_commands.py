@@ -145,6 +145,22 @@ def test_what_decides_or_decided_is_not_forgotten(site):
     assert {"colour", "mood"} <= set(run("taxonomy", "list").split())
 
 
+@pytest.mark.parametrize(
+    ("tag", "says"),
+    [
+        ("color=red", "there is no taxonomy 'color'; `enrich taxonomy list`"),
+        ("colour=rde", "taxonomy colour has no label 'rde'; did you mean 'red'?"),
+        ("colour=mauve", "taxonomy colour has no label 'mauve'; `enrich taxonomy show colour`"),
+        ("colour=green", None),
+    ],
+)
+def test_a_filter_that_nothing_can_pass_is_named(site, tag, says):
+    """Nothing found by a misspelt name looks like nothing there."""
+    done = CliRunner().invoke(app, ["search", "red", "--tag", tag])
+    assert (0, "nothing found\n") == (done.exit_code, done.stdout)
+    assert done.stderr.startswith(says) if says else not done.stderr
+
+
 @pytest.mark.parametrize("arguments", [(), ("red", "--label", "colour/red"), ("--label", "colour")])
 def test_a_search_is_for_words_or_for_a_label(site, arguments):
     """Anything else is a mistake of the command line."""

@@ -12,13 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 import typer.main
 from rich.console import Console
 from rich.table import Table
+from typer.testing import CliRunner
 
+import worker
 from tests.acceptance.commands import ENRICH, enrich, environment
 from worker import local, settings
-from worker.cli import app, context, reference, system, up
+from worker.cli import app, context, main, reference, system, up
 from worker.cli.demonstration import settings_of_a_demo
 from worker.errors import ServerError
 from worker.local import ConnectionInfo
@@ -68,6 +71,39 @@ class TestReference:
 
 class TestManners:
     """Quick, quiet, and on one line."""
+
+    def test_it_says_which_version_it_is(self) -> None:
+        """As every command does."""
+        assert f"{worker.__version__}\n" == CliRunner().invoke(app, ["--version"]).stdout
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [("show", "photos/\udcff"), ("search", "\udcff"), ("search", "cat", "--tag", "a=\udcff"), ("verify", "\udcff")],
+    )
+    def test_what_is_no_text_is_refused(
+        self, arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Bytes that are not UTF-8 name nothing, and no database takes them."""
+        monkeypatch.setattr(sys, "argv", ["enrich", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert (2, True) == (ended.value.code, "is not UTF-8" in capsys.readouterr().err)
+
+    def test_names_of_files_may_be_any_bytes(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """The file is looked for."""
+        monkeypatch.setattr(sys, "argv", ["enrich", "tag", "nowhere-\udcff.jpg"])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert (2, False) == (ended.value.code, "is not UTF-8" in capsys.readouterr().err)
+
+    def test_nobody_is_asked_where_nobody_is(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What cannot be undone is not done."""
+        monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
+        with pytest.raises(typer.Exit) as ended:
+            context.confirm("really?", otherwise="nothing was deleted")
+        assert 1 == ended.value.exit_code
 
     def test_help_answers_at_once(self) -> None:
         """Nothing heavy is imported to say what there is."""
