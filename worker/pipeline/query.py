@@ -228,9 +228,7 @@ def unknown(engine: Engine, tags: Sequence[TagFilter]) -> list[str]:
                 sentences.append(f"there is no taxonomy {tag.taxonomy!r}; `enrich taxonomy list` shows those there are")
             elif meant(connection, tag).label not in labels:
                 near = difflib.get_close_matches(tag.label, labels, n=1)
-                hint = (
-                    f"did you mean {near[0]!r}?" if near else f"`enrich taxonomy show {tag.taxonomy}` has them"
-                )
+                hint = f"did you mean {near[0]!r}?" if near else f"`enrich taxonomy show {tag.taxonomy}` has them"
                 sentences.append(f"taxonomy {tag.taxonomy} has no label {tag.label!r}; {hint}")
     return sentences
 
