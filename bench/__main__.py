@@ -115,7 +115,7 @@ def parts(site: Site, extent: Extent, folder: Path, photos: Path | None) -> dict
         "answers": lambda: answers.fast_and_exact(photos),
         "catalog": lambda: growth.catalog_size(site, sizes=extent.catalog),
         "retag": lambda: retag.rows(site, images=extent.retagged),
-        "labels": lambda: labels.rows(site, images=min(max(extent.catalog), 50_000)),
+        "labels": lambda: labels.rows(site, images=min(max(extent.catalog), 10_000)),
     }
 
 
