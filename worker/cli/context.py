@@ -80,7 +80,7 @@ def confirm(question: str, *, otherwise: str) -> None:
         otherwise: what to say then.
     """
     if not sys.stdin.isatty():
-        say(f"{otherwise}: there is nobody to ask, so give --yes")
+        say(f"{question} There is nobody to ask, so {otherwise}: give --yes")
         raise typer.Exit(1)
     if not typer.confirm(question, err=True):
         say(otherwise)
