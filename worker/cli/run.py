@@ -33,7 +33,7 @@ def api(
     import uvicorn
 
     from worker import bootstrap, logs, metrics, tasks
-    from worker.api import Services, create_app
+    from worker.api import Services, create_app, server
     from worker.pipeline.explain import Explain
     from worker.pipeline.label_search import LabelSearch
 
@@ -58,19 +58,10 @@ def api(
     logs.get("cli").info(
         f"serving on http://{settings.api_host}:{settings.api_port}", action="serve", model=services.model
     )
-    server = uvicorn.Server(
-        uvicorn.Config(
-            create_app(services),
-            host=settings.api_host,
-            port=settings.api_port,
-            log_level="warning",
-            access_log=False,
-            proxy_headers=False,  # nothing depends on who asks, or under which name
-            timeout_graceful_shutdown=10,
-        )
-    )
+    server.raise_connection_limit()
+    serving = uvicorn.Server(server.configured(create_app(services), host=settings.api_host, port=settings.api_port))
     with bootstrap.keeping_ready(services.search):
-        server.run(sockets=None if fd is None else [socket.socket(fileno=fd)])
+        serving.run(sockets=None if fd is None else [socket.socket(fileno=fd)])
 
 
 def worker(

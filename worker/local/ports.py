@@ -98,7 +98,7 @@ def listen(port: int) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((LOOPBACK, port))
-        listener.listen(1024)
+        listener.listen(2048)
     except OSError:
         listener.close()
         raise

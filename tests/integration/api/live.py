@@ -17,6 +17,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from worker.api import Services, create_app
+from worker.api.server import configured
 
 TOKEN = "s3cret"
 
@@ -92,8 +93,7 @@ def serve(services: Services) -> Iterator[LiveApi]:
     """Uvicorn as ``enrich api`` runs it, on a thread and a free port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         app = create_app(services)
-        config = uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=1)
-        server = uvicorn.Server(config)
+        server = uvicorn.Server(configured(app, log_level="critical", grace=1))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:

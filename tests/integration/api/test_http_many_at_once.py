@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 from sqlalchemy import event, text
+from structlog.testing import capture_logs
 
 from tests.integration.api.live import TOKEN, LiveApi, record
 from tests.ledger import pending
@@ -82,6 +83,7 @@ def test_one_that_cannot_be_stored_costs_the_others_nothing(api, engine):
     with engine.begin() as connection:
         connection.execute(text("ALTER TABLE inbox ADD CONSTRAINT picky CHECK (key <> '7.jpg')"))
     with ExitStack() as stack:
+        stack.enter_context(capture_logs())  # a traceback drawn in colours takes a second
         senders = connections(stack, api.port, 20)
         with all_waiting(api, senders):
             seven = senders[7]
