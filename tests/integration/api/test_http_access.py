@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.integration.api.live import TOKEN, record, serve
 from worker import inbox
@@ -183,11 +184,12 @@ def test_a_bug_is_answered_and_logged_under_a_number(services):
     """500 gives away nothing but where to look."""
 
     class Broken:
-        def accept(self, source: str, body: bytes) -> None:
+        def begin(self, source: str, body: bytes) -> None:
             raise KeyError("secret")
 
-    with serve(replace(services, ingest=Broken())) as api:
+    with serve(replace(services, ingest=Broken())) as api, capture_logs() as logged:
         answer = api.post("/v1/events/s3", record("a.jpg"))
+    [number] = [each["error_id"] for each in logged if "error_id" in each]
     assert answer.status == 500
-    assert answer.detail.startswith("this is a bug; the API's log has it as error_id ")
+    assert answer.detail == f"this is a bug; the API's log has it as error_id {number}"
     assert b"secret" not in answer.body
