@@ -83,7 +83,8 @@ LONG = Extent(
 )
 
 PARTS = (
-    "12mp", "640px", "latency", "ledger", "intake", "50mp", "workers", "ceiling", "gpu", "answers", "catalog", "retag", "labels",
+    "12mp", "640px", "latency", "ledger", "intake", "50mp", "workers", "ceiling", "gpu", "answers", "catalog", "retag",
+    "labels",
 )  # fmt: skip
 
 

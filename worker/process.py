@@ -38,6 +38,9 @@ _log = logs.get("process")
 _BYTES_IN_FLIGHT = 512 << 20
 #: Bytes that its decoders hold at once: three 12-megapixel pictures of the hungriest kind, or one that needs it all.
 _DECODER_BYTES = 512 << 20
+#: Every step of a model gives up the interpreter's lock, and gets it back from a thread that runs Python after this, in
+#: seconds; Python's own 5 ms made a pass beside such a thread wait most of its time.
+_SWITCH_SECONDS = 0.0005
 #: Leases of filling are not renewed: as long as so many of a worker's, which are.
 _FILL_LEASES = 5
 #: Starts the process in which an image that may kill is tried.
@@ -51,6 +54,7 @@ def worker(settings: Settings, ring: bootstrap.Ring, broken: Callable[[FatalDevi
 
     ``broken`` is called when the device breaks while another space is being filled.
     """
+    sys.setswitchinterval(_SWITCH_SECONDS)
     engine = bootstrap.database(settings, "worker", pool_size=settings.concurrency + 3)
     with leaving_word(engine, kind="worker", model=bootstrap.describe_model(settings)):
         space, encoder_ = choose(engine, bootstrap.source(settings), bootstrap.loader(settings))
