@@ -12,7 +12,7 @@ import pytest
 from bench import __main__ as command
 from bench import intake, table
 from bench.plots import Plot
-from bench.table import Note, Row
+from bench.table import Found, Note, Row
 from worker import events
 
 ROW = Row(what="640 px", unit="images/s", ours=60.0, other="a peer", theirs=40.0, goal=1.2)
@@ -76,7 +76,8 @@ def test_results_are_written_between_the_words(page, tmp_path):
 def test_a_part_that_is_measured_again_replaces_its_own_figures(page):
     """Other parts stay, in their place, and it is said which was measured where."""
     again = replace(ROW, ours=80.0)
-    for found, where in (({"b": [ROW, PLOT], "a": [ROW]}, "one machine"), ({"a": [again]}, "another")):
+    before: dict[str, list[Found]] = {"b": [ROW, PLOT], "a": [ROW]}
+    for found, where in ((before, "one machine"), ({"a": [again]}, "another")):
         table.write(found, where, order=["a", "b"])
     text = page.read_text()
     assert 1 == text.count("| 2.00 × |") == text.count("| 1.50 × |")
