@@ -74,7 +74,7 @@ def _grow(engine: Engine, space: int, first: int, last: int) -> None:
             connection.execute(_VECTORS, part | {"space": space, "dimension": DIMENSION})
     with transaction(engine) as connection:
         connection.execute(text("SET LOCAL statement_timeout = 0"))
-        connection.execute(text("SET LOCAL maintenance_work_mem = '1GB'"))
+        connection.execute(text("SET LOCAL maintenance_work_mem = '3GB'"))
         connection.execute(text(definition))
 
 

@@ -182,11 +182,13 @@ def test_a_retry_that_is_pending_is_not_counted_again(filled):
 
 
 def test_a_retry_has_all_its_attempts_again(filled):
-    """Also of deaths: nothing of before counts against it."""
+    """Nothing of before counts against it: not what it took until it was quarantined."""
+    filled.upload("a/later.jpg", b"text")
     with transaction(filled.engine) as connection:
-        connection.execute(text("UPDATE inbox SET attempts = 3, deaths = 2 WHERE key = 'a/cut.jpg'"))
-    retry(filled, bucket=BUCKET, key="a/cut.jpg")
-    found = row(filled.engine, "a/cut.jpg")
+        connection.execute(text("UPDATE inbox SET attempts = 3 WHERE key = 'a/later.jpg'"))
+    filled.run()
+    retry(filled, bucket=BUCKET, key="a/later.jpg")
+    found = row(filled.engine, "a/later.jpg")
     assert (0, 0, 1) == (found.attempts, found.deaths, found.lane)
 
 
