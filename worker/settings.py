@@ -132,7 +132,7 @@ class Settings(BaseSettings):
         "own; cores are divided among them, and their metrics are on ENRICH_METRICS_PORT and the ports behind it.",
     )
     concurrency: int = Field(
-        3, ge=1, description="Batches in flight in one worker process: one fetches, one encodes, one writes."
+        4, ge=1, description="Batches in flight in one worker process: fetched, decoded, encoded, written."
     )
     claim_batch: int = Field(32, ge=1, le=1000, description="Most images claimed at once.")
     fetch_threads: int = Field(16, ge=1, description="Concurrent GETs per worker process.")
