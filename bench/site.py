@@ -56,6 +56,7 @@ class Site:
             "ENRICH_DATABASE_URL": database_url,
             "ENRICH_MODEL": str(self.model.resolve()),
             "ENRICH_LOG_LEVEL": "ERROR",
+            "OPENBLAS_NUM_THREADS": "1",  # as `enrich worker` has it; no peer uses numpy for more than a copy
             **extra,
         }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import socket
 from typing import TYPE_CHECKING, Annotated
 
@@ -72,6 +73,9 @@ def worker(
     lifeline: Annotated[int | None, typer.Option(help="End when this pipe closes.", hidden=True)] = None,
 ) -> None:
     """Claim, fetch, embed, tag and write, until SIGTERM."""
+    # Read when numpy is imported, by whichever of the next lines. Its products are small here, and the threads that it
+    # takes for them by itself, one per core, spin for a while after each.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from worker import crew
     from worker.resources import cores
 

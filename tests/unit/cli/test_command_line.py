@@ -114,6 +114,20 @@ class TestManners:
         subprocess.run([ENRICH, "--help"], capture_output=True, check=True)
         assert time.process_time() - started < 1
 
+    def test_a_worker_bounds_the_threads_of_numpy_before_numpy_asks(self) -> None:
+        """Later would be too late; and who sets it knows better."""
+        code = (
+            "import os, sys, types, worker.cli.run as run; early = 'numpy' in sys.modules; "
+            "tasks = types.ModuleType('worker.tasks'); sys.modules['worker.tasks'] = tasks; "
+            "tasks.run_worker = lambda _: print(early, os.environ['OPENBLAS_NUM_THREADS']); run.worker()"
+        )
+        free = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
+        answers = [
+            subprocess.run([sys.executable, "-c", code], env=free | own, capture_output=True, text=True, check=True)
+            for own in ({}, {"OPENBLAS_NUM_THREADS": "3"})
+        ]
+        assert ["False 1", "False 3"] == [answer.stdout.strip() for answer in answers]
+
     def test_a_bad_setting_is_one_sentence(self, tmp_path: Path) -> None:
         """Named by its variable, status 1, no traceback."""
         done = enrich("status", cwd=tmp_path, ENRICH_API_PORT="many")
