@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from worker import logs
+from worker.restarts import RestartPolicy, is_under_nohup
 from worker.settings import Settings
 
 _log = logs.get("crew")
@@ -30,10 +31,8 @@ _POLL_SECONDS = 0.1
 _LAST_SECONDS = 20.0
 _EXIT_MISCONFIGURED = 1  # said in a sentence, at the start
 _EXIT_TOO_OLD = 78  # EX_CONFIG: starting it again does not help
-#: A member that lived for less has died quickly; so many quick deaths in a row, and all is given up.
-_QUICK_SECONDS = 60.0
-_MOST_QUICK_DEATHS = 5
-_LONGEST_DELAY = 30.0
+#: Loading a model takes a while, and may be what a member dies of.
+_POLICY = RestartPolicy(first_delay=1.0, longest_delay=30.0, quick=60.0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,7 +81,8 @@ def run(settings: Settings, *, cores: int) -> int:
     """
     asked = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda *_: asked.set())
+        if not is_under_nohup(number):
+            signal.signal(number, lambda *_: asked.set())
     lifeline, ours = os.pipe()  # ours is closed by the kernel, whatever ends us
     members = [_Member(share.environment(), lifeline) for share in shares(settings, cores=cores)]
     try:
@@ -139,18 +139,18 @@ class _Member:
 
     def _ended(self, pid: int, status: int) -> int | None:
         self._process = None
-        quick = time.monotonic() - self._started < _QUICK_SECONDS
+        quick = time.monotonic() - self._started < _POLICY.quick
         self._quick_deaths = self._quick_deaths + 1 if quick else 1
         if status == _EXIT_TOO_OLD or (status == _EXIT_MISCONFIGURED and self._lives == 1):
             return status
-        if self._quick_deaths >= _MOST_QUICK_DEATHS:
+        if self._quick_deaths >= _POLICY.give_up_after:
             _log.error(
-                f"a worker process ended {self._quick_deaths} times within {_QUICK_SECONDS:g} s of its start, now with "
+                f"a worker process ended {self._quick_deaths} times within {_POLICY.quick:g} s of its start, now with "
                 f"{status}; all end",
                 action="crew", pid=pid, status=status,
             )  # fmt: skip
             return status if status > 0 else 128 - status
-        delay = min(2.0 ** (self._quick_deaths - 1), _LONGEST_DELAY)
+        delay = _POLICY.delay(self._quick_deaths)
         self._start_at = time.monotonic() + delay
         _log.warning(
             f"a worker process ended with {status}; another takes its place in {delay:g} s, the others go on",

@@ -15,8 +15,8 @@ from tests.chaos.proxy import FaultProxy
 from worker import bootstrap, catalog, db
 from worker.db import Engine
 from worker.local import ConnectionInfo, LocalStack, PortPlan, free_port_base
-from worker.local.supervisor import RestartPolicy
 from worker.objects import ObjectStore
+from worker.restarts import RestartPolicy
 from worker.settings import Settings
 
 _AWAY_SECONDS = 1.0  # until the supervisor starts a server again

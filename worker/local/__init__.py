@@ -13,7 +13,7 @@ from worker.local.home import Home
 from worker.local.ports import DEFAULT_BASE, LOOPBACK, PortPlan, free_port_base
 from worker.local.probes import http_request
 from worker.local.stack import LocalStack, Part, Replacements
-from worker.local.supervisor import RestartPolicy, Supervisor
+from worker.local.supervisor import Supervisor
 
 __all__ = [
     "DEFAULT_BASE",
@@ -26,7 +26,6 @@ __all__ = [
     "Part",
     "PortPlan",
     "Replacements",
-    "RestartPolicy",
     "Supervisor",
     "free_port_base",
     "http_request",

@@ -20,8 +20,9 @@ from worker.local.ports import LOOPBACK, PortPlan, listen, require_free
 from worker.local.postgres import Postgres
 from worker.local.probes import require_reachable
 from worker.local.seaweedfs import SeaweedFS
-from worker.local.supervisor import Announce, RestartPolicy, Supervisor
+from worker.local.supervisor import Announce, Supervisor
 from worker.local.valkey import Valkey
+from worker.restarts import RestartPolicy
 
 
 class Part(StrEnum):

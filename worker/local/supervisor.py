@@ -19,6 +19,7 @@ from worker import logs
 from worker.errors import ServerError
 from worker.local import guardian
 from worker.local.child import Child, ChildSpec, NotReadyError, rotate
+from worker.restarts import RestartPolicy, is_under_nohup
 
 _log = logs.get("local")
 _POLL_SECONDS = 0.02
@@ -26,20 +27,6 @@ _HOUSEKEEPING_SECONDS = 10.0
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 Announce = Callable[[str], None]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RestartPolicy:
-    """How often a child may die before the supervisor gives up on it."""
-
-    first_delay: float = 0.5  # seconds; doubles with each quick death
-    longest_delay: float = 10.0
-    quick: float = 10.0  # seconds; a child that lived longer starts again with a clean record
-    give_up_after: int = 5  # quick deaths in a row
-
-    def delay(self, deaths: int) -> float:
-        """Seconds to wait after the ``deaths``-th quick death in a row, counted from one."""
-        return float(min(self.first_delay * 2.0 ** (deaths - 1), self.longest_delay))
 
 
 @dataclass(slots=True)
@@ -190,7 +177,7 @@ class Supervisor:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        wanted = [number for number in _STOP_SIGNALS if not _is_under_nohup(number)]
+        wanted = [number for number in _STOP_SIGNALS if not is_under_nohup(number)]
         before = {number: signal.signal(number, self._on_signal) for number in wanted}
         try:
             yield
@@ -279,10 +266,6 @@ class Supervisor:
     def _remove(self, child: Child) -> None:
         child.kill_group()
         self._guardian.write(f"-{child.pid}\n")
-
-
-def _is_under_nohup(number: int) -> bool:
-    return number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN
 
 
 def _stage(child: Child) -> int:

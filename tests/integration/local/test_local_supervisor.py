@@ -17,7 +17,8 @@ import psutil
 import pytest
 
 from worker.errors import ServerError
-from worker.local import ChildSpec, NotReadyError, RestartPolicy, Supervisor
+from worker.local import ChildSpec, NotReadyError, Supervisor
+from worker.restarts import RestartPolicy
 
 QUICK = RestartPolicy(first_delay=0.02, longest_delay=0.05, give_up_after=3)
 

@@ -61,6 +61,21 @@ def test_a_member_that_is_killed_is_replaced_while_the_other_goes_on(site: Site)
     assert 0 == crew.wait(60)
 
 
+def test_under_nohup_the_end_of_a_terminal_ends_nobody(site: Site) -> None:
+    """Who ignores SIGHUP before the command starts wants it to go on; SIGTERM still ends it."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        crew = start(site)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    both = members(site)
+    crew.send_signal(signal.SIGHUP)
+    both_busy(site)
+    site.until_enriched(8)
+    assert (None, both) == (crew.poll(), members(site))
+    assert 0 == terminate(crew, seconds=60)
+
+
 def test_a_crew_that_is_killed_leaves_nobody_behind(site: Site) -> None:
     """Its members finish what they have in hand, as on SIGTERM, and end."""
     crew = start(site, TEST_ENCODE_SECONDS="1")

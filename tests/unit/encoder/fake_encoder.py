@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from concurrent.futures import Future
 
 import numpy as np
 from PIL import Image
 
-from worker.encoder import Encoder, EncoderTraits, Pixels
+from worker.encoder import Encoded, Encoder, EncoderTraits, MicroBatcher, Pixels
 from worker.encoder.interface import Collect
 from worker.types import Floats, SpaceSpec
 
 DIMENSION = 4
 GREY = 128
+WAIT = 20.0  # seconds, until a test gives up
 
 
 def pixels(value: int) -> Pixels:
@@ -110,3 +112,12 @@ class FakeDeviceEncoder(FakeEncoder):
             return self._image_features(copied)
 
         return collect
+
+
+def held(encoder: FakeEncoder, batcher: MicroBatcher) -> Future[list[Encoded]]:
+    """Have the batcher wait for the vectors of one image, so that whatever is submitted next has to queue."""
+    encoder.gate.clear()
+    encoder.entered.clear()
+    first = batcher.submit([pixels(0)])
+    assert encoder.entered.wait(WAIT)
+    return first

@@ -8,25 +8,14 @@ from concurrent.futures import Future
 import numpy as np
 import pytest
 
-from tests.unit.encoder.fake_encoder import FakeDeviceEncoder, FakeEncoder, pixels, vector_of
+from tests.unit.encoder.fake_encoder import WAIT, FakeDeviceEncoder, FakeEncoder, held, pixels, vector_of
 from worker.encoder import Encoded, ForwardPass, MicroBatcher
 from worker.errors import FatalDeviceError, ImageRejectedError
-
-WAIT = 20.0
 
 
 @pytest.fixture
 def encoder() -> FakeDeviceEncoder:
     return FakeDeviceEncoder()
-
-
-def held(encoder: FakeEncoder, batcher: MicroBatcher) -> Future[list[Encoded]]:
-    """Have the batcher wait for the vectors of one image, so that whatever is submitted next has to queue."""
-    encoder.gate.clear()
-    encoder.entered.clear()
-    first = batcher.submit([pixels(0)])
-    assert encoder.entered.wait(WAIT)
-    return first
 
 
 def queued(encoder: FakeEncoder, batcher: MicroBatcher, values: list[int]) -> list[Future[list[Encoded]]]:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.encoder.fake_encoder import GREY, FakeDeviceEncoder, FakeEncoder, pixels, vector_of
+from tests.unit.encoder.fake_encoder import GREY, WAIT, FakeDeviceEncoder, FakeEncoder, held, pixels, vector_of
 from worker.encoder import Encoded, ForwardPass, MicroBatcher
 from worker.errors import DeviceMemoryError, FatalDeviceError, ImageRejectedError
 from worker.types import Reason
-
-WAIT = 20.0  # seconds; far more than anything here takes
-
 
 #: Every promise is kept whether launching computes or a device does.
 KINDS: list[type[FakeEncoder]] = [FakeEncoder, FakeDeviceEncoder]
@@ -32,15 +29,6 @@ def values_of(results: list[Encoded]) -> list[int | str]:
     """The numbers behind the vectors; for errors, the name of their type."""
     table = np.stack([vector_of(value) for value in range(256)])
     return [type(r).__name__ if isinstance(r, Exception) else int(np.argmax(table @ r)) for r in results]
-
-
-def held(encoder: FakeEncoder, batcher: MicroBatcher) -> Future[list[Encoded]]:
-    """Occupy the device with one image, so that whatever is submitted next has to queue."""
-    encoder.gate.clear()
-    encoder.entered.clear()
-    first = batcher.submit([pixels(0)])
-    assert encoder.entered.wait(WAIT)
-    return first
 
 
 def test_results_come_back_in_order(encoder):

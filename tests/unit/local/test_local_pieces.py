@@ -20,8 +20,8 @@ from worker.local.ports import PortPlan
 from worker.local.postgres import Postgres
 from worker.local.probes import require_reachable
 from worker.local.seaweedfs import SeaweedFS
-from worker.local.supervisor import RestartPolicy
 from worker.local.valkey import Valkey
+from worker.restarts import RestartPolicy
 
 
 @pytest.fixture

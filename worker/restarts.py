@@ -1,0 +1,25 @@
+"""What everything that keeps processes running has in common."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RestartPolicy:
+    """How often a child may die before its supervisor gives up on it."""
+
+    first_delay: float = 0.5  # seconds; doubles with each quick death
+    longest_delay: float = 10.0
+    quick: float = 10.0  # seconds; a child that lived longer starts again with a clean record
+    give_up_after: int = 5  # quick deaths in a row
+
+    def delay(self, deaths: int) -> float:
+        """Seconds to wait after the ``deaths``-th quick death in a row, counted from one."""
+        return float(min(self.first_delay * 2.0 ** (deaths - 1), self.longest_delay))
+
+
+def is_under_nohup(number: int) -> bool:
+    """Whether whoever started us wants us to survive the end of the terminal; ``number``: of a signal."""
+    return number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN
