@@ -26,7 +26,7 @@ _GOALS = {
     "640 px": {"pipeline-defaults": 5, "pipeline-best": 1.2, "encoder": 0.85},
 }
 #: How many of the files each gets: slow ones need fewer for the same certainty.
-_SHARES = {"ours": 1.0, "pipeline-defaults": 0.1, "pipeline-best": 0.2, "open-clip": 0.5}
+_SHARES = {"ours": 1.0, "ours-openvino": 0.5, "pipeline-defaults": 0.1, "pipeline-best": 0.2, "open-clip": 0.5}
 #: On a busy machine fewer rounds are made.
 _MOST_SECONDS = 300.0
 _MIB_IDLE, _MIB_LOADED = 1.2 * 1024, 2.5 * 1024
@@ -38,6 +38,8 @@ def compare(site: Site, folder: Path, size: str, *, files: int, rounds: int) -> 
         children: dict[str, Child] = {}
         for name, share in _SHARES.items():
             environment = site.environment(stack.enter_context(site.database()))
+            if name == "ours-openvino":
+                environment["ENRICH_ENCODER_RUNTIME"] = "openvino"
             if name == "open-clip":
                 environment |= peers.path(folder / "peers")
             arguments = (name, site.bucket(size), str(max(8, int(share * files))))
@@ -45,7 +47,9 @@ def compare(site: Site, folder: Path, size: str, *, files: int, rounds: int) -> 
                 children[name] = stack.enter_context(child(environment, "bench.contenders", *arguments))
             except MissingPeerError as missing:
                 yield Note(sentence=str(missing))
-        children["parts"] = stack.enter_context(child(site.environment(site.servers.database_url), "bench.parts", size))
+        environment = site.environment(site.servers.database_url)
+        children["parts"] = stack.enter_context(child(environment, "bench.parts", size))
+        children["bare"] = stack.enter_context(child(environment, "bench.bare"))
         turns: dict[str, list[dict[str, Any]]] = {name: [] for name in children}
         deadline = time.monotonic() + _MOST_SECONDS
         while len(turns["ours"]) < rounds and (not turns["ours"] or time.monotonic() < deadline):
@@ -59,11 +63,11 @@ def _median(turns: list[dict[str, Any]]) -> dict[str, float]:
 
 
 def _rows(size: str, found: dict[str, dict[str, float]]) -> Iterator[Found]:
-    ours, parts, goals = found["ours"]["rate"], found["parts"], _GOALS[size]
-    limit = 1 / (1 / parts["encoder"] + 1 / (parts["cores"] * parts["decode"]))
+    ours, parts, bare, goals = found["ours"]["rate"], found["parts"], found["bare"]["rate"], _GOALS[size]
+    limit = 1 / (1 / bare + 1 / (parts["cores"] * parts["decode"]))
     beside = {name: (words, found[name]["rate"]) for name, words in _PEERS.items() if name in found} | {
         "limit": ("what the parts allow", limit),
-        "encoder": ("the bare encoder, same dtype", parts["encoder"]),
+        "encoder": ("the bare encoder, same dtype", bare),
     }
     for name, (words, theirs) in beside.items():
         yield Row(
@@ -74,6 +78,15 @@ def _rows(size: str, found: dict[str, dict[str, float]]) -> Iterator[Found]:
             theirs=theirs,
             goal=goals.get(name),
         )
+    if "ours-openvino" in found:
+        for words, theirs in (("ours with torch", ours), ("what the parts allow", limit)):
+            yield Row(
+                what=f"{size}, S3 in, rows out, with OpenVINO",
+                unit="images/s",
+                ours=found["ours-openvino"]["rate"],
+                other=words,
+                theirs=theirs,
+            )
     yield Row(
         what=f"{size}, decode and resize, one thread",
         unit="images/s",
@@ -96,7 +109,7 @@ def _rows(size: str, found: dict[str, dict[str, float]]) -> Iterator[Found]:
                 unit="images/s",
                 ours=parts[name],
                 other="the bare encoder, same dtype",
-                theirs=parts["encoder"],
+                theirs=bare,
             )
     if size == "12 MP":
         yield from _memory_rows(found)

@@ -7,36 +7,24 @@ from __future__ import annotations
 
 import io
 import sys
-import time
-from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any
 
-import torch
 import transformers
 from PIL import Image
 
 from bench import child
 from bench.corpus import jpegs
+from bench.rates import rate
 from worker import bootstrap, images, settings
-from worker.encoder import Encoder, EncoderTraits, Pixels
+from worker.encoder import Encoder, Pixels
 from worker.errors import ConfigurationError
 from worker.images import ImageLimits
 from worker.resources import cores
 from worker.types import Floats
 
-_SECONDS = 2.0
 _BATCHES = (1, 2, 4, 8, 16, 32, 64)
 _LIMITS = ImageLimits(max_bytes=1 << 30, max_pixels=1 << 30, max_side=1 << 16)
-
-
-def rate(action: Callable[[], int], seconds: float = _SECONDS) -> float:
-    """Of what ``action`` counts, how many a second; at least one call after the first."""
-    action()
-    started, done = time.perf_counter(), 0
-    while (spent := time.perf_counter() - started) < seconds or not done:
-        done += action()
-    return done / spent
 
 
 class Parts:
@@ -45,7 +33,6 @@ class Parts:
     def __init__(self, size: str) -> None:
         self._settings = settings.load()
         self._encoder = bootstrap.encoder(self._settings)
-        self._bare = bare(self._settings.model, self._encoder.traits)
         self._files = list(jpegs(size, 4))
         loader: Any = transformers.AutoImageProcessor
         self._processor = loader.from_pretrained(self._settings.model)
@@ -56,7 +43,6 @@ class Parts:
     def measure(self) -> dict[str, float]:
         """Rates in images/s: encoders on all cores, the others on one."""
         return {
-            "encoder": rate(lambda: self._bare(self._settings.encoder_batch)),
             "ours": rate(lambda: self._encode(self._encoder, self._settings.encoder_batch)),
             **self._compiled(),
             "decode": rate(lambda: len(self._decoded(self._encoder))),
@@ -94,21 +80,6 @@ class Parts:
         for data in self._files:
             self._processor(images=Image.open(io.BytesIO(data)), return_tensors="pt")
         return len(self._files)
-
-
-def bare(model: str, traits: EncoderTraits) -> Callable[[int], int]:
-    """The image half as transformers and torch run it when they are simply called, on pixels that are there already."""
-    loader: Any = transformers.AutoModel
-    clip = loader.from_pretrained(model, dtype=getattr(torch, traits.dtype)).eval().to(traits.device)
-
-    @torch.inference_mode()
-    def encode(batch: int) -> int:
-        side = clip.config.vision_config.image_size
-        pixels = torch.zeros((batch, 3, side, side), dtype=clip.dtype, device=clip.device)
-        getattr(found := clip.get_image_features(pixel_values=pixels), "pooler_output", found).float().cpu()
-        return batch
-
-    return encode
 
 
 def _least_cosine(ours: Floats, theirs: Floats) -> float:

@@ -20,6 +20,7 @@ import numpy as np
 from PIL import Image
 from sqlalchemy import text
 
+from bench.rates import rate
 from bench.site import Site
 from bench.table import Found, Note, Row
 from worker import bootstrap, catalog, db, settings, tagging
@@ -130,16 +131,16 @@ def measure(engine: Engine, count: int) -> dict[str, float]:
 
 
 def embedding_rate() -> float:
-    """Images/s of the bare encoder that ENRICH_MODEL names, from pictures that are in memory: what retagging saves."""
+    """Images/s of our encoder alone, from pictures that are in memory: what retagging saves."""
     chosen = settings.load()
     encoder = bootstrap.encoder(chosen)
     pixels = [encoder.preprocess(Image.new("RGB", (640, 480), (n, 90, 160))) for n in range(chosen.encoder_batch)]
-    encoder.encode_images(pixels)
-    started, done = time.perf_counter(), 0
-    while (spent := time.perf_counter() - started) < _ENCODE_SECONDS or not done:
+
+    def encode() -> int:
         encoder.encode_images(pixels)
-        done += len(pixels)
-    return done / spent
+        return len(pixels)
+
+    return rate(encode, _ENCODE_SECONDS)
 
 
 def rows(site: Site, *, images: int) -> Iterator[Found]:
@@ -151,7 +152,7 @@ def rows(site: Site, *, images: int) -> Iterator[Found]:
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     what = f"plan over {images:,} stored vectors"
     for other, theirs, goal in (
-        ("embedding anew, bare encoder", found["embedded"], 300),
+        ("embedding anew, encoder alone", found["embedded"], 300),
         ("image by image", found["by row"], None),
         ("wanted", 20_000, 1),
     ):
@@ -160,7 +161,7 @@ def rows(site: Site, *, images: int) -> Iterator[Found]:
         what="apply, one taxonomy of four edited",
         unit="images/s",
         ours=found["applied"],
-        other="embedding anew, bare encoder",
+        other="embedding anew, encoder alone",
         theirs=found["embedded"],
     )
     yield Note(

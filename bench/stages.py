@@ -5,6 +5,7 @@ python -m bench.stages RUNTIME SECONDS BATCH…          (ENRICH_* variables say
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections import deque
@@ -20,7 +21,7 @@ from worker import bootstrap, settings
 from worker.encoder import Encoder, Pixels
 from worker.errors import ConfigurationError
 
-#: Dense bfloat16 in TFLOP/s, by a part of the device's name, the first that fits (NVIDIA's data sheets; theirs with
+#: Dense bfloat16 in TFLOP/s, by words of the device's name, the first that fit (NVIDIA's data sheets; theirs with
 #: sparsity are twice this).
 _PEAKS = {
     "H100 PCIe": 756,
@@ -29,6 +30,7 @@ _PEAKS = {
     "H200": 989,
     "A100": 312,
     "L40S": 362,
+    "L40": 181,
     "L4": 121,
 }
 #: A batch's time on a GPU, by what is in the names of its kernels; all others are the encoder's.
@@ -47,7 +49,7 @@ class Span:
 
 def peak(device: str) -> float | None:
     """TFLOP/s in bfloat16 of a device of that name; None: not known."""
-    return next((float(figure) for part, figure in _PEAKS.items() if part in device), None)
+    return next((float(figure) for part, figure in _PEAKS.items() if re.search(rf"\b{part}\b", device)), None)
 
 
 def shares(spans: Sequence[Span]) -> dict[str, float]:

@@ -23,7 +23,7 @@ def described(**changed: object) -> list[Found]:
 @pytest.mark.parametrize(
     ("device", "expected"),
     [("NVIDIA H100 80GB HBM3", 989), ("NVIDIA H100 PCIe", 756), ("NVIDIA A100-SXM4-80GB", 312), ("NVIDIA L40S", 362),
-     ("NVIDIA L4", 121), ("Tesla T4", None), ("cpu", None)],
+     ("NVIDIA L40", 181), ("NVIDIA L4", 121), ("NVIDIA A10", None), ("Tesla T4", None), ("cpu", None)],
 )  # fmt: skip
 def test_peaks_are_known_by_the_devices_name(device: str, expected: float | None) -> None:
     """The most particular name counts; what is not in the table is unknown, not guessed."""
