@@ -9,6 +9,7 @@ from xml.sax.saxutils import escape
 
 _WIDTH, _HEIGHT, _LEFT, _TOP, _BOTTOM = 560, 260, 64, 34, 44
 _RIGHT = 130  # for the names of the lines
+_NAME_HEIGHT = 13
 _COLOURS = ("#2f6fb3", "#c4572b", "#3b8f4a", "#8a4fa3")
 
 #: (x, y) in the units of the axes.
@@ -38,8 +39,10 @@ class Plot:
             _text(_LEFT, _TOP - 4, self.y),
             *scale.axes(),
         ]
-        for colour, (name, line) in zip(_COLOURS, self.lines.items(), strict=False):
-            parts += _line(scale, name, line, colour)
+        ends = _apart([scale.y(line[-1][1]) for line in self.lines.values()])
+        for colour, (name, line), end in zip(_COLOURS, self.lines.items(), ends, strict=False):
+            parts += _line(scale, line, colour)
+            parts.append(_text(scale.x(line[-1][0]) + 8, end + 4, name, fill=colour))
         return "\n".join([*parts, "</svg>\n"])
 
 
@@ -70,16 +73,20 @@ class _Scale:
         return parts
 
 
-def _line(scale: _Scale, name: str, line: Points, colour: str) -> list[str]:
+def _line(scale: _Scale, line: Points, colour: str) -> list[str]:
     placed = [(scale.x(x), scale.y(y)) for x, y in line]
     path = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in placed)
     dots = [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>' for x, y in placed]
-    last_x, last_y = placed[-1]
-    return [
-        f'<path d="{path}" fill="none" stroke="{colour}" stroke-width="2"/>',
-        *dots,
-        _text(last_x + 8, last_y + 4, name, fill=colour),
-    ]
+    return [f'<path d="{path}" fill="none" stroke="{colour}" stroke-width="2"/>', *dots]
+
+
+def _apart(heights: Sequence[float]) -> list[float]:
+    """The same heights, from the lowest on moved up as far as names need not to cover each other."""
+    found = list(heights)
+    below = math.inf
+    for index in sorted(range(len(found)), key=lambda each: -found[each]):
+        below = found[index] = min(found[index], below - _NAME_HEIGHT)
+    return found
 
 
 def _text(x: float, y: float, words: str, *, anchor: str = "start", weight: str = "normal", fill: str = "#333") -> str:

@@ -48,6 +48,14 @@ def test_points_lie_within_the_picture():
     assert max(xs) < 560
 
 
+def test_names_of_lines_do_not_cover_each_other():
+    """Where lines end close together, the names are moved apart, the lower line's below."""
+    close = replace(PLOT, lines={"under": [(1, 10), (2, 11)], "over": [(1, 10), (2, 11.2)]})
+    texts = ET.fromstring(close.svg()).iter("{http://www.w3.org/2000/svg}text")
+    at = {element.text: float(element.attrib["y"]) for element in texts}
+    assert at["under"] - at["over"] >= 12
+
+
 @pytest.fixture
 def page(tmp_path, monkeypatch):
     """A page with room for results, and nothing measured so far."""
