@@ -86,15 +86,15 @@ def _of_stage(name: str, runtime: str, found: dict[str, Any]) -> Iterator[Found]
 def _end_to_end(site: Site, device: str, processes: Sequence[int], objects: int) -> Iterator[Found]:
     bucket = site.copies("640 px", objects)
     rates = []
-    for count in processes:
+    for each in processes:
         found = crews.rate(
-            site, bucket, objects=objects, processes=count, rounds=2,
+            site, bucket, objects=objects, processes=each, rounds=2,
             ENRICH_ENCODER_BATCH=_BATCH, ENRICH_CLAIM_BATCH=_BATCH,
         )  # fmt: skip
-        rates.append((float(count), found))
-    most, best = max(rates, key=lambda each: each[1])
+        rates.append((float(each), found))
+    count, best = max(rates, key=lambda measured: measured[1])
     yield Row(
-        what=f"640 px, S3 in, rows out, {most:.0f} processes on {device}",
+        what=f"640 px, S3 in, rows out, {count:.0f} {'process' if count == 1 else 'processes'} on {device}",
         unit="images/s",
         ours=best,
         other="wanted on one H100 with 16 cores",
