@@ -30,7 +30,10 @@ class ConnectionInfo:
     bucket: str
 
     def environment(self) -> dict[str, str]:
-        """``ENRICH_*`` variables for the product's own processes."""
+        """``ENRICH_*`` variables for the product's own processes.
+
+        Not ENRICH_BUCKETS: whoever starts ``enrich up`` again where these are exported would narrow what is watched.
+        """
         values = {
             "ENRICH_HOME": self.home,
             "ENRICH_API_PORT": str(self.api_port),
@@ -40,7 +43,6 @@ class ConnectionInfo:
             "ENRICH_S3_ENDPOINT_URL": self.s3_endpoint_url,
             "ENRICH_S3_REGION": self.s3_region,
             "ENRICH_S3_ADDRESSING_STYLE": self.s3_addressing_style,
-            "ENRICH_BUCKETS": self.bucket,
             "ENRICH_S3_ACCESS_KEY_ID": self.s3_access_key_id,
             "ENRICH_S3_SECRET_ACCESS_KEY": self.s3_secret_access_key,
         }

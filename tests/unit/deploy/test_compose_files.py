@@ -342,6 +342,16 @@ def test_a_worker_has_time_to_drain():
     assert grace > Settings.model_fields["lease_seconds"].default
 
 
+def test_every_process_of_ours_reads_the_file_of_other_settings():
+    """enrich.env may be missing, and no container of another's image sees it."""
+    readers = {name: each["env_file"] for name, each in BASE["services"].items() if "env_file" in each}
+    assert readers == {
+        name: [{"path": "enrich.env", "required": False}]
+        for name in ("migrate", "api", "worker", "scheduler", "listener")
+    }
+    assert "enrich.env" in (compose.ROOT / ".gitignore").read_text().split()
+
+
 def test_searching_and_tagging_use_one_model():
     """Vectors are only compared within a space: the api embeds texts with what the worker embeds images with."""
     names = ("ENRICH_MODEL", "ENRICH_MODEL_REVISION")

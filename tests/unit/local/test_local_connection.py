@@ -49,13 +49,20 @@ def test_every_variable_is_a_setting(monkeypatch: pytest.MonkeyPatch):
     names = {f"ENRICH_{name.upper()}" for name in Settings.model_fields}
 
     assert INFO.environment().keys() <= names
-    assert (INFO.database_url, INFO.broker_url, INFO.s3_endpoint_url, ("photos",), "path") == (
+    assert (INFO.database_url, INFO.broker_url, INFO.s3_endpoint_url, "path") == (
         settings.database_url,
         settings.broker_url,
         settings.s3_endpoint_url,
-        settings.buckets,
         settings.s3_addressing_style,
     )
+
+
+def test_exports_do_not_narrow_what_is_watched(monkeypatch: pytest.MonkeyPatch):
+    """`enrich up` in a shell that has them watches every bucket, as it did before."""
+    for name, value in INFO.client_environment().items():
+        monkeypatch.setenv(name, value)
+
+    assert Settings(_env_file=None).buckets == ()
 
 
 def test_a_store_with_its_own_credentials_gets_none_from_us():
