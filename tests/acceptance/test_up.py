@@ -42,6 +42,12 @@ def system(folder: Path, ports: int) -> Iterator[RunningSystem]:
         yield system
 
 
+def photos_round(system: RunningSystem) -> str:
+    """When the newest round of reconciliation that ended began; nothing while there is none."""
+    rounds = json_of("status", cwd=system.cwd)["reconciliations"]
+    return next((each["started_at"] for each in rounds if each["bucket"] == "photos" and each["finished_at"]), "")
+
+
 class TestUse:
     """What a newcomer does with it."""
 
@@ -164,10 +170,14 @@ class TestStopAndStart:
     def test_sigterm_stops_everything_and_the_next_start_goes_on(
         self, system: RunningSystem, folder: Path, ports: int
     ) -> None:
-        """Uploads in flight when it stops are finished after the next start; data, keys and token are the same."""
+        """Uploads in flight when it stops are finished after the next start, which looks at once for what the store did
+        not get to say; data, keys and token are the same.
+        """
         env, before = system.env, system.totals()["enriched"]
         system.upload(picture("yellow"), *(f"late-{number}.jpg" for number in range(20)))
         until(lambda: system.totals()["enriched"] + system.totals()["pending"] >= before + 20)
+        until(lambda: photos_round(system) != "")
+        begun = photos_round(system)
         assert system.command.end(signal.SIGTERM) == 0
         assert leaves_nothing(folder, seconds=2) == []
         started = time.monotonic()
@@ -175,6 +185,7 @@ class TestStopAndStart:
             assert time.monotonic() - started < 60
             assert {**again.env, "pid": 0} == {**env, "pid": 0}
             again.until_totals(enriched=before + 20, pending=0)
+            until(lambda: photos_round(again) > begun)
             again.command.process.kill()
             assert leaves_nothing(folder) == []
 

@@ -18,9 +18,18 @@ from pydantic import SecretStr
 
 from worker import bootstrap, catalog, db, settings
 from worker.db import Engine
-from worker.local import ChildSpec, ConnectionInfo, LocalStack, NotReadyError, PortPlan, Replacements, http_request
+from worker.local import (
+    ChildSpec,
+    ConnectionInfo,
+    LocalStack,
+    NotReadyError,
+    Part,
+    PortPlan,
+    Replacements,
+    http_request,
+)
 from worker.local.home import HomeLock
-from worker.pipeline import health
+from worker.pipeline import health, reconcile
 from worker.settings import Settings
 
 _OK = 200
@@ -71,6 +80,8 @@ class System:
             self.stack.start()
             self.engine = self._migrated()
             opening.callback(self.engine.dispose)
+            if self.stack.runs(Part.STORE):
+                reconcile.hurry_all(self.engine)  # events that our store had in memory when it ended are lost
             self._say("starting the API, the worker and the scheduler …")
             self._start_processes()
             self._open = opening.pop_all()

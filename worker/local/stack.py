@@ -176,6 +176,10 @@ class LocalStack:
             raise ServerError(f"nothing is running under {self.home.root}; start it with `enrich up`")
         return self._info
 
+    def runs(self, part: Part) -> bool:
+        """Whether a part is started here, and not replaced; known once the stack was started."""
+        return part in self._parts
+
     def environment(self) -> dict[str, str]:
         """The ``ENRICH_*`` variables that children need. Raises like ``supervisor``."""
         return self.connection_info().environment()
