@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from worker import logs
 from worker.restarts import RestartPolicy, is_under_nohup
 from worker.settings import Settings
+from worker.stopping import StopRequest
 
 _log = logs.get("crew")
 
@@ -79,7 +80,7 @@ def run(settings: Settings, *, cores: int) -> int:
     Returns:
         The exit status: 0 after SIGTERM, else that of the member because of which all ended.
     """
-    asked = threading.Event()
+    asked = StopRequest()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         if not is_under_nohup(number):
             signal.signal(number, lambda *_: asked.set())
@@ -175,7 +176,7 @@ class _Member:
             self._process.wait()
 
 
-def _keep(members: Sequence[_Member], asked: threading.Event) -> int:
+def _keep(members: Sequence[_Member], asked: StopRequest) -> int:
     while True:
         for each in members:
             status = each.look()

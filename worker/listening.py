@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable, Sequence
 
@@ -12,6 +11,7 @@ from worker import bootstrap, logs
 from worker.pipeline.keeper import Keeper
 from worker.pipeline.listen import Listener
 from worker.settings import Settings
+from worker.stopping import StopRequest
 
 _log = logs.get("listening")
 
@@ -29,7 +29,7 @@ def run(settings: Settings, ring: Callable[[], None]) -> None:
     Raises:
         ConfigurationError: no queue is named, or one does not exist or may not be used.
     """
-    asked = threading.Event()
+    asked = StopRequest()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: os._exit(1) if asked.is_set() else asked.set())
     with bootstrap.listener(settings, ring) as (keeper, listeners):
@@ -40,7 +40,7 @@ def run(settings: Settings, ring: Callable[[], None]) -> None:
         _drain(listeners, seconds=settings.sqs_wait_seconds + _DRAIN_SECONDS)
 
 
-def _watch(asked: threading.Event, keeper: Keeper, listeners: Sequence[Listener], *, silence: float) -> None:
+def _watch(asked: StopRequest, keeper: Keeper, listeners: Sequence[Listener], *, silence: float) -> None:
     """Say that there is progress while every queue is heard of; end the process if a thread did, which none should."""
     while not asked.wait(_LOOK_SECONDS):
         if not all(each.is_alive for each in listeners):

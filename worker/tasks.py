@@ -26,6 +26,7 @@ from worker.pipeline.keeper import Keeper
 from worker.pipeline.serving import Serving
 from worker.pipeline.watchdog import Patience, Surroundings, Watchdog
 from worker.settings import Settings
+from worker.stopping import StopRequest
 
 _log = logs.get("tasks")
 
@@ -179,7 +180,7 @@ class Drain:
 
     def __init__(self, keeper: Keeper, *, seconds: float) -> None:
         self._keeper, self._seconds = keeper, seconds
-        self._begun = threading.Event()
+        self._begun = StopRequest()
 
     @property
     def has_begun(self) -> bool:
@@ -274,7 +275,7 @@ def _log_as_we_do(**_: Any) -> None:
 def run_scheduler(settings: Settings) -> None:
     """Ring every few seconds, until SIGTERM: for retries that come due, leases that ended, wake-ups that were lost."""
     bell = Bell(settings)
-    stop = threading.Event()
+    stop = StopRequest()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     with bootstrap.scheduler(settings, bell.ring) as beating:

@@ -20,6 +20,7 @@ from worker.errors import ServerError
 from worker.local import guardian
 from worker.local.child import Child, ChildSpec, NotReadyError, rotate
 from worker.restarts import RestartPolicy, is_under_nohup
+from worker.stopping import StopRequest
 
 _log = logs.get("local")
 _POLL_SECONDS = 0.02
@@ -108,8 +109,8 @@ class Supervisor:
         self._watched: dict[str, _Watched] = {}
         self._guardian = Guardian(log_dir, keep_open)
         self._lock = threading.Lock()
-        self._stopping = threading.Event()
-        self._hurry = threading.Event()
+        self._stopping = StopRequest()
+        self._hurry = StopRequest()
         self._signalled = False
         self._housekeeping = 0.0
 
