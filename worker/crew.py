@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from worker import logs
+from worker.errors import ConfigurationError
 from worker.restarts import RestartPolicy, is_under_nohup
 from worker.settings import Settings
 from worker.stopping import StopRequest
@@ -32,6 +33,7 @@ _POLL_SECONDS = 0.1
 _LAST_SECONDS = 20.0
 _EXIT_MISCONFIGURED = 1  # said in a sentence, at the start
 _EXIT_TOO_OLD = 78  # EX_CONFIG: starting it again does not help
+_LAST_PORT = 65_535
 #: Loading a model takes a while, and may be what a member dies of.
 _POLICY = RestartPolicy(first_delay=1.0, longest_delay=30.0, quick=60.0)
 
@@ -54,7 +56,17 @@ class Share:
 
 
 def shares(settings: Settings, *, cores: int) -> list[Share]:
-    """The cores, or what the settings say instead, divided among the members; none gets less than one."""
+    """The cores, or what the settings say instead, divided among the members; none gets less than one.
+
+    Raises:
+        ConfigurationError: there are not as many ports for metrics.
+    """
+    last_port = settings.metrics_port and settings.metrics_port + settings.processes - 1
+    if last_port > _LAST_PORT:
+        raise ConfigurationError(
+            f"the metrics of {settings.processes} worker processes are on as many ports: set ENRICH_METRICS_PORT to "
+            f"{_LAST_PORT - settings.processes + 1} at most, or to 0 for none"
+        )
     decoders = _divided(settings.decode_threads or cores, settings.processes)
     torch = _divided(settings.torch_threads or cores, settings.processes)
     return [
@@ -79,13 +91,17 @@ def run(settings: Settings, *, cores: int) -> int:
 
     Returns:
         The exit status: 0 after SIGTERM, else that of the member because of which all ended.
+
+    Raises:
+        ConfigurationError: the settings are not for so many members.
     """
+    shared = shares(settings, cores=cores)
     asked = StopRequest()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         if not is_under_nohup(number):
             signal.signal(number, lambda *_: asked.set())
     lifeline, ours = os.pipe()  # ours is closed by the kernel, whatever ends us
-    members = [_Member(share.environment(), lifeline) for share in shares(settings, cores=cores)]
+    members = [_Member(share.environment(), lifeline) for share in shared]
     try:
         _log.info(f"{len(members)} worker processes", action="crew", decoders=settings.decode_threads or cores)
         return _keep(members, asked)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from worker import crew, settings
+from worker.errors import ConfigurationError
 
 
 def shares(*, cores: int = 16, **given: object) -> list[crew.Share]:
@@ -27,6 +28,13 @@ def test_members_have_ports_of_their_own() -> None:
     """One behind the other; none where none is asked for."""
     assert [8701, 8702, 8703] == [each.metrics_port for each in shares(processes=3, metrics_port=8701)]
     assert [0, 0] == [each.metrics_port for each in shares(processes=2)]
+
+
+def test_ports_that_do_not_exist_are_refused_before_anything_starts() -> None:
+    """In words that name what was set, where a member would complain of a port that nobody asked for."""
+    assert [65_534, 65_535] == [each.metrics_port for each in shares(processes=2, metrics_port=65_534)]
+    with pytest.raises(ConfigurationError, match="ENRICH_METRICS_PORT to 65534 at most"):
+        shares(processes=2, metrics_port=65_535)
 
 
 def test_a_member_has_no_members() -> None:
