@@ -117,7 +117,8 @@ def test_on_a_terminal_it_stays_until_ctrl_c(tmp_path: Path) -> None:
         shown = read(lambda text: "Ctrl-C stops everything." in text)
         assert "http://127.0.0.1:" in shown
         process.send_signal(signal.SIGINT)
-        read(lambda text: "nothing is left running" in text)
+        shown = read(lambda text: "nothing is left running" in text)
+        assert "nothing is left running" in shown
         assert process.wait(30) == 0
     assert leaves_nothing(tmp_path, seconds=1) == []
 

@@ -40,18 +40,23 @@ def object_ref(bucket: str, key: str, *, bucket_path: str, key_path: str) -> Obj
     """
     if not is_bucket(bucket):
         raise MalformedEventError(f"{bucket_path}: expected a bucket name, not {bucket[:80]!r}")
-    if not key:
-        raise MalformedEventError(f"{key_path}: expected an object key, which is empty; see docs/events.md")
-    if "\x00" in key:
-        raise MalformedEventError(f"{key_path}: expected an object key without NUL")
-    size = len(key.encode())
-    if size > MAX_KEY_BYTES:
-        raise MalformedEventError(f"{key_path}: expected an object key of at most {MAX_KEY_BYTES} bytes, not {size}")
+    if (wrong := _wrong_with(key)) is not None:
+        raise MalformedEventError(f"{key_path}: expected an object key{wrong}")
     return ObjectRef(bucket=bucket, key=key)
 
 
+def _wrong_with(key: str) -> str | None:
+    """Why no store can have such a key, behind "expected an object key"."""
+    if not key:
+        return ", which is empty; see docs/events.md"
+    if "\x00" in key:
+        return " without NUL"
+    size = len(key.encode())
+    return f" of at most {MAX_KEY_BYTES} bytes, not {size}" if size > MAX_KEY_BYTES else None
+
+
 def possible_keys(raw: str, *, source: str) -> tuple[str, ...]:
-    """The keys an S3 record can mean: one where its producer is known to escape, else both readings.
+    """The keys an S3 record can mean: one where its producer is known to escape, else both readings that can be keys.
 
     A wrong reading costs one GET that answers 404; a missing one costs an image. Who escapes:
 
@@ -71,7 +76,8 @@ def possible_keys(raw: str, *, source: str) -> tuple[str, ...]:
         return (raw,)
     if source in _ESCAPING_SOURCES:
         return (decoded,)
-    return (decoded, raw)
+    readings = (decoded, raw)
+    return tuple(each for each in readings if _wrong_with(each) is None) or readings
 
 
 def _decoded(raw: str) -> str | None:

@@ -93,7 +93,7 @@ def test_a_message_wakes_a_worker(aws, engine, listen, queue_url, rung):
     listen(queue_url)
     assert rung.wait(10)
     assert pending(engine) == 1
-    assert metrics.REGISTRY.get_sample_value("enrich_hints_total", {"source": "sqs"}) == before + 1
+    until(lambda: metrics.REGISTRY.get_sample_value("enrich_hints_total", {"source": "sqs"}) == before + 1)
 
 
 def test_duplicates_come_to_one_row(aws, engine, listen, queue_url):

@@ -77,6 +77,16 @@ def test_the_right_key_is_hinted_whether_or_not_an_unknown_store_escapes(key: st
 
 
 @pytest.mark.parametrize(
+    ("raw", "expected"),
+    [("%C3%A9" * 400, ["é" * 400]), ("a%00.jpg", ["a%00.jpg"])],
+    ids=["too-long-as-it-is", "impossible-when-decoded"],
+)
+def test_a_reading_that_no_store_can_have_is_not_hinted(raw: str, expected: list[str]) -> None:
+    """Nor does it cost the reading that is right."""
+    assert hinted(s3_record(raw, source="some:store")) == expected
+
+
+@pytest.mark.parametrize(
     ("raw", "source", "expected"),
     [
         ("plain/key.jpg", "ceph:s3", ["plain/key.jpg"]),
