@@ -36,7 +36,11 @@ class Servers:
 
     def environment(self) -> dict[str, str]:
         """``ENRICH_*`` for the product's processes."""
-        return {**self.info.environment(), "ENRICH_S3_ENDPOINT_URL": f"http://127.0.0.1:{self.proxy.port}"}
+        return {
+            **self.info.environment(),
+            "ENRICH_BUCKETS": BUCKET,
+            "ENRICH_S3_ENDPOINT_URL": f"http://127.0.0.1:{self.proxy.port}",
+        }
 
     def restart(self, name: str, how: signal.Signals) -> float:
         """Take a server away and have it restarted.
