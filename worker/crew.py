@@ -33,6 +33,7 @@ _POLL_SECONDS = 0.1
 _LAST_SECONDS = 20.0
 _EXIT_MISCONFIGURED = 1  # said in a sentence, at the start
 _EXIT_TOO_OLD = 78  # EX_CONFIG: starting it again does not help
+_EXIT_NOT_STARTED = 71  # EX_OSERR
 _LAST_PORT = 65_535
 #: Loading a model takes a while, and may be what a member dies of.
 _POLICY = RestartPolicy(first_delay=1.0, longest_delay=30.0, quick=60.0)
@@ -137,22 +138,25 @@ class _Member:
             The exit status to end all with; None: go on.
         """
         if self._process is None:
-            if time.monotonic() >= self._start_at:
-                self._start()
-            return None
+            return self._start() if time.monotonic() >= self._start_at else None
         status = self._process.poll()
         return None if status is None else self._ended(self._process.pid, status)
 
-    def _start(self) -> None:
+    def _start(self) -> int | None:
         self._lives += 1
         self._started = time.monotonic()
-        self._process = subprocess.Popen(
-            [*MEMBER, LIFELINE, str(self._lifeline)],
-            env={**os.environ, **self._environment},
-            pass_fds=(self._lifeline,),
-            stdin=subprocess.DEVNULL,
-            process_group=0,  # a terminal's Ctrl-C is for us, who pass it on once
-        )
+        try:
+            self._process = subprocess.Popen(
+                [*MEMBER, LIFELINE, str(self._lifeline)],
+                env={**os.environ, **self._environment},
+                pass_fds=(self._lifeline,),
+                stdin=subprocess.DEVNULL,
+                process_group=0,  # a terminal's Ctrl-C is for us, who pass it on once
+            )
+        except OSError as error:  # no memory, or no more processes, for now: no reason to end the others
+            _log.warning(f"a worker process cannot be started: {error}", action="crew")
+            return self._ended(0, _EXIT_NOT_STARTED)
+        return None
 
     def _ended(self, pid: int, status: int) -> int | None:
         self._process = None

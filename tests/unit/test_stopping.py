@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import pytest
 
 from worker import crew
 from worker.local import Supervisor
+from worker.restarts import RestartPolicy
 from worker.settings import Settings
 from worker.stopping import StopRequest
 
@@ -82,6 +86,26 @@ def test_a_signal_ends_what_waits_for_it_at_whatever_moment_it_comes(
     monkeypatch.setattr(crew, "MEMBER", ("/bin/sh", "-c", "exec sleep 60"))
     with struck(moment):
         waits()
+
+
+def test_a_process_that_cannot_be_started_now_is_started_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system may have no memory for one more at that moment: the others go on meanwhile."""
+    start, tries = subprocess.Popen, []
+
+    def popen(*arguments: Any, **more: Any) -> subprocess.Popen[bytes]:
+        tries.append(arguments)
+        if len(tries) == 2:
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        if len(tries) == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return start(*arguments, **more)
+
+    monkeypatch.setattr(crew, "MEMBER", ("/bin/sh", "-c", "exec sleep 60"))
+    monkeypatch.setattr(crew, "_POLICY", RestartPolicy(first_delay=0.01))
+    monkeypatch.setattr(subprocess, "Popen", popen)
+    with struck(10_000):
+        assert crew.run(Settings(processes=2), cores=2) == 0
+    assert len(tries) == 3
 
 
 def test_all_who_wait_are_woken() -> None:
