@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import boto3
 import urllib3
@@ -105,6 +106,8 @@ class S3Store:
                 response_checksum_validation="when_required",
             ),
         )
+        if endpoint_url:
+            _check_endpoint(endpoint_url)
         ca_bundle = session._session.get_config_variable("ca_bundle")  # noqa: SLF001  # nowhere else to be had
         self._transport = Transport(timeout=timeout, pool_size=pool_size, ca_bundle=ca_bundle)
         self._signer = Signer(
@@ -249,6 +252,20 @@ class S3Store:
                 if error.response["ResponseMetadata"]["HTTPStatusCode"] != HTTPStatus.NOT_FOUND:
                     raise
                 raise failure(HTTPStatus.NOT_FOUND, "NoSuchBucket", bucket=bucket, key=None) from error
+
+
+def _check_endpoint(url: str) -> None:
+    """Refuse what boto3 takes here and refuses at every request, where it would look like an outage."""
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and not parts.query and parts.port != 0
+    except ValueError:  # the port is no number, or none that there is
+        usable = False
+    if not usable:
+        raise ConfigurationError(
+            "the object store's settings are wrong: ENRICH_S3_ENDPOINT_URL is no address of a store; write "
+            "http://HOST:PORT or https://HOST"
+        )
 
 
 def _session(**keys: str | None) -> Any:
