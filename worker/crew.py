@@ -29,8 +29,9 @@ MEMBER: tuple[str, ...] = (sys.executable, "-P", "-m", "worker", "worker")
 LIFELINE = "--lifeline"
 
 _POLL_SECONDS = 0.1
-#: Beyond ENRICH_DRAIN_SECONDS, for giving back and saying goodbye; then SIGKILL.
-_LAST_SECONDS = 20.0
+#: Beyond ENRICH_DRAIN_SECONDS, for giving back and saying goodbye; then SIGKILL. Less than `enrich up` waits for us:
+#: members have process groups of their own, and one that hangs would outlive us.
+_LAST_SECONDS = 8.0
 _EXIT_MISCONFIGURED = 1  # said in a sentence, at the start
 _EXIT_TOO_OLD = 78  # EX_CONFIG: starting it again does not help
 _EXIT_NOT_STARTED = 71  # EX_OSERR
@@ -107,9 +108,14 @@ def run(settings: Settings, *, cores: int) -> int:
         _log.info(f"{len(members)} worker processes", action="crew", decoders=settings.decode_threads or cores)
         return _keep(members, asked)
     finally:
-        _end(members, seconds=settings.drain_seconds + _LAST_SECONDS)
+        _end(members, seconds=longest_end(settings))
         os.close(ours)
         os.close(lifeline)
+
+
+def longest_end(settings: Settings) -> float:
+    """Seconds after which members have ended, or are killed. Who kills us earlier leaves behind those that hang."""
+    return settings.drain_seconds + _LAST_SECONDS
 
 
 def follow(lifeline: int) -> None:

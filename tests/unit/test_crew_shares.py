@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from worker import crew, settings
+from worker.cli import system
 from worker.errors import ConfigurationError
 
 
@@ -40,3 +41,9 @@ def test_ports_that_do_not_exist_are_refused_before_anything_starts() -> None:
 def test_a_member_has_no_members() -> None:
     """It would be a crew of its own otherwise."""
     assert {"1"} == {each.environment()["ENRICH_PROCESSES"] for each in shares(processes=2)}
+
+
+def test_a_crew_is_not_killed_before_it_has_killed_a_member_that_hangs() -> None:
+    """Members have process groups of their own: one that hangs would outlive `enrich up`, and keep its memory."""
+    given = settings.Settings(_env_file=None, processes=2, drain_seconds=3)
+    assert given.drain_seconds + system._GOODBYE_SECONDS >= crew.longest_end(given) + 2
