@@ -94,9 +94,12 @@ class System:
 
     def stay(self) -> None:
         """Say where everything is, and keep it running until Ctrl-C, SIGTERM or a closed terminal."""
-        with suppress(KeyboardInterrupt):
+        supervisor = self.stack.supervisor
+        # Whoever reads the last line may press Ctrl-C at once: it is heard from before the first one on, and not as an
+        # exception, which would be lost if it came while an object is finalised.
+        with suppress(KeyboardInterrupt), supervisor.signals():
             self._say(self.banner())
-            self.stack.supervisor.run()
+            supervisor.run()
 
     @property
     def info(self) -> ConnectionInfo:
