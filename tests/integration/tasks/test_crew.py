@@ -65,7 +65,7 @@ def test_under_nohup_the_end_of_a_terminal_ends_nobody(site: Site) -> None:
     """Who ignores SIGHUP before the command starts wants it to go on; SIGTERM still ends it."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        crew = start(site)
+        crew = start(site, TEST_ENCODE_SECONDS="1")
     finally:
         signal.signal(signal.SIGHUP, before)
     both = members(site)
