@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import tomllib
 
 import pytest
@@ -104,6 +106,18 @@ def test_a_change_of_source_does_not_reinstall_dependencies():
     dependencies = next(stage for stage in STAGES if stage.name == "dependencies")
     installs = [run.text for run in dependencies.all("RUN") if "pip install" in run.text]
     assert [install.split()[-1] for install in installs] == ["torch", "requirements.txt"]
+
+
+@pytest.mark.parametrize("extras", [[], ["openvino"], ["openvino", "local"]])
+def test_requirements_are_those_of_the_project_and_of_extras_asked_for(extras: list[str]):
+    """What the recipe prints into requirements.txt, run as it stands there."""
+    [run] = [each.text for stage in STAGES for each in stage.all("RUN") if "requirements.txt" in each.text]
+    found = re.search(r'python -c "([^"]+)"', run)
+    assert found is not None
+    command = [sys.executable, "-c", found[1], *extras]
+    printed = subprocess.run(command, cwd=compose.ROOT, capture_output=True, text=True, check=True).stdout
+    expected = sum((PROJECT["optional-dependencies"][each] for each in extras), PROJECT["dependencies"])
+    assert printed.splitlines() == expected
 
 
 def test_downloads_are_cached_between_builds():
