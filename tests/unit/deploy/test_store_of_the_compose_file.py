@@ -34,9 +34,9 @@ SECRETS = {
 
 
 def free_ports(count: int) -> list[int]:
-    """Free ports whose gRPC twin, 10,000 above, is free as well."""
+    """Free ports whose gRPC twin, 10,000 above, is free as well; all below those that Linux gives to clients."""
     found: list[int] = []
-    for port in range(21_000 + os.getpid() % 500 * 8, 30_000):
+    for port in (21_000 + (os.getpid() * 8 + each) % 1_700 for each in range(1_700)):
         if _is_free(port) and _is_free(port + 10_000):
             found.append(port)
         if len(found) == count:
@@ -46,7 +46,12 @@ def free_ports(count: int) -> list[int]:
 
 def _is_free(port: int) -> bool:
     with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) != 0
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
 
 
 @contextmanager
