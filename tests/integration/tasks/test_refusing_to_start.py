@@ -19,6 +19,13 @@ def enrich(site: Site, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=site.environment(COLUMNS="2000"), capture_output=True, text=True, check=False)
 
 
+def fill_the_space(site: Site) -> None:
+    """By a worker that is sound, and gone by then."""
+    terminate(site.start())
+    with transaction(site.engine) as connection:
+        connection.execute(text("DELETE FROM processes"))  # under load it may be ended before it can say goodbye
+
+
 @pytest.mark.parametrize(
     ("altered", "difference"),
     [
@@ -28,9 +35,7 @@ def enrich(site: Site, *arguments: str) -> subprocess.CompletedProcess[str]:
 )
 def test_an_altered_worker_ends_before_it_writes_and_says_why(site: Site, altered: str, difference: str) -> None:
     """In its log, its exit status, `enrich status` and `enrich health`; the next sound worker does the work."""
-    terminate(site.start())
-    with transaction(site.engine) as connection:
-        connection.execute(text("DELETE FROM processes"))  # under load it may be ended before it can say goodbye
+    fill_the_space(site)
     site.upload("a.jpg")
     refused = site.start(wait=False, TEST_ALTERED=altered, ENRICH_MODEL="starter")
     assert 1 == refused.wait(60), "the fake raises what `enrich worker` turns into 78"
@@ -49,7 +54,7 @@ def test_an_altered_worker_ends_before_it_writes_and_says_why(site: Site, altere
 
 def test_a_worker_that_is_started_over_and_over_leaves_one_word(site: Site) -> None:
     """A supervisor that does not know the exit status starts it every few seconds, for days."""
-    terminate(site.start())
+    fill_the_space(site)
     for _ in range(2):
         site.start(wait=False, TEST_ALTERED="encoder").wait(60)
     assert 1 == len(site.processes())
