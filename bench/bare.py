@@ -3,7 +3,7 @@
 python -m bench.bare          (ENRICH_* variables say which model; a line on stdin is a turn)
 
 In a process of its own: beside other threads that have computed, OpenMP's wait for each other in another way, and the
-same calls take up to a fifth less.
+same calls take up to a quarter less time.
 """
 
 from __future__ import annotations
