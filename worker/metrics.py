@@ -46,6 +46,9 @@ MetricName: TypeAlias = Literal[
     "enrich_queue_errors_total",
     # Gauge: 1 in a process that serves the API.
     "enrich_api_up",
+    # Counter, by reason: requests that the API refused before it read them: "no-token", "wrong-token", a token of
+    # another "scope"; where there is no token, the "host" or "origin" of another site.
+    "enrich_api_refusals_total",
     # -- wake-ups, wherever something rings ----------------------------------------------------------------------------
     # Counter, by result: "sent" over the broker, "coalesced" into one sent a moment ago, "failed" to reach the broker.
     "enrich_wake_ups_total",
@@ -132,6 +135,7 @@ INTAKE_SECONDS = _histogram("enrich_intake_seconds", "Arrival of a notification 
 QUEUE_MESSAGES = _counter("enrich_queue_messages_total", "Messages of queues, by what became of them.", "result")
 QUEUE_ERRORS = _counter("enrich_queue_errors_total", "Turns of a listener that failed.")
 API_UP = _gauge("enrich_api_up", "1 in a process that serves the API.")
+API_REFUSALS = _counter("enrich_api_refusals_total", "Requests refused before they were read, by why.", "reason")
 WAKE_UPS = _counter("enrich_wake_ups_total", "Wake-ups: sent, coalesced, failed.", "result")
 CLAIMS = _counter("enrich_claims_total", "Claims that got at least one object.")
 BATCH_SIZE = _histogram("enrich_batch_size", "Objects in a claim.", _BATCH)
@@ -168,6 +172,8 @@ def _start_at_zero() -> None:
         RETRIES.labels(reason=cause.value)
     for breaker in ("store", "database", "quarantine"):
         BREAKER_OPEN.labels(breaker=breaker).set(0)
+    for why in ("no-token", "wrong-token", "scope", "host", "origin"):
+        API_REFUSALS.labels(reason=why)
     for result in ("sent", "coalesced", "failed"):
         WAKE_UPS.labels(result=result)
     for ending in ("survived", "killed", "unclear", "interrupted", "unavailable"):

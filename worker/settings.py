@@ -46,7 +46,19 @@ class Settings(BaseSettings):
     api_host: str = Field("127.0.0.1", description="Address the API listens on.")
     api_port: int = Field(8700, ge=1, le=65535, description="Port the API listens on.")
     api_token: SecretStr | None = Field(
-        None, description="Bearer token of every /v1 request. Required unless the API listens on loopback only."
+        None,
+        description="The admin token: good for every request. Required, with at least 16 characters, unless the API "
+        "listens on loopback only; make one with `openssl rand -hex 32`.",
+    )
+    api_events_token: SecretStr | None = Field(
+        None,
+        description="A token that may send notifications and nothing else: for stores. At least 16 characters, as "
+        "above.",
+    )
+    api_read_token: SecretStr | None = Field(
+        None,
+        description="A token that may read and search and change nothing: for services and people. At least 16 "
+        "characters, as above.",
     )
     max_event_bytes: int = Field(
         4 << 20, ge=1024, description="Largest accepted notification, by HTTP request or message of a queue."

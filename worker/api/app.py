@@ -9,16 +9,17 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 import worker
 from worker.api import problems
+from worker.api.access import LocalOnly, Tokens
 from worker.api.routes import docs, events, images, operation, quarantine
 from worker.api.services import Parts, Services
-from worker.errors import ConfigurationError
 
-__all__ = ["Services", "create_app"]
+__all__ = ["Services", "Tokens", "create_app"]
 
 _DESCRIPTION = """\
 A store's notifications go in; tags, metadata and searches come out.
 
-Everything under `/v1` wants `Authorization: Bearer TOKEN`. Every error is a `Problem` (RFC 9457): `detail` says
+Everything under `/v1` wants `Authorization: Bearer TOKEN`: the admin token is good for all of it, the events token for
+sending notifications, the read token for reading and searching. Every error is a `Problem` (RFC 9457): `detail` says
 what is wrong and what to do next. After a 503, ask again when `Retry-After` says. `HEAD` is answered wherever `GET` is.
 """
 _TAGS = [
@@ -30,17 +31,11 @@ _TAGS = [
 
 
 def create_app(services: Services) -> FastAPI:
-    """The whole HTTP surface over finished parts.
-
-    Raises:
-        ConfigurationError: the token is empty; None is how to ask for none.
-    """
-    if services.token is not None and not services.token.strip():
-        raise ConfigurationError(
-            "ENRICH_API_TOKEN is empty: set it, for example to the output of `openssl rand -hex 32`"
-        )
+    """The whole HTTP surface over finished parts."""
     app = _new_app()
-    app.state.parts = Parts(services=services)
+    app.state.parts = parts = Parts(services=services)
+    if not services.tokens.wanted:
+        app.add_middleware(LocalOnly, refusals=parts.refusals)
     return app
 
 

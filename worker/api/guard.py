@@ -1,25 +1,21 @@
-"""What comes before a route of /v1: the token, then the request itself, before any of its body is read."""
+"""What comes before a route of /v1: the tokens, then the request itself, before any of its body is read."""
 
 from __future__ import annotations
 
 import base64
-import hmac
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import unquote_to_bytes
 
 from fastapi import HTTPException, Request, Response
 from fastapi.routing import APIRoute
-from fastapi.security import HTTPBearer
 from starlette.requests import ClientDisconnect
 
+from worker.api.access import VARIABLES, Scope
 from worker.api.services import Parts
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
-
-#: Only tells /docs and the OpenAPI document that there is a token; ``GuardedRoute`` asks for it.
-BEARER = HTTPBearer(auto_error=False, description="The token of `ENRICH_API_TOKEN`; `enrich env` prints it.")
 
 #: Bytes. A search of 2,000 characters and 16 filters needs a fraction.
 _BODY_LIMIT = 64 << 10
@@ -32,10 +28,13 @@ _NOBODY = 499  # nginx's status for a client that hung up; nobody reads it
 
 
 class GuardedRoute(APIRoute):
-    """A route that nobody without the token gets to, and whose bodies are bounded.
+    """A route that nobody without a token of its scope gets to, and whose bodies are bounded.
 
     FastAPI reads and parses a body before it asks any dependency. So this is no dependency.
     """
+
+    #: The admin's, unless a class of routes says otherwise: a route that was not thought about is not open to more.
+    scope: ClassVar[Scope] = Scope.ADMIN
 
     def get_route_handler(self) -> Handler:
         """FastAPI's hook for what wraps reading the request."""
@@ -43,7 +42,7 @@ class GuardedRoute(APIRoute):
 
         async def guarded(request: Request) -> Response:
             parts: Parts = request.app.state.parts
-            self.let_in(request, parts.services.token)
+            self.let_in(request, parts)
             require_unicode(request)
             self.admit(request)
             try:
@@ -58,9 +57,47 @@ class GuardedRoute(APIRoute):
         """What answers a request that was let in."""
         return super().get_route_handler()
 
-    def let_in(self, request: Request, token: str | None) -> None:
-        """Refuse strangers."""
-        require_token(request, token)
+    def let_in(self, request: Request, parts: Parts) -> None:
+        """Let a request pass that has a token of this scope.
+
+        Raises:
+            HTTPException: 401 without a token that is one of ours, 403 with one of another scope.
+        """
+        tokens = parts.services.tokens
+        if not tokens.wanted:
+            return
+        credentials = list(self.credentials(request))
+        granted = tokens.granted(credentials)
+        if self.scope not in granted:
+            reason = "scope" if granted else "wrong-token" if credentials else "no-token"
+            parts.refusals.count(reason, method=request.method, path=self.path, client=_client(request))
+            raise self._forbidden(granted) if granted else self._unknown(request)
+
+    def credentials(self, request: Request) -> Iterable[bytes]:
+        """What may be a token."""
+        return _given(request)
+
+    def challenge(self, request: Request) -> str:  # noqa: ARG002  # EventRoute needs it
+        """How to send one."""
+        return _BEARER
+
+    def _unknown(self, request: Request) -> HTTPException:
+        return HTTPException(
+            401,
+            f"send the header `Authorization: Bearer <{VARIABLES[self.scope]}>`; "
+            "`enrich env` prints the token of a local system",
+            {"WWW-Authenticate": self.challenge(request)},
+        )
+
+    def _forbidden(self, granted: frozenset[Scope]) -> HTTPException:
+        [scope] = granted
+        fitting = dict.fromkeys((VARIABLES[self.scope], VARIABLES[Scope.ADMIN]))
+        return HTTPException(
+            403,
+            f"this is the token of {VARIABLES[scope]}, which is not for this address; send that of "
+            + " or ".join(fitting),
+            {"WWW-Authenticate": f'{_BEARER}, error="insufficient_scope", scope="{self.scope}"'},
+        )
 
     def admit(self, request: Request) -> None:
         """Refuse what can be refused by its headers."""
@@ -68,6 +105,12 @@ class GuardedRoute(APIRoute):
     def body_limit(self, parts: Parts) -> int:  # noqa: ARG002  # EventRoute needs it
         """Bytes."""
         return _BODY_LIMIT
+
+
+class ReadRoute(GuardedRoute):
+    """A guarded route that changes nothing."""
+
+    scope = Scope.READ
 
 
 class JsonRoute(GuardedRoute):
@@ -84,6 +127,12 @@ class JsonRoute(GuardedRoute):
             raise HTTPException(415, "send JSON, with the header `Content-Type: application/json`")
 
 
+class SearchRoute(JsonRoute):
+    """One that changes nothing."""
+
+    scope = Scope.READ
+
+
 class EventRoute(GuardedRoute):
     """A guarded route for notifications: larger, and of any content type, for every store calls JSON something else.
 
@@ -94,33 +143,23 @@ class EventRoute(GuardedRoute):
     FastAPI's dependencies and models, which notifications have no use for, would cost a third of the whole request.
     """
 
+    scope = Scope.EVENTS
+
     def handler(self) -> Handler:
         """The endpoint itself."""
         return self.endpoint
 
-    def let_in(self, request: Request, token: str | None) -> None:
+    def credentials(self, request: Request) -> Iterable[bytes]:
         """Take the token in HTTP's basic scheme as well."""
-        if token is None or not any(_is_token(value, token) for value in _passwords(request)):
-            require_token(request, token, challenge=_BASIC if _SNS in request.headers else _BEARER)
+        return [*_given(request), *_passwords(request)]
+
+    def challenge(self, request: Request) -> str:
+        """SNS goes by this."""
+        return _BASIC if _SNS in request.headers else _BEARER
 
     def body_limit(self, parts: Parts) -> int:
         """``ENRICH_MAX_EVENT_BYTES``."""
         return parts.services.max_event_bytes
-
-
-def require_token(request: Request, token: str | None, *, challenge: str = _BEARER) -> None:
-    """Let a request pass that has the token.
-
-    Raises:
-        HTTPException: 401, with ``challenge`` for whoever goes by that.
-    """
-    if token is not None and not any(_is_token(value, token) for value in _given(request)):
-        raise HTTPException(
-            401,
-            "send the header `Authorization: Bearer <ENRICH_API_TOKEN>`; "
-            "`enrich env` prints the token of a local system",
-            {"WWW-Authenticate": challenge},
-        )
 
 
 def _given(request: Request, scheme: bytes = b"bearer") -> Iterable[bytes]:
@@ -138,15 +177,8 @@ def _passwords(request: Request) -> Iterable[bytes]:
             yield base64.b64decode(credentials, validate=True).partition(b":")[2]
 
 
-def _is_token(given: bytes, token: str) -> bool:
-    """Compare bytes, in constant time. Clients send text that is not ASCII as UTF-8 or as Latin-1: both will do."""
-    return any(hmac.compare_digest(given, form) for form in _forms(token))
-
-
-def _forms(token: str) -> Iterable[bytes]:
-    yield token.encode()
-    with suppress(UnicodeEncodeError):
-        yield token.encode("latin-1")
+def _client(request: Request) -> str:
+    return request.client.host if request.client else ""
 
 
 def require_unicode(request: Request) -> None:

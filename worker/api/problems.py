@@ -59,7 +59,8 @@ _TITLES: Mapping[int, str] = {413: "Content Too Large", 422: "Unprocessable Cont
 _REFERENCE = {"$ref": "#/components/schemas/Problem"}
 _DESCRIPTIONS: Mapping[int, str] = {
     400: "The request cannot be understood.",
-    401: "The bearer token is missing or wrong.",
+    401: "The token is missing or wrong.",
+    403: "The token is one of another scope.",
     404: "There is no such image, or no such entry; `state` says what is known about an object instead.",
     408: "The body did not arrive in time.",
     409: "Nothing was embedded with the model that this API is configured with.",
@@ -95,9 +96,10 @@ class ProblemResponse(JSONResponse):
     media_type = "application/problem+json"
 
 
-def _answer(
+def answer(
     status: int, detail: str, headers: Mapping[str, str] | None = None, **members: str | int | None
 ) -> ProblemResponse:
+    """An error's response."""
     problem = Problem(title=_TITLES.get(status) or HTTPStatus(status).phrase, status=status, detail=detail, **members)
     return ProblemResponse(problem.model_dump(exclude_none=True), status, headers)
 
@@ -105,7 +107,7 @@ def _answer(
 async def _http(request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, StarletteHTTPException):
         _impossible(error)
-    return _answer(error.status_code, _sentence(request, error), error.headers)
+    return answer(error.status_code, _sentence(request, error), error.headers)
 
 
 def _sentence(request: Request, error: StarletteHTTPException) -> str:
@@ -123,7 +125,7 @@ def _sentence(request: Request, error: StarletteHTTPException) -> str:
 async def _invalid(_: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, RequestValidationError):
         _impossible(error)
-    return _answer(422, "; ".join(_complaint(each) for each in error.errors()))
+    return answer(422, "; ".join(_complaint(each) for each in error.errors()))
 
 
 def _complaint(error: Mapping[str, Any]) -> str:
@@ -141,51 +143,51 @@ def _path(location: Sequence[str | int]) -> str:
 async def _rejected(_: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, RejectedEventError):
         _impossible(error)
-    return _answer(400, str(error), rejected_id=error.rejected_id)
+    return answer(400, str(error), rejected_id=error.rejected_id)
 
 
 async def _image_not_found(_: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, ImageNotFoundError):
         _impossible(error)
-    return _answer(404, str(error), state=error.state, reason=error.reason)
+    return answer(404, str(error), state=error.state, reason=error.reason)
 
 
 async def _nothing_embedded(_: Request, error: Exception) -> JSONResponse:
-    return _answer(409, str(error))
+    return answer(409, str(error))
 
 
 async def _no_cursor(_: Request, error: Exception) -> JSONResponse:
-    return _answer(400, str(error))
+    return answer(400, str(error))
 
 
 async def _no_choice(_: Request, error: Exception) -> JSONResponse:
-    return _answer(422, str(error))
+    return answer(422, str(error))
 
 
 async def _gone(_: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, FeedGoneError):
         _impossible(error)
-    return _answer(410, str(error), start=error.start)
+    return answer(410, str(error), start=error.start)
 
 
 async def _not_found(_: Request, error: Exception) -> JSONResponse:
-    return _answer(404, str(error))
+    return answer(404, str(error))
 
 
 async def _model_away(_: Request, error: Exception) -> JSONResponse:
     _log.error("searches cannot be answered", action="model", error=str(error))
-    return _answer(503, str(error), {"Retry-After": str(_MODEL_RETRY)})
+    return answer(503, str(error), {"Retry-After": str(_MODEL_RETRY)})
 
 
 async def _ours(_: Request, error: Exception) -> JSONResponse:
     _log.error("a request failed", action="request", error=str(error), exc_info=error)
-    return _answer(500, str(error))
+    return answer(500, str(error))
 
 
 async def _bug(request: Request, error: Exception) -> JSONResponse:
     number = secrets.token_hex(4)
     _log.error(f"{request.method} {request.url.path} failed", action="request", error_id=number, exc_info=error)
-    return _answer(500, f"this is a bug; the API's log has it as error_id {number}")
+    return answer(500, f"this is a bug; the API's log has it as error_id {number}")
 
 
 def _impossible(error: Exception) -> NoReturn:

@@ -8,8 +8,10 @@ from typing import cast
 
 from fastapi import Request
 
+from worker.api.access import Tokens
 from worker.api.bodies import Bodies
 from worker.api.offload import Offload
+from worker.api.refusals import Refusals
 from worker.db import Engine
 from worker.pipeline.explain import Explain
 from worker.pipeline.ingest import Ingest
@@ -28,7 +30,7 @@ class Services:
     labels: LabelSearch
     ring: Callable[[], None]  # wakes a worker
     model: str  # for /readyz: which model is configured and what it is for
-    token: str | None  # None: nobody is asked for one
+    tokens: Tokens
     max_event_bytes: int
 
 
@@ -45,6 +47,7 @@ class Parts:
     reading: Offload = field(default_factory=lambda: Offload(threads=8, patience=30))
     searching: Offload = field(default_factory=lambda: Offload(threads=4, patience=30))
     probing: Offload = field(default_factory=lambda: Offload(threads=2, patience=3))
+    refusals: Refusals = field(default_factory=Refusals)
     bodies: Bodies = field(default_factory=lambda: Bodies(in_memory=128 << 20, seconds=60))
 
 

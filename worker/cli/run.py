@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import socket
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +11,8 @@ import typer
 from worker.cli import context
 
 if TYPE_CHECKING:
+    from pydantic import SecretStr
+
     from worker.settings import Settings
 
 _PANEL = "Running it"
@@ -34,13 +35,17 @@ def api(
     import uvicorn
 
     from worker import bootstrap, logs, metrics, tasks
-    from worker.api import Services, create_app, server
+    from worker.api import Services, Tokens, create_app, server
     from worker.pipeline.explain import Explain
     from worker.pipeline.label_search import LabelSearch
 
     settings = context.process_settings()
-    token = settings.api_token.get_secret_value() if settings.api_token else None
-    _require_token(settings.api_host, token)
+    tokens = Tokens(
+        admin=_secret(settings.api_token),
+        events=_secret(settings.api_events_token),
+        read=_secret(settings.api_read_token),
+    )
+    tokens.require_for(settings.api_host)
     engine = bootstrap.database(settings, "api", pool_size=16)
     ring = tasks.Bell(settings).ring
     search = bootstrap.search(settings, engine)
@@ -52,7 +57,7 @@ def api(
         explain=Explain(engine, search.model),
         labels=LabelSearch(engine=engine),
         model=bootstrap.describe_model(settings),
-        token=token,
+        tokens=tokens,
         max_event_bytes=settings.max_event_bytes,
     )
     metrics.API_UP.set(1)
@@ -165,18 +170,5 @@ def _api_problem(settings: Settings) -> str | None:
     return None if response.status == 200 else f"{url} answers {response.status}: {response.data.decode()}"  # noqa: PLR2004
 
 
-def _require_token(host: str, token: str | None) -> None:
-    from worker.errors import ConfigurationError
-
-    if token is None and not _is_loopback(host):
-        raise ConfigurationError(
-            f"the API would listen on {host} without a token: set ENRICH_API_TOKEN (for example to the output of "
-            "`openssl rand -hex 32`), or ENRICH_API_HOST=127.0.0.1"
-        )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+def _secret(value: SecretStr | None) -> str | None:
+    return value.get_secret_value() if value else None

@@ -14,7 +14,7 @@ from tests.integration.api.live import TOKEN, LiveApi, serve
 from tests.ledger import hints
 from tests.servers import RunningServers
 from worker import catalog, db, inbox, outbox
-from worker.api import Services
+from worker.api import Services, Tokens
 from worker.db import Engine, transaction
 from worker.inbox import Completion, QuarantineEntry
 from worker.outbox import Feed
@@ -51,7 +51,7 @@ def _services(engine: Engine, bell: Bell) -> Services:
         ingest=Ingest(engine=engine, watches=lambda bucket, _: bucket != "unwatched", ring=bell),
         search=search,
         model="tiny: a fake that sees colours",
-        token=TOKEN,
+        tokens=Tokens(admin=TOKEN),
         max_event_bytes=100_000,
     )
 
@@ -80,7 +80,7 @@ def shared_api(postgres: RunningServers, migrated: str) -> Iterator[LiveApi]:
 @pytest.fixture
 def open_api(services: Services) -> Iterator[LiveApi]:
     """Without a token, as on a developer's loopback."""
-    with serve(replace(services, token=None)) as live:
+    with serve(replace(services, tokens=Tokens())) as live:
         yield live
 
 

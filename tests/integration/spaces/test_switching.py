@@ -10,7 +10,7 @@ import pytest
 from tests.integration.api.live import serve
 from tests.integration.spaces.world import TurnedEncoder, load, meanwhile
 from tests.ledger import pending
-from worker.api import Services
+from worker.api import Services, Tokens
 from worker.errors import ConfigurationError, ModelUnavailableError, SpaceMismatchError
 from worker.pipeline import spaces
 from worker.pipeline.attendant import Attendant
@@ -75,7 +75,7 @@ def test_searches_and_uploads_go_on_while_spaces_are_switched(world, two):
         explain=Explain(world.engine, search.model),
         labels=LabelSearch(engine=world.engine),
         model="tiny",
-        token=None,
+        tokens=Tokens(),
         ring=lambda: None,
         max_event_bytes=100_000,
     )

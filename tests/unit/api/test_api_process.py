@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from worker.api import create_app
+from worker.api import Tokens, create_app
 
 HEAVY = ("torch", "transformers", "celery", "boto3")
 
 
 @pytest.fixture
 def client():
-    services: Any = SimpleNamespace(token="right", max_event_bytes=1)
+    services: Any = SimpleNamespace(tokens=Tokens(admin="right"), max_event_bytes=1)
     with TestClient(create_app(services)) as client:
         yield client
 

@@ -17,7 +17,7 @@ import typer
 from fastapi.testclient import TestClient
 
 from tests.unit.deploy import compose
-from worker.api.app import create_app
+from worker.api import Tokens, create_app
 from worker.cli import app
 from worker.settings import Settings
 
@@ -275,7 +275,8 @@ def notification() -> dict[str, Any]:
 
 def test_the_webhook_posts_where_the_api_takes_events():
     """The path exists in the API, and the token it is sent with is the API's."""
-    services = SimpleNamespace(token="right", max_event_bytes=1)  # nothing else is reached without the token
+    # Nothing else is reached without the token.
+    services = SimpleNamespace(tokens=Tokens(admin="right"), max_event_bytes=1)
     with TestClient(create_app(services), raise_server_exceptions=False) as client:  # type: ignore[arg-type]
         assert client.post(urlsplit(notification()["endpoint"]).path, json={}).status_code == 401
         assert client.post("/v1/events/nothing", json={}).status_code == 404

@@ -12,7 +12,8 @@ from fastapi.staticfiles import StaticFiles
 # Whatever the page's scripts try, browsers load from here only. Swagger UI styles elements and embeds pictures; the
 # page starts it from an inline script.
 _POLICY = (
-    "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:"
+    "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "frame-ancestors 'none'"
 )
 _ASSETS = "docs/assets"
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 
 from worker import events, metrics
-from worker.api.guard import BEARER, EventRoute
+from worker.api import access
+from worker.api.guard import EventRoute
 from worker.api.models import Accepted
 from worker.api.problems import described
 from worker.api.services import Parts, parts_of
@@ -22,8 +23,8 @@ router = APIRouter(
     prefix="/v1/events",
     tags=["events"],
     route_class=EventRoute,
-    dependencies=[Depends(BEARER)],
-    responses=described(400, 401, 408, 413, 415, 503),
+    dependencies=access.described(EventRoute.scope),
+    responses=described(400, 401, 403, 408, 413, 415, 503),
 )
 
 

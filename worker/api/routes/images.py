@@ -8,9 +8,9 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query
 from starlette.convertors import Convertor, register_url_convertor
 
-from worker.api import present
+from worker.api import access, present
 from worker.api.explanations import Explanation, explanation
-from worker.api.guard import BEARER, GuardedRoute, JsonRoute
+from worker.api.guard import ReadRoute, SearchRoute
 from worker.api.models import (
     Changes,
     Image,
@@ -48,16 +48,16 @@ register_url_convertor("object_key", _KeyConvertor())
 router = APIRouter(
     prefix="/v1",
     tags=["images"],
-    route_class=GuardedRoute,
-    dependencies=[Depends(BEARER)],
-    responses=described(401, 422, 503),
+    route_class=ReadRoute,
+    dependencies=access.described(ReadRoute.scope),
+    responses=described(401, 403, 422, 503),
 )
 searches = APIRouter(
     prefix="/v1",
     tags=["images"],
-    route_class=JsonRoute,
-    dependencies=[Depends(BEARER)],
-    responses=described(401, 408, 409, 413, 415, 422, 503),
+    route_class=SearchRoute,
+    dependencies=access.described(SearchRoute.scope),
+    responses=described(401, 403, 408, 409, 413, 415, 422, 503),
 )
 
 _Parts = Annotated[Parts, Depends(parts_of)]

@@ -7,7 +7,8 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, HTTPException, Query, Response
 
 from worker import db, logs, metrics
-from worker.api.guard import BEARER, GuardedRoute
+from worker.api import access
+from worker.api.guard import ReadRoute
 from worker.api.models import Alive, Ready, Status, Text
 from worker.api.problems import described
 from worker.api.services import Parts, parts_of
@@ -19,9 +20,9 @@ router = APIRouter(tags=["operation"])
 guarded = APIRouter(
     prefix="/v1",
     tags=["operation"],
-    route_class=GuardedRoute,
-    dependencies=[Depends(BEARER)],
-    responses=described(401, 422, 503),
+    route_class=ReadRoute,
+    dependencies=access.described(ReadRoute.scope),
+    responses=described(401, 403, 422, 503),
 )
 
 _Parts = Annotated[Parts, Depends(parts_of)]

@@ -6,8 +6,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 
-from worker.api import present
-from worker.api.guard import BEARER, GuardedRoute, JsonRoute
+from worker.api import access, present
+from worker.api.guard import JsonRoute, ReadRoute
 from worker.api.models import (
     MomentText,
     QuarantineChanged,
@@ -30,16 +30,16 @@ _PATIENCE = 5.0
 router = APIRouter(
     prefix="/v1/quarantine",
     tags=["quarantine"],
-    route_class=GuardedRoute,
-    dependencies=[Depends(BEARER)],
-    responses=described(401, 422, 503),
+    route_class=ReadRoute,
+    dependencies=access.described(ReadRoute.scope),
+    responses=described(401, 403, 422, 503),
 )
 changes = APIRouter(
     prefix="/v1/quarantine",
     tags=["quarantine"],
     route_class=JsonRoute,
-    dependencies=[Depends(BEARER)],
-    responses=described(400, 401, 408, 413, 415, 422, 503),
+    dependencies=access.described(JsonRoute.scope),
+    responses=described(400, 401, 403, 408, 413, 415, 422, 503),
 )
 
 _Parts = Annotated[Parts, Depends(parts_of)]

@@ -1,0 +1,199 @@
+"""Who may do what: tokens and their scopes, and whose requests are answered where there is no token."""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from urllib.parse import urlsplit
+
+from fastapi.params import Depends
+from fastapi.security import HTTPBasic, HTTPBearer
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Send
+from starlette.types import Scope as AsgiScope
+
+from worker.api import problems
+from worker.api.refusals import Refusals
+from worker.errors import ConfigurationError
+
+#: Characters of a token that others than this machine may guess at.
+_LEAST = 16
+_MAKE_ONE = "for example to the output of `openssl rand -hex 32`"
+
+
+class Scope(StrEnum):
+    """What a route is for."""
+
+    EVENTS = "events"
+    READ = "read"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tokens:
+    """The bearer tokens, each for a scope; the admin token is good for every route.
+
+    Raises:
+        ConfigurationError: one is empty (None is how to have none), or two are the same.
+    """
+
+    admin: str | None = None
+    events: str | None = None
+    read: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check them."""
+        for name, token in self._given():
+            if not token.strip():
+                raise ConfigurationError(f"{name} is empty: set it, {_MAKE_ONE}")
+        seen: dict[str, str] = {}
+        for name, token in self._given():
+            if token in seen:
+                raise ConfigurationError(
+                    f"{name} is the same as {seen[token]}, so whoever has one may do what the other is for: set it to "
+                    "another value"
+                )
+            seen[token] = name
+
+    @property
+    def wanted(self) -> bool:
+        """Whether requests need a token: once there is one, of whichever scope, every route does."""
+        return any(True for _ in self._given())
+
+    def require_for(self, host: str) -> None:
+        """Check that they are enough for an address to listen on.
+
+        Raises:
+            ConfigurationError: others than this machine reach it, and there is no token, or one that can be guessed.
+        """
+        if is_loopback(host):
+            return
+        if not self.wanted:
+            raise ConfigurationError(
+                f"the API would listen on {host} without a token: set ENRICH_API_TOKEN ({_MAKE_ONE}), "
+                "or ENRICH_API_HOST=127.0.0.1"
+            )
+        for name, token in self._given():
+            if len(token) < _LEAST:
+                raise ConfigurationError(
+                    f"{name} has {len(token)} characters; where the API listens on {host} it needs at least {_LEAST}: "
+                    f"set it, {_MAKE_ONE}"
+                )
+
+    def granted(self, credentials: Iterable[bytes]) -> frozenset[Scope]:
+        """What any of ``credentials`` may do; the time it takes does not depend on how much of one is right."""
+        scopes: frozenset[Scope] = frozenset()
+        for given in credentials:
+            for token, its_scopes in self._scopes():
+                if _is_token(given, token):
+                    scopes |= its_scopes
+        return scopes
+
+    def _scopes(self) -> Iterable[tuple[str, frozenset[Scope]]]:
+        if self.admin is not None:
+            yield self.admin, frozenset(Scope)
+        if self.events is not None:
+            yield self.events, frozenset({Scope.EVENTS})
+        if self.read is not None:
+            yield self.read, frozenset({Scope.READ})
+
+    def _given(self) -> Iterable[tuple[str, str]]:
+        for field in fields(self):
+            token = getattr(self, field.name)
+            if token is not None:
+                yield VARIABLES[Scope(field.name)], token
+
+
+#: Where a scope's own token comes from.
+VARIABLES = {
+    Scope.ADMIN: "ENRICH_API_TOKEN",
+    Scope.EVENTS: "ENRICH_API_EVENTS_TOKEN",
+    Scope.READ: "ENRICH_API_READ_TOKEN",
+}
+
+
+def _is_token(given: bytes, token: str) -> bool:
+    """Compare bytes, in constant time. Clients send text that is not ASCII as UTF-8 or as Latin-1: both will do."""
+    return any([hmac.compare_digest(given, form) for form in _forms(token)])  # noqa: C419  # all of them, always
+
+
+def _forms(token: str) -> Iterable[bytes]:
+    yield token.encode()
+    with suppress(UnicodeEncodeError):
+        yield token.encode("latin-1")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a name or literal address is this machine's own, without asking any name server."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+# -- the documents -----------------------------------------------------------------------------------------------------
+_SCHEMES = {
+    scope: HTTPBearer(
+        auto_error=False,
+        scheme_name=f"{scope.capitalize()}Token",
+        description=f"The token of `{VARIABLES[scope]}`{what}",
+    )
+    for scope, what in (
+        (Scope.ADMIN, ": good for everything. `enrich env` prints it."),
+        (Scope.EVENTS, ": may send notifications, and nothing else."),
+        (Scope.READ, ": may read and search, and change nothing."),
+    )
+}
+_PASSWORD = HTTPBasic(
+    auto_error=False,
+    scheme_name="EventsPassword",
+    description="For senders that know no bearer tokens, such as SNS: one of the tokens above as the password.",
+)
+
+
+def described(scope: Scope) -> Sequence[Depends]:
+    """Tell /docs and the OpenAPI document which tokens a route takes: any of these. ``GuardedRoute`` asks for them."""
+    schemes = [_SCHEMES[Scope.ADMIN], *([] if scope is Scope.ADMIN else [_SCHEMES[scope]])]
+    return [Depends(scheme) for scheme in [*schemes, *([_PASSWORD] if scope is Scope.EVENTS else [])]]
+
+
+# -- without a token ---------------------------------------------------------------------------------------------------
+class LocalOnly:
+    """Refuses what a web page of another site may have sent, for an API without a token.
+
+    A page can have any browser on this machine send requests to loopback. A name of its own that it points at 127.0.0.1
+    (DNS rebinding) would even let it read the answers: that name is in ``Host``. Where it comes from is in ``Origin``.
+    """
+
+    def __init__(self, app: ASGIApp, refusals: Refusals) -> None:
+        self._app = app
+        self._refusals = refusals
+
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
+        headers = Headers(scope=scope) if scope["type"] == "http" else Headers()
+        hosts, origins = headers.getlist("host"), headers.getlist("origin")
+        if not all(is_loopback(_name(f"//{host}")) for host in hosts):
+            await self._refuse("host", f"the host {hosts[0]!r}")(scope, receive, send)
+        elif not all(origin.partition("://")[2] in hosts for origin in origins):
+            await self._refuse("origin", f"the page of {origins[0]!r}")(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    def _refuse(self, reason: str, what: str) -> ASGIApp:
+        self._refusals.count(reason, of=what[:200])
+        return problems.answer(
+            403,
+            "without ENRICH_API_TOKEN, only requests to localhost or 127.0.0.1 are answered, and none of other sites' "
+            f"pages: not {what[:200]}; set a token to allow more",
+        )
+
+
+def _name(address: str) -> str:
+    """The name in an address, without port and brackets; empty where it has none."""
+    with suppress(ValueError):
+        return urlsplit(address).hostname or ""
+    return ""
