@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from worker.local.binaries import server_environment, weed
+from worker.local.certificate import self_signed
 from worker.local.child import ChildSpec, NotReadyError
 from worker.local.home import Credentials, Home, write_private
 from worker.local.ports import LOOPBACK, PortPlan
@@ -44,6 +45,14 @@ class SeaweedFS:
         return self.home.data / "seaweedfs"
 
     @property
+    def _certificate(self) -> Path:
+        return self._run / "grpc.crt"
+
+    @property
+    def _key(self) -> Path:
+        return self._run / "grpc.key"
+
+    @property
     def endpoint_url(self) -> str:
         return f"http://{LOOPBACK}:{self.ports.s3}"
 
@@ -57,6 +66,9 @@ class SeaweedFS:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_private(self._run / "master.toml", _MASTER_TOML)
         write_private(self._run / "filer.toml", f"[leveldb2]\nenabled = true\ndir = {_toml(self._data / 'filer')}\n")
+        certificate, key = self_signed("seaweedfs")
+        write_private(self._certificate, certificate)
+        write_private(self._key, key)
         write_private(self._run / "security.toml", self._security())
         write_private(self._run / "notification.toml", self._notification())
         write_private(self._run / "s3.json", json.dumps(self._identities()))
@@ -67,9 +79,17 @@ class SeaweedFS:
 
     # -- configuration -----------------------------------------------------------------------------------------------
     def _security(self) -> str:
-        """Keys without which any local user, and any web page in a local browser, could read and write behind S3."""
-        sections = ("jwt.signing", "jwt.signing.read", "jwt.filer_signing", "jwt.filer_signing.read")
-        return "".join(f"[{section}]\nkey = {_toml(self.credentials.store_key)}\n" for section in sections)
+        """Keys without which any local user, and any web page in a local browser, could read and write behind S3.
+
+        HTTP is closed by signed tokens, gRPC by a certificate that both ends must show; its name is not looked at.
+        """
+        tokens = ("jwt.signing", "jwt.signing.read", "jwt.filer_signing", "jwt.filer_signing.read")
+        pair = f"cert = {_toml(self._certificate)}\nkey = {_toml(self._key)}\n"
+        return (
+            "".join(f"[{section}]\nkey = {_toml(self.credentials.store_key)}\n" for section in tokens)
+            + f"[grpc]\nca = {_toml(self._certificate)}\n"
+            + "".join(f"[grpc.{part}]\n{pair}" for part in (*_NAMES, "client"))
+        )
 
     def _notification(self) -> str:
         """Where events go.
@@ -98,6 +118,7 @@ class SeaweedFS:
         ports = self.ports
         arguments = (
             f"-mdir={self._data / 'master'}", f"-port={ports.master}", f"-port.grpc={ports.master_grpc}",
+            "-disableHttp",  # it has no keys for HTTP: anybody could delete a bucket's collection
             "-telemetry=false", "-volumeSizeLimitMB=1024", "-electionTimeout=500ms", "-heartbeatInterval=100ms",
         )  # fmt: skip
         return self._child("master", arguments, probe=self._leads, grpc=ports.master_grpc, stage=0)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -214,3 +216,24 @@ def test_an_upload_through_s3_is_announced_and_none_is_lost_while_the_receiver_r
         "/v1/events/seaweedfs",
         "create",
     )
+
+
+_EMPTY_THEN_FULL = """
+import io, os, sys, time, boto3
+from botocore.config import Config
+store = boto3.client("s3", config=Config(max_pool_connections=1))
+begun = time.monotonic()
+for number in range(3):
+    store.put_object(Bucket=sys.argv[1], Key=f"empty-{number}", Body=io.BytesIO())
+    store.put_object(Bucket=sys.argv[1], Key=f"full-{number}", Body=io.BytesIO(b"x" * 20000))
+print(time.monotonic() - begun)
+"""
+
+
+def test_empty_files_do_not_stall_uploads_of_clients_that_use_our_exports(servers: RunningServers):
+    """Without one of the variables of `enrich env`, botocore waits 60 s for an answer that it has had already."""
+    command = [sys.executable, "-c", _EMPTY_THEN_FULL, servers.fresh_bucket()]
+    environment = {**os.environ, **servers.info.client_environment()}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=250)
+
+    assert float(done.stdout) < 30
