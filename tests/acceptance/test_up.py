@@ -146,6 +146,12 @@ class TestAbuse:
         assert "--port-base" in done.stderr
         assert leaves_nothing(tmp_path) == []
 
+    def test_a_bucket_that_cannot_exist_is_refused_at_once(self, tmp_path: Path) -> None:
+        """Before anything is started, with the rule and the nearest name that is allowed."""
+        done = enrich("up", "--bucket", "Bad_Bucket", cwd=tmp_path)
+        assert (done.returncode, (tmp_path / ".enrich").exists()) == (1, False)
+        assert "Try --bucket bad-bucket" in done.stderr
+
     def test_events_sent_while_the_api_is_down_are_not_lost(self, system: RunningSystem) -> None:
         """The supervisor holds the socket: the store's one attempt waits there until the new API accepts it."""
         before = system.totals()["enriched"]

@@ -29,8 +29,9 @@ def up(
     Parts whose ENRICH_…_URL is set are yours and are not started.
     """
     from worker.cli.system import System, interruptible
-    from worker.local import PortPlan
+    from worker.local import PortPlan, bucket_name
 
+    bucket_name.require(bucket)
     settings = context.own_settings()
     system = System(settings, home=settings.home, ports=PortPlan(base=port_base), bucket=bucket, say=context.say)
     with interruptible(), system:
