@@ -17,6 +17,7 @@ from worker.objects import ObjectStore, S3Store
 from worker.pipeline import golden, taxonomies
 from worker.pipeline import labels as pipeline_labels
 from worker.pipeline.backfill import Backfill
+from worker.pipeline.breakers import Breakers
 from worker.pipeline.explain import Explain
 from worker.pipeline.files import FileTagger
 from worker.pipeline.ingest import Ingest
@@ -29,7 +30,9 @@ from worker.pipeline.prompts import Prompts
 from worker.pipeline.prune import Pruner
 from worker.pipeline.query import Search
 from worker.pipeline.readiness import Readiness
+from worker.pipeline.recheck import Recheck
 from worker.pipeline.reconcile import Pace, Reconcile, Reconciler, targets
+from worker.pipeline.sharing import Hold
 from worker.pipeline.space import Load, Source, load_for
 from worker.pipeline.subscriptions import Subscriptions
 from worker.pipeline.verify import Verify
@@ -61,11 +64,12 @@ def database(settings: Settings, name: str, *, pool_size: int = 5) -> Engine:
 
 
 def require_database(engine: Engine) -> None:
-    """Stop with a sentence if the database cannot be reached."""
+    """Stop with a sentence if the database cannot be reached, or cannot hold every object's name."""
     problem = db.problem(engine)
     if problem is not None:
         where = engine.url.set(drivername="postgresql").render_as_string(hide_password=True)
         raise ConfigurationError(f"the database cannot be reached at {where} (ENRICH_DATABASE_URL): {problem}")
+    db.require_unicode(engine)
 
 
 def store(settings: Settings) -> ObjectStore:
@@ -139,8 +143,10 @@ def limits(settings: Settings) -> ImageLimits:
     return ImageLimits(max_bytes=settings.max_bytes, max_pixels=settings.max_pixels, max_side=settings.max_side)
 
 
-def ingest(settings: Settings, engine: Engine, ring: Ring) -> Ingest:
-    """Event intake."""
+def ingest(
+    settings: Settings, engine: Engine, ring: Ring, *, hold: Hold | None = None, recheck: Recheck | None = None
+) -> Ingest:
+    """Event intake; with ``hold`` and ``recheck``, for senders that do not repeat what was not taken."""
     subscriptions = Subscriptions(settings.sns_topics)
     return Ingest(
         engine=engine,
@@ -148,6 +154,8 @@ def ingest(settings: Settings, engine: Engine, ring: Ring) -> Ingest:
         ring=ring,
         subscriptions=subscriptions,
         max_bytes=settings.max_event_bytes,
+        hold=hold,
+        recheck=recheck or (lambda _: None),
     )
 
 
@@ -242,7 +250,8 @@ def file_tagger(settings: Settings, names: tuple[str, ...] | None) -> FileTagger
 def scheduler(settings: Settings, ring: Ring) -> Iterator[Keeper]:
     """The scheduler's heartbeat, reconciliation, and the gauges that describe the whole ledger."""
     engine = database(settings, "scheduler", pool_size=2)
-    reconciler = _reconciler(settings, engine, ring)
+    recheck = Recheck(engine)
+    reconciler = _reconciler(settings, engine, ring, recheck)
     prune, patrol = Pruner(engine, keep=settings.feed_retention_days * _DAY or None), Patrol(engine)
 
     def publish() -> None:
@@ -253,9 +262,10 @@ def scheduler(settings: Settings, ring: Ring) -> Iterator[Keeper]:
         prune()
         patrol.walk()
 
-    keeper = Keeper(engine, kind="scheduler", also=publish)
+    keeper = Keeper(engine, kind="scheduler", also=publish, breakers=Breakers(recheck=recheck))
     with serving_metrics(settings):
         keeper.start()
+        recheck("the scheduler was started")
         if settings.reconcile_seconds:
             reconciler.start()
         try:
@@ -266,12 +276,14 @@ def scheduler(settings: Settings, ring: Ring) -> Iterator[Keeper]:
             engine.dispose()
 
 
-def _reconciler(settings: Settings, engine: Engine, ring: Ring) -> Reconciler:
+def _reconciler(settings: Settings, engine: Engine, ring: Ring, recheck: Recheck) -> Reconciler:
     """Looks for what no event announced, once it is started."""
     objects = store(settings)
     pace = Pace(interval=settings.reconcile_seconds, pages_per_second=settings.reconcile_pages_per_second)
     return Reconciler(
-        Reconcile(engine=engine, store=objects, ring=ring, pace=pace), lambda: targets(settings.buckets, objects)
+        Reconcile(engine=engine, store=objects, ring=ring, pace=pace),
+        lambda: targets(settings.buckets, objects),
+        recheck,
     )
 
 

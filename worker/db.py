@@ -4,29 +4,36 @@ from __future__ import annotations
 
 import enum
 import random
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Literal, TypeAlias, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import ExceptionContext, make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from worker.errors import ConfigurationError
+
 __all__ = [
+    "Away",
     "Connection",
     "Engine",
     "Trouble",
     "again",
     "connect",
     "in_one_line",
+    "is_passing",
     "is_unavailable",
     "problem",
+    "require_unicode",
     "snapshot",
     "storable",
     "transaction",
     "trouble",
+    "why_away",
     "without_password",
 ]
 
@@ -57,6 +64,10 @@ _BUSY_CLASSES = frozenset({"40"})
 #: A lock that could not be had, a statement that was cancelled or ran into its time limit, a session that was paused.
 _BUSY = frozenset({"55P03", "57014", "25P03"})
 _READ_ONLY = "25006"
+#: What somebody may be told who is not to learn addresses and user names.
+Away: TypeAlias = Literal["away", "read-only", "full", "out of connections", "busy"]
+_WHY_AWAY: dict[str, Away] = {_READ_ONLY: "read-only", "53100": "full"}
+_NO_CONNECTION_LEFT = re.compile(r"FATAL:\s+(sorry, too many clients|too many connections|remaining connection slots)")
 
 _TRIES = 3
 #: Seconds before the second try; each further one waits twice as long.
@@ -133,6 +144,22 @@ def problem(engine: Engine) -> str | None:
     return None
 
 
+def require_unicode(engine: Engine) -> None:
+    """Stop at a database that cannot store the name of every object.
+
+    Raises:
+        ConfigurationError: it was created with another encoding than UTF8.
+    """
+    with engine.connect() as connection:
+        encoding, name = connection.execute(text("SELECT current_setting('server_encoding'), current_database()")).one()
+    if encoding != "UTF8":
+        raise ConfigurationError(
+            f"the database {name!r} has the encoding {encoding}, and names of objects need UTF8, which cannot be "
+            f"changed later: create another one with `CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0`, "
+            "set ENRICH_DATABASE_URL to it, and run `enrich migrate`"
+        )
+
+
 def without_password(url: str) -> str:
     """A database URL that may be shown."""
     return make_url(url).render_as_string(hide_password=True)
@@ -171,6 +198,21 @@ def is_unavailable(error: BaseException) -> bool:
     of it never ends.
     """
     return trouble(error) is Trouble.AWAY
+
+
+def is_passing(error: BaseException) -> bool:
+    """Whether the same transaction may succeed later, as it is: the database is away, or somebody was in the way."""
+    return trouble(error) in (Trouble.AWAY, Trouble.BUSY)
+
+
+def why_away(error: BaseException) -> Away:
+    """What is the matter with the database, after an error that passes: no more than a stranger may know."""
+    if trouble(error) is Trouble.BUSY:
+        return "busy"
+    original = getattr(error, "orig", None)
+    if isinstance(original, Exception) and _NO_CONNECTION_LEFT.search(str(original)):
+        return "out of connections"  # the driver keeps no SQLSTATE of a connection that was refused
+    return _WHY_AWAY.get(getattr(original, "pgcode", None) or "", "away")
 
 
 def in_one_line(error: BaseException) -> str:

@@ -15,6 +15,7 @@ from worker.errors import FatalDeviceError
 from worker.pipeline import golden, health
 from worker.pipeline.attendant import Attendant
 from worker.pipeline.breaker import Window
+from worker.pipeline.breakers import Breakers
 from worker.pipeline.budget import ByteBudget, Decoders
 from worker.pipeline.control import Control
 from worker.pipeline.enrich import Enricher
@@ -25,6 +26,7 @@ from worker.pipeline.guard import Guard
 from worker.pipeline.keeper import LONGEST_BATCH_IN_LEASES, Keeper, leaving_word
 from worker.pipeline.label_filling import LabelFiller, LabelKeeper
 from worker.pipeline.prepare import Preparer
+from worker.pipeline.recheck import Recheck
 from worker.pipeline.retries import RetryPolicy
 from worker.pipeline.serving import Serving
 from worker.pipeline.space import choose, load_for, where
@@ -60,7 +62,8 @@ def worker(settings: Settings, ring: bootstrap.Ring, broken: Callable[[FatalDevi
         space, encoder_ = choose(engine, bootstrap.source(settings), bootstrap.loader(settings))
         model = loaded_model(settings, engine, space, encoder_)
     _log.info(encoder_.purpose, action="model", space=space.id, state=space.state)
-    keeper = Keeper(engine, kind="worker", model=encoder_.purpose, lease=settings.lease_seconds)
+    breakers = Breakers(recheck=Recheck(engine))
+    keeper = Keeper(engine, kind="worker", model=encoder_.purpose, lease=settings.lease_seconds, breakers=breakers)
     threads = settings.fetch_threads + bootstrap.decode_threads(settings)  # decoding keeps nobody from fetching
     decoders = _decoders(settings)
     with (

@@ -330,7 +330,8 @@ class Ready(BaseModel):
 
     ready: bool
     model: str = Field(description="Which model is configured, and what it is for.")
-    database: Literal["ok", "away"]
+    database: Literal["ok", "away", "read-only", "full", "out of connections", "busy"]
+    reason: str | None = Field(None, description="Why it is not ready, in a sentence.")
     refused: list[str] = Field(
         description="What refuses to work because its model makes other vectors than its space was filled with: "
         "processes that did not start, and searches of this one. Events are committed all the same."

@@ -53,6 +53,6 @@ class Offload:
         except TimeoutError as error:
             raise unavailable(f"no answer in {self._patience:g} seconds; try again", after=5) from error
         except Exception as error:
-            if db.is_unavailable(error):
-                raise unavailable("the database is away; try again", after=5) from error
+            if db.is_passing(error):
+                raise unavailable(f"the database is {db.why_away(error)}; try again", after=5) from error
             raise

@@ -14,6 +14,7 @@ from worker.api.offload import Offload
 from worker.api.refusals import Refusals
 from worker.db import Engine
 from worker.pipeline.explain import Explain
+from worker.pipeline.health import IntakeProbe
 from worker.pipeline.ingest import Ingest
 from worker.pipeline.label_search import LabelSearch
 from worker.pipeline.query import Search
@@ -49,6 +50,7 @@ class Parts:
     probing: Offload = field(default_factory=lambda: Offload(threads=2, patience=3))
     refusals: Refusals = field(default_factory=Refusals)
     bodies: Bodies = field(default_factory=lambda: Bodies(in_memory=128 << 20, seconds=60))
+    takes_events: IntakeProbe = field(default_factory=IntakeProbe)
 
 
 async def parts_of(request: Request) -> Parts:

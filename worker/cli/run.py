@@ -37,7 +37,9 @@ def api(
     from worker import bootstrap, logs, metrics, tasks
     from worker.api import Services, Tokens, create_app, server
     from worker.pipeline.explain import Explain
+    from worker.pipeline.ingest import HOLD
     from worker.pipeline.label_search import LabelSearch
+    from worker.pipeline.recheck import Recheck
 
     settings = context.process_settings()
     tokens = Tokens(
@@ -48,11 +50,13 @@ def api(
     tokens.require_for(settings.api_host)
     engine = bootstrap.database(settings, "api", pool_size=16)
     ring = tasks.Bell(settings).ring
+    recheck = Recheck(engine)
+    recheck("the API was started")  # what came while nobody listened
     search = bootstrap.search(settings, engine)
     services = Services(
         engine=engine,
         ring=ring,
-        ingest=bootstrap.ingest(settings, engine, ring),
+        ingest=bootstrap.ingest(settings, engine, ring, hold=HOLD, recheck=recheck),
         search=search,
         explain=Explain(engine, search.model),
         labels=LabelSearch(engine=engine),

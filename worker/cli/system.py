@@ -29,7 +29,7 @@ from worker.local import (
     http_request,
 )
 from worker.local.home import HomeLock
-from worker.pipeline import health, reconcile
+from worker.pipeline import health, recheck
 from worker.settings import Settings
 
 _OK = 200
@@ -81,7 +81,7 @@ class System:
             self.engine = self._migrated()
             opening.callback(self.engine.dispose)
             if self.stack.runs(Part.STORE):
-                reconcile.hurry_all(self.engine)  # events that our store had in memory when it ended are lost
+                recheck.ask(self.engine)  # events that our store had in memory when it ended are lost
             self._say("starting the API, the worker and the scheduler …")
             self._start_processes()
             self._open = opening.pop_all()

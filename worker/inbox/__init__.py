@@ -8,7 +8,7 @@ are leases with a fencing token, by the database's clock alone. Every function t
 from worker.inbox.audit import Compared, begin_audit, compare, estimate, unmet, within
 from worker.inbox.claims import Claim, ClaimedObject, claim, expose, renew, urgent
 from worker.inbox.completion import Completion, QuarantineEntry, Retry, abandon, complete, lock, release, retry
-from worker.inbox.hints import Hinted, hint
+from worker.inbox.hints import Hinted, hint, try_hint
 from worker.inbox.keys import Order, Range, ascends, between, is_storable
 from worker.inbox.processes import Heartbeat, Process, beat, farewell, forget_refusals, now, processes, refuse
 from worker.inbox.quarantine import (
@@ -28,6 +28,7 @@ from worker.inbox.reconciliations import (
     Reconciliation,
     Target,
     advance,
+    ask_again,
     claim_page,
     fail,
     finish,
@@ -68,6 +69,7 @@ __all__ = [
     "abandon",
     "advance",
     "ascends",
+    "ask_again",
     "beat",
     "begin_audit",
     "between",
@@ -109,6 +111,7 @@ __all__ = [
     "retrying",
     "standing",
     "totals",
+    "try_hint",
     "unmet",
     "urgent",
     "watch",

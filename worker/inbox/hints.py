@@ -30,6 +30,12 @@ _HINT = text("""
     RETURNING wanted - done = 1
 """)
 
+# As large as a hint gets, and not pending: if there is room for this, and for its entry in the index, there is for any.
+_TRY = text("""
+    INSERT INTO inbox (bucket, key, source, done)
+    SELECT '', string_agg(gen_random_uuid()::text, ''), 'probe', 1 FROM generate_series(1, 56)
+""")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Hinted:
@@ -62,6 +68,14 @@ def hint(connection: Connection, hints: Iterable[Hint], *, lane: Lane = Lane.LIV
         },
     ).scalars()
     return Hinted(objects=len(latest), newly_pending=sum(fresh))
+
+
+def try_hint(connection: Connection) -> None:
+    """Raise the database's error if a hint could not be written now: it is read-only, or its disk is full.
+
+    Roll back: the row that this writes means nothing.
+    """
+    connection.execute(_TRY)
 
 
 def _is_later(one: Hint, other: Hint) -> bool:

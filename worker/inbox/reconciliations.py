@@ -45,6 +45,17 @@ _CLAIM = text("""
     RETURNING r.bucket, r.prefix, r.token, r.cursor, r.key_order AS order, now() AS since,
               greatest(r.listed, r.last_listed) AS expected
 """)
+#: Rounds that are asked for leave a pause as long as the last one took, and at least this: whoever asks often has half
+#: of a scheduler's time at most.
+_APART = "interval '5 s'"
+# A round under way may have passed what was lost: it is not hurried, and another one follows. One that waits because
+# the store could not be listed goes on now.
+_ASK = text(f"""
+    UPDATE reconciliations SET asked_at = now(), due_at = least(due_at, CASE
+        WHEN token IS NOT NULL THEN due_at
+        WHEN cursor IS NOT NULL THEN CASE WHEN last_error IS NULL THEN due_at ELSE now() END
+        ELSE greatest(now(), coalesce(finished_at + greatest(finished_at - started_at, {_APART}), now())) END)
+""")  # noqa: S608  # a constant
 _MINE = "WHERE bucket = :bucket AND prefix = :prefix AND token = :token"
 _RENEW = text(f"UPDATE reconciliations SET due_at = now() + make_interval(secs => :lease) {_MINE}")  # noqa: S608
 _ADVANCE = text(f"""
@@ -57,7 +68,9 @@ _ADVANCE = text(f"""
 _FINISH = text(f"""
     UPDATE reconciliations SET
         token = NULL, cursor = NULL, finished_at = now(), last_error = NULL,
-        due_at = greatest(started_at + make_interval(secs => :interval), now() + make_interval(secs => :pause)),
+        due_at = CASE WHEN asked_at > started_at
+            THEN now() + greatest(now() - started_at, make_interval(secs => :pause), {_APART})
+            ELSE greatest(started_at + make_interval(secs => :interval), now() + make_interval(secs => :pause)) END,
         listed = 0, missing = 0, stale = 0, ghost = 0, unnameable = 0,
         last_listed = listed + :listed, last_missing = missing + :missing, last_stale = stale + :stale,
         last_ghost = ghost + :ghost, last_unnameable = unnameable + :unnameable
@@ -182,6 +195,14 @@ def fail(connection: Connection, page: Page, *, error: str, delay: float) -> boo
 def hurry(connection: Connection, target: Target) -> bool:
     """Make a target's next page due now. Returns whether it is known."""
     return connection.execute(_HURRY, {"bucket": target.bucket, "prefix": target.prefix}).rowcount == 1
+
+
+def ask_again(connection: Connection) -> None:
+    """Have every watched target compared whole once more, beginning now, whatever is under way.
+
+    Asking again and again costs little: what is asked while a round runs comes to one more round.
+    """
+    connection.execute(_ASK)
 
 
 def next_due(connection: Connection, targets: Sequence[Target]) -> float | None:

@@ -37,11 +37,22 @@ class Turns:
 class Breakers:
     """Those of one process. Each process finds out for itself: what is away for one need not be for another."""
 
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """All closed."""
-        self.database = Breaker(DATABASE, announce=_database_changed, clock=clock)
-        self.store = Breaker(STORE, announce=_store_changed, clock=clock)
+    def __init__(
+        self, *, clock: Callable[[], float] = time.monotonic, recheck: Callable[[str], None] = lambda _: None
+    ) -> None:
+        """All closed. ``recheck`` is called with a sentence after an outage in which events may have been lost."""
+        self._recheck = recheck
+        self.database = Breaker(DATABASE, announce=self._after(_database_changed, "the database was away"), clock=clock)
+        self.store = Breaker(STORE, announce=self._after(_store_changed, "the object store was away"), clock=clock)
         self.quarantine = Breaker(QUARANTINE, announce=_quarantine_changed, clock=clock)
+
+    def _after(self, announce: Callable[[Change], None], why: str) -> Callable[[Change], None]:
+        def changed(change: Change) -> None:
+            announce(change)
+            if not change.is_open:
+                self._recheck(why)
+
+        return changed
 
     @contextmanager
     def turn(self) -> Iterator[Turns]:

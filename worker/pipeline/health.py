@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from datetime import datetime
 
 from worker import inbox
-from worker.db import Engine, transaction
+from worker.db import Connection, Engine, transaction
 
 #: A heartbeat is written every ten seconds at most; three may be missed.
 _SILENT = 35.0
+#: Seconds for which one who asks waits for another's answer.
+_PATIENCE = 3.0
 #: A batch takes seconds; one that takes this long is stuck.
 STUCK = 300.0
 
@@ -48,7 +52,49 @@ def reported_since(engine: Engine, *, kind: str, host: str, since: datetime) -> 
 def refusals(engine: Engine) -> list[str]:
     """What kind of process did not start to work, and why; hosts are not named."""
     with transaction(engine) as connection:
-        refused = [f"{each.kind}: {each.refused}" for each in inbox.processes(connection) if each.refused is not None]
+        return _refusals(connection)
+
+
+class IntakeProbe:
+    """Finds out whether events could be committed now, by writing one and taking it back.
+
+    Reading would not tell: a standby and a server whose disk is full answer every query. Anybody may ask, so the answer
+    is kept for a moment. Safe to use from any thread.
+    """
+
+    def __init__(self, *, keep: float = 1.0) -> None:
+        """Ask nothing yet; ``keep`` is for how many seconds an answer is good."""
+        self._keep = keep
+        self._mutex = threading.Lock()
+        self._good_until = 0.0
+        self._refusals: list[str] = []
+
+    def __call__(self, engine: Engine) -> list[str]:
+        """What kind of process did not start to work, and why, as :func:`refusals`.
+
+        Raises:
+            DBAPIError: what an event would meet.
+            TimeoutError: whoever asked before still waits for an answer.
+        """
+        if not self._mutex.acquire(timeout=_PATIENCE):
+            raise TimeoutError
+        try:
+            if time.monotonic() >= self._good_until:
+                self._look(engine)
+                self._good_until = time.monotonic() + self._keep
+            return self._refusals
+        finally:
+            self._mutex.release()
+
+    def _look(self, engine: Engine) -> None:
+        with engine.connect() as connection, connection.begin() as probe:
+            self._refusals = _refusals(connection)
+            inbox.try_hint(connection)
+            probe.rollback()
+
+
+def _refusals(connection: Connection) -> list[str]:
+    refused = [f"{each.kind}: {each.refused}" for each in inbox.processes(connection) if each.refused is not None]
     return list(dict.fromkeys(refused))
 
 

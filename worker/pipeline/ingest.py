@@ -9,14 +9,17 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 
 from worker import events, inbox, logs, metrics
-from worker.db import Engine, is_unavailable, transaction
+from worker.db import Engine, in_one_line, is_passing, transaction
 from worker.errors import MalformedEventError
 from worker.events import Subscription
-from worker.pipeline.sharing import SharedWrite
+from worker.pipeline.sharing import Hold, SharedWrite
 from worker.pipeline.subscriptions import Subscriptions
 from worker.types import Hint
 
 _log = logs.get("pipeline")
+
+#: Stores that post an event once wait longer than this for an answer. Ten seconds of restarting are well within it.
+HOLD = Hold(seconds=25.0, callers=1_000, items=100_000)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,6 +68,8 @@ class Ingest:
         ring: Callable[[], None],
         subscriptions: Subscriptions | None = None,
         max_bytes: int = 4 << 20,
+        hold: Hold | None = None,
+        recheck: Callable[[str], None] = lambda _: None,
     ) -> None:
         """Take finished parts.
 
@@ -74,11 +79,14 @@ class Ingest:
             ring: wakes a worker. It may take its time: it is called on a thread of its own.
             subscriptions: which topics' subscriptions may be confirmed; default none.
             max_bytes: larger notifications are not parsed.
+            hold: bounds on the notifications that wait for a database that is away; None: each fails at once.
+            recheck: called with a sentence when events may have been lost: has the buckets compared.
         """
         self._engine = engine
         self._watches = watches
         self._ringer = _Ringer(ring)
-        self._write_hints = SharedWrite(self._hint, is_everybodys=is_unavailable)
+        self._recheck = recheck
+        self._write_hints = SharedWrite(self._hint, is_everybodys=is_passing, hold=hold, held=self._away)
         self._subscriptions = subscriptions or Subscriptions()
         self._max_bytes = max_bytes
 
@@ -117,6 +125,10 @@ class Ingest:
             committed=committed,
             accepted=Accepted(hinted=hinted, ignored=understood.ignored, test=understood.test),
         )
+
+    def missed(self) -> None:
+        """Note that a notification was refused although nothing is wrong with it: its sender may not repeat it."""
+        self._recheck("notifications were refused while they could not be committed")
 
     def accept_all(self, source: str, bodies: Sequence[bytes], *, carrier: str) -> list[str | None]:
         """Record what several notifications hint at, in one transaction; also which of them cannot be parsed.
@@ -180,6 +192,10 @@ class Ingest:
             _tell_of_refusal(carrier, why)
         if hints:
             self._ringer.pull()
+
+    def _away(self, error: Exception) -> None:
+        _log.warning("notifications wait for the database", action="hold", error=in_one_line(error))
+        self._recheck("notifications had to wait for the database")
 
     def _hint(self, hints: Sequence[Hint]) -> None:
         with transaction(self._engine) as connection:

@@ -164,18 +164,17 @@ def hurry(engine: Engine, target: Target) -> None:
     )
 
 
-def hurry_all(engine: Engine) -> None:
-    """Make the next round of everything that was ever watched due now; nothing where nothing was."""
-    with transaction(engine) as connection:
-        for each in inbox.reconciliations(connection):
-            inbox.hurry(connection, Target(bucket=each.bucket, prefix=each.prefix))
-
-
 class Reconciler:
     """Takes pages when they are due, on a thread of its own. Several schedulers share the pages among them."""
 
-    def __init__(self, reconcile: Reconcile, find_targets: Callable[[], Sequence[Target]]) -> None:
-        self._reconcile, self._find = reconcile, find_targets
+    def __init__(
+        self,
+        reconcile: Reconcile,
+        find_targets: Callable[[], Sequence[Target]],
+        recheck: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """Nothing happens yet. ``recheck`` is called with a sentence when the database was away."""
+        self._reconcile, self._find, self._recheck = reconcile, find_targets, recheck
         self._targets: Sequence[Target] = ()
         self._refresh_at = 0.0
         self._stop = threading.Event()
@@ -205,6 +204,8 @@ class Reconciler:
                 wait = self._turn()
             except Exception as error:  # noqa: BLE001  # this thread must outlive anything
                 wait = _NAP
+                if is_unavailable(error):
+                    self._recheck("the database was away")
                 if is_unavailable(error) or isinstance(error, EnrichError):
                     _log.warning("reconciling waits", action="reconcile", error=" ".join(str(error).split()))
                 else:

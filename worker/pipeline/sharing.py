@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -13,6 +15,17 @@ _Item = TypeVar("_Item")
 
 #: Items after which a group is large enough: PostgreSQL gains nothing beyond, and one statement stays short.
 _LARGE = 10_000
+#: Seconds between two tries while nothing can be written, at first and at most.
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 1.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hold:
+    """How much waits for a database that is away, and for how long."""
+
+    seconds: float  # from the call to the error
+    callers: int  # more are refused at once
+    items: int  # of all of them
 
 
 @dataclass(kw_only=True, slots=True, eq=False)
@@ -20,9 +33,12 @@ class _Share(Generic[_Item]):
     """One caller's part of a group."""
 
     items: Sequence[_Item]
+    until: float  # on the monotonic clock: how long it is held
     done: Future[None] = field(default_factory=Future)
+    size: int = field(init=False)
 
     def __post_init__(self) -> None:
+        self.size = len(self.items)
         self.done.add_done_callback(self._forget)
 
     def _forget(self, done: Future[None]) -> None:
@@ -35,20 +51,31 @@ class SharedWrite(Generic[_Item]):
     """Safe to use from any thread; one thread of its own writes for all that wait. Nobody waits for a group to fill.
 
     A group whose write fails is written again caller by caller, so that each gets the error that is its own; unless the
-    error is one that all would meet.
+    error is one that all would meet. Then all are held, and tried again until it is over or a caller's time is up.
     """
 
     def __init__(
-        self, write: Callable[[Sequence[_Item]], object], *, is_everybodys: Callable[[Exception], bool]
+        self,
+        write: Callable[[Sequence[_Item]], object],
+        *,
+        is_everybodys: Callable[[Exception], bool],
+        hold: Hold | None = None,
+        held: Callable[[Exception], None] = lambda _: None,
     ) -> None:
         """Write nothing yet.
 
         Args:
-            write: all of it or nothing, in a transaction of its own; what it returns is nobody's.
+            write: all of it or nothing, in a transaction of its own, and safe to repeat; what it returns is ignored.
             is_everybodys: whether an error says nothing about what was written: the database is away.
+            hold: bounds on what waits for the end of such errors; None: nothing does.
+            held: called with the first of such errors in a row.
         """
-        self._write, self._is_everybodys = write, is_everybodys
+        self._write, self._is_everybodys, self._held = write, is_everybodys, held
+        self._hold = hold or Hold(seconds=0, callers=0, items=0)
         self._waiting: deque[_Share[_Item]] = deque()
+        self._items = 0  # of those that wait
+        self._outage: Exception | None = None
+        self._pause = _FIRST_PAUSE
         self._came = threading.Condition()
         self._thread: threading.Thread | None = None
 
@@ -65,45 +92,88 @@ class SharedWrite(Generic[_Item]):
 
         Returns at once. Whoever cancels it before its turn came has written nothing.
         """
-        share = _Share(items=items)
+        share = _Share(items=items, until=time.monotonic() + self._hold.seconds)
         with self._came:
-            self._waiting.append(share)
+            if self._outage is not None and self._is_full(len(items)):
+                share.done.set_exception(self._outage)
+                return share.done
+            self._enqueue(share)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
                 self._thread.start()
             self._came.notify()
         return share.done
 
+    def _is_full(self, more: int) -> bool:
+        # With nothing to hold, the next caller is the one who finds out whether the outage is over.
+        hold = self._hold
+        return bool(self._waiting) and (len(self._waiting) >= hold.callers or self._items + more > hold.items)
+
+    def _enqueue(self, share: _Share[_Item], *, first: bool = False) -> None:
+        (self._waiting.appendleft if first else self._waiting.append)(share)
+        self._items += share.size
+
     def _run(self) -> None:
         while True:
             with self._came:
                 self._came.wait_for(lambda: self._waiting)
                 group = self._next()
-            if group:
-                self._settle(group)
+            if group and not self._settle(group):
+                time.sleep(self._rest())
 
     def _next(self) -> list[_Share[_Item]]:
         """Those whose turn it is, in the order they came, without those who gave up meanwhile."""
         group: list[_Share[_Item]] = []
         size = 0
-        while self._waiting and (not group or size + len(self._waiting[0].items) <= _LARGE):
+        while self._waiting and (not group or size + self._waiting[0].size <= _LARGE):
             share = self._waiting.popleft()
-            if share.done.set_running_or_notify_cancel():
+            self._items -= share.size
+            if share.done.running() or share.done.set_running_or_notify_cancel():
                 group.append(share)
-                size += len(share.items)
+                size += share.size
         return group
 
-    def _settle(self, group: Sequence[_Share[_Item]]) -> None:
+    def _settle(self, group: Sequence[_Share[_Item]]) -> bool:
+        """Returns whether something could be written, or each caller got an error of its own."""
         error = self._attempt([item for share in group for item in share.items])
         if error is None:
+            self._over()
             for share in group:
                 share.done.set_result(None)
-        elif len(group) == 1 or self._is_everybodys(error):
-            for share in group:
-                share.done.set_exception(error)
+        elif self._is_everybodys(error):
+            self._put_back(group, error)
+            return False
+        elif len(group) == 1:
+            group[0].done.set_exception(error)
         else:
-            for share in group:
-                self._settle([share])
+            settled = [self._settle([share]) for share in group]  # each of them
+            return all(settled)
+        return True
+
+    def _rest(self) -> float:
+        """Seconds until the next try: longer each time, and no later than the first caller's time is up."""
+        pause = self._pause * random.uniform(0.5, 1.0)  # noqa: S311  # jitter
+        self._pause = min(2 * self._pause, _LONGEST_PAUSE)
+        with self._came:
+            left = self._waiting[0].until - time.monotonic() if self._waiting else pause
+        return max(min(pause, left), 0.0)
+
+    def _over(self) -> None:
+        self._outage, self._pause = None, _FIRST_PAUSE
+
+    def _put_back(self, group: Sequence[_Share[_Item]], error: Exception) -> None:
+        """Hold those whose time is not up. They go first, in the order they came."""
+        if self._outage is None:
+            self._held(error)
+        now = time.monotonic()
+        with self._came:
+            self._outage = error
+            for share in reversed(group):
+                if now < share.until:
+                    self._enqueue(share, first=True)
+        for share in group:
+            if now >= share.until:
+                share.done.set_exception(error)
 
     def _attempt(self, items: Sequence[_Item]) -> Exception | None:
         """What went wrong. Whatever it is, the thread lives on: nobody else writes for those who wait."""

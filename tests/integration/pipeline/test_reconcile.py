@@ -297,3 +297,70 @@ def test_targets_are_what_is_watched_or_every_bucket():
     store = MemoryStore("b", "a")
     assert [Target(bucket="x", prefix="in/"), Target(bucket="y")] == targets(["x/in/", "y", "x/in/"], store)
     assert [Target(bucket="a"), Target(bucket="b")] == targets([], store)
+
+
+def ask(world):
+    with transaction(world.engine) as connection:
+        inbox.ask_again(connection)
+
+
+def test_a_round_that_is_asked_for_begins_at_once(world, reconcile):
+    """Hours before the next one is due; then the schedule is what it was."""
+    fill(world, *KEYS)
+    finish_round(world, reconcile)
+    wait_for_the_pause_after_a_round(world)
+    assert not reconcile.step(HERE)
+    ask(world)
+    assert 0 == state(world).due_in
+    finish_round(world, reconcile)
+    assert state(world).due_in > 3_000
+
+
+def test_what_a_round_under_way_has_passed_is_found_by_the_next(world, reconcile):
+    """An event that is lost behind the cursor: asked for in the midst of a round, another one follows, and only one."""
+    fill(world, *KEYS)
+    due(world)
+    assert reconcile.step(HERE)
+    world.store.put(ref("00.new"), b"text", "text/plain")
+    for _ in range(3):
+        ask(world)
+    finish_round(world, reconcile)
+    assert (0, 0, 0) == last(world)
+    assert state(world).due_in < 60
+    finish_round(world, reconcile)
+    assert (1, 0, 0) == last(world)
+    assert state(world).due_in > 3_000
+
+
+def test_whoever_asks_all_the_time_has_half_of_the_time(world, reconcile):
+    """After a round of ten minutes, the next that is asked for begins ten minutes later."""
+    fill(world, *KEYS)
+    finish_round(world, reconcile)
+    with transaction(world.engine) as connection:
+        connection.execute(text("UPDATE reconciliations SET started_at = finished_at - interval '10 min'"))
+    ask(world)
+    assert 590 < state(world).due_in <= 600
+
+
+def test_a_bucket_that_could_not_be_listed_is_listed_when_it_is_asked_for(world, reconcile, monkeypatch):
+    """The store is back: its page does not wait for the end of its pause."""
+    fill(world, *KEYS)
+
+    def fails(*_, **__):
+        raise StoreUnavailableError("no answer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.store, "list", fails)
+        due(world)
+        assert reconcile.step(HERE)
+    assert state(world).due_in > 30
+    ask(world)
+    assert 0 == state(world).due_in
+
+
+def wait_for_the_pause_after_a_round(world):
+    with transaction(world.engine) as connection:
+        connection.execute(text(
+            "UPDATE reconciliations SET finished_at = finished_at - interval '1 min', "
+            "started_at = started_at - interval '1 min'"
+        ))  # fmt: skip

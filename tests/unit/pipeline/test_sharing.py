@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from worker.pipeline.sharing import SharedWrite
+from worker.pipeline.sharing import Hold, SharedWrite
 
 
 class AwayError(Exception):
@@ -151,3 +151,68 @@ def test_a_transaction_has_a_size():
     for done in [first, *waiting]:
         done.result(10)
     assert [1, 10_000, 1, 20_000, 1] == [len(each) for each in ledger.transactions]
+
+
+class Outage:
+    """Refuses every write until it is over."""
+
+    def __init__(self) -> None:
+        self.over = threading.Event()
+        self.noted: list[Exception] = []
+
+    def __call__(self, _: Sequence[str]) -> Exception | None:
+        return None if self.over.is_set() else AwayError()
+
+    def shared(self, ledger: Ledger, hold: Hold) -> SharedWrite[str]:
+        ledger.release.set()
+        return SharedWrite(
+            ledger.write, is_everybodys=lambda error: isinstance(error, AwayError), hold=hold, held=self.noted.append
+        )
+
+
+def test_callers_are_held_until_an_outage_is_over():
+    """Nobody has to come again: all are written, in the order they came, and the outage is noted once."""
+    outage = Outage()
+    ledger = Ledger(outage)
+    write = outage.shared(ledger, Hold(seconds=30, callers=10, items=10))
+    held = [write.submit(["a"]), write.submit(["b"])]
+    while len(ledger.tried) < 3:
+        threading.Event().wait(0.01)
+    held.append(write.submit(["c"]))
+    outage.over.set()
+    for each in held:
+        each.result(10)
+    assert ["a", "b", "c"] == [item for written in ledger.transactions for item in written]
+    assert 1 == len(outage.noted)
+
+
+def test_a_caller_is_held_so_long_and_no_longer():
+    """Then it gets the error, and whoever came later is held on."""
+    outage = Outage()
+    write = outage.shared(Ledger(outage), Hold(seconds=2, callers=10, items=10))
+    early = write.submit(["early"])
+    threading.Event().wait(1.5)
+    late = write.submit(["late"])
+    assert isinstance(early.exception(2), AwayError)
+    assert not late.done()
+    outage.over.set()
+    late.result(10)
+
+
+@pytest.mark.parametrize("hold", [Hold(seconds=30, callers=2, items=100), Hold(seconds=30, callers=100, items=2)])
+def test_so_many_are_held_and_no_more(hold):
+    """Beyond the bounds a caller is refused at once; when there is room again, it is held."""
+    outage = Outage()
+    ledger = Ledger(outage)
+    write = outage.shared(ledger, hold)
+    held = [write.submit(["a"])]
+    while not (outage.noted and write._waiting):
+        threading.Event().wait(0.01)
+    outcomes = [write.submit([str(number)]) for number in range(5)]
+    refused = [each for each in outcomes if each.done()]
+    assert {AwayError} == {type(each.exception(1)) for each in refused}
+    assert len(held) + len(outcomes) - len(refused) in (2, 3)  # one is on its way into the database
+    outage.over.set()
+    for each in (*held, *(each for each in outcomes if each not in refused)):
+        each.result(10)
+    write(["later"])

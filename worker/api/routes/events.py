@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, HTTPException, Request, Response
 
 from worker import events, metrics
 from worker.api import access
@@ -43,18 +44,30 @@ def _described(source: Source) -> dict[str, Any]:
 async def take(request: Request) -> Response:
     """The endpoint of every source, which is the last part of its path."""
     source = str(request.scope["route"].path).rpartition("/")[2]
-    parts, body = await parts_of(request), await request.body()
-    with metrics.INTAKE_SECONDS.time():
-        accepted = await _accept(parts, source, body)
+    parts = await parts_of(request)
+    try:
+        body = await request.body()
+        with metrics.INTAKE_SECONDS.time():
+            accepted = await _accept(parts, source, body)
+    except HTTPException as error:
+        if error.status_code == HTTPStatus.SERVICE_UNAVAILABLE:
+            parts.services.ingest.missed()
+        raise
     answer = Accepted(hinted=accepted.hinted, ignored=dict(accepted.ignored), test=accepted.test)
     return Response(answer.model_dump_json(), media_type="application/json")
 
 
 async def _accept(parts: Parts, source: str, body: bytes) -> ingest.Accepted:
-    if len(body) <= _SMALL and (begun := parts.services.ingest.begin(source, body)) is not None:
-        await parts.intake.result_of(begun.committed)
-        return begun.accepted
-    return await parts.intake(lambda: parts.services.ingest.accept(source, body))
+    """Held while the database is away, a notification has no thread: those are for work, and few."""
+    ingest_ = parts.services.ingest
+    if len(body) <= _SMALL:
+        begun = ingest_.begin(source, body)
+    else:
+        begun = await parts.intake(lambda: ingest_.begin(source, body))
+    if begun is None:
+        return await parts.intake(lambda: ingest_.accept(source, body))
+    await parts.intake.result_of(begun.committed)
+    return begun.accepted
 
 
 for _source in events.SOURCES.values():
@@ -66,7 +79,8 @@ for _source in events.SOURCES.values():
         name=f"events_{_source.name}",
         summary=f"Take a notification of {_source.sender}",
         description="Answers 200 only once the work is committed: a sender that repeats whatever was answered "
-        "otherwise loses nothing.\n\nA notification that cannot be parsed is answered with 400 and kept for "
-        "inspection: `enrich rejected`.",
+        "otherwise loses nothing. While the database is away a notification is held for up to 25 seconds, then "
+        "answered with 503; what a sender does not repeat is found by the comparison that follows.\n\nA notification "
+        "that cannot be parsed is answered with 400 and kept for inspection: `enrich rejected`.",
         openapi_extra=_described(_source),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Response
 
@@ -12,7 +12,7 @@ from worker.api.guard import ReadRoute
 from worker.api.models import Alive, Ready, Status, Text
 from worker.api.problems import described
 from worker.api.services import Parts, parts_of
-from worker.pipeline import health, query
+from worker.pipeline import query
 
 _log = logs.get("api")
 
@@ -45,33 +45,31 @@ async def healthz() -> Alive:
 @router.get(
     "/readyz",
     summary="Ask whether events can be committed",
-    responses={503: {"model": Ready, "description": "The database is away."}},
+    responses={503: {"model": Ready, "description": "The database is away, read-only or full."}},
 )
 async def readyz(response: Response, parts: _Parts) -> Ready:
-    """Whether the database answers, which model is in use, and who refuses to work with it. Needs no token."""
+    """Whether the database takes writes, which model is in use, and who refuses to work with it. Needs no token."""
     problem, refused = await _look(parts)
-    if problem is not None:
-        # Addresses and user names of the database are for the log: this page needs no token.
-        _log.warning("the database is away", action="ready", error=problem)
+    if problem != "ok":
         response.status_code = 503
     return Ready(
-        ready=problem is None,
+        ready=problem == "ok",
         model=parts.services.model,
-        database="ok" if problem is None else "away",
+        database=problem,
+        reason=None if problem == "ok" else f"the database is {problem}: events are held, and then refused with 503",
         refused=refused + [f"searches: {why}" for why in parts.services.search.refusals],
     )
 
 
-async def _look(parts: Parts) -> tuple[str | None, list[str]]:
+async def _look(parts: Parts) -> tuple[Literal["ok"] | db.Away, list[str]]:
     """What is wrong with the database, and if nothing is, which processes refused to start."""
     try:
-        return None, await parts.probing(lambda: health.refusals(parts.services.engine))
+        return "ok", await parts.probing(lambda: parts.takes_events(parts.services.engine))
     except HTTPException as error:
-        return error.detail, []
-    except Exception as error:
-        if not db.is_unavailable(error):
-            raise
-        return db.in_one_line(error), []
+        cause = error.__cause__ or error
+        # Addresses and user names of the database are for the log: this page needs no token.
+        _log.warning("events cannot be committed", action="ready", error=db.in_one_line(cause))
+        return db.why_away(cause), []
 
 
 @router.get("/metrics", include_in_schema=False)
