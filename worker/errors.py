@@ -50,10 +50,18 @@ class StoreUnavailableError(EnrichError):
 
 
 class BucketNotFoundError(EnrichError):
-    """The store answers, but has no such bucket: a setting is wrong, no object was deleted."""
+    """The store answers, but has no such bucket: it was deleted, or a setting is wrong."""
 
 
-class AccessDeniedError(EnrichError):
+class BucketElsewhereError(ConfigurationError):
+    """The store sends us elsewhere for this bucket: its region or endpoint is another than the settings name."""
+
+
+class ObjectRefusedError(EnrichError):
+    """The store answers, and refuses this object; it may well give others."""
+
+
+class AccessDeniedError(ObjectRefusedError):
     """The store refuses the object to our credentials (403)."""
 
     def __init__(self, ref: ObjectRef) -> None:
@@ -61,8 +69,12 @@ class AccessDeniedError(EnrichError):
         self.ref = ref
 
 
-class ObjectArchivedError(EnrichError):
+class ObjectArchivedError(ObjectRefusedError):
     """The object is in a storage class that cannot be read before somebody restores it."""
+
+
+class ObjectUnreadableError(ObjectRefusedError):
+    """The store answers a definite 4xx for this object: it is encrypted with its owner's key, for example."""
 
 
 class ImageRejectedError(EnrichError):

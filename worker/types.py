@@ -47,6 +47,7 @@ class Reason(enum.StrEnum):
     TOO_MANY_PIXELS = "too-many-pixels"  # more pixels than ENRICH_MAX_PIXELS, read off the header
     SIDE_TOO_LONG = "side-too-long"  # a side longer than ENRICH_MAX_SIDE, read off the header
     ACCESS_DENIED = "access-denied"  # the store refuses this object to our credentials
+    NOT_READABLE = "not-readable"  # the store answers for this object that it cannot be read so
     ARCHIVED = "archived"  # in a storage class that cannot be read before it is restored
     ENCODER_REFUSED = "encoder-refused"  # the model fails on this image, alone
     KILLED_WORKER = "killed-worker"  # it ends the process that works on it
@@ -58,8 +59,10 @@ class RetryReason(enum.StrEnum):
 
     STORE_AWAY = "store-away"  # no answer from the store, or one that says nothing about the object
     NO_SUCH_BUCKET = "no-such-bucket"  # the store answers that there is no such bucket
-    MISCONFIGURED = "misconfigured"  # the store refuses our credentials, region or clock
+    WRONG_REGION = "wrong-region"  # the store sends us elsewhere for this bucket
+    MISCONFIGURED = "misconfigured"  # the store refuses our credentials or clock
     ACCESS_DENIED = "access-denied"  # the store refuses this object to our credentials
+    NOT_READABLE = "not-readable"  # the store answers for this object that it cannot be read so
     DEVICE_MEMORY = "device-memory"  # the device has no memory left for even this image alone
     UNEXPECTED = "unexpected"  # an error nobody foresaw: the log has its traceback
     PUT_OFF = "put-off"  # it may kill, and could not be tried in a process of its own just now
@@ -85,6 +88,7 @@ class Hint:
     source: str  # which envelope it came in: "seaweedfs", "s3", "upload"
     event: str  # the store's own name for what happened, for people reading logs
     event_time: datetime | None = None  # aware; when the store says it happened, if it says
+    lane: Lane = Lane.LIVE
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

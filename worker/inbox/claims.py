@@ -11,6 +11,9 @@ from sqlalchemy import text
 from worker.db import Connection
 from worker.types import ObjectRef
 
+#: Rows at either end of a lane among which a try looks for several buckets.
+_WINDOW = 1_000
+
 # Why this is safe with any number of workers: every branch locks the rows it returns with SKIP LOCKED, so two claims
 # never see the same row and never wait; after the lock PostgreSQL checks the WHERE on the newest version of the row, so
 # a row that was claimed or completed in between is not returned. The lease's end is stored in visible_at: an expired
@@ -23,28 +26,7 @@ from worker.types import ObjectRef
 # that kills its process is told apart from its neighbours. All such deaths are counted; only those that came while the
 # image's bytes were at work (expose(), below) say something about the image.
 # A hint that came since may mean other bytes: deaths are counted anew, or a good file would pay for what it replaced.
-_CLAIM = text("""
-    WITH suspect AS (
-        SELECT id FROM inbox
-        WHERE done < wanted AND token IS NOT NULL AND visible_at <= now()
-        ORDER BY visible_at LIMIT :suspects FOR UPDATE SKIP LOCKED
-    ), live AS (
-        SELECT id FROM inbox
-        WHERE done < wanted AND token IS NULL AND lane = 0 AND visible_at <= now() AND NOT EXISTS (SELECT FROM suspect)
-        ORDER BY visible_at LIMIT :each FOR UPDATE SKIP LOCKED
-    ), retries AS (
-        SELECT id FROM inbox
-        WHERE done < wanted AND token IS NULL AND lane = 1 AND visible_at <= now() AND NOT EXISTS (SELECT FROM suspect)
-        ORDER BY visible_at LIMIT least(:each, :size - (SELECT count(*) FROM live)) FOR UPDATE SKIP LOCKED
-    ), backfill AS (
-        SELECT id FROM inbox
-        WHERE done < wanted AND token IS NULL AND lane = 2 AND visible_at <= now() AND NOT EXISTS (SELECT FROM suspect)
-        ORDER BY visible_at LIMIT least(:each, :size - (SELECT count(*) FROM live) - (SELECT count(*) FROM retries))
-        FOR UPDATE SKIP LOCKED
-    ), chosen AS (
-        SELECT id FROM suspect UNION ALL SELECT id FROM live
-        UNION ALL SELECT id FROM retries UNION ALL SELECT id FROM backfill
-    )
+_TAKE = """
     UPDATE inbox SET
         claimed    = wanted,
         token      = (SELECT nextval('inbox_token_seq')),
@@ -58,7 +40,64 @@ _CLAIM = text("""
     WHERE id = ANY(ARRAY(SELECT id FROM chosen))
     RETURNING id, bucket, key, token, attempts, deaths, exposed_deaths, event_at, hinted_at,
               EXISTS (SELECT FROM suspect) AS suspect
-""")
+"""
+_CLAIM = text(f"""
+    WITH suspect AS (
+        SELECT id FROM inbox
+        WHERE done < wanted AND token IS NOT NULL AND visible_at <= now()
+        ORDER BY visible_at LIMIT :suspects FOR UPDATE SKIP LOCKED
+    ), live AS (
+        SELECT id FROM inbox
+        WHERE done < wanted AND token IS NULL AND lane = 0 AND visible_at <= now() AND NOT EXISTS (SELECT FROM suspect)
+        ORDER BY visible_at LIMIT :size FOR UPDATE SKIP LOCKED
+    ), retries AS (
+        SELECT id FROM inbox
+        WHERE done < wanted AND token IS NULL AND lane = 1 AND visible_at <= now() AND NOT EXISTS (SELECT FROM suspect)
+        ORDER BY visible_at LIMIT :size - (SELECT count(*) FROM live) FOR UPDATE SKIP LOCKED
+    ), backfill AS (
+        SELECT id FROM inbox
+        WHERE done < wanted AND token IS NULL AND lane = 2 AND visible_at <= now() AND NOT EXISTS (SELECT FROM suspect)
+        ORDER BY visible_at LIMIT :size - (SELECT count(*) FROM live) - (SELECT count(*) FROM retries)
+        FOR UPDATE SKIP LOCKED
+    ), chosen AS (
+        SELECT id FROM suspect UNION ALL SELECT id FROM live
+        UNION ALL SELECT id FROM retries UNION ALL SELECT id FROM backfill
+    )
+    {_TAKE}
+""")  # noqa: S608  # a constant
+
+# What is tried while something is away: the oldest and the newest of each lane, of several buckets at either end. What
+# is first in line may be what never works, and so may all that came with it. The windows bound what is read; the rows
+# are locked as above, in a step of their own, because window functions cannot lock.
+_PROBE = text(f"""
+    WITH suspect AS (
+        SELECT id FROM inbox
+        WHERE done < wanted AND token IS NOT NULL AND visible_at <= now()
+        ORDER BY visible_at LIMIT :suspects FOR UPDATE SKIP LOCKED
+    ), near AS (
+        SELECT lane, found.* FROM (VALUES (0), (1), (2)) AS lanes (lane), LATERAL (
+            (SELECT id, bucket, 0 AS turned, visible_at - now() AS place FROM inbox i
+             WHERE done < wanted AND token IS NULL AND i.lane = lanes.lane AND visible_at <= now()
+             ORDER BY visible_at LIMIT {_WINDOW})
+            UNION ALL
+            (SELECT id, bucket, 1 AS turned, now() - visible_at AS place FROM inbox i
+             WHERE done < wanted AND token IS NULL AND i.lane = lanes.lane AND visible_at <= now()
+             ORDER BY visible_at DESC LIMIT {_WINDOW})
+        ) AS found
+    ), ranked AS (
+        SELECT id, lane, place, row_number() OVER (PARTITION BY lane, turned, bucket ORDER BY place) AS nth FROM near
+    ), wished AS (
+        SELECT id FROM ranked WHERE nth <= :each GROUP BY id ORDER BY min(nth), min(lane), min(place) LIMIT :size
+    ), fresh AS (
+        SELECT id FROM inbox
+        WHERE id = ANY(ARRAY(SELECT id FROM wished)) AND done < wanted AND token IS NULL AND visible_at <= now()
+          AND NOT EXISTS (SELECT FROM suspect)
+        FOR UPDATE SKIP LOCKED
+    ), chosen AS (
+        SELECT id FROM suspect UNION ALL SELECT id FROM fresh
+    )
+    {_TAKE}
+""")  # noqa: S608  # constants
 
 # Only leases that still run can be renewed: one that ended may be in another worker's hands already. Locked in key
 # order, like hints, so that the two never deadlock.
@@ -122,20 +161,22 @@ def claim(
     Args:
         worker: name kept on the row, for people.
         suspects: whether to take objects whose last holder died (always one at a time).
-        of_each_lane: most objects of one lane. A try with a few of each shows what works, where what is first in line
-            may be what never does.
+        of_each_lane: take this many of the oldest and as many of the newest of each lane, of every bucket seen there.
+            Such a try shows what works, where what is first in line may be what never does.
 
     Returns:
         None when nothing is visible.
     """
     parameters = {
         "size": size,
-        "each": min(size, of_each_lane or size),
         "lease": lease,
         "worker": worker,
         "suspects": int(suspects),
     }
-    rows = connection.execute(_CLAIM, parameters).all()
+    if of_each_lane is None:
+        rows = connection.execute(_CLAIM, parameters).all()
+    else:
+        rows = connection.execute(_PROBE, {**parameters, "each": of_each_lane}).all()
     if not rows:
         return None
     objects = tuple(

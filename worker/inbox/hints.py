@@ -14,9 +14,10 @@ from worker.types import Hint, Lane, ObjectRef
 # A row that is pending keeps its attempts and its time: hints must neither cut a retry's delay short nor end a lease.
 _HINT = text("""
     INSERT INTO inbox AS i (bucket, key, source, event_at, lane)
-    SELECT h.bucket, h.key, h.source, h.event_at, :lane
+    SELECT h.bucket, h.key, h.source, h.event_at, h.lane
     FROM unnest(CAST(:buckets AS text[]), CAST(:keys AS text[]), CAST(:sources AS text[]),
-                CAST(:event_ats AS timestamptz[])) AS h (bucket, key, source, event_at)
+                CAST(:event_ats AS timestamptz[]), CAST(:lanes AS smallint[]))
+         AS h (bucket, key, source, event_at, lane)
     ORDER BY h.bucket COLLATE "C", h.key COLLATE "C"
     ON CONFLICT (bucket, key) DO UPDATE SET
         wanted     = i.wanted + 1,
@@ -49,9 +50,16 @@ def hint(connection: Connection, hints: Iterable[Hint], *, lane: Lane = Lane.LIV
     """Raise ``wanted`` of every object named, once each, creating rows as needed.
 
     The work exists when the transaction commits; ring the bell after that, not before.
+
+    Args:
+        connection: open.
+        hints: in any order; an object named twice is in the more urgent of their lanes.
+        lane: the most urgent one for any of them.
     """
     latest: dict[ObjectRef, Hint] = {}
+    lanes: dict[ObjectRef, Lane] = {}
     for each in hints:
+        lanes[each.ref] = min(lanes.get(each.ref, Lane.BACKFILL), max(each.lane, lane))
         known = latest.get(each.ref)
         if known is None or _is_later(each, known):
             latest[each.ref] = each
@@ -64,7 +72,7 @@ def hint(connection: Connection, hints: Iterable[Hint], *, lane: Lane = Lane.LIV
             "keys": [h.ref.key for h in latest.values()],
             "sources": [h.source for h in latest.values()],
             "event_ats": [h.event_time for h in latest.values()],
-            "lane": int(lane),
+            "lanes": [int(lanes[ref]) for ref in latest],
         },
     ).scalars()
     return Hinted(objects=len(latest), newly_pending=sum(fresh))

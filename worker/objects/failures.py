@@ -1,4 +1,8 @@
-"""What a store's refusals mean, in our terms."""
+"""What a store's refusals mean, in our terms: whether it is the object, our credentials, the bucket, or the store.
+
+Status and code decide together. A 4xx without one of the store's codes may come from a proxy, so it says nothing about
+the object; a code that is not known here is taken by its status.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,12 @@ from http import HTTPStatus
 
 from worker.errors import (
     AccessDeniedError,
+    BucketElsewhereError,
     BucketNotFoundError,
     ConfigurationError,
     EnrichError,
     ObjectArchivedError,
+    ObjectUnreadableError,
     StoreUnavailableError,
 )
 from worker.types import ObjectRef
@@ -17,14 +23,40 @@ from worker.types import ObjectRef
 _WRONG_CREDENTIALS = (
     "the store refuses our credentials ({said}); check ENRICH_S3_ACCESS_KEY_ID, its secret and the region"
 )
+_EXPIRED = "our temporary credentials have expired ({said}); renew them, or leave them to boto3's chain, which does"
 
 # docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
+_CREDENTIALS = frozenset({
+    "AccountProblem",
+    "AuthorizationHeaderMalformed",
+    "AuthorizationQueryParametersError",
+    "InvalidAccessKeyId",
+    "InvalidSecurity",
+    "InvalidToken",
+    "MissingSecurityHeader",
+    "NotSignedUp",
+    "SignatureDoesNotMatch",
+})  # fmt: skip
+#: With a region beside them, they are about the bucket's.
+_OF_THE_REGION = frozenset({
+    "AuthorizationHeaderMalformed", "AuthorizationQueryParametersError", "IllegalLocationConstraintException",
+})  # fmt: skip
+_EXPIRED_CREDENTIALS = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"})
+#: Under whatever status, some of them under 400.
+_BUSY = frozenset({
+    "BandwidthLimitExceeded",
+    "KMS.ThrottlingException",
+    "RequestLimitExceeded",
+    "RequestTimeout",
+    "SlowDown",
+    "Throttling",
+    "ThrottlingException",
+    "TooManyRequests",
+})  # fmt: skip
 _BY_CODE: dict[str, tuple[type[EnrichError], str]] = {
-    "AuthorizationHeaderMalformed": (ConfigurationError, _WRONG_CREDENTIALS),
-    "AuthorizationQueryParametersError": (ConfigurationError, _WRONG_CREDENTIALS),
-    "InvalidAccessKeyId": (ConfigurationError, _WRONG_CREDENTIALS),
-    "InvalidToken": (ConfigurationError, _WRONG_CREDENTIALS),
-    "SignatureDoesNotMatch": (ConfigurationError, _WRONG_CREDENTIALS),
+    **dict.fromkeys(_CREDENTIALS, (ConfigurationError, _WRONG_CREDENTIALS)),
+    **dict.fromkeys(_EXPIRED_CREDENTIALS, (ConfigurationError, _EXPIRED)),
+    **dict.fromkeys(_BUSY, (StoreUnavailableError, "{what}: the store answers {said}")),
     "NoSuchBucket": (
         BucketNotFoundError,
         "{bucket}: the store has no such bucket; check ENRICH_BUCKETS and ENRICH_S3_ENDPOINT_URL",
@@ -38,10 +70,15 @@ _BY_CODE: dict[str, tuple[type[EnrichError], str]] = {
         "{what}: the object is archived; restore it to a storage class that can be read",
     ),
 }
-_REDIRECTS = frozenset({HTTPStatus.MOVED_PERMANENTLY, HTTPStatus.TEMPORARY_REDIRECT, HTTPStatus.PERMANENT_REDIRECT})
+_REDIRECTS = range(300, 400)
+_CLIENT_ERRORS = range(400, 500)
+#: Client errors that say something about the moment, not about what was asked for.
+_PASSING = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
 
 
-def failure(status: int, code: str, *, bucket: str, key: str | None, region: str = "") -> EnrichError:
+def failure(
+    status: int, code: str, *, bucket: str, key: str | None, region: str = "", location: str = ""
+) -> EnrichError:
     """The error that an answer of the store amounts to.
 
     Args:
@@ -50,18 +87,30 @@ def failure(status: int, code: str, *, bucket: str, key: str | None, region: str
         bucket: asked for; empty for the list of buckets.
         key: asked for; None where the request was about the bucket.
         region: where the store says that the bucket is.
+        location: where it sends us instead.
     """
     what = bucket if key is None else f"{bucket}/{key}"
     said = f"{status} {code}".strip()
+    if status in _REDIRECTS or (code in _OF_THE_REGION and region):
+        return BucketElsewhereError(_elsewhere(bucket, said, region, location))
     if code in _BY_CODE:
         kind, message = _BY_CODE[code]
         return kind(message.format(bucket=bucket, what=what, said=said))
-    if status in _REDIRECTS:
-        where = f"ENRICH_S3_REGION={region}" if region else "ENRICH_S3_REGION and ENRICH_S3_ENDPOINT_URL"
-        return ConfigurationError(f"{bucket}: the bucket is in another region ({said}); set {where}")
+    if status == HTTPStatus.UNAUTHORIZED:
+        return ConfigurationError(_WRONG_CREDENTIALS.format(said=said))
     if status == HTTPStatus.FORBIDDEN:
         return _denied(bucket, key)
+    if status in _CLIENT_ERRORS and status not in _PASSING and code and key is not None:
+        return ObjectUnreadableError(f"{what}: the store answers {said}")
     return StoreUnavailableError(f"{what}: the store answers {said}")
+
+
+def _elsewhere(bucket: str, said: str, region: str, location: str) -> str:
+    if region:
+        return f"{bucket}: the bucket is in another region ({said}); set ENRICH_S3_REGION={region}"
+    if location:
+        return f"{bucket}: the store sends us to {location} ({said}); set ENRICH_S3_ENDPOINT_URL and ENRICH_S3_REGION"
+    return f"{bucket}: the bucket is in another region ({said}); set ENRICH_S3_REGION and ENRICH_S3_ENDPOINT_URL"
 
 
 def _denied(bucket: str, key: str | None) -> EnrichError:

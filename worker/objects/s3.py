@@ -29,6 +29,7 @@ from botocore.exceptions import (
 
 from worker.errors import BucketNotFoundError, ConfigurationError, StoreUnavailableError
 from worker.objects.failures import failure
+from worker.objects.listing import Progress
 from worker.objects.signing import Signer, utc_now
 from worker.objects.transport import Transport
 from worker.objects.values import (
@@ -90,7 +91,7 @@ class S3Store:
             aws_secret_access_key=secret_access_key,
             aws_session_token=session_token,
         )
-        self._client = _client(
+        self._client = client = _client(
             session,
             region_name=region,
             endpoint_url=endpoint_url,
@@ -106,6 +107,7 @@ class S3Store:
                 response_checksum_validation="when_required",
             ),
         )
+        client.meta.events.register_first("needs-retry.s3.HeadBucket", _ask_for_the_region_once)
         if endpoint_url:
             _check_endpoint(endpoint_url)
         ca_bundle = session._session.get_config_variable("ca_bundle")  # noqa: SLF001  # nowhere else to be had
@@ -142,8 +144,9 @@ class S3Store:
                     return _info(ref, response.headers, size=int(response.headers.get("content-length", 0)))
                 if response.status == HTTPStatus.NOT_FOUND:
                     return response.status
-                region = response.headers.get("x-amz-bucket-region", "")
-                raise failure(response.status, "", bucket=ref.bucket, key=ref.key, region=region)
+                # The answer to a HEAD has no body for a code, so its status is all there is.
+                raise failure(response.status, response.reason or "HEAD", bucket=ref.bucket, key=ref.key,
+                              **_directions(response.headers))  # fmt: skip
 
         answer = self._transport.retrying(attempt)
         if isinstance(answer, ObjectInfo):
@@ -154,17 +157,15 @@ class S3Store:
     def list(self, bucket: str, prefix: str = "", start_after: str = "") -> Iterator[ListedObject]:
         """See `ObjectStore.list`."""
         position = {"StartAfter": start_after} if start_after else {}
+        progress = Progress(bucket)
         while True:
             with _client_errors(bucket):  # boto3 asks for URL-encoded keys and decodes them
                 page = self._client.list_objects_v2(Bucket=bucket, Prefix=prefix, **position)
-            if (
-                "IsTruncated" not in page
-            ):  # a proxy's page, or an answer that broke off: boto3 reads it as an empty bucket
-                raise StoreUnavailableError(f"{bucket}: the store's answer is not a listing")
+            token = progress.next_token(page)
             yield from map(_listed, page.get("Contents", ()))
-            if not page["IsTruncated"]:
+            if token is None:
                 return
-            position = {"ContinuationToken": page["NextContinuationToken"]}
+            position = {"ContinuationToken": token}
 
     def put(self, ref: ObjectRef, data: bytes, content_type: str = "application/octet-stream") -> str:
         """See `ObjectStore.put`."""
@@ -241,8 +242,8 @@ class S3Store:
         if response.status == HTTPStatus.NOT_FOUND and (is_marker or code == "NoSuchKey"):
             return Gone()  # any other 404 may be a proxy's, and says nothing about the object
         self._signer.forget(ref.bucket)
-        region = response.headers.get("x-amz-bucket-region") or _first(_REGION, text)
-        raise failure(response.status, code, bucket=ref.bucket, key=ref.key, region=region)
+        directions = _directions(response.headers, _first(_REGION, text))
+        raise failure(response.status, code, bucket=ref.bucket, key=ref.key, **directions)
 
     def _check_bucket(self, bucket: str) -> None:
         with _client_errors(bucket):
@@ -281,6 +282,13 @@ def _client(session: Any, **parameters: Any) -> Any:
         return session.client("s3", **parameters)
     except (ValueError, BotoCoreError) as error:
         raise ConfigurationError(f"the object store's settings are wrong: {error}") from error
+
+
+def _ask_for_the_region_once(request_dict: dict[str, Any], response: Any, **_: Any) -> None:
+    """Where a HEAD of the bucket is redirected without a region, boto3 asks for the region by a HEAD of the bucket."""
+    headers = response[1].get("ResponseMetadata", {}).get("HTTPHeaders", {}) if response else {}
+    if "x-amz-bucket-region" not in headers:
+        request_dict.get("context", {}).setdefault("s3_redirect", {})["redirected"] = True
 
 
 def _style(chosen: str, endpoint_url: str | None) -> str:
@@ -330,6 +338,11 @@ def _listed(entry: Mapping[str, Any]) -> ListedObject:
     )
 
 
+def _directions(headers: Mapping[str, str], region: str = "") -> dict[str, str]:
+    """Where the store says that a bucket is, if it does; ``region`` is what the answer's body says."""
+    return {"region": headers.get("x-amz-bucket-region") or region, "location": headers.get("location", "")}
+
+
 def _first(pattern: re.Pattern[bytes], text: bytes) -> str:
     found = pattern.search(text)
     return found[1].decode() if found else ""
@@ -341,10 +354,11 @@ def _client_errors(bucket: str, key: str | None = None) -> Iterator[None]:
     try:
         yield
     except ClientError as error:
-        answer = error.response.get("ResponseMetadata", {})
-        region = answer.get("HTTPHeaders", {}).get("x-amz-bucket-region", "")
-        code = error.response.get("Error", {}).get("Code", "")
-        raise failure(answer.get("HTTPStatusCode", 0), code, bucket=bucket, key=key, region=region) from error
+        answer, said = error.response.get("ResponseMetadata", {}), error.response.get("Error", {})
+        status, code = answer.get("HTTPStatusCode", 0), said.get("Code", "")
+        code = "" if code == str(status) else code  # which boto3 makes of an answer without one
+        directions = _directions(answer.get("HTTPHeaders", {}), said.get("Region", ""))
+        raise failure(status, code, bucket=bucket, key=key, **directions) from error
     except (NoCredentialsError, PartialCredentialsError) as error:
         message = f"no credentials for the object store ({error}); set ENRICH_S3_ACCESS_KEY_ID and its secret"
         raise ConfigurationError(message) from error

@@ -31,7 +31,8 @@ class ObjectStore(Protocol):
             worth_reading: asked before the rest of the body is read. Its refusal wins over ``max_bytes``.
 
         Raises:
-            AccessDeniedError: 403. Without s3:ListBucket, AWS answers so for objects that do not exist, too.
+            ObjectRefusedError: the store refuses this object and may give others. `AccessDeniedError` is 403, which
+                AWS also answers for objects that do not exist, without s3:ListBucket.
         """
         ...
 
@@ -39,7 +40,7 @@ class ObjectStore(Protocol):
         """What the store says about an object without reading it; None where it is gone.
 
         Raises:
-            AccessDeniedError: as for `get`.
+            ObjectRefusedError: as for `get`.
         """
         ...
 

@@ -13,10 +13,10 @@ from worker.pipeline.breaker import Breaker, Change, Pacing, Turn
 _log = logs.get("pipeline")
 
 #: A batch without a single answer is not yet an outage if it was small; a recovering store is not met by everything.
-STORE = Pacing(threshold=5, first=1.0, longest=30.0, ramp=(1, 2, 4, 8))
+STORE = Pacing(threshold=5, first=1.0, longest=30.0, ramp=(1, 2, 4))
 DATABASE = Pacing(threshold=1, first=1.0, longest=15.0)
 #: Work goes on at a trickle, so that good uploads get through and their success can be seen.
-QUARANTINE = Pacing(threshold=1, first=1.0, longest=60.0, ramp=(4,))
+QUARANTINE = Pacing(threshold=1, first=1.0, longest=60.0, ramp=(2,))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,7 +74,7 @@ class Breakers:
         """What this process waits for, in a sentence; None: for nothing."""
         sentences = (
             (self.database, "the database is away"),
-            (self.store, "the object store does not answer"),
+            (self.store, "nothing can be read from the object store"),
             (self.quarantine, "nearly everything is refused, so nothing is put into quarantine"),
         )
         found = [f"{what} (since {each.seconds:.0f} s): {each.why}" for each, what in sentences if each.is_open]
@@ -94,8 +94,8 @@ def _announcing(name: str, opened: Callable[[Change], None], closed: str) -> Cal
 
 def _store_is_away(change: Change) -> None:
     _log.warning(
-        "the object store does not answer; work waits, and counts no attempts", action="breaker", breaker="store",
-        why=change.why,
+        "nothing can be read from the object store; work waits, and counts no attempts", action="breaker",
+        breaker="store", why=change.why,
     )  # fmt: skip
 
 
@@ -112,6 +112,6 @@ def _too_much_is_refused(change: Change) -> None:
     )  # fmt: skip
 
 
-_store_changed = _announcing("store", _store_is_away, "the object store answers again; work goes on")
+_store_changed = _announcing("store", _store_is_away, "objects can be read again; work goes on")
 _database_changed = _announcing("database", _database_is_away, "the database is back; work goes on")
 _quarantine_changed = _announcing("quarantine", _too_much_is_refused, "work goes on, and broken files are quarantined")

@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias, TypeVar
 
 from worker import catalog, inbox
 from worker.db import Connection, Engine, see_one_moment, snapshot, transaction
-from worker.errors import AccessDeniedError
+from worker.errors import ObjectRefusedError
 from worker.inbox import Compared
 from worker.objects import ListedObject, ObjectStore
 from worker.types import Hint, Lane, ObjectInfo, ObjectRef
@@ -138,12 +138,12 @@ class Comparison:
         return [_as_found(each, found.get(each.key)) if each.key in doubted else each for each in compared]
 
     def _etag(self, each: Compared) -> str | None:
-        """What the store says now; where it may not be asked, or cannot be, what its listing said."""
+        """What the store says now; where it refuses to, or cannot be asked, what its listing said."""
         if each.listed_etag is not None and UNREADABLE in each.key:
             return each.listed_etag
         try:
             info: ObjectInfo | None = self.store.head(ObjectRef(bucket=self.bucket, key=each.key))
-        except AccessDeniedError:
+        except ObjectRefusedError:
             return each.listed_etag
         return None if info is None else info.etag
 

@@ -18,12 +18,12 @@ from worker.catalog import Embedded, OwedBatch, OwedImage, Postponed, Space
 from worker.db import Engine, Trouble, transaction, trouble
 from worker.encoder import Encoder, MicroBatcher, Pixels
 from worker.errors import (
-    AccessDeniedError,
     BucketNotFoundError,
     ConfigurationError,
     DeviceMemoryError,
     FatalDeviceError,
     ImageRejectedError,
+    ObjectRefusedError,
     OutdatedTaxonomiesError,
     StoreUnavailableError,
 )
@@ -146,7 +146,7 @@ class Filler:
             return Postponed(id=image.id, error=str(error), delay=_OUTAGE_DELAY, counted=False)
         except ImageRejectedError as error:
             return _given_up(image, str(error))
-        except AccessDeniedError as error:
+        except ObjectRefusedError as error:
             return self._retried(image, str(error))
         except Exception as error:  # noqa: BLE001  # one bad image costs one image
             return self._retried(image, f"{type(error).__name__}: {error}")

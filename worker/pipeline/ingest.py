@@ -6,7 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from worker import events, inbox, logs, metrics
 from worker.db import Engine, in_one_line, is_passing, transaction
@@ -14,12 +14,15 @@ from worker.errors import MalformedEventError
 from worker.events import Subscription
 from worker.pipeline.sharing import Hold, SharedWrite
 from worker.pipeline.subscriptions import Subscriptions
-from worker.types import Hint
+from worker.types import Hint, Lane
 
 _log = logs.get("pipeline")
 
 #: Stores that post an event once wait longer than this for an answer. Ten seconds of restarting are well within it.
 HOLD = Hold(seconds=25.0, callers=1_000, items=100_000)
+#: Objects above which a notification is not of an upload, but of an import, a replay or an attack: stores send one at a
+#: time, queues ten. It waits behind live work, and nobody's notification waits for its write.
+BULK = 100
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,6 +90,7 @@ class Ingest:
         self._ringer = _Ringer(ring)
         self._recheck = recheck
         self._write_hints = SharedWrite(self._hint, is_everybodys=is_passing, hold=hold, held=self._away)
+        self._write_bulk = SharedWrite(self._hint, is_everybodys=is_passing, hold=hold, held=self._away)
         self._subscriptions = subscriptions or Subscriptions()
         self._max_bytes = max_bytes
 
@@ -117,7 +121,7 @@ class Ingest:
             understood = self._understand(source, body)
         except MalformedEventError:
             return None
-        if not understood.hints or understood.subscriptions:
+        if not understood.hints or understood.subscriptions or len(understood.hints) > BULK:
             return None
         committed, hinted = self._write_hints.submit(understood.hints), _objects(understood.hints)
         committed.add_done_callback(lambda done: None if _failed(done) else _count(source, hinted))
@@ -163,6 +167,8 @@ class Ingest:
         ours = tuple(hint for hint in envelope.hints if self._watches(hint.ref.bucket, hint.ref.key))
         ignored = Counter(str(each.reason) for each in envelope.ignored)
         ignored["not-watched"] += len(envelope.hints) - len(ours)
+        if len(ours) > BULK:
+            ours = tuple(replace(hint, lane=Lane.BACKFILL) for hint in ours)
         return _Understood(hints=ours, ignored=dict(+ignored), test=envelope.test, subscriptions=envelope.subscriptions)
 
     def _commit(
@@ -172,7 +178,8 @@ class Ingest:
         hints = [hint for understood, _ in taken for hint in understood.hints]
         notes = [(note, body) for understood, body in taken for note in self._answers(understood)]
         if hints and not (notes or refused):
-            self._write_hints(hints)
+            write = self._write_bulk if len(hints) > BULK else self._write_hints
+            write(hints)
         elif hints or notes or refused:
             self._write(carrier, hints, (*notes, *refused))
         hinted = _objects(hints)

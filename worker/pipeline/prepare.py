@@ -13,11 +13,13 @@ from worker.db import is_unavailable
 from worker.encoder import Encoder, Pixels
 from worker.errors import (
     AccessDeniedError,
+    BucketElsewhereError,
     BucketNotFoundError,
     ConfigurationError,
     EnrichError,
     ImageRejectedError,
     ObjectArchivedError,
+    ObjectRefusedError,
     PutOffError,
     StoreUnavailableError,
 )
@@ -74,6 +76,8 @@ def again(claimed: ClaimedObject, error: str, reason: RetryReason, *, counted: b
 def _why(error: EnrichError) -> RetryReason:
     if isinstance(error, BucketNotFoundError):
         return RetryReason.NO_SUCH_BUCKET
+    if isinstance(error, BucketElsewhereError):
+        return RetryReason.WRONG_REGION
     return RetryReason.MISCONFIGURED if isinstance(error, ConfigurationError) else RetryReason.STORE_AWAY
 
 
@@ -104,10 +108,8 @@ class Preparer:
         except _NOTHING_LEARNT as error:
             # The attempt does not count against the object.
             return again(claimed, str(error), _why(error), counted=False)
-        except AccessDeniedError as error:
-            return self.failed(claimed, str(error), Reason.ACCESS_DENIED, retry=RetryReason.ACCESS_DENIED)
-        except ObjectArchivedError as error:
-            return self.quarantined(claimed, ImageRejectedError(Reason.ARCHIVED, str(error)))
+        except ObjectRefusedError as error:
+            return self._refused(claimed, error)
         except Exception as error:  # one bad image costs one image
             if is_unavailable(error):
                 raise
@@ -131,6 +133,13 @@ class Preparer:
             return again(claimed, error, retry)
         rejected = ImageRejectedError(reason, f"{error} (after {claimed.tries} attempts)")
         return self.quarantined(claimed, rejected, info, data)
+
+    def _refused(self, claimed: ClaimedObject, error: ObjectRefusedError) -> Ended:
+        if isinstance(error, ObjectArchivedError):
+            return self.quarantined(claimed, ImageRejectedError(Reason.ARCHIVED, str(error)))
+        if isinstance(error, AccessDeniedError):
+            return self.failed(claimed, str(error), Reason.ACCESS_DENIED, retry=RetryReason.ACCESS_DENIED)
+        return self.failed(claimed, str(error), Reason.NOT_READABLE, retry=RetryReason.NOT_READABLE)
 
     def _unexpected(
         self, claimed: ClaimedObject, error: Exception, info: ObjectInfo | None = None, data: bytes = b""

@@ -73,8 +73,18 @@ class Model:
         assert set(taken) <= fresh, "claimed what is done, in hand or not due"
         assert not any(taken.values())
         waiting = Counter(self.rows[key].lane for key in fresh)
-        lanes = [lane for lane in sorted(waiting) for _ in range(min(waiting[lane], each or size))][:size]
+        if each is not None:
+            self._check_try(Counter(self.rows[key].lane for key in taken), waiting, each=each, size=size)
+            return
+        lanes = [lane for lane in sorted(waiting) for _ in range(waiting[lane])][:size]
         assert lanes == sorted(self.rows[key].lane for key in taken), "not as many as there are, lower lanes first"
+
+    def _check_try(self, taken: Counter[int], waiting: Counter[int], *, each: int, size: int) -> None:
+        """Of each lane the oldest and the newest ones, which may be the same."""
+        assert taken.total() <= size
+        for lane, count in waiting.items():
+            assert taken[lane] <= min(count, 2 * each), "more than some of either end of a lane"
+            assert taken[lane] >= min(count, each) or taken.total() == size, "a lane was passed over"
 
     def claim(self, keys: Iterable[str], token: int, worker: str) -> None:
         for key in keys:

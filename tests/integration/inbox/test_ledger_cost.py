@@ -181,7 +181,7 @@ def test_a_claim_reads_as_much_as_it_takes_however_long_the_ledger_is(engine):
         )
         connection.execute(text("ANALYZE inbox"))
         statement = text(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {claims._CLAIM}")
-        parameters = {"size": 10, "each": 10, "lease": 60, "worker": "w", "suspects": 1}
+        parameters = {"size": 10, "lease": 60, "worker": "w", "suspects": 1}
         [explained] = connection.execute(statement, parameters).scalar_one()
     plan = explained["Plan"]
     assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 300

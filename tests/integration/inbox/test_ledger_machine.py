@@ -254,7 +254,7 @@ BROKEN = {
     "a lease is no obstacle": (claims, "_CLAIM", "token IS NOT NULL AND visible_at <= now()", "token IS NOT NULL"),
     "a retry does not wait": (claims, "_CLAIM", "lane = 1 AND visible_at <= now()", "lane = 1"),
     "backfill is never taken": (claims, "_CLAIM", "lane = 2", "lane = 3"),
-    "one lane takes all": (claims, "_CLAIM", "LIMIT :each", "LIMIT :size"),
+    "one lane takes all": (claims, "_PROBE", "nth <= :each", "nth <= :size + :each"),
     "other bytes pay for deaths": (claims, "_CLAIM", "CASE WHEN claimed < wanted THEN 0 ELSE deaths END", "deaths"),
     "a hint since makes nobody dead": (claims, "_CLAIM", "+ CASE WHEN token", "+ CASE WHEN claimed = wanted AND token"),
     "suspects come in batches": (claims, "_CLAIM", "LIMIT :suspects", "LIMIT 3 * :suspects"),

@@ -14,10 +14,12 @@ from tests.unit.objects.http_stub import Answer as Script
 from tests.unit.objects.http_stub import Stub, refuse, respond, serve
 from worker.errors import (
     AccessDeniedError,
+    BucketElsewhereError,
     BucketNotFoundError,
     ConfigurationError,
     EnrichError,
     ObjectArchivedError,
+    ObjectUnreadableError,
     StoreUnavailableError,
 )
 from worker.objects import Fetched, Gone, S3Store
@@ -148,32 +150,54 @@ def test_an_object_is_gone_when_the_store_says_so(start: Start, answer: Script) 
         (refuse("403 Forbidden", "SignatureDoesNotMatch"), ConfigurationError, "ENRICH_S3_ACCESS_KEY_ID"),
         (refuse("403 Forbidden", "RequestTimeTooSkewed"), ConfigurationError, "clock"),
         (refuse("403 Forbidden", "InvalidObjectState"), ObjectArchivedError, "archived"),
-        (refuse("400 Bad Request", "ExpiredToken"), StoreUnavailableError, "ExpiredToken"),
-        (refuse("416 Range", "InvalidRange"), StoreUnavailableError, "416 InvalidRange"),
+        (refuse("403 Forbidden", "InvalidSecurity"), ConfigurationError, "ENRICH_S3_ACCESS_KEY_ID"),
+        (respond("401 Unauthorized"), ConfigurationError, "ENRICH_S3_ACCESS_KEY_ID"),
+        (refuse("400 Bad Request", "ExpiredToken"), ConfigurationError, "temporary credentials have expired"),
+        (refuse("400 Bad Request", "InvalidRequest"), ObjectUnreadableError, "photos/a.jpg: the store answers 400"),
+        (refuse("400 Bad Request", "InvalidArgument"), ObjectUnreadableError, "400 InvalidArgument"),
+        (refuse("400 Bad Request", "KMS.DisabledException"), ObjectUnreadableError, "400 KMS.DisabledException"),
+        (refuse("405 Not Allowed", "MethodNotAllowed"), ObjectUnreadableError, "405 MethodNotAllowed"),
+        (refuse("416 Range", "InvalidRange"), ObjectUnreadableError, "416 InvalidRange"),
+        (refuse("400 Bad Request", "XMinioInvalidObjectName"), ObjectUnreadableError, "XMinioInvalidObjectName"),
+        (respond("400 Bad Request", b"<html>plain HTTP to an HTTPS port</html>"), StoreUnavailableError, "400"),
+        (refuse("400 Bad Request", "RequestTimeout"), StoreUnavailableError, "400 RequestTimeout"),
+        (refuse("400 Bad Request", "KMS.ThrottlingException"), StoreUnavailableError, "KMS.ThrottlingException"),
+        (refuse("429 Too Many Requests", "TooManyRequests"), StoreUnavailableError, "429"),
+        (respond("408 Request Timeout"), StoreUnavailableError, "408"),
+        (refuse("503 Slow Down", "SlowDown"), StoreUnavailableError, "503 SlowDown"),
+        (refuse("500 Error", "InternalError"), StoreUnavailableError, "500 InternalError"),
         (
             refuse("301 Moved", "PermanentRedirect", x_amz_bucket_region="eu-west-1"),
-            ConfigurationError,
+            BucketElsewhereError,
             "set ENRICH_S3_REGION=eu-west-1",
         ),
         (
             refuse("307 Temporary", "TemporaryRedirect", Location="http://127.0.0.1:1/"),
-            ConfigurationError,
-            "ENRICH_S3_REGION and ENRICH_S3_ENDPOINT_URL",
+            BucketElsewhereError,
+            "sends us to http://127.0.0.1:1/ .*ENRICH_S3_ENDPOINT_URL",
         ),
         (
             refuse("400 Bad", "AuthorizationHeaderMalformed", more="<Region>eu-west-1</Region>"),
-            ConfigurationError,
-            "region",
+            BucketElsewhereError,
+            "set ENRICH_S3_REGION=eu-west-1",
         ),
+        (refuse("400 Bad", "AuthorizationHeaderMalformed"), ConfigurationError, "ENRICH_S3_ACCESS_KEY_ID"),
     ],
 )
 def test_each_refusal_has_its_own_meaning(start: Start, answer: Script, kind: type[EnrichError], message: str) -> None:
-    """Nothing but the store's own word makes an object deleted or denied; wrong settings are called so."""
+    """Nothing but the store's own word makes an object deleted, denied or unreadable; wrong settings are called so."""
     stub, store = start(answer)
     with pytest.raises(kind, match=message) as raised:
         store.get(REF, etag=None, max_bytes=10)
     assert type(raised.value) is kind
     assert len(stub.requests) == 1
+
+
+def test_a_head_that_is_refused_is_about_its_object(start: Start) -> None:
+    """Its answer has no body that says why: one object that cannot be read must not break a comparison off."""
+    _, store = start(respond("400 Bad Request"))
+    with pytest.raises(ObjectUnreadableError, match="the store answers 400 Bad Request"):
+        store.head(REF)
 
 
 def test_a_head_of_nothing_asks_for_the_bucket(start: Start) -> None:
