@@ -14,6 +14,7 @@ from worker.objects.values import (
     NotModified,
     NotRead,
     WorthReading,
+    climbs_out,
 )
 
 __all__ = [
@@ -28,4 +29,5 @@ __all__ = [
     "ObjectStore",
     "S3Store",
     "WorthReading",
+    "climbs_out",
 ]

@@ -60,3 +60,17 @@ class ListedObject:
 def normalize_etag(header: str | None) -> str:
     """An etag without weak prefix and quotes; empty where there is none."""
     return (header or "").removeprefix("W/").strip('"')
+
+
+def climbs_out(key: str) -> bool:
+    """Whether a key has more ``..`` than folders before them, which AWS and most stores refuse by the name alone.
+
+    docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html: "if, when parsed left-to-right, the cumulative count
+    of relative path segments never exceeds the number of non-relative path elements encountered", they are valid.
+    """
+    depth = 0
+    for part in key.split("/"):
+        depth += -1 if part == ".." else 1
+        if depth < 0:
+            return True
+    return False

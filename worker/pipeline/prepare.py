@@ -25,7 +25,7 @@ from worker.errors import (
 )
 from worker.images import ImageLimits
 from worker.inbox import ClaimedObject, QuarantineEntry
-from worker.objects import Fetched, Gone, NotModified, NotRead, ObjectStore
+from worker.objects import Fetched, Gone, NotModified, NotRead, ObjectStore, climbs_out
 from worker.pipeline.budget import ByteBudget, Decoders, Loan
 from worker.pipeline.retries import RetryPolicy
 from worker.types import ImageMetadata, ObjectInfo, Outcome, Reason, RetryReason
@@ -139,6 +139,9 @@ class Preparer:
             return self.quarantined(claimed, ImageRejectedError(Reason.ARCHIVED, str(error)))
         if isinstance(error, AccessDeniedError):
             return self.failed(claimed, str(error), Reason.ACCESS_DENIED, retry=RetryReason.ACCESS_DENIED)
+        if climbs_out(claimed.ref.key):
+            message = f"{error}: by its `..` the key leads out of the bucket; copy the object to a plain key"
+            return self.quarantined(claimed, ImageRejectedError(Reason.NOT_READABLE, message))
         return self.failed(claimed, str(error), Reason.NOT_READABLE, retry=RetryReason.NOT_READABLE)
 
     def _unexpected(
