@@ -21,7 +21,7 @@ _GOAL_SINGLE, _GOAL_MANY = 1000.0, 5000.0
 def environment(site: Site, database_url: str, **extra: str) -> dict[str, str]:
     """Of an API on a free port of this machine."""
     return site.environment(
-        database_url, ENRICH_API_PORT=str(free_port_base()), ENRICH_API_TOKEN="bench", ENRICH_BUCKETS="", **extra
+        database_url, ENRICH_API_PORT=str(free_port_base()), ENRICH_API_TOKEN="bench", ENRICH_BUCKETS="*", **extra
     )
 
 

@@ -45,8 +45,8 @@ class RunningServers:
         return self.info.s3_endpoint_url
 
     def environment(self) -> dict[str, str]:
-        """``ENRICH_*`` variables of these servers, for processes under test."""
-        return self.info.environment()
+        """``ENRICH_*`` variables of these servers, for processes under test, which may read every bucket."""
+        return {**self.info.environment(), "ENRICH_BUCKETS": "*"}
 
     # -- PostgreSQL --------------------------------------------------------------------------------------------------
     def create_template(self, name: str, prepare: Callable[[str], None]) -> str:

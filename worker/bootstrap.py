@@ -13,7 +13,7 @@ from worker.encoder import Encoder, load_encoder
 from worker.errors import ConfigurationError, QueueUnavailableError
 from worker.events.sqs import Queue
 from worker.images import ImageLimits
-from worker.objects import ObjectStore, S3Store
+from worker.objects import ObjectStore, S3Store, WatchedStore
 from worker.pipeline import golden, taxonomies
 from worker.pipeline import labels as pipeline_labels
 from worker.pipeline.backfill import Backfill
@@ -73,9 +73,9 @@ def require_database(engine: Engine) -> None:
 
 
 def store(settings: Settings) -> ObjectStore:
-    """The object store."""
+    """The object store: what is watched of it, and nothing else."""
     secret = settings.s3_secret_access_key
-    return S3Store(
+    everything = S3Store(
         endpoint_url=settings.s3_endpoint_url,
         region=settings.s3_region,
         access_key_id=settings.s3_access_key_id,
@@ -84,6 +84,7 @@ def store(settings: Settings) -> ObjectStore:
         timeout=settings.store_timeout,
         pool_size=settings.fetch_threads + decode_threads(settings),
     )
+    return WatchedStore(everything, settings.watched)
 
 
 def encoder(
@@ -150,7 +151,7 @@ def ingest(
     subscriptions = Subscriptions(settings.sns_topics)
     return Ingest(
         engine=engine,
-        watches=settings.watches,
+        watches=settings.watched.covers,
         ring=ring,
         subscriptions=subscriptions,
         max_bytes=settings.max_event_bytes,
@@ -282,7 +283,7 @@ def _reconciler(settings: Settings, engine: Engine, ring: Ring, recheck: Recheck
     pace = Pace(interval=settings.reconcile_seconds, pages_per_second=settings.reconcile_pages_per_second)
     return Reconciler(
         Reconcile(engine=engine, store=objects, ring=ring, pace=pace),
-        lambda: targets(settings.buckets, objects),
+        lambda: targets(settings.watched, objects),
         recheck,
     )
 

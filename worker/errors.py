@@ -53,6 +53,10 @@ class BucketNotFoundError(EnrichError):
     """The store answers, but has no such bucket: it was deleted, or a setting is wrong."""
 
 
+class NotWatchedError(EnrichError):
+    """An object or bucket is not in ENRICH_BUCKETS, so it is not read; the message says what to set."""
+
+
 class BucketElsewhereError(ConfigurationError):
     """The store sends us elsewhere for this bucket: its region or endpoint is another than the settings name."""
 

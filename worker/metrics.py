@@ -35,6 +35,9 @@ MetricName: TypeAlias = Literal[
     # -- notifications, in the api and the listener --------------------------------------------------------------------
     # Counter, by source: objects that accepted notifications named. A duplicate counts again: the ledger coalesces it.
     "enrich_hints_total",
+    # Counter, by source and reason: what notifications named and is not followed up: "not-watched" objects, and the
+    # codes of docs/events.md.
+    "enrich_ignored_total",
     # Counter, by source: notifications that cannot be parsed, or need a person; their bodies are kept.
     "enrich_rejected_events_total",
     # Histogram: seconds from a notification's arrival to the commit of its inbox rows.
@@ -130,6 +133,7 @@ def _histogram(name: MetricName, text: str, buckets: tuple[float, ...]) -> Histo
 
 
 HINTS = _counter("enrich_hints_total", "Objects named by accepted notifications.", "source")
+IGNORED = _counter("enrich_ignored_total", "What notifications named and is not followed up.", "source", "reason")
 REJECTED_EVENTS = _counter("enrich_rejected_events_total", "Notifications that could not be parsed.", "source")
 INTAKE_SECONDS = _histogram("enrich_intake_seconds", "Arrival of a notification to commit of its hints.", _STAGE)
 QUEUE_MESSAGES = _counter("enrich_queue_messages_total", "Messages of queues, by what became of them.", "result")

@@ -12,7 +12,9 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from worker import watched
 from worker.errors import ConfigurationError
+from worker.watched import Watched
 
 _DOTENV = ".env"
 
@@ -39,7 +41,9 @@ class Settings(BaseSettings):
     )
     buckets: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
-        description="Watched, comma-separated, each `bucket` or `bucket/prefix`. Empty: every bucket an event names.",
+        description="Watched, comma-separated, each `bucket` or `bucket/prefix`: nothing else is listed, read or taken "
+        "from events. Empty: nothing, but for the bucket of `enrich up`; `*` alone: every bucket that the credentials "
+        "can read.",
     )
 
     # -- the API -----------------------------------------------------------------------------------------------------
@@ -210,6 +214,11 @@ class Settings(BaseSettings):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
+    @field_validator("buckets")
+    @classmethod
+    def _name_buckets(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return watched.parse(value)
+
     @field_validator("database_url")
     @classmethod
     def _postgres_only(cls, value: str) -> str:
@@ -218,14 +227,10 @@ class Settings(BaseSettings):
             raise ValueError(message)
         return value
 
-    def watches(self, bucket: str, key: str) -> bool:
-        """Whether an object is ours to enrich, by ``ENRICH_BUCKETS``."""
-        return not self.buckets or any(_covers(watched, bucket, key) for watched in self.buckets)
-
-
-def _covers(watched: str, bucket: str, key: str) -> bool:
-    name, _, prefix = watched.partition("/")
-    return name == bucket and key.startswith(prefix)
+    @property
+    def watched(self) -> Watched:
+        """What may be listed and read, by ``ENRICH_BUCKETS``."""
+        return Watched(self.buckets)
 
 
 def load(**overrides: object) -> Settings:

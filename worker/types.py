@@ -48,6 +48,7 @@ class Reason(enum.StrEnum):
     SIDE_TOO_LONG = "side-too-long"  # a side longer than ENRICH_MAX_SIDE, read off the header
     ACCESS_DENIED = "access-denied"  # the store refuses this object to our credentials
     NOT_READABLE = "not-readable"  # the store answers for this object that it cannot be read so
+    NOT_WATCHED = "not-watched"  # not in ENRICH_BUCKETS any more: it was not read
     ARCHIVED = "archived"  # in a storage class that cannot be read before it is restored
     ENCODER_REFUSED = "encoder-refused"  # the model fails on this image, alone
     KILLED_WORKER = "killed-worker"  # it ends the process that works on it
@@ -63,6 +64,7 @@ class RetryReason(enum.StrEnum):
     MISCONFIGURED = "misconfigured"  # the store refuses our credentials or clock
     ACCESS_DENIED = "access-denied"  # the store refuses this object to our credentials
     NOT_READABLE = "not-readable"  # the store answers for this object that it cannot be read so
+    NOT_WATCHED = "not-watched"  # not in this worker's ENRICH_BUCKETS: it was not read
     DEVICE_MEMORY = "device-memory"  # the device has no memory left for even this image alone
     UNEXPECTED = "unexpected"  # an error nobody foresaw: the log has its traceback
     PUT_OFF = "put-off"  # it may kill, and could not be tried in a process of its own just now

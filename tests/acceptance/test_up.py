@@ -54,7 +54,12 @@ class TestUse:
     def test_the_banner_says_where_everything_is(self, system: RunningSystem, ports: int) -> None:
         """API, store, database, model, data and logs; passwords are left out; nothing of third parties is logged."""
         said = system.command.said()
-        for expected in (f"http://127.0.0.1:{ports}/docs", f"http://127.0.0.1:{ports + 1}", "bucket photos", "starter"):
+        for expected in (
+            f"http://127.0.0.1:{ports}/docs",
+            f"http://127.0.0.1:{ports + 1}",
+            "watched   photos",
+            "starter",
+        ):
             assert expected in said
         env = system.env
         assert env["database_url"].split(":")[2].split("@")[0] not in said
@@ -84,6 +89,16 @@ class TestUse:
         shown = json_of("show", f"photos/{ODD_KEY}", cwd=system.cwd)
         assert (shown["key"], shown["width"], shown["format"]) == (ODD_KEY, 64, "JPEG")
         assert {tag["taxonomy"] for tag in shown["tags"]} >= {"time-of-day", "setting", "document-page"}
+
+    def test_what_is_not_watched_is_stored_and_not_read(self, system: RunningSystem) -> None:
+        """An upload to another bucket: its event is counted, nothing is known of it, and commands say what to set."""
+        store, counted = system.store(), 'enrich_ignored_total{reason="not-watched",source="seaweedfs"}'
+        store.create_bucket(Bucket="other")
+        store.put_object(Bucket="other", Key="secret.jpg", Body=picture(), ContentType="image/jpeg")
+        until(lambda: counted in system.request("GET", "/metrics").data.decode())
+        assert json_of("status", "--bucket", "other", cwd=system.cwd)["totals"]["pending"] == 0
+        done = enrich("backfill", "other", cwd=system.cwd)
+        assert (done.returncode, "ENRICH_BUCKETS names photos; add other" in done.stderr) == (1, True)
 
     def test_search_finds_it(self, system: RunningSystem) -> None:
         """By words, best first, with tags; as JSON the way the API answers."""

@@ -63,22 +63,6 @@ def test_an_empty_variable_is_no_variable(monkeypatch):
     assert "starter" == settings.load().model
 
 
-@pytest.mark.parametrize(
-    ("watched", "bucket", "key", "expected"),
-    [
-        ("", "any", "k", True),
-        ("photos", "photos", "k", True),
-        ("photos", "photos2", "k", False),
-        ("photos/in/", "photos", "in/a.jpg", True),
-        ("photos/in/", "photos", "out/a.jpg", False),
-        (" photos , other/x ", "other", "xyz", True),
-    ],
-)
-def test_watched_buckets_and_prefixes(watched, bucket, key, expected):
-    """Watching by bucket or by prefix; nothing given watches everything."""
-    assert expected is settings.load(buckets=watched).watches(bucket, key)
-
-
 def test_secrets_do_not_show_in_representations():
     """A settings object in a log line gives nothing away."""
     assert "hunter2" not in repr(settings.load(api_token="hunter2", s3_secret_access_key="hunter2"))

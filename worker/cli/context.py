@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 from collections.abc import Callable
@@ -166,6 +167,15 @@ def process_settings() -> Settings:
     for sentence in settings.misspelt():
         logs.get("settings").warning(sentence, action="settings")
     return loaded
+
+
+def tell_what_is_watched(loaded: Settings) -> None:
+    """For a process that starts: which buckets it reads, or that it reads none."""
+    from worker import logs
+
+    told = loaded.watched
+    level = logging.INFO if told.names else logging.WARNING
+    logs.get("settings").log(level, told.described(), action="watch")
 
 
 def image_ref(image: str) -> ObjectRef:

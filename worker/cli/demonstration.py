@@ -86,7 +86,7 @@ def settings_of_a_demo(own: Settings) -> Settings:
 
 def _system(own: Settings, home: Path, port_base: int | None) -> System:
     ports = PortPlan(base=port_base or free_port_base())
-    system = System(own, home=home, ports=ports, bucket=_BUCKET, say=context.say)
+    system = System(own, home=home, ports=ports, buckets=[_BUCKET], say=context.say)
     system.forget_everything()
     context.say(f"the model is {bootstrap.describe_model(own)}")
     return system

@@ -137,9 +137,11 @@ def reconcile(
     from worker.inbox import Target
     from worker.pipeline import reconcile as use_case
 
-    engine = context.database(context.load_settings())
+    settings = context.load_settings()
+    engine = context.database(settings)
     if target is not None:
         bucket, _, prefix = target.partition("/")
+        settings.watched.require(bucket, prefix)
         use_case.hurry(engine, Target(bucket=bucket, prefix=prefix))
         context.say(f"{context.name(target)}: the next round is due now, if a scheduler runs")
     found = use_case.standing(engine)

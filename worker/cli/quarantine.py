@@ -109,6 +109,8 @@ def retry(
 
     choice = _insisted(_choice(object_, reason, where, since, older_than), everything=everything)
     settings = context.load_settings()
+    if choice.bucket is not None:
+        settings.watched.require(choice.bucket, choice.key or choice.prefix or "")
     engine, ring = context.database(settings), tasks.Bell(settings).ring
     changed = _watched(lambda told: use_case.retry(engine, choice, ring=ring, progress=told))
     context.say(f"{changed.count:,} objects will be tried again")

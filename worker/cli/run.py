@@ -42,6 +42,7 @@ def api(
     from worker.pipeline.recheck import Recheck
 
     settings = context.process_settings()
+    context.tell_what_is_watched(settings)
     tokens = Tokens(
         admin=_secret(settings.api_token),
         events=_secret(settings.api_events_token),
@@ -93,6 +94,8 @@ def worker(
     settings = context.process_settings()
     if processes is not None:
         settings = settings.model_copy(update={"processes": processes})
+    if lifeline is None:  # a crew's members leave it to the crew
+        context.tell_what_is_watched(settings)
     if settings.processes > 1:
         raise typer.Exit(crew.run(settings, cores=cores()))
     from worker import tasks
@@ -104,7 +107,9 @@ def scheduler() -> None:
     """Ring for work nobody was woken for, until SIGTERM."""
     from worker import tasks
 
-    tasks.run_scheduler(context.process_settings())
+    settings = context.process_settings()
+    context.tell_what_is_watched(settings)
+    tasks.run_scheduler(settings)
 
 
 def listen() -> None:
@@ -112,6 +117,7 @@ def listen() -> None:
     from worker import listening, tasks
 
     settings = context.process_settings()
+    context.tell_what_is_watched(settings)
     listening.run(settings, tasks.Bell(settings).ring)
 
 

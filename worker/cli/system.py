@@ -7,7 +7,7 @@ import shutil
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -31,8 +31,11 @@ from worker.local import (
 from worker.local.home import HomeLock
 from worker.pipeline import health, recheck
 from worker.settings import Settings
+from worker.watched import EVERY_BUCKET
 
 _OK = 200
+#: Created and watched in the embedded store where no other is named.
+_BUCKET = "photos"
 #: Beyond what a process may take to finish what it has in hand: to say goodbye, and to end.
 _GOODBYE_SECONDS = 10.0
 
@@ -41,16 +44,17 @@ class System:
     """The embedded servers (or yours), a migrated database, and our three processes, supervised."""
 
     def __init__(
-        self, settings: Settings, *, home: Path, ports: PortPlan, bucket: str, say: Callable[[str], None]
+        self, settings: Settings, *, home: Path, ports: PortPlan, buckets: Sequence[str], say: Callable[[str], None]
     ) -> None:
+        """Nothing happens yet. ``buckets`` are watched besides those of the settings; the first is the one shown."""
         self._settings = settings
         self._say = say
-        self._own_buckets = ",".join(settings.buckets)
         self.stack = LocalStack(
             home,
             ports=ports,
             replace=_replacements(settings),
-            bucket=bucket,
+            bucket=_bucket_of(buckets[0]) if buckets else _BUCKET,
+            watch=(*buckets, *settings.buckets),
             api_token=settings.api_token.get_secret_value() if settings.api_token else None,
             hold_api_port=True,
             announce=say,
@@ -81,6 +85,7 @@ class System:
             self.engine = self._migrated()
             opening.callback(self.engine.dispose)
             if self.stack.runs(Part.STORE):
+                self._create_buckets()
                 recheck.ask(self.engine)  # events that our store had in memory when it ended are lost
             self._say("starting the API, the worker and the scheduler …")
             self._start_processes()
@@ -108,30 +113,41 @@ class System:
     def environment(self) -> dict[str, str]:
         """What our processes run with: every setting by name, so that no ``.env`` and no export has a say in it."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("ENRICH_")}
-        return {
-            **inherited,
-            **exported(self._settings),
-            **self.stack.environment(),
-            "ENRICH_BUCKETS": self._own_buckets,
-        }
+        return {**inherited, **exported(self._settings), **self.stack.environment()}
 
     def settings(self) -> Settings:
         """Settings of a client of this system."""
         given = {name.removeprefix("ENRICH_").lower(): value for name, value in self.stack.environment().items()}
-        return settings.load(**{**self._settings.model_dump(), **given, "buckets": self._settings.buckets})
+        return settings.load(**{**self._settings.model_dump(), **given})
 
     def banner(self) -> str:
         """Where everything is, for a person."""
         info, home = self.info, self.stack.home.root
         return (
             f"\n  API       {info.api_url}/docs\n"
-            f"  S3        {info.s3_endpoint_url}  bucket {info.bucket}\n"
+            f"  S3        {info.s3_endpoint_url}\n"
+            f"  watched   {self._watched()}\n"
             f"  database  {db.without_password(info.database_url)}\n"
             f"  model     {bootstrap.describe_model(self._settings)}\n"
             f"  data      {home}/data   logs {home}/logs\n\n"
             f'  In another shell:  eval "$(enrich env)", upload with any S3 client, and look at `enrich status`.\n'
             f"  Ctrl-C stops everything.\n"
         )
+
+    def _watched(self) -> str:
+        names = self.info.buckets
+        if names == (EVERY_BUCKET,):
+            return "every bucket (ENRICH_BUCKETS=*)"
+        listed = ", ".join(names) or "nothing"
+        return f"{listed}   (others: enrich up {' '.join(f'--bucket {name}' for name in names)} --bucket NAME)"
+
+    def _create_buckets(self) -> None:
+        """Those that are watched in our own store, and that it does not have yet."""
+        own = self.settings()
+        store = bootstrap.store(own)
+        for bucket in {_bucket_of(name) for name in own.buckets} - {self.info.bucket, EVERY_BUCKET}:
+            store.create_bucket(bucket)
+        store.close()
 
     def _migrated(self) -> Engine:
         engine = db.connect(self.info.database_url, name="up", pool_size=2)
@@ -176,6 +192,11 @@ class System:
             stop_seconds=self._settings.drain_seconds + _GOODBYE_SECONDS,
             purpose=kind,
         )
+
+
+def _bucket_of(name: str) -> str:
+    """Of ``bucket`` or ``bucket/prefix``."""
+    return name.partition("/")[0]
 
 
 @contextmanager

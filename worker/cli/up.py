@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -22,7 +23,14 @@ def register(app: typer.Typer) -> None:
 
 def up(
     port_base: Annotated[int, typer.Option(metavar="PORT", help="First of eleven consecutive ports.")] = _DEFAULT_BASE,
-    bucket: Annotated[str, typer.Option(metavar="NAME", help="Created in the embedded store when missing.")] = "photos",
+    bucket: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[/PREFIX]",
+            help="Watched, and created in the embedded store when missing; may be repeated. By default photos there, "
+            "and nothing in a store of yours. What ENRICH_BUCKETS names is watched besides.",
+        ),
+    ] = None,
 ) -> None:
     """Run everything on this machine, in the foreground: store, queue, database, API, worker, scheduler.
 
@@ -31,12 +39,23 @@ def up(
     from worker.cli.system import System, interruptible
     from worker.local import PortPlan, bucket_name
 
-    bucket_name.require(bucket)
     settings = context.own_settings()
-    system = System(settings, home=settings.home, ports=PortPlan(base=port_base), bucket=bucket, say=context.say)
+    named = _bucket_names(bucket or ())
+    for name in named:
+        bucket_name.require(name.partition("/")[0])
+    system = System(settings, home=settings.home, ports=PortPlan(base=port_base), buckets=named, say=context.say)
     with interruptible(), system:
         system.stay()
     context.say("stopped")
+
+
+def _bucket_names(given: Sequence[str]) -> tuple[str, ...]:
+    from worker import watched
+
+    try:
+        return watched.parse(given)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--bucket") from error
 
 
 def env(

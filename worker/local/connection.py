@@ -28,14 +28,13 @@ class ConnectionInfo:
     s3_secret_access_key: str | None
     s3_addressing_style: str
     bucket: str
+    buckets: tuple[str, ...]  # watched, as in ENRICH_BUCKETS
 
     def environment(self) -> dict[str, str]:
-        """``ENRICH_*`` variables for the product's own processes.
-
-        Not ENRICH_BUCKETS: whoever starts ``enrich up`` again where these are exported would narrow what is watched.
-        """
+        """``ENRICH_*`` variables for the product's own processes."""
         values = {
             "ENRICH_HOME": self.home,
+            "ENRICH_BUCKETS": ",".join(self.buckets) or None,
             "ENRICH_API_PORT": str(self.api_port),
             "ENRICH_API_TOKEN": self.api_token,
             "ENRICH_DATABASE_URL": self.database_url,
@@ -91,7 +90,8 @@ def read_connection_info(path: Path) -> ConnectionInfo:
     nothing = ServerError(f"nothing is running under {home.root}; start it with `enrich up`")
     try:
         known = json.loads(_path(home).read_text())
-        info = ConnectionInfo(**{field.name: known[field.name] for field in fields(ConnectionInfo)})
+        values = {field.name: known[field.name] for field in fields(ConnectionInfo)}
+        info = ConnectionInfo(**{**values, "buckets": tuple(map(str, values["buckets"]))})
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise nothing from error
     if not (is_alive(info.pid) and HomeLock(home).is_held()):  # the number of a dead process may be another's by now

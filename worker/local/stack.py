@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -23,6 +23,7 @@ from worker.local.seaweedfs import SeaweedFS
 from worker.local.supervisor import Announce, Supervisor
 from worker.local.valkey import Valkey
 from worker.restarts import RestartPolicy
+from worker.watched import EVERY_BUCKET
 
 
 class Part(StrEnum):
@@ -61,6 +62,7 @@ class LocalStack:
         replace: Replacements | None = None,
         parts: Iterable[Part] = Part,
         bucket: str = "photos",
+        watch: Sequence[str] = (),
         api_token: str | None = None,
         webhook_url: str | None = None,
         hold_api_port: bool = False,
@@ -75,7 +77,8 @@ class LocalStack:
             ports: Which ports to use; the default plan starts at 8700.
             replace: Servers that are not started because there are others.
             parts: What to start, of what is not replaced.
-            bucket: Created in the embedded store when missing.
+            bucket: Watched, and created when missing, in the embedded store.
+            watch: What is watched besides, as in ENRICH_BUCKETS.
             api_token: Bearer token of the API; None: the generated one.
             webhook_url: Where the store posts its events; None: the API's intake. An empty string: nowhere.
             hold_api_port: Listen on the API's port here, from ``start`` to ``stop``, and let the API inherit the socket
@@ -91,6 +94,7 @@ class LocalStack:
         self._replace = replace or Replacements()
         self._parts = frozenset(parts)
         self._bucket = bucket
+        self._watch = tuple(watch)
         self._given_token = api_token
         self._webhook_url = webhook_url
         self._hold_api_port = hold_api_port
@@ -230,7 +234,13 @@ class LocalStack:
             s3_secret_access_key=credentials.s3_secret_access_key if ours else replace.s3_secret_access_key,
             s3_addressing_style="path" if ours else replace.s3_addressing_style,
             bucket=self._bucket,
+            buckets=self._watched(),
         )
+
+    def _watched(self) -> tuple[str, ...]:
+        """In a store that is not ours, only what was named: it may have no bucket of the name we would make."""
+        own = (self._bucket,) if Part.STORE in self._parts else ()
+        return (EVERY_BUCKET,) if EVERY_BUCKET in self._watch else tuple(dict.fromkeys((*own, *self._watch)))
 
     def _wanted_ports(self) -> dict[str, int]:
         wanted = {"API": self.ports.api}

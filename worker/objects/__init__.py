@@ -16,6 +16,7 @@ from worker.objects.values import (
     WorthReading,
     climbs_out,
 )
+from worker.objects.watched import WatchedStore
 
 __all__ = [
     "HEAD_BYTES",
@@ -28,6 +29,7 @@ __all__ = [
     "NotRead",
     "ObjectStore",
     "S3Store",
+    "WatchedStore",
     "WorthReading",
     "climbs_out",
 ]

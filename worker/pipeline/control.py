@@ -21,7 +21,9 @@ from worker.types import Outcome, Reason, RetryReason
 _SAMPLE, _ENOUGH = 8, 3
 
 #: Refusals that say nothing about how we read files: the store's, and those of images that end our process.
-_NOT_OURS = frozenset({Reason.ACCESS_DENIED, Reason.NOT_READABLE, Reason.ARCHIVED, Reason.KILLED_WORKER})
+_NOT_OURS = frozenset({
+    Reason.ACCESS_DENIED, Reason.NOT_READABLE, Reason.NOT_WATCHED, Reason.ARCHIVED, Reason.KILLED_WORKER,
+})  # fmt: skip
 #: The object was not hinted at: no process waits for it.
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 

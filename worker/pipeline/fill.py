@@ -23,6 +23,7 @@ from worker.errors import (
     DeviceMemoryError,
     FatalDeviceError,
     ImageRejectedError,
+    NotWatchedError,
     ObjectRefusedError,
     OutdatedTaxonomiesError,
     StoreUnavailableError,
@@ -146,7 +147,7 @@ class Filler:
             return Postponed(id=image.id, error=str(error), delay=_OUTAGE_DELAY, counted=False)
         except ImageRejectedError as error:
             return _given_up(image, str(error))
-        except ObjectRefusedError as error:
+        except (NotWatchedError, ObjectRefusedError) as error:
             return self._retried(image, str(error))
         except Exception as error:  # noqa: BLE001  # one bad image costs one image
             return self._retried(image, f"{type(error).__name__}: {error}")

@@ -124,7 +124,7 @@ class Ingest:
         if not understood.hints or understood.subscriptions or len(understood.hints) > BULK:
             return None
         committed, hinted = self._write_hints.submit(understood.hints), _objects(understood.hints)
-        committed.add_done_callback(lambda done: None if _failed(done) else _count(source, hinted))
+        committed.add_done_callback(lambda done: None if _failed(done) else _count(source, hinted, understood.ignored))
         return Begun(
             committed=committed,
             accepted=Accepted(hinted=hinted, ignored=understood.ignored, test=understood.test),
@@ -183,7 +183,8 @@ class Ingest:
         elif hints or notes or refused:
             self._write(carrier, hints, (*notes, *refused))
         hinted = _objects(hints)
-        _count(carrier, hinted)
+        for understood, _ in taken:
+            _count(carrier, _objects(understood.hints), understood.ignored)
         return hinted
 
     def _answers(self, understood: _Understood) -> Iterator[str]:
@@ -214,9 +215,11 @@ def _objects(hints: Sequence[Hint]) -> int:
     return len({hint.ref for hint in hints})
 
 
-def _count(carrier: str, hinted: int) -> None:
+def _count(carrier: str, hinted: int, ignored: Mapping[str, int]) -> None:
     if hinted:
         metrics.HINTS.labels(source=carrier).inc(hinted)
+    for reason, count in ignored.items():
+        metrics.IGNORED.labels(source=carrier, reason=reason).inc(count)
 
 
 def _failed(done: Future[None]) -> bool:

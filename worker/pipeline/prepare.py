@@ -18,6 +18,7 @@ from worker.errors import (
     ConfigurationError,
     EnrichError,
     ImageRejectedError,
+    NotWatchedError,
     ObjectArchivedError,
     ObjectRefusedError,
     PutOffError,
@@ -108,7 +109,7 @@ class Preparer:
         except _NOTHING_LEARNT as error:
             # The attempt does not count against the object.
             return again(claimed, str(error), _why(error), counted=False)
-        except ObjectRefusedError as error:
+        except (NotWatchedError, ObjectRefusedError) as error:
             return self._refused(claimed, error)
         except Exception as error:  # one bad image costs one image
             if is_unavailable(error):
@@ -134,7 +135,9 @@ class Preparer:
         rejected = ImageRejectedError(reason, f"{error} (after {claimed.tries} attempts)")
         return self.quarantined(claimed, rejected, info, data)
 
-    def _refused(self, claimed: ClaimedObject, error: ObjectRefusedError) -> Ended:
+    def _refused(self, claimed: ClaimedObject, error: ObjectRefusedError | NotWatchedError) -> Ended:
+        if isinstance(error, NotWatchedError):
+            return self.failed(claimed, str(error), Reason.NOT_WATCHED, retry=RetryReason.NOT_WATCHED)
         if isinstance(error, ObjectArchivedError):
             return self.quarantined(claimed, ImageRejectedError(Reason.ARCHIVED, str(error)))
         if isinstance(error, AccessDeniedError):

@@ -16,6 +16,7 @@ from worker.errors import EnrichError, NotFoundError
 from worker.inbox import Found, Order, Page, Reconciliation, Target
 from worker.objects import ListedObject, ObjectStore
 from worker.pipeline.comparison import PAGE, UNREADABLE, Comparison, Judged
+from worker.watched import Watched
 
 _log = logs.get("pipeline")
 
@@ -135,9 +136,9 @@ class Reconcile:
             _announce(page, found)
 
 
-def targets(watched: Sequence[str], store: ObjectStore) -> list[Target]:
-    """What ``ENRICH_BUCKETS`` watches; every bucket the credentials can list where it names none."""
-    names = watched or store.buckets()
+def targets(watched: Watched, store: ObjectStore) -> list[Target]:
+    """What ``ENRICH_BUCKETS`` watches; every bucket that the credentials can list where that is wished."""
+    names = store.buckets() if watched.everything else watched.names
     parts = (name.partition("/") for name in names)
     return list(dict.fromkeys(Target(bucket=bucket, prefix=prefix) for bucket, _, prefix in parts))
 

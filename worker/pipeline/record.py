@@ -19,7 +19,8 @@ _log = logs.get("pipeline")
 
 #: Whether the bytes are good is not known, so what the catalog knows of them may still be true.
 _UNDECIDED = frozenset({
-    Reason.ACCESS_DENIED, Reason.NOT_READABLE, Reason.ARCHIVED, Reason.ATTEMPTS_EXHAUSTED, Reason.KILLED_WORKER,
+    Reason.ACCESS_DENIED, Reason.NOT_READABLE, Reason.NOT_WATCHED, Reason.ARCHIVED, Reason.ATTEMPTS_EXHAUSTED,
+    Reason.KILLED_WORKER,
 })  # fmt: skip
 #: Seconds until work that met an outage is tried again; attempts do not count then, so this does not grow by them.
 _OUTAGE_DELAY = 10.0

@@ -10,12 +10,16 @@ from functools import partial
 
 from worker.inbox import ClaimedObject
 from worker.pipeline.prepare import Ended, Prepared, Preparer, again
-from worker.types import RetryReason
+from worker.types import Reason, RetryReason
 
 #: The store, or whoever checks our credentials for it, gives no answer about any object.
 _AWAY = frozenset({RetryReason.STORE_AWAY, RetryReason.MISCONFIGURED})
 #: Nothing can be said: the error may have come before the store was asked, or is a redirection that anybody can give.
-_SILENT = frozenset({RetryReason.UNEXPECTED, RetryReason.WRONG_REGION})
+_SILENT = frozenset({RetryReason.UNEXPECTED, RetryReason.WRONG_REGION, RetryReason.NOT_WATCHED})
+
+
+def _was_not_asked(found: Prepared | Ended) -> bool:
+    return isinstance(found, Ended) and found.quarantine is not None and found.quarantine.reason is Reason.NOT_WATCHED
 
 
 class Tally:
@@ -50,7 +54,7 @@ class Tally:
         reason = found.retry if isinstance(found, Ended) else None
         if reason in _AWAY and isinstance(found, Ended):
             self.why = found.error or ""
-        if reason not in _SILENT:
+        if reason not in _SILENT and not _was_not_asked(found):
             self._answers.append((bucket, reason not in _AWAY))
         return found
 

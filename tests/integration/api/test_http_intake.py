@@ -99,6 +99,7 @@ def test_objects_that_are_not_watched_are_ignored(api, engine):
     answer = api.post("/v1/events/s3", record("a.jpg", bucket="unwatched"))
     assert answer.json == {"hinted": 0, "ignored": {"not-watched": 1}, "test": False}
     assert pending(engine) == 0
+    assert b'enrich_ignored_total{reason="not-watched",source="s3"}' in api.get("/metrics").body
 
 
 def test_chunked_bodies_are_taken(api, engine):

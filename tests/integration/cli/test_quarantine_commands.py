@@ -22,7 +22,7 @@ from worker.types import Outcome, Reason
 def run(engine: Engine, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Runs `enrich quarantine` on this test's database; the broker is away."""
     url = engine.url.render_as_string(hide_password=False)
-    servers = {"ENRICH_DATABASE_URL": url, "ENRICH_BROKER_URL": "redis://127.0.0.1:1/0"}
+    servers = {"ENRICH_DATABASE_URL": url, "ENRICH_BROKER_URL": "redis://127.0.0.1:1/0", "ENRICH_BUCKETS": "photos"}
     return lambda *arguments: enrich("quarantine", *arguments, cwd=tmp_path, **servers)
 
 

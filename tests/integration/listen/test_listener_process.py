@@ -35,6 +35,7 @@ def environment(engine: Engine) -> dict[str, str]:
         **os.environ,
         "ENRICH_DATABASE_URL": engine.url.set(drivername="postgresql").render_as_string(hide_password=False),
         "ENRICH_BROKER_URL": "redis://127.0.0.1:1/0",
+        "ENRICH_BUCKETS": "*",
         "ENRICH_S3_REGION": REGION,
         "ENRICH_S3_ACCESS_KEY_ID": "test",
         "ENRICH_S3_SECRET_ACCESS_KEY": "test",
@@ -126,9 +127,9 @@ def _health(environment: dict[str, str]) -> tuple[int, str]:
 
 
 def test_a_queue_that_is_not_there_ends_the_start_with_a_sentence(start, queue_url, tmp_path):
-    """One line, no traceback, and a status that supervisors take for failure."""
+    """One line behind that on what is watched, no traceback, and a status that supervisors take for failure."""
     assert start(f"{queue_url.rpartition('/')[0]}/none").wait(60) == 1
-    [line] = (tmp_path / "0.log").read_text().splitlines()
+    [_, line] = (tmp_path / "0.log").read_text().splitlines()
     assert line.startswith("enrich: the queue http://127.0.0.1:")
     assert "/none does not exist: check ENRICH_SQS_QUEUES (`aws sqs get-queue-url` prints the address)" in line
 

@@ -19,6 +19,7 @@ from worker.inbox import Found, Target
 from worker.objects import MemoryStore
 from worker.pipeline import reconcile as module
 from worker.pipeline.reconcile import Pace, Reconcile, Reconciler, targets
+from worker.watched import Watched
 
 HERE = (Target(bucket=BUCKET),)
 LONG_AGO = datetime.now(UTC) - timedelta(days=9)
@@ -293,10 +294,11 @@ def _until(holds):
 
 
 def test_targets_are_what_is_watched_or_every_bucket():
-    """Prefixes are kept; nothing watched means everything the store has; nothing is watched twice."""
+    """Prefixes are kept; * means everything the store has, and nothing nothing; nothing is watched twice."""
     store = MemoryStore("b", "a")
-    assert [Target(bucket="x", prefix="in/"), Target(bucket="y")] == targets(["x/in/", "y", "x/in/"], store)
-    assert [Target(bucket="a"), Target(bucket="b")] == targets([], store)
+    assert [Target(bucket="x", prefix="in/"), Target(bucket="y")] == targets(Watched(("x/in/", "y", "x/in/")), store)
+    assert [Target(bucket="a"), Target(bucket="b")] == targets(Watched(("*",)), store)
+    assert [] == targets(Watched(()), store)
 
 
 def ask(world):

@@ -43,4 +43,4 @@ def test_new_overwritten_and_deleted_objects_are_noticed_without_a_single_event(
     assert (site.bucket, "", None) == (found["bucket"], found["prefix"], found["last_error"])
     assert f"{site.bucket} " in reconcile(site, site.bucket).stdout
     unknown = reconcile(site, "other")
-    assert (1, True) == (unknown.returncode, f"watched are: {site.bucket}" in unknown.stderr)
+    assert (1, True) == (unknown.returncode, f"ENRICH_BUCKETS names {site.bucket}" in unknown.stderr)

@@ -265,6 +265,7 @@ class TestHandsOff:
             pid=1, home=str(tmp_path), api_url="http://x", api_port=1, api_token="t",
             database_url="postgresql://running/x", broker_url="redis://running/0", s3_endpoint_url="https://theirs",
             s3_region="here", s3_access_key_id=None, s3_secret_access_key=None, s3_addressing_style="path", bucket="b",
+            buckets=("b",),
         )  # fmt: skip
         monkeypatch.setattr(local, "read_connection_info", lambda _: running)
         monkeypatch.setattr(os, "environ", {name: each for name, each in os.environ.items() if "ENRICH" not in name})

@@ -31,6 +31,7 @@ INFO = ConnectionInfo(
     s3_secret_access_key="SK",
     s3_addressing_style="path",
     bucket="photos",
+    buckets=("photos", "scans/in"),
 )
 
 
@@ -57,12 +58,13 @@ def test_every_variable_is_a_setting(monkeypatch: pytest.MonkeyPatch):
     )
 
 
-def test_exports_do_not_narrow_what_is_watched(monkeypatch: pytest.MonkeyPatch):
-    """`enrich up` in a shell that has them watches every bucket, as it did before."""
+def test_exports_say_what_is_watched(monkeypatch: pytest.MonkeyPatch):
+    """Commands in a shell that has them may read what the running system reads; an empty list is not exported."""
     for name, value in INFO.client_environment().items():
         monkeypatch.setenv(name, value)
 
-    assert Settings(_env_file=None).buckets == ()
+    assert Settings(_env_file=None).buckets == ("photos", "scans/in")
+    assert "ENRICH_BUCKETS" not in replace(INFO, buckets=()).environment()
 
 
 def test_a_store_with_its_own_credentials_gets_none_from_us():

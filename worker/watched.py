@@ -1,0 +1,104 @@
+"""What ``ENRICH_BUCKETS`` names: the buckets, and parts of buckets, that may be listed and read."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from worker.errors import NotWatchedError
+
+#: Chosen explicitly, and alone: every bucket that the credentials can read.
+EVERY_BUCKET = "*"
+
+# Looser than AWS: Ceph with rgw_relaxed_s3_bucket_names has capitals, underscores and up to 255 characters.
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """The only objects that are read. Whatever else an event, a row or a command names is refused."""
+
+    names: tuple[str, ...]  # each `bucket` or `bucket/prefix`; or `*` alone
+
+    @property
+    def everything(self) -> bool:
+        """Whether every bucket is watched."""
+        return EVERY_BUCKET in self.names
+
+    def covers(self, bucket: str, key: str) -> bool:
+        """Whether an object may be read; with a prefix for a key, whether everything below it may."""
+        return self.everything or any(name == bucket and key.startswith(prefix) for name, prefix in self._parts())
+
+    def touches(self, bucket: str) -> bool:
+        """Whether any part of a bucket is watched."""
+        return self.everything or any(name == bucket for name, _ in self._parts())
+
+    def require(self, bucket: str, key: str = "") -> None:
+        """Refuse what is not watched; with a prefix for a key, unless everything below it is.
+
+        Raises:
+            NotWatchedError: says what is watched and what to set.
+        """
+        if not self.covers(bucket, key):
+            raise NotWatchedError(self._refusal(bucket, key))
+
+    def described(self) -> str:
+        """What a process says of it when it starts."""
+        if self.everything:
+            return "every bucket that the credentials can read is watched (ENRICH_BUCKETS=*)"
+        if self.names:
+            return f"watched, and nothing else is read: {', '.join(self.names)}"
+        return (
+            "ENRICH_BUCKETS is empty, so nothing is watched: no event is followed up and nothing is read. Set it to "
+            "the buckets to enrich, such as ENRICH_BUCKETS=photos,scans/incoming, or to * for every bucket that the "
+            "credentials can read"
+        )
+
+    def _parts(self) -> list[tuple[str, str]]:
+        return [(name, prefix) for name, _, prefix in (each.partition("/") for each in self.names)]
+
+    def _refusal(self, bucket: str, key: str) -> str:
+        what = f"{bucket}/{key}" if key else bucket
+        if not self.names:
+            return (
+                f"{what} is not watched, because ENRICH_BUCKETS is empty: set ENRICH_BUCKETS={bucket} to have it read"
+            )
+        listed = ", ".join(self.names)
+        if self.touches(bucket):
+            return f"{what} is watched in part only: ENRICH_BUCKETS names {listed}; name one of these, or add {bucket}"
+        near = difflib.get_close_matches(bucket, {name for name, _ in self._parts()}, n=1, cutoff=0.6)
+        meant = f"did you mean {near[0]}? If not, add {bucket}" if near else f"add {bucket}"
+        return f"{what} is not watched: ENRICH_BUCKETS names {listed}; {meant} to have it read"
+
+
+def parse(names: Sequence[str]) -> tuple[str, ...]:
+    """Names as they are given, each once.
+
+    Raises:
+        ValueError: one of them names no bucket; says how to write it.
+    """
+    unique = tuple(dict.fromkeys(names))
+    for name in unique:
+        _check(name, alone=len(unique) == 1)
+    return unique
+
+
+def _check(name: str, *, alone: bool) -> None:
+    if name == EVERY_BUCKET:
+        if not alone:
+            raise ValueError("* is every bucket, so nothing stands beside it: write * alone, or only the names")
+        return
+    if "://" in name:
+        raise ValueError(f"{name!r} is a URL: write {name.partition('://')[2]}")
+    bucket = name.partition("/")[0]
+    if "*" in name or "?" in name:
+        prefix = name.partition("*")[0].partition("?")[0]
+        raise ValueError(
+            f"{name!r} has a wildcard: write {prefix}, for all keys that begin so"
+            if "/" in prefix
+            else f"{name!r} has a wildcard: name each bucket, or write * alone for every bucket"
+        )
+    if _BUCKET.fullmatch(bucket) is None:
+        raise ValueError(f"{name!r} names no bucket: write bucket or bucket/prefix, such as photos or scans/incoming")
