@@ -10,7 +10,9 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.table import Table
 
+from worker import confined
 from worker.cli import context
+from worker.confined import NotConfinedError
 
 if TYPE_CHECKING:
     from worker.pipeline.files import RefusedFile, TaggedFile
@@ -62,8 +64,23 @@ def _files(paths: Iterable[Path]) -> Iterator[Path]:
             continue
         for found in sorted(path.rglob("*")):
             hidden = any(part.startswith(".") for part in found.relative_to(path).parts)
-            if not hidden and images.claims_to_be_image(found.name, None) and found.is_file():
+            if (
+                not hidden
+                and images.claims_to_be_image(found.name, None)
+                and found.is_file()
+                and _is_inside(path, found)
+            ):
                 yield found
+
+
+def _is_inside(folder: Path, file: Path) -> bool:
+    """Whether a file is one of the folder's own; a link that leads out of it is named, and left alone."""
+    try:
+        confined.inside(folder, file)
+    except NotConfinedError as error:
+        context.say(f"not read: {context.name(str(file))} {error}")
+        return False
+    return True
 
 
 def _write_lines(results: Results, many: Collection[str]) -> int:

@@ -10,7 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeAlias
 
+from worker import confined
 from worker.cli import context
+from worker.confined import NotConfinedError
 from worker.errors import ConfigurationError
 from worker.objects import ObjectStore
 from worker.types import ObjectRef
@@ -44,7 +46,7 @@ def in_folder(folder: Path, *, longest: int) -> list[Sample]:
         key = path.relative_to(folder).as_posix()
         if any(part.startswith(".") for part in key.split("/")) or not path.is_file():
             continue
-        problem = _problem(path, key, longest)
+        problem = _problem(folder, path, key, longest)
         if problem is None:
             samples.append(Sample(key, path.read_bytes))
         else:
@@ -54,7 +56,11 @@ def in_folder(folder: Path, *, longest: int) -> list[Sample]:
     return samples
 
 
-def _problem(path: Path, key: str, longest: int) -> str | None:
+def _problem(folder: Path, path: Path, key: str, longest: int) -> str | None:
+    try:
+        confined.inside(folder, path)
+    except NotConfinedError as error:
+        return f"it {error}"
     try:
         length = len(key.encode())
     except UnicodeEncodeError:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from worker import resources
+from worker import confined, resources
+from worker.confined import NotConfinedError
 from worker.errors import TaxonomyError
 from worker.tagging import conditions, vocabulary
 from worker.tagging.building import build
@@ -85,7 +86,11 @@ def _words(path: Path, document: Document) -> tuple[str, ...]:
     """Those of the file that ``vocabulary`` names, which is looked for beside the taxonomy's own."""
     if "vocabulary" not in document.value:
         return ()
-    file = path.parent / document.value["vocabulary"]
+    try:
+        file = confined.beside(path.parent, document.value["vocabulary"])
+    except NotConfinedError as error:
+        problem = Problem(line=document.line(("vocabulary",)), path=("vocabulary",), message=str(error))
+        raise TaxonomyError("\n".join(_report(path, [problem]))) from error
     words, found = vocabulary.read(_bytes(file))
     templates = document.value.get("templates", ("{}",))
     if not found and len(words) * len(templates) > MAX_TEXTS:
@@ -117,12 +122,22 @@ def _files(entry: str) -> list[Path]:
     try:
         if not entry or not path.exists():
             _refuse_unknown(entry)
-        files = _yaml_files(path) if path.is_dir() else [path]
-    except OSError as error:
-        raise TaxonomyError(f"{entry}: cannot be read: {error.strerror}") from error
+        files = _inside(path, _yaml_files(path)) if path.is_dir() else [path]
+    except (OSError, ValueError) as error:  # ValueError: a name with NUL
+        raise TaxonomyError(f"{entry}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
     if not files:
         raise TaxonomyError(f"{entry}: the directory holds no *.yaml or *.yml file")
     return files
+
+
+def _inside(directory: Path, files: Sequence[Path]) -> list[Path]:
+    """The same, unless one of them is a link out of the directory, which whoever may write there could have made."""
+    for file in files:
+        try:
+            confined.inside(directory, file)
+        except NotConfinedError as error:
+            raise TaxonomyError(f"{file}: {error}, or name it by itself") from error
+    return list(files)
 
 
 def _refuse_unknown(entry: str) -> NoReturn:
@@ -137,15 +152,14 @@ def _refuse_unknown(entry: str) -> NoReturn:
 
 def _bytes(path: Path) -> bytes:
     try:
-        if not path.is_file():  # a pipe or a device would block or never end
-            raise TaxonomyError(f"{path}: {'not a file' if path.exists() else 'no such file'}")
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise TaxonomyError(f"{path}: cannot be read: {error.strerror}") from error
-    if len(data) > MAX_BYTES:
-        raise TaxonomyError(f"{path}: larger than {MAX_BYTES:,} bytes; split it into several taxonomies")
-    return data
+        return confined.read(path, most=MAX_BYTES)
+    except NotConfinedError as error:
+        remedy = "; split it into several taxonomies" if path.is_file() else ""
+        raise TaxonomyError(f"{path}: {error}{remedy}") from error
+    except FileNotFoundError as error:
+        raise TaxonomyError(f"{path}: no such file") from error
+    except (OSError, ValueError) as error:  # ValueError: a name with NUL
+        raise TaxonomyError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
 def _report(path: Path | str, found: Sequence[Problem]) -> Iterable[str]:

@@ -7,7 +7,6 @@ found in one reading.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -20,6 +19,12 @@ Path: TypeAlias = tuple[str | int, ...]
 
 #: Deeper than any taxonomy; shallow enough for Python's stack.
 MAX_DEPTH = 20
+
+#: Ten thousand labels with several prompts have fewer. More would be read for minutes.
+MAX_NODES = 100_000
+
+#: Larger numbers mean nothing here, and those of thousands of digits cannot even be printed.
+_LARGEST = 1e15
 
 #: NUL and other controls but tab and line ends, and halves of surrogate pairs.
 _UNSTORABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
@@ -97,7 +102,7 @@ class _Reader(yaml.SafeLoader):
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
-        self._depth = 0
+        self._depth, self._nodes = 0, 0
         self._problems: list[Problem] = []
         self._lines: dict[Path, int] = {}
 
@@ -112,6 +117,10 @@ class _Reader(yaml.SafeLoader):
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         """As PyYAML's, but anchors and aliases are problems and depth has an end."""
         event: yaml.Event = self.peek_event()  # type: ignore[no-untyped-call]
+        self._nodes += 1
+        if self._nodes > MAX_NODES:
+            problem = f"more than {MAX_NODES:,} values; split it into several taxonomies"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=_marks(event)[0])
         if isinstance(event, yaml.AliasEvent):
             self.get_event()  # type: ignore[no-untyped-call]
             self._refuse(event, (), f"the alias *{event.anchor} is not allowed; write the value out")
@@ -164,11 +173,12 @@ class _Reader(yaml.SafeLoader):
     def _scalar(self, node: yaml.Node, path: Path) -> Any:
         try:
             value = self.construct_object(node) if node.tag in _SCALARS else node.value
-        except (yaml.YAMLError, ValueError, KeyError):
+        except Exception:  # noqa: BLE001  # PyYAML hands on whatever its conversions raise: of numbers, dates, signs
             self._refuse(node, path, f"{node.value[:60]!r} is not {_SCALARS[node.tag]}")
             return node.value
-        if isinstance(value, float) and not math.isfinite(value):
-            self._refuse(node, path, f"{node.value} is not a finite number")
+        if isinstance(value, (int, float)) and not abs(value) < _LARGEST:  # NaN is not, either
+            self._refuse(node, path, f"{node.value[:60]} is not a finite number, or too large a one")
+            return node.value
         self._check_characters(node, path)
         return value
 

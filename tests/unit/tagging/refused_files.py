@@ -69,7 +69,7 @@ REFUSED: dict[str, tuple[str, str]] = {
     ),
     "threshold too high": (VALID + "threshold: 40\n", "FILE:5: threshold: must be 1 or less, not 40"),
     "threshold not a number": (VALID + "threshold: 'high'\n", "FILE:5: threshold: must be a number, not 'high'"),
-    "not finite": (VALID + "margin: .nan\n", "FILE:5: margin: .nan is not a finite number"),
+    "not finite": (VALID + "margin: .nan\n", "FILE:5: margin: .nan is not a finite number, or too large a one"),
     "temperature zero": (VALID + "temperature: 0\n", "FILE:5: temperature: must be 0.001 or more, not 0"),
     "template without braces": (
         VALID + "templates:\n  - '{}'\n  - a photo of\n",
