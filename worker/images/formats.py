@@ -98,11 +98,11 @@ def _register_heif() -> bool:
 
 def _try_to_register_heif() -> bool:
     try:
-        import pillow_heif
+        import pi_heif
     except ImportError:  # no wheel for this platform: HEIC is then quarantined as unsupported
         return False
     # Threads come from the caller; depth maps and auxiliary images are never looked at.
-    pillow_heif.register_heif_opener(decode_threads=1, thumbnails=False, depth_images=False, aux_images=False)
+    pi_heif.register_heif_opener(decode_threads=1, thumbnails=False, depth_images=False, aux_images=False)
     return True
 
 
