@@ -141,7 +141,12 @@ def tagger(settings: Settings, model: Encoder, names: tuple[str, ...] | None = N
 
 def limits(settings: Settings) -> ImageLimits:
     """Limits on one image."""
-    return ImageLimits(max_bytes=settings.max_bytes, max_pixels=settings.max_pixels, max_side=settings.max_side)
+    return ImageLimits(
+        max_bytes=settings.max_bytes,
+        max_pixels=settings.max_pixels,
+        max_side=settings.max_side,
+        max_seconds=settings.max_decode_seconds,
+    )
 
 
 def ingest(

@@ -89,6 +89,10 @@ class ImageRejectedError(EnrichError):
         self.reason = reason
 
 
+class DecoderLostError(EnrichError):
+    """The process that decoded a picture is gone, for a reason that need not be the picture."""
+
+
 class FatalDeviceError(EnrichError):
     """The accelerator's context is broken; only a new process can help."""
 

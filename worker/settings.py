@@ -138,6 +138,12 @@ class Settings(BaseSettings):
     max_bytes: int = Field(256 << 20, ge=1, description="Larger objects are quarantined unread.")
     max_pixels: int = Field(250_000_000, ge=1, description="Checked in the header, before any pixel is decoded.")
     max_side: int = Field(65_500, ge=1, description="Longest side in pixels, checked in the header.")
+    max_decode_seconds: float = Field(
+        4.0,
+        ge=0.5,
+        description="Processor time that decoding one image may take; a file over 64 MiB may take as much longer as "
+        "it is longer.",
+    )
 
     # -- the worker --------------------------------------------------------------------------------------------------
     processes: int = Field(

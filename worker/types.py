@@ -46,6 +46,7 @@ class Reason(enum.StrEnum):
     TOO_MANY_BYTES = "too-many-bytes"  # larger than ENRICH_MAX_BYTES
     TOO_MANY_PIXELS = "too-many-pixels"  # more pixels than ENRICH_MAX_PIXELS, read off the header
     SIDE_TOO_LONG = "side-too-long"  # a side longer than ENRICH_MAX_SIDE, read off the header
+    TOO_MUCH_WORK = "too-much-work"  # decoding takes more processor time than ENRICH_MAX_DECODE_SECONDS
     ACCESS_DENIED = "access-denied"  # the store refuses this object to our credentials
     NOT_READABLE = "not-readable"  # the store answers for this object that it cannot be read so
     NOT_WATCHED = "not-watched"  # not in ENRICH_BUCKETS any more: it was not read

@@ -11,8 +11,9 @@ import logging
 import re
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Final
 
 from PIL import AvifImagePlugin, Image, UnidentifiedImageError
@@ -20,29 +21,28 @@ from PIL import AvifImagePlugin, Image, UnidentifiedImageError
 from worker.errors import ImageRejectedError
 from worker.images.av1 import coded_sizes
 from worker.images.formats import describe, readable_formats, sniff
+from worker.images.jpeg import JpegStructure, jpeg_structure
 from worker.images.limits import ImageLimits
-from worker.images.structure import ends_early, jpeg_exif_segments, jpeg_scans, webp_size, without_png_text
+from worker.images.structure import ends_early, gif_prelude, png_chunks, webp_canvas, without_png_text
 from worker.images.tiff import MOST_ENTRIES, Directory, Tiff
 from worker.types import Reason
 
 _UNSUPPORTED: Final = re.compile(
     r"cannot handle|unknown pixel mode|unknown data organization|unsupported|not (yet )?supported", re.IGNORECASE
 )
-_THIRD_PARTIES: Final = r"PIL\.|pillow_heif\."
+_THIRD_PARTIES: Final = r"PIL\.|pi_heif\."
 _pillow_lock = threading.Lock()
 # Without a handler of its own, Pillow's log of a bad TIFF would reach stderr beside the structured logs.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 
-# JPEG: Pillow joins all EXIF segments and reads the resolution from them, value by value.
-_MOST_EXIF_SEGMENTS: Final = 16
-
 # TIFF: Pillow turns all values of some tags into Python objects.
-_MOST_STRIPS: Final = 1 << 20
+_MOST_STRIPS: Final = 1 << 18
+_SHARED_BYTES: Final = 1 << 16  # values of several tags may be the same bytes
 _MOST_VALUES: Final = 1 << 18  # a colour map of 16-bit samples has 3 << 16
 _STRIP_TAGS: Final = frozenset((273, 279, 324, 325))
 _BYTE_KINDS: Final = frozenset((1, 2, 6, 7))  # stay bytes in Pillow
 _DIRECTORY_TAGS: Final = (0x8769, 0x8825, 0xA005)  # EXIF, GPS, interoperability
-_COPIES: Final = 3  # of a whole picture at the same time, at most
+_TILE_SIDES, _SIDES, _INTEROPERABILITY = (322, 323), (256, 257), 0xA005
 _DNG_VERSION, _NEW_SUBFILE_TYPE, _SUB_DIRECTORIES = 50706, 254, 330
 
 
@@ -62,43 +62,43 @@ def identify(data: bytes) -> str:
     return name
 
 
-def open_header(data: bytes, format_name: str, limits: ImageLimits) -> Image.Image:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Header:
+    """A picture of which nothing is decoded yet."""
+
+    image: Image.Image
+    structure: JpegStructure | float  # of a JPEG; of another file the seconds that Pillow may take to go over its parts
+
+
+def open_header(data: bytes, format_name: str, limits: ImageLimits, *, most_seconds: float) -> Header | None:
     """Read the header only, and refuse what the limits forbid.
+
+    Returns:
+        None if already the header might take longer than ``most_seconds``, and was not read.
 
     Raises:
         ImageRejectedError: see ``read_image``.
     """
     _prepare_pillow(limits.max_pixels)
-    _check_tags(data, format_name)
-    if format_name == "WEBP" and (canvas := webp_size(data)) is not None:
-        limits.check_size(*canvas)
-    if format_name == "AVIF":
-        for coded in coded_sizes(data):
-            limits.check_size(*coded)
+    structure = _CHECKS.get(format_name, _unchecked)(data, limits)
+    if (structure if isinstance(structure, float) else structure.opening_seconds) > most_seconds:
+        return None
     with rejecting(data, format_name):
         image = _open(data, format_name)
     limits.check_size(*image.size)
-    if image.info.get("progressive"):
-        limits.check_scans(jpeg_scans(data), *image.size)
-    return image
+    return Header(image=image, structure=structure)
 
 
-def decoder_bytes(image: Image.Image, format_name: str, *, min_side: int | None) -> int:
-    """What decoding and converting this picture takes at most, judged by its header. Pillow keeps four bytes a pixel.
+def checked_canvas(data: bytes, limits: ImageLimits) -> tuple[int, int]:
+    """Width and height of a WebP, within the limits.
 
-    A JPEG is decoded by rows to its final size; a progressive one keeps all its coefficients until then, two bytes for
-    each sample. Others are whole in the decoder, once more in Pillow, and once more while they are converted.
+    Raises:
+        ImageRejectedError: see ``read_image``.
     """
-    pixels = image.width * image.height
-    if format_name != "JPEG":
-        return _COPIES * 4 * pixels
-    scale = _draft_scale(image.size, 2 * min_side) if min_side else 1
-    coefficients = 6 * pixels if image.info.get("progressive") else 0
-    return _COPIES * 4 * pixels // scale**2 + coefficients
-
-
-def _draft_scale(size: tuple[int, int], side: int) -> int:
-    return max(scale for scale in (1, 2, 4, 8) if scale == 1 or min(size) >= scale * side)
+    with rejecting(data, "WEBP"):
+        canvas = webp_canvas(data)
+    limits.check_size(*canvas)
+    return canvas
 
 
 def load(image: Image.Image, data: bytes, format_name: str, *, min_side: int | None) -> Image.Image:
@@ -187,34 +187,77 @@ def _prepare_pillow(max_pixels: int) -> None:
             warnings.filterwarnings("ignore", module=_THIRD_PARTIES)
 
 
-def _check_tags(data: bytes, format_name: str) -> None:
-    segments = jpeg_exif_segments(data) if format_name == "JPEG" else 0
-    if segments > _MOST_EXIF_SEGMENTS:
-        message = f"{segments:,} EXIF segments in one JPEG; save the picture again without metadata"
-        raise ImageRejectedError(Reason.CORRUPT, message)
-    tiff = Tiff.parse(data) if format_name == "TIFF" else None
-    if tiff is not None:
-        _check_tiff(tiff)
+def _unchecked(_data: bytes, _limits: ImageLimits) -> float:
+    return 0.0
 
 
-def _check_tiff(tiff: Tiff) -> None:
+def _check_jpeg(data: bytes, _: ImageLimits) -> JpegStructure:
+    structure = jpeg_structure(data)
+    for block in structure.directories:
+        tiff = Tiff.parse(block)
+        if tiff is not None:
+            _check_directory(tiff.directory(tiff.first), len(block))
+    return structure
+
+
+def _check_png(data: bytes, _: ImageLimits) -> float:
+    return png_chunks(data) * 10e-6
+
+
+def _check_gif(data: bytes, _: ImageLimits) -> float:
+    return gif_prelude(data) * 100e-6
+
+
+def _check_webp(data: bytes, limits: ImageLimits) -> float:
+    checked_canvas(data, limits)
+    return 0.0
+
+
+def _check_avif(data: bytes, limits: ImageLimits) -> float:
+    for coded in coded_sizes(data):
+        limits.check_size(*coded)
+    return 0.0
+
+
+def _check_tiff(data: bytes, limits: ImageLimits) -> float:
+    tiff = Tiff.parse(data)
+    if tiff is None:
+        return 0.0
     main = tiff.directory(tiff.first)
     if _is_camera_raw(tiff, main):
         message = f"a camera's raw file, of which only the preview could be read; {_convert()}"
         raise ImageRejectedError(Reason.UNSUPPORTED_FORMAT, message)
-    for directory in (main, *(tiff.child(main, tag) for tag in _DIRECTORY_TAGS)):
-        _check_directory(directory)
+    for directory in _with_children(tiff, main):
+        _check_directory(directory, len(data))
+    tile = [sum(tiff.integers(main.entries.get(tag))[:1]) for tag in _TILE_SIDES]
+    limits.check_size(*(max(sides) for sides in zip(tile, _size_of(tiff, main), strict=True)))
+    return max((each.count for each in main.entries.values() if each.kind not in _BYTE_KINDS), default=0) * 10e-6
 
 
-def _check_directory(directory: Directory) -> None:
+def _with_children(tiff: Tiff, main: Directory) -> Iterator[Directory]:
+    yield main
+    for tag in _DIRECTORY_TAGS:
+        child = tiff.child(main, tag)
+        yield child
+        yield tiff.child(child, _INTEROPERABILITY)
+
+
+def _check_directory(directory: Directory, size: int) -> None:
     if directory.claimed > MOST_ENTRIES:
         message = f"{directory.claimed:,} tags in one TIFF directory; save the picture again without metadata"
         raise ImageRejectedError(Reason.CORRUPT, message)
+    if directory.volume > size + _SHARED_BYTES:
+        message = f"the values of one TIFF directory add up to {directory.volume:,} bytes, in a file of {size:,}"
+        raise ImageRejectedError(Reason.CORRUPT, f"{message}; save the picture again without metadata")
     for tag, entry in directory.entries.items():
         most = _MOST_STRIPS if tag in _STRIP_TAGS else _MOST_VALUES
         if entry.kind not in _BYTE_KINDS and entry.count > most:
             message = f"TIFF tag {tag} claims {entry.count:,} values, more than {most:,}"
             raise ImageRejectedError(Reason.CORRUPT, f"{message}; save the picture again without metadata")
+
+
+def _size_of(tiff: Tiff, main: Directory) -> list[int]:
+    return [sum(tiff.integers(main.entries.get(tag))[:1]) for tag in _SIDES]
 
 
 def _is_camera_raw(tiff: Tiff, main: Directory) -> bool:
@@ -231,3 +274,14 @@ def _words(error: BaseException) -> str:
     """The decoder's own text, fit for a table cell."""
     text = "".join(c for c in str(error) or type(error).__name__ if c.isprintable())
     return text if len(text) <= 200 else text[:199] + "…"  # noqa: PLR2004 - two lines of a terminal
+
+
+#: What is looked at before Pillow reads a file's header. The size is looked at afterwards, too.
+_CHECKS: Final[dict[str, Callable[[bytes, ImageLimits], JpegStructure | float]]] = {
+    "JPEG": _check_jpeg,
+    "PNG": _check_png,
+    "GIF": _check_gif,
+    "WEBP": _check_webp,
+    "TIFF": _check_tiff,
+    "AVIF": _check_avif,
+}

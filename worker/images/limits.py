@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from worker.errors import ImageRejectedError
 from worker.types import Reason
 
-#: A progressive JPEG is decoded scan by scan, each over the whole picture; ordinary encoders write about ten scans.
-#: Work beyond this many passes over the largest allowed picture is refused.
-_PASSES = 100
+#: Bytes of a file that must be decoded within `ImageLimits.max_seconds`; larger ones may take as much longer.
+_TIMED_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -19,6 +18,11 @@ class ImageLimits:
     max_bytes: int  # of the file
     max_pixels: int  # width × height, of one frame at full size
     max_side: int  # pixels
+    max_seconds: float = 4.0  # of processor time, to decode a file of up to 64 MiB
+
+    def seconds(self, size: int) -> float:
+        """Processor time that decoding a file of ``size`` bytes may take."""
+        return self.max_seconds * max(1.0, size / _TIMED_BYTES)
 
     def check_bytes(self, size: int) -> None:
         """Refuse a file by its length.
@@ -44,16 +48,6 @@ class ImageLimits:
         if width * height > self.max_pixels:
             message = f"{width:,} × {height:,} pixels are more than the limit of {self.max_pixels:,}"
             raise ImageRejectedError(Reason.TOO_MANY_PIXELS, f"{message}; {_way_out('ENRICH_MAX_PIXELS')}")
-
-    def check_scans(self, scans: int, width: int, height: int) -> None:
-        """Refuse a progressive JPEG that repeats itself to keep a decoder busy for minutes.
-
-        Raises:
-            ImageRejectedError: ``TOO_MANY_PIXELS``.
-        """
-        if scans * width * height > _PASSES * self.max_pixels:
-            message = f"{scans:,} scans over {width:,} × {height:,} pixels are more work than {_PASSES} full pictures"
-            raise ImageRejectedError(Reason.TOO_MANY_PIXELS, f"{message}; save it again as a baseline JPEG")
 
 
 def _way_out(setting: str) -> str:

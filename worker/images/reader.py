@@ -3,36 +3,34 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import math
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
-from typing import Any, Final, TypeAlias
+from dataclasses import asdict
+from typing import Any, Final
 
 from PIL import Image
+from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
 
-from worker.images.decoder import decoder_bytes, identify, load, open_header, rejecting
+from worker.images.apart import Reserve, decode_apart
+from worker.images.cost import canvas_cost, cost, jpeg2000_reduction
+from worker.images.decoder import checked_canvas, identify, load, open_header, rejecting
 from worker.images.exif import ExifFields, read_exif
 from worker.images.limits import ImageLimits
 from worker.images.phash import phash
 from worker.images.pixels import prepare, upright
 from worker.images.structure import MOST_FRAMES, gif_frames, tiff_frames
 from worker.images.tiff import Tiff
+from worker.images.values import DecodedImage
 from worker.types import ImageMetadata
 
 _REDUCED, _FULL = "draft-and-box-2x/1", "full/1"
 
-#: Called with the bytes that decoding a picture takes at most; they are in use while the block runs.
-Reserve: TypeAlias = Callable[[int], AbstractContextManager[object]]
+#: Formats whose headers do not say what decoding may take: items and tiles may be decoded any number of times.
+_ALWAYS_APART: Final = frozenset(("HEIF", "AVIF", "JPEG2000"))
+#: What may certainly be decoded within these seconds, on a slow core, is decoded in the thread that asks.
+_MOST_SECONDS_HERE: Final = 2.0
 
 _BITS_PER_SAMPLE: Final = 258
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DecodedImage:
-    """A picture, ready for an encoder."""
-
-    pixels: Image.Image  # mode RGB, upright, alpha over white; perhaps smaller than ``metadata`` says, see read_image
-    metadata: ImageMetadata
 
 
 def decoding(min_side: int | None) -> str:
@@ -47,7 +45,7 @@ def _unbounded(_: int) -> AbstractContextManager[object]:
 def read_image(
     data: bytes, *, limits: ImageLimits, min_side: int | None, reserve: Reserve = _unbounded
 ) -> DecodedImage:
-    """Decode one file. Safe to call from any number of threads.
+    """Decode one file, in a process of its own if it may be costly. Safe to call from any number of threads.
 
     Args:
         data: the whole file.
@@ -61,21 +59,63 @@ def read_image(
 
     Raises:
         ImageRejectedError: the bytes cannot become a picture. Its reason is one of ``EMPTY``, ``NOT_AN_IMAGE``,
-            ``UNSUPPORTED_FORMAT``, ``TRUNCATED``, ``CORRUPT``, ``TOO_MANY_BYTES``, ``TOO_MANY_PIXELS`` and
-            ``SIDE_TOO_LONG``. Nothing else is raised.
+            ``UNSUPPORTED_FORMAT``, ``TRUNCATED``, ``CORRUPT``, ``TOO_MANY_BYTES``, ``TOO_MANY_PIXELS``,
+            ``SIDE_TOO_LONG``, ``TOO_MUCH_WORK`` and, if a decoder crashes, ``KILLED_WORKER``.
+        DecoderLostError: the process in which a costly picture was decoded is gone; trying again may help.
     """
     limits.check_bytes(len(data))
     format_name = identify(data)
-    header = open_header(data, format_name, limits)
-    with reserve(decoder_bytes(header, format_name, min_side=min_side)):
-        return _read(data, format_name, header, limits=limits, min_side=min_side)
+    if format_name not in _ALWAYS_APART:
+        decoded = _decode(data, format_name, limits, min_side, reserve, most_seconds=_MOST_SECONDS_HERE)
+        if decoded is not None:
+            return decoded
+    return decode_apart(data, limits=limits, min_side=min_side, reserve=reserve)
+
+
+def decode(data: bytes, *, limits: ImageLimits, min_side: int | None, reserve: Reserve = _unbounded) -> DecodedImage:
+    """``read_image`` in this thread, however long it takes."""
+    limits.check_bytes(len(data))
+    decoded = _decode(data, identify(data), limits, min_side, reserve, most_seconds=math.inf)
+    assert decoded is not None  # noqa: S101  # nothing takes longer
+    return decoded
+
+
+def _decode(
+    data: bytes, format_name: str, limits: ImageLimits, min_side: int | None, reserve: Reserve, *, most_seconds: float
+) -> DecodedImage | None:
+    """None if it may take longer than ``most_seconds``; then nothing was decoded."""
+    if format_name == "WEBP":
+        return _decode_webp(data, limits, min_side, reserve, most_seconds=most_seconds)
+    header = open_header(data, format_name, limits, most_seconds=most_seconds)
+    if header is None or (needed := cost(header, data, format_name, min_side=min_side)).seconds > most_seconds:
+        return None
+    with reserve(needed.memory):
+        return _read(data, format_name, header.image, limits=limits, min_side=min_side)
+
+
+def _decode_webp(
+    data: bytes, limits: ImageLimits, min_side: int | None, reserve: Reserve, *, most_seconds: float
+) -> DecodedImage | None:
+    """Its decoder gets memory for the whole picture already when it opens a file."""
+    needed = canvas_cost(data, *checked_canvas(data, limits), min_side=min_side)
+    if needed.seconds > most_seconds:
+        return None
+    with reserve(needed.memory):
+        header = open_header(data, "WEBP", limits, most_seconds=most_seconds)
+        if header is None:
+            return None
+        return _read(data, "WEBP", header.image, limits=limits, min_side=min_side)
 
 
 def _read(
-    data: bytes, format_name: str, header: Image.Image, *, limits: ImageLimits, min_side: int | None
+    data: bytes, format_name: str, image: Image.Image, *, limits: ImageLimits, min_side: int | None
 ) -> DecodedImage:
-    size, mode = header.size, header.mode
-    image = load(header, data, format_name, min_side=min_side)
+    size, mode = image.size, image.mode
+    if isinstance(image, Jpeg2KImageFile):
+        image.reduce = jpeg2000_reduction(data, size, min_side=min_side)
+    image = load(image, data, format_name, min_side=min_side)
+    if isinstance(image, Jpeg2KImageFile):
+        image.reduce = 0  # a number would hide the method of that name
     if format_name == "HEIF" and image.size != size:  # libheif goes by the coded picture, where the file errs
         size = image.size
         limits.check_size(*size)

@@ -8,19 +8,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Final
 
+from worker.errors import ImageRejectedError
+from worker.images.jpeg import jpeg_ends_early
 from worker.images.tiff import Directory, Tiff
+from worker.types import Reason
 
 #: Frames beyond this are not counted: a file can hold millions of empty ones.
 MOST_FRAMES: Final = 10_000
-_MOST_GIF_BLOCKS: Final = 4_000_000
+_MOST_GIF_BLOCKS: Final = 1 << 20  # and padding; 256 MB of full ones
+#: In front of a GIF's first picture, where Pillow joins a comment's blocks one by one.
+_MOST_GIF_PRELUDE: Final = 8_192
+#: Chunks of a PNG: as many as anyone writes into a small one, and one for each so many bytes of a large one.
+_MOST_PNG_CHUNKS, _BYTES_OF_A_PNG_CHUNK = 16_384, 256
+_MOST_BOXES: Final = 1 << 16
 
 _STRIPS: Final = ((273, 279), (324, 325))  # offsets and byte counts of strips, of tiles
-_JPEG_MARKERS_WITHOUT_LENGTH: Final = frozenset((0x01, *range(0xD0, 0xD9)))
-_APP1: Final = 0xE1
 _WEBP_HEADER: Final = 10  # bytes of an extended or lossy header
-_START_OF_SCAN, _END_OF_IMAGE = b"\xff\xda", b"\xff\xd9"
+_END_OF_CODESTREAM: Final = b"\xff\xd9"
 
 
 def ends_early(format_name: str, data: bytes) -> bool:
@@ -29,19 +36,36 @@ def ends_early(format_name: str, data: bytes) -> bool:
     return check(data) if check else False
 
 
-def jpeg_scans(data: bytes) -> int:
-    """Upper bound of the scans in a JPEG: in compressed data 0xFF is escaped, so a marker is a marker."""
-    return data.count(_START_OF_SCAN)
-
-
-def jpeg_exif_segments(data: bytes) -> int:
-    """EXIF segments before the first scan of a JPEG."""
-    return sum(marker == _APP1 and data[at + 4 : at + 10] == b"Exif\0\0" for marker, at in _jpeg_segments(data))
-
-
 def gif_frames(data: bytes) -> int:
     """Pictures in a GIF, at most ``MOST_FRAMES``."""
     return min(sum(block == b"," for block in _gif_blocks(data)), MOST_FRAMES)
+
+
+def gif_prelude(data: bytes) -> int:
+    """Blocks, and bytes of padding, in front of a GIF's first picture.
+
+    Raises:
+        ImageRejectedError: ``CORRUPT``; more than any encoder writes.
+    """
+    at, budget = _gif_start(data), _MOST_GIF_PRELUDE
+    while at < len(data) and budget > 0 and data[at : at + 1] not in {b",", b";"}:
+        at, budget = _gif_skip(data, at + 2, budget - 1) if data[at : at + 1] == b"!" else (at + 1, budget - 1)
+    if budget <= 0:
+        raise _absurd(f"more than {_MOST_GIF_PRELUDE:,} blocks in front of the first picture of a GIF")
+    return _MOST_GIF_PRELUDE - budget
+
+
+def png_chunks(data: bytes) -> int:
+    """How many chunks a PNG has.
+
+    Raises:
+        ImageRejectedError: ``CORRUPT``; more than any encoder writes.
+    """
+    most = _MOST_PNG_CHUNKS + len(data) // _BYTES_OF_A_PNG_CHUNK
+    count = sum(1 for _ in islice(_png_chunks(data), most + 1))
+    if count > most:
+        raise _absurd(f"more than {most:,} chunks in one PNG")
+    return count
 
 
 def tiff_frames(data: bytes) -> int:
@@ -50,10 +74,13 @@ def tiff_frames(data: bytes) -> int:
     return tiff.count_directories(MOST_FRAMES) if tiff else 0
 
 
-def webp_size(data: bytes) -> tuple[int, int] | None:
+def webp_canvas(data: bytes) -> tuple[int, int]:
     """Width and height of a WebP's canvas as its first chunk gives them. Source: RFC 9649; RFC 6386, 9.1.
 
     Asked before the decoder is: it gets memory for the whole canvas when it opens a file, not when it decodes.
+
+    Raises:
+        ValueError: the first chunk is no picture's; a decoder might find one behind it.
     """
     kind, first = data[12:16], data[20:30]
     if kind == b"VP8X" and len(first) == _WEBP_HEADER:
@@ -63,35 +90,13 @@ def webp_size(data: bytes) -> tuple[int, int] | None:
         return (sides & 0x3FFF) + 1, (sides >> 14 & 0x3FFF) + 1
     if kind == b"VP8 " and first[3:6] == b"\x9d\x01\x2a":
         return int.from_bytes(first[6:8], "little") & 0x3FFF, int.from_bytes(first[8:10], "little") & 0x3FFF
-    return None
+    raise ValueError("the first chunk does not give the picture's size")
 
 
 def without_png_text(data: bytes) -> bytes:
     """A PNG without its text chunks and colour profile, which may decompress to any size."""
     dropped = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
     return data[:8] + b"".join(data[at:end] for kind, at, end in _png_chunks(data) if kind not in dropped)
-
-
-def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int]]:
-    """Marker and position of every segment up to the first scan, and that one."""
-    at = 2
-    # Between segments only padding is legal, but decoders skip anything else too.
-    while (at := data.find(b"\xff", at)) >= 0 and at + 4 <= len(data):
-        marker = data[at + 1]
-        if marker in {0x00, 0xFF}:
-            at += 1
-        elif marker in _JPEG_MARKERS_WITHOUT_LENGTH:
-            at += 2
-        else:
-            yield marker, at
-            if marker == _START_OF_SCAN[1]:
-                return
-            at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-
-
-def _jpeg_ends_early(data: bytes) -> bool:
-    scan = next((at for marker, at in _jpeg_segments(data) if marker == _START_OF_SCAN[1]), None)
-    return scan is None or data.find(_END_OF_IMAGE, scan) < 0
 
 
 def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
@@ -114,9 +119,7 @@ def _png_ends_early(data: bytes) -> bool:
 
 def _gif_blocks(data: bytes) -> Iterator[bytes]:
     """Introducers of a GIF's blocks that are complete: ``,`` a picture, ``!`` an extension, ``;`` the end."""
-    if len(data) < 13:  # noqa: PLR2004 - header and screen descriptor
-        return
-    at, budget = 13 + _gif_palette(data[10]), _MOST_GIF_BLOCKS
+    at, budget = _gif_start(data), _MOST_GIF_BLOCKS
     while at < len(data) and budget > 0:
         kind = data[at : at + 1]
         budget -= 1
@@ -133,6 +136,11 @@ def _gif_blocks(data: bytes) -> Iterator[bytes]:
         at, budget = _gif_skip(data, at, budget)
         if at <= len(data):
             yield kind
+
+
+def _gif_start(data: bytes) -> int:
+    """Behind the header, the screen's descriptor and its palette."""
+    return 13 + _gif_palette(data[10]) if len(data) > 13 else len(data)  # noqa: PLR2004
 
 
 def _gif_palette(flags: int) -> int:
@@ -165,13 +173,14 @@ def _heif_ends_early(data: bytes) -> bool:
 
 def _jpeg2000_ends_early(data: bytes) -> bool:
     boxed = not data.startswith(b"\xff\x4f")
-    return (boxed and _boxes_end_early(data, {b"jp2c"})) or data.rfind(_END_OF_IMAGE) < 0
+    return (boxed and _boxes_end_early(data, {b"jp2c"})) or data.rfind(_END_OF_CODESTREAM) < 0
 
 
 def _boxes_end_early(data: bytes, needed: set[bytes]) -> bool:
     """Whether top-level boxes go beyond the file, or a needed one is missing. Source: ISO/IEC 14496-12, 4.2."""
-    at, missing = 0, set(needed)
-    while at + 8 <= len(data):
+    at, missing, budget = 0, set(needed), _MOST_BOXES
+    while at + 8 <= len(data) and budget > 0:
+        budget -= 1
         size, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
         missing.discard(kind)
         if size == 1:
@@ -179,7 +188,7 @@ def _boxes_end_early(data: bytes, needed: set[bytes]) -> bool:
         if size < 8:  # noqa: PLR2004 - 0 is "to the end of the file"; others are impossible: broken, not short
             return bool(missing) and size == 0
         at += size
-    return at != len(data) or bool(missing)
+    return (at != len(data) and budget > 0) or bool(missing)
 
 
 def _tiff_ends_early(data: bytes) -> bool:
@@ -199,8 +208,13 @@ def _strips_end(tiff: Tiff, main: Directory) -> int:
     return max(ends)
 
 
+def _absurd(what: str) -> ImageRejectedError:
+    message = f"{what}, which is more than any encoder writes; save the picture again without metadata"
+    return ImageRejectedError(Reason.CORRUPT, message)
+
+
 _ENDS_EARLY: Final[dict[str, Callable[[bytes], bool]]] = {
-    "JPEG": _jpeg_ends_early,
+    "JPEG": jpeg_ends_early,
     "PNG": _png_ends_early,
     "GIF": _gif_ends_early,
     "WEBP": _webp_ends_early,

@@ -42,6 +42,7 @@ class Directory:
     entries: Mapping[int, Entry]  # by tag; the first of a repeated tag, unknown types left out
     claimed: int  # entries, as claimed
     complete: bool  # False: the data end inside this directory
+    volume: int = 0  # bytes of all values that are in the data, also of repeated tags: values may overlap
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,10 +71,14 @@ class Tiff:
         """The directory at ``offset``, as far as the data go."""
         start, claimed, step = self._frame(offset)
         entries: dict[int, Entry] = {}
+        volume = 0
         for at in range(start, min(start + step * min(claimed, MOST_ENTRIES), len(self.data)), step):
-            self._add_entry(entries, at)
+            if (found := self._entry(at)) is not None:
+                tag, entry = found
+                volume += entry.size if entry.offset + entry.size <= len(self.data) else 0
+                entries.setdefault(tag, entry)
         complete = claimed > 0 and bool(self._unpack(self._pointer, start + step * claimed))
-        return Directory(entries=entries, claimed=claimed, complete=complete)
+        return Directory(entries=entries, claimed=claimed, complete=complete, volume=volume)
 
     def count_directories(self, most: int) -> int:
         """Length of the chain of directories, at most ``most`` and none twice."""
@@ -122,18 +127,18 @@ class Tiff:
         start, step = (offset + 8, 20) if self.big else (offset + 2, 12)
         return start, count[0] if count else 0, step
 
-    def _add_entry(self, entries: dict[int, Entry], at: int) -> None:
+    def _entry(self, at: int) -> tuple[int, Entry] | None:
         fields = self._unpack("HH" + self._pointer, at)
-        if not fields or fields[0] in entries or fields[1] not in _SIZES:
-            return
+        if not fields or fields[1] not in _SIZES:
+            return None
         tag, kind, count = fields
         where, inline = (at + 12, 8) if self.big else (at + 8, 4)
         if count * _SIZES[kind] > inline:
             pointed = self._unpack(self._pointer, where)
             if not pointed:
-                return
+                return None
             where = pointed[0]
-        entries[tag] = Entry(kind=kind, count=count, offset=where)
+        return tag, Entry(kind=kind, count=count, offset=where)
 
     def _unpack(self, code: str, offset: int) -> tuple[int, ...]:
         if offset < 0:  # would count from the end

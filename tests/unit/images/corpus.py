@@ -18,7 +18,7 @@ import numpy as np
 import pillow_heif
 from PIL import Image, ImageDraw, TiffImagePlugin
 
-from worker.images import ImageLimits
+from worker.images import ImageLimits, readable_formats
 from worker.types import Reason
 
 LIMITS = ImageLimits(max_bytes=256 << 20, max_pixels=250_000_000, max_side=65_500)
@@ -63,10 +63,19 @@ def quadrants(width: int = WIDTH, height: int = HEIGHT) -> Image.Image:
 def encode(image: Image.Image, format_name: str, **options: Any) -> bytes:
     """A file of the picture."""
     if format_name == "HEIF":
-        pillow_heif.register_heif_opener()
+        learn_to_write_heif()
     buffer = io.BytesIO()
     image.save(buffer, format_name, **options)
     return buffer.getvalue()
+
+
+@cache
+def learn_to_write_heif() -> None:
+    """By pillow-heif, which tests alone have; what reads HEIF stays what reads it in the product."""
+    readable_formats()
+    reader = Image.OPEN["HEIF"]
+    pillow_heif.register_heif_opener()
+    Image.OPEN["HEIF"] = reader
 
 
 def jpeg(**options: Any) -> bytes:
@@ -183,6 +192,13 @@ def _bomb_webp() -> bytes:
     return b"RIFF\x16\0\0\0WEBPVP8X\x0a\0\0\0" + bytes(4) + side + side
 
 
+def _many_scans() -> bytes:
+    """A progressive JPEG whose first scan, of nothing, is repeated a thousand times."""
+    data = jpeg(progressive=True)
+    scan = data.index(b"\xff\xda")
+    return data[:scan] + data[scan : scan + 14] * 1_001 + data[scan:]
+
+
 def _ok(build: Callable[[], bytes], key: str, *, upright: bool = True) -> Sample:
     return Sample(build=cache(build), key=key, quadrants=upright)
 
@@ -277,6 +293,7 @@ CORPUS: dict[str, Sample] = {
     "bomb gif": _bad(
         lambda: _forged(encode(quadrants(), "GIF"), 6, b"\x60\xea\x60\xea"), "bomb.gif", Reason.TOO_MANY_PIXELS
     ),
+    "too many scans": _bad(_many_scans, "scans.jpg", Reason.TOO_MUCH_WORK),
     "70,000 pixels wide": _bad(lambda: png(70_000, 2), "line.png", Reason.SIDE_TOO_LONG),
 }
 

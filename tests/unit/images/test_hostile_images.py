@@ -26,7 +26,7 @@ SEEDS = (
     *("gps", "progressive jpeg", "cmyk jpeg", "png turned", "palette with alpha", "animated gif", "animated webp"),
     *("compressed tiff", "big tiff", "bmp", "jpeg 2000", "heic", "avif", "animated png", "16-bit tiff"),
 )
-ALLOWED = {*list(Reason)[: list(Reason).index(Reason.SIDE_TOO_LONG) + 1]}
+ALLOWED = {*list(Reason)[: list(Reason).index(Reason.TOO_MUCH_WORK) + 1]}
 
 
 def outcome(data: bytes, limits: ImageLimits = SMALL) -> Reason | None:

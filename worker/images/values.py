@@ -1,0 +1,17 @@
+"""What reading a file comes to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from PIL import Image
+
+from worker.types import ImageMetadata
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DecodedImage:
+    """A picture, ready for an encoder."""
+
+    pixels: Image.Image  # mode RGB, upright, alpha over white; perhaps smaller than ``metadata`` says, see read_image
+    metadata: ImageMetadata
