@@ -8,8 +8,10 @@ import sys
 import time
 from pathlib import Path
 
+from tests.fuzz.bombs import BOMBS
 from tests.fuzz.cases import case, cases
-from tests.fuzz.harness import Tally, examine, keep
+from tests.fuzz.giants import LENGTH, MOST_BEYOND, MOST_SECONDS
+from tests.fuzz.harness import Tally, examine, keep, price
 from tests.fuzz.seeds import seeds
 from tests.fuzz.targets import PIXELS
 
@@ -39,7 +41,20 @@ def main() -> int:
         cases(options.seed, options.files, first=options.first), processes=options.processes, progress=progress
     )
     _report(tally, time.monotonic() - started, options.seed)
-    return 1 if tally.findings else 0
+    return 1 if _bombs() + len(tally.findings) else 0
+
+
+def _bombs() -> int:
+    """How many of them cost too much."""
+    costly = 0
+    for name, build in BOMBS.items():
+        cost = price(build(LENGTH))
+        beyond = cost["memory"] - cost["reserved"]
+        too_much = cost["seconds"] > MOST_SECONDS or beyond > MOST_BEYOND
+        costly += too_much
+        _say(f"{name}: {cost['outcome']}, {cost['seconds']:.2f} s, {beyond >> 20} MiB unreserved{' !' * too_much}")
+    _say(f"{costly} of {len(BOMBS)} bombs cost too much")
+    return costly
 
 
 def _options() -> argparse.Namespace:

@@ -31,19 +31,22 @@ def main() -> None:
     os.dup2(2, 1)  # what a library prints must not look like an answer
     faulthandler.enable()  # which decoder it was
     module, _, name = sys.argv[1].partition(":")
-    target: Callable[[bytes], str] = getattr(importlib.import_module(module), name)
+    loaded = importlib.import_module(module)
+    target: Callable[[bytes], str] = getattr(loaded, name)
+    reserved: list[int] = getattr(loaded, "RESERVED", [])
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     most = _memory("VmSize") + ADDRESS_SPACE
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
     while header := sys.stdin.buffer.read(8):
         data = sys.stdin.buffer.read(int.from_bytes(header, "big"))
-        answers.write(json.dumps(_examine(target, data)) + "\n")
+        answers.write(json.dumps(_examine(target, data, reserved)) + "\n")
 
 
-def _examine(target: Callable[[bytes], str], data: bytes) -> dict[str, Any]:
+def _examine(target: Callable[[bytes], str], data: bytes, reserved: list[int]) -> dict[str, Any]:
     _FORGET_PEAK.write_text("5")  # proc(5): resets the peak resident set size
     before, started = _memory("VmRSS"), time.process_time()
     outcome, trace = None, ""
+    reserved.clear()
     try:
         outcome = target(data)
     except MemoryError:
@@ -53,7 +56,8 @@ def _examine(target: Callable[[bytes], str], data: bytes) -> dict[str, Any]:
     seconds, peak = time.process_time() - started, _memory("VmHWM") - before
     if peak > 16 << 20:
         gc.collect()
-    return {"outcome": outcome, "trace": trace, "seconds": seconds, "peak": peak, "left": _memory("VmRSS")}
+    figures = {"seconds": seconds, "peak": peak, "reserved": sum(reserved), "left": _memory("VmRSS")}
+    return {"outcome": outcome, "trace": trace, **figures}
 
 
 def _memory(name: str) -> int:

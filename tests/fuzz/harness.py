@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from tests.fuzz.cases import Case
-from tests.fuzz.limits import MOST_LEFT, MOST_MEMORY, MOST_SECONDS, PATIENCE
+from tests.fuzz.limits import MOST_BEYOND, MOST_LEFT, MOST_MEMORY, MOST_SECONDS, PATIENCE
 
 ROOT: Final = Path(__file__).parents[2]
 DECODE: Final = "tests.fuzz.targets:decode"
@@ -160,6 +160,17 @@ def examine(
     return tally
 
 
+def price(data: bytes) -> dict[str, Any]:
+    """What a file costs a worker with the product's own limits: ``tests.fuzz.price``, in a process of its own."""
+    command = [sys.executable, "-P", "-m", "tests.fuzz.price"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, input=data, capture_output=True, cwd=ROOT, env=environment, timeout=280, check=False)
+    if done.returncode:
+        raise ChildGoneError("died", done.stderr.decode(errors="replace")[-2_000:])
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
 class _Shared(Iterator[Case]):
     """An iterator for several threads."""
 
@@ -205,7 +216,7 @@ def _settled(child: Child) -> int:
 def _judge(case: Case, answer: dict[str, Any], started: int, before: tuple[str, ...]) -> Iterator[Finding]:
     problems = {
         "raised": answer["outcome"] is None,
-        "memory": answer["outcome"] == "memory" or answer["peak"] > MOST_MEMORY,
+        "memory": answer["outcome"] == "memory" or answer["peak"] > min(MOST_MEMORY, answer["reserved"] + MOST_BEYOND),
         "slow": answer["seconds"] > MOST_SECONDS,
         "leak": answer["left"] - started > MOST_LEFT,
     }

@@ -13,6 +13,8 @@ SIDE: Final = 16
 #: Bytes that decoding one file may add to the process: 24 for each pixel allowed, 8 for each byte of the file, and what
 #: codecs set up.
 MOST_MEMORY: Final = 24 * LIMITS.max_pixels + 8 * LIMITS.max_bytes + (24 << 20)
+#: Bytes beyond what was reserved for a file before it was decoded: its own, and what codecs set up.
+MOST_BEYOND: Final = 8 * LIMITS.max_bytes + (24 << 20)
 #: Bytes of address space beyond what the process has when it starts. Whoever wants more is refused by the system.
 ADDRESS_SPACE: Final = 1 << 30
 #: Bytes by which a process may have grown after all its files: what is never given back.

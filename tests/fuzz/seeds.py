@@ -14,7 +14,7 @@ import pillow_heif
 from PIL import Image, ImageCms, TiffImagePlugin
 
 from tests.fuzz.containers import png_chunk
-from tests.unit.images.corpus import encode, photo_exif, rotated
+from tests.unit.images.corpus import encode, learn_to_write_heif, photo_exif, rotated
 
 WIDTH, HEIGHT = 40, 24
 _PHOTO: Final = np.random.default_rng(11).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
@@ -254,7 +254,7 @@ def _heif(**options: Any) -> bytes:
 
 def _deep_heif() -> bytes:
     """Ten bits a sample."""
-    pillow_heif.register_heif_opener()
+    learn_to_write_heif()
     samples = np.repeat(_PHOTO.astype(np.uint16) * 257, 2, axis=0)
     picture = pillow_heif.from_bytes("RGB;16", (WIDTH, 2 * HEIGHT), samples.tobytes())
     buffer = io.BytesIO()

@@ -5,13 +5,16 @@ from __future__ import annotations
 import faulthandler
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
 from tests.fuzz.limits import LIMITS, SIDE
 from worker.encoder.preprocessing import Recipe
 from worker.errors import ImageRejectedError
-from worker.images import DecodedImage, read_image
+from worker.images import DecodedImage
+from worker.images.reader import decode as in_this_process
 from worker.types import ImageMetadata, Reason
 
 PIXELS = "pixels"
@@ -28,12 +31,17 @@ DOCUMENTED = frozenset(
         Reason.TOO_MANY_BYTES,
         Reason.TOO_MANY_PIXELS,
         Reason.SIDE_TOO_LONG,
+        Reason.TOO_MUCH_WORK,
     }
 )
 _RECIPES = (
     Recipe(height=SIDE, width=SIDE, shorter=SIDE, resample=3),  # type: ignore[arg-type]  # as CLIP prepares
     Recipe(height=SIDE, width=SIDE, shorter=None, resample=2),  # type: ignore[arg-type]  # as SigLIP prepares
 )
+
+
+#: Bytes that were reserved for the file in hand; ``child`` empties it before each.
+RESERVED: list[int] = []
 
 
 class UnexpectedResultError(Exception):
@@ -51,7 +59,7 @@ def decode(data: bytes) -> str:
         UnexpectedResultError: a promise was broken.
     """
     try:
-        decoded = read_image(data, limits=LIMITS, min_side=SIDE)
+        decoded = in_this_process(data, limits=LIMITS, min_side=SIDE, reserve=_reserve)
     except ImageRejectedError as rejected:
         if isinstance(rejected.__cause__, MemoryError):
             raise rejected.__cause__ from None
@@ -64,6 +72,12 @@ def decode(data: bytes) -> str:
         prepared = recipe.exactly(decoded.pixels)
         _require(prepared.shape == (3, SIDE, SIDE) and prepared.dtype == np.uint8, f"prepared as {prepared.shape}")
     return PIXELS
+
+
+@contextmanager
+def _reserve(size: int) -> Iterator[None]:
+    RESERVED.append(size)
+    yield
 
 
 def _check_pixels(decoded: DecodedImage) -> None:
@@ -107,6 +121,8 @@ def misbehave(data: bytes) -> str:
             until = time.process_time() + 2.5
             while time.process_time() < until:
                 pass
+        case b"eat unreserved":
+            _ = bytearray(b"x" * (48 << 20))
         case b"eat":
             _ = bytearray(b"x" * (300 << 20))
         case b"eat all":
