@@ -18,6 +18,7 @@ from worker.pipeline import golden, taxonomies
 from worker.pipeline import labels as pipeline_labels
 from worker.pipeline.backfill import Backfill
 from worker.pipeline.breakers import Breakers
+from worker.pipeline.buckets import BucketWatch, BucketWatcher
 from worker.pipeline.explain import Explain
 from worker.pipeline.files import FileTagger
 from worker.pipeline.ingest import Ingest
@@ -268,15 +269,18 @@ def scheduler(settings: Settings, ring: Ring) -> Iterator[Keeper]:
         prune()
         patrol.walk()
 
+    watcher = _bucket_watcher(settings, engine, ring)
     keeper = Keeper(engine, kind="scheduler", also=publish, breakers=Breakers(recheck=recheck))
     with serving_metrics(settings):
         keeper.start()
         recheck("the scheduler was started")
         if settings.reconcile_seconds:
             reconciler.start()
+        watcher.start()
         try:
             yield keeper
         finally:
+            watcher.stop()
             reconciler.stop()
             keeper.stop()
             engine.dispose()
@@ -290,6 +294,15 @@ def _reconciler(settings: Settings, engine: Engine, ring: Ring, recheck: Recheck
         Reconcile(engine=engine, store=objects, ring=ring, pace=pace),
         lambda: targets(settings.watched, objects),
         recheck,
+    )
+
+
+def _bucket_watcher(settings: Settings, engine: Engine, ring: Ring) -> BucketWatcher:
+    """Looks whether the store still has the buckets that the ledger knows, once it is started."""
+    endpoint = settings.s3_endpoint_url or "AWS"
+    patience = settings.missing_bucket_seconds
+    return BucketWatcher(
+        BucketWatch(engine=engine, store=store(settings), endpoint=endpoint, patience=patience, ring=ring)
     )
 
 

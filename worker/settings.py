@@ -180,6 +180,13 @@ class Settings(BaseSettings):
     reconcile_pages_per_second: float = Field(
         10.0, gt=0, description="Most pages of 1,000 keys a second that the scheduler lists of one watched bucket."
     )
+    missing_bucket_seconds: float = Field(
+        86_400.0,
+        ge=0,
+        description="How long the store must have had no such bucket until its images leave the catalog. A minute is "
+        "enough where the same store still has another bucket that it had before. 0: never, but by `enrich bucket "
+        "drop`. See docs/completeness.md.",
+    )
     feed_retention_days: float = Field(
         30.0,
         ge=0,

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 import worker
 from worker.api import problems
 from worker.api.access import LocalOnly, Tokens
-from worker.api.routes import docs, events, images, operation, quarantine
+from worker.api.routes import buckets, docs, events, images, operation, quarantine
 from worker.api.services import Parts, Services
 
 __all__ = ["Services", "Tokens", "create_app"]
@@ -66,6 +66,8 @@ def _new_app() -> FastAPI:
         images.searches,
         quarantine.router,
         quarantine.changes,
+        buckets.router,
+        buckets.changes,
         operation.guarded,
         operation.router,
         docs.router,

@@ -319,6 +319,24 @@ class QuarantineChanged(BaseModel):
     next: str | None = Field(description="Ask again with this as `after` to change the rest; null: all is done.")
 
 
+class KnownBucket(BaseModel):
+    """A bucket of which an object was ever named."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    name: str
+    endpoint: str | None = Field(description="The store that had it last; null: none was seen to have it.")
+    found_at: datetime | None = Field(description="When the store last had it.")
+    missing_since: datetime | None = Field(description="Since then the store has said that it has none; null: it has.")
+    gone_at: datetime | None = Field(description="Since then it counts as deleted: its images leave the catalog.")
+
+
+class BucketList(BaseModel):
+    """All of them, by name."""
+
+    buckets: list[KnownBucket]
+
+
 class Alive(BaseModel):
     """The process answers."""
 

@@ -61,7 +61,7 @@ _DESCRIPTIONS: Mapping[int, str] = {
     400: "The request cannot be understood.",
     401: "The token is missing or wrong.",
     403: "The token is one of another scope.",
-    404: "There is no such image, or no such entry; `state` says what is known about an object instead.",
+    404: "There is no such image, entry or bucket; `state` says what is known about an object instead.",
     408: "The body did not arrive in time.",
     409: "Nothing was embedded with the model that this API is configured with.",
     410: "The feed no longer has everything that comes after the cursor: start over, as `detail` says, from `start`.",

@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from worker.cli import (
+    bucket,
     context,
     explain,
     labels,
@@ -60,7 +61,21 @@ def common(
     """Tag and embed every image of an object store, and read the results back."""
 
 
-for module in (up, tag, read, explain, labels, verify, quarantine, space, taxonomy, taxonomy_apply, operate, run):
+for module in (
+    up,
+    tag,
+    read,
+    explain,
+    labels,
+    verify,
+    quarantine,
+    bucket,
+    space,
+    taxonomy,
+    taxonomy_apply,
+    operate,
+    run,
+):
     module.register(app)
 
 

@@ -6,6 +6,16 @@ are leases with a fencing token, by the database's clock alone. Every function t
 """
 
 from worker.inbox.audit import Compared, begin_audit, compare, estimate, unmet, within
+from worker.inbox.buckets import (
+    Bucket,
+    are_gone,
+    bucket_swept,
+    buckets,
+    buckets_found,
+    buckets_gone,
+    buckets_missing,
+    hasten,
+)
 from worker.inbox.claims import Claim, ClaimedObject, claim, expose, renew, urgent
 from worker.inbox.completion import Completion, QuarantineEntry, Retry, abandon, complete, lock, release, retry
 from worker.inbox.hints import Hinted, hint, try_hint
@@ -43,6 +53,7 @@ from worker.inbox.rejected import RejectedEvent, reject, reject_once, rejected_c
 from worker.inbox.totals import Retrying, Standing, Totals, claimable, pending_by_lane, retrying, standing, totals
 
 __all__ = [
+    "Bucket",
     "Claim",
     "ClaimedObject",
     "Compared",
@@ -68,11 +79,17 @@ __all__ = [
     "Totals",
     "abandon",
     "advance",
+    "are_gone",
     "ascends",
     "ask_again",
     "beat",
     "begin_audit",
     "between",
+    "bucket_swept",
+    "buckets",
+    "buckets_found",
+    "buckets_gone",
+    "buckets_missing",
     "claim",
     "claim_page",
     "claimable",
@@ -85,6 +102,7 @@ __all__ = [
     "farewell",
     "finish",
     "forget_refusals",
+    "hasten",
     "hint",
     "hurry",
     "is_storable",

@@ -15,7 +15,7 @@ from worker import metrics
 from worker.api import Tokens
 
 TOKENS = {"AdminToken": "admin-0123456789", "EventsToken": "events-0123456789", "ReadToken": "read-0123456789"}
-CHANGING = {"/v1/quarantine/retry", "/v1/quarantine/drop"}
+CHANGING = {"/v1/quarantine/retry", "/v1/quarantine/drop", "/v1/buckets/{bucket}"}
 READING = "/v1/status"
 
 

@@ -1,0 +1,50 @@
+"""Buckets of which objects were named: which are missing from the store, and giving one of these up."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+
+from worker.api import access
+from worker.api.guard import GuardedRoute, ReadRoute
+from worker.api.models import BucketList, KnownBucket
+from worker.api.parameters import BucketInPath
+from worker.api.problems import described
+from worker.api.services import Parts, parts_of
+from worker.pipeline import buckets as use_case
+
+router = APIRouter(
+    prefix="/v1/buckets",
+    tags=["operation"],
+    route_class=ReadRoute,
+    dependencies=access.described(ReadRoute.scope),
+    responses=described(401, 403, 503),
+)
+changes = APIRouter(
+    prefix="/v1/buckets",
+    tags=["operation"],
+    route_class=GuardedRoute,
+    dependencies=access.described(GuardedRoute.scope),
+    responses=described(401, 403, 404, 422, 503),
+)
+
+_Parts = Annotated[Parts, Depends(parts_of)]
+
+
+@router.get("", summary="List the buckets of which objects were named")
+async def list_buckets(parts: _Parts) -> BucketList:
+    """Where each was found last, since when it is missing, and whether it counts as deleted."""
+    found = await parts.reading(lambda: use_case.listing(parts.services.engine))
+    return BucketList(buckets=[KnownBucket.model_validate(each) for each in found])
+
+
+@changes.delete("/{bucket}", status_code=204, summary="Drop a bucket that does not exist")
+async def drop_bucket(bucket: BucketInPath, parts: _Parts) -> None:
+    """Have a bucket that the store does not have count as deleted, without waiting any longer.
+
+    Its events end, and its images leave the catalog and are announced as removed in the change feed, once a worker has
+    heard from the store that there is no such bucket. A bucket that the store has is refused with 422.
+    """
+    services = parts.services
+    await parts.reading(lambda: use_case.drop(services.engine, bucket, ring=services.ring))
