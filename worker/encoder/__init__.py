@@ -5,6 +5,7 @@ Importing this room imports neither torch nor transformers; ``load_encoder`` doe
 
 from __future__ import annotations
 
+from worker.encoder.fetching import fetch_model
 from worker.encoder.interface import Activation, Encoder, EncoderTraits, Pixels, unit_rows
 from worker.encoder.loading import load_encoder
 from worker.encoder.microbatcher import Encoded, ForwardPass, MicroBatcher
@@ -19,6 +20,7 @@ __all__ = [
     "MicroBatcher",
     "Pixels",
     "as_picture",
+    "fetch_model",
     "load_encoder",
     "unit_rows",
 ]

@@ -5,6 +5,7 @@ Only data is ever fetched or read: safetensors weights, JSON and tokenizer table
 
 from __future__ import annotations
 
+import fnmatch
 import hashlib
 import json
 import re
@@ -63,6 +64,11 @@ def locate(model: str, revision: str | None) -> ModelFiles:
     if path.exists() or _looks_like_a_path(model):
         raise ModelUnavailableError(f"ENRICH_MODEL is {model!r}, but there is no such directory. {ways_out()}")
     return _cached(model, revision) or _downloaded(model, revision)
+
+
+def is_wanted(name: str) -> bool:
+    """Whether a model's file is one that is ever read."""
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in _WANTED)
 
 
 def ways_out() -> str:

@@ -18,10 +18,10 @@ REPOSITORY = "someone/tiny-clip"
 class Hub(ThreadingHTTPServer):
     """Serves one repository at one commit, and remembers what was asked."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, address: tuple[str, int] = ("127.0.0.1", 0)) -> None:
         self.directory = directory
         self.requests: list[str] = []
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(address, _Handler)
 
     @property
     def url(self) -> str:

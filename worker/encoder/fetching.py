@@ -1,0 +1,70 @@
+"""Has a model's files in this machine's hub cache before anything needs them."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+from worker.encoder.files import check_names, is_wanted, locate
+from worker.encoder.loading import STARTER
+from worker.errors import ConfigurationError, ModelUnavailableError
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+def fetch_model(model: str, revision: str | None = None, source: Path | None = None) -> str:
+    """Have a model here; returns where it is and which commit, in words.
+
+    Args:
+        model: ``starter``, a hub id, or a directory: for the first and the last there is nothing to do.
+        revision: a hub branch, tag or commit (default: ``main``).
+        source: copy it from this directory instead of asking the hub.
+
+    Raises:
+        ModelUnavailableError: it is nowhere to be had.
+        ModelUnsupportedError: its files are incomplete, or pickled.
+        ConfigurationError: the source does not say, or is not told, which commit it is.
+    """
+    if model == STARTER:
+        return "comes with the package (its extra 'starter'), nothing to fetch"
+    if source is not None:
+        _copy(model, revision, source)
+    found = locate(model, revision)
+    return f"{found.revision} in {found.path}"
+
+
+def _copy(model: str, revision: str | None, source: Path) -> None:
+    from huggingface_hub.constants import HF_HUB_CACHE
+    from huggingface_hub.file_download import repo_folder_name
+
+    name = repo_folder_name(repo_id=model, repo_type="model")
+    for cache in (source, source / "hub"):
+        if (cache / name).is_dir():
+            shutil.copytree(cache / name, Path(HF_HUB_CACHE) / name, symlinks=True, dirs_exist_ok=True)
+            return
+    if not source.is_dir():
+        raise ModelUnavailableError(f"there is no directory {source}: name one with {model}'s files, or a hub cache")
+    check_names(str(source), {file.name for file in source.iterdir()})
+    _copy_files(source, Path(HF_HUB_CACHE) / name / "snapshots" / _commit(model, revision))
+
+
+def _copy_files(source: Path, snapshot: Path) -> None:
+    """What is wanted of a model's directory, complete or not at all."""
+    unfinished = snapshot.with_name(f"{snapshot.name}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    for file in source.iterdir():
+        if file.is_file() and is_wanted(file.name):
+            shutil.copyfile(file, unfinished / file.name)
+    shutil.rmtree(snapshot, ignore_errors=True)
+    unfinished.rename(snapshot)
+
+
+def _commit(model: str, revision: str | None) -> str:
+    if revision is None or not _COMMIT.fullmatch(revision):
+        raise ConfigurationError(
+            f"which commit of {model} these files are must be said, because vectors of two are never compared: set "
+            "ENRICH_MODEL_REVISION, or --revision, to the 40 hex digits of the commit that was downloaded"
+        )
+    return revision
