@@ -80,9 +80,22 @@ def worker(
         int | None,
         typer.Option(metavar="N", min=1, max=256, help="How many to run, cores divided among them [ENRICH_PROCESSES]."),
     ] = None,
+    hold: Annotated[
+        bool,
+        typer.Option(
+            "--hold",
+            help="Where a supervisor starts again whatever ends, as Docker does: having ended with status 0 or 78 "
+            "without being told to, do nothing until SIGTERM.",
+        ),
+    ] = False,
     lifeline: Annotated[int | None, typer.Option(help="End when this pipe closes.", hidden=True)] = None,
 ) -> None:
     """Claim, fetch, embed, tag and write, until SIGTERM."""
+    if hold:
+        from worker import holding
+
+        context.process_settings()
+        raise typer.Exit(holding.run([*holding.WORKER, *([] if processes is None else [f"--processes={processes}"])]))
     # Read when numpy is imported, by whichever of the next lines. Its products are small here, and the threads that it
     # takes for them by itself, one per core, spin for a while after each.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
