@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 EXIT   ?=
 PHOTOS ?=
 
-.PHONY: help demo test bench chaos fuzz wheel-test lint docs picture format clean
+.PHONY: help demo test bench chaos fuzz container-test wheel-test lint docs picture format clean
 
 help:
 	@echo "make demo [PHOTOS=dir] [EXIT=1]   start everything, tag real photos, show the result"
@@ -14,6 +14,7 @@ help:
 	@echo "make bench [ARGS=--quick]         ours beside what you would pick instead (docs/performance.md)"
 	@echo "make chaos [CHAOS_SEED=n]         10,000 objects while everything fails, about 15 minutes"
 	@echo "make fuzz [ARGS=…]                100,000 damaged image files through the decoders (docs/images.md)"
+	@echo "make container-test               docker-compose.yml in real containers; root and namespaces needed"
 	@echo "make lint                         ruff, mypy, import contracts"
 	@echo "make docs                         regenerate docs/settings.md and schemas/openapi.json"
 	@echo "make format                       let ruff rewrite"
@@ -43,6 +44,10 @@ chaos: $(STAMP)
 
 fuzz: $(STAMP)
 	$(BIN)/python -m tests.fuzz $(ARGS)
+
+# Not part of `make test`: the first run takes half an hour, most of it downloads and the image.
+container-test: $(STAMP)
+	$(BIN)/python -m pytest tests/containers -o norecursedirs=".*" -o timeout=1800 $(ARGS)
 
 wheel-test: $(STAMP)
 	.ci/wheel-test

@@ -1,0 +1,251 @@
+"""docker-compose.yml with its own servers, in the order in which a user meets it: build, up, upload, faults, down.
+
+The images of others are stand-ins (see ``standins``): what is proved is our files and our image, not theirs. Our image
+has the Python that runs these tests, under the name of a 3.12, and the torch that this machine's pip prefers.
+"""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from botocore.exceptions import ClientError
+from PIL import Image
+
+from tests.containers import attacks
+from tests.containers.machine import CommandError, Machine
+from tests.containers.system import SETTINGS, System, running, until
+from tests.pictures import picture
+from tests.unit.encoder.hub_server import COMMIT, Hub
+
+_OURS = ("api", "worker", "scheduler")
+_MORE = {"ENRICH_LEASE_SECONDS": "10"}
+_EVENT_SECONDS = 20.0
+
+
+@pytest.fixture(scope="module")
+def system(host: Machine, hub: Hub, checkout: Path) -> Iterator[System]:
+    """Built, up and healthy, with a bucket."""
+    with running(host, checkout, SETTINGS, _MORE) as up:
+        up.s3().create_bucket(Bucket="photos")
+        yield up
+
+
+# -- the image ---------------------------------------------------------------------------------------------------------
+def test_the_cpu_image_is_small_and_has_no_cuda(system: System) -> None:
+    """At most 1.5 GB; nothing of CUDA is in it, nor what only building and testing need."""
+    size = int(system.machine.run("docker", "image", "inspect", "--format", "{{.Size}}", _image(system)))
+    assert size <= 1_500_000_000
+    names = "nvidia* libcudnn* libcublas* pip g++ torch/test"
+    found = system.python(
+        "worker",
+        "import pathlib, sysconfig\nsite = pathlib.Path(sysconfig.get_path('purelib'))\n"
+        f"print([str(file) for name in {names.split()!r} for file in site.glob(name)])",
+    )
+    assert found == "[]"
+
+
+def _image(system: System) -> str:
+    return str(system.inspect("worker")["Image"])
+
+
+def test_only_the_one_shot_asked_the_hub(system: System, hub: Hub) -> None:
+    """The model was fetched once, by the service that may; those that use it can only read it."""
+    fetched = [request for request in hub.requests if "model.safetensors" in request and "GET" in request]
+    assert len(fetched) == 1
+    for service in ("api", "worker"):
+        [mount] = [each for each in system.inspect(service)["Mounts"] if each["Type"] == "volume"]
+        assert (mount["Destination"], mount["RW"]) == ("/var/lib/enrich/huggingface", False)
+
+
+# -- who may do what ---------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("service", _OURS)
+def test_our_processes_have_no_rights(system: System, service: str) -> None:
+    """They run as uid 10001 without capabilities or a way to get any, and cannot write to their image."""
+    status = dict(
+        line.split(":\t") for line in system.python(service, "print(open('/proc/1/status').read())").split("\n")
+    )
+    assert status["Uid"].split() == ["10001"] * 4
+    assert {status[name] for name in ("CapEff", "CapPrm", "CapBnd", "CapInh")} == {"0000000000000000"}
+    assert status["NoNewPrivs"] == "1"
+    written = system.python(
+        service,
+        "for path in ('/x', '/opt/venv/x', '/var/lib/enrich/x', '/etc/x', '/tmp/x'):\n"
+        "    try: print(open(path, 'w').name)\n    except OSError: pass",
+    )
+    assert written == "/tmp/x"
+
+
+@pytest.mark.parametrize("service", ["worker", "scheduler"])
+def test_what_opens_files_of_strangers_has_no_way_out(system: System, service: str) -> None:
+    """Neither an address beyond this machine nor a name there is reached, where another container reaches both."""
+    assert attacks.reaches_outside(system, "models") == "address name"
+    assert system.python(service, attacks.OUTSIDE) == ""
+
+
+def test_the_store_listens_to_its_keys_only(system: System) -> None:
+    """From the worker, all ports tried: S3, and the one that administers keys, which makes none without the filer's."""
+    assert attacks.open_ports(system, "worker", "seaweedfs") == [8333, 18333]
+    attacks.make_an_admin(system, "worker", "INTRUDERSKEY", "intruderssecret")
+    with pytest.raises(ClientError, match=r"InvalidAccessKeyId|AccessDenied"):
+        attacks.s3_of("INTRUDERSKEY", "intruderssecret").list_buckets()
+
+
+@pytest.mark.parametrize(
+    ("host_name", "ports"), [("api", [8700]), ("postgres", [5432]), ("valkey", [6379]), ("scheduler", [8701])]
+)
+def test_nothing_listens_that_is_not_named(system: System, host_name: str, ports: list[int]) -> None:
+    """From the worker, every port of the other containers tried."""
+    assert attacks.open_ports(system, "worker", host_name) == ports
+
+
+def test_the_worker_cannot_write_to_the_store(system: System) -> None:
+    """Its key reads and lists."""
+    with pytest.raises(ClientError, match="AccessDenied"):
+        system.s3("ENRICH_S3").put_object(Bucket="photos", Key="planted.jpg", Body=b"x")
+
+
+# -- events ------------------------------------------------------------------------------------------------------------
+def test_uploads_become_searchable_by_their_events(system: System) -> None:
+    """With the scheduler stopped nothing compares buckets with the ledger: only events can have brought them."""
+    system.compose("stop", "scheduler")
+    try:
+        keys = {f"by event/{number}.jpg" for number in range(20)}
+        for number, key in enumerate(sorted(keys)):
+            system.upload(key, picture("red", (64, 40 + number)))
+        system.until_searchable(keys, _EVENT_SECONDS)
+        assert attacks.counter(system.metrics(), 'enrich_hints_total{source="seaweedfs"}') >= len(keys)
+    finally:
+        system.up()
+
+
+def test_a_deleted_object_leaves_the_search_by_its_event(system: System) -> None:
+    """The webhook tells of deletions, too."""
+    system.compose("stop", "scheduler")
+    try:
+        system.upload("deleted.jpg", picture("red", (70, 70)))
+        system.until_searchable({"deleted.jpg"}, _EVENT_SECONDS)
+        system.s3().delete_object(Bucket="photos", Key="deleted.jpg")
+        until(lambda: "deleted.jpg" not in system.search(), _EVENT_SECONDS, system.logs)
+    finally:
+        system.up()
+
+
+# -- faults ------------------------------------------------------------------------------------------------------------
+def test_a_killed_worker_comes_back_and_its_leases_are_taken_over(system: System) -> None:
+    """SIGKILL while images are claimed: the container starts again, every image ends enriched, once."""
+    system.compose("stop", "worker")
+    keys = {f"killed/{number}.jpg" for number in range(40)}
+    for number, key in enumerate(sorted(keys)):
+        system.upload(key, _large_picture(number))
+    system.compose("up", "-d", "--no-deps", "worker")
+    until(lambda: _claimed(system) > 0, 60, system.logs)
+    system.kill_9("worker")
+    assert _claimed(system) > 0
+    until(lambda: system.inspect("worker")["RestartCount"] == 1, 60, system.logs)
+    system.until_healthy()
+    system.until_searchable(keys, 120)
+    assert system.sql("SELECT count(*) FROM images WHERE key LIKE 'killed/%'") == str(len(keys))
+
+
+def _claimed(system: System) -> int:
+    return int(system.sql("SELECT count(*) FROM inbox WHERE done < wanted AND token IS NOT NULL"))
+
+
+def _large_picture(number: int) -> bytes:
+    """Noise that takes a while to decode; each of another colour."""
+    noise = Image.effect_noise((2400, 1600), 60 + number).convert("RGB")
+    buffer = io.BytesIO()
+    noise.save(buffer, "JPEG", quality=90)
+    return buffer.getvalue()
+
+
+def test_a_worker_that_starting_again_does_not_help_is_not_started_again(system: System) -> None:
+    """Refused with status 78, it stays, unhealthy, and says why; put right and restarted, it works."""
+    swap = """
+        UPDATE golden_vectors a SET vector = b.vector FROM golden_vectors b WHERE a.space_id = b.space_id AND b.name =
+        (SELECT max(name) FROM golden_vectors c WHERE c.space_id = a.space_id AND c.vector <> a.vector)"""
+    system.sql("CREATE TABLE kept AS SELECT * FROM golden_vectors")
+    system.sql(swap)
+    restarts = system.inspect("worker")["RestartCount"]
+    system.compose("restart", "worker")
+    until(lambda: "ended with status 78" in system.compose("logs", "worker"), 90, system.logs)
+    time.sleep(15)  # in which Docker would have started it again several times
+    found = system.inspect("worker")
+    assert (found["RestartCount"], found["State"]["Status"]) == (restarts, "running")
+    with pytest.raises(CommandError, match="other vectors"):
+        system.compose("exec", "-T", "worker", "enrich", "health", "worker")
+    system.sql(
+        "UPDATE golden_vectors a SET vector = k.vector FROM kept k WHERE (a.space_id, a.name) = (k.space_id, k.name)"
+    )
+    system.sql("DROP TABLE kept")
+    system.compose("restart", "worker")
+    system.until_healthy()
+
+
+# -- operation ---------------------------------------------------------------------------------------------------------
+def test_everything_restarts(system: System) -> None:
+    """`docker compose restart` ends with a healthy system that takes events."""
+    system.compose("restart", timeout=300)
+    system.until_healthy()
+    system.upload("after restart.jpg", picture("red", (64, 71)))
+    system.until_searchable({"after restart.jpg"}, _EVENT_SECONDS)
+
+
+def test_a_dump_is_restored_as_documented(system: System) -> None:
+    """docs/deployment.md, "Backups", line by line: what was searchable is so again, and uploads since are found."""
+    dump = system.machine.run(
+        "sh", "-c", "docker compose exec -T postgres pg_dump -U enrich -Fc enrich > before.dump; stat -c %s before.dump"
+    )
+    assert int(dump) > 10_000
+    before = system.search()
+    system.upload("since the dump.jpg", picture("red", (64, 72)))
+    system.until_searchable({"since the dump.jpg"}, _EVENT_SECONDS)
+    for command in _documented_restore(system.folder):
+        system.machine.run("sh", "-ec", command)
+    system.up()
+    assert before <= system.search()
+    system.compose("exec", "-T", "worker", "enrich", "verify", "photos", "--repair")
+    system.until_searchable({"since the dump.jpg"}, _EVENT_SECONDS)
+
+
+def _documented_restore(folder: Path) -> list[str]:
+    from tests.unit.deploy.compose import ROOT
+
+    text = (ROOT / "docs/deployment.md").read_text()
+    block = text.split("for the bundled one that is\n\n```sh\n")[1].split("```")[0]
+    return [
+        line.partition("  #")[0].strip().replace("exec postgres", "exec -T postgres") for line in block.splitlines()
+    ]
+
+
+def test_down_kills_nothing_and_up_has_everything_again(system: System) -> None:
+    """Every container ends by itself within its grace; images and vectors are there afterwards."""
+    before = system.search()
+    system.compose("stop")
+    ended = {each["Service"]: each["ExitCode"] for each in system.containers()}
+    assert {service: status for service, status in ended.items() if status not in (0, 143)} == {}
+    system.compose("down")
+    system.up()
+    assert before <= system.search()
+    assert system.s3().get_object(Bucket="photos", Key=min(before))["Body"].read()
+
+
+def test_a_model_is_put_into_the_volume_from_a_directory(system: System, hub: Hub) -> None:
+    """As documented: the one-shot copies a mounted directory; afterwards nothing is missing without the hub."""
+    shared = system.folder / "model"
+    shared.mkdir()
+    for file in hub.directory.iterdir():
+        (shared / file.name).write_bytes(file.read_bytes())
+    for path in (shared, *shared.iterdir()):
+        path.chmod(0o755)
+    asked = len(hub.requests)
+    fetch = ["model", "fetch", "someone/another", "--revision", COMMIT]
+    run = ["run", "--rm", "--no-deps", "-T", "-e", "HF_HUB_OFFLINE=1"]
+    said = system.compose(*run, "-v", "./model:/from:ro", "models", *fetch, "--from", "/from")
+    assert COMMIT in said
+    assert COMMIT in system.compose(*run, "models", *fetch)
+    assert len(hub.requests) == asked
