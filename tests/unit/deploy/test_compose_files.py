@@ -19,6 +19,7 @@ from fastapi.testclient import TestClient
 from tests.unit.deploy import compose
 from worker.api import Tokens, create_app
 from worker.cli import app
+from worker.holding import FINAL
 from worker.settings import Settings
 
 BASE = compose.parse(compose.BASE.read_text())
@@ -146,7 +147,7 @@ def test_secrets_have_no_default():
     """Compose refuses to start without each secret, and says what to do."""
     assert compose.with_default_secrets(compose.BASE.read_text()) == []
     assert compose.literal_secrets(BASE) == []
-    assert len(SECRETS) == 7
+    assert len(SECRETS) == 10
     for missing in SECRETS:
         unset = {name: value for name, value in SECRETS.items() if name != missing}
         for environment in (unset, {**SECRETS, missing: ""}):
@@ -172,9 +173,13 @@ def test_every_variable_is_in_the_template(path: Path):
 
 
 def test_the_template_has_nothing_that_is_not_read():
-    """Each setting of the template is one that some file reads; COMPOSE_FILE and COMPOSE_PROFILES are Compose's own."""
+    """Each setting is one that some file reads; COMPOSE_FILE and COMPOSE_PROFILES are Compose's own.
+
+    HF_ENDPOINT goes to a container only where .env has it: empty, it would be an address.
+    """
     read = {name for path in (compose.BASE, *compose.ADD_ONS) for name in compose.variables(path.read_text())}
-    assert set(TEMPLATE) - read == {"COMPOSE_FILE", "COMPOSE_PROFILES"}
+    assert set(TEMPLATE) - read == {"COMPOSE_FILE", "COMPOSE_PROFILES", "HF_ENDPOINT"}
+    assert BASE["services"]["models"]["environment"]["HF_ENDPOINT"] is None
 
 
 def test_the_template_states_the_defaults():
@@ -274,14 +279,15 @@ def notification() -> dict[str, Any]:
 
 
 def test_the_webhook_posts_where_the_api_takes_events():
-    """The path exists in the API, and the token it is sent with is the API's."""
+    """The path exists in the API, and the token it is sent with is the one that may send events and nothing else."""
     # Nothing else is reached without the token.
     services = SimpleNamespace(tokens=Tokens(admin="right"), max_event_bytes=1)
     with TestClient(create_app(services), raise_server_exceptions=False) as client:  # type: ignore[arg-type]
         assert client.post(urlsplit(notification()["endpoint"]).path, json={}).status_code == 401
         assert client.post("/v1/events/nothing", json={}).status_code == 404
     token = compose.interpolate(BASE["services"]["seaweedfs"]["environment"], SECRETS)
-    assert token == {"WEED_NOTIFICATION_WEBHOOK_BEARER_TOKEN": environment_of("api")["ENRICH_API_TOKEN"]}
+    name = "WEED_NOTIFICATION_WEBHOOK_BEARER_TOKEN"
+    assert token[name] == environment_of("api")["ENRICH_API_EVENTS_TOKEN"] != environment_of("api")["ENRICH_API_TOKEN"]
 
 
 def test_the_worker_key_may_only_read():
@@ -323,9 +329,24 @@ def test_databases_have_no_way_out():
     assert [len(BASE["services"][name]["networks"]) for name in ("postgres", "valkey")] == [1, 1]
 
 
+def test_what_opens_files_of_strangers_has_no_way_out():
+    """The worker is on internal networks only, and so is the scheduler; the one-shot alone asks the model hub."""
+    networks = {name: set(BASE["services"][name]["networks"]) for name in ("worker", "scheduler", "models")}
+    assert networks == {"worker": {"data", "store"}, "scheduler": {"data", "store"}, "models": {"edge"}}
+    assert [name for name, each in BASE["networks"].items() if not each.get("internal")] == ["edge"]
+    assert {environment_of(name)["HF_HUB_OFFLINE"] for name in ("api", "worker")} == {"1"}
+
+
+def test_a_worker_that_starting_again_does_not_help_stays():
+    """No restart policy of Docker looks at the status: --hold does, for the two that docs/cli.md names."""
+    assert BASE["services"]["worker"]["command"] == ["worker", "--hold"]
+    assert FINAL == (0, 78)
+    assert "after any status but 0 and 78" in (compose.ROOT / "docs/cli.md").read_text()
+
+
 def test_our_processes_cannot_change_their_image():
     """They drop every capability and write to declared places only."""
-    for name in ("migrate", "api", "worker", "scheduler", "listener"):
+    for name in ("migrate", "models", "api", "worker", "scheduler", "listener"):
         service = BASE["services"][name]
         assert (service["read_only"], service["cap_drop"]) == (True, ["ALL"]), name
 
@@ -348,7 +369,7 @@ def test_every_process_of_ours_reads_the_file_of_other_settings():
     readers = {name: each["env_file"] for name, each in BASE["services"].items() if "env_file" in each}
     assert readers == {
         name: [{"path": "enrich.env", "required": False}]
-        for name in ("migrate", "api", "worker", "scheduler", "listener")
+        for name in ("migrate", "models", "api", "worker", "scheduler", "listener")
     }
     assert "enrich.env" in (compose.ROOT / ".gitignore").read_text().split()
 

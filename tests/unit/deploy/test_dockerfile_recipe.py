@@ -173,7 +173,8 @@ def test_the_model_cache_is_where_compose_mounts_it():
     home = re.search(r"HF_HOME=(\S+)", " ".join(env.text for env in STAGES[-1].all("ENV")))
     assert home is not None
     base = compose.parse(compose.BASE.read_text())["services"]
-    assert {base[name]["volumes"][0] for name in ("api", "worker")} == {f"models:{home[1]}"}
+    assert base["models"]["volumes"] == [f"models:{home[1]}"]
+    assert {base[name]["volumes"][0] for name in ("api", "worker")} == {f"models:{home[1]}:ro"}
     assert any(copy.text.endswith(f"/model {home[1]}") for copy in STAGES[-1].all("COPY"))
 
 

@@ -25,7 +25,7 @@ def test_it_makes_a_secret_for_everything_that_is_required(tmp_path):
     assert run(tmp_path / "env").returncode == 0
     made = settings(tmp_path / "env")
     compose.interpolate(compose.parse(compose.BASE.read_text()), made)
-    assert len(set(made.values())) == len(made) == 7
+    assert len(set(made.values())) == len(made) == 10
     assert {len(value) for value in made.values()} == {48}
     assert all(value.isalnum() for value in made.values())
 
@@ -44,10 +44,24 @@ def test_only_the_owner_can_read_it(tmp_path):
 
 
 def test_it_never_overwrites(tmp_path):
-    """A second run fails, says why, and leaves the secrets in use alone."""
+    """A second run leaves the secrets in use alone, and says so."""
     run(tmp_path / "env")
     before = (tmp_path / "env").read_text()
     again = run(tmp_path / "env")
-    assert again.returncode == 1
     assert "exists" in again.stderr
     assert (tmp_path / "env").read_text() == before
+
+
+def test_it_adds_the_secrets_that_an_older_file_lacks(tmp_path):
+    """After an upgrade: what is there stays to the byte, what is missing is added and named."""
+    older = "POSTGRES_PASSWORD=kept\n# VALKEY_PASSWORD=not a setting\nIMAGE_TAG=mine"  # no end of line
+    (tmp_path / "env").write_text(older)
+    again = run(tmp_path / "env")
+    assert again.returncode == 0
+    made = settings(tmp_path / "env")
+    assert (tmp_path / "env").read_text().startswith(f"{older}\n")
+    assert made["POSTGRES_PASSWORD"] == "kept"
+    assert len(made["VALKEY_PASSWORD"]) == 48
+    assert "VALKEY_PASSWORD" in again.stderr
+    assert "POSTGRES_PASSWORD" not in again.stderr
+    compose.interpolate(compose.parse(compose.BASE.read_text()), made)

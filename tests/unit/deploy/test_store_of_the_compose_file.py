@@ -164,7 +164,7 @@ def test_an_upload_right_after_it_is_healthy_is_posted_to_the_api(bundled):
     owner.put_object(Bucket="photos", Key="a b/ü+%.jpg", Body=b"x")
     path, authorization, body = post_of(bundled, "/buckets/photos/a b/ü+%.jpg")
     assert path == "/v1/events/seaweedfs"
-    assert authorization == f"Bearer {SECRETS['ENRICH_API_TOKEN']}"
+    assert authorization == f"Bearer {SECRETS['ENRICH_API_EVENTS_TOKEN']}"
     assert body["event_type"] == "create"
 
 
