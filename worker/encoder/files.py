@@ -13,22 +13,20 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from worker.encoder import weights
+from worker.encoder.inside import found, read_json
+from worker.encoder.vetting import (
+    CONFIG,
+    NOT_A_CONFIGURATION,
+    PREPROCESSORS,
+    TOKENIZER_OPTIONS,
+    VOCABULARIES,
+    refuse_adapters,
+)
 from worker.errors import ConfigurationError, ModelUnavailableError, ModelUnsupportedError
 
-_CONFIG = "config.json"
-_WEIGHTS = "model.safetensors"
-_INDEX = "model.safetensors.index.json"
-_PREPROCESSORS = ("preprocessor_config.json", "processor_config.json")
-_VOCABULARIES = ("tokenizer.json", "vocab.json", "vocab.txt", "spiece.model", "tokenizer.model")
-_TOKENIZER_OPTIONS = (
-    "merges.txt",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "sentencepiece.bpe.model",
-)
 _PICKLES = re.compile(r".*\.(bin|pt|pth|ckpt|pkl)")
-_WANTED = (_CONFIG, "model*.safetensors", _INDEX, *_PREPROCESSORS, *_VOCABULARIES, *_TOKENIZER_OPTIONS)
+_WANTED = (CONFIG, "model*.safetensors", weights.INDEX, *PREPROCESSORS, *VOCABULARIES, *TOKENIZER_OPTIONS)
 
 #: Seconds for the one request that finds out whether the hub can be reached.
 _HUB_TIMEOUT = 5.0
@@ -74,9 +72,9 @@ def is_wanted(name: str) -> bool:
 def ways_out() -> str:
     """What to do when a model cannot be had."""
     return (
-        f"Two ways out: set ENRICH_MODEL to a directory that holds {_CONFIG}, {_WEIGHTS}, {_PREPROCESSORS[0]} and the "
-        "tokenizer's files; or let this machine reach the model hub once, or copy a filled hub cache (HF_HOME) to it. "
-        "To try the product without a model, set ENRICH_MODEL=starter."
+        f"Two ways out: set ENRICH_MODEL to a directory that holds {CONFIG}, {weights.SINGLE}, {PREPROCESSORS[0]} and "
+        "the tokenizer's files; or let this machine reach the model hub once, or copy a filled hub cache (HF_HOME) to "
+        "it. To try the product without a model, set ENRICH_MODEL=starter."
     )
 
 
@@ -86,18 +84,18 @@ def check_names(model: str, names: Collection[str]) -> None:
     Raises:
         ModelUnsupportedError: names what is missing and what to do about it.
     """
-    if _CONFIG not in names:
-        raise ModelUnsupportedError(f"{model} has no {_CONFIG}: {_no_config(names)}")
-    if _WEIGHTS not in names and _INDEX not in names:
-        raise ModelUnsupportedError(f"{model} has no {_WEIGHTS}: {_no_weights(names)}")
-    if not any(name in names for name in _PREPROCESSORS):
+    if CONFIG not in names:
+        raise ModelUnsupportedError(f"{model} has no {CONFIG}: {_no_config(names)}")
+    if weights.SINGLE not in names and weights.INDEX not in names:
+        raise ModelUnsupportedError(f"{model} has no {weights.SINGLE}: {_no_weights(names)}")
+    if not any(name in names for name in PREPROCESSORS):
         raise ModelUnsupportedError(
-            f"{model} has no {_PREPROCESSORS[0]}, so nothing says how its pictures must be prepared; "
+            f"{model} has no {PREPROCESSORS[0]}, so nothing says how its pictures must be prepared; "
             "copy it from the model this one was made from"
         )
-    if not any(name in names for name in _VOCABULARIES):
+    if not any(name in names for name in VOCABULARIES):
         raise ModelUnsupportedError(
-            f"{model} has no tokenizer (one of {', '.join(_VOCABULARIES)}); "
+            f"{model} has no tokenizer (one of {', '.join(VOCABULARIES)}); "
             "copy it from the model this one was made from"
         )
 
@@ -124,6 +122,7 @@ def _looks_like_a_path(model: str) -> bool:
 
 def _directory(path: Path, revision: str | None) -> ModelFiles:
     check_names(str(path), {file.name for file in path.iterdir() if file.is_file()})
+    refuse_adapters(path)
     digest = _digest(path)
     if revision is not None and revision != digest:
         raise ConfigurationError(
@@ -137,11 +136,8 @@ def _name(path: Path) -> str:
 
     Never the directory's own name: moving or renaming a directory must not make a new embedding space.
     """
-    try:
-        config = json.loads((path / _CONFIG).read_text(encoding="utf-8"))
-        origin, kind = str(config.get("_name_or_path", "")), str(config.get("model_type", "unknown"))
-    except (ValueError, AttributeError) as error:
-        raise ModelUnsupportedError(f"{path / _CONFIG} is not a model's configuration: {error}") from error
+    config = read_json(path, CONFIG, kind=NOT_A_CONFIGURATION)
+    origin, kind = str(config.get("_name_or_path", "")), str(config.get("model_type", "unknown"))
     return origin if re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", origin) else f"local/{kind}"
 
 
@@ -150,26 +146,9 @@ def _digest(path: Path) -> str:
 
     How pictures are prepared is not in it: that is the space's ``preprocessing``.
     """
-    hashes = {file.name: _sha256(file) for file in (*_weight_files(path), *_text_files(path))}
+    decisive = (*weights.names(path), CONFIG, *VOCABULARIES, *TOKENIZER_OPTIONS)
+    hashes = {name: _sha256(found(path, name)) for name in decisive if (path / name).is_file()}
     return hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()[:40]
-
-
-def _weight_files(path: Path) -> list[Path]:
-    """What transformers would load: the single file if there is one, else every shard the index names."""
-    if (path / _WEIGHTS).is_file():
-        return [path / _WEIGHTS]
-    try:
-        shards = sorted(set(json.loads((path / _INDEX).read_text(encoding="utf-8"))["weight_map"].values()))
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise ModelUnsupportedError(f"{path / _INDEX} does not list the weights' files; copy it again") from error
-    if missing := [shard for shard in shards if not (path / shard).is_file()]:
-        raise ModelUnsupportedError(f"{path} lacks {', '.join(missing)}, which its index names; copy the model again")
-    return [path / _INDEX, *(path / shard for shard in shards)]
-
-
-def _text_files(path: Path) -> list[Path]:
-    names = (_CONFIG, *_VOCABULARIES, *_TOKENIZER_OPTIONS)
-    return [path / name for name in names if (path / name).is_file()]
 
 
 def _sha256(file: Path) -> str:
@@ -194,7 +173,8 @@ def _cached(model: str, revision: str | None) -> ModelFiles | None:
 
 def _snapshot(model: str, path: Path) -> ModelFiles:
     check_names(model, {file.name for file in path.iterdir()})
-    _weight_files(path)
+    refuse_adapters(path)
+    weights.names(path)
     return ModelFiles(path=path, name=model, revision=path.name)
 
 

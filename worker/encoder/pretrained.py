@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -10,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from worker.encoder import compiled_tower, openvino_tower
+from worker.encoder import compiled_tower, openvino_tower, weights
 from worker.encoder.device import Placement
 from worker.encoder.files import ModelFiles
 from worker.encoder.interface import Activation, Collect, Encoder, EncoderTraits, Pixels, Runtime, Towers
 from worker.encoder.preprocessing import Preprocessor
 from worker.encoder.tower import ImageTower, pooled, torch_tower
+from worker.encoder.vetting import vetted
 from worker.errors import ConfigurationError, ModelUnsupportedError
 from worker.types import Floats, SpaceSpec
 
@@ -31,6 +33,9 @@ _COMPILED: dict[Runtime, str] = {
     "torch-compile": ", compiled by torch",
     "openvino": ", compiled by OpenVINO",
 }
+
+#: Times as many numbers as there are weights: what lacks fewer is loaded, and named then.
+_MOST_LACKING = 2
 
 _FEATURES = ("get_image_features", "get_text_features")
 
@@ -51,10 +56,13 @@ def load(
         ConfigurationError: the runtime cannot run it.
     """
     _quiet()
-    tokenizer, processor = _tokenizer(files.path), Preprocessor(_image_processor(files.path), exact=exact)
-    if towers != "text":
-        _check(runtime, processor, placement)
-    model = _model(files)
+    with vetted(files.path) as folder:
+        model_class = _model_class(files, folder)
+        tokenizer = _tokenizer(files.path, folder)
+        processor = _preprocessor(files.path, folder, exact=exact)
+        if towers != "text":
+            _check(runtime, processor, placement)
+        model = _model(files, folder, model_class)
     scale, bias = _logits(model, files)
     _drop_unused(model, towers)
     text = _TextInputs(tokenizer, model.config)
@@ -200,14 +208,14 @@ class _Parts:
             ModelUnsupportedError: image and text vectors are not of one kind.
         """
         side = self.preprocessor.input_side
-        grey = self.preprocessor(Image.new("RGB", (side, side + 1), (128, 128, 128)))
         lengths = set()
         try:
+            grey = self.preprocessor(Image.new("RGB", (side, side + 1), (128, 128, 128)))
             if self._towers != "text":
                 lengths.add(_length(self.launch([grey])()))
             if self._towers != "image":
                 lengths.add(_length(self.text_features(["a photo"])))
-        except (TypeError, ValueError, IndexError, KeyError) as error:
+        except (TypeError, ValueError, IndexError, KeyError, ZeroDivisionError) as error:
             raise ModelUnsupportedError(f"{name} does not take a picture and a text as CLIP does: {error}") from error
         if len(lengths) != 1:
             raise ModelUnsupportedError(
@@ -229,20 +237,17 @@ def _quiet() -> None:
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
 
 
-def _model(files: ModelFiles) -> Any:
+def _model(files: ModelFiles, folder: Path, model_class: Any) -> Any:
     """Read configuration, then weights.
 
     Raises:
         ModelUnsupportedError: says which file is wrong and what to do.
     """
-    from safetensors import SafetensorError
-
-    model_class = _model_class(files)
     try:
         model, report = model_class.from_pretrained(
-            files.path, use_safetensors=True, local_files_only=True, dtype="auto", output_loading_info=True
+            folder, use_safetensors=True, local_files_only=True, dtype="auto", output_loading_info=True
         )
-    except (SafetensorError, RuntimeError, OSError, ValueError) as error:
+    except Exception as error:  # safetensors, torch and transformers each have their own for a damaged file
         raise ModelUnsupportedError(
             f"the weights of {files.name} in {files.path} cannot be loaded ({_first_line(error)}); "
             "the file may be damaged or belong to another config.json: copy or download the model again"
@@ -255,13 +260,32 @@ def _model(files: ModelFiles) -> Any:
     return model.eval().requires_grad_(requires_grad=False)
 
 
-def _model_class(files: ModelFiles) -> Any:
+def _require_fitting(files: ModelFiles, model_class: Any, config: Any) -> None:
+    """Refuse a configuration of a larger model than there are weights of, before memory is taken for it."""
+    import torch
+
+    there = weights.elements(files.path)
+    try:
+        with torch.device("meta"):
+            wanted = sum(each.numel() for each in model_class(copy.deepcopy(config)).parameters())
+    except Exception as error:
+        raise ModelUnsupportedError(
+            f"config.json of {files.name} in {files.path} makes no model ({_first_line(error)}); copy it again"
+        ) from error
+    if wanted > _MOST_LACKING * there:
+        raise ModelUnsupportedError(
+            f"the weights of {files.name} in {files.path} hold {there:,} numbers, but its config.json asks for "
+            f"{wanted:,}: the weights lack tensors, or belong to another config.json"
+        )
+
+
+def _model_class(files: ModelFiles, folder: Path) -> Any:
     from transformers import MODEL_MAPPING, AutoConfig
 
     try:
-        config = AutoConfig.from_pretrained(files.path, local_files_only=True, trust_remote_code=False)
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         found = MODEL_MAPPING[type(config)]
-    except (KeyError, ValueError, OSError) as error:
+    except Exception as error:  # whatever a constructor makes of values of another kind
         raise ModelUnsupportedError(
             f"transformers has no built-in model for {files.name} ({_first_line(error)}). "
             "Models that bring their own code are refused; choose a CLIP or SigLIP model"
@@ -272,27 +296,41 @@ def _model_class(files: ModelFiles) -> Any:
             f"{files.name} is a {model_class.__name__}, which has no {' and no '.join(lacking)}: it does not put "
             "images and texts in one space. Choose an image–text model such as CLIP or SigLIP"
         )
+    _require_fitting(files, model_class, config)
     return model_class
 
 
-def _image_processor(path: Path) -> Any:
+def _preprocessor(path: Path, folder: Path, *, exact: bool) -> Preprocessor:
+    processor = _image_processor(path, folder)
+    try:
+        return Preprocessor(processor, exact=exact)
+    except ModelUnsupportedError:
+        raise
+    except Exception as error:  # it prepares pictures, to see whether the quick way makes the same of them
+        raise ModelUnsupportedError(
+            f"the image processor in {path} prepares no picture ({_first_line(error)}); copy preprocessor_config.json "
+            "from the model this one was made from"
+        ) from error
+
+
+def _image_processor(path: Path, folder: Path) -> Any:
     from transformers import AutoImageProcessor
 
     auto: Any = AutoImageProcessor
     try:
-        return auto.from_pretrained(path, backend="pil", local_files_only=True, trust_remote_code=False)
-    except (ValueError, OSError, ImportError) as error:
+        return auto.from_pretrained(folder, backend="pil", local_files_only=True, trust_remote_code=False)
+    except Exception as error:  # whatever a constructor makes of values of another kind
         raise ModelUnsupportedError(
             f"the image processor in {path} cannot be loaded ({_first_line(error)}); copy preprocessor_config.json "
             "from the model this one was made from"
         ) from error
 
 
-def _tokenizer(path: Path) -> Any:
+def _tokenizer(path: Path, folder: Path) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False)
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # the tokenizers library raises bare Exception for a damaged file
         raise ModelUnsupportedError(
             f"the tokenizer in {path} cannot be loaded ({_first_line(error)}); {_tokenizer_remedy(path)}"
