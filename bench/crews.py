@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from bench.processes import process
 from bench.site import Site
-from worker import db, inbox, settings, tasks
+from worker import broker, db, inbox, settings
 from worker.db import Engine, transaction
 from worker.types import Hint, Lane, ObjectRef
 
@@ -32,7 +32,7 @@ def rate(site: Site, bucket: str, *, objects: int, processes: int, rounds: int, 
         try:
             with process(variables, "worker"):
                 _until(lambda: len(_processes(engine)) >= processes, _START_SECONDS, "the workers do not start")
-                ring = tasks.Bell(_settings(variables)).ring
+                ring = broker.Bell(_settings(variables)).ring
                 return max(_round(engine, bucket, objects, ring) for _ in range(1 + rounds))
         finally:
             engine.dispose()

@@ -53,7 +53,8 @@ MetricName: TypeAlias = Literal[
     # another "scope"; where there is no token, the "host" or "origin" of another site.
     "enrich_api_refusals_total",
     # -- wake-ups, wherever something rings ----------------------------------------------------------------------------
-    # Counter, by result: "sent" over the broker, "coalesced" into one sent a moment ago, "failed" to reach the broker.
+    # Counter, by result: "sent" over the broker, "coalesced" into one sent a moment ago, "failed" to reach the broker;
+    # "dropped": what a worker found on the broker's queue and is no wake-up.
     "enrich_wake_ups_total",
     # -- the ledger ----------------------------------------------------------------------------------------------------
     # Counter: claims that got at least one object.
@@ -140,7 +141,7 @@ QUEUE_MESSAGES = _counter("enrich_queue_messages_total", "Messages of queues, by
 QUEUE_ERRORS = _counter("enrich_queue_errors_total", "Turns of a listener that failed.")
 API_UP = _gauge("enrich_api_up", "1 in a process that serves the API.")
 API_REFUSALS = _counter("enrich_api_refusals_total", "Requests refused before they were read, by why.", "reason")
-WAKE_UPS = _counter("enrich_wake_ups_total", "Wake-ups: sent, coalesced, failed.", "result")
+WAKE_UPS = _counter("enrich_wake_ups_total", "Wake-ups: sent, coalesced, failed, dropped.", "result")
 CLAIMS = _counter("enrich_claims_total", "Claims that got at least one object.")
 BATCH_SIZE = _histogram("enrich_batch_size", "Objects in a claim.", _BATCH)
 OUTCOMES = _counter("enrich_outcomes_total", "Objects whose claim ended, by how.", "outcome")
@@ -178,7 +179,7 @@ def _start_at_zero() -> None:
         BREAKER_OPEN.labels(breaker=breaker).set(0)
     for why in ("no-token", "wrong-token", "scope", "host", "origin"):
         API_REFUSALS.labels(reason=why)
-    for result in ("sent", "coalesced", "failed"):
+    for result in ("sent", "coalesced", "failed", "dropped"):
         WAKE_UPS.labels(result=result)
     for ending in ("survived", "killed", "unclear", "interrupted", "unavailable"):
         TRIALS.labels(result=ending)

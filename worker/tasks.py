@@ -1,4 +1,4 @@
-"""Celery: the app, its one task, and the bell. Messages carry no data: losing all of them costs seconds, not images."""
+"""The long-running processes that Celery's wake-ups are for: the worker, with its one task, and the scheduler."""
 
 from __future__ import annotations
 
@@ -16,10 +16,9 @@ from typing import Any
 
 from celery import Celery, signals
 from celery.exceptions import SecurityWarning
-from kombu.exceptions import OperationalError
-from redis import Redis, RedisError
 
-from worker import bootstrap, logs, metrics, process
+from worker import bootstrap, broker, logs, process
+from worker.broker import Bell
 from worker.errors import FatalDeviceError, TaxonomyError
 from worker.pipeline import keeper, watchdog
 from worker.pipeline.keeper import Keeper
@@ -30,16 +29,6 @@ from worker.stopping import StopRequest
 
 _log = logs.get("tasks")
 
-_QUEUE = "enrich"
-_WAKE = "enrich.wake"
-_BELL = "enrich:bell"
-#: A wake-up that was lost with its broker keeps the bell silent for this long at most.
-_BELL_SECONDS = 3
-#: With this many wake-ups waiting, one more wakes nobody: workers are all busy, or away. (Not by an expiry: it would be
-#: the sender's clock against the worker's.)
-_MOST_WAITING = 100
-#: After the broker failed once, how long ringing is not even tried.
-_BROKER_PAUSE = 5.0
 #: How often in a row work may have to be taken unwoken: about a minute with the default sweep.
 _DEAF = 12
 #: How often the scheduler shows that it moves, also where it is told to ring less often.
@@ -49,73 +38,6 @@ _GOODBYE_SECONDS = 5.0
 _EXIT_FATAL_DEVICE = 70  # EX_SOFTWARE
 _EXIT_TOO_OLD = 78  # EX_CONFIG: starting it again does not help
 _EXIT_NO_PROGRESS = 75  # EX_TEMPFAIL: a new process is the remedy
-
-
-def make_app(settings: Settings) -> Celery:
-    """The Celery app of this process."""
-    app = Celery("enrich", broker=settings.broker_url, set_as_current=False)
-    app.conf.update(
-        task_default_queue=_QUEUE,
-        task_ignore_result=True,
-        task_publish_retry=False,
-        # A wake-up is spent when it is taken; what it woke for is in the ledger.
-        task_acks_late=False,
-        worker_prefetch_multiplier=1,
-        worker_hijack_root_logger=False,
-        worker_redirect_stdouts=False,
-        worker_send_task_events=False,
-        worker_enable_remote_control=False,
-        broker_connection_retry_on_startup=True,
-        worker_cancel_long_running_tasks_on_connection_loss=True,  # of tasks that acknowledge late; ours do not
-        broker_connection_max_retries=None,  # for ever: meanwhile the watchdog works from the ledger
-        broker_transport_options={"socket_connect_timeout": 2, "socket_keepalive": True, "health_check_interval": 10},
-    )
-    app.task(name=_WAKE)(_wake)
-    return app
-
-
-class Bell:
-    """Wakes a worker, at most once until somebody has answered. Never raises: the ledger has the work already."""
-
-    def __init__(self, settings: Settings, app: Celery | None = None) -> None:
-        self._app = app or make_app(settings)
-        self._redis = Redis.from_url(settings.broker_url, socket_timeout=2, socket_connect_timeout=2)
-        self._silent_until = 0.0
-
-    def ring(self) -> None:
-        """Send a wake-up unless one is on its way."""
-        if time.monotonic() < self._silent_until:
-            return
-        try:
-            metrics.WAKE_UPS.labels(result="sent" if self._send() else "coalesced").inc()
-        except (RedisError, OperationalError, OSError) as error:
-            self._silent_until = time.monotonic() + _BROKER_PAUSE
-            metrics.WAKE_UPS.labels(result="failed").inc()
-            _log.warning("the broker is away; workers look for work by themselves", action="ring", error=str(error))
-
-    def _send(self) -> bool:
-        with self._redis.pipeline(transaction=False) as ask:
-            ask.set(_BELL, 1, nx=True, ex=_BELL_SECONDS)
-            ask.llen(_QUEUE)
-            first, waiting = ask.execute()
-        if not first or waiting >= _MOST_WAITING:
-            return False
-        self._app.send_task(_WAKE)
-        return True
-
-    def answer(self) -> None:
-        """Let the bell ring again. Called before claiming: whatever is hinted from now on rings anew."""
-        try:
-            self._redis.delete(_BELL)
-        except RedisError as error:
-            _log.warning("the bell could not be reset; it resets itself", action="answer", error=str(error))
-
-    def is_connected(self) -> bool:
-        """Whether the broker answers."""
-        try:
-            return bool(self._redis.ping())
-        except RedisError:
-            return False
 
 
 # -- the worker --------------------------------------------------------------------------------------------------------
@@ -165,14 +87,15 @@ def run_worker(settings: Settings) -> None:
     global _process  # noqa: PLW0603  # Celery tasks are functions; this is the one place they get their parts from
     # Until Celery takes the signal over: ending by default would leave our heartbeat, and perhaps leases, behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    app = make_app(settings)
+    app = broker.make_app(settings)
+    app.task(name=broker.WAKE)(_wake)
     bell = Bell(settings, app)
     with process.worker(settings, bell.ring, _end_of_device) as runtime:
         drain = Drain(runtime.enricher.keeper, seconds=settings.drain_seconds)
         signals.worker_shutting_down.connect(drain.begin, weak=False)
         with _watching(settings, runtime, bell, drain) as watching:
             _process = _Process(runtime=runtime, bell=bell, watchdog=watching, drain=drain)
-            _consume(app, settings)
+            _consume(app, settings, drain)
 
 
 class Drain:
@@ -207,22 +130,17 @@ class Drain:
         os._exit(0)
 
 
-def _consume(app: Celery, settings: Settings) -> None:
+def _consume(app: Celery, settings: Settings, drain: Drain) -> None:
     signals.setup_logging.connect(_log_as_we_do, weak=False)
     with warnings.catch_warnings():
         # Root is discouraged because of pickled messages; ours are JSON and carry no data. In containers it is common.
         warnings.simplefilter("ignore", SecurityWarning)
-        app.worker_main(
-            [
-                "--quiet",
-                "worker",
-                "--pool=threads",
-                f"--concurrency={settings.concurrency}",
-                "--without-gossip",
-                "--without-mingle",
-                "--without-heartbeat",
-            ]
-        )
+        app.worker_main([
+            "--quiet", "worker", "--pool=threads", f"--concurrency={settings.concurrency}",
+            "--without-gossip", "--without-mingle", "--without-heartbeat",
+        ])  # fmt: skip
+    if not drain.has_begun:  # whatever Celery's reason: a worker that was not told to end is started again
+        _end("Celery stopped consuming wake-ups")
 
 
 @contextmanager
@@ -231,8 +149,7 @@ def _watching(settings: Settings, runtime: Serving, bell: Bell, drain: Drain) ->
     around = Surroundings(
         claimable=lambda: not (drain.has_begun or breakers.hold) and watchdog.claimable(enricher.engine),
         due=lambda: breakers.due and not drain.has_begun,
-        broker_answers=bell.is_connected,
-        ring=bell.ring,
+        ring=lambda: bell.reaches() and not broker.is_in_trouble(),
         work=lambda: _work(runtime),
         end=_end,
     )
@@ -255,19 +172,11 @@ def _end(why: str) -> None:
     os._exit(_EXIT_NO_PROGRESS)
 
 
-class _Forward(logging.Handler):
-    """Celery's own log records, in our format."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        sentence = " ".join(record.getMessage().split())
-        _log.log(record.levelno, sentence, action="celery", exc_info=record.exc_info or None)
-
-
 def _log_as_we_do(**_: Any) -> None:
     """Called by Celery in place of its own logging set-up."""
     for name in ("celery", "kombu"):
         logger = logging.getLogger(name)
-        logger.handlers, logger.propagate = [_Forward()], False
+        logger.handlers, logger.propagate = [broker.Forward()], False
         logger.setLevel(logging.WARNING)
 
 

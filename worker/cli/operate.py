@@ -160,11 +160,11 @@ def backfill(
     ] = "",
 ) -> None:
     """Make everything that a bucket holds already pending work, behind all live work. Safe to repeat."""
-    from worker import bootstrap, tasks
+    from worker import bootstrap, broker
 
     settings = context.load_settings()
     name, _, prefix = bucket.partition("/")
-    use_case = bootstrap.backfill(settings, context.database(settings), tasks.Bell(settings).ring)
+    use_case = bootstrap.backfill(settings, context.database(settings), broker.Bell(settings).ring)
     total, last = 0, start_after
     with context.progress(SpinnerColumn(), TextColumn("{task.description}")) as progress:
         task = progress.add_task("listing …")

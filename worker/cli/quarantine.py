@@ -104,14 +104,14 @@ def retry(
     everything: _All = False,
 ) -> None:
     """Make entries pending work again, with all their attempts. May be stopped and repeated."""
-    from worker import tasks
+    from worker import broker
     from worker.pipeline import quarantine as use_case
 
     choice = _insisted(_choice(object_, reason, where, since, older_than), everything=everything)
     settings = context.load_settings()
     if choice.bucket is not None:
         settings.watched.require(choice.bucket, choice.key or choice.prefix or "")
-    engine, ring = context.database(settings), tasks.Bell(settings).ring
+    engine, ring = context.database(settings), broker.Bell(settings).ring
     changed = _watched(lambda told: use_case.retry(engine, choice, ring=ring, progress=told))
     context.say(f"{changed.count:,} objects will be tried again")
 

@@ -34,7 +34,7 @@ def api(
     """Serve event intake and reading over HTTP."""
     import uvicorn
 
-    from worker import bootstrap, logs, metrics, tasks
+    from worker import bootstrap, broker, logs, metrics
     from worker.api import Services, Tokens, create_app, server
     from worker.pipeline.explain import Explain
     from worker.pipeline.ingest import HOLD
@@ -50,7 +50,7 @@ def api(
     )
     tokens.require_for(settings.api_host)
     engine = bootstrap.database(settings, "api", pool_size=16)
-    ring = tasks.Bell(settings).ring
+    ring = broker.Bell(settings).ring
     recheck = Recheck(engine)
     recheck("the API was started")  # what came while nobody listened
     search = bootstrap.search(settings, engine)
@@ -127,11 +127,11 @@ def scheduler() -> None:
 
 def listen() -> None:
     """Take notifications from the SQS queues of ENRICH_SQS_QUEUES, until SIGTERM."""
-    from worker import listening, tasks
+    from worker import broker, listening
 
     settings = context.process_settings()
     context.tell_what_is_watched(settings)
-    listening.run(settings, tasks.Bell(settings).ring)
+    listening.run(settings, broker.Bell(settings).ring)
 
 
 def migrate() -> None:

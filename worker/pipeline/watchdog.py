@@ -31,8 +31,7 @@ class Surroundings:
 
     claimable: Callable[[], bool]  # whether a claim would return something now, and may be made
     due: Callable[[], bool]  # whether something that was away may be tried again now: no ring comes for that
-    broker_answers: Callable[[], bool]
-    ring: Callable[[], None]  # wakes a worker: us, if we are not deaf and nobody else is quicker
+    ring: Callable[[], bool]  # wakes a worker: us, if we are not deaf and nobody else is quicker; whether it could
     work: Callable[[], object]  # takes one batch to its end
     end: Callable[[str], None]  # ends this process, with a sentence why
 
@@ -43,7 +42,7 @@ class Watchdog:
     Workers have stopped consuming after their broker reconnected, while every probe said that they were alive. The sign
     is work that waits while this process idles. Then the watchdog takes that work itself, one batch at a time: the
     ledger is all that is needed, so a broker that is away costs speed only. A process that stays deaf with a broker
-    that answers, and one whose batch never ends, is ended: its supervisor starts another.
+    that works, and one whose batch never ends, is ended: its supervisor starts another.
     """
 
     def __init__(
@@ -89,14 +88,13 @@ class Watchdog:
             self._not_woken(now)
 
     def _not_woken(self, now: float) -> None:
-        if self._around.broker_answers():
+        if self._around.ring():
             self._unheard += 1
             if self._unheard > self._patience.deaf:
                 self._around.end(
-                    f"work waits, the broker answers, and no wake-up came for {now - self._woken_at:.0f} s"
+                    f"work waits, the broker takes wake-ups, and none came for {now - self._woken_at:.0f} s"
                 )
                 return
-            self._around.ring()
         _log.info("work waits and nobody woke us; taking it", action="unwoken", rings_unheard=self._unheard)
         self._help()
 

@@ -19,13 +19,13 @@ from sqlalchemy import text
 
 from tests.pictures import picture
 from tests.servers import RunningServers
-from worker import bootstrap, db, inbox
+from worker import bootstrap, broker, db, inbox
+from worker.broker import Bell
 from worker.db import Engine, transaction
 from worker.inbox import Totals
 from worker.objects import ObjectStore
 from worker.pipeline import health, query
 from worker.settings import Settings
-from worker.tasks import Bell
 from worker.types import Hint, ObjectRef
 
 _CHECKOUT = Path(__file__).parents[3]
@@ -94,7 +94,7 @@ class Site:
         """Ring, and see whether a worker takes the wake-up."""
         self.ring()
         time.sleep(0.3)
-        return not self.broker.exists("enrich:bell") and not self.broker.llen("enrich")
+        return not self.broker.exists(broker.BELL) and not self.broker.llen(broker.QUEUE)
 
     # -- processes ---------------------------------------------------------------------------------------------------
     def start(self, program: Sequence[str] = FAKE_WORKER, *, wait: bool = True, **env: str) -> subprocess.Popen[bytes]:

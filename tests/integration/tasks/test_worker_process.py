@@ -14,6 +14,7 @@ import pytest
 from tests.integration.tasks.site import SCHEDULER, Site, kill_server, paused, revive_server, terminate
 from tests.servers import RunningServers, start_servers
 from worker import catalog, db
+from worker.broker import QUEUE
 from worker.local import Part, PortPlan, free_port_base
 from worker.pipeline import query
 from worker.types import ObjectRef
@@ -62,7 +63,7 @@ class TestWakeUps:
         """Rings are coalesced: at most one message every few seconds, whatever is uploaded."""
         for key in keys(30):
             site.upload(key)
-        assert int(site.broker.llen("enrich")) <= 2
+        assert int(site.broker.llen(QUEUE)) <= 2
 
 
 class TestSignals:
@@ -232,7 +233,7 @@ class TestDeafness:
                 here.until(lambda: here.totals().pending == 0 or worker.poll() is not None)
                 if worker.poll() is not None:
                     break
-            assert (75, True) == (worker.wait(20), "no wake-up came" in here.log(worker))
+            assert (75, True) == (worker.wait(20), "and none came" in here.log(worker))
             here.start()
             here.until(lambda: here.totals().pending == 0)
 

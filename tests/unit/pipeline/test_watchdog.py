@@ -28,8 +28,9 @@ class World:
         self.batches += 1
         self.claimable = False
 
-    def ring(self) -> None:
-        self.rings += 1
+    def ring(self) -> bool:
+        self.rings += self.broker
+        return self.broker
 
 
 @pytest.fixture
@@ -42,7 +43,6 @@ def watchdog(world: World) -> Watchdog:
     around = Surroundings(
         claimable=lambda: world.claimable,
         due=lambda: world.due,
-        broker_answers=lambda: world.broker,
         ring=world.ring,
         work=world.work,
         end=world.ended.append,
@@ -81,7 +81,7 @@ def test_a_process_that_hears_no_ring_is_ended(watchdog: Watchdog, world: World)
     """The broker answers and rings go unheard: the consumer is dead."""
     for _ in range(_DEAF + 1):
         look(watchdog, world, after=_QUIET + 1)
-    assert world.ended == ["work waits, the broker answers, and no wake-up came for 44 s"]
+    assert world.ended == ["work waits, the broker takes wake-ups, and none came for 44 s"]
 
 
 def test_one_wake_up_clears_the_suspicion(watchdog: Watchdog, world: World) -> None:
@@ -129,8 +129,7 @@ def test_stopping_waits_for_work_taken_unwoken(world: World) -> None:
     around = Surroundings(
         claimable=lambda: world.claimable,
         due=lambda: False,
-        broker_answers=lambda: False,
-        ring=world.ring,
+        ring=lambda: False,
         work=work,
         end=world.ended.append,
     )
