@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RestartPolicy:
-    """How often a child may die before its supervisor gives up on it."""
+    """When a child that died is started again."""
 
     first_delay: float = 0.5  # seconds; doubles with each quick death
     longest_delay: float = 10.0
     quick: float = 10.0  # seconds; a child that lived longer starts again with a clean record
-    give_up_after: int = 5  # quick deaths in a row
+    give_up_after: int = 5  # quick deaths in a row, after which quick attempts have no point
+    last_delay: float = 30.0  # seconds between attempts from then on, for supervisors that never stop trying
 
     def delay(self, deaths: int) -> float:
         """Seconds to wait after the ``deaths``-th quick death in a row, counted from one."""

@@ -38,6 +38,8 @@ _OK = 200
 _BUCKET = "photos"
 #: Beyond what a process may take to finish what it has in hand: to say goodbye, and to end.
 _GOODBYE_SECONDS = 10.0
+#: Of worker and scheduler: told to end, or only a person can help (docs/cli.md).
+_FINAL = frozenset({0, 78})
 
 
 class System:
@@ -190,6 +192,7 @@ class System:
             probe=lambda: _require_reported(self.engine, kind, since),
             ready_seconds=300.0,  # a model may have to be fetched
             stop_seconds=self._settings.drain_seconds + _GOODBYE_SECONDS,
+            final=_FINAL,
             purpose=kind,
         )
 

@@ -43,6 +43,7 @@ class ChildSpec:
     stage: int = 10  # children of the highest stage are stopped first, together; the embedded servers are below 10
     stop_signal: signal.Signals = signal.SIGTERM
     stop_seconds: float = 10.0  # then SIGKILL
+    final: frozenset[int] = frozenset()  # exit statuses after which starting it again does not help
     after_exit: Callable[[], None] = field(default=lambda: None)  # removes what a killed child leaves behind
     purpose: str = ""  # for people: "object store (S3)"
 
@@ -67,11 +68,13 @@ class Child:
         Raises:
             ServerError: the program cannot be started at all.
         """
+        self.started = time.monotonic()
         rotate(self.log)
         spec = self.spec
         argv = ["/bin/sh", "-c", _REGISTER, "sh", str(int(spec.stop_signal)), spec.name, *spec.argv]
         with self.log.open("ab", buffering=0) as log:
-            log.write(time.strftime("--- started %Y-%m-%dT%H:%M:%SZ ---\n", time.gmtime()).encode())
+            with suppress(OSError):  # the disk is full
+                log.write(time.strftime("--- started %Y-%m-%dT%H:%M:%SZ ---\n", time.gmtime()).encode())
             self._log_start = log.tell()
             try:
                 self._process = subprocess.Popen(
@@ -81,7 +84,6 @@ class Child:
                 )  # fmt: skip
             except OSError as error:
                 raise ServerError(f"cannot start {spec.name}: {error}") from error
-        self.started = time.monotonic()
 
     def exit_status(self) -> int | None:
         """None while it runs; negative is the signal that ended it."""
@@ -137,7 +139,16 @@ def _group_of(user: str | None) -> int | None:
 
 
 def rotate(log: Path, *, limit: int = MAX_LOG_BYTES) -> None:
-    """Move a large log aside without its writer's help: children append, so they go on at the new end."""
-    if log.exists() and log.stat().st_size > limit:
-        shutil.copyfile(log, log.with_name(log.name + ".1"))
+    """Move a large log aside without its writer's help: children append, so they go on at the new end.
+
+    On a full disk it is only cut: nothing that keeps servers running may stop because of a log.
+    """
+    with suppress(OSError):
+        if log.stat().st_size <= limit:
+            return
+        old = log.with_name(log.name + ".1")
+        try:
+            shutil.copyfile(log, old)
+        except OSError:
+            old.unlink(missing_ok=True)
         os.truncate(log, 0)

@@ -17,6 +17,7 @@ from pathlib import Path
 from worker.local.binaries import server_environment, weed
 from worker.local.certificate import self_signed
 from worker.local.child import ChildSpec, NotReadyError
+from worker.local.disk import STORE_STOPS_BELOW_MIB
 from worker.local.home import Credentials, Home, write_private
 from worker.local.ports import LOOPBACK, PortPlan
 from worker.local.probes import SignedClient, bearer, http_request, require
@@ -128,7 +129,7 @@ class SeaweedFS:
         arguments = (
             f"-dir={self._data / 'volumes'}", f"-port={ports.volume}", f"-port.grpc={ports.volume_grpc}",
             f"-master={LOOPBACK}:{ports.master}.{ports.master_grpc}",
-            "-max=1000", "-minFreeSpace=256MiB", "-preStopSeconds=0",
+            "-max=1000", f"-minFreeSpace={STORE_STOPS_BELOW_MIB}MiB", "-preStopSeconds=0",
         )  # fmt: skip
         return self._child("volume", arguments, probe=None, grpc=ports.volume_grpc, stage=1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
@@ -19,6 +20,7 @@ from worker import logs
 from worker.errors import ServerError
 from worker.local import guardian
 from worker.local.child import Child, ChildSpec, NotReadyError, rotate
+from worker.local.disk import DiskWatch
 from worker.restarts import RestartPolicy, is_under_nohup
 from worker.stopping import StopRequest
 
@@ -34,7 +36,7 @@ Announce = Callable[[str], None]
 class _Watched:
     child: Child
     deaths: int = 0  # quick ones, in a row
-    restart_at: float | None = None  # monotonic; set while it is down
+    restart_at: float | None = None  # monotonic; set while it is down, to infinity if for good
 
 
 class Guardian:
@@ -113,6 +115,7 @@ class Supervisor:
         self._hurry = StopRequest()
         self._signalled = False
         self._housekeeping = 0.0
+        self._disk = DiskWatch(log_dir, self._announce)
 
     # -- starting ----------------------------------------------------------------------------------------------------
     def start(self, *specs: ChildSpec) -> None:
@@ -158,8 +161,7 @@ class Supervisor:
     def run(self, *, until: Callable[[], bool] = lambda: False) -> None:
         """Keep the children running until SIGINT, SIGTERM or SIGHUP, or until ``until`` says so; then stop them.
 
-        Raises:
-            ServerError: a child died too often; everything has been stopped.
+        No child's end ends the others: uploads are taken in while something else is broken.
         """
         with self.signals():
             try:
@@ -202,7 +204,7 @@ class Supervisor:
         self._stopping.set()
 
     def check(self) -> None:
-        """Look at every child once: restart what is due, give up on what keeps dying. Raises like ``run``."""
+        """Look at every child once: restart what is due."""
         for watched in list(self._watched.values()):
             if watched.restart_at is None and watched.child.exit_status() is not None:
                 self._bury(watched)
@@ -211,23 +213,41 @@ class Supervisor:
         self._keep_house()
 
     def _bury(self, watched: _Watched) -> None:
-        child, policy = watched.child, self._policy
-        how, lived = child.describe_exit(), time.monotonic() - child.started
+        child = watched.child
+        status, lived = child.exit_status(), time.monotonic() - child.started
         self._remove(child)
-        watched.deaths = watched.deaths + 1 if lived < policy.quick else 1
-        if watched.deaths >= policy.give_up_after:
-            raise ServerError(
-                f"{child.spec.name} died {watched.deaths} times in a row (last: {how}); "
-                f"everything is being stopped. {child.log} ends with:{child.log_tail()}"
+        if status in child.spec.final:
+            watched.restart_at = math.inf
+            self._announce(
+                f"{child.spec.name} ended ({child.describe_exit()}) and is not started again; everything else goes on. "
+                f"{child.log} ends with:{child.log_tail()}"
             )
-        delay = policy.delay(watched.deaths)
+            return
+        watched.deaths = watched.deaths + 1 if lived < self._policy.quick else 1
+        self._announce_death(watched, f"died ({child.describe_exit()})")
+
+    def _announce_death(self, watched: _Watched, what: str) -> None:
+        """Say what happened to a child, and when it is started again."""
+        child, policy, deaths = watched.child, self._policy, watched.deaths
+        delay = policy.delay(deaths) if deaths < policy.give_up_after else policy.last_delay
         watched.restart_at = time.monotonic() + delay
-        self._announce(f"{child.spec.name} died ({how}); restarting it in {delay:g} s, its log is {child.log}")
+        if deaths == policy.give_up_after:
+            self._announce(
+                f"{child.spec.name} {what}, {deaths} times in a row; it is tried every {delay:g} s from now on, and "
+                f"everything else goes on. {child.log} ends with:{child.log_tail()}"
+            )
+        else:
+            self._announce(f"{child.spec.name} {what}; restarting it in {delay:g} s, its log is {child.log}")
 
     def _restart(self, watched: _Watched) -> None:
         watched.restart_at = None
-        with self._lock:
-            watched.child.launch(self._guardian.pipe)
+        try:
+            with self._lock:
+                watched.child.launch(self._guardian.pipe)
+        except (ServerError, OSError) as error:  # no memory, no processes, no disk, for now
+            watched.deaths += 1
+            self._announce_death(watched, f"could not be started ({error})")
+            return
         self._announce(f"{watched.child.spec.name} was restarted (pid {watched.child.pid})")
 
     def _keep_house(self) -> None:
@@ -236,6 +256,7 @@ class Supervisor:
                 self._guardian.replace([w.child for w in self._watched.values() if w.child.exit_status() is None])
         if time.monotonic() - self._housekeeping > _HOUSEKEEPING_SECONDS:
             self._housekeeping = time.monotonic()
+            self._disk.look()
             for watched in self._watched.values():
                 rotate(watched.child.log)
 

@@ -222,19 +222,64 @@ def test_a_child_that_dies_is_named_and_restarted(tmp_path: Path):
     assert child.pid != first
 
 
-def test_a_child_that_always_dies_stops_everything(tmp_path: Path):
-    """The error has the child's name, how often and how it died, and the end of its log."""
-    supervisor = Supervisor(tmp_path, announce=lambda _message: None, policy=QUICK)
+def test_a_child_that_always_dies_takes_nothing_along(tmp_path: Path):
+    """After quick attempts it is tried at longer intervals; one message says how it died, and ends with its log."""
+    said: list[str] = []
+    policy = RestartPolicy(first_delay=0.02, give_up_after=3, last_delay=0.3)
+    supervisor = Supervisor(tmp_path, announce=said.append, policy=policy)
     other = supervisor.launch(ChildSpec(name="other", argv=_python("import time; time.sleep(600)")))
     supervisor.launch(ChildSpec(name="api", argv=_python("print('no such table'); raise SystemExit(3)")))
+    alive: list[bool] = []
 
-    with pytest.raises(ServerError) as gave_up:
-        supervisor.run()
+    def seen() -> bool:
+        alive.append(_runs(other.pid))
+        return sum("died" in line for line in said) == 5
 
-    message = str(gave_up.value)
-    assert "api died 3 times in a row (last: exit status 3)" in message
-    assert message.endswith("| no such table")
-    assert not _runs(other.pid)
+    supervisor.run(until=seen)
+
+    resigned = [line for line in said if "3 times in a row" in line]
+    assert (len(resigned), all(alive)) == (1, True)
+    assert "api died (exit status 3), 3 times in a row; it is tried every 0.3 s" in resigned[0]
+    assert resigned[0].endswith("| no such table")
+    assert "restarting it in 0.3 s" in said[-1]
+
+
+@pytest.mark.parametrize("status", [0, 78])
+def test_a_child_whose_end_is_final_is_not_started_again(tmp_path: Path, status: int):
+    """It was told to end, or only a person can help: that is said once, and the others go on."""
+    said: list[str] = []
+    supervisor = Supervisor(tmp_path, announce=said.append, policy=QUICK)
+    other = supervisor.launch(ChildSpec(name="other", argv=_python("import time; time.sleep(600)")))
+    program = _python(f"print('a newer release'); raise SystemExit({status})")
+    supervisor.launch(ChildSpec(name="worker", argv=program, final=frozenset({0, 78})))
+    until = time.monotonic() + 1.0
+    supervisor.run(until=lambda: time.monotonic() > until and bool(said) and _runs(other.pid))
+
+    assert len(said) == 1
+    assert said[0].startswith(f"worker ended (exit status {status}) and is not started again")
+    assert said[0].endswith("| a newer release")
+
+
+def test_a_child_that_cannot_be_started_again_is_tried_again(tmp_path: Path):
+    """Its program is away for a moment: the supervisor stays."""
+    said: list[str] = []
+    program, log = tmp_path / "program", tmp_path / "logs"
+    log.mkdir()
+    program.write_text("#!/bin/sh\nsleep 600\n")
+    program.chmod(0o700)
+    supervisor = Supervisor(log, announce=said.append, policy=QUICK)
+    child = supervisor.launch(ChildSpec(name="api", argv=[str(program)], cwd=program.parent / "logs"))
+    log.rename(tmp_path / "away")
+    os.kill(child.pid, signal.SIGKILL)
+
+    def seen() -> bool:
+        if any("could not be started" in line for line in said) and not log.exists():
+            (tmp_path / "away").rename(log)
+        return any("was restarted" in line for line in said)
+
+    supervisor.run(until=seen)
+
+    assert any("api could not be started" in line for line in said)
 
 
 def test_a_child_that_lived_long_enough_starts_with_a_clean_record(tmp_path: Path):

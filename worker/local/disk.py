@@ -1,0 +1,37 @@
+"""Says when the disk under a home fills up, before its servers stop writing one after another."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+#: Of SeaweedFS: with less than this it takes no more uploads. PostgreSQL goes on until nothing is left.
+STORE_STOPS_BELOW_MIB = 256
+#: With less than this people are told.
+_LOW_MIB = 2 * STORE_STOPS_BELOW_MIB
+
+
+class DiskWatch:
+    """One sentence when space runs low, another when it is back."""
+
+    def __init__(self, folder: Path, announce: Callable[[str], None]) -> None:
+        self._folder, self._announce = folder, announce
+        self._is_low = False
+
+    def look(self) -> None:
+        """Look once."""
+        try:
+            left = shutil.disk_usage(self._folder).free >> 20
+        except OSError:
+            return
+        if (left < _LOW_MIB) == self._is_low:
+            return
+        self._is_low = left < _LOW_MIB
+        self._announce(self._low(left) if self._is_low else f"there is space again: {left:,} MiB are left")
+
+    def _low(self, left: int) -> str:
+        return (
+            f"the disk is nearly full: {left} MiB are left for {self._folder}. Below {STORE_STOPS_BELOW_MIB} MiB the "
+            "store refuses uploads, without any PostgreSQL stops. What was accepted is kept: make room, and all goes on"
+        )
