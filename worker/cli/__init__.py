@@ -1,129 +1,38 @@
 """``enrich``: commands, thin. Results go to stdout, everything else to stderr.
 
-Modules of this room import what is heavy inside their functions, so that ``enrich --help`` answers at once.
+Modules of this room import what is heavy inside their functions, so that ``enrich --help`` answers at once; and
+``enrich health``, which is run every few seconds beside the work, answers before the commands are even imported.
 """
 
 from __future__ import annotations
 
-import signal
 import sys
-from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from worker.cli import (
-    bucket,
-    context,
-    explain,
-    labels,
-    model,
-    operate,
-    quarantine,
-    read,
-    run,
-    space,
-    tag,
-    taxonomy,
-    taxonomy_apply,
-    up,
-    verify,
-)
+if TYPE_CHECKING:
+    from worker.cli.commands import app as app  # re-exported
 
 __all__ = ["app", "main"]
 
-_USAGE = 2
-#: They take names of files, which may be any bytes.
-_OF_FILES = ("tag", "demo")
-#: Starting again does not help: a person has to restore files or libraries.
-_EX_CONFIG = 78
-
-app = typer.Typer(
-    name="enrich",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-
-
-@app.callback()
-def common(
-    _: Annotated[
-        bool,
-        typer.Option(
-            "--version",
-            callback=lambda asked: _tell_version() if asked else None,
-            is_eager=True,
-            help="Print the version and stop.",
-        ),
-    ] = False,
-) -> None:
-    """Tag and embed every image of an object store, and read the results back."""
-
-
-for module in (
-    up,
-    tag,
-    read,
-    explain,
-    labels,
-    verify,
-    quarantine,
-    bucket,
-    model,
-    space,
-    taxonomy,
-    taxonomy_apply,
-    operate,
-    run,
-):
-    module.register(app)
+_PARTS = ("api", "worker", "scheduler", "listener")
 
 
 def main() -> None:
-    """Entry point: errors of ours are one sentence and exit status 1, not a traceback. docs/cli.md lists the others."""
-    for stream in (sys.stdout, sys.stderr):
-        _never_fail_to_encode(stream)
-    # Ignored by who started us, it is ignored here: then the kernel forgets how our children ended, and all of them
-    # seem to have ended well.
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    _refuse_what_is_no_text(sys.argv[1:])
-    try:
-        app()
-    except Exception as error:
-        sentence = context.sentence(error)
-        if sentence is None:
-            raise
-        sys.stderr.write(f"enrich: {sentence}\n")
-        sys.exit(_status(error))
+    """Entry point."""
+    if sys.argv[1:2] == ["health"] and len(sys.argv) == 3 and sys.argv[2] in _PARTS:  # noqa: PLR2004
+        from worker import vitals
+
+        if vitals.is_well(sys.argv[2]):
+            sys.stderr.write(f"{sys.argv[2]} is healthy\n")
+            return
+    from worker.cli import commands
+
+    commands.main()
 
 
-def _never_fail_to_encode(stream: object) -> None:
-    """A file's name may hold bytes that are no text; printing it shows them escaped."""
-    reconfigure = getattr(stream, "reconfigure", None)
-    if reconfigure is not None:
-        reconfigure(errors="backslashreplace")
+def __getattr__(name: str) -> Any:
+    if name == "app":
+        from worker.cli.commands import app
 
-
-def _refuse_what_is_no_text(arguments: Sequence[str]) -> None:
-    """Neither a database nor a model takes bytes that are not UTF-8; Python hands them on as halves of characters."""
-    for argument in arguments if arguments[:1] and arguments[0] not in _OF_FILES else ():
-        try:
-            argument.encode()
-        except UnicodeEncodeError:
-            sys.stderr.write(f"enrich: {argument} is not UTF-8, and no bucket, key, label or word is anything else\n")
-            sys.exit(_USAGE)
-
-
-def _tell_version() -> None:
-    import worker
-
-    typer.echo(worker.__version__)
-    raise typer.Exit
-
-
-def _status(error: Exception) -> int:
-    from worker.errors import SpaceMismatchError
-
-    return _EX_CONFIG if isinstance(error, SpaceMismatchError) else 1
+        return app
+    raise AttributeError(name)
