@@ -12,7 +12,7 @@ from worker.catalog import Space
 from worker.db import Engine
 from worker.encoder import Encoder, ForwardPass, MicroBatcher
 from worker.errors import FatalDeviceError
-from worker.pipeline import golden, health
+from worker.pipeline import golden
 from worker.pipeline.attendant import Attendant
 from worker.pipeline.breaker import Window
 from worker.pipeline.breakers import Breakers
@@ -33,6 +33,7 @@ from worker.pipeline.space import choose, load_for, where
 from worker.pipeline.suspects import Suspects
 from worker.pipeline.trial import Trial
 from worker.settings import Settings
+from worker.vitals import STUCK
 
 _log = logs.get("process")
 
@@ -98,7 +99,7 @@ def worker(settings: Settings, ring: bootstrap.Ring, broken: Callable[[FatalDevi
 def _suspects(settings: Settings, engine: Engine, space: Space, keeper: Keeper) -> Suspects:
     # Up to two trials, each of up to twice the patience, have to end before their batch counts as stuck; and half of
     # one before the process counts as ill.
-    patience = min(LONGEST_BATCH_IN_LEASES / 5 * settings.lease_seconds, 0.6 * health.STUCK)
+    patience = min(LONGEST_BATCH_IN_LEASES / 5 * settings.lease_seconds, 0.6 * STUCK)
     model, revision = where(space, bootstrap.source(settings))
     command = (*TRIAL, model) if revision is None else (*TRIAL, model, revision)
     return Suspects(engine=engine, trial=Trial(command=command, patience=patience, progressed=keeper.progressed))

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -135,7 +135,8 @@ def _consume(app: Celery, settings: Settings, drain: Drain) -> None:
     with warnings.catch_warnings():
         # Root is discouraged because of pickled messages; ours are JSON and carry no data. In containers it is common.
         warnings.simplefilter("ignore", SecurityWarning)
-        app.worker_main([
+        consume: Callable[[list[str]], object] = app.worker_main  # returns, whatever its annotation says
+        consume([
             "--quiet", "worker", "--pool=threads", f"--concurrency={settings.concurrency}",
             "--without-gossip", "--without-mingle", "--without-heartbeat",
         ])  # fmt: skip

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
-from tests.acceptance.commands import enrich, environment, until, up
+from tests.acceptance.commands import enrich, until, up
 from tests.pictures import picture
 from worker.local import free_port_base
 
@@ -51,8 +51,7 @@ def _accepted(store: Any, key: str) -> bool:
 
 def test_a_full_disk_is_said_and_costs_nothing_that_was_accepted(disk: Path) -> None:
     """The terminal says so; whatever the store acknowledged is enriched once there is room; nothing has ended."""
-    assert environment()
-    with up(disk, free_port_base(), env={"ENRICH_MODEL": "starter"}) as system:
+    with up(disk, free_port_base()) as system:
         store = system.store()
         kept = [key for key in ("before-1.jpg", "before-2.jpg") if _accepted(store, key)]
         system.until_totals(enriched=2)

@@ -40,7 +40,8 @@ def _beat(engine: Engine, kind: str = "worker", *, waiting: str | None = None, h
         inbox.beat(connection, Heartbeat(name=f"{kind}@{host}:1", kind=kind, host=host, waiting=waiting))
 
 
-def _age(engine: Engine, column: str, seconds: float) -> None:
+def _beat_long_ago(engine: Engine, column: str, seconds: float) -> None:
+    _beat(engine)
     with transaction(engine) as connection:
         connection.execute(text(f"UPDATE processes SET {column} = now() - {seconds} * interval '1 second'"))
 
@@ -51,8 +52,8 @@ CASES: dict[str, tuple[Callable[[Engine], object], bool]] = {
     "another part": (lambda engine: _beat(engine, "scheduler"), False),
     "another host": (lambda engine: _beat(engine, host="elsewhere"), False),
     "waits": (lambda engine: _beat(engine, waiting="for the store"), False),
-    "silent": (lambda engine: (_beat(engine), _age(engine, "seen_at", vitals.SILENT + 1)), False),
-    "stuck": (lambda engine: (_beat(engine), _age(engine, "progress_at", vitals.STUCK + 1)), False),
+    "silent": (lambda engine: _beat_long_ago(engine, "seen_at", vitals.SILENT + 1), False),
+    "stuck": (lambda engine: _beat_long_ago(engine, "progress_at", vitals.STUCK + 1), False),
 }
 
 

@@ -8,13 +8,10 @@ from datetime import datetime
 
 from worker import inbox
 from worker.db import Connection, Engine, transaction
+from worker.vitals import SILENT, STUCK
 
-#: A heartbeat is written every ten seconds at most; three may be missed.
-_SILENT = 35.0
 #: Seconds for which one who asks waits for another's answer.
 _PATIENCE = 3.0
-#: A batch takes seconds; one that takes this long is stuck.
-STUCK = 300.0
 
 
 def problem(engine: Engine, *, kind: str, host: str) -> str | None:
@@ -101,7 +98,7 @@ def _refusals(connection: Connection) -> list[str]:
 def _problem(process: inbox.Process) -> str | None:
     if process.refused is not None:
         return f"{process.name} refused to start: {process.refused}"
-    if process.seen_ago > _SILENT:
+    if process.seen_ago > SILENT:
         return f"{process.name} was last heard of {process.seen_ago:.0f} s ago"
     if process.progress_ago > STUCK and process.kind == "listener":
         return f"{process.name} has not heard of all its queues for {process.progress_ago:.0f} s; its log says why"

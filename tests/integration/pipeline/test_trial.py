@@ -16,10 +16,10 @@ from worker import process
 from worker import trial as worker_trial
 from worker.catalog import Space
 from worker.errors import PutOffError
-from worker.pipeline.health import STUCK
 from worker.pipeline.keeper import LONGEST_BATCH_IN_LEASES, Keeper
 from worker.pipeline.trial import READY, Ending, Trial
 from worker.settings import Settings
+from worker.vitals import STUCK
 
 _HEAD = "import os, sys, time; from pathlib import Path; say = lambda: os.write(1, b'ready\\n'); "
 _READ = "data = sys.stdin.buffer.read(); "
