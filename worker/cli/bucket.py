@@ -59,11 +59,11 @@ def drop(bucket: Annotated[str, typer.Argument(metavar="BUCKET")]) -> None:
 
     A worker asks the store for each object once more, so nothing that is still there is lost.
     """
-    from worker import tasks
+    from worker import broker
     from worker.pipeline import buckets as use_case
 
     settings = context.load_settings()
-    use_case.drop(context.database(settings), bucket, ring=tasks.Bell(settings).ring)
+    use_case.drop(context.database(settings), bucket, ring=broker.Bell(settings).ring)
     context.say(
         f"{context.name(bucket)}: what is known of it ends as workers find it gone; `enrich status` shows how far"
     )
