@@ -25,6 +25,7 @@ __all__ = [
     "again",
     "connect",
     "in_one_line",
+    "is_forbidden",
     "is_passing",
     "is_unavailable",
     "problem",
@@ -213,6 +214,11 @@ def why_away(error: BaseException) -> Away:
     if isinstance(original, Exception) and _NO_CONNECTION_LEFT.search(str(original)):
         return "out of connections"  # the driver keeps no SQLSTATE of a connection that was refused
     return _WHY_AWAY.get(getattr(original, "pgcode", None) or "", "away")
+
+
+def is_forbidden(error: BaseException) -> bool:
+    """Whether the database user may not do what was asked."""
+    return isinstance(error, DBAPIError) and getattr(error.orig, "pgcode", None) == "42501"
 
 
 def in_one_line(error: BaseException) -> str:

@@ -77,6 +77,7 @@ from worker.catalog.revisions import (
     revisions,
     try_applying,
 )
+from worker.catalog.roles import Role, ensure_login, grant
 from worker.catalog.sample import SampledImage, sample
 from worker.catalog.schema import head, migrate, require_current, revision
 from worker.catalog.search import Hit, TagFilter, nearest
@@ -145,6 +146,7 @@ __all__ = [
     "Removal",
     "Retagging",
     "Revision",
+    "Role",
     "SampledImage",
     "Space",
     "TagColumns",
@@ -171,6 +173,7 @@ __all__ = [
     "drop_partition",
     "drop_tags",
     "drop_taxonomy",
+    "ensure_login",
     "ensure_space",
     "etags",
     "failures",
@@ -181,6 +184,7 @@ __all__ = [
     "forget_label_sets",
     "forget_texts",
     "golden_set",
+    "grant",
     "has_index",
     "has_tags_of",
     "head",

@@ -48,6 +48,7 @@ _FORGET = text("DELETE FROM label_sets WHERE space_id = :space AND id <> ALL(CAS
 _VECTORS = text("""
     SELECT CAST(CAST(vector AS vector) AS real[]) FROM label_vectors WHERE set_id = :set AND label = :label AND ranks
 """)
+_MAKE_INDEX = text("SELECT make_label_index(:space)")
 _INDEXED = text("SELECT to_regclass(:name) IS NOT NULL")
 
 #: Rows read for each label that is wanted, at first: with ``aggregate: max`` several may be of one label.
@@ -149,16 +150,8 @@ def index_labels(connection: Connection, space: Space) -> None:
     """Make the space's index, unless it is there. Searches go on meanwhile; whoever stores labels waits."""
     if not hold_space(connection, space.id):
         return
-    name = _index(space.id)
-    if not connection.execute(_INDEXED, {"name": name}).scalar_one():
-        # Integers from the space's row; DDL takes no bind parameters. Unit vectors: see embeddings' index.
-        connection.execute(
-            text(
-                f"CREATE INDEX IF NOT EXISTS {name} ON label_vectors "
-                f"USING hnsw ((vector::halfvec({space.dimension})) halfvec_ip_ops) "
-                f"WHERE space_id = {space.id} AND ranks"
-            )
-        )
+    if not connection.execute(_INDEXED, {"name": _index(space.id)}).scalar_one():
+        connection.execute(_MAKE_INDEX, {"space": space.id})
 
 
 def drop_label_index(engine: Engine, space: int) -> None:

@@ -14,9 +14,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from worker.db import Connection, Engine
 
-#: Whoever needs a table waits in line behind us while we wait for it: not for long. Longer than deadlock_timeout, so
-#: that autovacuum, which yields after that, never keeps us from it.
-_BRIEFLY = text("SELECT set_config('lock_timeout', '3s', true)")
+_MAKE_PARTITION = text("SELECT make_partition(:space)")
 #: Dropping a table takes its foreign key's triggers off `images`, for which readers wait: less than they would notice.
 _VERY_BRIEFLY = text("SELECT set_config('lock_timeout', '250ms', true)")
 _LOCK_NOT_AVAILABLE = "55P03"
@@ -52,27 +50,12 @@ def is_lock_timeout(error: BaseException) -> bool:
     return isinstance(error, DBAPIError) and getattr(error.orig, "pgcode", None) == _LOCK_NOT_AVAILABLE
 
 
-def create_partition(connection: Connection, space: int, dimension: int) -> None:
-    """Make the table of a space's vectors.
+def create_partition(connection: Connection, space: int) -> None:
+    """Make the table of a space's vectors, with its index if the space is active: it is empty yet.
 
-    Made beside ``embeddings`` and then attached: unlike ``CREATE TABLE … PARTITION OF``, which nobody may read beside,
-    attaching lets all readers go on. For its foreign keys, writers of ``images`` are kept out for an instant.
+    A function of the owner's does it (migration 0014): a worker's role may not make tables.
     """
-    name = f"embeddings_{space}"
-    connection.execute(_BRIEFLY)
-    connection.execute(
-        text(
-            f"CREATE TABLE {name} (LIKE embeddings INCLUDING ALL, "
-            f"CONSTRAINT {name}_space CHECK (space_id = {space}), "
-            f"CONSTRAINT {name}_dimension CHECK (vector_dims(vector) = {dimension}))"
-        )
-    )
-    connection.execute(text(f"ALTER TABLE embeddings ATTACH PARTITION {name} FOR VALUES IN ({space})"))
-
-
-def build_index_at_once(connection: Connection, space: int, dimension: int) -> None:
-    """Index a partition that is still empty, in the transaction that made it."""
-    connection.execute(text(_definition(space, dimension, how="INDEX")))
+    connection.execute(_MAKE_PARTITION, {"space": space})
 
 
 def has_index(connection: Connection, space: int) -> bool:

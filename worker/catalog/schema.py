@@ -11,7 +11,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from worker.catalog import indexes
+from worker.catalog import indexes, roles
 from worker.db import Connection, Engine, transaction
 from worker.errors import SchemaVersionError
 
@@ -79,6 +79,7 @@ def migrate(engine: Engine) -> tuple[str | None, str]:
         before = revision(connection)
         _refuse_newer(before)
         command.upgrade(_config(connection), "head")
+        roles.refresh(connection)
     indexes.build(engine)
     return before, head()
 

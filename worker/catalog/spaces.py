@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 from sqlalchemy import text
 
-from worker.catalog.partitions import build_index_at_once, create_partition, without_time_limit
+from worker.catalog.partitions import create_partition, without_time_limit
 from worker.db import Connection
 from worker.types import SpaceSpec
 
@@ -140,9 +140,7 @@ def _create(connection: Connection, spec: SpaceSpec, source: str | None) -> Spac
         },
     ).one()
     made = Space(**row._mapping)  # noqa: SLF001
-    create_partition(connection, made.id, made.dimension)
-    if made.state == "active":
-        build_index_at_once(connection, made.id, made.dimension)
+    create_partition(connection, made.id)
     return made
 
 

@@ -114,11 +114,16 @@ def duration(seconds: float) -> str:
 
 def sentence(error: Exception) -> str | None:
     """What to tell a person; None for what is our mistake."""
-    from worker.db import is_unavailable
+    from worker.db import in_one_line, is_forbidden, is_unavailable
     from worker.errors import EnrichError
 
     if isinstance(error, EnrichError):
         return str(error)
+    if is_forbidden(error):
+        return (
+            f"the database user of ENRICH_DATABASE_URL may not do this ({in_one_line(error)}): set it to the role that "
+            "owns the tables, the one that runs `enrich migrate`"
+        )
     if is_unavailable(error):
         return f"the database went away: {' '.join(str(error).split())[:300]}; try again when it is back"
     return None

