@@ -239,6 +239,16 @@ class Changes(BaseModel):
     next: str | None = Field(description="Pass it as `after` to go on; null while nothing has ever changed.")
 
 
+class FeedBlocker(BaseModel):
+    """An open transaction that keeps changes from appearing in the feed."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    pid: int = Field(description="Of the database's process: `pg_terminate_backend(pid)` ends it.")
+    application: str = Field(description="The session's name, as the database shows it.")
+    since: datetime | None = Field(description="When the transaction began; null where the database does not tell.")
+
+
 class Status(BaseModel):
     """Where every known object stands."""
 
@@ -254,6 +264,7 @@ class Status(BaseModel):
     pending_backfill: int
     in_flight: int
     oldest_pending_seconds: float
+    feed_blocker: FeedBlocker | None = Field(description="Whose transaction the change feed waits for; null: nobody's.")
 
 
 class QuarantineEntry(BaseModel):

@@ -46,6 +46,13 @@ def status(
     _print_processes(found)
     _print_spaces(found)
     _print_reconciliations(found.reconciliations)
+    if found.feed_blocker is not None:
+        blocker = found.feed_blocker
+        since = f" since {blocker.since:%F %T} UTC" if blocker.since else ""
+        context.line(
+            f"the change feed waits for an open transaction: process {blocker.pid} of the database, "
+            f"{context.name(blocker.application)}{since}"
+        )
     if found.rejected_events:
         context.line(f"{found.rejected_events:,} notifications were refused: see `enrich rejected`")
 

@@ -22,7 +22,8 @@ _APPEND = text("""
 """)
 
 # Ids are drawn before their transaction commits, so a higher id can become visible first. Transaction ids below the
-# oldest one still running are all decided: ordered by (xid, id), what is below that line never changes any more.
+# oldest one still running that may write the feed are all decided: ordered by (xid, id), what is below that line never
+# changes any more. Which that is, feed_horizon() says (migration 0015), of the snapshot of the query that asks.
 # Source: PostgreSQL documentation, pg_current_snapshot() and "Transaction ID and snapshot information functions".
 #
 # One statement, thus one snapshot: what is pruned between asking whether the feed goes on and reading it would be
@@ -35,7 +36,7 @@ _READ = text("""
         SELECT xid, id, kind, bucket, key, etag, at FROM changes
         WHERE (SELECT goes_on FROM feed) AND epoch = (SELECT epoch FROM feed)
           AND (xid, id) > (coalesce(CAST(:xid AS xid8), '0'), coalesce(:id, 0))
-          AND xid < pg_snapshot_xmin(pg_current_snapshot())
+          AND xid < feed_horizon()
         ORDER BY xid, id LIMIT :limit
     )
     SELECT f.epoch, f.goes_on, p.xid::text AS xid, p.id, p.kind, p.bucket, p.key, p.etag, p.at
@@ -46,7 +47,7 @@ _READ = text("""
 _END = text("""
     WITH feed_now AS MATERIALIZED (SELECT feed_epoch() AS epoch), newest AS (
         SELECT xid, id, at FROM changes
-        WHERE epoch = (SELECT epoch FROM feed_now) AND xid < pg_snapshot_xmin(pg_current_snapshot())
+        WHERE epoch = (SELECT epoch FROM feed_now) AND xid < feed_horizon()
         ORDER BY xid DESC, id DESC LIMIT 1
     ), pruned AS (
         SELECT pruned_xid, pruned_id, pruned_at FROM feed WHERE epoch = (SELECT epoch FROM feed_now)
@@ -61,6 +62,15 @@ _END = text("""
 _ALONG_THE_INDEX = text("""
     SELECT set_config('enable_sort', 'off', true), set_config('enable_seqscan', 'off', true),
            set_config('enable_bitmapscan', 'off', true)
+""")
+
+# The oldest of those that hold the feed back. Since when, PostgreSQL does not tell everybody of another role's session.
+_BLOCKER = text("""
+    SELECT a.pid, a.application_name AS application, a.xact_start AS since
+    FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+    WHERE l.locktype = 'transactionid' AND l.mode = 'ExclusiveLock' AND l.granted
+      AND l.transactionid = CAST(feed_horizon() AS xid)
+      AND coalesce(a.xact_start < now() - make_interval(secs => :longer), true) AND a.pid <> pg_backend_pid()
 """)
 
 #: Asks for the place behind all that is in the feed.
@@ -82,6 +92,15 @@ class Change:
     key: str
     etag: str | None
     at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Blocker:
+    """A session whose transaction holds the feed back."""
+
+    pid: int  # as in pg_stat_activity
+    application: str
+    since: datetime | None  # when it began; None: the database does not tell this user
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -141,6 +160,12 @@ def end(connection: Connection) -> str:
     along_the_index(connection)
     row = connection.execute(_END).one()
     return _cursor(row.epoch, row)
+
+
+def blocker(connection: Connection, *, longer: float = 5.0) -> Blocker | None:
+    """Whose transaction keeps changes from appearing, if it has been open for ``longer`` seconds."""
+    row = connection.execute(_BLOCKER, {"longer": longer}).one_or_none()
+    return None if row is None else Blocker(**row._mapping)  # noqa: SLF001  # Row's public mapping view
 
 
 def along_the_index(connection: Connection) -> None:

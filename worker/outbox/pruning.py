@@ -19,11 +19,11 @@ _STRANGERS = text("""
     DELETE FROM changes WHERE id = ANY(ARRAY(SELECT id FROM first WHERE epoch <> (SELECT feed_epoch())))
 """)
 # A beginning of the commit order, and nothing of it that is younger: behind the last change that is gone, all are
-# there. Below the oldest running transaction no change can come in between any more.
+# there. Below the horizon no change can come in between any more.
 _PRUNE = text("""
     WITH oldest AS MATERIALIZED (
         SELECT c.xid, c.id, c.at, c.at < now() - make_interval(secs => :keep) AS old FROM changes c
-        WHERE c.epoch = (SELECT epoch FROM feed) AND c.xid < pg_snapshot_xmin(pg_current_snapshot())
+        WHERE c.epoch = (SELECT epoch FROM feed) AND c.xid < feed_horizon()
           AND (c.xid, c.id) > (SELECT pruned_xid, pruned_id FROM feed)
         ORDER BY c.xid, c.id LIMIT :limit
     ), lead AS MATERIALIZED (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from worker import catalog, inbox
+from worker import catalog, inbox, outbox
 from worker.db import Engine, transaction
 
 
@@ -19,6 +19,7 @@ class Overview:
     owed: dict[int, int]  # space → images that wait for their vector in it
     rejected_events: int  # kept
     reconciliations: list[inbox.Reconciliation]
+    feed_blocker: outbox.Blocker | None  # whose transaction holds the change feed back
 
 
 def overview(engine: Engine, *, bucket: str | None = None) -> Overview:
@@ -32,6 +33,7 @@ def overview(engine: Engine, *, bucket: str | None = None) -> Overview:
             owed=catalog.owed(connection),
             rejected_events=inbox.rejected_count(connection),
             reconciliations=inbox.reconciliations(connection),
+            feed_blocker=outbox.blocker(connection),
         )
 
 

@@ -6,7 +6,7 @@ import difflib
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from typing import Literal, TypeAlias
 
@@ -311,3 +311,10 @@ def totals(engine: Engine, *, bucket: str | None = None) -> inbox.Totals:
     """Where every known object stands."""
     with transaction(engine) as connection:
         return inbox.totals(connection, bucket=bucket)
+
+
+def status(engine: Engine, *, bucket: str | None = None) -> dict[str, object]:
+    """Where every known object stands, and whose transaction holds the change feed back."""
+    with transaction(engine) as connection:
+        totals, blocker = inbox.totals(connection, bucket=bucket), outbox.blocker(connection)
+    return {**asdict(totals), "feed_blocker": blocker}

@@ -31,9 +31,8 @@ _Bucket = Annotated[Text | None, Query(description="Count this bucket only.")]
 
 @guarded.get("/status", summary="Count where every object stands")
 async def status(parts: _Parts, bucket: _Bucket = None) -> Status:
-    """Every object that was ever named is in exactly one of the first five counts. Reads the whole ledger."""
-    totals = await parts.reading(lambda: query.totals(parts.services.engine, bucket=bucket))
-    return Status.model_validate(totals)
+    """Every object that was ever named is in exactly one of the first five counts."""
+    return Status.model_validate(await parts.reading(lambda: query.status(parts.services.engine, bucket=bucket)))
 
 
 @router.get("/healthz", summary="Ask whether the process answers")
