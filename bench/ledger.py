@@ -88,6 +88,18 @@ def claims(engine: Engine, *, done: int, updates: int) -> tuple[float, float, fl
     return empty, full, _claim_milliseconds(engine)
 
 
+def walks(engine: Engine, *, done: int, updates: int) -> tuple[float, float]:
+    """Milliseconds to claim 32 while somebody holds a snapshot of before ``updates`` objects went through: from the
+    floors, as workers do, and from the start of the index.
+    """
+    floors = inbox.Floors()
+    with db.snapshot(engine) as old:
+        old.execute(text("SELECT count(*) FROM spaces"))
+        _go_through(engine, done=done, updates=updates)
+        time.sleep(3)  # what has just gone through is above the floors
+        return _claim_milliseconds(engine, floors), _claim_milliseconds(engine)
+
+
 def _go_through(engine: Engine, *, done: int, updates: int) -> None:
     """The whole life of that many hints for objects that were done before, a thousand at a time."""
     for start in range(0, updates, 1000):
@@ -118,14 +130,14 @@ def _vacuum(engine: Engine) -> None:
         connection.execute(text("CHECKPOINT"))
 
 
-def _claim_milliseconds(engine: Engine) -> float:
+def _claim_milliseconds(engine: Engine, floors: inbox.Floors | None = None) -> float:
     with transaction(engine) as connection:
         connection.execute(text("DELETE FROM inbox WHERE bucket = :bucket"), {"bucket": _BUCKET})
         inbox.hint(connection, [_hint(number) for number in range(3200)], lane=Lane.LIVE)
 
     def claim() -> None:
         with transaction(engine) as connection:
-            assert inbox.claim(connection, worker="bench", size=BATCH, lease=60) is not None
+            assert inbox.claim(connection, worker="bench", size=BATCH, lease=60, floors=floors) is not None
 
     return 1000 * seconds(claim, 60)
 
@@ -191,4 +203,13 @@ def rows(site: Site, *, done: int, updates: int) -> Iterator[Found]:
                 less_is_better=True,
                 goal=0.5,
             )
+        floors, start = walks(engine, done=done, updates=updates)
+        yield Row(
+            what=f"claim of {BATCH} while a snapshot of {updates:,} updates ago is held",
+            unit="ms",
+            ours=floors,
+            other="from the start",
+            theirs=start,
+            less_is_better=True,
+        )
         engine.dispose()

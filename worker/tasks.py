@@ -148,7 +148,9 @@ def _consume(app: Celery, settings: Settings, drain: Drain) -> None:
 def _watching(settings: Settings, runtime: Serving, bell: Bell, drain: Drain) -> Iterator[Watchdog]:
     enricher, breakers = runtime.enricher, runtime.enricher.breakers
     around = Surroundings(
-        claimable=lambda: not (drain.has_begun or breakers.hold) and watchdog.claimable(enricher.engine),
+        claimable=lambda: (
+            not (drain.has_begun or breakers.hold) and watchdog.claimable(enricher.engine, enricher.floors)
+        ),
         due=lambda: breakers.due and not drain.has_begun,
         ring=lambda: bell.reaches() and not broker.is_in_trouble(),
         work=lambda: _work(runtime),

@@ -9,6 +9,7 @@ from datetime import datetime
 from sqlalchemy import text
 
 from worker.db import Connection
+from worker.inbox.floors import NONE, Floors
 from worker.types import ObjectRef
 
 #: Rows at either end of a lane among which a try looks for several buckets.
@@ -21,6 +22,8 @@ _WINDOW = 1_000
 #
 # The rows are found again through an array and not by a join: a join is planned for a tenth of everything that is
 # pending (the planner cannot tell what a computed LIMIT comes to) and reads the ledger from its start.
+#
+# Where the scans begin is a matter of cost only: see floors.py. A row below a floor is not lost but found later.
 #
 # A row that is visible and still has a token was in the hands of a worker that died. It is taken alone, so an image
 # that kills its process is told apart from its neighbours. All such deaths are counted; only those that came while the
@@ -45,18 +48,22 @@ _CLAIM = text(f"""
     WITH suspect AS (
         SELECT id FROM inbox
         WHERE done < wanted AND token IS NOT NULL AND visible_at <= now()
+          AND visible_at >= coalesce(CAST(:from_leased AS timestamptz), '-infinity')
         ORDER BY visible_at LIMIT :suspects FOR UPDATE SKIP LOCKED
     ), live AS (
         SELECT id FROM inbox
         WHERE done < wanted AND token IS NULL AND lane = 0 AND visible_at <= now() AND NOT EXISTS (SELECT FROM suspect)
+          AND visible_at >= coalesce(CAST(:from_live AS timestamptz), '-infinity')
         ORDER BY visible_at LIMIT :size FOR UPDATE SKIP LOCKED
     ), retries AS (
         SELECT id FROM inbox
         WHERE done < wanted AND token IS NULL AND lane = 1 AND visible_at <= now() AND NOT EXISTS (SELECT FROM suspect)
+          AND visible_at >= coalesce(CAST(:from_retries AS timestamptz), '-infinity')
         ORDER BY visible_at LIMIT :size - (SELECT count(*) FROM live) FOR UPDATE SKIP LOCKED
     ), backfill AS (
         SELECT id FROM inbox
         WHERE done < wanted AND token IS NULL AND lane = 2 AND visible_at <= now() AND NOT EXISTS (SELECT FROM suspect)
+          AND visible_at >= coalesce(CAST(:from_backfill AS timestamptz), '-infinity')
         ORDER BY visible_at LIMIT :size - (SELECT count(*) FROM live) - (SELECT count(*) FROM retries)
         FOR UPDATE SKIP LOCKED
     ), chosen AS (
@@ -153,6 +160,7 @@ def claim(
     lease: float,
     suspects: bool = True,
     of_each_lane: int | None = None,
+    floors: Floors | None = None,
 ) -> Claim | None:
     """Take up to ``size`` visible objects for ``lease`` seconds: live work first, then retries, then backfill.
 
@@ -163,6 +171,7 @@ def claim(
         suspects: whether to take objects whose last holder died (always one at a time).
         of_each_lane: take this many of the oldest and as many of the newest of each lane, of every bucket seen there.
             Such a try shows what works, where what is first in line may be what never does.
+        floors: where to begin to look; None: at the start, which reads whatever vacuum has not removed yet.
 
     Returns:
         None when nothing is visible.
@@ -172,6 +181,7 @@ def claim(
         "lease": lease,
         "worker": worker,
         "suspects": int(suspects),
+        **(NONE if floors is None else floors.now(connection)),
     }
     if of_each_lane is None:
         rows = connection.execute(_CLAIM, parameters).all()

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -65,6 +65,7 @@ class Enricher:
     ring: Callable[[], None]  # wakes another idle worker thread, here or elsewhere
     batch: int
     lease: float  # seconds
+    floors: inbox.Floors = field(default_factory=inbox.Floors)
 
     @property
     def breakers(self) -> Breakers:
@@ -127,6 +128,7 @@ class Enricher:
                 lease=self.lease,
                 suspects=suspects,
                 of_each_lane=of_each_lane,
+                floors=self.floors,
             )
 
     def _work_or_isolate(self, claim: Claim, turns: Turns) -> BatchReport:

@@ -134,7 +134,7 @@ class Watchdog:
                 _log.exception("the watchdog failed; it goes on", action="watch")
 
 
-def claimable(engine: Engine) -> bool:
+def claimable(engine: Engine, floors: inbox.Floors) -> bool:
     """Whether a claim would return something now."""
     with transaction(engine) as connection:
-        return inbox.claimable(connection)
+        return inbox.claimable(connection, floors)

@@ -9,11 +9,11 @@ import pytest
 from sqlalchemy import event, text
 
 from tests.integration.inbox.acting import claim, complete, hint
-from tests.ledger import pending, row
-from worker import inbox
+from tests.ledger import hints, pending, row
+from worker import db, inbox
 from worker.db import transaction
-from worker.inbox import Completion, QuarantineEntry, claims, completion
-from worker.inbox.totals import _RETRYING
+from worker.inbox import Completion, Floors, QuarantineEntry, claims, completion, floors
+from worker.inbox.totals import _CLAIMABLE, _RETRYING
 from worker.types import Outcome, Reason
 
 ENDINGS = {
@@ -181,7 +181,52 @@ def test_a_claim_reads_as_much_as_it_takes_however_long_the_ledger_is(engine):
         )
         connection.execute(text("ANALYZE inbox"))
         statement = text(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {claims._CLAIM}")
-        parameters = {"size": 10, "lease": 60, "worker": "w", "suspects": 1}
+        parameters = {"size": 10, "lease": 60, "worker": "w", "suspects": 1, **floors.NONE}
         [explained] = connection.execute(statement, parameters).scalar_one()
     plan = explained["Plan"]
     assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 300
+
+
+def pages_of(engine, statement, where) -> int:
+    """How many pages it reads to find nothing to do."""
+    with engine.connect() as connection:
+        parameters = {"size": 10, "lease": 60, "worker": "w", "suspects": 1, **where}
+        explain = text(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}")
+        [explained] = connection.execute(explain, parameters).scalar_one()
+    return int(explained["Plan"]["Shared Hit Blocks"] + explained["Plan"]["Shared Read Blocks"])
+
+
+@pytest.mark.parametrize("statement", [claims._CLAIM, _CLAIMABLE])
+def test_looking_for_work_does_not_walk_over_what_vacuum_may_not_remove(engine, statement):
+    """While a snapshot of long ago is held, as `pg_dump` does: from the start it reads all that went through since."""
+    with db.snapshot(engine) as old:
+        old.execute(text("SELECT count(*) FROM inbox"))
+        for part in range(5):
+            hint(engine, *(f"{part}-{number}" for number in range(1_000)))
+            while (taken := claim(engine, size=1_000)) is not None:
+                complete(engine, taken)
+        time.sleep(0.2)
+        with transaction(engine) as connection:
+            known = Floors(slack=0.1).now(connection)
+        assert pages_of(engine, statement, known) < 30
+        assert pages_of(engine, statement, floors.NONE) > 60
+
+
+def test_what_lies_below_a_floor_is_found_by_the_next_look(engine):
+    """A hint whose transaction took longer than expected: late by the time between two looks, and not lost."""
+    known = Floors(interval=0.5, slack=0)
+
+    def claimed() -> list[str]:
+        with transaction(engine) as connection:
+            taken = inbox.claim(connection, worker="w", size=10, lease=60, floors=known)
+        return [each.ref.key for each in taken.objects] if taken is not None else []
+
+    with engine.begin() as slow:
+        inbox.hint(slow, hints("slow"))
+        time.sleep(0.1)
+        assert [] == claimed()
+    assert [] == claimed()
+    hint(engine, "quick")
+    assert ["quick"] == claimed()
+    time.sleep(0.6)
+    assert ["slow"] == claimed()
