@@ -19,6 +19,7 @@ from worker.pipeline import labels as pipeline_labels
 from worker.pipeline.backfill import Backfill
 from worker.pipeline.breakers import Breakers
 from worker.pipeline.buckets import BucketWatch, BucketWatcher
+from worker.pipeline.counting import keep_counts
 from worker.pipeline.explain import Explain
 from worker.pipeline.files import FileTagger
 from worker.pipeline.ingest import Ingest
@@ -266,6 +267,7 @@ def scheduler(settings: Settings, ring: Ring) -> Iterator[Keeper]:
             metrics.set_pending(inbox.pending_by_lane(connection))
             metrics.set_owed(catalog.owed(connection))
         reconciler.publish()
+        keep_counts(engine)
         prune()
         patrol.walk()
 

@@ -53,7 +53,7 @@ def is_lock_timeout(error: BaseException) -> bool:
 def create_partition(connection: Connection, space: int) -> None:
     """Make the table of a space's vectors, with its index if the space is active: it is empty yet.
 
-    A function of the owner's does it (migration 0014): a worker's role may not make tables.
+    A function of the owner's does it (migration 0015): a worker's role may not make tables.
     """
     connection.execute(_MAKE_PARTITION, {"space": space})
 

@@ -51,7 +51,7 @@ def verify(
         use_case = bootstrap.verify(settings, context.database(settings), broker.Bell(settings).ring)
         found = _run(use_case, name, rest or prefix, repair=repair, as_json=as_json)
         _conclude(found, as_json=as_json)
-    raise typer.Exit(_HOLDS if found.holds else _DOES_NOT_HOLD)
+    raise typer.Exit(_HOLDS if found.holds and not found.miscounts else _DOES_NOT_HOLD)
 
 
 def _run(use_case: Verify, bucket: str, prefix: str, *, repair: bool, as_json: bool) -> Verification:
@@ -108,6 +108,11 @@ def _conclude(found: Verification, *, as_json: bool) -> None:
         context.say(f"oldest pending: {context.duration(found.oldest_pending_seconds)}; `enrich status` says who works")
     if not found.holds:
         _explain(found)
+    for each in found.miscounts:
+        context.line(
+            f"miscounted: {each.counted:,} {each.state} by the counters, {each.recounted:,} by the ledger itself"
+            "; --repair corrects the counters"
+        )
 
 
 def _explain(found: Verification) -> None:

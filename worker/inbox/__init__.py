@@ -18,6 +18,8 @@ from worker.inbox.buckets import (
 )
 from worker.inbox.claims import Claim, ClaimedObject, claim, expose, renew, urgent
 from worker.inbox.completion import Completion, QuarantineEntry, Retry, abandon, complete, lock, release, retry
+from worker.inbox.counts import Miscount, correct_counts, fold_counts, is_counted, miscounts
+from worker.inbox.floors import Floors
 from worker.inbox.hints import Hinted, hint, try_hint
 from worker.inbox.keys import Order, Range, ascends, between, is_storable
 from worker.inbox.processes import Heartbeat, Process, beat, farewell, forget_refusals, now, processes, refuse
@@ -58,9 +60,11 @@ __all__ = [
     "ClaimedObject",
     "Compared",
     "Completion",
+    "Floors",
     "Found",
     "Heartbeat",
     "Hinted",
+    "Miscount",
     "Order",
     "Page",
     "Place",
@@ -95,18 +99,22 @@ __all__ = [
     "claimable",
     "compare",
     "complete",
+    "correct_counts",
     "drop_quarantined",
     "estimate",
     "expose",
     "fail",
     "farewell",
     "finish",
+    "fold_counts",
     "forget_refusals",
     "hasten",
     "hint",
     "hurry",
+    "is_counted",
     "is_storable",
     "lock",
+    "miscounts",
     "next_due",
     "now",
     "pending_by_lane",

@@ -7,10 +7,41 @@ from dataclasses import dataclass
 from sqlalchemy import text
 
 from worker.db import Connection
+from worker.inbox.counts import is_counted
+from worker.inbox.floors import NONE, Floors
 from worker.types import Lane, ObjectRef
 
-# One statement, so that the counts are of one moment and add up, whatever commits meanwhile.
+# One statement, so that the counts are of one moment and add up, whatever commits meanwhile. By the counters, so that
+# finished rows are not read: what is pending is, by the partial indexes, for its age and for what is in hand.
 _TOTALS = text("""
+    WITH counted AS (
+        SELECT state, sum(objects) AS n FROM (
+            SELECT bucket, state, objects FROM ledger_counts UNION ALL SELECT bucket, state, objects FROM ledger_deltas
+        ) AS c WHERE CAST(:bucket AS text) IS NULL OR bucket = :bucket GROUP BY state
+    ), n AS (
+        SELECT coalesce(sum(n) FILTER (WHERE state = 'enriched'), 0)::bigint AS enriched,
+               coalesce(sum(n) FILTER (WHERE state = 'excluded'), 0)::bigint AS excluded,
+               coalesce(sum(n) FILTER (WHERE state = 'quarantined'), 0)::bigint AS quarantined,
+               coalesce(sum(n) FILTER (WHERE state = 'gone'), 0)::bigint AS gone,
+               coalesce(sum(n) FILTER (WHERE state = 'live'), 0)::bigint AS pending_live,
+               coalesce(sum(n) FILTER (WHERE state = 'retry'), 0)::bigint AS pending_retry,
+               coalesce(sum(n) FILTER (WHERE state = 'backfill'), 0)::bigint AS pending_backfill
+        FROM counted
+    ), pending AS (
+        SELECT bucket, hinted_at, false AS in_flight FROM inbox WHERE done < wanted AND token IS NULL
+        UNION ALL SELECT bucket, hinted_at, true FROM inbox WHERE done < wanted AND token IS NOT NULL
+    )
+    SELECT n.enriched, n.excluded, n.quarantined, n.gone,
+           n.pending_live + n.pending_retry + n.pending_backfill AS pending,
+           n.pending_live, n.pending_retry, n.pending_backfill, p.in_flight, p.oldest_pending_seconds
+    FROM n, (
+        SELECT count(*) FILTER (WHERE in_flight) AS in_flight,
+               greatest(coalesce(extract(epoch FROM now() - min(hinted_at)), 0), 0)::float8 AS oldest_pending_seconds
+        FROM pending WHERE CAST(:bucket AS text) IS NULL OR bucket = :bucket
+    ) AS p
+""")
+# The same, until the rows that were there before the counters are counted.
+_COUNT_ALL = text("""
     SELECT count(*) FILTER (WHERE done = wanted AND outcome = 'enriched') AS enriched,
            count(*) FILTER (WHERE done = wanted AND outcome = 'excluded') AS excluded,
            count(*) FILTER (WHERE done = wanted AND outcome = 'quarantined') AS quarantined,
@@ -44,10 +75,14 @@ _RETRYING = text("""
     GROUP BY retry_reason ORDER BY objects DESC, reason
 """)
 _CLAIMABLE = text("""
-    SELECT EXISTS (SELECT FROM inbox WHERE done < wanted AND token IS NULL AND lane = 0 AND visible_at <= now())
-        OR EXISTS (SELECT FROM inbox WHERE done < wanted AND token IS NULL AND lane = 1 AND visible_at <= now())
-        OR EXISTS (SELECT FROM inbox WHERE done < wanted AND token IS NULL AND lane = 2 AND visible_at <= now())
-        OR EXISTS (SELECT FROM inbox WHERE done < wanted AND token IS NOT NULL AND visible_at <= now())
+    SELECT EXISTS (SELECT FROM inbox WHERE done < wanted AND token IS NULL AND lane = 0 AND visible_at <= now()
+                   AND visible_at >= coalesce(CAST(:from_live AS timestamptz), '-infinity'))
+        OR EXISTS (SELECT FROM inbox WHERE done < wanted AND token IS NULL AND lane = 1 AND visible_at <= now()
+                   AND visible_at >= coalesce(CAST(:from_retries AS timestamptz), '-infinity'))
+        OR EXISTS (SELECT FROM inbox WHERE done < wanted AND token IS NULL AND lane = 2 AND visible_at <= now()
+                   AND visible_at >= coalesce(CAST(:from_backfill AS timestamptz), '-infinity'))
+        OR EXISTS (SELECT FROM inbox WHERE done < wanted AND token IS NOT NULL AND visible_at <= now()
+                   AND visible_at >= coalesce(CAST(:from_leased AS timestamptz), '-infinity'))
 """)
 
 
@@ -96,8 +131,9 @@ def standing(connection: Connection, ref: ObjectRef) -> Standing | None:
 
 
 def totals(connection: Connection, *, bucket: str | None = None) -> Totals:
-    """Count the ledger, of one bucket or of all. Reads every row: for people, not for hot paths."""
-    row = connection.execute(_TOTALS, {"bucket": bucket}).one()
+    """Count the ledger, of one bucket or of all. Reads what is pending: for people, not for hot paths."""
+    statement = _TOTALS if is_counted(connection) else _COUNT_ALL
+    row = connection.execute(statement, {"bucket": bucket}).one()
     return Totals(**row._mapping)  # noqa: SLF001  # Row's public mapping view
 
 
@@ -112,6 +148,7 @@ def pending_by_lane(connection: Connection) -> dict[Lane, int]:
     return {Lane(row.lane): int(row.n) for row in rows}
 
 
-def claimable(connection: Connection) -> bool:
+def claimable(connection: Connection, floors: Floors | None = None) -> bool:
     """Whether a claim would return anything now. Four index probes, whatever the size of the ledger."""
-    return bool(connection.execute(_CLAIMABLE).scalar_one())
+    parameters = NONE if floors is None else floors.now(connection)
+    return bool(connection.execute(_CLAIMABLE, parameters).scalar_one())

@@ -23,7 +23,7 @@ _APPEND = text("""
 
 # Ids are drawn before their transaction commits, so a higher id can become visible first. Transaction ids below the
 # oldest one still running that may write the feed are all decided: ordered by (xid, id), what is below that line never
-# changes any more. Which that is, feed_horizon() says (migration 0015), of the snapshot of the query that asks.
+# changes any more. Which that is, feed_horizon() says (migration 0016), of the snapshot of the query that asks.
 # Source: PostgreSQL documentation, pg_current_snapshot() and "Transaction ID and snapshot information functions".
 #
 # One statement, thus one snapshot: what is pruned between asking whether the feed goes on and reading it would be

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from worker import inbox
@@ -31,6 +31,9 @@ class Verification:
     unnameable: int
     repaired: int  # differences that were turned into pending work
     oldest_pending_seconds: float  # since the first hint of what is pending; 0 where nothing is
+    miscounts: tuple[
+        inbox.Miscount, ...
+    ]  # counters of the bucket that were not what they count; repaired with the rest
 
     @property
     def holds(self) -> bool:
@@ -98,7 +101,16 @@ class Verify:
                 tally.repaired += comparison.repair(differences, source="verify")
                 self.ring()
             progress(tally.listed)
-        return _verification(bucket, prefix, tally)
+        return _verification(bucket, prefix, tally, self._miscounts(bucket, repair=repair))
+
+    def _miscounts(self, bucket: str, *, repair: bool) -> list[inbox.Miscount]:
+        with transaction(self.engine) as connection:
+            if not inbox.is_counted(connection):
+                return []
+            found = inbox.miscounts(connection, bucket)
+            if found and repair:
+                inbox.correct_counts(connection, bucket)
+        return found
 
     def _comparison(self, bucket: str) -> Comparison:
         with transaction(self.engine) as connection:
@@ -124,7 +136,7 @@ class Verify:
                     return
 
 
-def _verification(bucket: str, prefix: str, tally: _Tally) -> Verification:
+def _verification(bucket: str, prefix: str, tally: _Tally, miscounts: Sequence[inbox.Miscount]) -> Verification:
     states = tally.states
     return Verification(
         bucket=bucket,
@@ -140,4 +152,5 @@ def _verification(bucket: str, prefix: str, tally: _Tally) -> Verification:
         unnameable=states["unnameable"],
         repaired=tally.repaired,
         oldest_pending_seconds=tally.oldest,
+        miscounts=tuple(miscounts),
     )

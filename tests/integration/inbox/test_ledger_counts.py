@@ -1,0 +1,147 @@
+"""The counters of the ledger: always what they count, whoever writes, and at no cost that others wait for."""
+
+from __future__ import annotations
+
+import random
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from sqlalchemy import text
+
+from tests.integration.inbox.acting import claim, complete, hint
+from worker import inbox
+from worker.db import transaction
+from worker.inbox import Completion, QuarantineEntry, Retry, Selection
+from worker.inbox.totals import _COUNT_ALL
+from worker.pipeline.counting import keep_counts
+from worker.types import Outcome, Reason
+
+
+def totals(engine, bucket=None) -> dict[str, float]:
+    with transaction(engine) as connection:
+        return {
+            name: getattr(inbox.totals(connection, bucket=bucket), name) for name in inbox.Totals.__dataclass_fields__
+        }
+
+
+def recounted(engine, bucket=None) -> dict[str, float]:
+    with transaction(engine) as connection:
+        return dict(connection.execute(_COUNT_ALL, {"bucket": bucket}).one()._mapping)
+
+
+def agree(engine) -> bool:
+    with transaction(engine) as connection:
+        assert [] == inbox.miscounts(connection)
+    one, other = totals(engine), recounted(engine)
+    del one["oldest_pending_seconds"], other["oldest_pending_seconds"]
+    return one == other
+
+
+def end(engine, taken, choose: random.Random) -> None:
+    """End a claim in all the ways there are."""
+    entry = QuarantineEntry(reason=Reason.CORRUPT, message="bad", attempts=1)
+    ended, again = [], []
+    for each in taken.objects:
+        outcome = choose.choice([*Outcome])
+        if outcome is Outcome.RETRY:
+            again.append(Retry(id=each.id, delay=0, error="no"))
+        else:
+            quarantine = entry if outcome is Outcome.QUARANTINED else None
+            ended.append(Completion(id=each.id, outcome=outcome, etag="e", quarantine=quarantine))
+    with transaction(engine) as connection:
+        inbox.complete(connection, taken.token, ended)
+        inbox.retry(connection, taken.token, again)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_counters_are_what_they_count(engine, seed):
+    """After any sequence of hints, claims, ends, retries and drops, folded or not: as a recount says."""
+    choose = random.Random(seed)
+    for _ in range(12):
+        hint(engine, *(f"k{choose.randrange(60)}" for _ in range(20)))
+        taken = claim(engine, size=choose.randrange(1, 30))
+        if choose.random() < 0.3:
+            hint(engine, *(f"k{choose.randrange(60)}" for _ in range(5)))  # mid-flight
+        if taken is not None:
+            end(engine, taken, choose)
+        with transaction(engine) as connection:
+            if choose.random() < 0.4:
+                inbox.retry_quarantined(connection, Selection(), limit=3)
+            if choose.random() < 0.4:
+                inbox.drop_quarantined(connection, Selection(), limit=2)
+            if choose.random() < 0.3:
+                connection.execute(text("DELETE FROM inbox WHERE id IN (SELECT id FROM inbox LIMIT 3)"))
+        if choose.random() < 0.5:
+            keep_counts(engine)
+        assert agree(engine)
+
+
+def test_many_writers_and_folding_at_once(engine):
+    """Nobody waits for a counter, and nothing is counted twice or not at all."""
+
+    def work(number: int) -> None:
+        hint(engine, *(f"{number % 7}-{each}" for each in range(20)))
+        if (taken := claim(engine, size=15)) is not None:
+            complete(engine, taken)
+        if number % 5 == 0:
+            keep_counts(engine)
+
+    with ThreadPoolExecutor(6) as pool:
+        for each in [pool.submit(work, number) for number in range(60)]:
+            each.result()
+    assert agree(engine)
+
+
+def test_writers_do_not_wait_for_a_transaction_that_counts(engine):
+    """An open transaction has moved objects of the same bucket and state: another one moves more and commits."""
+    with transaction(engine) as slow:
+        slow.execute(text("SET LOCAL lock_timeout = '1s'"))
+        inbox.hint(slow, [])
+        slow.execute(text("INSERT INTO inbox (bucket, key, source) VALUES ('photos', 'slow', 's3')"))
+        hint(engine, "quick")
+        keep_counts(engine)
+        assert 1 == totals(engine)["pending"]
+    assert 2 == totals(engine)["pending"]
+
+
+def test_a_ledger_that_was_there_before_its_counters_is_counted_once(engine):
+    """After an upgrade: until then totals are counted as before, from then on by the counters."""
+    hint(engine, "a", "b")
+    complete(engine, claim(engine, size=1))
+    with transaction(engine) as connection:
+        connection.execute(text("TRUNCATE ledger_counts, ledger_deltas, ledger_counted"))
+    hint(engine, "c")
+    assert (1, 2) == (totals(engine)["enriched"], totals(engine)["pending"])
+    for _ in range(2):
+        keep_counts(engine)
+        assert agree(engine)
+
+
+def test_totals_do_not_read_finished_rows(engine):
+    """Of 20,000 objects that are done and two that are not, two are read."""
+    with transaction(engine) as connection:
+        connection.execute(text(
+            "INSERT INTO inbox (bucket, key, source, wanted, done, outcome) "
+            "SELECT 'b', 'done' || n, 's3', 1, 1, 'enriched' FROM generate_series(1, 20000) n"
+        ))  # fmt: skip
+        connection.execute(text("ANALYZE inbox"))
+    hint(engine, "a", "b")
+    keep_counts(engine)
+    with transaction(engine) as connection:
+        explain = text(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {inbox.totals.__globals__['_TOTALS']}")
+        [explained] = connection.execute(explain, {"bucket": None}).scalar_one()
+    assert explained["Plan"]["Shared Hit Blocks"] + explained["Plan"]["Shared Read Blocks"] < 40
+    assert (20_000, 2) == (totals(engine)["enriched"], totals(engine)["pending"])
+    assert (0, 2) == (totals(engine, "photos")["enriched"], totals(engine, "photos")["pending"])
+
+
+def test_a_wrong_counter_is_named_and_corrected(engine):
+    """Recounting finds which, and by how much."""
+    hint(engine, "a", "b")
+    with transaction(engine) as connection:
+        connection.execute(text("INSERT INTO ledger_deltas VALUES ('photos', 'enriched', 5)"))
+        [found] = inbox.miscounts(connection, "photos")
+        assert ("photos", "enriched", 0, 5) == (found.bucket, found.state, found.recounted, found.counted)
+        assert [] == inbox.miscounts(connection, "other")
+        inbox.correct_counts(connection, "photos")
+        assert [] == inbox.miscounts(connection)
