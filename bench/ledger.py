@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 import numpy as np
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 
 from bench.site import Site
 from bench.table import Found, Row
@@ -16,12 +16,15 @@ from worker import catalog, db, inbox
 from worker.catalog import EnrichedImage
 from worker.db import Engine, transaction
 from worker.inbox import Completion
+from worker.inbox.totals import BY_COUNTERS, BY_COUNTING
 from worker.types import Hint, ImageMetadata, Lane, ObjectInfo, ObjectRef, Outcome, SpaceSpec, Tag
 
 _BUCKET = "bench"
 BATCH = 32
 DIMENSION = 512
 _PART = 100_000
+#: Objects that go through the ledger to measure what its counters cost.
+_MOVED = 5_000
 _STRIDE = 7919  # a prime: updates are spread over the whole table
 _DONE = text("""
     INSERT INTO inbox (bucket, key, wanted, done, source, outcome, etag, finished_at)
@@ -100,6 +103,43 @@ def walks(engine: Engine, *, done: int, updates: int) -> tuple[float, float]:
         return _claim_milliseconds(engine, floors), _claim_milliseconds(engine)
 
 
+def counting(engine: Engine) -> tuple[float, float, float, float]:
+    """Objects/s through their whole life with counters and without, in turn; then milliseconds to ask where all stand,
+    by the counters and by counting.
+    """
+    taken: dict[str, list[float]] = {"ENABLE": [], "DISABLE": []}
+    for turn in range(6):
+        for how, seconds_taken in taken.items():
+            with transaction(engine) as connection:
+                connection.execute(text(f"ALTER TABLE inbox {how} TRIGGER USER"))
+            seconds_taken.append(_life(engine, turn))
+    with transaction(engine) as connection:
+        connection.execute(text("ALTER TABLE inbox ENABLE TRIGGER USER"))
+        inbox.correct_counts(connection)
+        inbox.fold_counts(connection)
+
+    def asked(statement: TextClause) -> float:
+        def ask() -> None:
+            with transaction(engine) as connection:
+                connection.execute(statement, {"bucket": None}).one()
+
+        return 1000 * seconds(ask, 10)
+
+    by_counters, by_counting = asked(BY_COUNTERS), asked(BY_COUNTING)
+    return _MOVED / min(taken["ENABLE"]), _MOVED / min(taken["DISABLE"]), by_counters, by_counting
+
+
+def _life(engine: Engine, turn: int) -> float:
+    """Seconds for objects that are hinted a thousand at a time, claimed and completed in batches."""
+    started = time.perf_counter()
+    for part in range(0, _MOVED, 1000):
+        with transaction(engine) as connection:
+            inbox.hint(connection, [_hint(1_000_000 * turn + part + each) for each in range(1000)], lane=Lane.LIVE)
+    while _one_claim(engine, size=BATCH):
+        pass
+    return time.perf_counter() - started
+
+
 def _go_through(engine: Engine, *, done: int, updates: int) -> None:
     """The whole life of that many hints for objects that were done before, a thousand at a time."""
     for start in range(0, updates, 1000):
@@ -111,9 +151,9 @@ def _go_through(engine: Engine, *, done: int, updates: int) -> None:
             pass
 
 
-def _one_claim(engine: Engine) -> bool:
+def _one_claim(engine: Engine, *, size: int = 1000) -> bool:
     with transaction(engine) as connection:
-        claim = inbox.claim(connection, worker="bench", size=1000, lease=60)
+        claim = inbox.claim(connection, worker="bench", size=size, lease=60)
     if claim is None:
         return False
     ended = [Completion(id=each.id, outcome=Outcome.UNCHANGED, etag="e") for each in claim.objects]
@@ -203,6 +243,15 @@ def rows(site: Site, *, done: int, updates: int) -> Iterator[Found]:
                 less_is_better=True,
                 goal=0.5,
             )
+        counted, uncounted, by_counters, by_counting = counting(engine)
+        yield Row(
+            what="objects hinted, claimed and completed", unit="objects/s", ours=counted, other="without counters",
+            theirs=uncounted,
+        )  # fmt: skip
+        yield Row(
+            what=f"totals beside {done:,} done", unit="ms", ours=by_counters, other="counting them", theirs=by_counting,
+            less_is_better=True,
+        )  # fmt: skip
         floors, start = walks(engine, done=done, updates=updates)
         yield Row(
             what=f"claim of {BATCH} while a snapshot of {updates:,} updates ago is held",

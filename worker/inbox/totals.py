@@ -13,7 +13,7 @@ from worker.types import Lane, ObjectRef
 
 # One statement, so that the counts are of one moment and add up, whatever commits meanwhile. By the counters, so that
 # finished rows are not read: what is pending is, by the partial indexes, for its age and for what is in hand.
-_TOTALS = text("""
+BY_COUNTERS = text("""
     WITH counted AS (
         SELECT state, sum(objects) AS n FROM (
             SELECT bucket, state, objects FROM ledger_counts UNION ALL SELECT bucket, state, objects FROM ledger_deltas
@@ -41,7 +41,7 @@ _TOTALS = text("""
     ) AS p
 """)
 # The same, until the rows that were there before the counters are counted.
-_COUNT_ALL = text("""
+BY_COUNTING = text("""
     SELECT count(*) FILTER (WHERE done = wanted AND outcome = 'enriched') AS enriched,
            count(*) FILTER (WHERE done = wanted AND outcome = 'excluded') AS excluded,
            count(*) FILTER (WHERE done = wanted AND outcome = 'quarantined') AS quarantined,
@@ -132,7 +132,7 @@ def standing(connection: Connection, ref: ObjectRef) -> Standing | None:
 
 def totals(connection: Connection, *, bucket: str | None = None) -> Totals:
     """Count the ledger, of one bucket or of all. Reads what is pending: for people, not for hot paths."""
-    statement = _TOTALS if is_counted(connection) else _COUNT_ALL
+    statement = BY_COUNTERS if is_counted(connection) else BY_COUNTING
     row = connection.execute(statement, {"bucket": bucket}).one()
     return Totals(**row._mapping)  # noqa: SLF001  # Row's public mapping view
 

@@ -12,7 +12,7 @@ from tests.integration.inbox.acting import claim, complete, hint
 from worker import inbox
 from worker.db import transaction
 from worker.inbox import Completion, QuarantineEntry, Retry, Selection
-from worker.inbox.totals import _COUNT_ALL
+from worker.inbox.totals import BY_COUNTERS, BY_COUNTING
 from worker.pipeline.counting import keep_counts
 from worker.types import Outcome, Reason
 
@@ -26,7 +26,7 @@ def totals(engine, bucket=None) -> dict[str, float]:
 
 def recounted(engine, bucket=None) -> dict[str, float]:
     with transaction(engine) as connection:
-        return dict(connection.execute(_COUNT_ALL, {"bucket": bucket}).one()._mapping)
+        return dict(connection.execute(BY_COUNTING, {"bucket": bucket}).one()._mapping)
 
 
 def agree(engine) -> bool:
@@ -128,7 +128,7 @@ def test_totals_do_not_read_finished_rows(engine):
     hint(engine, "a", "b")
     keep_counts(engine)
     with transaction(engine) as connection:
-        explain = text(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {inbox.totals.__globals__['_TOTALS']}")
+        explain = text(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {BY_COUNTERS}")
         [explained] = connection.execute(explain, {"bucket": None}).scalar_one()
     assert explained["Plan"]["Shared Hit Blocks"] + explained["Plan"]["Shared Read Blocks"] < 40
     assert (20_000, 2) == (totals(engine)["enriched"], totals(engine)["pending"])
