@@ -97,6 +97,7 @@ def walks(engine: Engine, *, done: int, updates: int) -> tuple[float, float]:
     """
     floors = inbox.Floors()
     with db.snapshot(engine) as old:
+        old.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
         old.execute(text("SELECT count(*) FROM spaces"))
         _go_through(engine, done=done, updates=updates)
         time.sleep(3)  # what has just gone through is above the floors
