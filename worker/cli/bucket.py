@@ -64,6 +64,4 @@ def drop(bucket: Annotated[str, typer.Argument(metavar="BUCKET")]) -> None:
 
     settings = context.load_settings()
     use_case.drop(context.database(settings), bucket, ring=broker.Bell(settings).ring)
-    context.say(
-        f"{context.name(bucket)}: what is known of it ends as workers find it gone; `enrich status` shows how far"
-    )
+    context.say(f"{context.name(bucket)}: its objects end as workers find them gone; `enrich status` shows how far")

@@ -12,6 +12,7 @@ from contextlib import suppress
 import pytest
 
 from tests.acceptance.commands import ENRICH
+from tests.bad_store import bad_store
 from tests.integration.tasks.site import Site
 from worker.types import ObjectRef
 
@@ -67,6 +68,25 @@ def test_what_cannot_be_compared_proves_nothing(site: Site) -> None:
     assert [3, 3, 3] == [done.returncode for done in cases]
     assert all(done.stderr.startswith("enrich: nothing is proved: ") for done in cases)
     assert ["", "", ""] == [done.stdout for done in cases]
+
+
+@pytest.mark.parametrize(
+    ("listing", "sentence"),
+    [
+        ("no-token", "it says that there are more objects (IsTruncated), and not where"),
+        ("same-page", "the same page came twice"),
+        ("redirect", "the store sends us to https://"),
+    ],
+)
+def test_a_listing_that_leads_nowhere_proves_nothing(site: Site, listing: str, sentence: str) -> None:
+    """One sentence and status 3: no traceback, and no comparison that never ends."""
+    with bad_store() as store:
+        for name in "abc":
+            store.put(site.bucket, f"{name}.jpg", b"x")
+        store.listing = listing
+        done = verify(site, site.bucket, ENRICH_S3_ENDPOINT_URL=store.url)
+    assert (3, True) == (done.returncode, sentence in " ".join(done.stderr.split()))
+    assert "Traceback" not in done.stderr
 
 
 def test_a_wrong_command_line_is_status_2(site: Site) -> None:
