@@ -33,6 +33,7 @@ class Tally:
         self._answers: list[tuple[str, bool]] = []  # bucket, and whether it was an answer; lists append atomically
         self._untried: list[int] = []
         self.why = ""  # the newest failure
+        self._reason = RetryReason.STORE_AWAY  # its code
 
     @property
     def answered(self) -> int:
@@ -49,11 +50,11 @@ class Tally:
         bucket = claimed.ref.bucket
         if self._answers.count((bucket, False)) >= self._hopeless and (bucket, True) not in self._answers:
             self._untried.append(claimed.id)
-            return again(claimed, f"not tried, because of others: {self.why}", RetryReason.STORE_AWAY, counted=False)
+            return again(claimed, f"not tried, because of others: {self.why}", self._reason, counted=False)
         found = self._preparer.prepare(claimed, etag, partial(self._before_decoding, claimed))
         reason = found.retry if isinstance(found, Ended) else None
-        if reason in _AWAY and isinstance(found, Ended):
-            self.why = found.error or ""
+        if reason is not None and reason in _AWAY and isinstance(found, Ended):
+            self.why, self._reason = found.error or "", reason
         if reason not in _SILENT and not _was_not_asked(found):
             self._answers.append((bucket, reason not in _AWAY))
         return found
