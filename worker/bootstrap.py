@@ -304,7 +304,14 @@ def _bucket_watcher(settings: Settings, engine: Engine, ring: Ring) -> BucketWat
     endpoint = settings.s3_endpoint_url or "AWS"
     patience = settings.missing_bucket_seconds
     return BucketWatcher(
-        BucketWatch(engine=engine, store=store(settings), endpoint=endpoint, patience=patience, ring=ring)
+        BucketWatch(
+            engine=engine,
+            store=store(settings),
+            endpoint=endpoint,
+            patience=patience,
+            ring=ring,
+            watched=settings.watched,
+        )
     )
 
 

@@ -35,6 +35,10 @@ class Watched:
         """Whether any part of a bucket is watched."""
         return self.everything or any(name == bucket for name, _ in self._parts())
 
+    def prefix_in(self, bucket: str) -> str:
+        """Of a bucket that is watched in part: the first of these parts, to be asked for where any will do."""
+        return next((prefix for name, prefix in self._parts() if name == bucket), "")
+
     def require(self, bucket: str, key: str = "") -> None:
         """Refuse what is not watched; with a prefix for a key, unless everything below it is.
 

@@ -12,6 +12,7 @@ from worker.cli import context
 
 if TYPE_CHECKING:
     from worker.inbox import Bucket
+    from worker.watched import Watched
 
 _Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
@@ -28,24 +29,27 @@ def list_buckets(*, as_json: _Json = False) -> None:
     """Where each was found last, and since when it is missing from the store."""
     from worker.pipeline import buckets as use_case
 
-    found = use_case.listing(context.database(context.load_settings()))
+    settings = context.load_settings()
+    found = use_case.listing(context.database(settings))
     if as_json:
         context.json_document([asdict(each) for each in found])
     elif found:
-        _print(found)
+        _print(found, settings.watched)
     else:
         context.line("no object was ever named")
 
 
-def _print(found: list[Bucket]) -> None:
+def _print(found: list[Bucket], watched: Watched) -> None:
     table = Table("bucket", "now", "found last", "at", box=None, pad_edge=False)
     for each in found:
         when = f"{each.found_at:%F %T}" if each.found_at else "never"
-        table.add_row(context.name(each.name), _now(each), when, context.name(each.endpoint or ""))
+        table.add_row(context.name(each.name), _now(each, watched), when, context.name(each.endpoint or ""))
     context.out.print(table)
 
 
-def _now(each: Bucket) -> str:
+def _now(each: Bucket, watched: Watched) -> str:
+    if not watched.touches(each.name):
+        return "not watched (ENRICH_BUCKETS)"
     if each.gone_for is not None:
         return f"gone since {context.duration(each.gone_for)}"
     if each.missing_for is not None:
@@ -63,5 +67,7 @@ def drop(bucket: Annotated[str, typer.Argument(metavar="BUCKET")]) -> None:
     from worker.pipeline import buckets as use_case
 
     settings = context.load_settings()
+    if not settings.watched.touches(bucket):
+        settings.watched.require(bucket)  # workers would not ask the store for its objects
     use_case.drop(context.database(settings), bucket, ring=broker.Bell(settings).ring)
     context.say(f"{context.name(bucket)}: its objects end as workers find them gone; `enrich status` shows how far")

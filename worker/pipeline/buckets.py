@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from worker import inbox, logs
 from worker.db import Engine, in_one_line, is_unavailable, transaction
@@ -13,6 +13,7 @@ from worker.inbox import Bucket
 from worker.objects import ObjectStore
 from worker.pipeline.prepare import Ended, Prepared
 from worker.types import Hint, Lane, ObjectRef, Outcome, RetryReason
+from worker.watched import EVERY_BUCKET, Watched
 
 _log = logs.get("pipeline")
 
@@ -42,6 +43,7 @@ class BucketWatch:
     endpoint: str  # by which the store is told from others
     patience: float  # seconds; 0: nothing is given up but what a person drops
     ring: Callable[[], None]
+    watched: Watched = field(default_factory=lambda: Watched((EVERY_BUCKET,)))  # others are not looked for
 
     def look(self) -> None:
         """Ask the store once, and give up what has been missing for long enough.
@@ -50,7 +52,7 @@ class BucketWatch:
             EnrichError: the store gave no answer; nothing was concluded.
         """
         with transaction(self.engine) as connection:
-            known = inbox.buckets(connection)
+            known = [each for each in inbox.buckets(connection) if self.watched.touches(each.name)]
         if not known:
             return
         found, missing = self._ask(known)
@@ -81,7 +83,7 @@ class BucketWatch:
 
     def _has(self, name: str) -> bool:
         try:
-            next(iter(self.store.list(name)), None)
+            next(iter(self.store.list(name, prefix=self.watched.prefix_in(name))), None)
         except BucketNotFoundError:
             return False
         except ConfigurationError:  # it may not be listed, or is in another region: so there is one

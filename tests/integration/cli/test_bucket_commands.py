@@ -20,7 +20,8 @@ def run(engine: Engine, tmp_path: Path) -> Callable[..., subprocess.CompletedPro
     """Runs `enrich bucket` on this test's database; the broker is away."""
     url = engine.url.render_as_string(hide_password=False)
     servers = {"ENRICH_DATABASE_URL": url, "ENRICH_BROKER_URL": "redis://127.0.0.1:1/0"}
-    return lambda *arguments: enrich("bucket", *arguments, cwd=tmp_path, **servers)
+    watching = {"ENRICH_BUCKETS": "photos"}
+    return lambda *arguments, **env: enrich("bucket", *arguments, cwd=tmp_path, **{**servers, **watching, **env})
 
 
 def test_a_missing_bucket_is_seen_and_dropped(engine, run):
@@ -32,7 +33,7 @@ def test_a_missing_bucket_is_seen_and_dropped(engine, run):
     dropped = run("drop", "photos")
     assert (0, True) == (
         dropped.returncode,
-        "its objects end as workers find them gone" in " ".join(dropped.stderr.split()),
+        "what is known of it ends as workers find it gone" in " ".join(dropped.stderr.split()),
     )
     [listed] = json.loads(run("list", "--json").stdout)
     assert ("photos", True) == (listed["name"], listed["gone_at"] is not None)
@@ -40,3 +41,12 @@ def test_a_missing_bucket_is_seen_and_dropped(engine, run):
         inbox.buckets_found(connection, ["photos"], endpoint="http://store.example")
     refused = run("drop", "photos")
     assert (1, True) == (refused.returncode, "photos: the store has this bucket" in " ".join(refused.stderr.split()))
+
+
+def test_a_bucket_that_is_not_watched_is_shown_as_such(engine, run):
+    """No worker would ask the store for its objects, so it cannot be dropped before it is named again."""
+    with transaction(engine) as connection:
+        inbox.hint(connection, hints("a.jpg"))
+    assert "not watched (ENRICH_BUCKETS)" in run("list", ENRICH_BUCKETS="other").stdout
+    refused = run("drop", "photos", ENRICH_BUCKETS="other")
+    assert (1, True) == (refused.returncode, "add photos to have it read" in " ".join(refused.stderr.split()))

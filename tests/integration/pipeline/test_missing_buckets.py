@@ -14,10 +14,11 @@ from tests.pictures import picture
 from worker import inbox
 from worker.db import transaction
 from worker.errors import ChoiceError, NotFoundError, StoreUnavailableError
-from worker.objects import S3Store
+from worker.objects import S3Store, WatchedStore
 from worker.pipeline import buckets
 from worker.pipeline.buckets import BucketWatch
 from worker.types import Hint, ObjectRef
+from worker.watched import Watched
 
 DAY = 86_400.0
 
@@ -209,3 +210,16 @@ def test_a_bucket_that_the_store_has_is_not_dropped(site):
         buckets.drop(site.world.engine, BUCKET, ring=lambda: None)
     with pytest.raises(NotFoundError, match="known are: archive, photos"):
         buckets.drop(site.world.engine, "photo", ring=lambda: None)
+
+
+def test_buckets_that_are_not_watched_are_not_looked_for(world, bad):
+    """One that is left in the ledger keeps nobody from finding that a watched one is gone."""
+    site = Site(world, bad)
+    site.upload("kept", "a.jpg")
+    site.upload("left", "b.jpg")
+    watched = Watched(("kept/a",))
+    store = WatchedStore(site.objects, watched)
+    replace(site.watch, store=store, watched=watched).look()
+    with transaction(world.engine) as connection:
+        found = {each.name: each.found_at is not None for each in inbox.buckets(connection)}
+    assert {"kept": True, "left": False} == found
