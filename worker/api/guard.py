@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 from typing import Any, ClassVar
@@ -13,6 +14,7 @@ from fastapi.routing import APIRoute
 from starlette.requests import ClientDisconnect
 
 from worker.api.access import VARIABLES, Scope
+from worker.api.parameters import REPEATABLE
 from worker.api.services import Parts
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -111,6 +113,17 @@ class ReadRoute(GuardedRoute):
     """A guarded route that changes nothing."""
 
     scope = Scope.READ
+
+    def admit(self, request: Request) -> None:
+        """Refuse a parameter that is there twice: which of them would be meant?
+
+        Raises:
+            HTTPException: 422.
+        """
+        times = Counter(name for name, _ in request.query_params.multi_items())
+        for name in times.keys() - REPEATABLE:
+            if times[name] > 1:
+                raise HTTPException(422, f"{name}: given {times[name]} times; give it once")
 
 
 class JsonRoute(GuardedRoute):

@@ -165,10 +165,15 @@ class SearchRequest(BaseModel):
 
     text: _Query | None = Field(None, description="What to look for, in words.", examples=["a cat on a sofa"])
     label: LabelName | None = Field(None, description="In place of `text`: whatever is nearest to this label.")
-    limit: int = Field(10, ge=1, le=1_000, description="Most hits in the answer.")
+    limit: int = Field(10, ge=1, le=1_000, strict=True, description="Most hits in the answer.")
     tags: list[TagFilter] = Field([], max_length=16, description="All of them must hold.")
     min_similarity: float | None = Field(
-        None, ge=-1, le=1, allow_inf_nan=False, description="Leave out hits below it. What is low differs by model."
+        None,
+        ge=-1,
+        le=1,
+        strict=True,
+        allow_inf_nan=False,
+        description="Leave out hits below it. What is low differs by model.",
     )
 
     @model_validator(mode="after")
@@ -315,7 +320,7 @@ class QuarantineChoice(BaseModel):
     key: Text | None = Field(None, min_length=1, max_length=1_024, description="One object; with `bucket`.")
     since: MomentText | None = Field(None, description="Put into quarantine since: `2d`, `12h`, or a time.")
     older_than: MomentText | None = Field(None, description="Put into quarantine before: `30d`, or a time.")
-    all: bool = Field(False, description="Everything, where nothing else is given.")
+    all: bool = Field(False, strict=True, description="Everything, where nothing else is given.")
     after: str | None = Field(
         None, max_length=256, description="`next` of the answer before: go on there, with the same choice."
     )

@@ -8,6 +8,9 @@ from fastapi import Path, Query
 
 from worker.api.models import Text
 
+#: Query parameters of which there may be several; of all others, one.
+REPEATABLE = frozenset({"tag", "taxonomy"})
+
 BucketInPath = Annotated[Text, Path(description="Name of the bucket.", examples=["photos"])]
 KeyInPath = Annotated[
     Text,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 #: How long ago, or when.
 Moment = timedelta | datetime
@@ -35,7 +35,7 @@ def parse(text: str) -> Moment:
             f"{text!r} is neither a duration, such as 2d or 12h, nor a time with its offset, such as "
             "2026-01-31T12:00:00Z (a + in an address is %2B)"
         )
-    return moment
+    return moment.astimezone(UTC)  # PostgreSQL takes offsets of less than 16 hours only
 
 
 def at(moment: Moment | None, *, now: datetime) -> datetime | None:

@@ -14,6 +14,7 @@ import pytest
 from fastapi.openapi.models import OpenAPI
 
 from worker.api import openapi
+from worker.api.parameters import REPEATABLE
 from worker.resources import schemas_dir
 
 REASONS = Path(__file__).parents[3] / "docs" / "images.md"
@@ -141,11 +142,18 @@ def test_parameters_are_those_that_were_meant():
         "GET /v1/explanations/{bucket}/{key}": ["bucket", "key", "taxonomy"],
         "GET /v1/nearest-labels/{bucket}/{key}": ["bucket", "key", "taxonomy", "limit"],
         "GET /v1/changes": ["after", "limit"],
+        "DELETE /v1/buckets/{bucket}": ["bucket"],
         "GET /v1/quarantine": ["limit", "after", *QUARANTINE_FILTERS],
         "GET /v1/quarantine/counts": QUARANTINE_FILTERS,
         "GET /v1/quarantine/{bucket}/{key}": ["bucket", "key"],
         "GET /v1/status": ["bucket"],
     }
+
+
+def test_what_may_be_repeated_is_a_list():
+    """Exactly the parameters that the document calls arrays may be given several times."""
+    parameters = [each for operation in OPERATIONS.values() for each in operation.get("parameters", ())]
+    assert {each["name"] for each in parameters if each["schema"].get("type") == "array"} == REPEATABLE
 
 
 def test_reasons_are_an_enumeration():

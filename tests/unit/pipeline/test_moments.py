@@ -36,11 +36,16 @@ def test_a_duration_is_counted_back_from_now(text, ago):
     [
         ("2026-01-30T12:00:00Z", datetime(2026, 1, 30, 12, tzinfo=UTC)),
         ("2026-01-30T13:30:00.25+01:30", datetime(2026, 1, 30, 12, 0, 0, 250_000, tzinfo=UTC)),
+        ("2026-01-30T12:00:00+23:59", datetime(2026, 1, 29, 12, 1, tzinfo=UTC)),
+        ("2026-01-30T12:00:00-23:59", datetime(2026, 1, 31, 11, 59, tzinfo=UTC)),
+        ("1900-01-01T00:00:00+16:00", datetime(1899, 12, 31, 8, tzinfo=UTC)),
     ],
 )
 def test_a_time_is_itself(text, when):
-    """With its offset, whatever now is."""
-    assert when == moments.at(moments.parse(text), now=NOON)
+    """With its offset, whatever now is; in UTC, for PostgreSQL takes offsets of less than sixteen hours only."""
+    moment = moments.at(moments.parse(text), now=NOON)
+    assert moment is not None
+    assert (when, UTC) == (moment, moment.tzinfo)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ router = APIRouter(
     tags=["operation"],
     route_class=ReadRoute,
     dependencies=access.described(ReadRoute.scope),
-    responses=described(401, 403, 503),
+    responses=described(401, 403, 422, 503),
 )
 changes = APIRouter(
     prefix="/v1/buckets",
