@@ -49,8 +49,9 @@ MetricName: TypeAlias = Literal[
     "enrich_queue_errors_total",
     # Gauge: 1 in a process that serves the API.
     "enrich_api_up",
-    # Counter, by reason: requests that the API refused before it read them: "no-token", "wrong-token", a token of
-    # another "scope"; where there is no token, the "host" or "origin" of another site.
+    # Counter, by reason: requests and connections that the API refused: "no-token", "wrong-token", a token of
+    # another "scope"; where there is no token, the "host" or "origin" of another site. Connections: "slow" ones, which
+    # were ended, "connections" beyond the limits, and attempts without a file descriptor left ("descriptors").
     "enrich_api_refusals_total",
     # -- wake-ups, wherever something rings ----------------------------------------------------------------------------
     # Counter, by result: "sent" over the broker, "coalesced" into one sent a moment ago, "failed" to reach the broker;
@@ -140,7 +141,7 @@ INTAKE_SECONDS = _histogram("enrich_intake_seconds", "Arrival of a notification 
 QUEUE_MESSAGES = _counter("enrich_queue_messages_total", "Messages of queues, by what became of them.", "result")
 QUEUE_ERRORS = _counter("enrich_queue_errors_total", "Turns of a listener that failed.")
 API_UP = _gauge("enrich_api_up", "1 in a process that serves the API.")
-API_REFUSALS = _counter("enrich_api_refusals_total", "Requests refused before they were read, by why.", "reason")
+API_REFUSALS = _counter("enrich_api_refusals_total", "Requests and connections refused, by why.", "reason")
 WAKE_UPS = _counter("enrich_wake_ups_total", "Wake-ups: sent, coalesced, failed, dropped.", "result")
 CLAIMS = _counter("enrich_claims_total", "Claims that got at least one object.")
 BATCH_SIZE = _histogram("enrich_batch_size", "Objects in a claim.", _BATCH)
@@ -177,7 +178,7 @@ def _start_at_zero() -> None:
         RETRIES.labels(reason=cause.value)
     for breaker in ("store", "database", "quarantine"):
         BREAKER_OPEN.labels(breaker=breaker).set(0)
-    for why in ("no-token", "wrong-token", "scope", "host", "origin"):
+    for why in ("no-token", "wrong-token", "scope", "host", "origin", "slow", "connections", "descriptors"):
         API_REFUSALS.labels(reason=why)
     for result in ("sent", "coalesced", "failed", "dropped"):
         WAKE_UPS.labels(result=result)

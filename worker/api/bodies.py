@@ -5,17 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 from fastapi import HTTPException, Request
-from starlette.requests import ClientDisconnect
 from starlette.types import Message
 
 from worker.api.problems import unavailable
-
-#: A refused sender is listened to for this long and for as many bytes again, so that it has read the answer before the
-#: connection ends: a TCP reset would take the answer away.
-_LINGER = 1.0
 
 
 class Bodies:
@@ -68,12 +63,12 @@ class _Meter:
         if self._complete:
             return await self._request.receive()
         if self.held == 0 and self._announced() > self._limit:
-            await self._refuse()
+            raise self._too_large()
         message = await self._next()
         self._complete = not message.get("more_body", False)
         size = len(message.get("body", b""))
         if self.held + size > self._limit:
-            await self._refuse()
+            raise self._too_large()
         self._bodies.take(size)
         self.held += size
         return message
@@ -87,19 +82,7 @@ class _Meter:
             async with asyncio.timeout(self._deadline - time.monotonic()):
                 return await self._request.receive()
         except TimeoutError as error:
-            raise HTTPException(408, "the body did not arrive in time", {"Connection": "close"}) from error
+            raise HTTPException(408, "the body did not arrive in time") from error
 
-    async def _refuse(self) -> None:
-        # Who waits for "100 Continue" has sent nothing yet: asking for the body would be all wrong.
-        if self._request.headers.get("expect", "").lower() != "100-continue":
-            await self._linger()
-        raise HTTPException(413, f"larger than {self._limit:,} bytes; send less at once", {"Connection": "close"})
-
-    async def _linger(self) -> None:
-        received = 0
-        with suppress(TimeoutError, ClientDisconnect):
-            async with asyncio.timeout(_LINGER):
-                while received <= self._limit and not self._complete:
-                    message = await self._request.receive()
-                    self._complete = not message.get("more_body", False)
-                    received += len(message.get("body", b""))
+    def _too_large(self) -> HTTPException:
+        return HTTPException(413, f"larger than {self._limit:,} bytes; send less at once")

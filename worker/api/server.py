@@ -1,42 +1,48 @@
-"""How the API is served: one choice of uvicorn's parts, whatever else is installed, and no patience for silence."""
+"""How the API is served: one choice of uvicorn's parts, whatever else is installed, within limits."""
 
 from __future__ import annotations
 
 import asyncio
 import resource
+import socket
+from contextlib import ExitStack
+from typing import Any
 
-import h11
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-#: Seconds in which a request's line and headers must have arrived, from the connection's or their own first byte on.
-HEAD_SECONDS = 30.0
-#: Bytes of them.
+from worker.api.connections import Connections, InTime, limited
+from worker.api.refusals import Refusals
+from worker.errors import ConfigurationError
+
+#: Bytes of a request's line and headers.
 _HEAD_BYTES = 64 << 10
-_MOST_FILES = 65_536
+#: File descriptors that this process asks for, and of those, what it needs for other things than connections.
+_MOST_FILES, _OTHER_FILES = 65_536, 128
+#: Connections. Each may hold a head; one address may be a proxy, behind which everybody is.
+_MOST, _MOST_OF_ONE = 8_192, 1_024
+_BACKLOG = 2_048
 
 
-def configured(
-    app: ASGIApp, *, host: str = "127.0.0.1", port: int = 0, log_level: str = "error", grace: int = 10
-) -> uvicorn.Config:
-    """What ``uvicorn.Server`` runs.
+def configured(app: ASGIApp, *, log_level: str = "error", grace: int = 10) -> uvicorn.Config:
+    """What ``uvicorn.Server`` runs, on sockets that it is given.
 
     Args:
         app: to be served.
-        host: to listen on, for whoever gives it no sockets.
-        port: likewise.
         log_level: of uvicorn's own words; below "error", strangers could fill the log with warnings.
         grace: seconds that requests in flight have at the end.
     """
+    refusals = Refusals()
+    most = most_connections()
+    connections = Connections(most=most, most_of_one=min(_MOST_OF_ONE, most * 3 // 4), refusals=refusals)
     return uvicorn.Config(
-        app,
-        host=host,
-        port=port,
+        _QuietLoop(InTime(app), refusals),
         loop="asyncio",
-        http=Impatient,
+        http=limited(H11Protocol, connections),
         ws="none",
         h11_max_incomplete_event_size=_HEAD_BYTES,
+        backlog=_BACKLOG,
         log_level=log_level,
         access_log=False,
         proxy_headers=False,  # nothing depends on who asks, or under which name
@@ -44,44 +50,64 @@ def configured(
     )
 
 
+def most_connections() -> int:
+    """How many at once: fewer than file descriptors, of which none may be missing for the database."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(16, min(_MOST, soft - _OTHER_FILES))
+
+
 def raise_connection_limit() -> None:
-    """Have as many connections as this process may: most systems let it begin with 1,024 file descriptors."""
+    """Have as many file descriptors as this process may: most systems let it begin with 1,024."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
 
 
-class Impatient(H11Protocol):
-    """HTTP/1.1 by h11, with a time limit for heads.
+def listen(host: str, port: int) -> list[socket.socket]:
+    """Listen on every address that ``host`` stands for.
 
-    uvicorn itself waits for ever for a first request, and for the end of any head that was begun: a few hundred silent
-    connections of strangers would use up the process's file descriptors.
+    Raises:
+        ConfigurationError: one of them cannot be listened on; says why, and what to do.
+    """
+    with ExitStack() as opened:
+        try:
+            found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+            listeners = [
+                opened.enter_context(socket.create_server(address[:2], family=family, backlog=_BACKLOG))
+                for family, *_, address in dict.fromkeys(found)
+            ]
+        except OSError as error:
+            raise ConfigurationError(
+                f"cannot listen on {host}:{port}: {_why(error)}; stop what has that port, or choose "
+                "another with ENRICH_API_PORT (and the address with ENRICH_API_HOST)"
+            ) from error
+        opened.pop_all()
+    return listeners
+
+
+def _why(error: OSError) -> str:
+    """``socket.create_server`` adds the address in parentheses."""
+    return (error.strerror or str(error)).partition(" (while")[0]
+
+
+class _QuietLoop:
+    """Has the event loop count what would otherwise be a traceback for each connection that cannot be accepted.
+
+    Without a file descriptor left, asyncio tries as often as its backlog is long, and logs each time: a megabyte a
+    second.
     """
 
-    _late: asyncio.TimerHandle | None = None
+    def __init__(self, app: ASGIApp, refusals: Refusals) -> None:
+        self._app = app
+        self._refusals = refusals
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
-        """Start to wait for a head."""
-        super().connection_made(transport)
-        self._watch()
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            asyncio.get_running_loop().set_exception_handler(self._handle)
+        await self._app(scope, receive, send)
 
-    def data_received(self, data: bytes) -> None:
-        """Handle what came; of a head that is not complete with it, go on waiting."""
-        super().data_received(data)
-        self._watch()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Wait no more."""
-        self._forget()
-        super().connection_lost(exc)
-
-    def _watch(self) -> None:
-        if self.conn.their_state is not h11.IDLE:
-            self._forget()
-        elif self._late is None:
-            self._late = self.loop.call_later(HEAD_SECONDS, self.transport.close)
-
-    def _forget(self) -> None:
-        if self._late is not None:
-            self._late.cancel()
-            self._late = None
+    def _handle(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        if "socket.accept()" in context["message"]:
+            self._refusals.count("descriptors", error=str(context.get("exception")))
+        else:
+            loop.default_exception_handler(context)

@@ -65,14 +65,13 @@ def api(
         tokens=tokens,
         max_event_bytes=settings.max_event_bytes,
     )
+    host, port = settings.api_host, settings.api_port
+    listeners = server.listen(host, port) if fd is None else [socket.socket(fileno=fd)]
     metrics.API_UP.set(1)
-    logs.get("cli").info(
-        f"serving on http://{settings.api_host}:{settings.api_port}", action="serve", model=services.model
-    )
+    logs.get("cli").info(f"serving on http://{host}:{port}", action="serve", model=services.model)
     server.raise_connection_limit()
-    serving = uvicorn.Server(server.configured(create_app(services), host=settings.api_host, port=settings.api_port))
     with bootstrap.keeping_ready(services.search):
-        serving.run(sockets=None if fd is None else [socket.socket(fileno=fd)])
+        uvicorn.Server(server.configured(create_app(services))).run(sockets=listeners)
 
 
 def worker(

@@ -13,6 +13,7 @@ from tests.integration.api.live import TOKEN, record, serve
 from tests.ledger import pending
 from tests.unit.events.event_fixtures import aws_escape, eventbridge_event, filer_event, in_lambda, in_sns, s3_record
 from worker import inbox
+from worker.api import Tokens
 from worker.db import transaction
 
 NESTED = b'{"a":' * 1_000 + b"1" + b"}" * 1_000
@@ -261,5 +262,5 @@ def test_a_made_up_topic_breaks_nothing(api, engine):
 
 def test_an_api_without_token_takes_what_anybody_sends(services):
     """On loopback a developer may leave it out; a password does no harm."""
-    with serve(replace(services, token=None)) as open_api:
+    with serve(replace(services, tokens=Tokens())) as open_api:
         assert open_api.post("/v1/events/s3", record("a.jpg"), token=None, headers=basic(b"x:y")).status == 200

@@ -154,7 +154,7 @@ def test_a_body_that_is_too_large_is_refused(shared_api, chunked):
     """413, with or without a length given in advance; the sender gets to read it."""
     body = b"x" * 100_001
     answer = shared_api.send("POST", "/v1/events/s3", iter([body]) if chunked else body)
-    assert (answer.status, answer.headers["connection"]) == (413, "close")
+    assert 413 == answer.status
     assert "100,000 bytes" in answer.detail
 
 
