@@ -33,7 +33,7 @@ def test_a_missing_bucket_is_seen_and_dropped(engine, run):
     dropped = run("drop", "photos")
     assert (0, True) == (
         dropped.returncode,
-        "what is known of it ends as workers find it gone" in " ".join(dropped.stderr.split()),
+        "its objects end as workers find them gone" in " ".join(dropped.stderr.split()),
     )
     [listed] = json.loads(run("list", "--json").stdout)
     assert ("photos", True) == (listed["name"], listed["gone_at"] is not None)
