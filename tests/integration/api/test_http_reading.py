@@ -188,6 +188,7 @@ def test_the_counts(api, engine, ended):
         inbox.hint(connection, hints("a.jpg", "b.jpg"))
     counts = api.get("/v1/status?bucket=photos").json
     assert counts.pop("oldest_pending_seconds") >= 0
+    assert counts.pop("feed_blocker") is None
     assert counts == {
         "enriched": 0,
         "excluded": 0,
