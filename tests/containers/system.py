@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,12 +93,12 @@ class System:
         """Raises AssertionError with what is wrong, after so many seconds."""
         until(lambda: not self.unhealthy(), seconds, lambda: f"{self.unhealthy()}\n{self.logs()}")
 
-    def unhealthy(self) -> list[str]:
+    def unhealthy(self, but: Collection[str] = ()) -> list[str]:
         """What does not run, or is not healthy; of one-shot services, what failed."""
         return [
             f"{each['Service']}: {each['State']} {each['Health']} {each['ExitCode']}"
             for each in self.containers()
-            if not _is_well(each)
+            if not _is_well(each) and each["Service"] not in but
         ]
 
     def containers(self) -> list[dict[str, Any]]:
