@@ -33,7 +33,7 @@ SETTINGS = {
     "POSTGRES_SHARED_BUFFERS": "128MB",
 }
 #: Services that do their work once.
-ONE_SHOT = ("migrate", "models")
+ONE_SHOT = ("migrate", "models", "roles")
 
 
 def copy_project(folder: Path) -> None:
@@ -73,7 +73,7 @@ class System:
         env = self.folder / ".env"
         if not env.exists():
             self.machine.run("sh", "deploy/make-env.sh")
-        secrets = [f"{name}={self.secret(name)}" for name in _secret_names()]
+        secrets = [f"{name}={self.secret(name)}" for name in _secret_names(self.folder)]
         env.write_text("\n".join([*secrets, *(f"{name}={value}" for name, value in settings.items()), ""]))
         (self.folder / "enrich.env").write_text("".join(f"{name}={value}\n" for name, value in (more or {}).items()))
 
@@ -155,8 +155,8 @@ def _is_well(container: dict[str, Any]) -> bool:
     return (container["State"], container["Health"]) == ("running", "healthy")
 
 
-def _secret_names() -> list[str]:
-    template = (compose.ROOT / "deploy/.env.example").read_text()
+def _secret_names(folder: Path) -> list[str]:
+    template = (folder / "deploy/.env.example").read_text()
     return [line.removesuffix("=") for line in template.splitlines() if line.endswith("=") and not line.startswith("#")]
 
 

@@ -103,6 +103,23 @@ def test_nothing_listens_that_is_not_named(system: System, host_name: str, ports
     assert attacks.open_ports(system, "worker", host_name) == ports
 
 
+@pytest.mark.parametrize("service", ["api", "worker", "scheduler"])
+def test_our_processes_are_not_the_owner_of_the_tables(system: System, service: str) -> None:
+    """They are a role that is no superuser, and can neither drop a table nor run a program of the server."""
+    asked = """
+import os, psycopg2
+connection = psycopg2.connect(os.environ["ENRICH_DATABASE_URL"])
+connection.autocommit = True
+cursor = connection.cursor()
+cursor.execute("SELECT current_user, rolsuper FROM pg_roles WHERE rolname = current_user")
+print(*cursor.fetchone())
+for statement in ("DROP TABLE images", "CREATE TABLE mine (x int)", "COPY inbox TO PROGRAM 'id'"):
+    try: cursor.execute(statement); print("done", statement)
+    except psycopg2.errors.InsufficientPrivilege: pass
+"""
+    assert system.python(service, asked) == "enrich_worker False"
+
+
 def test_the_worker_cannot_write_to_the_store(system: System) -> None:
     """Its key reads and lists."""
     with pytest.raises(ClientError, match="AccessDenied"):

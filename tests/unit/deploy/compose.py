@@ -12,7 +12,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[3]
 BASE = ROOT / "docker-compose.yml"
 ADD_ONS = tuple(sorted((ROOT / "deploy").glob("*.yml")))
-ONE_SHOT = ("migrate", "models")
+ONE_SHOT = ("migrate", "models", "roles")
 PUBLISHED = ("api", "seaweedfs")
 
 Compose = dict[str, Any]

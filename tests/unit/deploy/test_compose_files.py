@@ -147,7 +147,7 @@ def test_secrets_have_no_default():
     """Compose refuses to start without each secret, and says what to do."""
     assert compose.with_default_secrets(compose.BASE.read_text()) == []
     assert compose.literal_secrets(BASE) == []
-    assert len(SECRETS) == 10
+    assert len(SECRETS) == 12
     for missing in SECRETS:
         unset = {name: value for name, value in SECRETS.items() if name != missing}
         for environment in (unset, {**SECRETS, missing: ""}):
@@ -254,8 +254,11 @@ def test_the_product_accepts_what_it_is_given(service, monkeypatch, tmp_path):
         monkeypatch.setenv(name, value)
     settings = Settings()
     assert urlsplit(settings.database_url).hostname == "postgres"
-    assert urlsplit(settings.database_url).password == SECRETS["POSTGRES_PASSWORD"]
-    if service != "migrate":
+    login = (urlsplit(settings.database_url).username, urlsplit(settings.database_url).password)
+    if service == "migrate":
+        assert login == ("enrich", SECRETS["POSTGRES_PASSWORD"])
+    else:
+        assert login == ("enrich_worker", SECRETS["POSTGRES_WORKER_PASSWORD"])
         assert urlsplit(settings.broker_url).hostname == "valkey"
         assert urlsplit(settings.broker_url).password == SECRETS["VALKEY_PASSWORD"]
 

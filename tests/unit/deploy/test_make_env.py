@@ -25,7 +25,7 @@ def test_it_makes_a_secret_for_everything_that_is_required(tmp_path):
     assert run(tmp_path / "env").returncode == 0
     made = settings(tmp_path / "env")
     compose.interpolate(compose.parse(compose.BASE.read_text()), made)
-    assert len(set(made.values())) == len(made) == 10
+    assert len(set(made.values())) == len(made) == 12
     assert {len(value) for value in made.values()} == {48}
     assert all(value.isalnum() for value in made.values())
 
