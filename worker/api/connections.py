@@ -177,7 +177,10 @@ class Connection(asyncio.Protocol):
             self._transport.close()
             return
         self._leaving = True
-        self._transport.write_eof()
+        try:
+            self._transport.write_eof()
+        except OSError:  # the client has reset it, and asyncio has not heard of that yet
+            self._transport.abort()
         self._transport.resume_reading()
         self._allow(LINGER_SECONDS)
 

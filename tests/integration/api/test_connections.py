@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import resource
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -105,6 +107,46 @@ def test_a_request_may_take_longer_than_its_head(api, engine, monkeypatch):
         blocker.rollback()
         assert 200 == status(connection)
     assert 1 == pending(engine)
+
+
+class _Abandoned(asyncio.Protocol):
+    """Its client resets the connection at the very moment at which it is told to go."""
+
+    def __init__(self, client: socket.socket) -> None:
+        self.client = client
+        self.lost = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.client.close()
+        time.sleep(0.05)
+        self.transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost.set_result(exc)
+
+
+def test_who_leaves_meanwhile_leaves_no_trace():
+    """A client that resets its connection while it is answered is no error: strangers could fill the log with them."""
+    errors: list[dict[str, Any]] = []
+
+    async def meet() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: errors.append(context))
+        client = socket.socket()
+        http = _Abandoned(client)
+        counted = connections.Connections(most=1, most_of_one=1, refusals=Refusals())
+        async with await loop.create_server(lambda: connections.Connection(http, counted, loop), "127.0.0.1", 0) as end:
+            client.connect(end.sockets[0].getsockname())
+            client.sendall(b"x")
+            await asyncio.wait_for(http.lost, 10)
+        assert counted.enter("127.0.0.1")
+
+    asyncio.run(meet())
+    assert [] == errors
 
 
 def test_a_process_takes_as_many_files_as_it_may():
