@@ -42,7 +42,7 @@ def test_a_number_is_a_number(shared_api, value):
 
 @SCHEMA.parametrize()
 @settings(
-    max_examples=12,
+    max_examples=8,
     derandomize=True,
     database=None,
     deadline=None,
