@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +26,20 @@ signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 # pytest imports readline, which tells the children the size of a terminal, even where there is none.
 os.environ.pop("COLUMNS", None)
 os.environ.pop("LINES", None)
+
+_TEMP_ROOT = "PYTEST_DEBUG_TEMPROOT"
+_own_temp_root: Path | None = None
+# Root's PostgreSQL runs as another user, who is let pass the folder that all runs of pytest share. Whichever run begins
+# next takes that right away, and PostgreSQL crashes. So this run, with its workers, has a folder of its own.
+if os.geteuid() == 0 and _TEMP_ROOT not in os.environ:
+    _own_temp_root = Path(tempfile.mkdtemp(prefix="pytest-"))
+    os.environ[_TEMP_ROOT] = str(_own_temp_root)
+
+
+def pytest_sessionfinish(exitstatus: int) -> None:
+    """Leave nothing behind, unless there is something to look into."""
+    if _own_temp_root is not None and exitstatus == pytest.ExitCode.OK:
+        shutil.rmtree(_own_temp_root, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
