@@ -60,7 +60,7 @@ def make_an_admin(system: System, service: str, access_key: str, secret_key: str
         f"echo {body} | base64 -d | curl -sS --max-time 20 --http2-prior-knowledge -H 'content-type: application/grpc' "
         f"-H 'te: trailers' --data-binary @- -D - -o /dev/null {url}"
     )
-    pid = str(system.inspect(service)["State"]["Pid"])
+    pid = system.first_process(service)
     said = system.machine.run("nsenter", f"--target={pid}", "--net", "sh", "-c", curl)
     assert "grpc-status" in said.lower(), said  # it was asked, whatever it said
 

@@ -114,9 +114,13 @@ class System:
     def logs(self) -> str:
         return self.compose("logs", "--no-color", "--tail", "15")
 
-    def kill_9(self, service: str) -> None:
-        """End a service's first process as a crash would: unlike after `docker kill`, its policy starts it again."""
-        self.machine.run("kill", "-KILL", str(self.inspect(service)["State"]["Pid"]))
+    def first_process(self, service: str) -> str:
+        """Of a service's container, by its number in the machine."""
+        return str(self.inspect(service)["State"]["Pid"])
+
+    def kill_9(self, process: str) -> None:
+        """End a container as a crash would: unlike after `docker kill`, its policy starts it again."""
+        self.machine.run("kill", "-KILL", process)
 
     # -- the store and the API ---------------------------------------------------------------------------------------
     def s3(self, who: str = "S3_OWNER") -> Any:
