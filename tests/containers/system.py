@@ -14,6 +14,8 @@ from typing import Any
 import boto3
 import urllib3
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from urllib3.exceptions import HTTPError
 
 from tests.containers.machine import ADDRESS, CommandError, Machine
 from tests.unit.deploy import compose
@@ -181,7 +183,7 @@ def until(true: Callable[[], bool], seconds: float, otherwise: Callable[[], str]
             if true():
                 return
             problem = ""
-        except (CommandError, urllib3.exceptions.HTTPError, AssertionError) as error:
+        except (CommandError, HTTPError, BotoCoreError, ClientError, AssertionError) as error:
             problem = f"{type(error).__name__}: {error}\n"
         if time.monotonic() >= deadline:
             raise AssertionError(f"not within {seconds:g} s: {problem}{otherwise()}")
