@@ -161,7 +161,8 @@ def _is_plain(message: dict[str, Any]) -> bool:
         and not (headers.get("compression") or headers.get("eta") or headers.get("expires"))
         and isinstance(headers["id"], str)
         and isinstance(properties["delivery_tag"], str)
-        and properties["delivery_info"].keys() == {"exchange", "routing_key"}
+        # Given back by a worker that ended before it had begun: kombu says so.
+        and properties["delivery_info"].keys() - {"redelivered"} == {"exchange", "routing_key"}
         and (arguments, keywords, any(then.values())) == ([], {}, False)
     )
 

@@ -201,6 +201,13 @@ def test_garbage_is_no_wake_up(number: int) -> None:
     assert is_wake_up(json.dumps(_sent()).encode())
 
 
+def test_a_wake_up_that_was_given_back_is_one() -> None:
+    """A worker that ends returns what it took and did not begin, marked by kombu: nobody else's message."""
+    sent = _sent()
+    sent["properties"]["delivery_info"]["redelivered"] = sent["headers"]["redelivered"] = True
+    assert is_wake_up(json.dumps(sent).encode())
+
+
 def test_garbage_on_the_queue_is_dropped_and_counted(here: Site) -> None:
     """The worker goes on, and answers the next wake-up at once; one line of its log says what happened."""
     broker, port = Redis.from_url(here.broker_url), free_port_base()
