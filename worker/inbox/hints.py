@@ -12,6 +12,7 @@ from worker.types import Hint, Lane, ObjectRef
 
 # Rows are touched in key order, so that two requests naming the same objects wait for each other, not deadlock.
 # A row that is pending keeps its attempts and its time: hints must neither cut a retry's delay short nor end a lease.
+# But one that waits in a less urgent lane is due in its new one from now on: claims may look there for what is young.
 _HINT = text("""
     INSERT INTO inbox AS i (bucket, key, source, event_at, lane)
     SELECT h.bucket, h.key, h.source, h.event_at, h.lane
@@ -24,7 +25,9 @@ _HINT = text("""
         source     = excluded.source,
         event_at   = greatest(excluded.event_at, CASE WHEN i.done < i.wanted THEN i.event_at END),
         lane       = CASE WHEN i.done < i.wanted THEN least(i.lane, excluded.lane) ELSE excluded.lane END,
-        visible_at = CASE WHEN i.done < i.wanted THEN i.visible_at ELSE now() END,
+        visible_at = CASE WHEN i.done >= i.wanted THEN now()
+                          WHEN i.token IS NULL AND excluded.lane < i.lane THEN greatest(i.visible_at, now())
+                          ELSE i.visible_at END,
         hinted_at  = CASE WHEN i.done < i.wanted THEN i.hinted_at ELSE now() END,
         attempts   = CASE WHEN i.done < i.wanted THEN i.attempts ELSE 0 END,
         deaths     = CASE WHEN i.done < i.wanted THEN i.deaths ELSE 0 END

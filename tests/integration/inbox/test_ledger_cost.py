@@ -14,7 +14,7 @@ from worker import db, inbox
 from worker.db import transaction
 from worker.inbox import Completion, Floors, QuarantineEntry, claims, completion, floors
 from worker.inbox.totals import _CLAIMABLE, _RETRYING
-from worker.types import Outcome, Reason
+from worker.types import Lane, Outcome, Reason
 
 ENDINGS = {
     "renew": lambda connection, token: inbox.renew(connection, [token], lease=60),
@@ -230,3 +230,18 @@ def test_what_lies_below_a_floor_is_found_by_the_next_look(engine):
     assert ["quick"] == claimed()
     time.sleep(0.6)
     assert ["slow"] == claimed()
+
+
+def test_a_live_hint_of_what_waits_for_backfill_lies_above_the_floor(engine):
+    """A claim that looked before it finds it: where there is much to walk over, the next look may be minutes away."""
+    known = Floors(interval=600, slack=0.1)
+    with transaction(engine) as connection:
+        inbox.hint(connection, hints("upload", "other"), lane=Lane.BACKFILL)
+    time.sleep(0.3)
+    with transaction(engine) as connection:
+        known.now(connection)
+    hint(engine, "upload")
+    with transaction(engine) as connection:
+        taken = inbox.claim(connection, worker="w", size=1, lease=60, floors=known)
+    assert taken is not None
+    assert ["upload"] == [each.ref.key for each in taken.objects]
