@@ -64,12 +64,13 @@ _ALONG_THE_INDEX = text("""
            set_config('enable_bitmapscan', 'off', true)
 """)
 
-# The oldest of those that hold the feed back. Since when, PostgreSQL does not tell everybody of another role's session.
+# The oldest of those that hold the feed back. (The horizon may also be the xid that was given out last: not waited for,
+# but perhaps in a stranger's hands.) Since when, PostgreSQL does not tell everybody of another role's session.
 _BLOCKER = text("""
     SELECT a.pid, a.application_name AS application, a.xact_start AS since
     FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
     WHERE l.locktype = 'transactionid' AND l.mode = 'ExclusiveLock' AND l.granted
-      AND l.transactionid = CAST(feed_horizon() AS xid)
+      AND l.transactionid = CAST(feed_horizon() AS xid) AND feed_waits_for(feed_horizon())
       AND coalesce(a.xact_start < now() - make_interval(secs => :longer), true) AND a.pid <> pg_backend_pid()
 """)
 

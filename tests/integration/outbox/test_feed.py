@@ -86,6 +86,12 @@ def open_transaction(engine: Engine, application: str, statement: str) -> Iterat
 NOTED = "CREATE TABLE noted (what text)"
 
 
+def test_a_stranger_that_wrote_last_is_not_named_as_who_holds_the_feed_back(engine):
+    """Nothing has been committed since it got its number, so that is where the horizon is: nobody waits for it."""
+    with open_transaction(engine, "psql", NOTED), transaction(engine) as connection:
+        assert outbox.blocker(connection, longer=0) is None
+
+
 def test_a_transaction_that_cannot_write_the_feed_does_not_hold_it_back(engine):
     """Somebody's session in the same database, with the same role, has written and never ends: changes appear."""
     with open_transaction(engine, "psql", NOTED):
