@@ -92,12 +92,11 @@ class GuardedRoute(APIRoute):
         )
 
     def _forbidden(self, granted: frozenset[Scope]) -> HTTPException:
-        [scope] = granted
+        sent = " and that of ".join(VARIABLES[scope] for scope in Scope if scope in granted)  # two headers, two tokens
         fitting = dict.fromkeys((VARIABLES[self.scope], VARIABLES[Scope.ADMIN]))
         return HTTPException(
             403,
-            f"this is the token of {VARIABLES[scope]}, which is not for this address; send that of "
-            + " or ".join(fitting),
+            f"this is the token of {sent}, which is not for this address; send that of " + " or ".join(fitting),
             {"WWW-Authenticate": f'{_BEARER}, error="insufficient_scope", scope="{self.scope}"'},
         )
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import base64
+import http.client
+import json
 import re
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -73,6 +76,20 @@ def test_a_token_of_another_scope_is_told_which_to_send(guarded):
         "ENRICH_API_READ_TOKEN or ENRICH_API_TOKEN"
     )
     assert 'error="insufficient_scope", scope="read"' in answer.headers["www-authenticate"]
+
+
+def test_two_tokens_of_other_scopes_open_no_more_than_each(guarded):
+    """Both headers are looked at: what neither token is for is refused with 403, which names both."""
+    with closing(http.client.HTTPConnection("127.0.0.1", guarded.port, timeout=20)) as connection:
+        connection.putrequest("POST", "/v1/quarantine/drop")
+        for name in ("EventsToken", "ReadToken"):
+            connection.putheader("Authorization", f"Bearer {TOKENS[name]}")
+        connection.endheaders()
+        answer = connection.getresponse()
+        detail = json.load(answer)["detail"]
+    assert 403 == answer.status
+    assert "ENRICH_API_EVENTS_TOKEN and that of ENRICH_API_READ_TOKEN" in detail
+    assert detail.endswith("send that of ENRICH_API_TOKEN")
 
 
 def test_the_events_token_may_be_a_password(guarded):
