@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import resource
 import socket
 from contextlib import ExitStack
@@ -64,7 +65,7 @@ def raise_connection_limit() -> None:
 
 
 def listen(host: str, port: int) -> list[socket.socket]:
-    """Listen on every address that ``host`` stands for.
+    """Listen on every address that ``host`` stands for, and that this machine has.
 
     Raises:
         ConfigurationError: one of them cannot be listened on; says why, and what to do.
@@ -72,9 +73,11 @@ def listen(host: str, port: int) -> list[socket.socket]:
     with ExitStack() as opened:
         try:
             found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+            addresses = {address[:2]: family for family, *_, address in found}
+            there = {address: family for address, family in addresses.items() if _has(family, address[0])}
             listeners = [
-                opened.enter_context(socket.create_server(address[:2], family=family, backlog=_BACKLOG))
-                for family, *_, address in dict.fromkeys(found)
+                opened.enter_context(socket.create_server(address, family=family, backlog=_BACKLOG))
+                for address, family in (there or addresses).items()
             ]
         except OSError as error:
             raise ConfigurationError(
@@ -83,6 +86,16 @@ def listen(host: str, port: int) -> list[socket.socket]:
             ) from error
         opened.pop_all()
     return listeners
+
+
+def _has(family: int, address: str | int) -> bool:
+    """Whether this machine has an address: localhost means ::1, too, in containers that have no IPv6."""
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.bind((address, 0))
+    except OSError as error:
+        return error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+    return True
 
 
 def _why(error: OSError) -> str:
