@@ -7,6 +7,7 @@ found in one reading.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -26,16 +27,19 @@ MAX_NODES = 100_000
 #: Larger numbers mean nothing here, and those of thousands of digits cannot even be printed.
 _LARGEST = 1e15
 
+#: Characters. Those in base sixty, such as 1:59:59, take PyYAML the square of their length: a minute for 1 MiB.
+_LONGEST_NUMBER = 400
+
 #: NUL and other controls but tab and line ends, and halves of surrogate pairs.
 _UNSTORABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 
 _TAG = "tag:yaml.org,2002:"
-_NULL, _TEXT, _FLOAT = _TAG + "null", _TAG + "str", _TAG + "float"
+_NULL, _TEXT, _INT, _FLOAT = _TAG + "null", _TAG + "str", _TAG + "int", _TAG + "float"
 _SCALARS = {
     _NULL: "nothing",
     _TEXT: "text",
     _TAG + "bool": "a boolean",
-    _TAG + "int": "a number",
+    _INT: "a number",
     _FLOAT: "a number",
     _TAG + "timestamp": "a date",
     _TAG + "merge": "a merge key",
@@ -172,7 +176,7 @@ class _Reader(yaml.SafeLoader):
 
     def _scalar(self, node: yaml.Node, path: Path) -> Any:
         try:
-            value = self.construct_object(node) if node.tag in _SCALARS else node.value
+            value = self._plain(node) if node.tag in _SCALARS else node.value
         except Exception:  # noqa: BLE001  # PyYAML hands on whatever its conversions raise: of numbers, dates, signs
             self._refuse(node, path, f"{node.value[:60]!r} is not {_SCALARS[node.tag]}")
             return node.value
@@ -181,6 +185,10 @@ class _Reader(yaml.SafeLoader):
             return node.value
         self._check_characters(node, path)
         return value
+
+    def _plain(self, node: yaml.Node) -> Any:
+        is_endless = node.tag in (_INT, _FLOAT) and len(node.value) > _LONGEST_NUMBER
+        return math.inf if is_endless else self.construct_object(node)
 
     def _check_characters(self, node: yaml.Node, path: Path) -> None:
         """Escapes reach what the file itself may not hold, and neither databases nor tokenizers take."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,14 @@ def test_more_values_than_a_taxonomy_has_are_not_read(tmp_path, monkeypatch):
     """A small file can hold half a million values, which would be read for minutes; here the bound is lower."""
     monkeypatch.setattr(yaml_lines, "MAX_NODES", 1_000)
     assert "more than 1,000 values" in _loaded(tmp_path, b"[" + b"1," * 1_100 + b"]")
+
+
+@pytest.mark.parametrize("end", ["", ".5"])
+def test_a_number_in_base_sixty_does_not_take_the_square_of_its_length(tmp_path, end):
+    """A file of 180 kB that is one number, which took seconds; a taxonomy of 1 MiB would have taken a minute."""
+    started = time.process_time()
+    assert "too large" in _loaded(tmp_path, b"name: 1" + b":59" * 60_000 + end.encode())
+    assert time.process_time() - started < 1
 
 
 def test_a_file_without_end_is_not_read_to_its_end(tmp_path):
