@@ -29,7 +29,13 @@ def fetch_model(model: str, revision: str | None = None, source: Path | None = N
     if model == STARTER:
         return "comes with the package (its extra 'starter'), nothing to fetch"
     if source is not None:
-        _copy(model, revision, source)
+        try:
+            _copy(model, revision, source)
+        except OSError as error:
+            raise ModelUnavailableError(
+                f"{model} cannot be copied from {source} ({error}): see whether {source} can be read, and whether "
+                "HF_HOME, where the hub cache is, can be written and has room"
+            ) from error
     found = locate(model, revision)
     return f"{found.revision} in {found.path}"
 
@@ -41,12 +47,24 @@ def _copy(model: str, revision: str | None, source: Path) -> None:
     name = repo_folder_name(repo_id=model, repo_type="model")
     for cache in (source, source / "hub"):
         if (cache / name).is_dir():
-            shutil.copytree(cache / name, Path(HF_HUB_CACHE) / name, symlinks=True, dirs_exist_ok=True)
+            _copy_cache(cache / name, Path(HF_HUB_CACHE) / name)
             return
     if not source.is_dir():
         raise ModelUnavailableError(f"there is no directory {source}: name one with {model}'s files, or a hub cache")
     check_names(str(source), {file.name for file in source.iterdir()})
     _copy_files(source, Path(HF_HUB_CACHE) / name / "snapshots" / _commit(model, revision))
+
+
+def _copy_cache(source: Path, target: Path) -> None:
+    """All of a model in another cache, also over an earlier copy; blobs before the links to them."""
+    if target.exists() and target.samefile(source):
+        return
+    for file in sorted(source.rglob("*")):
+        if file.is_symlink() or file.is_file():
+            copy = target / file.relative_to(source)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.unlink(missing_ok=True)
+            shutil.copy2(file, copy, follow_symlinks=False)
 
 
 def _copy_files(source: Path, snapshot: Path) -> None:

@@ -71,14 +71,26 @@ def test_a_directory_without_its_commit_is_refused(tmp_path: Path, directory: Pa
 
 
 def test_another_machines_hub_cache_is_copied(tmp_path: Path, hub: Hub) -> None:
-    """It knows its commits: no revision has to be named."""
+    """It knows its commits: no revision has to be named. It may be copied again, and onto itself."""
     filled, empty = tmp_path / "filled", tmp_path / "empty"
     filled.mkdir()
     empty.mkdir()
     fetch(filled, REPOSITORY, HF_ENDPOINT=hub.url)
-    for source in (filled, filled / "hub"):
-        assert COMMIT in fetch(empty, REPOSITORY, "--from", str(source)).stderr
+    for source in (filled, filled / "hub", empty):
+        done = fetch(empty, REPOSITORY, "--from", str(source))
+        assert done.returncode == 0, done.stderr
+        assert COMMIT in done.stderr
     assert names(empty) == names(filled)
+    assert all(file.is_file() for file in empty.glob("hub/models--*/snapshots/*/*"))
+
+
+def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path, directory: Path) -> None:
+    """A file where the cache should be: one sentence, and no traceback."""
+    (tmp_path / "hub").write_bytes(b"")
+    done = fetch(tmp_path, REPOSITORY, "--revision", COMMIT, "--from", str(directory))
+    assert done.returncode == 1
+    assert "HF_HOME" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_directory_that_is_none_is_named(tmp_path: Path) -> None:
