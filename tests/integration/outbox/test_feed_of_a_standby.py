@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from tests.ledger import ref
 from tests.servers import RunningServers
@@ -30,7 +31,7 @@ def standby_of(servers: RunningServers, home: Home) -> Iterator[Postgres]:
     child, cluster = follower.child(), home.data / "postgres"
     for each in cluster.iterdir():
         shutil.rmtree(each) if each.is_dir() else each.unlink()
-    account = {"user": child.user, "group": pwd.getpwnam(child.user).pw_gid} if child.user else {}
+    account: dict[str, Any] = {"user": child.user, "group": pwd.getpwnam(child.user).pw_gid} if child.user else {}
     subprocess.run(
         [binaries.postgres() / "pg_basebackup", "--pgdata", cluster, "--write-recovery-conf", "--checkpoint=fast",
          "--dbname", f"{servers.database_url.removesuffix('/enrich')}/postgres"],
