@@ -27,6 +27,8 @@ GUARDED = [
     ("GET", "/v1/quarantine/photos/a.jpg"),
     ("POST", "/v1/quarantine/retry"),
     ("POST", "/v1/quarantine/drop"),
+    ("GET", "/v1/buckets"),
+    ("DELETE", "/v1/buckets/photos"),
 ]
 OPEN = ["/healthz", "/readyz", "/metrics", "/docs", "/openapi.json"]
 
@@ -35,7 +37,11 @@ def test_every_route_is_listed_here(shared_api):
     """A route that is added must be put among those that want the token, or deliberately not."""
     paths = shared_api.get("/openapi.json", token=None).json["paths"]
     served = {(method.upper(), path) for path, operations in paths.items() for method in operations}
-    listed = {(method, path.replace("photos/a.jpg", "{bucket}/{key}")) for method, path in GUARDED}
+    names = {"photos/a.jpg": "{bucket}/{key}", "buckets/photos": "buckets/{bucket}"}
+    listed = {
+        (method, next((path.replace(name, each) for name, each in names.items() if name in path), path))
+        for method, path in GUARDED
+    }
     assert served == listed | {("GET", "/healthz"), ("GET", "/readyz")}
 
 
