@@ -167,7 +167,7 @@ def test_a_killed_worker_comes_back_and_its_leases_are_taken_over(system: System
     assert _claimed(system) > 0
     until(lambda: system.inspect("worker")["RestartCount"] == 1, 60, system.logs)
     system.until_healthy()
-    system.until_searchable(keys, 300)
+    system.until_searchable(keys, 600)
     assert system.sql("SELECT count(*) FROM images WHERE key LIKE 'killed/%'") == str(len(keys))
 
 
