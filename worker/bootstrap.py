@@ -18,7 +18,7 @@ from worker.pipeline import golden, taxonomies
 from worker.pipeline import labels as pipeline_labels
 from worker.pipeline.backfill import Backfill
 from worker.pipeline.breakers import Breakers
-from worker.pipeline.buckets import BucketWatch, BucketWatcher
+from worker.pipeline.bucket_watch import BucketWatch, BucketWatcher
 from worker.pipeline.counting import keep_counts
 from worker.pipeline.explain import Explain
 from worker.pipeline.files import FileTagger

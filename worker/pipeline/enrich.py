@@ -23,7 +23,7 @@ from worker.errors import (
     TaxonomyError,
 )
 from worker.inbox import Claim
-from worker.pipeline import buckets, record
+from worker.pipeline import bucket_watch, record
 from worker.pipeline.breakers import Breakers, Turns
 from worker.pipeline.gate import Gate
 from worker.pipeline.guard import Guard
@@ -189,7 +189,7 @@ class Enricher:
         )
         found = list(self.pool.map(lambda each: tally.prepare(each, etags.get(each.ref)), claim.objects))
         turns.store.report(answered=tally.answered, failed=tally.failed, why=tally.why)
-        return buckets.concluded(self.engine, tally.judged(found))
+        return bucket_watch.concluded(self.engine, tally.judged(found))
 
     def _encode(self, prepared: Sequence[Prepared]) -> tuple[list[tuple[Prepared, Floats]], list[Ended]]:
         vectors: list[tuple[Prepared, Floats]] = []

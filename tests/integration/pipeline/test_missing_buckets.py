@@ -16,7 +16,7 @@ from worker.db import transaction
 from worker.errors import ChoiceError, NotFoundError, StoreUnavailableError
 from worker.objects import S3Store, WatchedStore
 from worker.pipeline import buckets
-from worker.pipeline.buckets import BucketWatch
+from worker.pipeline.bucket_watch import BucketWatch
 from worker.types import Hint, ObjectRef
 from worker.watched import Watched
 
