@@ -40,6 +40,7 @@ def host(checkout: Path) -> Iterator[Machine]:
         docker = stack.enter_context(machine.start(checkout))
         stack.enter_context(docker.network())
         images.make_standins(docker)
+        images.drop_old(docker)
         stack.enter_context(images.serving_wheels(docker))
         yield docker
 

@@ -59,6 +59,12 @@ def make_standins(machine: Machine) -> None:
     _build(machine, "seaweedfs", name_of("seaweedfs"), {"weed": binaries.weed()})
 
 
+def drop_old(machine: Machine) -> None:
+    """Forget what earlier runs built and nothing names any more: it would fill the disk."""
+    machine.run("docker", "image", "prune", "--force")
+    machine.run("docker", "builder", "prune", "--force", "--keep-storage", "8GB")
+
+
 def _build(
     machine: Machine, folder: str, name: str, trees: Mapping[str, Path], texts: Mapping[str, str] | None = None
 ) -> None:
