@@ -21,6 +21,8 @@ from worker.local import Part
 signal.signal(signal.SIGINT, signal.default_int_handler)
 # The same script has children ignore SIGQUIT, which workers must obey.
 signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+# Under nohup, children would ignore SIGHUP, which ends a process that tries an image.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 # And where this is ignored, nobody learns how a child ended.
 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 # pytest imports readline, which tells the children the size of a terminal, even where there is none.
