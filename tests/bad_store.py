@@ -54,13 +54,11 @@ def bad_store() -> Iterator[BadStore]:
     """Serve on a free port of this machine until the block ends."""
 
     class Handler(_Handler):
-        @property
-        def store(self) -> BadStore:
-            return store
+        """With a store of its own."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.daemon_threads = True
-        store = BadStore(f"http://127.0.0.1:{server.server_address[1]}")
+        Handler.store = store = BadStore(f"http://127.0.0.1:{server.server_address[1]}")
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
@@ -73,9 +71,7 @@ def bad_store() -> Iterator[BadStore]:
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
-    @property
-    def store(self) -> BadStore:
-        raise NotImplementedError
+    store: BadStore
 
     def log_message(self, *_: object) -> None:
         """Nothing on stderr."""

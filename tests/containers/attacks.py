@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 import json
 import re
+import subprocess
 from typing import Any
+from urllib.parse import urlsplit
 
 from tests.containers.system import System, s3_client
 
-#: Prints what of the outside can be reached: the resolver of the machine's way out, and a name that it knows.
-OUTSIDE = """
+_OUTSIDE = """
 import socket
 found = []
 try:
@@ -19,7 +20,7 @@ try:
 except OSError:
     pass
 try:
-    socket.getaddrinfo("deb.debian.org", 80)
+    socket.getaddrinfo({name!r}, 80)
     found.append("name")
 except OSError:
     pass
@@ -38,9 +39,16 @@ with concurrent.futures.ThreadPoolExecutor(64) as pool:
 """
 
 
+def outside() -> str:
+    """Code that prints what is reached outside: the resolver of the machine's way out, and the name of its archive."""
+    listed = ["apt-get", "indextargets", "--format", "$(REPO_URI)"]
+    archives = subprocess.run(listed, capture_output=True, text=True, check=True).stdout.split()
+    return _OUTSIDE.format(name=urlsplit(archives[0]).hostname)
+
+
 def reaches_outside(system: System, service: str) -> str:
     """The same, in a container made for it like one of a service."""
-    run = ["run", "--rm", "--no-deps", "-T", "--entrypoint", "python", service, "-c", OUTSIDE]
+    run = ["run", "--rm", "--no-deps", "-T", "--entrypoint", "python", service, "-c", outside()]
     return system.compose(*run).strip().splitlines()[-1]
 
 

@@ -85,7 +85,7 @@ def test_our_processes_have_no_rights(system: System, service: str) -> None:
 def test_what_opens_files_of_strangers_has_no_way_out(system: System, service: str) -> None:
     """Neither an address beyond this machine nor a name there is reached, where another container reaches both."""
     assert attacks.reaches_outside(system, "models") == "address name"
-    assert system.python(service, attacks.OUTSIDE) == ""
+    assert system.python(service, attacks.outside()) == ""
 
 
 def test_the_store_listens_to_its_keys_only(system: System) -> None:
