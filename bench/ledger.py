@@ -92,7 +92,7 @@ def claims(engine: Engine, *, done: int, updates: int) -> tuple[float, float, fl
 
 
 def walks(engine: Engine, *, done: int, updates: int) -> tuple[float, float]:
-    """Milliseconds to claim 32 while somebody holds a snapshot of before ``updates`` objects went through: from the
+    """Milliseconds to claim 32 while a snapshot is held from before ``updates`` objects went through: from the
     floors, as workers do, and from the start of the index.
     """
     floors = inbox.Floors()

@@ -40,7 +40,7 @@ _RECIPES = (
 )
 
 
-#: Bytes that were reserved for the file in hand; ``child`` empties it before each.
+#: Bytes that were reserved for the current file; ``child`` empties it before each.
 RESERVED: list[int] = []
 
 

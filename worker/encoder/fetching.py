@@ -22,7 +22,7 @@ def fetch_model(model: str, revision: str | None = None, source: Path | None = N
         source: copy it from this directory instead of asking the hub.
 
     Raises:
-        ModelUnavailableError: it is nowhere to be had.
+        ModelUnavailableError: it is found neither on disk nor at the hub.
         ModelUnsupportedError: its files are incomplete, or pickled.
         ConfigurationError: the source does not say, or is not told, which commit it is.
     """

@@ -23,7 +23,7 @@ _log = logs.get("pipeline")
 CONFIRMED = 60.0
 #: Seconds between two looks at the store.
 _INTERVAL = 30.0
-#: Seconds for which what others still had in hand when a bucket was given up may come to another end.
+#: Seconds for which what others were working on when a bucket was given up may come to another end.
 _AFTERMATH = 600.0
 #: Buckets asked for one by one in one look.
 _MOST_ASKED = 50
@@ -151,7 +151,7 @@ class BucketWatcher:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop after the look in hand."""
+        """Stop after the current look."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join(timeout=10)
