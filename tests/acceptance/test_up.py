@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import urllib3
 
 from tests.acceptance.commands import (
     ENRICH,
@@ -89,6 +90,16 @@ class TestUse:
         shown = json_of("show", f"photos/{ODD_KEY}", cwd=system.cwd)
         assert (shown["key"], shown["width"], shown["format"]) == (ODD_KEY, 64, "JPEG")
         assert {tag["taxonomy"] for tag in shown["tags"]} >= {"time-of-day", "setting", "document-page"}
+
+    def test_the_store_may_send_events_and_do_nothing_else(self, system: RunningSystem) -> None:
+        """The token that it posts them with is refused everywhere else."""
+        headers = {"Authorization": f"Bearer {system.env['api_events_token']}"}
+        asked = {"/v1/status": "GET", "/v1/images": "GET", "/v1/search": "POST", "/v1/quarantine/retry": "POST"}
+        answers = [
+            urllib3.request(method, system.env["api_url"] + path, headers=headers, timeout=30).status
+            for path, method in asked.items()
+        ]
+        assert [403] * len(asked) == answers
 
     def test_what_is_not_watched_is_stored_and_not_read(self, system: RunningSystem) -> None:
         """An upload to another bucket: its event is counted, nothing is known of it, and commands say what to set."""

@@ -58,6 +58,7 @@ class System:
             bucket=_bucket_of(buckets[0]) if buckets else _BUCKET,
             watch=(*buckets, *settings.buckets),
             api_token=settings.api_token.get_secret_value() if settings.api_token else None,
+            events_token=settings.api_events_token.get_secret_value() if settings.api_events_token else None,
             hold_api_port=True,
             announce=say,
         )

@@ -20,6 +20,7 @@ class ConnectionInfo:
     api_url: str
     api_port: int
     api_token: str
+    api_events_token: str  # sends events, and does nothing else
     database_url: str
     broker_url: str
     s3_endpoint_url: str
@@ -37,6 +38,7 @@ class ConnectionInfo:
             "ENRICH_BUCKETS": ",".join(self.buckets) or None,
             "ENRICH_API_PORT": str(self.api_port),
             "ENRICH_API_TOKEN": self.api_token,
+            "ENRICH_API_EVENTS_TOKEN": self.api_events_token,
             "ENRICH_DATABASE_URL": self.database_url,
             "ENRICH_BROKER_URL": self.broker_url,
             "ENRICH_S3_ENDPOINT_URL": self.s3_endpoint_url,

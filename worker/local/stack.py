@@ -64,6 +64,7 @@ class LocalStack:
         bucket: str = "photos",
         watch: Sequence[str] = (),
         api_token: str | None = None,
+        events_token: str | None = None,
         webhook_url: str | None = None,
         hold_api_port: bool = False,
         durable: bool = True,
@@ -80,6 +81,7 @@ class LocalStack:
             bucket: Watched, and created when missing, in the embedded store.
             watch: What is watched besides, as in ENRICH_BUCKETS.
             api_token: Bearer token of the API; None: the generated one.
+            events_token: What the store sends its events with, good for nothing else; None: the generated one.
             webhook_url: Where the store posts its events; None: the API's intake. An empty string: nowhere.
             hold_api_port: Listen on the API's port here, from ``start`` to ``stop``, and let the API inherit the socket
                 (``api_socket``). The store posts each event once; while the API restarts, events wait in the kernel
@@ -95,7 +97,7 @@ class LocalStack:
         self._parts = frozenset(parts)
         self._bucket = bucket
         self._watch = tuple(watch)
-        self._given_token = api_token
+        self._given_token, self._given_events_token = api_token, events_token
         self._webhook_url = webhook_url
         self._hold_api_port = hold_api_port
         self._durable = durable
@@ -224,7 +226,7 @@ class LocalStack:
             credentials=credentials,
             bucket=self._bucket,
             webhook_url=intake if self._webhook_url is None else self._webhook_url or None,
-            webhook_token=self._given_token or credentials.api_token,
+            webhook_token=self._given_events_token or credentials.events_token,
         )
 
     def _database(self, credentials: Credentials) -> Postgres:
@@ -239,6 +241,7 @@ class LocalStack:
             api_url=f"http://{LOOPBACK}:{ports.api}",
             api_port=ports.api,
             api_token=self._given_token or credentials.api_token,
+            api_events_token=self._given_events_token or credentials.events_token,
             database_url=replace.database_url or self._database(credentials).url,
             broker_url=replace.broker_url or Valkey(home=self.home, ports=ports, credentials=credentials).url,
             s3_endpoint_url=replace.s3_endpoint_url or f"http://{LOOPBACK}:{ports.s3}",

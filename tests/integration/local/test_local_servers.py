@@ -212,7 +212,7 @@ def test_an_upload_through_s3_is_announced_and_none_is_lost_while_the_receiver_r
     token, event = next(event for event in before.events if event[1]["key"] == "/buckets/photos/first.jpg")
 
     assert (token, event["path"], event["event_type"]) == (
-        f"Bearer {running.info.api_token}",
+        f"Bearer {running.info.api_events_token}",
         "/v1/events/seaweedfs",
         "create",
     )

@@ -262,7 +262,7 @@ class TestHandsOff:
     ) -> None:
         """In the environment or in .env: the store that `enrich up` was given names no other system."""
         running = ConnectionInfo(
-            pid=1, home=str(tmp_path), api_url="http://x", api_port=1, api_token="t",
+            pid=1, home=str(tmp_path), api_url="http://x", api_port=1, api_token="t", api_events_token="e",
             database_url="postgresql://running/x", broker_url="redis://running/0", s3_endpoint_url="https://theirs",
             s3_region="here", s3_access_key_id=None, s3_secret_access_key=None, s3_addressing_style="path", bucket="b",
             buckets=("b",),

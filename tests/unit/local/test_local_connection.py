@@ -23,6 +23,7 @@ INFO = ConnectionInfo(
     api_url="http://127.0.0.1:8700",
     api_port=8700,
     api_token="token",
+    api_events_token="events",
     database_url="postgresql://enrich:secret@127.0.0.1:8706/enrich",
     broker_url="redis://:secret@127.0.0.1:8705/0",
     s3_endpoint_url="http://127.0.0.1:8701",

@@ -109,6 +109,7 @@ def test_no_server_gets_a_secret_on_its_command_line(home: Home):
         credentials.broker_password,
         credentials.store_key,
         credentials.api_token,
+        credentials.events_token,
     )
     children = [
         *_store(home).children(),
