@@ -93,7 +93,7 @@ def main() -> None:
         if sentence is None:
             raise
         sys.stderr.write(f"enrich: {sentence}\n")
-        sys.exit(_status(error))
+        sys.exit(exit_status(error))
 
 
 def _never_fail_to_encode(stream: object) -> None:
@@ -120,7 +120,8 @@ def _tell_version() -> None:
     raise typer.Exit
 
 
-def _status(error: Exception) -> int:
+def exit_status(error: Exception) -> int:
+    """Of a command that ended with an error of ours."""
     from worker.errors import SpaceMismatchError
 
     return _EX_CONFIG if isinstance(error, SpaceMismatchError) else 1

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.contract.objects.conftest import KEY_ID, STRANGER_ID, STRANGER_SECRET, free_ports
-from worker.errors import AccessDeniedError, ConfigurationError, StoreUnavailableError
+from worker.errors import AccessDeniedError, ConfigurationError, ObjectUnreadableError, StoreUnavailableError
 from worker.objects import Fetched, NotModified, S3Store
 from worker.types import ObjectRef
 
@@ -59,8 +59,8 @@ def test_a_wrong_secret_is_a_wrong_setting(seaweedfs: str, ref: ObjectRef) -> No
 
 
 def test_a_key_that_the_server_refuses_is_no_deleted_object(s3_store: S3Store, ref: ObjectRef) -> None:
-    """SeaweedFS refuses dot segments; that says nothing about an object."""
-    with pytest.raises(StoreUnavailableError, match="400 InvalidRequest"):
+    """SeaweedFS refuses dot segments. It is the key that cannot be read, not the store that is away."""
+    with pytest.raises(ObjectUnreadableError, match="400 InvalidRequest"):
         s3_store.get(ObjectRef(bucket=ref.bucket, key="a/../b.jpg"), etag=None, max_bytes=100)
 
 

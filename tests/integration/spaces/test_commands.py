@@ -14,6 +14,7 @@ from tests.fakes import ColourEncoder
 from tests.integration.spaces import world as worlds
 from tests.ledger import ref
 from worker import bootstrap, cli, logs, tagging
+from worker.cli import commands
 from worker.errors import ConfigurationError, NotFoundError, SpaceMismatchError
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "models.md"
@@ -117,6 +118,6 @@ def test_a_model_that_makes_other_vectors_has_an_exit_status_of_its_own(world, e
     models["tiny"] = lambda: worlds.TurnedEncoder("tiny")
     refused = enrich("space", "check", "1")
     assert isinstance(refused.exception, SpaceMismatchError)
-    assert 78 == cli._status(refused.exception)
+    assert 78 == commands.exit_status(refused.exception)
     assert 0 == enrich("space", "check", "1", "--accept").exit_code
     assert 0 == enrich("space", "check", "1").exit_code
