@@ -25,6 +25,12 @@ DIMENSION = 512
 _PART = 100_000
 #: Objects that go through the ledger to measure what its counters cost.
 _MOVED = 5_000
+_PENDING = text("""
+    INSERT INTO inbox (bucket, key, source, lane, retry_reason, last_error, visible_at)
+    SELECT 'waiting', n::text, 'bench', 1 + n % 2, CASE WHEN n % 2 = 0 THEN 'store-away' END,
+           CASE WHEN n % 2 = 0 THEN 'no answer' END, now() + interval '1 day'
+    FROM generate_series(1, CAST(:pending AS int)) AS n
+""")
 _STRIDE = 7919  # a prime: updates are spread over the whole table
 _DONE = text("""
     INSERT INTO inbox (bucket, key, wanted, done, source, outcome, etag, finished_at)
@@ -104,9 +110,9 @@ def walks(engine: Engine, *, done: int, updates: int) -> tuple[float, float]:
         return _claim_milliseconds(engine, floors), _claim_milliseconds(engine)
 
 
-def counting(engine: Engine) -> tuple[float, float, float, float]:
+def counting(engine: Engine, *, pending: int) -> tuple[float, float, float, float]:
     """Objects/s through their whole life with counters and without, in turn; then milliseconds to ask where all stand,
-    by the counters and by counting.
+    by the counters and by counting, while many wait.
     """
     taken: dict[str, list[float]] = {"ENABLE": [], "DISABLE": []}
     for turn in range(6):
@@ -116,8 +122,10 @@ def counting(engine: Engine) -> tuple[float, float, float, float]:
             seconds_taken.append(_life(engine, turn))
     with transaction(engine) as connection:
         connection.execute(text("ALTER TABLE inbox ENABLE TRIGGER USER"))
+        connection.execute(_PENDING, {"pending": pending})
         inbox.correct_counts(connection)
         inbox.fold_counts(connection)
+    _vacuum(engine)
 
     def asked(statement: TextClause) -> float:
         def ask() -> None:
@@ -127,6 +135,9 @@ def counting(engine: Engine) -> tuple[float, float, float, float]:
         return 1000 * seconds(ask, 10)
 
     by_counters, by_counting = asked(BY_COUNTERS), asked(BY_COUNTING)
+    with transaction(engine) as connection:
+        connection.execute(text("DELETE FROM inbox WHERE bucket = 'waiting'"))
+    _vacuum(engine)
     return _MOVED / min(taken["ENABLE"]), _MOVED / min(taken["DISABLE"]), by_counters, by_counting
 
 
@@ -244,15 +255,19 @@ def rows(site: Site, *, done: int, updates: int) -> Iterator[Found]:
                 less_is_better=True,
                 goal=0.5,
             )
-        counted, uncounted, by_counters, by_counting = counting(engine)
+        counted, uncounted, by_counters, by_counting = counting(engine, pending=done // 2)
         yield Row(
             what="objects hinted, claimed and completed", unit="objects/s", ours=counted, other="without counters",
             theirs=uncounted,
         )  # fmt: skip
         yield Row(
-            what=f"totals beside {done:,} done", unit="ms", ours=by_counters, other="counting them", theirs=by_counting,
+            what=f"totals of {done:,} done and {done // 2:,} pending",
+            unit="ms",
+            ours=by_counters,
+            other="counting them",
+            theirs=by_counting,
             less_is_better=True,
-        )  # fmt: skip
+        )
         floors, start = walks(engine, done=done, updates=updates)
         yield Row(
             what=f"claim of {BATCH} while a snapshot of {updates:,} updates ago is held",

@@ -158,7 +158,7 @@ def ingest(
     subscriptions = Subscriptions(settings.sns_topics)
     return Ingest(
         engine=engine,
-        watches=settings.watched.covers,
+        refusal=settings.watched.refusal,
         ring=ring,
         subscriptions=subscriptions,
         max_bytes=settings.max_event_bytes,

@@ -45,8 +45,25 @@ class Watched:
         Raises:
             NotWatchedError: says what is watched and what to set.
         """
-        if not self.covers(bucket, key):
-            raise NotWatchedError(self._refusal(bucket, key))
+        refusal = self.refusal(bucket, key)
+        if refusal is not None:
+            raise NotWatchedError(refusal)
+
+    def refusal(self, bucket: str, key: str = "") -> str | None:
+        """Why an object may not be read, and what to set to have it read; None where it may."""
+        if self.covers(bucket, key):
+            return None
+        what = f"{bucket}/{key}" if key else bucket
+        if not self.names:
+            return (
+                f"{what} is not watched, because ENRICH_BUCKETS is empty: set ENRICH_BUCKETS={bucket} to have it read"
+            )
+        listed = ", ".join(self.names)
+        if self.touches(bucket):
+            return f"{what} is watched in part only: ENRICH_BUCKETS names {listed}; name one of these, or add {bucket}"
+        near = difflib.get_close_matches(bucket, {name for name, _ in self._parts()}, n=1, cutoff=0.6)
+        meant = f"did you mean {near[0]}? If not, add {bucket}" if near else f"add {bucket}"
+        return f"{what} is not watched: ENRICH_BUCKETS names {listed}; {meant} to have it read"
 
     def described(self) -> str:
         """What a process says of it when it starts."""
@@ -62,19 +79,6 @@ class Watched:
 
     def _parts(self) -> list[tuple[str, str]]:
         return [(name, prefix) for name, _, prefix in (each.partition("/") for each in self.names)]
-
-    def _refusal(self, bucket: str, key: str) -> str:
-        what = f"{bucket}/{key}" if key else bucket
-        if not self.names:
-            return (
-                f"{what} is not watched, because ENRICH_BUCKETS is empty: set ENRICH_BUCKETS={bucket} to have it read"
-            )
-        listed = ", ".join(self.names)
-        if self.touches(bucket):
-            return f"{what} is watched in part only: ENRICH_BUCKETS names {listed}; name one of these, or add {bucket}"
-        near = difflib.get_close_matches(bucket, {name for name, _ in self._parts()}, n=1, cutoff=0.6)
-        meant = f"did you mean {near[0]}? If not, add {bucket}" if near else f"add {bucket}"
-        return f"{what} is not watched: ENRICH_BUCKETS names {listed}; {meant} to have it read"
 
 
 def parse(names: Sequence[str]) -> tuple[str, ...]:

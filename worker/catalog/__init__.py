@@ -2,6 +2,13 @@
 
 from worker.catalog.blocks import Block, TagColumns, count_vectors, read_after, read_images, uniform_sample
 from worker.catalog.compare import Judged, LabelPair, common_sample, judged, label_pairs, neighbours
+from worker.catalog.counts import (
+    SpaceMiscount,
+    are_spaces_counted,
+    correct_space_counts,
+    fold_space_counts,
+    space_miscounts,
+)
 from worker.catalog.differences import Changed, KeptTag, NewTag, lock_unchanged, refs_of, write_differences
 from worker.catalog.golden import Golden, GoldenSet, forget_golden, golden_set, keep_golden
 from worker.catalog.labels import (
@@ -149,6 +156,7 @@ __all__ = [
     "Role",
     "SampledImage",
     "Space",
+    "SpaceMiscount",
     "TagColumns",
     "TagFilter",
     "TagRecord",
@@ -157,6 +165,7 @@ __all__ = [
     "activate",
     "active_space",
     "advance",
+    "are_spaces_counted",
     "begin_label_set",
     "begin_retagging",
     "begin_revision",
@@ -164,6 +173,7 @@ __all__ = [
     "bury",
     "claim_owed",
     "common_sample",
+    "correct_space_counts",
     "count_vectors",
     "current_revision",
     "definition",
@@ -180,6 +190,7 @@ __all__ = [
     "filled_spaces",
     "finish_label_set",
     "finish_retagging",
+    "fold_space_counts",
     "forget_golden",
     "forget_label_sets",
     "forget_texts",
@@ -244,6 +255,7 @@ __all__ = [
     "served_spaces",
     "settle",
     "space",
+    "space_miscounts",
     "space_of",
     "spaces",
     "spaces_owed",

@@ -15,7 +15,11 @@ from sqlalchemy import text
 from worker.db import Connection, Engine
 
 #: Name → what it is on.
-_INDEXES: Mapping[str, str] = {"images_enriched_at": "images (enriched_at)"}
+_INDEXES: Mapping[str, str] = {
+    "images_enriched_at": "images (enriched_at)",
+    "inbox_oldest": "inbox (bucket, hinted_at) WHERE done < wanted",
+    "inbox_retried": "inbox (bucket, retry_reason, hinted_at) WHERE done < wanted AND retry_reason IS NOT NULL",
+}
 
 _LOCK = 0x656E7269 + 1
 _POLL = 0.2  # seconds

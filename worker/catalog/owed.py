@@ -11,6 +11,7 @@ from datetime import datetime
 
 from sqlalchemy import text
 
+from worker.catalog.counts import counted_or_counting
 from worker.db import Connection, storable
 from worker.types import ObjectRef
 
@@ -91,10 +92,9 @@ _CLAIMABLE = text("""
       AND EXISTS (SELECT FROM owed_vectors o WHERE o.space_id = s.id AND o.visible_at <= now())
     ORDER BY s.state = 'active' DESC, s.id
 """)
-_OWED = text("""
-    SELECT s.id, (SELECT count(*) FROM owed_vectors o WHERE o.space_id = s.id AND o.visible_at < 'infinity') AS images
-    FROM spaces s WHERE s.state IN ('active', 'filling') ORDER BY s.id
-""")
+_OWED = """
+    SELECT s.id, n.waiting FROM spaces s, LATERAL ({counts}) AS n WHERE s.state IN ('active', 'filling') ORDER BY s.id
+"""
 _FAILURES = text("""
     SELECT i.bucket, i.key, o.error FROM owed_vectors o JOIN images i ON i.id = o.image_id
     WHERE o.space_id = :space AND o.visible_at = 'infinity' ORDER BY i.bucket, i.key LIMIT :limit
@@ -229,7 +229,8 @@ def spaces_owed(connection: Connection) -> list[int]:
 
 def owed(connection: Connection) -> dict[int, int]:
     """How many images each space waits for that is being filled, or active."""
-    return {row.id: row.images for row in connection.execute(_OWED)}
+    statement = text(_OWED.format(counts=counted_or_counting(connection)))
+    return {row.id: row.waiting for row in connection.execute(statement)}
 
 
 def failures(connection: Connection, space: int, *, limit: int) -> list[Failure]:

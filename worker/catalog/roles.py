@@ -27,7 +27,8 @@ _RELATIONS: Mapping[Role, Mapping[str, str]] = {
             (
                 "buckets", "changes", "embeddings", "feed", "golden_vectors", "images", "inbox", "label_sets",
                 "label_vectors", "ledger_counted", "ledger_counts", "ledger_deltas", "owed_vectors", "processes",
-                "quarantine", "reconciliations", "rejected_events", "retaggings", "spaces", "tags",
+                "quarantine", "reconciliations", "rejected_events", "retaggings", "space_counted", "space_counts",
+                "space_deltas", "spaces", "tags",
                 "tags_set_aside", "taxonomies", "taxonomy_revisions", "text_vectors",
             ),
             _WRITE,

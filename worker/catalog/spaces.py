@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 
 from sqlalchemy import text
 
+from worker.catalog.counts import counted_or_counting
 from worker.catalog.partitions import create_partition, without_time_limit
 from worker.db import Connection
 from worker.types import SpaceSpec
@@ -25,15 +26,13 @@ _SERVED = text("""
 """)
 _WAS_DROPPED = text("SELECT EXISTS (SELECT FROM spaces WHERE id = :id AND state = 'dropped')")
 _ALL = text(f"SELECT {_COLUMNS} FROM spaces WHERE state <> 'dropped' ORDER BY id")  # noqa: S608
-_FILLED = text("""
-    SELECT s.id, s.state, s.dimension, s.model, s.revision, s.source, s.made_with,
-           (SELECT count(*) FROM embeddings e WHERE e.space_id = s.id) AS images,
-           (SELECT count(*) FROM owed_vectors o WHERE o.space_id = s.id AND o.visible_at = 'infinity') AS failed,
+_FILLED = """
+    SELECT s.id, s.state, s.dimension, s.model, s.revision, s.source, s.made_with, n.images, n.failed,
            coalesce((SELECT x.indisvalid FROM pg_index x WHERE x.indexrelid = to_regclass(
                'embeddings_' || s.id || '_hnsw')), false) AS indexed,
            coalesce(pg_total_relation_size(to_regclass('embeddings_' || s.id)), 0)::bigint AS bytes
-    FROM spaces s WHERE s.state <> 'dropped' ORDER BY s.id
-""")
+    FROM spaces s, LATERAL ({counts}) AS n WHERE s.state <> 'dropped' ORDER BY s.id
+"""
 _MISSING = text("""
     SELECT count(*) FROM images i
     WHERE (CAST(:before AS timestamptz) IS NULL OR i.enriched_at <= :before)
@@ -162,9 +161,10 @@ class FilledSpace:
 
 
 def filled_spaces(connection: Connection) -> list[FilledSpace]:
-    """All spaces, oldest first. Counts vectors: for people, not for hot paths."""
+    """All spaces, oldest first. Reads counters; counts vectors only until those that were there before are counted."""
     without_time_limit(connection)
-    return [FilledSpace(**row._mapping) for row in connection.execute(_FILLED)]  # noqa: SLF001
+    counts = counted_or_counting(connection)
+    return [FilledSpace(**row._mapping) for row in connection.execute(text(_FILLED.format(counts=counts)))]  # noqa: SLF001
 
 
 def missing_in(connection: Connection, space_id: int, *, before: datetime | None = None) -> int:

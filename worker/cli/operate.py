@@ -54,7 +54,7 @@ def status(
             f"{context.name(blocker.application)}{since}"
         )
     if found.rejected_events:
-        context.line(f"{found.rejected_events:,} notifications were refused: see `enrich rejected`")
+        context.line(f"{found.rejected_events:,} notifications were refused or not followed up: see `enrich rejected`")
 
 
 def _print_totals(found: overview.Overview) -> None:
@@ -189,7 +189,7 @@ def rejected(
     limit: Annotated[int, typer.Option(metavar="N", min=1, max=1_000, help="At most so many.")] = 20,
     as_json: _Json = False,
 ) -> None:
-    """Notifications that could not be parsed, newest first."""
+    """Notifications that could not be parsed, and buckets that are not watched, newest first."""
     from worker.pipeline import overview
 
     rows = overview.rejected(context.database(context.load_settings()), limit=limit)

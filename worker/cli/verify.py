@@ -51,7 +51,8 @@ def verify(
         use_case = bootstrap.verify(settings, context.database(settings), broker.Bell(settings).ring)
         found = _run(use_case, name, rest or prefix, repair=repair, as_json=as_json)
         _conclude(found, as_json=as_json)
-    raise typer.Exit(_HOLDS if found.holds and not found.miscounts else _DOES_NOT_HOLD)
+    miscounted = found.miscounts or found.space_miscounts
+    raise typer.Exit(_HOLDS if found.holds and not miscounted else _DOES_NOT_HOLD)
 
 
 def _run(use_case: Verify, bucket: str, prefix: str, *, repair: bool, as_json: bool) -> Verification:
@@ -109,10 +110,14 @@ def _conclude(found: Verification, *, as_json: bool) -> None:
     if not found.holds:
         _explain(found)
     for each in found.miscounts:
-        context.line(
-            f"miscounted: {each.counted:,} {each.state} by the counters, {each.recounted:,} by the ledger itself"
-            "; --repair corrects the counters"
-        )
+        state = f"{each.state}, tried again for {each.reason}," if each.reason else each.state
+        _tell_miscount(f"{each.counted:,} {state}", f"{each.recounted:,}")
+    for of in found.space_miscounts:
+        _tell_miscount(f"{of.counted:,} {of.state} of space {of.space_id}", f"{of.recounted:,}")
+
+
+def _tell_miscount(counted: str, recounted: str) -> None:
+    context.line(f"miscounted: {counted} by the counters, {recounted} by counting; --repair corrects the counters")
 
 
 def _explain(found: Verification) -> None:

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 
 from worker.db import Connection
-from worker.inbox.counts import is_counted
+from worker.inbox.counts import COUNTED, OF_BUCKET, PENDING, RECOUNTED, is_counted
 from worker.inbox.floors import NONE, Floors
 from worker.types import Lane, ObjectRef
 
-# One statement, so that the counts are of one moment and add up, whatever commits meanwhile. By the counters, so that
-# finished rows are not read: what is pending is, by the partial indexes, for its age and for what is in hand.
-BY_COUNTERS = text("""
-    WITH counted AS (
-        SELECT state, sum(objects) AS n FROM (
-            SELECT bucket, state, objects FROM ledger_counts UNION ALL SELECT bucket, state, objects FROM ledger_deltas
-        ) AS c WHERE CAST(:bucket AS text) IS NULL OR bucket = :bucket GROUP BY state
-    ), n AS (
+# One statement, so that the counts are of one moment and add up, whatever commits meanwhile. Of the ledger itself only
+# what is in hand is read, and for each bucket one row: the oldest that is pending.
+_TOTALS = f"""
+    WITH counted AS ({{counts}}), n AS (
         SELECT coalesce(sum(n) FILTER (WHERE state = 'enriched'), 0)::bigint AS enriched,
                coalesce(sum(n) FILTER (WHERE state = 'excluded'), 0)::bigint AS excluded,
                coalesce(sum(n) FILTER (WHERE state = 'quarantined'), 0)::bigint AS quarantined,
@@ -27,52 +23,40 @@ BY_COUNTERS = text("""
                coalesce(sum(n) FILTER (WHERE state = 'retry'), 0)::bigint AS pending_retry,
                coalesce(sum(n) FILTER (WHERE state = 'backfill'), 0)::bigint AS pending_backfill
         FROM counted
-    ), pending AS (
-        SELECT bucket, hinted_at, false AS in_flight FROM inbox WHERE done < wanted AND token IS NULL
-        UNION ALL SELECT bucket, hinted_at, true FROM inbox WHERE done < wanted AND token IS NOT NULL
     )
     SELECT n.enriched, n.excluded, n.quarantined, n.gone,
            n.pending_live + n.pending_retry + n.pending_backfill AS pending,
-           n.pending_live, n.pending_retry, n.pending_backfill, p.in_flight, p.oldest_pending_seconds
-    FROM n, (
-        SELECT count(*) FILTER (WHERE in_flight) AS in_flight,
-               greatest(coalesce(extract(epoch FROM now() - min(hinted_at)), 0), 0)::float8 AS oldest_pending_seconds
-        FROM pending WHERE CAST(:bucket AS text) IS NULL OR bucket = :bucket
-    ) AS p
-""")
+           n.pending_live, n.pending_retry, n.pending_backfill,
+           (SELECT count(*) FROM inbox WHERE done < wanted AND token IS NOT NULL AND {OF_BUCKET}) AS in_flight,
+           greatest(coalesce(extract(epoch FROM now() - (
+               SELECT min(oldest.hinted_at)
+               FROM (SELECT bucket FROM counted WHERE state IN ({PENDING}) GROUP BY bucket HAVING sum(n) > 0) AS b,
+                    LATERAL (SELECT hinted_at FROM inbox i WHERE i.bucket = b.bucket AND done < wanted
+                             ORDER BY hinted_at LIMIT 1) AS oldest
+           )), 0), 0)::float8 AS oldest_pending_seconds
+    FROM n
+"""  # noqa: S608  # constants, here and below
+_RETRYING = f"""
+    WITH counted AS ({{counts}})
+    SELECT w.reason, sum(w.n)::bigint AS objects, min(oldest.last_error) AS example
+    FROM (SELECT bucket, reason, sum(n) AS n FROM counted WHERE state IN ({PENDING}) AND reason <> ''
+          GROUP BY bucket, reason HAVING sum(n) > 0) AS w
+    LEFT JOIN LATERAL (
+        SELECT last_error FROM inbox i WHERE i.bucket = w.bucket AND i.retry_reason = w.reason AND done < wanted
+        ORDER BY hinted_at LIMIT 1
+    ) AS oldest ON true
+    GROUP BY w.reason ORDER BY objects DESC, w.reason
+"""  # noqa: S608
+_BY_LANE = f"""
+    WITH counted AS ({{counts}})
+    SELECT state, sum(n)::bigint AS n FROM counted WHERE state IN ({PENDING}) GROUP BY state
+"""  # noqa: S608
+BY_COUNTERS = text(_TOTALS.format(counts=COUNTED))
 # The same, until the rows that were there before the counters are counted.
-BY_COUNTING = text("""
-    SELECT count(*) FILTER (WHERE done = wanted AND outcome = 'enriched') AS enriched,
-           count(*) FILTER (WHERE done = wanted AND outcome = 'excluded') AS excluded,
-           count(*) FILTER (WHERE done = wanted AND outcome = 'quarantined') AS quarantined,
-           count(*) FILTER (WHERE done = wanted AND outcome = 'gone') AS gone,
-           count(*) FILTER (WHERE done < wanted) AS pending,
-           count(*) FILTER (WHERE done < wanted AND lane = 0) AS pending_live,
-           count(*) FILTER (WHERE done < wanted AND lane = 1) AS pending_retry,
-           count(*) FILTER (WHERE done < wanted AND lane = 2) AS pending_backfill,
-           count(*) FILTER (WHERE done < wanted AND token IS NOT NULL) AS in_flight,
-           greatest(coalesce(extract(epoch FROM now() - min(hinted_at) FILTER (WHERE done < wanted)), 0), 0)::float8
-               AS oldest_pending_seconds
-    FROM inbox WHERE CAST(:bucket AS text) IS NULL OR bucket = :bucket
-""")
+BY_COUNTING = text(_TOTALS.format(counts=RECOUNTED))
 _STANDING = text("""
     SELECT i.done < i.wanted AS pending, i.attempts, i.last_error, i.outcome, i.etag, q.reason, q.message
     FROM inbox i LEFT JOIN quarantine q ON q.inbox_id = i.id WHERE i.bucket = :bucket AND i.key = :key
-""")
-# These two in two halves, each the condition of a partial index, so that finished rows are not read.
-_BY_LANE = text("""
-    SELECT lane, count(*) AS n FROM (
-        SELECT lane FROM inbox WHERE done < wanted AND token IS NULL
-        UNION ALL SELECT lane FROM inbox WHERE done < wanted AND token IS NOT NULL
-    ) AS pending GROUP BY lane
-""")
-_RETRYING = text("""
-    SELECT retry_reason AS reason, count(*) AS objects, min(last_error) AS example FROM (
-        SELECT bucket, retry_reason, last_error FROM inbox WHERE done < wanted AND token IS NULL
-        UNION ALL SELECT bucket, retry_reason, last_error FROM inbox WHERE done < wanted AND token IS NOT NULL
-    ) AS pending
-    WHERE retry_reason IS NOT NULL AND (CAST(:bucket AS text) IS NULL OR bucket = :bucket)
-    GROUP BY retry_reason ORDER BY objects DESC, reason
 """)
 _CLAIMABLE = text("""
     SELECT EXISTS (SELECT FROM inbox WHERE done < wanted AND token IS NULL AND lane = 0 AND visible_at <= now()
@@ -131,21 +115,24 @@ def standing(connection: Connection, ref: ObjectRef) -> Standing | None:
 
 
 def totals(connection: Connection, *, bucket: str | None = None) -> Totals:
-    """Count the ledger, of one bucket or of all. Reads what is pending: for people, not for hot paths."""
-    statement = BY_COUNTERS if is_counted(connection) else BY_COUNTING
-    row = connection.execute(statement, {"bucket": bucket}).one()
+    """Where the objects of one bucket stand, or of all. Reads counters, and what is in hand."""
+    row = connection.execute(_counted(connection, _TOTALS), {"bucket": bucket}).one()
     return Totals(**row._mapping)  # noqa: SLF001  # Row's public mapping view
 
 
 def retrying(connection: Connection, *, bucket: str | None = None) -> list[Retrying]:
-    """Why objects are tried again, the most frequent reason first. Reads what is pending, once: for people."""
-    return [Retrying(**row._mapping) for row in connection.execute(_RETRYING, {"bucket": bucket})]  # noqa: SLF001
+    """Why objects are tried again, the most frequent reason first. Reads counters, and an example of each."""
+    return [Retrying(**row._mapping) for row in connection.execute(_counted(connection, _RETRYING), {"bucket": bucket})]  # noqa: SLF001
 
 
 def pending_by_lane(connection: Connection) -> dict[Lane, int]:
-    """How many objects wait in each lane. Reads the partial indexes only; grows with what is pending."""
-    rows = connection.execute(_BY_LANE)
-    return {Lane(row.lane): int(row.n) for row in rows}
+    """How many objects wait in each lane."""
+    rows = connection.execute(_counted(connection, _BY_LANE), {"bucket": None})
+    return {Lane[row.state.upper()]: row.n for row in rows if row.n}
+
+
+def _counted(connection: Connection, statement: str) -> TextClause:
+    return text(statement.format(counts=COUNTED if is_counted(connection) else RECOUNTED))
 
 
 def claimable(connection: Connection, floors: Floors | None = None) -> bool:

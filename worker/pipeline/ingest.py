@@ -23,6 +23,8 @@ HOLD = Hold(seconds=25.0, callers=1_000, items=100_000)
 #: Objects above which a notification is not of an upload, but of an import, a replay or an attack: stores send one at a
 #: time, queues ten. It waits behind live work, and nobody's notification waits for its write.
 BULK = 100
+# Buckets that are not ours, of which a process tells: then somebody names them at random.
+_TOLD = 100
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,6 +60,7 @@ class _Understood:
     ignored: Mapping[str, int]
     test: bool
     subscriptions: tuple[Subscription, ...]  # to be answered
+    strange: Mapping[str, str]  # bucket that is not ours → why not, where nobody was told yet
 
 
 class Ingest:
@@ -67,7 +70,7 @@ class Ingest:
         self,
         *,
         engine: Engine,
-        watches: Callable[[str, str], bool],
+        refusal: Callable[[str, str], str | None] = lambda _bucket, _key: None,
         ring: Callable[[], None],
         subscriptions: Subscriptions | None = None,
         max_bytes: int = 4 << 20,
@@ -78,7 +81,7 @@ class Ingest:
 
         Args:
             engine: on a migrated database.
-            watches: (bucket, key) → whether it is ours to enrich.
+            refusal: (bucket, key) → why it is not ours to enrich; None where it is.
             ring: wakes a worker. It may take its time: it is called on a thread of its own.
             subscriptions: which topics' subscriptions may be confirmed; default none.
             max_bytes: larger notifications are not parsed.
@@ -86,7 +89,8 @@ class Ingest:
             recheck: called with a sentence when events may have been lost: has the buckets compared.
         """
         self._engine = engine
-        self._watches = watches
+        self._refusal = refusal
+        self._told: set[str] = set()  # buckets that are not ours, of which we told
         self._ringer = _Ringer(ring)
         self._recheck = recheck
         self._write_hints = SharedWrite(self._hint, is_everybodys=is_passing, hold=hold, held=self._away)
@@ -121,7 +125,7 @@ class Ingest:
             understood = self._understand(source, body)
         except MalformedEventError:
             return None
-        if not understood.hints or understood.subscriptions or len(understood.hints) > BULK:
+        if not understood.hints or understood.subscriptions or understood.strange or len(understood.hints) > BULK:
             return None
         committed, hinted = self._write_hints.submit(understood.hints), _objects(understood.hints)
         committed.add_done_callback(lambda done: None if _failed(done) else _count(source, hinted, understood.ignored))
@@ -164,24 +168,32 @@ class Ingest:
                 f"{len(body):,} bytes, more than {self._max_bytes:,} (ENRICH_MAX_EVENT_BYTES); send less at once"
             )
         envelope = events.parse(source, body)
-        ours = tuple(hint for hint in envelope.hints if self._watches(hint.ref.bucket, hint.ref.key))
+        refusals = {hint.ref: self._refusal(hint.ref.bucket, hint.ref.key) for hint in envelope.hints}
+        ours = tuple(hint for hint in envelope.hints if refusals[hint.ref] is None)
+        strange = {ref.bucket: why for ref, why in refusals.items() if why and ref.bucket not in self._told}
         ignored = Counter(str(each.reason) for each in envelope.ignored)
         ignored["not-watched"] += len(envelope.hints) - len(ours)
         if len(ours) > BULK:
             ours = tuple(replace(hint, lane=Lane.BACKFILL) for hint in ours)
-        return _Understood(hints=ours, ignored=dict(+ignored), test=envelope.test, subscriptions=envelope.subscriptions)
+        return _Understood(
+            hints=ours, ignored=dict(+ignored), test=envelope.test, subscriptions=envelope.subscriptions,
+            strange=strange if len(self._told) < _TOLD else {},
+        )  # fmt: skip
 
     def _commit(
         self, carrier: str, taken: Sequence[tuple[_Understood, bytes]], refused: Sequence[tuple[str, bytes]] = ()
     ) -> int:
         """Write all of it, then wake somebody; returns how many objects are named."""
         hints = [hint for understood, _ in taken for hint in understood.hints]
+        strange = {bucket: why for understood, _ in taken for bucket, why in understood.strange.items()}
         notes = [(note, body) for understood, body in taken for note in self._answers(understood)]
+        notes += [(why, bucket.encode()) for bucket, why in strange.items()]
         if hints and not (notes or refused):
             write = self._write_bulk if len(hints) > BULK else self._write_hints
             write(hints)
         elif hints or notes or refused:
             self._write(carrier, hints, (*notes, *refused))
+        self._told.update(strange)
         hinted = _objects(hints)
         for understood, _ in taken:
             _count(carrier, _objects(understood.hints), understood.ignored)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from worker import inbox
+from worker import catalog, inbox
 from worker.db import Engine, transaction
 from worker.objects import ObjectStore
 from worker.pipeline.comparison import Comparison, Difference, Judged, Kind, pages
@@ -31,9 +31,9 @@ class Verification:
     unnameable: int
     repaired: int  # differences that were turned into pending work
     oldest_pending_seconds: float  # since the first hint of what is pending; 0 where nothing is
-    miscounts: tuple[
-        inbox.Miscount, ...
-    ]  # counters of the bucket that were not what they count; repaired with the rest
+    # Counters that were not what they count, of the bucket and of all spaces; repaired with the rest.
+    miscounts: tuple[inbox.Miscount, ...]
+    space_miscounts: tuple[catalog.SpaceMiscount, ...]
 
     @property
     def holds(self) -> bool:
@@ -101,7 +101,8 @@ class Verify:
                 tally.repaired += comparison.repair(differences, source="verify")
                 self.ring()
             progress(tally.listed)
-        return _verification(bucket, prefix, tally, self._miscounts(bucket, repair=repair))
+        miscounts = self._miscounts(bucket, repair=repair)
+        return _verification(bucket, prefix, tally, miscounts, self._space_miscounts(repair=repair))
 
     def _miscounts(self, bucket: str, *, repair: bool) -> list[inbox.Miscount]:
         with transaction(self.engine) as connection:
@@ -110,6 +111,15 @@ class Verify:
             found = inbox.miscounts(connection, bucket)
             if found and repair:
                 inbox.correct_counts(connection, bucket)
+        return found
+
+    def _space_miscounts(self, *, repair: bool) -> list[catalog.SpaceMiscount]:
+        with transaction(self.engine) as connection:
+            if not catalog.are_spaces_counted(connection):
+                return []
+            found = catalog.space_miscounts(connection)
+            if found and repair:
+                catalog.correct_space_counts(connection)
         return found
 
     def _comparison(self, bucket: str) -> Comparison:
@@ -136,7 +146,13 @@ class Verify:
                     return
 
 
-def _verification(bucket: str, prefix: str, tally: _Tally, miscounts: Sequence[inbox.Miscount]) -> Verification:
+def _verification(
+    bucket: str,
+    prefix: str,
+    tally: _Tally,
+    miscounts: Sequence[inbox.Miscount],
+    space_miscounts: Sequence[catalog.SpaceMiscount],
+) -> Verification:
     states = tally.states
     return Verification(
         bucket=bucket,
@@ -153,4 +169,5 @@ def _verification(bucket: str, prefix: str, tally: _Tally, miscounts: Sequence[i
         repaired=tally.repaired,
         oldest_pending_seconds=tally.oldest,
         miscounts=tuple(miscounts),
+        space_miscounts=tuple(space_miscounts),
     )

@@ -48,7 +48,9 @@ def _services(engine: Engine, bell: Bell) -> Services:
         ring=bell,
         explain=Explain(engine, search.model),
         labels=LabelSearch(engine=engine),
-        ingest=Ingest(engine=engine, watches=lambda bucket, _: bucket != "unwatched", ring=bell),
+        ingest=Ingest(
+            engine=engine, refusal=lambda bucket, _: "not watched" if bucket == "unwatched" else None, ring=bell
+        ),
         search=search,
         model="tiny: a fake that sees colours",
         tokens=Tokens(admin=TOKEN),

@@ -189,6 +189,15 @@ def test_what_is_watched_is_taken_from_among_what_is_not(api, engine):
     assert pending(engine) == 1
 
 
+def test_buckets_that_are_not_watched_are_told_of_once(api, engine):
+    """Whoever wonders why nothing is enriched looks at status: each bucket is kept with the reason, once."""
+    for bucket in ("unwatched", "photos", "unwatched"):
+        api.post("/v1/events/s3", record("a.jpg", bucket=bucket))
+    with transaction(engine) as connection:
+        [kept] = inbox.rejected_events(connection)
+    assert ("s3", "not watched", b"unwatched") == (kept.source, kept.reason, kept.body)
+
+
 # -- who may send ------------------------------------------------------------------------------------------------------
 SNS = {"x-amz-sns-message-type": "Notification"}
 

@@ -239,7 +239,7 @@ def test_a_broker_that_hangs_delays_nobody(services, engine):
     def hang() -> None:
         release.wait(30)
 
-    hanging = Ingest(engine=engine, watches=lambda *_: True, ring=hang)
+    hanging = Ingest(engine=engine, ring=hang)
     with serve(replace(services, ingest=hanging)) as api:
         started = time.monotonic()
         statuses = [api.post("/v1/events/s3", record(f"{number}.jpg")).status for number in range(20)]
@@ -258,7 +258,7 @@ def test_a_bell_that_breaks_is_rung_again(services, engine):
         rings.append(1)
         raise RuntimeError("boom")
 
-    ingest = Ingest(engine=engine, watches=lambda *_: True, ring=broken)
+    ingest = Ingest(engine=engine, ring=broken)
     with serve(replace(services, ingest=ingest)) as api:
         for count in (1, 2):
             assert api.post("/v1/events/s3", record("a.jpg")).status == 200

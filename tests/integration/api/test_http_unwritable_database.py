@@ -30,7 +30,6 @@ from worker.pipeline.sharing import Hold
 def holding(engine: Engine, *, seconds: float) -> Ingest:
     return Ingest(
         engine=engine,
-        watches=lambda *_: True,
         ring=lambda: None,
         hold=Hold(seconds=seconds, callers=10, items=100),
         recheck=Recheck(engine, pause=0.1),

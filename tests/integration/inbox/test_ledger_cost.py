@@ -13,7 +13,7 @@ from tests.ledger import hints, pending, row
 from worker import db, inbox
 from worker.db import transaction
 from worker.inbox import Completion, Floors, QuarantineEntry, claims, completion, floors
-from worker.inbox.totals import _CLAIMABLE, _RETRYING
+from worker.inbox.totals import _CLAIMABLE
 from worker.types import Lane, Outcome, Reason
 
 ENDINGS = {
@@ -87,29 +87,6 @@ def wait_for_a_blocked_statement(connection) -> None:
     while not connection.execute(waiting).scalar_one():
         assert time.monotonic() < deadline, "nothing waits for the lock"
         time.sleep(0.01)
-
-
-def test_why_work_is_tried_again_is_told_without_reading_finished_rows(engine):
-    """Status of a large archive asks about what is pending, whatever bucket that is in."""
-    with transaction(engine) as connection:
-        connection.execute(
-            text(
-                "INSERT INTO inbox (bucket, key, source, wanted, done, retry_reason, last_error) "
-                "SELECT 'b', n::text, 's3', 1, CASE WHEN n > 3 THEN 1 ELSE 0 END, 'store-away', 'no answer' "
-                "FROM generate_series(1, :n) n"
-            ),
-            {"n": 20_000},
-        )
-        connection.execute(text("ANALYZE inbox"))
-    for bucket in (None, "b"):
-        with transaction(engine) as connection:
-            plan = "\n".join(connection.execute(text(f"EXPLAIN {_RETRYING}"), {"bucket": bucket}).scalars())
-            assert [("store-away", 3, "no answer")] == [
-                (each.reason, each.objects, each.example) for each in inbox.retrying(connection, bucket=bucket)
-            ]
-        assert "inbox_fresh" in plan
-        assert "Seq Scan" not in plan
-        assert "inbox_bucket_key_key" not in plan
 
 
 @pytest.mark.parametrize("ending", ENDINGS)

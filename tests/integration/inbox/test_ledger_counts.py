@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import random
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from tests.integration.inbox.acting import claim, complete, hint
 from worker import inbox
 from worker.db import transaction
 from worker.inbox import Completion, QuarantineEntry, Retry, Selection
-from worker.inbox.totals import BY_COUNTERS, BY_COUNTING
+from worker.inbox.totals import BY_COUNTING
 from worker.pipeline.counting import keep_counts
-from worker.types import Outcome, Reason
+from worker.types import Lane, Outcome, Reason
 
 
 def totals(engine, bucket=None) -> dict[str, float]:
@@ -117,29 +118,80 @@ def test_a_ledger_that_was_there_before_its_counters_is_counted_once(engine):
         assert agree(engine)
 
 
-def test_totals_do_not_read_finished_rows(engine):
-    """Of 20,000 objects that are done and two that are not, two are read."""
+def fill(engine, *, done: int, pending: int, retried: int, bucket: str = "b") -> None:
+    """That many rows of each; the oldest that is pending was hinted an hour ago."""
     with transaction(engine) as connection:
-        connection.execute(text(
-            "INSERT INTO inbox (bucket, key, source, wanted, done, outcome) "
-            "SELECT 'b', 'done' || n, 's3', 1, 1, 'enriched' FROM generate_series(1, 20000) n"
-        ))  # fmt: skip
+        connection.execute(
+            text(
+                "INSERT INTO inbox "
+                "(bucket, key, source, wanted, done, outcome, hinted_at, lane, retry_reason, last_error) "
+                "SELECT :bucket, n::text, 's3', 1, (n <= :done)::int, CASE WHEN n <= :done THEN 'enriched' END, "
+                "       now() - interval '1 hour' * (n = :done + 1)::int, (n > :done + :pending)::int, "
+                "       CASE WHEN n > :done + :pending THEN 'store-away' END, "
+                "       CASE WHEN n > :done + :pending THEN 'no answer' END "
+                "FROM generate_series(1, :done + :pending + :retried) n"
+            ),
+            {"bucket": bucket, "done": done, "pending": pending, "retried": retried},
+        )
         connection.execute(text("ANALYZE inbox"))
-    hint(engine, "a", "b")
     keep_counts(engine)
+
+
+def pages_read(engine, ask) -> int:
+    """By all statements of ``ask``, in PostgreSQL's pages of 8 KiB."""
+    asked: list[tuple[str, Any]] = []
+
+    def note(_connection, _cursor, statement, parameters, *_) -> None:
+        asked.append((statement, parameters))
+
+    event.listen(engine, "before_cursor_execute", note)
     with transaction(engine) as connection:
-        explain = text(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {BY_COUNTERS}")
-        [explained] = connection.execute(explain, {"bucket": None}).scalar_one()
-    assert explained["Plan"]["Shared Hit Blocks"] + explained["Plan"]["Shared Read Blocks"] < 40
-    assert (20_000, 2) == (totals(engine)["enriched"], totals(engine)["pending"])
-    assert (0, 2) == (totals(engine, "photos")["enriched"], totals(engine, "photos")["pending"])
+        ask(connection)
+    event.remove(engine, "before_cursor_execute", note)
+    assert asked
+    with transaction(engine) as connection:
+        explained = [
+            connection.exec_driver_sql(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}", parameters).scalar_one()
+            for statement, parameters in asked
+        ]
+    return sum(plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"] for [plan] in explained)
+
+
+@pytest.mark.parametrize("ask", [inbox.totals, inbox.retrying])
+@pytest.mark.parametrize("bucket", [None, "b", "small"])
+def test_status_reads_no_more_of_a_large_ledger(engine, ask, bucket):
+    """Beside 20,000 objects of each kind, done, pending and tried again: counters, and a row of each."""
+    fill(engine, done=20_000, pending=20_000, retried=20_000)
+    fill(engine, done=1, pending=1, retried=1, bucket="small")
+    assert pages_read(engine, lambda connection: ask(connection, bucket=bucket)) < 60
+
+
+def test_what_status_says_of_a_large_ledger(engine):
+    """The same as reading all of it would."""
+    fill(engine, done=200, pending=100, retried=50)
+    fill(engine, done=1, pending=1, retried=1, bucket="small")
+    with transaction(engine) as connection:
+        connection.execute(text("UPDATE inbox SET last_error = 'other' WHERE bucket = 'small'"))
+        assert [("store-away", 51, "no answer")] == [
+            (each.reason, each.objects, each.example) for each in inbox.retrying(connection)
+        ]
+        assert [("store-away", 1, "other")] == [
+            (each.reason, each.objects, each.example) for each in inbox.retrying(connection, bucket="small")
+        ]
+        assert {Lane.LIVE: 101, Lane.RETRY: 51} == inbox.pending_by_lane(connection)
+    found = totals(engine, "b")
+    assert (200, 150, 100, 50) == tuple(
+        found[name] for name in ("enriched", "pending", "pending_live", "pending_retry")
+    )
+    assert 3600 <= found["oldest_pending_seconds"] < 3700
+    assert 0 == totals(engine, "none")["oldest_pending_seconds"]
 
 
 def test_a_wrong_counter_is_named_and_corrected(engine):
     """Recounting finds which, and by how much."""
     hint(engine, "a", "b")
     with transaction(engine) as connection:
-        connection.execute(text("INSERT INTO ledger_deltas VALUES ('photos', 'enriched', 5)"))
+        connection.execute(text("INSERT INTO ledger_deltas VALUES ('photos', 'enriched', '', 5)"))
         [found] = inbox.miscounts(connection, "photos")
         assert ("photos", "enriched", 0, 5) == (found.bucket, found.state, found.recounted, found.counted)
         assert [] == inbox.miscounts(connection, "other")

@@ -51,7 +51,9 @@ def make_queue(url: str, *, visibility: int = 60, wait: int = 1) -> Queue:
 
 @pytest.fixture
 def ingest(engine: Engine, rung: threading.Event) -> Ingest:
-    return Ingest(engine=engine, watches=lambda bucket, _: bucket != "unwatched", ring=rung.set)
+    return Ingest(
+        engine=engine, refusal=lambda bucket, _: "not watched" if bucket == "unwatched" else None, ring=rung.set
+    )
 
 
 @pytest.fixture

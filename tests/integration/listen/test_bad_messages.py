@@ -85,7 +85,7 @@ def test_deep_json_is_refused_quickly(engine, hear):
 
 def test_a_message_that_is_too_large_is_refused(engine, hear, rung):
     """AWS allows one mebibyte; other servers may have other ideas. The limit is that of HTTP requests."""
-    small = Ingest(engine=engine, watches=lambda *_: True, ring=rung.set, max_bytes=10_000)
+    small = Ingest(engine=engine, ring=rung.set, max_bytes=10_000)
     hear(json.dumps(s3_event("large.jpg")) + " " * 10_000, s3_event("a.jpg"), intake=small)
     [reason] = reasons(engine)
     assert reason.endswith("bytes, more than 10,000 (ENRICH_MAX_EVENT_BYTES); send less at once")
@@ -93,14 +93,15 @@ def test_a_message_that_is_too_large_is_refused(engine, hear, rung):
 
 
 def test_buckets_that_are_not_watched_are_dropped_in_every_envelope(engine, hear):
-    """Nothing is recorded of them, and nothing refused: the sender has done nothing wrong."""
+    """No work is recorded of them, and `enrich rejected` tells of the bucket once."""
     record = {"Records": [{**s3_event("a.jpg")["Records"][0]}]}
     record["Records"][0]["s3"] = {"bucket": {"name": "unwatched"}, "object": {"key": "a.jpg"}}
     bridged = eventbridge_event("a.jpg")
     bridged["detail"]["bucket"]["name"] = "unwatched"
     both = {"Records": [*record["Records"], *s3_event("b.jpg")["Records"]]}
     hear(record, in_sns(record), in_lambda(record), bridged, in_sns(bridged), both)
-    assert (["b.jpg"], 1, []) == (pending_keys(engine, ["a.jpg", "b.jpg"]), pending(engine), reasons(engine))
+    assert (["b.jpg"], 1) == (pending_keys(engine, ["a.jpg", "b.jpg"]), pending(engine))
+    assert ["not watched"] == reasons(engine)
 
 
 def test_a_time_in_the_future_is_shown_to_people_and_nothing_else(engine, hear):

@@ -109,7 +109,8 @@ def test_what_is_not_watched_is_deleted_and_not_recorded(aws, engine, listen, qu
     aws.send(queue_url, record("a.jpg", bucket="unwatched"), record("b.jpg"))
     listen(queue_url)
     until(lambda: aws.messages(queue_url) == (0, 0))
-    assert (pending(engine), rejected(engine)) == (1, [])
+    assert pending(engine) == 1
+    assert [("not watched", b"unwatched")] == [(each.reason, each.body) for each in rejected(engine)]
 
 
 def test_several_queues_are_listened_to(aws, engine, listen):
@@ -230,13 +231,12 @@ def test_poison_is_left_where_nobody_says_whether_there_are_dead_letters(aws, en
 def test_a_message_that_breaks_us_keeps_no_other_from_being_recorded(aws, engine, listen, queue_url):
     """A mistake of ours with one message: the others are recorded one by one, and it stays in the queue."""
 
-    def watches(bucket: str, _: str) -> bool:
+    def refusal(bucket: str, _: str) -> None:
         if bucket == "boom":
             raise ValueError("a mistake")
-        return True
 
     aws.send(queue_url, record("a.jpg"), record("x.jpg", bucket="boom"), record("b.jpg"))
-    listen(queue_url, intake=Ingest(engine=engine, watches=watches, ring=lambda: None))
+    listen(queue_url, intake=Ingest(engine=engine, refusal=refusal, ring=lambda: None))
     until(lambda: pending(engine) == 2 and aws.messages(queue_url) == (0, 1))
 
 
@@ -267,7 +267,7 @@ def test_messages_are_kept_while_the_database_is_away(aws, listen, tmp_path):
         catalog.migrate(engine)
         kill_server(own, "postgres")
         aws.send(url, record("a.jpg"), record("b.jpg"))
-        intake = Ingest(engine=engine, watches=lambda *_: True, ring=lambda: None)
+        intake = Ingest(engine=engine, ring=lambda: None)
         listen(url, intake=intake, visibility=2)
         until(lambda: aws.messages(url) == (0, 2))
         until_gone = time.monotonic() + 6
@@ -284,7 +284,7 @@ def test_messages_are_given_back_when_stopped_while_the_database_is_away(aws, qu
     """At once, and whole: whoever listens next has them without waiting."""
     nowhere = db.connect("postgresql://enrich@127.0.0.1:1/enrich", name="test", pool_size=1)
     aws.send(queue_url, record("a.jpg"))
-    listener = listen(queue_url, intake=Ingest(engine=nowhere, watches=lambda *_: True, ring=lambda: None))
+    listener = listen(queue_url, intake=Ingest(engine=nowhere, ring=lambda: None))
     until(lambda: aws.messages(queue_url) == (0, 1))
     assert listener.stop(within=10)
     assert aws.messages(queue_url) == (1, 0)

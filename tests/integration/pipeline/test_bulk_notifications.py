@@ -17,7 +17,7 @@ from worker.types import Lane
 @pytest.fixture
 def ingest(engine: Engine) -> Ingest:
     """On a database of its own."""
-    return Ingest(engine=engine, watches=lambda *_: True, ring=lambda: None)
+    return Ingest(engine=engine, ring=lambda: None)
 
 
 def body(keys: Sequence[str]) -> bytes:

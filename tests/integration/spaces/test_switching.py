@@ -70,7 +70,7 @@ def test_searches_and_uploads_go_on_while_spaces_are_switched(world, two):
     search = search_of(world, spare=1)
     services = Services(
         engine=world.engine,
-        ingest=Ingest(engine=world.engine, watches=lambda *_: True, ring=lambda: None),
+        ingest=Ingest(engine=world.engine, ring=lambda: None),
         search=search,
         explain=Explain(world.engine, search.model),
         labels=LabelSearch(engine=world.engine),

@@ -16,16 +16,19 @@ TABLES = """
 CREATE TABLE ledger_counts (
     bucket  text COLLATE "C" NOT NULL,
     state   text NOT NULL,
+    reason  text NOT NULL,
     objects bigint NOT NULL,
-    PRIMARY KEY (bucket, state)
+    PRIMARY KEY (bucket, state, reason)
 ) WITH (fillfactor = 50);
 CREATE TABLE ledger_deltas (
     bucket  text COLLATE "C" NOT NULL,
     state   text NOT NULL,
+    reason  text NOT NULL,
     objects bigint NOT NULL
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000);
 CREATE TABLE ledger_counted (one boolean PRIMARY KEY DEFAULT true CHECK (one), since timestamptz NOT NULL DEFAULT now());
 COMMENT ON TABLE ledger_counts IS 'How many rows of inbox are in each state, but for ledger_deltas.';
+COMMENT ON COLUMN ledger_counts.reason IS 'Why pending rows are tried again; empty for all others.';
 COMMENT ON TABLE ledger_deltas IS 'Changes of ledger_counts, added by triggers on inbox, until the scheduler folds them.';
 COMMENT ON TABLE ledger_counted IS 'One row once the rows that were there before the triggers are counted, too.';
 """
@@ -36,14 +39,17 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
 $$;
 COMMENT ON FUNCTION ledger_state IS 'Which count a row of inbox is part of: its outcome, or the lane in which it is pending.';
 """
-_AFTER = "SELECT bucket, ledger_state(done, wanted, lane, outcome) AS state, 1 AS n FROM after"
-_BEFORE = "SELECT bucket, ledger_state(done, wanted, lane, outcome), -1 FROM before"
+_MOVED = """
+    SELECT bucket, coalesce(ledger_state(done, wanted, lane, outcome), ''),
+           CASE WHEN done < wanted THEN coalesce(retry_reason, '') ELSE '' END, {n} FROM {table}
+"""
+_AFTER, _BEFORE = _MOVED.format(table="after", n=1), _MOVED.format(table="before", n=-1)
 _COUNT = """
 CREATE FUNCTION count_{event}_in_ledger() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO ledger_deltas (bucket, state, objects)
-    SELECT bucket, coalesce(state, ''), sum(n) FROM ({rows}) AS moved (bucket, state, n)
-    GROUP BY 1, 2 HAVING sum(n) <> 0;
+    INSERT INTO ledger_deltas (bucket, state, reason, objects)
+    SELECT bucket, state, reason, sum(n) FROM ({rows}) AS moved (bucket, state, reason, n)
+    GROUP BY 1, 2, 3 HAVING sum(n) <> 0;
     RETURN NULL;
 END $$;
 CREATE TRIGGER count_{event} AFTER {event} ON inbox REFERENCING {tables}

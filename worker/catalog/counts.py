@@ -1,0 +1,68 @@
+"""The counters of embedding spaces: vectors, and images that wait for one (migration 0019)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from worker.counters import Counters
+from worker.db import Connection
+
+_NOT_DROPPED = "space_id IN (SELECT id FROM spaces WHERE state <> 'dropped')"
+_RECOUNTED = f"""
+    SELECT space_id, 'vectors', count(*) FROM embeddings WHERE {_NOT_DROPPED} GROUP BY 1
+    UNION ALL
+    SELECT space_id, owed_state(visible_at), count(*) FROM owed_vectors WHERE {_NOT_DROPPED} GROUP BY 1, 2
+"""  # noqa: S608  # constants, here and below
+_COUNTERS = Counters("space", keys="space_id, state", value="images", recount=_RECOUNTED, where=_NOT_DROPPED)
+_COUNTED = """
+    SELECT state, sum(images) AS n FROM (
+        SELECT space_id, state, images FROM space_counts UNION ALL SELECT space_id, state, images FROM space_deltas
+    ) AS c WHERE space_id = s.id GROUP BY state
+"""
+_BY_COUNTERS = f"""
+    SELECT coalesce(sum(n) FILTER (WHERE state = 'vectors'), 0)::bigint AS images,
+           coalesce(sum(n) FILTER (WHERE state = 'waiting'), 0)::bigint AS waiting,
+           coalesce(sum(n) FILTER (WHERE state = 'failed'), 0)::bigint AS failed
+    FROM ({_COUNTED}) AS counted
+"""  # noqa: S608
+_BY_COUNTING = """
+    SELECT (SELECT count(*) FROM embeddings e WHERE e.space_id = s.id) AS images,
+           count(*) FILTER (WHERE visible_at < 'infinity') AS waiting,
+           count(*) FILTER (WHERE visible_at = 'infinity') AS failed
+    FROM owed_vectors o WHERE o.space_id = s.id
+"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SpaceMiscount:
+    """A counter that is not what it counts."""
+
+    space_id: int
+    state: str  # vectors, waiting or failed
+    recounted: int  # rows
+    counted: int  # what the counter says
+
+
+def fold_space_counts(connection: Connection) -> None:
+    """Keep the counters short; see :class:`worker.counters.Counters`."""
+    _COUNTERS.fold(connection)
+
+
+def are_spaces_counted(connection: Connection) -> bool:
+    """Whether the counters are of all vectors: those that were there before them are counted, too."""
+    return _COUNTERS.are_complete(connection)
+
+
+def counted_or_counting(connection: Connection) -> str:
+    """SQL, for a LATERAL beside ``spaces s``: how many of its images have a vector, wait for one, and were given up."""
+    return _BY_COUNTERS if are_spaces_counted(connection) else _BY_COUNTING
+
+
+def space_miscounts(connection: Connection) -> list[SpaceMiscount]:
+    """Recount all spaces, and compare. Reads all vectors' rows, not the vectors; nobody waits."""
+    return [SpaceMiscount(**row._mapping) for row in _COUNTERS.differences(connection)]  # noqa: SLF001
+
+
+def correct_space_counts(connection: Connection) -> None:
+    """Make every counter what it counts. Also the first count of what was there before there were counters."""
+    _COUNTERS.complete(connection)
