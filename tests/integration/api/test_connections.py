@@ -67,6 +67,23 @@ def test_one_address_leaves_room_for_others(shared_api, monkeypatch):
     assert ["connections"] == [line["reason"] for line in logged if line["action"] == "refuse"]
 
 
+def test_no_answer_waits_for_an_acknowledgement(shared_api, monkeypatch):
+    """Neither at an address that we listen on nor on a socket that we were given."""
+    seen: list[int] = []
+    made = connections.Connection.connection_made
+
+    def note(self, transport) -> None:
+        made(self, transport)
+        seen.append(transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+
+    monkeypatch.setattr(connections.Connection, "connection_made", note)
+    with serve(shared_api.services) as api, connect(api.port) as client:
+        client.sendall(ALIVE)
+        assert 200 == status(client)
+    assert 1 == len(seen)
+    assert seen[0]
+
+
 def test_all_addresses_together_leave_files_for_the_database(shared_api, monkeypatch):
     """There are fewer connections than file descriptors, whoever they come from."""
     monkeypatch.setattr(server, "most_connections", lambda: 8)
@@ -238,16 +255,21 @@ def test_no_connection_is_lost_between_two_processes(database, tmp_path):
 def test_no_descriptors_left_is_said_once(database, tmp_path):
     """Connections that cannot be accepted cost a line of log, not a megabyte a second; later ones are served."""
     log = tmp_path / "log"
-    with closing(socket.create_server(("127.0.0.1", 0), backlog=100)) as listener, ExitStack() as stack:
+    with closing(socket.create_server(("127.0.0.1", 0), backlog=1_000)) as listener, ExitStack() as stack:
         process = stack.enter_context(running(database, listener, log))
         with connect(listener.getsockname()[1]) as first:
             first.sendall(ALIVE)
             assert 200 == status(first)
         system = psutil.Process(process.pid)
         before = system.rlimit(psutil.RLIMIT_NOFILE)
-        highest = max(int(each.name) for each in Path(f"/proc/{process.pid}/fd").iterdir())
-        system.rlimit(psutil.RLIMIT_NOFILE, (highest + 3, before[1]))
-        waiting = [stack.enter_context(connect(listener.getsockname()[1])) for _ in range(60)]
+        used = [int(each.name) for each in Path(f"/proc/{process.pid}/fd").iterdir()]
+        free = max(used) + 3 - len(used)
+        system.rlimit(psutil.RLIMIT_NOFILE, (max(used) + 3, before[1]))
+        waiting = [stack.enter_context(connect(listener.getsockname()[1])) for _ in range(free + 60)]
+        deadline = time.monotonic() + 30
+        while "descriptors" not in log.read_text():
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
         time.sleep(3)
         assert 1 == log.read_text().count("descriptors")
         assert log.stat().st_size < 10_000
