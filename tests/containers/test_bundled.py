@@ -31,6 +31,7 @@ _EVENT_SECONDS = 20.0
 @pytest.fixture(scope="module")
 def system(host: Machine, hub: Hub, checkout: Path) -> Iterator[System]:
     """Built, up and healthy, with a bucket."""
+    hub.requests.clear()  # those of systems before this one
     with running(host, checkout, SETTINGS, _MORE) as up:
         up.s3().create_bucket(Bucket="photos")
         yield up

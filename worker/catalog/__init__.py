@@ -57,7 +57,7 @@ from worker.catalog.partitions import (
     is_lock_timeout,
     partition_bytes,
 )
-from worker.catalog.read import ImageRecord, KnownImage, TagRecord, etags, image, known_images, vector
+from worker.catalog.read import Holding, ImageRecord, KnownImage, TagRecord, holdings, image, known_images, vector
 from worker.catalog.refill import Locked, lock_images
 from worker.catalog.removal import Removal, remove
 from worker.catalog.revisions import (
@@ -132,6 +132,7 @@ __all__ = [
     "Golden",
     "GoldenSet",
     "Hit",
+    "Holding",
     "ImageFilter",
     "ImagePage",
     "ImageRecord",
@@ -185,7 +186,6 @@ __all__ = [
     "drop_taxonomy",
     "ensure_login",
     "ensure_space",
-    "etags",
     "failures",
     "filled_spaces",
     "finish_label_set",
@@ -201,6 +201,7 @@ __all__ = [
     "head",
     "hold_revision",
     "hold_space",
+    "holdings",
     "image",
     "images",
     "images_per_version",

@@ -22,9 +22,15 @@ _KNOWN = text("""
     JOIN embeddings e ON e.space_id = :space AND e.image_id = i.id
 """)
 # One probe of the index for each key, whatever the planner knows of the table (OFFSET 0 is the fence).
-_ETAGS = text("""
-    SELECT k.key, i.etag FROM unnest(CAST(:keys AS text[])) AS k (key)
-    CROSS JOIN LATERAL (SELECT etag FROM images WHERE bucket = :bucket AND key = k.key COLLATE "C" OFFSET 0) i
+_HOLDINGS = text("""
+    SELECT k.key, i.id, i.etag,
+           (SELECT true FROM embeddings e WHERE e.space_id = :space AND e.image_id = i.id) IS NOT NULL AS embedded,
+           coalesce((SELECT o.visible_at < 'infinity' FROM owed_vectors o
+                     WHERE o.space_id = :space AND o.image_id = i.id), false) AS waits,
+           array(SELECT ARRAY[t.taxonomy, t.taxonomy_version, t.label] FROM tags t
+                 WHERE t.image_id = i.id AND t.space_id = :space) AS tags
+    FROM unnest(CAST(:keys AS text[])) AS k (key)
+    CROSS JOIN LATERAL (SELECT id, etag FROM images WHERE bucket = :bucket AND key = k.key COLLATE "C" OFFSET 0) i
 """)
 #: Of an image ``i``, as :class:`ImageRecord` has them.
 COLUMNS = """
@@ -115,12 +121,29 @@ def known_images(connection: Connection, *, space_id: int, refs: Collection[Obje
     }
 
 
-def etags(connection: Connection, bucket: str, keys: Collection[str]) -> dict[str, str]:
-    """Of which bytes the catalog has each of the objects; those that it does not have are left out."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Holding:
+    """What the catalog has of an object."""
+
+    id: int  # of the image
+    etag: str  # of the bytes that were read
+    embedded: bool  # it has a vector in the space
+    waits: bool  # a vector in the space is owed to it
+    tags: frozenset[tuple[str, str, str | None]]  # taxonomy, version, label: decisions by that vector
+
+
+def holdings(connection: Connection, bucket: str, keys: Collection[str], *, space: int | None) -> dict[str, Holding]:
+    """What the catalog has of each of the objects; those that it does not have are left out."""
     if not keys:
         return {}
-    rows = connection.execute(_ETAGS, {"bucket": bucket, "keys": list(keys)})
-    return {row.key: row.etag for row in rows}
+    rows = connection.execute(_HOLDINGS, {"bucket": bucket, "keys": list(keys), "space": space})
+    return {
+        row.key: Holding(
+            id=row.id, etag=row.etag, embedded=row.embedded, waits=row.waits,
+            tags=frozenset((taxonomy, version, label) for taxonomy, version, label in row.tags),
+        )
+        for row in rows
+    }  # fmt: skip
 
 
 def vector(connection: Connection, space_id: int, ref: ObjectRef) -> Floats | None:

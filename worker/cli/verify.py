@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _HOLDS, _DOES_NOT_HOLD, _COULD_NOT_COMPARE = 0, 1, 3
 _MEANING = {
     "missing": "listed, but neither enriched nor refused",
+    "incomplete": "without its vector, or a decision of a taxonomy in force",
     "stale": "the bucket has other bytes than were read",
     "ghost": "known, but no longer in the bucket",
     "unnameable": "listed, under a key that cannot be recorded: copy the object to a plain one",
@@ -90,7 +91,7 @@ def _concluding_nothing_on_failure() -> Iterator[None]:
 
 
 def _report(each: Difference) -> None:
-    context.line(f"{each.kind:8} {context.name(each.key)}  ({_MEANING[each.kind]})")
+    context.line(f"{each.kind:10} {context.name(each.key)}  ({_MEANING[each.kind]})")
 
 
 def _report_json(each: Difference) -> None:
@@ -122,10 +123,10 @@ def _tell_miscount(counted: str, recounted: str) -> None:
 
 def _explain(found: Verification) -> None:
     context.line(
-        f"{found.missing:,} missing, {found.stale:,} stale, {found.ghost:,} ghosts"
+        f"{found.missing:,} missing, {found.incomplete:,} incomplete, {found.stale:,} stale, {found.ghost:,} ghosts"
         + (f", {found.unnameable:,} unnameable" if found.unnameable else "")
     )
     if found.repaired:
         context.say(f"{found.repaired:,} are pending work now")
-    elif found.missing + found.stale + found.ghost:
+    elif found.missing + found.incomplete + found.stale + found.ghost:
         context.say("run it again with --repair to mend them")

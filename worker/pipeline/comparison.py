@@ -5,25 +5,31 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Literal, TypeAlias, TypeVar
 
-from worker import catalog, inbox
+from worker import inbox
+from worker.catalog import Holding
 from worker.db import Connection, Engine, see_one_moment, snapshot, transaction
 from worker.errors import ObjectRefusedError
 from worker.inbox import Compared
 from worker.objects import ListedObject, ObjectStore
+from worker.pipeline.entirety import Demands, Entirety
 from worker.types import Hint, Lane, ObjectInfo, ObjectRef
 
-#: missing: listed, but never enriched nor refused; stale: what was read has another etag; ghost: known, but not in the
-#: store; unnameable: listed under a key that the ledger cannot hold, or that the store itself does not find.
-Kind: TypeAlias = Literal["missing", "stale", "ghost", "unnameable"]
-State: TypeAlias = Literal["enriched", "excluded", "quarantined", "pending", "missing", "stale", "ghost", "unnameable"]
+#: missing: listed, but never enriched nor refused; incomplete: without its vector in the active space, or a decision of
+#: a taxonomy in force; stale: what was read has another etag; ghost: known, but not in the store; unnameable: listed
+#: under a key that the ledger cannot hold, or that the store itself does not find.
+Kind: TypeAlias = Literal["missing", "incomplete", "stale", "ghost", "unnameable"]
+State: TypeAlias = Literal[
+    "enriched", "excluded", "quarantined", "pending", "missing", "incomplete", "stale", "ghost", "unnameable"
+]
 
 _KINDS: Mapping[State, Kind] = {
     "missing": "missing",
+    "incomplete": "incomplete",
     "stale": "stale",
     "ghost": "ghost",
     "unnameable": "unnameable",
@@ -68,6 +74,14 @@ class Judged:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class _Found:
+    """One object, and where it stands; None: neither side has it."""
+
+    compared: Compared
+    state: State | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Comparison:
     """Judges pages of one bucket's listing by the ledger.
 
@@ -80,6 +94,7 @@ class Comparison:
     bucket: str
     since: datetime  # the database's time before the first request for a page
     settle: float
+    entirety: Entirety = field(default_factory=Entirety)
 
     def page(self, connection: Connection, page: Sequence[ListedObject], *, remember: bool = False) -> list[Judged]:
         """Judge one page. Objects that were deleted while we looked are left out.
@@ -97,11 +112,11 @@ class Comparison:
         judged = [_unnameable(each) for each in page if not inbox.is_storable(each.key)]
         doubtful: list[Compared] = []
         for each in compared:
-            state = state_of(each)
-            if state in ("missing", "stale") and (each.recent or _is_young(written[each.key])):
-                doubtful.append(each)
+            state, found = each.state, each.compared
+            if state in ("missing", "incomplete", "stale") and (found.recent or _is_young(written[found.key])):
+                doubtful.append(found)
             elif state is not None:
-                judged.append(Judged(state=state, compared=each))
+                judged.append(Judged(state=state, compared=found))
         return judged + self.again(doubtful)
 
     def again(self, doubtful: Sequence[Compared]) -> list[Judged]:
@@ -113,8 +128,7 @@ class Comparison:
             etags = dict(zip((each.key for each in doubtful), pool.map(self._etag, doubtful), strict=True))
         with snapshot(self.engine) as connection:
             known = self._compared(connection, [(each.key, etags[each.key]) for each in doubtful])
-        now = (replace(each, listed_etag=etags[each.key]) for each in known)
-        return [Judged(state=state, compared=each) for each in now if (state := state_of(each)) is not None]
+        return [Judged(state=each.state, compared=each.compared) for each in known if each.state is not None]
 
     def repair(self, differences: Iterable[Difference], *, source: str) -> int:
         """Make differences pending work, behind all live work. Returns how many of them can be."""
@@ -128,14 +142,23 @@ class Comparison:
 
     def _compared(
         self, connection: Connection, listed: Sequence[tuple[str, str | None]], *, remember: bool = False
-    ) -> list[Compared]:
+    ) -> list[_Found]:
         """What the ledger says, and of what it calls enriched, what the catalog has: its word alone proves nothing."""
+        etags = dict(listed)
         pairs = [(key, etag or "") for key, etag in listed]
         compared = inbox.compare(connection, self.bucket, pairs, since=self.since, remember=remember)
-        there = {key for key, etag in listed if etag is not None}
-        doubted = {each.key for each in compared if each.key in there and each.outcome == "enriched"}
-        found = catalog.etags(connection, self.bucket, doubted)
-        return [_as_found(each, found.get(each.key)) if each.key in doubted else each for each in compared]
+        doubted = {each.key for each in compared if etags[each.key] is not None and each.outcome == "enriched"}
+        held, wanted = self.entirety.holdings(connection, self.bucket, doubted)
+        found = []
+        for each in compared:
+            now = replace(each, listed_etag=etags[each.key])
+            if each.key in doubted:
+                has = held.get(each.key)
+                now = _as_held(now, has)
+                found.append(_Found(compared=now, state=_entire(state_of(now), wanted, has)))
+            else:
+                found.append(_Found(compared=now, state=state_of(now)))
+        return found
 
     def _etag(self, each: Compared) -> str | None:
         """What the store says now; where it refuses to, or cannot be asked, what its listing said."""
@@ -163,9 +186,22 @@ def state_of(each: Compared) -> State | None:
     return each.outcome  # type: ignore[return-value]  # the table's check constraint lists them
 
 
-def _as_found(each: Compared, etag: str | None) -> Compared:
+def _as_held(each: Compared, held: Holding | None) -> Compared:
     """With the catalog's etag; None: it has no such image, so nothing was done for it."""
-    return replace(each, outcome=None, etag=None) if etag is None else replace(each, etag=etag)
+    return replace(each, outcome=None, etag=None) if held is None else replace(each, etag=held.etag)
+
+
+def _entire(state: State | None, wanted: Demands, held: Holding | None) -> State | None:
+    """What is enriched by its outcome and its bytes is so only if it has everything."""
+    if state != "enriched" or held is None:
+        return state
+    match wanted.standing(held):
+        case "whole":
+            return state
+        case "waits":
+            return "pending"
+        case "lacks":
+            return "incomplete"
 
 
 def pages(items: Iterable[_T]) -> Iterator[list[_T]]:

@@ -257,6 +257,8 @@ def _is_in_order(page: Page, listed: Sequence[ListedObject]) -> bool:
 
 
 def _found(states: Counter[str]) -> Found:
+    """What is incomplete is counted with what is missing: something of it is."""
+    states["missing"] += states.pop("incomplete", 0)
     return Found(**{name: states[name] for name in Found.__dataclass_fields__})
 
 

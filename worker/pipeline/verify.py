@@ -26,6 +26,7 @@ class Verification:
     quarantined: int
     pending: int
     missing: int
+    incomplete: int
     stale: int
     ghost: int
     unnameable: int
@@ -163,6 +164,7 @@ def _verification(
         quarantined=states["quarantined"],
         pending=states["pending"],
         missing=states["missing"],
+        incomplete=states["incomplete"],
         stale=states["stale"],
         ghost=states["ghost"],
         unnameable=states["unnameable"],

@@ -18,7 +18,7 @@ from worker.tagging.loading import TaxonomyFile, load_files, load_taxonomies, lo
 from worker.tagging.matrix import EncodeTexts, LabelMatrix, build_label_matrices, build_label_matrix
 from worker.tagging.scoring import probabilities, score
 from worker.tagging.stored import definition, restore
-from worker.tagging.tagger import Tagger
+from worker.tagging.tagger import Tagger, are_current
 from worker.tagging.taxonomy import (
     Aggregate,
     Calibration,
@@ -63,6 +63,7 @@ __all__ = [
     "Wording",
     "advice",
     "answers",
+    "are_current",
     "build_label_matrices",
     "build_label_matrix",
     "confusions",

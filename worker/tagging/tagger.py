@@ -96,13 +96,7 @@ class Tagger:
 
     def is_current(self, tags: Collection[tuple[str, str, str | None]]) -> bool:
         """Whether an image's tags (taxonomy, version, label) are all these taxonomies would write, as they are now."""
-        answers: dict[str, set[str | None]] = {}
-        for taxonomy, _, label in tags:
-            answers.setdefault(taxonomy, set()).add(label)
-        versions = {(taxonomy, version) for taxonomy, version, _ in tags}
-        expected = {(each.name, each.version) for each in self.taxonomies if conditions.holds(each, answers)}
-        ours = {each.name for each in self.taxonomies}
-        return expected == {(taxonomy, version) for taxonomy, version in versions if taxonomy in ours}
+        return are_current(self.taxonomies, tags)
 
     def _decide_chunk(self, vectors: Floats) -> dict[str, Decisions]:
         decided: dict[str, Decisions] = {}
@@ -110,6 +104,21 @@ class Tagger:
             taxonomy = by.matrix.taxonomy
             decided[taxonomy.name] = decide(part, by, _applicable(taxonomy, decided, len(vectors)))
         return decided
+
+
+def are_current(taxonomies: Sequence[Taxonomy], tags: Collection[tuple[str, str, str | None]]) -> bool:
+    """Whether an image's tags (taxonomy, version, label) are what these taxonomies write, no more and no less.
+
+    Tags of taxonomies that are not among them are not looked at.
+    """
+    answers: dict[str, set[str | None]] = {}
+    for taxonomy, _, label in tags:
+        answers.setdefault(taxonomy, set()).add(label)
+    versions = {(taxonomy, version) for taxonomy, version, _ in tags}
+    deciding = [each for each in taxonomies if each.decides]
+    expected = {(each.name, each.version) for each in deciding if conditions.holds(each, answers)}
+    ours = {each.name for each in deciding}
+    return expected == {(taxonomy, version) for taxonomy, version in versions if taxonomy in ours}
 
 
 def _applicable(taxonomy: Taxonomy, decided: Mapping[str, Decisions], count: int) -> Indices | None:

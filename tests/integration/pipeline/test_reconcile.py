@@ -116,12 +116,13 @@ def test_lost_events_are_found_page_by_page(world, reconcile, order):
     assert ((0, 0, 0), 7, 0) == (last(world), state(world).last_listed, pending(world.engine))
 
 
-def test_what_the_catalog_lost_is_found_without_an_event(world, reconcile):
+@pytest.mark.parametrize("table", ["images", "embeddings", "tags"])
+def test_what_the_catalog_lost_is_found_without_an_event(world, reconcile, table):
     """The ledger calls it enriched; it is pending work after a round, and there again after that."""
     world.upload("a.jpg", picture())
     drain(world)
     with transaction(world.engine) as connection:
-        connection.execute(text("DELETE FROM images"))
+        connection.execute(text(f"DELETE FROM {table}"))
     finish_round(world, reconcile)
     assert ((1, 0, 0), 1) == (last(world), pending(world.engine))
     drain(world)

@@ -94,20 +94,64 @@ def test_an_image_that_the_catalog_lost_is_missing_whatever_the_ledger_says(worl
     assert world.store.head(ref("b.jpg")).etag == world.image("b.jpg").etag
 
 
+@pytest.mark.parametrize(
+    "lose",
+    [
+        "DELETE FROM embeddings WHERE image_id = :id",
+        "DELETE FROM tags WHERE image_id = :id",
+        "DELETE FROM tags WHERE image_id = :id AND taxonomy = 'colour'",
+        "UPDATE tags SET taxonomy_version = 'older' WHERE image_id = :id",
+    ],
+)
+def test_an_image_without_its_vector_or_a_decision_is_incomplete(world, verify, lose):
+    """Enriched is what can be searched and was decided, by everything in force; a worker makes up for what is not."""
+    for key in ("a.jpg", "b.jpg"):
+        world.upload(key, picture())
+    drain(world)
+    with transaction(world.engine) as connection:
+        [image] = connection.execute(text("SELECT id FROM images WHERE key = 'a.jpg'")).scalars()
+        assert connection.execute(text(lose), {"id": image}).rowcount > 0
+    result, found = differences(verify, repair=True)
+    assert (False, [("incomplete", "a.jpg")], 1, 1) == (result.holds, found, result.enriched, result.incomplete)
+    drain(world)
+    result, found = differences(verify)
+    assert (True, [], 2) == (result.holds, found, result.enriched)
+
+
+def test_what_somebody_else_will_make_up_for_is_pending(world, verify):
+    """A vector that is owed, and decisions of a revision that is still being applied."""
+    for key in ("a.jpg", "b.jpg", "c.jpg"):
+        world.upload(key, picture())
+    drain(world)
+    with transaction(world.engine) as connection:
+        ids = {row.key: row.id for row in connection.execute(text("SELECT key, id FROM images"))}
+        space, revision = catalog.active_space(connection), catalog.current_revision(connection)
+        assert space is not None
+        assert revision is not None
+        connection.execute(text("DELETE FROM embeddings WHERE image_id = :id"), {"id": ids["a.jpg"]})
+        catalog.owe_missing(connection, space.id, after=0, limit=10)
+        connection.execute(text("DELETE FROM tags WHERE image_id IN (:a, :b)"), {"a": ids["b.jpg"], "b": ids["c.jpg"]})
+        catalog.begin_retagging(connection, space.id, revision.id)
+        catalog.restart_retagging(connection, space.id, revision.id)
+        catalog.advance(connection, space.id, revision.id, after=ids["b.jpg"], images=2)
+    result, found = differences(verify)
+    assert ([("incomplete", "b.jpg")], 2, 0) == (found, result.pending, result.enriched)
+
+
 def test_an_overwrite_while_a_page_is_compared_is_no_difference(world, verify, monkeypatch):
     """Ledger and catalog are seen at one moment: what commits between the two questions is the next one's."""
     world.upload("a.jpg", picture("red"))
     drain(world)
     lists(world)
-    etags = catalog.etags
+    holdings = catalog.holdings
 
-    def overwritten_just_now(*args):
-        monkeypatch.setattr(catalog, "etags", etags)
+    def overwritten_just_now(*args, **options):
+        monkeypatch.setattr(catalog, "holdings", holdings)
         world.upload("a.jpg", picture("blue"))
         drain(world)
-        return etags(*args)
+        return holdings(*args, **options)
 
-    monkeypatch.setattr(catalog, "etags", overwritten_just_now)
+    monkeypatch.setattr(catalog, "holdings", overwritten_just_now)
     result, found = differences(verify)
     assert (True, [], 1) == (result.holds, found, result.enriched)
 

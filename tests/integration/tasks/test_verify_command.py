@@ -42,9 +42,9 @@ def test_the_equation_is_printed_with_every_difference_and_repaired(lossy: Site)
     first, repairing = verify(lossy, bucket, "--prefix", "in/"), verify(lossy, f"{bucket}/in/", "--repair")
     assert (1, 1) == (first.returncode, repairing.returncode)
     difference, equation, summary = first.stdout.splitlines()
-    assert r"missing  in/\x1b[2J\nlost.jpg  (listed, but neither enriched nor refused)" == difference
+    assert r"missing    in/\x1b[2J\nlost.jpg  (listed, but neither enriched nor refused)" == difference
     assert "2 listed ≠ 0 enriched + 0 excluded + 0 quarantined + 1 pending" == equation
-    assert "1 missing, 0 stale, 0 ghosts" == summary
+    assert "1 missing, 0 incomplete, 0 stale, 0 ghosts" == summary
     assert "oldest pending: " in first.stderr
     assert "1 are pending work now" in repairing.stderr
     done = verify(lossy, bucket, "--repair", "--json")
