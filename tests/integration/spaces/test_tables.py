@@ -292,6 +292,21 @@ def test_a_vector_of_another_model_is_refused(world):
         world.sql("SELECT * FROM search_images('[1,0,0]'::halfvec)")
 
 
+@pytest.mark.parametrize(
+    ("vector", "says"),
+    [
+        ("NULL::halfvec", "the vector is null, and nothing is near to that"),
+        ("(SELECT vector FROM image_vectors WHERE key = 'none.jpg')", "the vector is null"),
+        (f"array_fill(0, ARRAY[{DIMENSION}])::halfvec", "the vector has length 0"),
+    ],
+)
+def test_a_vector_that_is_none_is_refused(world, vector, says):
+    """Any image would be as near as any other: ten of them look like an answer."""
+    world.enriched(a="red", b="green")
+    with pytest.raises(DBAPIError, match=says):
+        world.sql(f"SELECT key FROM search_images({vector})")
+
+
 def test_searching_by_vector_leaves_the_session_as_it_was(world):
     """Its settings for the index are its own."""
     with transaction(world.engine) as connection:
