@@ -52,6 +52,7 @@ def _new_app() -> FastAPI:
         description=_DESCRIPTION,
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         openapi_tags=_TAGS,
+        openapi_url=None,  # served by `routes.docs`, as strict as the rest
         docs_url=None,
         redoc_url=None,
         # A webhook that is set to …/s3/ is told so; a redirect would lose its token or its body in some clients.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -90,18 +89,17 @@ class Explanation(BaseModel):
     notes: list[str] = Field(description="What could not be explained as it was decided.")
 
 
-def explanation(explained: Explained, only: Sequence[str] = ()) -> Explanation:
-    """The explanation; of these taxonomies only, if any are named."""
+def explanation(explained: Explained) -> Explanation:
+    """The explanation."""
     record = explained.record
-    shown = [each for each in explained.taxonomies if not only or each.numbers.taxonomy in only]
     return Explanation(
         bucket=record.bucket,
         key=record.key,
         etag=record.etag,
         space=explained.space.id,
         model=explained.space.model,
-        taxonomies=[_taxonomy(each) for each in shown],
-        uncalibrated=[each.numbers.taxonomy for each in shown if not each.numbers.calibrated],
+        taxonomies=[_taxonomy(each) for each in explained.taxonomies],
+        uncalibrated=list(explained.uncalibrated),
         notes=list(explained.notes),
     )
 

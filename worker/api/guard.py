@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import base64
-from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
-from typing import Any, ClassVar
+from typing import ClassVar
 from urllib.parse import unquote_to_bytes
 
 from fastapi import HTTPException, Request, Response
-from fastapi.routing import APIRoute
 from starlette.requests import ClientDisconnect
 
 from worker.api.access import VARIABLES, Scope
-from worker.api.parameters import REPEATABLE
 from worker.api.services import Parts
-
-Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+from worker.api.strict_route import Handler, StrictRoute
 
 #: Bytes. A search of 2,000 characters and 16 filters needs a fraction.
 _BODY_LIMIT = 64 << 10
@@ -29,7 +25,7 @@ _SNS = "x-amz-sns-message-type"
 _NOBODY = 499  # nginx's status for a client that hung up; nobody reads it
 
 
-class GuardedRoute(APIRoute):
+class GuardedRoute(StrictRoute):
     """A route that nobody without a token of its scope gets to, and whose bodies are bounded.
 
     FastAPI reads and parses a body before it asks any dependency. So this is no dependency.
@@ -46,6 +42,7 @@ class GuardedRoute(APIRoute):
             parts: Parts = request.app.state.parts
             self.let_in(request, parts)
             require_unicode(request)
+            self.check_query(request)
             self.admit(request)
             try:
                 with parts.bodies.of(request, self.body_limit(parts)) as bounded:
@@ -54,10 +51,6 @@ class GuardedRoute(APIRoute):
                 return Response(status_code=_NOBODY)
 
         return guarded
-
-    def handler(self) -> Handler:
-        """What answers a request that was let in."""
-        return super().get_route_handler()
 
     def let_in(self, request: Request, parts: Parts) -> None:
         """Let a request pass that has a token of this scope.
@@ -113,17 +106,6 @@ class ReadRoute(GuardedRoute):
 
     scope = Scope.READ
 
-    def admit(self, request: Request) -> None:
-        """Refuse a parameter that is there twice: which of them would be meant?
-
-        Raises:
-            HTTPException: 422.
-        """
-        times = Counter(name for name, _ in request.query_params.multi_items())
-        for name in times.keys() - REPEATABLE:
-            if times[name] > 1:
-                raise HTTPException(422, f"{name}: given {times[name]} times; give it once")
-
 
 class JsonRoute(GuardedRoute):
     """A guarded route that takes JSON, and says so if it gets something else."""
@@ -156,6 +138,8 @@ class EventRoute(GuardedRoute):
     """
 
     scope = Scope.EVENTS
+    #: Stores call the URL that somebody gave them, with what they or a proxy add: it must not cost a notification.
+    strict = False
 
     def handler(self) -> Handler:
         """The endpoint itself."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, StringConstraints, model_validator
 
+from worker.names import shown, suggested
 from worker.pipeline import moments
 from worker.pipeline.query import State
 from worker.types import Reason
@@ -140,38 +141,51 @@ class ImageList(BaseModel):
     )
 
 
-class TagFilter(BaseModel):
-    """Only images to which this tag applies."""
+class _Asked(BaseModel):
+    """What is asked for in a body: of known members only, each of the type that the document says.
 
-    model_config = ConfigDict(extra="forbid")
+    Otherwise ``"5"`` and ``true`` would be numbers, and a filter whose name is misspelt would be left out.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known(cls, given: Any) -> Any:
+        """Name the nearest member; pydantic's own refusal names none."""
+        known = cls.model_fields
+        for name in given if isinstance(given, dict) else ():
+            if name not in known:
+                takes = f"the members are {', '.join(known)}"
+                raise ValueError(f"there is no member {shown(name)}; {suggested(name, known, otherwise=takes)}")
+        return given
+
+
+class TagFilter(_Asked):
+    """Only images to which this tag applies."""
 
     taxonomy: _Name = Field(examples=["time-of-day"])
     label: _Name = Field(examples=["night"])
 
 
-class LabelName(BaseModel):
+class LabelName(_Asked):
     """A label, by its name, its title or an alias."""
-
-    model_config = ConfigDict(extra="forbid")
 
     taxonomy: _Name = Field(examples=["setting"])
     label: _Name = Field(examples=["indoor"])
 
 
-class SearchRequest(BaseModel):
+class SearchRequest(_Asked):
     """A search by words, or by a label's vector."""
-
-    model_config = ConfigDict(extra="forbid")
 
     text: _Query | None = Field(None, description="What to look for, in words.", examples=["a cat on a sofa"])
     label: LabelName | None = Field(None, description="In place of `text`: whatever is nearest to this label.")
-    limit: int = Field(10, ge=1, le=1_000, strict=True, description="Most hits in the answer.")
+    limit: int = Field(10, ge=1, le=1_000, description="Most hits in the answer.")
     tags: list[TagFilter] = Field([], max_length=16, description="All of them must hold.")
     min_similarity: float | None = Field(
         None,
         ge=-1,
         le=1,
-        strict=True,
         allow_inf_nan=False,
         description="Leave out hits below it. What is low differs by model.",
     )
@@ -309,18 +323,16 @@ class QuarantineCounts(BaseModel):
     reasons: dict[str, int] = Field(description="By reason, most first.")
 
 
-class QuarantineChoice(BaseModel):
+class QuarantineChoice(_Asked):
     """Which entries to change. All that is given must hold; something must be given."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    reason: Reason | None = Field(None, examples=["unsupported-format"])
+    reason: Annotated[Reason, Strict(strict=False)] | None = Field(None, examples=["unsupported-format"])  # a text
     bucket: _Name | None = Field(None, examples=["photos"])
     prefix: Text | None = Field(None, max_length=1_024, description="Of the key; with `bucket`.", examples=["2026/"])
     key: Text | None = Field(None, min_length=1, max_length=1_024, description="One object; with `bucket`.")
     since: MomentText | None = Field(None, description="Put into quarantine since: `2d`, `12h`, or a time.")
     older_than: MomentText | None = Field(None, description="Put into quarantine before: `30d`, or a time.")
-    all: bool = Field(False, strict=True, description="Everything, where nothing else is given.")
+    all: bool = Field(False, description="Everything, where nothing else is given.")
     after: str | None = Field(
         None, max_length=256, description="`next` of the answer before: go on there, with the same choice."
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -25,6 +26,7 @@ from worker.errors import (
     NotFoundError,
     SpaceMismatchError,
 )
+from worker.names import suggested
 from worker.pipeline.ingest import RejectedEventError
 from worker.pipeline.label_search import LabelNotFoundError
 from worker.pipeline.query import ImageNotFoundError, NothingEmbeddedError
@@ -131,7 +133,14 @@ async def _invalid(_: Request, error: Exception) -> JSONResponse:
 def _complaint(error: Mapping[str, Any]) -> str:
     if error["type"] == "json_invalid":
         return f"the body is not JSON: {error['ctx']['error']} at character {error['loc'][-1]}"
-    return f"{_path(error['loc'])}: {error['msg'].removeprefix('Value error, ')}"
+    return f"{_path(error['loc'])}: {error['msg'].removeprefix('Value error, ')}{_nearest(error)}"
+
+
+def _nearest(error: Mapping[str, Any]) -> str:
+    """Of the choices that a value is none of, the one that may have been meant."""
+    given, choices = error.get("input"), re.findall(r"'([^']+)'", error.get("ctx", {}).get("expected", ""))
+    nearest = suggested(given, choices, otherwise="") if isinstance(given, str) else ""
+    return f"; {nearest}" if nearest else ""
 
 
 def _path(location: Sequence[str | int]) -> str:

@@ -113,8 +113,11 @@ from worker.catalog.taxonomies import (
     described,
     drop_taxonomy,
     has_tags_of,
+    is_tagged,
     kept_taxonomies,
     remember_taxonomies,
+    tagged_labels,
+    taxonomy_names,
     versions_in_use,
 )
 from worker.catalog.texts import forget_texts, keep_logit_scale, keep_texts, known_texts, logit_scale
@@ -209,6 +212,7 @@ __all__ = [
     "index_progress",
     "is_lock_timeout",
     "is_open",
+    "is_tagged",
     "judged",
     "keep_golden",
     "keep_logit_scale",
@@ -262,6 +266,8 @@ __all__ = [
     "spaces_owed",
     "store_labels",
     "stored_labels",
+    "tagged_labels",
+    "taxonomy_names",
     "try_applying",
     "try_failures_again",
     "uniform_sample",

@@ -39,6 +39,26 @@ _IN_USE = text("""
 """)
 _DEFINITION = text("SELECT definition FROM taxonomies WHERE name = :name AND version = :version")
 _TAGGED = text("SELECT EXISTS (SELECT FROM tags WHERE taxonomy = :name AND label IS NOT NULL)")
+_HAS_LABEL = text("SELECT EXISTS (SELECT FROM tags WHERE taxonomy = :name AND label = :label)")
+# From one name to the next by the index on them, however many tags each has.
+_NAMES = text("""
+    WITH RECURSIVE tagged AS (
+        SELECT min(taxonomy) AS name FROM tags WHERE label IS NOT NULL
+        UNION ALL
+        SELECT (SELECT min(t.taxonomy) FROM tags t WHERE t.label IS NOT NULL AND t.taxonomy > o.name)
+        FROM tagged o WHERE o.name IS NOT NULL
+    )
+    SELECT name FROM tagged WHERE name IS NOT NULL UNION SELECT name FROM taxonomies ORDER BY name
+""")
+_LABELS = text("""
+    WITH RECURSIVE tagged AS (
+        SELECT min(label) AS label FROM tags WHERE taxonomy = :name AND label IS NOT NULL
+        UNION ALL
+        SELECT (SELECT min(t.label) FROM tags t WHERE t.taxonomy = :name AND t.label > o.label)
+        FROM tagged o WHERE o.label IS NOT NULL
+    )
+    SELECT label FROM tagged WHERE label IS NOT NULL LIMIT :most
+""")
 _DROP = text("DELETE FROM taxonomies WHERE name = :name")
 _WORDS = text("""
     SELECT definition FROM taxonomies
@@ -107,6 +127,21 @@ def definition(connection: Connection, name: str, version: str) -> Mapping[str, 
 def has_tags_of(connection: Connection, name: str) -> bool:
     """Whether any image has a label of a taxonomy, in whatever space and by whoever."""
     return bool(connection.execute(_TAGGED, {"name": name}).scalar_one())
+
+
+def is_tagged(connection: Connection, name: str, label: str) -> bool:
+    """Whether any image has this label of a taxonomy, in whatever space and by whoever."""
+    return bool(connection.execute(_HAS_LABEL, {"name": name, "label": label}).scalar_one())
+
+
+def taxonomy_names(connection: Connection) -> list[str]:
+    """Every taxonomy of which there is a version, or a tag with a label."""
+    return list(connection.execute(_NAMES).scalars())
+
+
+def tagged_labels(connection: Connection, name: str, *, most: int = 1_000) -> list[str]:
+    """The labels of a taxonomy that images have, in whatever space and by whoever; the first ``most`` of them."""
+    return list(connection.execute(_LABELS, {"name": name, "most": most}).scalars())
 
 
 def drop_taxonomy(connection: Connection, name: str) -> None:

@@ -34,7 +34,7 @@ def register(app: typer.Typer) -> None:
 def show(image: Annotated[str, typer.Argument(metavar="BUCKET/KEY")], as_json: _Json = False) -> None:
     """Everything known about one image."""
     from worker.api import present
-    from worker.pipeline import query
+    from worker.pipeline import query, tag_filters
 
     ref = context.image_ref(image)
     engine = context.database(context.load_settings())
@@ -44,7 +44,7 @@ def show(image: Annotated[str, typer.Argument(metavar="BUCKET/KEY")], as_json: _
         context.json_document(presented.model_dump(mode="json"))
         return
     _print_metadata(presented)
-    _print_tags(presented, query.titles(engine, {tag.taxonomy for tag in presented.tags}))
+    _print_tags(presented, tag_filters.titles(engine, {tag.taxonomy for tag in presented.tags}))
 
 
 def _print_metadata(image: models.Image) -> None:
@@ -85,7 +85,7 @@ def search(
 ) -> None:
     """Find images by words or by a label, optionally only among those with certain tags."""
     from worker.api import present
-    from worker.pipeline import query
+    from worker.pipeline import tag_filters
 
     filters = [_filter(each) for each in tag or []]
     wanted = _label(label) if label is not None else None
@@ -99,9 +99,7 @@ def search(
     if as_json:
         context.json_document(present.hits(hits).model_dump(mode="json"))
         return
-    for sentence in () if hits else query.unknown(engine, filters):
-        context.say(sentence)
-    _print_hits(hits, query.titles(engine, {taxonomy for hit in hits for taxonomy in hit.tags}))
+    _print_hits(hits, tag_filters.titles(engine, {taxonomy for hit in hits for taxonomy in hit.tags}))
 
 
 def _found(

@@ -11,7 +11,7 @@ from worker.db import Engine, snapshot
 from worker.errors import ChoiceError
 from worker.pipeline import cursors, moments
 from worker.pipeline.moments import Moment
-from worker.pipeline.query import meant
+from worker.pipeline.tag_filters import meant
 from worker.types import ObjectRef
 
 _LIST = "images"
@@ -49,13 +49,14 @@ def images(engine: Engine, wanted: Wanted, *, limit: int, after: str | None = No
 
     Raises:
         CursorError: ``after`` is not the ``next`` of an earlier page.
+        UnknownNameError: a filter names a taxonomy or label that the catalog has never heard of.
     """
     with snapshot(engine) as connection:
         began, behind = _start(after, now=inbox.now(connection))
         filter_ = ImageFilter(
             bucket=wanted.bucket,
             prefix=wanted.prefix,
-            tags=tuple(meant(connection, tag) for tag in wanted.tags),
+            tags=tuple(meant(connection, wanted.tags)),
             source=wanted.source,
             updated_since=moments.at(wanted.updated_since, now=began),
         )

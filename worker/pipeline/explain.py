@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Literal, TypeAlias
 
@@ -16,6 +16,7 @@ from worker.encoder import Encoder
 from worker.errors import TaxonomyError
 from worker.pipeline import query
 from worker.pipeline.query import NothingEmbeddedError
+from worker.pipeline.tag_filters import require_taxonomies
 from worker.tagging import Tagger, Taxonomy, TaxonomyExplanation
 from worker.types import Floats, ObjectRef
 
@@ -81,19 +82,30 @@ class Explain:
         self._engine, self._model = engine, model
         self._known: dict[tuple[int, str], Floats] = {}
 
-    def __call__(self, ref: ObjectRef, taxonomies: Sequence[Taxonomy] | None = None) -> Explained:
+    def __call__(
+        self, ref: ObjectRef, taxonomies: Sequence[Taxonomy] | None = None, *, only: Sequence[str] = ()
+    ) -> Explained:
         """Explain one image.
 
         Args:
             ref: which one.
+            only: leave out all taxonomies but these; none: leave out none.
             taxonomies: explain by these, as if they were in use. None: by those in the catalog, each in the version
                 that decided the stored tags, or else in the one in force.
 
         Raises:
             ImageNotFoundError: the catalog does not have the image; the message says what is known of it.
+            UnknownNameError: the catalog has never heard of one of ``only``.
             NothingEmbeddedError: it has no vector of the model that answers.
         """
         record = query.image(self._engine, ref)
+        with transaction(self._engine) as connection:
+            require_taxonomies(connection, only)
+        explained = self._explain(record, taxonomies)
+        return _limited(explained, only) if only else explained
+
+    def _explain(self, record: ImageRecord, taxonomies: Sequence[Taxonomy] | None) -> Explained:
+        ref = ObjectRef(bucket=record.bucket, key=record.key)
         space, encoder = self._model()
         with transaction(self._engine) as connection:
             vector = catalog.vector(connection, space.id, ref)
@@ -165,6 +177,13 @@ def _by_kept(by: _Judge, record: ImageRecord, space: Space, kept: Sequence[KeptT
     if not compared and not notes:
         notes.append(_NONE)
     return Explained(record=record, space=space, taxonomies=tuple(compared), notes=tuple(notes))
+
+
+def _limited(explained: Explained, only: Sequence[str]) -> Explained:
+    shown = tuple(each for each in explained.taxonomies if each.numbers.taxonomy in only)
+    missing = sorted(set(only) - {each.numbers.taxonomy for each in shown})
+    notes = tuple(f"{name}: not in force, and this image has no tags of it" for name in missing)
+    return replace(explained, taxonomies=shown, notes=explained.notes + notes)
 
 
 def _newest(kept: Sequence[KeptTaxonomy]) -> tuple[dict[str, Taxonomy], list[str]]:

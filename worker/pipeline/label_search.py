@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -10,13 +9,15 @@ from worker import catalog, tagging
 from worker.catalog import Hit, KeptTaxonomy, LabelSet, NearLabel, Space, TagFilter
 from worker.db import Connection, Engine, snapshot
 from worker.errors import NotFoundError
+from worker.names import shown, suggested
 from worker.pipeline import query
-from worker.pipeline.query import NothingEmbeddedError, meant
+from worker.pipeline.query import NothingEmbeddedError
+from worker.pipeline.tag_filters import meant, require_taxonomies
 from worker.types import ObjectRef
 
 
 class LabelNotFoundError(NotFoundError):
-    """No vector of such a label or taxonomy is stored, or not yet."""
+    """There are such a label or taxonomy, but no vector of them is stored, or not yet."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,6 +66,7 @@ class LabelSearch:
             ImageNotFoundError: the catalog does not have the image.
             NothingEmbeddedError: it has no vector in the active space.
             LabelNotFoundError: no labels are stored, or none of these taxonomies.
+            UnknownNameError: the catalog has never heard of one of these taxonomies.
         """
         query.image(self.engine, ref)  # or what is known instead
         with snapshot(self.engine) as connection:  # a set that is replaced meanwhile is still there
@@ -87,17 +89,16 @@ class LabelSearch:
 
         Raises:
             NothingEmbeddedError: there are no images.
-            LabelNotFoundError: there is no such label, or it is not stored yet.
+            LabelNotFoundError: the label's vector is not stored, or not yet.
+            UnknownNameError: the catalog has never heard of the label, of its taxonomy, or of what a filter names.
         """
         with snapshot(self.engine) as connection:  # a set that is replaced meanwhile is still there
             space = _active(connection)
+            named, *wanted = meant(connection, [label, *tags])
             [labels] = _searchable(connection, space, [label.taxonomy])
-            vectors = catalog.label_vectors(connection, labels.id, label.label) or catalog.label_vectors(
-                connection, labels.id, meant(connection, label).label
-            )
+            vectors = catalog.label_vectors(connection, labels.id, named.label)
             if not vectors:
-                raise LabelNotFoundError(_unknown(label, catalog.stored_labels(connection, labels.id)))
-            wanted = [meant(connection, tag) for tag in tags]
+                raise LabelNotFoundError(_without_vector(label, catalog.stored_labels(connection, labels.id)))
             found: dict[tuple[str, str], Hit] = {}
             for vector in vectors:
                 for hit in catalog.nearest(connection, space, vector, limit=limit, tags=wanted):
@@ -151,6 +152,7 @@ def _searchable(connection: Connection, space: Space, taxonomies: Sequence[str])
     """Of each taxonomy the newest set that is complete."""
     newest = {each.taxonomy: each for each in catalog.label_sets(connection, space.id) if each.ready}
     missing = [name for name in taxonomies if name not in newest]
+    require_taxonomies(connection, missing)
     if missing or not newest:
         there = f"there are those of {', '.join(sorted(newest))}" if newest else "there are none yet"
         raise LabelNotFoundError(
@@ -160,7 +162,6 @@ def _searchable(connection: Connection, space: Space, taxonomies: Sequence[str])
     return [each for name, each in newest.items() if not taxonomies or name in taxonomies]
 
 
-def _unknown(label: TagFilter, stored: Collection[str]) -> str:
-    near = difflib.get_close_matches(label.label, stored, n=3, cutoff=0.5)
-    hint = f"did you mean {', '.join(near)}?" if near else "`enrich labels near` and `enrich taxonomy show` name some"
-    return f"taxonomy {label.taxonomy} has no label {label.label!r} with texts of its own; {hint}"
+def _without_vector(label: TagFilter, stored: Collection[str]) -> str:
+    hint = suggested(label.label, stored, otherwise="`enrich labels near` and `enrich taxonomy show` name some")
+    return f"label {shown(label.label)} of taxonomy {label.taxonomy} has no texts of its own; {hint}"

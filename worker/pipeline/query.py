@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import difflib
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Literal, TypeAlias
 
-from worker import catalog, inbox, logs, outbox, tagging
+from worker import catalog, inbox, logs, outbox
 from worker.catalog import Hit, ImageRecord, Space, TagFilter
-from worker.db import Connection, Engine, snapshot, transaction
+from worker.db import Engine, snapshot, transaction
 from worker.encoder import Encoder
 from worker.errors import EnrichError, NotFoundError, SpaceMismatchError
 from worker.inbox import Standing
 from worker.pipeline.space import space_spec
+from worker.pipeline.tag_filters import meant
 from worker.types import Floats, ObjectRef
 
 _log = logs.get("pipeline")
@@ -78,6 +78,7 @@ class Search:
         Words, vectors and tags are of one space, also while another one is being activated.
 
         Raises:
+            UnknownNameError: a filter names a taxonomy or label that the catalog has never heard of.
             NothingEmbeddedError: the active space is that of another model, and nothing says where to load it from.
             ModelUnavailableError: the model's files are not to be had.
             SpaceMismatchError: the model is not the one that the space was filled with.
@@ -85,12 +86,12 @@ class Search:
         words = " ".join(text.split())
         while True:
             with transaction(self._engine) as connection:
-                space = catalog.active_space(connection)
+                space, filters = catalog.active_space(connection), meant(connection, tags)
             if space is None:
                 self._models.own()  # what is wrong with it is said now
                 return []
             vector = self._vector(space, words)
-            hits = self._nearest(space, vector, limit=limit, tags=tags)
+            hits = self._nearest(space, vector, limit=limit, tags=filters)
             if hits is not None:
                 return [hit for hit in hits if min_similarity is None or hit.similarity >= min_similarity]
 
@@ -115,8 +116,7 @@ class Search:
             active = catalog.active_space(connection)  # of the moment at which everything below is read
             if active is None or active.id != space.id:
                 return None
-            filters = [meant(connection, tag) for tag in tags]
-            return catalog.nearest(connection, space, vector, limit=limit, tags=filters)
+            return catalog.nearest(connection, space, vector, limit=limit, tags=tags)
 
     def model(self) -> tuple[Space, Encoder]:
         """The space that answers, and the text half of its model.
@@ -209,39 +209,6 @@ class _Models:
         if space_spec(encoder) != space.spec:
             raise _not_ours(space, encoder)
         return encoder
-
-
-def meant(connection: Connection, tag: TagFilter) -> TagFilter:
-    """A label may be asked for by its title or an alias, too, as the newest versions in the catalog have them."""
-    kept = catalog.kept_taxonomies(connection, [tag.taxonomy])
-    return replace(tag, label=tagging.resolve([each.definition for each in kept], tag.label))
-
-
-def unknown(engine: Engine, tags: Sequence[TagFilter]) -> list[str]:
-    """A sentence for each filter that no image can pass, because no taxonomy or no label is called so."""
-    sentences = []
-    with transaction(engine) as connection:
-        for tag in tags:
-            kept = catalog.kept_taxonomies(connection, [tag.taxonomy])
-            labels = [label for each in kept for label in tagging.titles(each.definition)]
-            if not kept:
-                sentences.append(f"there is no taxonomy {tag.taxonomy!r}; `enrich taxonomy list` shows those there are")
-            elif meant(connection, tag).label not in labels:
-                near = difflib.get_close_matches(tag.label, labels, n=1)
-                hint = f"did you mean {near[0]!r}?" if near else f"`enrich taxonomy show {tag.taxonomy}` has them"
-                sentences.append(f"taxonomy {tag.taxonomy} has no label {tag.label!r}; {hint}")
-    return sentences
-
-
-def titles(engine: Engine, taxonomies: Iterable[str]) -> Mapping[tuple[str, str], str]:
-    """(taxonomy, label) → what people call the label: as the version in force says, or else the newest that has it."""
-    with transaction(engine) as connection:
-        kept = catalog.kept_taxonomies(connection, sorted(set(taxonomies)))
-    found: dict[tuple[str, str], str] = {}
-    for each in kept:
-        for label, (title, _) in tagging.titles(each.definition).items():
-            found.setdefault((each.name, label), title)
-    return found
 
 
 def _not_ours(space: Space, encoder: Encoder) -> NothingEmbeddedError:

@@ -8,6 +8,7 @@ import pytest
 
 from tests.factories import enriched_image
 from tests.fakes import ColourEncoder
+from tests.in_force import put_into_force
 from worker.pipeline import labels
 from worker.tagging import Calibration, Label, Tagger, Taxonomy
 
@@ -46,11 +47,13 @@ def test_an_explanation_has_every_number(api, explained):
     assert [text["text"] for text in one["background"][0]["texts"]] == ["blue"]
 
 
-def test_only_some_taxonomies_can_be_asked_for(api, explained):
-    """By name; of one that nobody has there is nothing to say."""
-    assert api.get("/v1/explanations/photos/2026/red.jpg?taxonomy=other").json["taxonomies"] == []
-    both = api.get("/v1/explanations/photos/2026/red.jpg?taxonomy=other&taxonomy=colour").json["taxonomies"]
-    assert [each["taxonomy"] for each in both] == ["colour"]
+def test_only_some_taxonomies_can_be_asked_for(api, engine, explained):
+    """By name."""
+    put_into_force(engine, COLOUR, replace(COLOUR, name="other"))
+    every = api.get("/v1/explanations/photos/2026/red.jpg").json
+    assert [each["taxonomy"] for each in every["taxonomies"]] == ["colour", "other"]
+    one = api.get("/v1/explanations/photos/2026/red.jpg?taxonomy=colour").json
+    assert ([each["taxonomy"] for each in one["taxonomies"]], one["uncalibrated"]) == (["colour"], ["colour"])
 
 
 def test_an_unknown_image_is_explained_by_the_ledger(api, explained):

@@ -148,17 +148,23 @@ def test_what_decides_or_decided_is_not_forgotten(site):
 @pytest.mark.parametrize(
     ("tag", "says"),
     [
-        ("color=red", "there is no taxonomy 'color'; `enrich taxonomy list`"),
+        ("color=red", "there is no taxonomy 'color'; did you mean 'colour'?"),
+        ("weather=rain", "there is no taxonomy 'weather'; there are colour"),
         ("colour=rde", "taxonomy colour has no label 'rde'; did you mean 'red'?"),
         ("colour=mauve", "taxonomy colour has no label 'mauve'; `enrich taxonomy show colour`"),
         ("colour=green", None),
     ],
 )
 def test_a_filter_that_nothing_can_pass_is_named(site, tag, says):
-    """Nothing found by a misspelt name looks like nothing there."""
-    done = CliRunner().invoke(app, ["search", "red", "--tag", tag])
-    assert (0, "nothing found\n") == (done.exit_code, done.stdout)
-    assert done.stderr.startswith(says) if says else not done.stderr
+    """Nothing found by a misspelt name would look like nothing there, in words and as JSON."""
+    run("labels", "fill")
+    for arguments in (("search", "red"), ("search", "--label", "colour/red"), ("search", "red", "--json")):
+        done = CliRunner().invoke(app, [*arguments, "--tag", tag])
+        if says is None:
+            assert 0 == done.exit_code
+        else:
+            assert (1, "") == (done.exit_code, done.stdout)
+            assert str(done.exception).startswith(says)
 
 
 @pytest.mark.parametrize("arguments", [(), ("red", "--label", "colour/red"), ("--label", "colour")])

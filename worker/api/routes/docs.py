@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from importlib.resources import files
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
+
+from worker.api.strict_route import StrictRoute
 
 # Whatever the page's scripts try, browsers load from here only. Swagger UI styles elements and embeds pictures; the
 # page starts it from an inline script.
@@ -17,7 +19,7 @@ _POLICY = (
 )
 _ASSETS = "docs/assets"
 
-router = APIRouter()
+router = APIRouter(route_class=StrictRoute)
 
 
 def mount(app: FastAPI) -> None:
@@ -37,3 +39,9 @@ async def docs() -> HTMLResponse:
     )
     page.headers["Content-Security-Policy"] = _POLICY
     return page
+
+
+@router.get("/openapi.json", include_in_schema=False)
+async def document(request: Request) -> JSONResponse:
+    """The same for programs."""
+    return JSONResponse(request.app.openapi())

@@ -151,7 +151,7 @@ async def get_explanation(
     half, which takes seconds.
     """
     ref = ObjectRef(bucket=bucket, key=key)
-    return explanation(await parts.searching(lambda: parts.services.explain(ref)), taxonomy)
+    return explanation(await parts.searching(lambda: parts.services.explain(ref, only=taxonomy)))
 
 
 @router.get(

@@ -12,11 +12,12 @@ from worker.api.guard import ReadRoute
 from worker.api.models import Alive, Ready, Status, Text
 from worker.api.problems import described
 from worker.api.services import Parts, parts_of
+from worker.api.strict_route import StrictRoute
 from worker.pipeline import query
 
 _log = logs.get("api")
 
-router = APIRouter(tags=["operation"])
+router = APIRouter(tags=["operation"], route_class=StrictRoute, responses=described(403, 422))
 guarded = APIRouter(
     prefix="/v1",
     tags=["operation"],

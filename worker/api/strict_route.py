@@ -1,0 +1,64 @@
+"""Routes that take what they know, and nothing else."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any, ClassVar
+
+from fastapi import HTTPException, Request, Response
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+
+from worker.api.parameters import REPEATABLE
+from worker.names import shown, suggested
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+class StrictRoute(APIRoute):
+    """A route whose query has known parameters only, each of them once: a filter whose name is misspelt, and which is
+    left out without a word, answers another question than was asked. Every route of the API is one.
+    """
+
+    #: False: what stands behind the question mark is not for us, and is not looked at.
+    strict: ClassVar[bool] = True
+
+    def get_route_handler(self) -> Handler:
+        """FastAPI's hook for what wraps reading the request."""
+        handle = self.handler()
+
+        async def strict(request: Request) -> Response:
+            self.check_query(request)
+            return await handle(request)
+
+        return strict
+
+    def handler(self) -> Handler:
+        """What answers a request that passed the checks."""
+        return super().get_route_handler()
+
+    def check_query(self, request: Request) -> None:
+        """Look at the names of the parameters; FastAPI looks at their values.
+
+        Raises:
+            HTTPException: 422 for one that this route does not have, or that is there twice: which would be meant?
+        """
+        if not self.strict:
+            return
+        known = sorted(_query_parameters(self.dependant))
+        for name, times in Counter(name for name, _ in request.query_params.multi_items()).items():
+            if name not in known:
+                takes = f"this address takes {', '.join(known) or 'no parameters'}"
+                raise HTTPException(
+                    422, f"there is no parameter {shown(name)}; {suggested(name, known, otherwise=takes)}"
+                )
+            if times > 1 and name not in REPEATABLE:
+                raise HTTPException(422, f"{name}: given {times} times; give it once")
+
+
+def _query_parameters(dependant: Dependant) -> Iterator[str]:
+    for field in dependant.query_params:
+        yield field.alias
+    for each in dependant.dependencies:
+        yield from _query_parameters(each)

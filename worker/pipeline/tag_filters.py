@@ -1,0 +1,71 @@
+"""What filters name: taxonomies and labels, as people write them and as the catalog has them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from itertools import groupby
+from typing import Any
+
+from worker import catalog, tagging
+from worker.catalog import TagFilter
+from worker.db import Connection, Engine, transaction
+from worker.errors import ChoiceError
+from worker.names import shown, suggested
+
+
+class UnknownNameError(ChoiceError):
+    """The catalog has never heard of a taxonomy or label: no version that it keeps has it, and no tag of any space,
+    model, revision or person.
+    """
+
+
+def meant(connection: Connection, tags: Sequence[TagFilter]) -> list[TagFilter]:
+    """Labels may be asked for by title or alias, too, as the newest versions in the catalog have them.
+
+    Raises:
+        UnknownNameError: nothing is or was called so. The message names the nearest that is.
+    """
+    if not tags:
+        return []
+    kept = catalog.kept_taxonomies(connection, sorted({each.taxonomy for each in tags}))
+    by_name = {name: [each.definition for each in own] for name, own in groupby(kept, key=lambda each: each.name)}
+    return [_meant(connection, tag, by_name.get(tag.taxonomy, [])) for tag in tags]
+
+
+def _meant(connection: Connection, tag: TagFilter, definitions: Sequence[Mapping[str, Any]]) -> TagFilter:
+    name = tagging.resolve(definitions, tag.label)
+    if any(name in tagging.titles(each) for each in definitions) or catalog.is_tagged(connection, tag.taxonomy, name):
+        return replace(tag, label=name)
+    if not definitions:
+        require_taxonomies(connection, [tag.taxonomy])
+    labels = {label for each in definitions for label in tagging.titles(each)}
+    labels.update(catalog.tagged_labels(connection, tag.taxonomy))
+    otherwise = f"`enrich taxonomy show {tag.taxonomy}` has them"
+    raise UnknownNameError(
+        f"taxonomy {tag.taxonomy} has no label {shown(tag.label)}; {suggested(tag.label, labels, otherwise=otherwise)}"
+    )
+
+
+def require_taxonomies(connection: Connection, names: Iterable[str]) -> None:
+    """Check that taxonomies are known.
+
+    Raises:
+        UnknownNameError: nothing is or was called so. The message names the nearest that is.
+    """
+    for name in names:
+        if not (catalog.kept_taxonomies(connection, [name]) or catalog.has_tags_of(connection, name)):
+            known = catalog.taxonomy_names(connection)
+            there = f"there are {', '.join(known)}" if known else "no worker has put any into force yet"
+            raise UnknownNameError(f"there is no taxonomy {shown(name)}; {suggested(name, known, otherwise=there)}")
+
+
+def titles(engine: Engine, taxonomies: Iterable[str]) -> Mapping[tuple[str, str], str]:
+    """(taxonomy, label) → what people call the label: as the version in force says, or else the newest that has it."""
+    with transaction(engine) as connection:
+        kept = catalog.kept_taxonomies(connection, sorted(set(taxonomies)))
+    found: dict[tuple[str, str], str] = {}
+    for each in kept:
+        for label, (title, _) in tagging.titles(each.definition).items():
+            found.setdefault((each.name, label), title)
+    return found
