@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+DEMO   := $(VENV)/.installed-demo
 EXIT   ?=
 PHOTOS ?=
 
@@ -21,15 +22,29 @@ help:
 	@echo "make clean                        remove the environment and local state"
 
 # torch first and pinned: an unpinned torch may bring gigabytes of CUDA that a laptop has no use for.
-$(STAMP): pyproject.toml constraints.txt
+# Of what pip says, the large files that it downloads are shown, and that it unpacks: that takes most of the time.
+PIP     = $(BIN)/python -m pip install --disable-pip-version-check --no-color --progress-bar off -c constraints.txt
+SHORTEN = sed -n -e 's,^ *Downloading \(.*/\)*\([^/ ]*\) (\(.* MB\))$$,  \2 \3,p' -e 's,^Installing collected packages.*,  unpacking …,p'
+comma := ,
+_OF_DEMO := local,starter,demo
+define INSTALL
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; set PYTHON=…"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "installing into $(VENV) (about a minute the first time) …"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[local,starter,demo,dev]'
+	@for what in torch "-e .[$(1)]"; do { $(PIP) $$what || touch $(VENV)/.failed; } | $(SHORTEN); \
+	  if rm $(VENV)/.failed 2>/dev/null; then exit 1; fi; done
+endef
+
+$(DEMO): pyproject.toml constraints.txt
+	@echo "installing into $(VENV): 2.1 GB, about two minutes the first time"
+	$(call INSTALL,$(_OF_DEMO))
 	@touch $@
 
-demo: $(STAMP)
+$(STAMP): pyproject.toml constraints.txt
+	@echo "installing into $(VENV), with what tests need: 2.5 GB, about two minutes the first time"
+	$(call INSTALL,$(_OF_DEMO)$(comma)dev)
+	@touch $(DEMO) $@
+
+demo: $(DEMO)
 	@$(BIN)/enrich demo $(if $(PHOTOS),--photos "$(PHOTOS)") $(if $(EXIT),--exit)
 
 # All of it takes turns waiting for real processes: two at a time, each with servers of its own.
