@@ -10,6 +10,10 @@ from worker.api.models import Tag
 from worker.pipeline.explain import Explained, ExplainedTaxonomy
 from worker.tagging import LabelReason
 
+_OF_PROMPTS = (
+    "Cosine that counts: of the nearest prompt. Where the aggregate is the mean, all texts of a prompt are one vector."
+)
+
 
 class _Values(BaseModel):
     model_config = ConfigDict(from_attributes=True)
@@ -22,6 +26,13 @@ class ComparedText(_Values):
     similarity: float = Field(description="Cosine of text and image, -1 to 1.")
 
 
+class Opposite(_Values):
+    """What a label is not: what its taxonomy says with `not`. A candidate of its own."""
+
+    similarity: float = Field(description=_OF_PROMPTS)
+    texts: list[ComparedText] = Field(description="Nearest first.")
+
+
 class ExplainedLabel(_Values):
     """A label's numbers, given whether or not it was asked about."""
 
@@ -29,18 +40,30 @@ class ExplainedLabel(_Values):
     title: str = Field(description="What people call it; the label itself where nobody said.")
     parent: str | None
     reason: LabelReason = Field(description="Why it holds or does not.")
-    similarity: float = Field(description="What the aggregate made of its texts.")
-    probability: float
-    lead: float = Field(description="Over the strongest rival, in probability; negative if that is ahead.")
+    similarity: float = Field(
+        description="Cosine that counts: what the aggregate made of its texts, or of those of the nearest below it."
+    )
+    probability: float = Field(
+        description="Given that its parent holds: exp(factor · similarity), divided by the sum of that over all "
+        "candidates, which are the labels of this parent, their opposites, and the background. At the top of a "
+        "`multi-label` taxonomy the candidates are the label and its rival."
+    )
+    rival: float | None = Field(
+        description="Cosine of the strongest other candidate: another label, the background, or the opposite. null: "
+        "there is no other."
+    )
+    lead: float = Field(description="Over that rival, in probability; negative if that is ahead.")
     threshold: float = Field(description="Least probability of a tag.")
     margin: float = Field(description="Least lead of a tag.")
     texts: list[ComparedText] = Field(description="Nearest first.")
+    opposite: Opposite | None = Field(description="What the label is not; null: nothing is said.")
 
 
 class Background(_Values):
     """What the labels of one level are decided against, besides each other."""
 
     parent: str | None = Field(description="null: at the top.")
+    similarity: float = Field(description=_OF_PROMPTS)
     texts: list[ComparedText] = Field(description="Nearest first.")
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from worker.encoder import Encoder
     from worker.pipeline.explain import Explained, ExplainedTaxonomy
     from worker.settings import Settings
-    from worker.tagging.explain import LabelExplanation, TaxonomyExplanation
+    from worker.tagging.explain import LabelExplanation, TaxonomyExplanation, TextSimilarity
 
 _MOST_TEXTS = 3  # of a label, nearest first, for people
 _MOST_LABELS = 50  # of a taxonomy
@@ -68,11 +68,9 @@ def _print(explained: Explained) -> None:
         context.line(_heading(one), style="bold")
         for note in _provenance(one):
             context.line(note)
-        context.out.print(_table(one.numbers))
-        for rivals in one.numbers.background:
-            nearest = rivals.texts[0]
-            where = f"of {rivals.parent}" if rivals.parent else "of all"
-            context.line(f"background {where}: {nearest.similarity:.3f} {context.name(nearest.text)}", style="dim")
+        context.out.print(table(one.numbers))
+        for line in lines_below(one.numbers):
+            context.line(line, style="dim")
         context.line("")
 
 
@@ -118,15 +116,40 @@ def _time(moment: datetime) -> str:
     return moment.isoformat(sep=" ", timespec="seconds")
 
 
-def _table(one: TaxonomyExplanation) -> Table:
-    table = Table("label", "", "probability", "threshold", "lead", "margin", "similarity", "nearest prompts",
+def lines_below(one: TaxonomyExplanation) -> Iterator[str]:
+    """What the labels were held against, and how their probabilities come from that."""
+    for rivals in one.background:
+        where = f"of {rivals.parent}" if rivals.parent else "of all"
+        yield f"background {where}: {rivals.similarity:.4f}, of {_nearest(rivals.texts)}"
+    for each in one.labels:
+        if each.opposite is not None:
+            yield f"not {context.name(each.label)}: {each.opposite.similarity:.4f}, of {_nearest(each.opposite.texts)}"
+    yield _formula(one)
+
+
+def _formula(one: TaxonomyExplanation) -> str:
+    """How the table's probabilities come from its similarities."""
+    alone = f"1 / (1 + exp({one.factor:g} × (rival - similarity)))"
+    among = f"exp({one.factor:g} × similarity), divided by the sum of that over all candidates"
+    if one.mode != "multi-label":
+        return f"probability: {among}"
+    return f"probability: {alone}" if _flat(one) else f"probability: {alone}; below a label: {among}"
+
+
+def _nearest(texts: Sequence[TextSimilarity]) -> str:
+    return f"{texts[0].similarity:.3f} {context.name(texts[0].text)}" if texts else "nothing"
+
+
+def table(one: TaxonomyExplanation) -> Table:
+    """Each label's numbers."""
+    made = Table("label", "", "probability", "threshold", "lead", "margin", "similarity", "rival", "nearest prompts",
                   box=None, pad_edge=False)  # fmt: skip
     labels = sorted(one.labels, key=lambda each: -each.probability) if _flat(one) else one.labels
     for each in labels[:_MOST_LABELS]:
-        table.add_row(*_cells(each, one), style=None if each.holds else "dim")
+        made.add_row(*_cells(each, one), style=None if each.holds else "dim")
     if len(labels) > _MOST_LABELS:
-        table.add_row(f"and {len(labels) - _MOST_LABELS:,} more: --json has all", style="dim")
-    return table
+        made.add_row(f"and {len(labels) - _MOST_LABELS:,} more: --json has all", style="dim")
+    return made
 
 
 def _flat(one: TaxonomyExplanation) -> bool:
@@ -140,7 +163,9 @@ def _cells(each: LabelExplanation, one: TaxonomyExplanation) -> list[str]:
     label = tagging.entitled(each.label, each.title)
     name = context.name(label if _flat(one) or each.parent is None else f"  {each.parent} › {label}")
     numbers = (each.probability, each.threshold, each.lead, each.margin)
-    return [name, str(each.reason), *(f"{number:.2f}" for number in numbers), f"{each.similarity:.3f}", texts]
+    rival = "–" if each.rival is None else f"{each.rival:.4f}"
+    shares = [f"{number:.2f}" for number in numbers]
+    return [name, str(each.reason), *shares, f"{each.similarity:.4f}", rival, texts]
 
 
 def _write_picture(path: Path, explained: Explained, settings: Settings, encoder: Encoder) -> None:

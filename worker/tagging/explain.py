@@ -39,6 +39,14 @@ class TextSimilarity:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Opposite:
+    """What a label is not, where the taxonomy says that with ``not``: a candidate of its own."""
+
+    similarity: float  # cosine of its nearest prompt, all of whose texts are one vector with the aggregate ``mean``
+    texts: tuple[TextSimilarity, ...]  # nearest first
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class LabelExplanation:
     """One label's numbers, given whether or not the label was asked about: one sees how near it was."""
 
@@ -48,10 +56,12 @@ class LabelExplanation:
     reason: LabelReason
     similarity: float  # cosine of the label's nearest row: what the aggregate made of its texts, or of those below it
     probability: float
-    lead: float  # over the strongest rival, in probability; negative if it lost
+    rival: float | None  # cosine of the strongest other candidate; None: there is no other
+    lead: float  # over that rival, in probability; negative if it lost
     threshold: float
     margin: float
     texts: tuple[TextSimilarity, ...]  # its own, nearest first
+    opposite: Opposite | None
 
     @property
     def holds(self) -> bool:
@@ -64,6 +74,7 @@ class Rivals:
     """What the labels of one level are decided against, besides each other."""
 
     parent: str | None  # None: at the top
+    similarity: float  # cosine of the background's nearest prompt: with ``mean``, all texts of a prompt are one vector
     texts: tuple[TextSimilarity, ...]  # of the background, nearest first
 
 
@@ -181,7 +192,7 @@ class _Explainer:
                 reason = LabelReason.PARENT_NOT_DECIDED
             else:
                 reason = self._reason(verdict, candidates, choice, place)
-            explained.append((index, self._label(index, place, choice, verdict, reason)))
+            explained.append((index, self._label(place, choice, candidates[:, 0], verdict, reason)))
         return explained
 
     def _reason(self, verdict: Verdict, candidates: Floats, choice: Choice, place: int) -> LabelReason:
@@ -191,15 +202,37 @@ class _Explainer:
         if verdict.lead[place, 0] == 0:
             return LabelReason.TIE
         if verdict.lead[place, 0] < 0:
-            by_itself = choice.parent == NONE and self.by.matrix.taxonomy.mode == "multi-label"
             winner = int(candidates[:, 0].argmax())
-            to_a_label = winner < len(choice.labels) and not by_itself
+            to_a_label = winner < len(choice.labels) and not self._is_by_itself(choice)
             return LabelReason.LABEL_NEARER if to_a_label else LabelReason.BACKGROUND_NEARER
         unlikely = verdict.probability[place, 0] < self.by.thresholds[index]
         return LabelReason.BELOW_THRESHOLD if unlikely else LabelReason.MARGIN_TOO_SMALL
 
-    def _label(self, index: int, place: int, choice: Choice, verdict: Verdict, reason: LabelReason) -> LabelExplanation:
-        matrix = self.by.matrix
+    def _is_by_itself(self, choice: Choice) -> bool:
+        """Whether each label has rivals of its own, instead of the others."""
+        return choice.parent == NONE and self.by.matrix.taxonomy.mode == "multi-label"
+
+    def _rival(self, place: int, choice: Choice, candidates: Floats) -> float | None:
+        others = np.delete(candidates, place)
+        if self._is_by_itself(choice):
+            own = [choice.negatives[place]] if choice.negatives[place] != NONE else []
+            others = candidates[[*own, *([-1] if choice.background else [])]]
+        return float(others.max()) if len(others) else None
+
+    def _opposite(self, place: int, choice: Choice, candidates: Floats) -> Opposite | None:
+        if choice.negatives[place] == NONE:
+            return None
+        label = self.named[self.by.matrix.labels[choice.labels[place]]]
+        prompts = self.by.matrix.taxonomy.negative_texts(label, self.model)
+        return Opposite(
+            similarity=float(candidates[choice.negatives[place]]),
+            texts=self._compared([text for texts in prompts for text in texts]),
+        )
+
+    def _label(
+        self, place: int, choice: Choice, candidates: Floats, verdict: Verdict, reason: LabelReason
+    ) -> LabelExplanation:
+        matrix, index = self.by.matrix, choice.labels[place]
         name = matrix.labels[index]
         return LabelExplanation(
             label=name,
@@ -208,16 +241,22 @@ class _Explainer:
             reason=reason,
             similarity=float(verdict.score[place, 0]),
             probability=float(verdict.probability[place, 0]),
+            rival=self._rival(place, choice, candidates),
             lead=float(verdict.lead[place, 0]),
             threshold=_shortest(self.by.thresholds[index]),
             margin=_shortest(self.by.margin),
             texts=self._compared(matrix.taxonomy.label_texts(self.named[name], self.model)),
+            opposite=self._opposite(place, choice, candidates),
         )
 
     def _rivals(self, choice: Choice) -> Rivals:
         parent = None if choice.parent == NONE else self.by.matrix.labels[choice.parent]
         prompts = self.by.matrix.taxonomy.background_texts(None if parent is None else self.named[parent], self.model)
-        return Rivals(parent=parent, texts=self._compared([text for texts in prompts for text in texts]))
+        return Rivals(
+            parent=parent,
+            similarity=float(nearest(self.cosines[choice.rows], choice)[-1, 0]),
+            texts=self._compared([text for texts in prompts for text in texts]),
+        )
 
     def _compared(self, texts: Sequence[str]) -> tuple[TextSimilarity, ...]:
         found = [TextSimilarity(text=text, similarity=self.known[text]) for text in texts]

@@ -104,7 +104,7 @@ def shape(value: Any) -> Any:
 def steady(value: Any) -> Any:
     """What does not differ from run to run."""
     unsteady = {"enriched_at", "decided_at", "at", "since", "id", "next", "searchable_after_seconds", "similarity"}
-    unsteady |= {"oldest_pending_seconds", "model", "probability", "lead", "start"}
+    unsteady |= {"oldest_pending_seconds", "model", "probability", "rival", "lead", "start"}
     if isinstance(value, dict):
         return {name: steady(member) for name, member in value.items() if name not in unsteady}
     return [steady(member) for member in value] if isinstance(value, list) else value

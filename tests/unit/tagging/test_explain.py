@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 
+from tests import recomputed
 from tests.unit.tagging.fake_texts import FakeTexts, images
 from tests.unit.tagging.languages import sets_of_taxonomies
 from tests.unit.tagging.test_modes_and_levels import AXES, BREED, KINDS, THINGS, _picture
@@ -34,7 +35,7 @@ def test_every_number_that_was_compared_is_there() -> None:
     assert (round(cat.probability, 5), round(cat.lead, 5)) == (0.92414, 0.84828)
     assert [(each.text, each.similarity) for each in cat.texts] == [("cat", 0.5)]
     assert [(each.text, each.similarity) for each in explained.background[0].texts] == [("wall", 0.25)]
-    assert explained.factor == 10.0
+    assert (explained.factor, cat.rival, explained.background[0].similarity) == (10.0, 0.25, 0.25)
 
 
 @pytest.mark.parametrize(
@@ -89,3 +90,14 @@ def test_an_explanation_never_contradicts_the_tags(taxonomies: tuple[Taxonomy, .
         assert told == {(tag.taxonomy, tag.label, tag.score, tag.probability) for tag in tags if tag.label is not None}
         assert {one.taxonomy for one in explained if one.applies} == {tag.taxonomy for tag in tags}
         assert all(np.isfinite([each.probability for each in one.labels]).all() for one in explained)
+
+
+@given(sets_of_taxonomies())
+@settings(max_examples=40, deadline=None)
+def test_an_explanation_can_be_worked_out_from_its_own_numbers(taxonomies: tuple[Taxonomy, ...]) -> None:
+    """Every probability, lead and reason, whatever the taxonomies."""
+    tagger = Tagger(taxonomies, FakeTexts(), logit_scale=15.0, model="any")
+    for vector in images(4, seed=len(taxonomies)):
+        for one in explain(tagger, vector, FakeTexts()):
+            assert recomputed.agrees(asdict(one))
+            assert recomputed.decided_by(asdict(one)) == one.because
