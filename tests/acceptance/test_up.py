@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import time
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import urllib3
+from rich.cells import cell_len
 
 from tests.acceptance.commands import (
     ENRICH,
@@ -18,6 +20,7 @@ from tests.acceptance.commands import (
     environment,
     json_of,
     leaves_nothing,
+    on_a_terminal,
     until,
     up,
 )
@@ -25,6 +28,7 @@ from tests.pictures import picture
 from worker.local import free_port_base
 
 ODD_KEY = "holiday 2026/été+sommer/100% 🌈 [red]#1?.jpg"
+CUT_KEY = "customers/ACME Corporation/2026/november/holiday-in-portugal/originals/IMG_20261120_103045_HDR.jpg"
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +89,7 @@ class TestUse:
     def test_an_upload_becomes_searchable(self, system: RunningSystem) -> None:
         """Put with any S3 client; the store's own notification does the rest; odd keys arrive intact."""
         system.upload(picture("blue"), ODD_KEY, "plain.jpg")
-        system.upload(picture()[:200], "cut.jpg")
+        system.upload(picture()[:200], CUT_KEY)
         system.until_totals(enriched=2, quarantined=1, pending=0)
         shown = json_of("show", f"photos/{ODD_KEY}", cwd=system.cwd)
         assert (shown["key"], shown["width"], shown["format"]) == (ODD_KEY, 64, "JPEG")
@@ -126,15 +130,41 @@ class TestUse:
     def test_what_was_refused_can_be_seen_and_tried_again(self, system: RunningSystem) -> None:
         """The reason is a sentence; a retry of what is still broken ends in quarantine again."""
         [entry] = json_of("quarantine", "list", cwd=system.cwd)["entries"]
-        assert (entry["key"], entry["reason"]) == ("cut.jpg", "truncated")
-        assert "1 objects" in enrich("quarantine", "retry", "photos/cut.jpg", cwd=system.cwd).stderr
+        assert (entry["key"], entry["reason"]) == (CUT_KEY, "truncated")
+        assert "1 objects" in enrich("quarantine", "retry", f"photos/{CUT_KEY}", cwd=system.cwd).stderr
         system.until_totals(quarantined=1, pending=0)
 
+    @pytest.mark.parametrize(
+        "command",
+        [
+            ("status",),
+            ("reconcile",),
+            ("quarantine", "list"),
+            ("show", f"photos/{ODD_KEY}"),
+            ("explain", f"photos/{ODD_KEY}"),
+            ("search", "blue"),
+            ("taxonomy", "list"),
+            ("taxonomy", "show", "subject"),
+            ("taxonomy", "history"),
+            ("space", "list"),
+            ("bucket", "list"),
+            ("labels", "near", f"photos/{ODD_KEY}"),
+        ],
+    )
+    def test_nothing_is_cut_off_at_80_columns(self, system: RunningSystem, command: tuple[str, ...]) -> None:
+        """Names are folded or rows become blocks; no line is wider than the terminal."""
+        shown = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", on_a_terminal(*command, cwd=system.cwd, columns=80))
+        assert shown.strip()
+        assert "…" not in shown
+        assert all(cell_len(line) <= 80 for line in shown.splitlines())
+        if command == ("quarantine", "list"):
+            assert f"photos/{CUT_KEY}".replace(" ", "") in re.sub(r"\s", "", shown)
+
     def test_a_refused_notification_is_kept(self, system: RunningSystem) -> None:
-        """What cannot be parsed is answered with 400 and shown by `enrich rejected`."""
+        """What cannot be parsed is answered with 400 and shown by `enrich rejected`, beside buckets that are not watched."""
         response = system.request("POST", "/v1/events/s3", b"[]")
         assert response.status == 400
-        assert [each["body"] for each in json_of("rejected", cwd=system.cwd)] == ["[]"]
+        assert [each["body"] for each in json_of("rejected", cwd=system.cwd)] == ["[]", "other"]
 
     def test_the_bucket_balances(self, system: RunningSystem) -> None:
         """`enrich verify` lists the bucket and finds every object accounted for; so does a backfill."""

@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING, Any, TextIO
 import typer
 from rich.console import Console
 from rich.progress import Progress, ProgressColumn
+from rich.table import Table
+
+from worker.cli import tables
 
 if TYPE_CHECKING:
     from worker.db import Engine
@@ -24,13 +27,20 @@ if TYPE_CHECKING:
 #: Settings that say which system is meant.
 _SERVERS = ("database_url", "broker_url", "s3_endpoint_url")
 #: Columns where nobody's terminal says how many there are: files and pipes have no edge to break lines at.
-_WIDE = 240
+_WIDE = 100_000
+
+
+class _Console(Console):
+    """Shows tables whole, whatever its width."""
+
+    def print(self, *objects: Any, **how: Any) -> None:
+        super().print(*(tables.fitted(each, self) if isinstance(each, Table) else each for each in objects), **how)
 
 
 def _console(stream: TextIO, *, stderr: bool = False) -> Console:
     # No markup: names of files and keys may hold brackets.
     wide = None if stream.isatty() or "COLUMNS" in os.environ else _WIDE
-    return Console(stderr=stderr, width=wide, markup=False, highlight=False, emoji=False)
+    return _Console(stderr=stderr, width=wide, markup=False, highlight=False, emoji=False)
 
 
 out = _console(sys.stdout)

@@ -1,0 +1,83 @@
+"""Tables on narrow terminals: everything is shown, and no line is wider than the terminal."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.box import HEAVY_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from worker.cli import context, tables
+
+_BOX = re.compile(r"[\s─━│┃┏┓┗┛└┘┳┻┡┩╇┴┼┬├┤]")
+KEY = "customers/ACME Corporation/2026/november/holiday-in-portugal/originals/IMG_20261120_103045_HDR.jpg"
+
+
+def printed(table: Table, width: int) -> str:
+    console = Console(file=io.StringIO(), width=width, markup=False, highlight=False, emoji=False)
+    console.print(tables.fitted(table, console))
+    file = console.file
+    assert isinstance(file, io.StringIO)
+    return file.getvalue()
+
+
+def characters(text: str) -> Counter[str]:
+    return Counter(_BOX.sub("", text))
+
+
+def table(headers, rows, *, boxed: bool = False) -> Table:
+    made = Table(*headers, box=HEAVY_HEAD if boxed else None, pad_edge=False)
+    for row in rows:
+        made.add_row(*row)
+    return made
+
+
+_HEADERS = st.lists(st.from_regex(r"[a-z]{1,9}( [a-z]{1,9})?", fullmatch=True), min_size=1, max_size=9, unique=True)
+_CELLS = st.from_regex(r"[a-zA-Z0-9_./:-]{0,90}( [a-z]{1,12}){0,6}", fullmatch=True)
+
+
+@given(st.data(), _HEADERS, st.integers(60, 200), st.booleans())
+def test_nothing_is_cut_off(data, headers, width, boxed):
+    """All characters of all cells are there, however narrow the terminal is, and no line is wider than it."""
+    rows = data.draw(st.lists(st.lists(_CELLS, min_size=len(headers), max_size=len(headers)), min_size=1, max_size=4))
+    shown = printed(table(headers, rows, boxed=boxed), width)
+    assert all(len(line) <= width for line in shown.splitlines())
+    missing = sum((characters(cell) for row in rows for cell in row), Counter()) - characters(shown)
+    assert not missing
+
+
+@pytest.mark.parametrize("boxed", [False, True])
+def test_a_long_name_is_folded_beside_short_cells(boxed):
+    """One file of a folder is told from another."""
+    shown = printed(table(["file", "setting", "subject"], [[KEY, "outdoor 99%", "cat 80%"]], boxed=boxed), 80)
+    assert "outdoor 99%" in shown
+    assert "HDR.jpg" in shown
+    assert len(shown.splitlines()) > 2
+
+
+def test_many_long_cells_become_blocks():
+    """A headline, and a line for each other cell."""
+    headers = ["object", "reason", "message", "attempts", "since", "now"]
+    row = [f"photos/{KEY}", "truncated", "the JPEG file ends before its picture does", "1", "2026-11-29 21:46:15", ""]
+    lines = [line.strip() for line in printed(table(headers, [row]), 80).splitlines()]
+    headline, others = lines[:-4], lines[-4:]
+    assert f"photos/{KEY}".replace(" ", "") == "".join(headline).replace(" ", "")
+    assert ["reason", "message", "attempts", "since"] == [line.split()[0] for line in others]
+
+
+def test_what_fits_is_left_alone():
+    """As rich prints it."""
+    made = table(["space", "model"], [["1", "starter"]])
+    assert printed(made, 80) == "space  model  \n1      starter\n"
+
+
+def test_pipes_have_no_edge():
+    """A key of a thousand characters is one line for grep."""
+    made = table(["similarity", "image"], [["0.5", "k" * 1_000]])
+    assert "k" * 1_000 in printed(made, context._WIDE)

@@ -1,0 +1,68 @@
+"""Tables that show everything at any width: names are folded or rows become blocks, and nothing is cut off."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.console import Console, Group, RenderableType
+from rich.measure import Measurement
+from rich.table import Column, Table
+from rich.text import Text
+
+#: Characters a column keeps when its cells are folded: fewer are a stack of syllables.
+_LEAST = 24
+_UNBOUNDED = 1_000_000
+
+
+def fitted(table: Table, console: Console) -> RenderableType:
+    """A table as it is where it fits; else with long cells folded; else each row as a block, a line for each cell."""
+    if _width(console, table) <= console.width:
+        return table
+    for column in table.columns:
+        column.header = Text("\n".join(str(column.header).split(" ")))
+    widths = [_column_width(console, column) for column in table.columns]
+    around = _width(console, table) - sum(widths)
+    shrunk = _shrunk(widths, console.width - around)
+    if shrunk is None:
+        return Group(*_blocks(table))
+    for column, width, natural in zip(table.columns, shrunk, widths, strict=True):
+        column.overflow = "fold"
+        column.no_wrap = width == natural
+        column.min_width = column.max_width = width
+    return table
+
+
+def _width(console: Console, what: RenderableType) -> int:
+    return Measurement.get(console, console.options.update(max_width=_UNBOUNDED), what).maximum
+
+
+def _column_width(console: Console, column: Column) -> int:
+    return max((_width(console, cell) for cell in (column.header, *column.cells)), default=0)
+
+
+def _shrunk(widths: list[int], room: int) -> list[int] | None:
+    """The widest columns narrowed to what they can be folded to; None where even that is too much."""
+    shrunk = list(widths)
+    while (excess := sum(shrunk) - room) > 0:
+        widest = max(range(len(shrunk)), key=shrunk.__getitem__)
+        others = [width for number, width in enumerate(shrunk) if number != widest]
+        least = max(_LEAST, *others) if others else _LEAST
+        if shrunk[widest] <= _LEAST:
+            return None
+        shrunk[widest] = max(shrunk[widest] - excess, min(least, shrunk[widest] - 1), _LEAST)
+    return shrunk
+
+
+def _blocks(table: Table) -> Iterator[RenderableType]:
+    """The first cell as a headline, and below it, indented, the others that are not empty under their names."""
+    names = [" ".join(str(column.header).split("\n")) for column in table.columns]
+    cells = zip(*(column.cells for column in table.columns), strict=True)
+    for row, (first, *others) in zip(table.rows, cells, strict=True):
+        yield Text(str(first), style=row.style or "bold", overflow="fold")
+        block = Table.grid(padding=(0, 2, 0, 0))
+        block.add_column(no_wrap=True)
+        block.add_column(overflow="fold")
+        for name, cell in zip(names[1:], others, strict=True):
+            if str(cell):
+                block.add_row(f"  {name}", cell, style=row.style)
+        yield block
