@@ -161,7 +161,7 @@ class TestUse:
             assert f"photos/{CUT_KEY}".replace(" ", "") in re.sub(r"\s", "", shown)
 
     def test_a_refused_notification_is_kept(self, system: RunningSystem) -> None:
-        """What cannot be parsed is answered with 400 and shown by `enrich rejected`, beside buckets that are not watched."""
+        """What cannot be parsed is answered with 400 and shown by `enrich rejected`, as are buckets not watched."""
         response = system.request("POST", "/v1/events/s3", b"[]")
         assert response.status == 400
         assert [each["body"] for each in json_of("rejected", cwd=system.cwd)] == ["[]", "other"]
