@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from worker import catalog, db, inbox, logs, metrics, tagging
+from worker import catalog, inbox, logs, metrics, tagging
 from worker.catalog import Space
+from worker.database import database
 from worker.db import Engine, transaction
 from worker.encoder import Encoder, load_encoder
 from worker.errors import ConfigurationError, QueueUnavailableError
@@ -50,28 +51,6 @@ _DAY = 86_400.0  # seconds
 LOOK_SECONDS = 2.0
 
 Ring = Callable[[], None]
-
-
-def database(settings: Settings, name: str, *, pool_size: int = 5) -> Engine:
-    """The engine, on a database whose schema is the one this code needs.
-
-    Raises:
-        SchemaVersionError: with the command to run.
-        ConfigurationError: the database cannot be reached.
-    """
-    engine = db.connect(settings.database_url, name=name, pool_size=pool_size)
-    require_database(engine)
-    catalog.require_current(engine)
-    return engine
-
-
-def require_database(engine: Engine) -> None:
-    """Stop with a sentence if the database cannot be reached, or cannot hold every object's name."""
-    problem = db.problem(engine)
-    if problem is not None:
-        where = engine.url.set(drivername="postgresql").render_as_string(hide_password=True)
-        raise ConfigurationError(f"the database cannot be reached at {where} (ENRICH_DATABASE_URL): {problem}")
-    db.require_unicode(engine)
 
 
 def store(settings: Settings) -> ObjectStore:

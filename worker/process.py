@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 from worker import bootstrap, logs, metrics
 from worker.catalog import Space
+from worker.database import database
 from worker.db import Engine
 from worker.encoder import Encoder, ForwardPass, MicroBatcher
 from worker.errors import FatalDeviceError
@@ -58,7 +59,7 @@ def worker(settings: Settings, ring: bootstrap.Ring, broken: Callable[[FatalDevi
     ``broken`` is called when the device breaks while another space is being filled.
     """
     sys.setswitchinterval(_SWITCH_SECONDS)
-    engine = bootstrap.database(settings, "worker", pool_size=settings.concurrency + 3)
+    engine = database(settings, "worker", pool_size=settings.concurrency + 3)
     with leaving_word(engine, kind="worker", model=bootstrap.describe_model(settings)):
         space, encoder_ = choose(engine, bootstrap.source(settings), bootstrap.loader(settings))
         model = loaded_model(settings, engine, space, encoder_)

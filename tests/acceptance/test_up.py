@@ -251,8 +251,11 @@ class TestStopAndStart:
             again.command.process.kill()
             assert leaves_nothing(folder) == []
 
-    def test_without_a_running_system_the_next_step_is_named(self, system: RunningSystem) -> None:
-        """`enrich env` prints nothing to evaluate, and says what to do."""
-        done = enrich("env", cwd=system.cwd)
+    @pytest.mark.parametrize("command", [("env",), ("status",), ("search", "blue")])
+    def test_without_a_running_system_the_next_step_is_named(
+        self, system: RunningSystem, command: tuple[str, ...]
+    ) -> None:
+        """Nothing on stdout, which might be evaluated, and what to do on stderr."""
+        done = enrich(*command, cwd=system.cwd)
         assert (done.returncode, done.stdout) == (1, "")
         assert "start it with `enrich up`" in done.stderr

@@ -234,9 +234,18 @@ def write_file(path: Path, data: bytes) -> None:
 
 def database(loaded: Settings, *, pool_size: int = 1) -> Engine:
     """The migrated database, for a command that reads a little; twice ``pool_size`` connections at most."""
-    from worker import bootstrap
+    from worker.database import database
+    from worker.errors import ConfigurationError
 
-    return bootstrap.database(loaded, "cli", pool_size=pool_size)
+    try:
+        return database(loaded, "cli", pool_size=pool_size)
+    except ConfigurationError as error:
+        if "database_url" in loaded.model_fields_set:
+            raise
+        raise ConfigurationError(
+            "nothing runs in this directory: start it with `enrich up`, or name another system's database in "
+            f"ENRICH_DATABASE_URL ({error})"
+        ) from error
 
 
 def running_system(loaded: Settings) -> ConnectionInfo:

@@ -36,6 +36,7 @@ def api(
 
     from worker import bootstrap, broker, logs, metrics
     from worker.api import Services, Tokens, create_app, server
+    from worker.database import database
     from worker.pipeline.explain import Explain
     from worker.pipeline.ingest import HOLD
     from worker.pipeline.label_search import LabelSearch
@@ -49,7 +50,7 @@ def api(
         read=_secret(settings.api_read_token),
     )
     tokens.require_for(settings.api_host)
-    engine = bootstrap.database(settings, "api", pool_size=16)
+    engine = database(settings, "api", pool_size=16)
     ring = broker.Bell(settings).ring
     recheck = Recheck(engine)
     recheck("the API was started")  # what came while nobody listened
@@ -149,11 +150,12 @@ def migrate(
 
     Roles that were named once keep their rights: later migrations need not name them again.
     """
-    from worker import bootstrap, catalog, db
+    from worker import catalog, db
+    from worker.database import require_database
 
     settings = context.load_settings()
     engine = db.connect(settings.database_url, name="migrate", pool_size=1)
-    bootstrap.require_database(engine)
+    require_database(engine)
     before, after = catalog.migrate(engine)
     context.say(f"schema {after}: nothing to do" if before == after else f"schema {before or '(none)'} → {after}: done")
     roles: list[tuple[catalog.Role, str | None]] = [("worker", worker_role), ("reader", reader_role)]
@@ -177,12 +179,12 @@ def health_of(
 
 
 def _process_problem(settings: Settings, part: str) -> str | None:
-    from worker import bootstrap
+    from worker.database import database
     from worker.errors import EnrichError
     from worker.pipeline import health
 
     try:
-        engine = bootstrap.database(settings, "health", pool_size=1)
+        engine = database(settings, "health", pool_size=1)
     except EnrichError as error:
         return str(error)
     return health.problem(engine, kind=part, host=socket.gethostname())
@@ -192,10 +194,10 @@ def _but_waits(settings: Settings, part: str) -> str:
     """What a healthy process waits for."""
     if part == "api":
         return ""
-    from worker import bootstrap
+    from worker.database import database
     from worker.pipeline import health
 
-    engine = bootstrap.database(settings, "health", pool_size=1)
+    engine = database(settings, "health", pool_size=1)
     waiting = health.waiting(engine, kind=part, host=socket.gethostname())
     return f", and waits: {waiting}" if waiting else ""
 

@@ -100,11 +100,12 @@ def fill(
 
     May be stopped and started again, and run on several machines at once.
     """
-    from worker import bootstrap, process
+    from worker import process
+    from worker.database import database
     from worker.pipeline import spaces as use_case
 
     settings = context.load_settings()
-    engine = bootstrap.database(settings, "fill", pool_size=settings.concurrency + 2)
+    engine = database(settings, "fill", pool_size=settings.concurrency + 2)
     found = use_case.get(engine, space)
     with _progress() as show, process.filling(settings, engine, found, show) as use:
         done = use.run(retry_failed=retry_failed)

@@ -17,6 +17,7 @@ from typing import Self
 from pydantic import SecretStr
 
 from worker import bootstrap, catalog, db, settings
+from worker.database import require_database
 from worker.db import Engine
 from worker.local import (
     ChildSpec,
@@ -154,7 +155,7 @@ class System:
 
     def _migrated(self) -> Engine:
         engine = db.connect(self.info.database_url, name="up", pool_size=2)
-        bootstrap.require_database(engine)
+        require_database(engine)
         catalog.migrate(engine)
         if (login := self.stack.worker_login()) is not None:
             with db.transaction(engine) as connection:

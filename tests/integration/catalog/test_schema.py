@@ -42,6 +42,17 @@ def test_a_newer_database_stops_an_older_release(engine, action):
         action(engine)
 
 
+def test_the_newest_revision_is_the_end_of_alembics_chain():
+    """It is read off the names of the files, so that nobody who only asks imports Alembic."""
+    from alembic.script import ScriptDirectory
+
+    from worker.catalog.schema import _config, _revisions
+
+    script = ScriptDirectory.from_config(_config())
+    assert script.get_current_head() == catalog.head()
+    assert {each.revision for each in script.walk_revisions()} == _revisions()
+
+
 def test_down_and_up_again_leaves_the_same_schema(empty_engine):
     """Each migration can be taken back."""
     from alembic import command
