@@ -131,7 +131,7 @@ class TestUse:
         """The reason is a sentence; a retry of what is still broken ends in quarantine again."""
         [entry] = json_of("quarantine", "list", cwd=system.cwd)["entries"]
         assert (entry["key"], entry["reason"]) == (CUT_KEY, "truncated")
-        assert "1 objects" in enrich("quarantine", "retry", f"photos/{CUT_KEY}", cwd=system.cwd).stderr
+        assert "1 entry" in enrich("quarantine", "retry", f"photos/{CUT_KEY}", cwd=system.cwd).stderr
         system.until_totals(quarantined=1, pending=0)
 
     @pytest.mark.parametrize(

@@ -113,7 +113,7 @@ def retry(
         settings.watched.require(choice.bucket, choice.key or choice.prefix or "")
     engine, ring = context.database(settings), broker.Bell(settings).ring
     changed = _watched(lambda told: use_case.retry(engine, choice, ring=ring, progress=told))
-    context.say(f"{changed.count:,} objects will be tried again")
+    _tell(choice, changed, "will be tried again")
 
 
 @_group.command()
@@ -132,7 +132,21 @@ def drop(
     choice = _insisted(_choice(object_, reason, where, since, older_than), everything=everything)
     engine = context.database(context.load_settings())
     changed = _watched(lambda told: use_case.drop(engine, choice, progress=told))
-    context.say(f"{changed.count:,} entries dropped; the objects count as excluded now")
+    _tell(choice, changed, "dropped; the objects count as excluded now")
+
+
+def _tell(choice: Choice, changed: Changed, what: str) -> None:
+    """A named object that is not there is an error; a choice may have nothing in it, as when it is repeated."""
+    from worker.errors import NotFoundError
+
+    if changed.count:
+        context.say(f"{changed.count:,} {'entry' if changed.count == 1 else 'entries'} {what}")
+    elif choice.key is not None:
+        raise NotFoundError(
+            f"{choice.bucket}/{choice.key} is not in quarantine; `enrich quarantine list` shows what is"
+        )
+    else:
+        context.say("nothing in quarantine matches; `enrich quarantine list` shows what is there")
 
 
 def _watched(run: Callable[[Callable[[int], None]], Changed]) -> Changed:

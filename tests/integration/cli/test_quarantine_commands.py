@@ -72,15 +72,15 @@ def test_an_entry_is_shown_with_what_its_file_begins_with(filled, run):
 
 def test_a_retry_by_age_needs_no_broker(filled, run):
     """What came lately, as after a bad deploy; a second time there is nothing left to do."""
-    assert "2 objects will be tried again" in run("retry", "--since", "1d").stderr
+    assert "2 entries will be tried again" in run("retry", "--since", "1d").stderr
     assert (2, True) == (pending(filled), row(filled, "b.jpg").done < row(filled, "b.jpg").wanted)
-    assert "0 objects will be tried again" in run("retry", "--since", "1d").stderr
+    assert "nothing in quarantine matches" in run("retry", "--since", "1d").stderr
     assert "tried again" in run("list", "--reason", "empty").stdout
 
 
 def test_a_drop_by_age(filled, run):
     """What nobody mended for long."""
-    assert "1 entries dropped" in run("drop", "--older-than", "36h").stderr
+    assert "1 entry dropped" in run("drop", "--older-than", "36h").stderr
     assert "excluded" == row(filled, "a/old.jpg").outcome
 
 
@@ -91,3 +91,14 @@ def test_everything_is_only_meant_where_it_is_said(filled, run):
         assert (2, True) == (done.returncode, "--older-than AGE" in done.stderr), done.stderr
     assert "3 entries dropped" in run("drop", "--all").stderr
     assert "quarantine is empty\n" == run("list").stdout
+
+
+@pytest.mark.parametrize("command", ["retry", "drop"])
+def test_what_is_not_there_cannot_be_changed(filled, run, command):
+    """An object that was named: status 1. A choice with nothing in it is no error, so that it may be repeated."""
+    done = run(command, "photos/none.jpg")
+    assert (1, True) == (done.returncode, "photos/none.jpg is not in quarantine" in done.stderr)
+    done = run(command, "--older-than", "30d")
+    assert (0, True) == (done.returncode, "nothing in quarantine matches" in done.stderr)
+    done = run(command, "photos/b.jpg")
+    assert (0, True) == (done.returncode, "1 entry " in done.stderr)
