@@ -21,7 +21,9 @@ def fetch(
     model: Annotated[str | None, typer.Argument(metavar="MODEL", help="Hub id [ENRICH_MODEL].")] = None,
     revision: Annotated[
         str | None,
-        typer.Option(metavar="REVISION", help="Branch, tag or commit [ENRICH_MODEL_REVISION, for that model]."),
+        typer.Option(
+            "--revision", metavar="REVISION", help="Branch, tag or commit [ENRICH_MODEL_REVISION, for that model]."
+        ),
     ] = None,
     source: Annotated[
         Path | None,

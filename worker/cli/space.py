@@ -73,7 +73,8 @@ def _row(each: FilledSpace) -> tuple[str, ...]:
 def create(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="`starter`, a hub id, or a directory.")],
     revision: Annotated[
-        str | None, typer.Option(metavar="REVISION", help="Of a hub id: commit, tag or branch. Pin a commit.")
+        str | None,
+        typer.Option("--revision", metavar="REVISION", help="Of a hub id: commit, tag or branch. Pin a commit."),
     ] = None,
 ) -> None:
     """Make a space for a model. From now on new uploads are embedded in it, too; nobody reads it yet."""

@@ -32,7 +32,7 @@ def register(app: typer.Typer) -> None:
 
 def verify(
     bucket: Annotated[str, typer.Argument(metavar="BUCKET[/PREFIX]")],
-    prefix: Annotated[str, typer.Option(metavar="PREFIX", help="Only keys that begin so.")] = "",
+    prefix: Annotated[str, typer.Option("--prefix", metavar="PREFIX", help="Only keys that begin so.")] = "",
     repair: Annotated[bool, typer.Option("--repair", help="Make every difference pending work.")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="JSON lines: one per difference, then one with the equation.")

@@ -51,6 +51,12 @@ class TestReference:
             assert each.help or each.param_type_name == "argument", each.name
             assert each.metavar or each.hidden or getattr(each, "is_flag", False), each.name
 
+    @pytest.mark.parametrize("name", commands())
+    def test_every_option_has_its_own_name(self, name: str) -> None:
+        """Some releases of typer call an option by its metavar where that is its name in capitals."""
+        options = [each for each in commands()[name].params if each.param_type_name == "option"]
+        assert [] == [opt for each in options for opt in each.opts if opt.isupper() and len(opt) > 2]
+
     def test_every_json_is_documented(self) -> None:
         """Each command that has --json is in the table of shapes, and no other."""
         with_json = {name for name, each in commands().items() if any("--json" in p.opts for p in each.params)}
