@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -13,6 +13,12 @@ from worker.tagging import LabelReason
 _OF_PROMPTS = (
     "Cosine that counts: of the nearest prompt. Where the aggregate is the mean, all texts of a prompt are one vector."
 )
+
+
+#: One enumeration: a choice between a constant and another enumeration is more than generated clients understand.
+_DecidedBy = Annotated[
+    str, Field(json_schema_extra={"enum": ["human-decision", *(reason.value for reason in LabelReason)]})
+]
 
 
 class _Values(BaseModel):
@@ -85,7 +91,7 @@ class TaxonomyExplanation(BaseModel):
     applies: bool = Field(description="False: its condition is not met, and it writes nothing.")
     calibrated: bool = Field(description="Whether anybody chose numbers for this model.")
     factor: float = Field(description="Cosines times this are the logits.")
-    decided_by: Literal["human-decision"] | LabelReason = Field(
+    decided_by: _DecidedBy = Field(
         description="What made the answer: a person, or the reason of the label that was decided or came nearest."
     )
     standing: Literal["current", "older-version", "differs", "nothing"] = Field(

@@ -178,7 +178,7 @@ class LabelName(_Asked):
 class SearchRequest(_Asked):
     """A search by words, or by a label's vector."""
 
-    text: _Query | None = Field(None, description="What to look for, in words.", examples=["a cat on a sofa"])
+    text: _Query | None = Field(None, description="What to look for, in words.")
     label: LabelName | None = Field(None, description="In place of `text`: whatever is nearest to this label.")
     limit: int = Field(10, ge=1, le=1_000, description="Most hits in the answer.")
     tags: list[TagFilter] = Field([], max_length=16, description="All of them must hold.")
@@ -326,9 +326,9 @@ class QuarantineCounts(BaseModel):
 class QuarantineChoice(_Asked):
     """Which entries to change. All that is given must hold; something must be given."""
 
-    reason: Annotated[Reason, Strict(strict=False)] | None = Field(None, examples=["unsupported-format"])  # a text
-    bucket: _Name | None = Field(None, examples=["photos"])
-    prefix: Text | None = Field(None, max_length=1_024, description="Of the key; with `bucket`.", examples=["2026/"])
+    reason: Annotated[Reason, Strict(strict=False)] | None = None  # a text
+    bucket: _Name | None = None
+    prefix: Text | None = Field(None, max_length=1_024, description="Of the key; with `bucket`.")
     key: Text | None = Field(None, min_length=1, max_length=1_024, description="One object; with `bucket`.")
     since: MomentText | None = Field(None, description="Put into quarantine since: `2d`, `12h`, or a time.")
     older_than: MomentText | None = Field(None, description="Put into quarantine before: `30d`, or a time.")

@@ -15,7 +15,8 @@ BucketInPath = Annotated[Text, Path(description="Name of the bucket.", examples=
 KeyInPath = Annotated[
     Text,
     Path(
-        description="Key of the object, percent-encoded; slashes may stay as they are.",
+        description="Key of the object, as the bucket has it. A client encodes it once, as any part of a path; slashes "
+        "in it may be encoded as well, or stay.",
         examples=["2026/red flower.jpg"],
     ),
 ]

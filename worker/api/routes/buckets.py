@@ -19,14 +19,14 @@ router = APIRouter(
     tags=["operation"],
     route_class=ReadRoute,
     dependencies=access.described(ReadRoute.scope),
-    responses=described(401, 403, 422, 503),
+    responses=described(400, 401, 403, 422, 503),
 )
 changes = APIRouter(
     prefix="/v1/buckets",
     tags=["operation"],
     route_class=GuardedRoute,
     dependencies=access.described(GuardedRoute.scope),
-    responses=described(401, 403, 404, 422, 503),
+    responses=described(400, 401, 403, 404, 422, 503),
 )
 
 _Parts = Annotated[Parts, Depends(parts_of)]

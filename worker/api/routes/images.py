@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Body, Depends, Query
 from starlette.convertors import Convertor, register_url_convertor
 
 from worker.api import access, present
@@ -50,14 +50,14 @@ router = APIRouter(
     tags=["images"],
     route_class=ReadRoute,
     dependencies=access.described(ReadRoute.scope),
-    responses=described(401, 403, 422, 503),
+    responses=described(400, 401, 403, 422, 503),
 )
 searches = APIRouter(
     prefix="/v1",
     tags=["images"],
     route_class=SearchRoute,
     dependencies=access.described(SearchRoute.scope),
-    responses=described(401, 403, 408, 409, 413, 415, 422, 503),
+    responses=described(400, 401, 403, 408, 409, 413, 415, 422, 503),
 )
 
 _Parts = Annotated[Parts, Depends(parts_of)]
@@ -94,6 +94,26 @@ _After = Annotated[
 ]
 _Taxonomies = Annotated[Sequence[Text], Query(description="Only these taxonomies; may be repeated.", max_length=64)]
 _MostLabels = Annotated[int, Query(ge=1, le=1_000, description="Most labels in the answer.")]
+_Search = Annotated[
+    SearchRequest,
+    Body(
+        openapi_examples={
+            "words": {
+                "summary": "By words, among images with a tag",
+                "value": {
+                    "text": "a cat on a sofa",
+                    "limit": 10,
+                    "tags": [{"taxonomy": "time-of-day", "label": "night"}],
+                    "min_similarity": 0.2,
+                },
+            },
+            "label": {
+                "summary": "By a label, whatever images are tagged with",
+                "value": {"label": {"taxonomy": "setting", "label": "indoor"}, "limit": 10},
+            },
+        }
+    ),
+]
 _Limit = Annotated[int, Query(ge=1, le=10_000, description="Most changes in the answer.")]
 
 
@@ -118,7 +138,7 @@ async def wanted(
 _Wanted = Annotated[browse.Wanted, Depends(wanted)]
 
 
-@router.get("/images", summary="List images", responses=described(400))
+@router.get("/images", summary="List images")
 async def list_images(parts: _Parts, filters: _Wanted, limit: _PageLimit = 100, after: _Behind = None) -> ImageList:
     """Images in the order of bucket and key, each as it is alone. Follow `next` until it is null.
 
@@ -130,7 +150,7 @@ async def list_images(parts: _Parts, filters: _Wanted, limit: _PageLimit = 100, 
     return ImageList(images=[present.image(each) for each in page.images], next=page.next)
 
 
-@router.get("/images/{bucket}/{key:object_key}", summary="Get one image", responses=described(400, 404))
+@router.get("/images/{bucket}/{key:object_key}", summary="Get one image", responses=described(404))
 async def get_image(bucket: BucketInPath, key: KeyInPath, parts: _Parts) -> Image:
     """Metadata, and every tag with its provenance. A 404 says what is known about the object instead."""
     ref = ObjectRef(bucket=bucket, key=key)
@@ -140,7 +160,7 @@ async def get_image(bucket: BucketInPath, key: KeyInPath, parts: _Parts) -> Imag
 @router.get(
     "/explanations/{bucket}/{key:object_key}",
     summary="Explain an image's tags",
-    responses=described(400, 404, 409),
+    responses=described(404, 409),
 )
 async def get_explanation(
     bucket: BucketInPath, key: KeyInPath, parts: _Parts, taxonomy: _Taxonomies = ()
@@ -157,7 +177,7 @@ async def get_explanation(
 @router.get(
     "/nearest-labels/{bucket}/{key:object_key}",
     summary="Find the labels nearest to an image",
-    responses=described(400, 404, 409),
+    responses=described(404, 409),
 )
 async def get_nearest_labels(
     bucket: BucketInPath, key: KeyInPath, parts: _Parts, taxonomy: _Taxonomies = (), limit: _MostLabels = 10
@@ -169,7 +189,7 @@ async def get_nearest_labels(
 
 
 @searches.post("/search", summary="Search by words or by a label", responses=described(404))
-async def search(request: SearchRequest, parts: _Parts) -> SearchResponse:
+async def search(request: _Search, parts: _Parts) -> SearchResponse:
     """The images that match a text or a label best, optionally only those with certain tags.
 
     The first search by words loads the model's text half, which takes seconds; a label has its vector.
@@ -188,7 +208,7 @@ def _hits(request: SearchRequest, services: Services) -> list[Hit]:
     return [hit for hit in found if least is None or hit.similarity >= least]
 
 
-@router.get("/changes", summary="Follow what changes", responses=described(400, 410))
+@router.get("/changes", summary="Follow what changes", responses=described(410))
 async def changes(parts: _Parts, after: _After = None, limit: _Limit = 1_000) -> Changes:
     """What changed behind a cursor, in commit order. Nothing is skipped, nothing comes twice.
 

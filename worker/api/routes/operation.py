@@ -23,7 +23,7 @@ guarded = APIRouter(
     tags=["operation"],
     route_class=ReadRoute,
     dependencies=access.described(ReadRoute.scope),
-    responses=described(401, 403, 422, 503),
+    responses=described(400, 401, 403, 422, 503),
 )
 
 _Parts = Annotated[Parts, Depends(parts_of)]

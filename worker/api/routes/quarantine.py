@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Body, Depends, Query
 
 from worker.api import access, present
 from worker.api.guard import JsonRoute, ReadRoute
@@ -32,7 +32,7 @@ router = APIRouter(
     tags=["quarantine"],
     route_class=ReadRoute,
     dependencies=access.described(ReadRoute.scope),
-    responses=described(401, 403, 422, 503),
+    responses=described(400, 401, 403, 422, 503),
 )
 changes = APIRouter(
     prefix="/v1/quarantine",
@@ -54,6 +54,21 @@ _After = Annotated[str | None, Query(max_length=256, description="`next` of the 
 _Limit = Annotated[int, Query(ge=1, le=1_000, description="Most entries in the answer.")]
 
 
+_Some = Annotated[
+    QuarantineChoice,
+    Body(
+        openapi_examples={
+            "some": {
+                "summary": "By reason, place and age",
+                "value": {"reason": "unsupported-format", "bucket": "photos", "prefix": "2026/", "since": "2d"},
+            },
+            "one": {"summary": "One object", "value": {"bucket": "photos", "key": "2026/broken.jpg"}},
+            "all": {"summary": "Everything", "value": {"all": True}},
+        }
+    ),
+]
+
+
 async def chosen(
     reason: _Reason = None,
     bucket: OnlyBucket = None,
@@ -70,7 +85,7 @@ async def chosen(
 _Chosen = Annotated[use_case.Choice, Depends(chosen)]
 
 
-@router.get("", summary="List what is in quarantine", responses=described(400))
+@router.get("", summary="List what is in quarantine")
 async def list_quarantine(parts: _Parts, choice: _Chosen, limit: _Limit = 100, after: _After = None) -> QuarantineList:
     """The newest entries, newest first.
 
@@ -88,7 +103,7 @@ async def count_quarantine(parts: _Parts, choice: _Chosen) -> QuarantineCounts:
     return QuarantineCounts(total=sum(counts.values()), reasons=counts)
 
 
-@router.get("/{bucket}/{key:object_key}", summary="Get one entry", responses=described(400, 404))
+@router.get("/{bucket}/{key:object_key}", summary="Get one entry", responses=described(404))
 async def get_quarantine_entry(bucket: BucketInPath, key: KeyInPath, parts: _Parts) -> QuarantineDetails:
     """Why one object could not be enriched, with the error and a hexdump of what its file begins with."""
     ref = ObjectRef(bucket=bucket, key=key)
@@ -96,7 +111,7 @@ async def get_quarantine_entry(bucket: BucketInPath, key: KeyInPath, parts: _Par
 
 
 @changes.post("/retry", summary="Try entries again")
-async def retry_quarantine(request: QuarantineChoice, parts: _Parts) -> QuarantineChanged:
+async def retry_quarantine(request: _Some, parts: _Parts) -> QuarantineChanged:
     """Make the chosen entries pending work again, with all their attempts, behind live uploads.
 
     Works in small transactions and answers after some seconds at most: ask again with `after` until `next` is null.
@@ -111,7 +126,7 @@ async def retry_quarantine(request: QuarantineChoice, parts: _Parts) -> Quaranti
 
 
 @changes.post("/drop", summary="Give entries up")
-async def drop_quarantine(request: QuarantineChoice, parts: _Parts) -> QuarantineChanged:
+async def drop_quarantine(request: _Some, parts: _Parts) -> QuarantineChanged:
     """Give the chosen entries up: the objects count as excluded, until an event names them again.
 
     Works in small transactions and answers after some seconds at most: ask again with `after` until `next` is null.
