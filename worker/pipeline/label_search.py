@@ -13,7 +13,7 @@ from worker.names import shown, suggested
 from worker.pipeline import query
 from worker.pipeline.query import NothingEmbeddedError
 from worker.pipeline.tag_filters import meant, require_taxonomies
-from worker.types import ObjectRef
+from worker.types import Floats, ObjectRef
 
 
 class LabelNotFoundError(NotFoundError):
@@ -94,11 +94,8 @@ class LabelSearch:
         """
         with snapshot(self.engine) as connection:  # a set that is replaced meanwhile is still there
             space = _active(connection)
-            named, *wanted = meant(connection, [label, *tags])
-            [labels] = _searchable(connection, space, [label.taxonomy])
-            vectors = catalog.label_vectors(connection, labels.id, named.label)
-            if not vectors:
-                raise LabelNotFoundError(_without_vector(label, catalog.stored_labels(connection, labels.id)))
+            wanted = meant(connection, tags)
+            vectors = _vectors(connection, space, label)
             found: dict[tuple[str, str], Hit] = {}
             for vector in vectors:
                 for hit in catalog.nearest(connection, space, vector, limit=limit, tags=wanted):
@@ -148,9 +145,27 @@ def _active(connection: Connection) -> Space:
     return space
 
 
+def _vectors(connection: Connection, space: Space, label: TagFilter) -> Sequence[Floats]:
+    """By its name at once: a list of words is long, and is read only to find what else may be meant."""
+    labels = _newest(connection, space).get(label.taxonomy)
+    vectors = [] if labels is None else catalog.label_vectors(connection, labels.id, label.label)
+    if vectors:
+        return vectors
+    [named] = meant(connection, [label])
+    [labels] = _searchable(connection, space, [label.taxonomy])
+    vectors = catalog.label_vectors(connection, labels.id, named.label)
+    if not vectors:
+        raise LabelNotFoundError(_without_vector(label, catalog.stored_labels(connection, labels.id)))
+    return vectors
+
+
+def _newest(connection: Connection, space: Space) -> dict[str, LabelSet]:
+    return {each.taxonomy: each for each in catalog.label_sets(connection, space.id) if each.ready}
+
+
 def _searchable(connection: Connection, space: Space, taxonomies: Sequence[str]) -> list[LabelSet]:
     """Of each taxonomy the newest set that is complete."""
-    newest = {each.taxonomy: each for each in catalog.label_sets(connection, space.id) if each.ready}
+    newest = _newest(connection, space)
     missing = [name for name in taxonomies if name not in newest]
     require_taxonomies(connection, missing)
     if missing or not newest:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import event
 
 from tests.fakes import ColourEncoder
 from worker import catalog
@@ -43,6 +44,16 @@ def test_the_images_of_a_label(api, labels):
     assert [h["key"] for h in api.post("/v1/search", {"label": label, "min_similarity": 0.9}).json["hits"]] == keys[:1]
     tags = [{"taxonomy": "time-of-day", "label": "day"}]
     assert [h["key"] for h in api.post("/v1/search", {"label": label, "tags": tags}).json["hits"]] == ["red.jpg"]
+
+
+def test_a_label_is_found_by_its_name_without_its_taxonomy(api, engine, labels):
+    """Which may be a list of a hundred thousand words, and is read only to find out what else may be meant."""
+    seen: list[str] = []
+    event.listen(engine, "before_cursor_execute", lambda *sent: seen.append(sent[2]))
+    assert 200 == api.post("/v1/search", {"label": {"taxonomy": "colour", "label": "green"}}).status
+    assert [] == [statement for statement in seen if "FROM taxonomies" in statement]
+    assert 422 == api.post("/v1/search", {"label": {"taxonomy": "colour", "label": "gren"}}).status
+    assert any("FROM taxonomies" in statement for statement in seen)
 
 
 @pytest.mark.parametrize("body", [{}, {"text": "red", "label": {"taxonomy": "colour", "label": "red"}}])

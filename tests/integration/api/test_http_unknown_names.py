@@ -120,6 +120,20 @@ def test_what_is_asked_for_is_closed(model):
     assert (model in asked) is (schema.get("additionalProperties") is False)
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("search", b'{"text": "red", "limit": 1, "limit": 2}'),
+        ("search", b'{"text": "red", "tags": [{"taxonomy": "t", "label": "a", "label": "a"}]}'),
+        ("quarantine/drop", b'{"bucket": "a", "bucket": "b"}'),
+    ],
+)
+def test_a_member_is_given_once(shared_api, path, body):
+    """As a parameter is: rather than that the last one is taken without a word."""
+    answer = shared_api.send("POST", f"/v1/{path}", body, headers={"Content-Type": "application/json"})
+    assert (422, True) == (answer.status, answer.detail.endswith(": given 2 times; give it once"))
+
+
 # -- taxonomies and labels --------------------------------------------------------------------------------------------
 
 
