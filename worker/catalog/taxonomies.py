@@ -39,7 +39,10 @@ _IN_USE = text("""
 """)
 _DEFINITION = text("SELECT definition FROM taxonomies WHERE name = :name AND version = :version")
 _TAGGED = text("SELECT EXISTS (SELECT FROM tags WHERE taxonomy = :name AND label IS NOT NULL)")
-_HAS_LABEL = text("SELECT EXISTS (SELECT FROM tags WHERE taxonomy = :name AND label = :label)")
+_HAS_LABEL = text("""
+    SELECT EXISTS (SELECT FROM tags WHERE taxonomy = :name AND label = :label)
+        OR EXISTS (SELECT FROM tags_set_aside WHERE taxonomy = :name AND label = :label)
+""")
 # From one name to the next by the index on them, however many tags each has.
 _NAMES = text("""
     WITH RECURSIVE tagged AS (
@@ -130,7 +133,9 @@ def has_tags_of(connection: Connection, name: str) -> bool:
 
 
 def is_tagged(connection: Connection, name: str, label: str) -> bool:
-    """Whether any image has this label of a taxonomy, in whatever space and by whoever."""
+    """Whether any image has this label of a taxonomy, in whatever space and by whoever, or had it from a person before
+    it went into quarantine.
+    """
     return bool(connection.execute(_HAS_LABEL, {"name": name, "label": label}).scalar_one())
 
 

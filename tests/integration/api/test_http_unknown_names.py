@@ -180,14 +180,18 @@ def test_what_was_in_force_is_known(api, engine, gallery, ask, label):
 
 @pytest.mark.parametrize("ask", [listed, searched])
 def test_what_only_tags_have_is_known(api, engine, gallery, ask):
-    """Of a taxonomy whose versions nobody kept, and of a person who used a word of their own."""
+    """Of a taxonomy whose versions nobody kept, or of a person with a word of their own, wherever the image is."""
     assert 200 == ask(api, "time-of-day", "night").status
     with transaction(engine) as connection:
         connection.execute(
             text("""INSERT INTO tags (image_id, taxonomy, taxonomy_version, label, source)
                     SELECT id, 'keep', 'by hand', 'forever', 'human' FROM images WHERE key = 'red.jpg'""")
         )
-    assert 200 == ask(api, "keep", "forever").status
+        connection.execute(
+            text("""INSERT INTO tags_set_aside (bucket, key, taxonomy, taxonomy_version, label, decided_at)
+                    VALUES ('photos', 'broken.jpg', 'aside', 'by hand', 'later', now())""")
+        )
+    assert [200, 200] == [ask(api, "keep", "forever").status, ask(api, "aside", "later").status]
     assert "did you mean 'forever'?" in ask(api, "keep", "forevre").detail
 
 
