@@ -121,6 +121,22 @@ class TestUse:
         assert {hit["key"] for hit in hits} == {ODD_KEY, "plain.jpg"}
         assert hits == sorted(hits, key=lambda hit: -hit["similarity"])
 
+    def test_images_are_listed_by_place_and_tag(self, system: RunningSystem) -> None:
+        """In the order of their keys, page by page, as the API lists them; what is unknown is refused."""
+        first = json_of("list", "photos", "--limit", "1", cwd=system.cwd)
+        second = json_of("list", "photos", "--limit", "5", "--after", first["next"], cwd=system.cwd)
+        assert [ODD_KEY, "plain.jpg"] == [each["key"] for each in (*first["images"], *second["images"])]
+        assert second["next"] is None
+        headers = {"Authorization": f"Bearer {system.env['api_token']}"}
+        answer = urllib3.request("GET", f"{system.env['api_url']}/v1/images?bucket=photos", headers=headers, timeout=30)
+        assert first["images"] + second["images"] == answer.json()["images"]
+        assert json_of("list", "photos/plain", cwd=system.cwd)["images"] == second["images"]
+        assert "no image matches\n" == enrich("list", "photos/none", cwd=system.cwd).stdout
+        for wrong, says in (("settin=outdoor", "did you mean 'setting'"), ("setting=outdor", "did you mean 'outdoor'")):
+            done = enrich("list", "--tag", wrong, cwd=system.cwd)
+            assert (1, True) == (done.returncode, says in done.stderr)
+        assert "did you mean 'human'" in enrich("list", "--source", "humans", cwd=system.cwd).stderr
+
     def test_keys_with_markup_are_printed_as_they_are(self, system: RunningSystem) -> None:
         """A bracket in a key is a bracket; a pipe has no width to break lines at, and gets no colours."""
         done = enrich("search", "a blue wall", cwd=system.cwd)
@@ -139,6 +155,7 @@ class TestUse:
         [
             ("status",),
             ("reconcile",),
+            ("list",),
             ("quarantine", "list"),
             ("show", f"photos/{ODD_KEY}"),
             ("explain", f"photos/{ODD_KEY}"),

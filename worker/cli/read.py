@@ -61,7 +61,7 @@ def _print_tags(image: models.Image, titles: Titles) -> None:
     for tag in image.tags:
         table.add_row(
             tag.taxonomy,
-            "–" if tag.label is None else _entitled(tag.taxonomy, tag.label, titles),
+            "–" if tag.label is None else entitled(tag.taxonomy, tag.label, titles),
             "" if tag.probability is None else f"{tag.probability:.2f}",
             "" if tag.score is None else f"{tag.score:.3f}",
             tag.source,
@@ -87,7 +87,7 @@ def search(
     from worker.api import present
     from worker.pipeline import tag_filters
 
-    filters = [_filter(each) for each in tag or []]
+    filters = [tag_filter(each) for each in tag or []]
     wanted = _label(label) if label is not None else None
     if wanted is None and not text.strip():
         raise typer.BadParameter("say what to search for: words, or --label TAXONOMY/LABEL")
@@ -117,7 +117,7 @@ def _print_hits(hits: Sequence[Hit], titles: Titles) -> None:
     table = Table("similarity", "image", "tags", box=None, pad_edge=False)
     for hit in hits:
         tags = ", ".join(
-            f"{taxonomy}={_entitled(taxonomy, label, titles)}"
+            f"{taxonomy}={entitled(taxonomy, label, titles)}"
             for taxonomy, labels in sorted(hit.tags.items())
             for label in ([labels] if isinstance(labels, str) else labels)
         )
@@ -125,7 +125,7 @@ def _print_hits(hits: Sequence[Hit], titles: Titles) -> None:
     context.out.print(table if hits else "nothing found")
 
 
-def _entitled(taxonomy: str, label: str, titles: Titles) -> str:
+def entitled(taxonomy: str, label: str, titles: Titles) -> str:
     from worker import tagging
 
     return context.name(tagging.entitled(label, titles.get((taxonomy, label), "")))
@@ -140,7 +140,7 @@ def _label(text: str) -> TagFilter:
     return TagFilter(taxonomy=taxonomy, label=label)
 
 
-def _filter(text: str) -> TagFilter:
+def tag_filter(text: str) -> TagFilter:
     from worker.catalog import TagFilter
 
     taxonomy, equals, label = text.partition("=")

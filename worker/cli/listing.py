@@ -1,0 +1,101 @@
+"""``enrich list``: images by place and tags, without a search."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, get_args
+
+import typer
+from rich.table import Table
+
+from worker.cli import context, read
+
+if TYPE_CHECKING:
+    from worker.catalog import ImageRecord
+    from worker.db import Engine
+    from worker.pipeline.browse import Page, Wanted
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("list", rich_help_panel="Reading results")(list_images)
+
+
+def list_images(
+    *,
+    where: Annotated[
+        str | None, typer.Argument(metavar="[BUCKET[/PREFIX]]", help="Only there.", show_default=False)
+    ] = None,
+    tag: Annotated[list[str] | None, typer.Option(metavar="TAXONOMY=LABEL", help="Only images with this tag.")] = None,
+    source: Annotated[
+        str | None,
+        typer.Option("--source", metavar="SOURCE", help="Only with a tag that was decided so: zero-shot, human …"),
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="AGE", help="Only what was enriched since: 2d, 12h, or a time.")
+    ] = None,
+    limit: Annotated[int, typer.Option(metavar="N", min=1, max=1_000, help="At most so many.")] = 20,
+    after: Annotated[str | None, typer.Option(metavar="CURSOR", help="Go on where an earlier list ended.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, as the API answers.")] = False,
+) -> None:
+    """List images in the order of bucket and key, with their tags."""
+    from worker.api import models, present
+    from worker.pipeline import tag_filters
+
+    engine = context.database(context.load_settings())
+    page = _page(engine, _wanted(where, tag or [], source, since), limit=limit, after=after)
+    if as_json:
+        answer = models.ImageList(images=[present.image(each) for each in page.images], next=page.next)
+        context.json_document(answer.model_dump(mode="json"))
+        return
+    titles = tag_filters.titles(engine, {each.taxonomy for image in page.images for each in image.tags})
+    table = Table("image", "tags", "enriched", box=None, pad_edge=False)
+    for image in page.images:
+        table.add_row(context.name(f"{image.bucket}/{image.key}"), _tags(image, titles), f"{image.enriched_at:%F %R}")
+    context.out.print(table if page.images else "no image matches")
+    if page.next is not None:
+        context.say(f"there are more: go on with --after {page.next}, or see --limit")
+
+
+def _wanted(where: str | None, tags: list[str], source: str | None, since: str | None) -> Wanted:
+    from worker.api.models import TagSource
+    from worker.errors import ChoiceError
+    from worker.names import shown, suggested
+    from worker.pipeline.browse import Wanted
+    from worker.pipeline.moments import parse
+
+    known = get_args(TagSource)
+    if source is not None and source not in known:
+        raise typer.BadParameter(
+            f"there is no source {shown(source)}; {suggested(source, known, otherwise=', '.join(known))}"
+        )
+    bucket, _, prefix = (where or "").partition("/")
+    try:
+        return Wanted(
+            bucket=bucket or None,
+            prefix=prefix or None,
+            tags=tuple(read.tag_filter(each) for each in tags),
+            source=source,
+            updated_since=None if since is None else parse(since),
+        )
+    except (ValueError, ChoiceError) as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def _page(engine: Engine, wanted: Wanted, *, limit: int, after: str | None) -> Page:
+    """A page may have fewer images than asked for, and others behind it: for a person, it is filled."""
+    from worker.pipeline import browse
+
+    page = browse.images(engine, wanted, limit=limit, after=after)
+    while page.next is not None and len(page.images) < limit:
+        following = browse.images(engine, wanted, limit=limit - len(page.images), after=page.next)
+        page = browse.Page(images=(*page.images, *following.images), next=following.next)
+    return page
+
+
+def _tags(image: ImageRecord, titles: Mapping[tuple[str, str], str]) -> str:
+    return ", ".join(
+        f"{tag.taxonomy}={read.entitled(tag.taxonomy, tag.label, titles)}"
+        for tag in image.tags
+        if tag.active and tag.label is not None
+    )
