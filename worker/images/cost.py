@@ -95,7 +95,7 @@ def _jpeg(image: Image.Image, found: JpegStructure, data: bytes, min_side: int |
     if found.buffered:
         seconds += found.scans * found.samples // 64 * 40 * _NS
     return Cost(
-        memory=12 * shown + coefficients,
+        memory=(14 if image.mode == "CMYK" else 12) * shown + coefficients,
         seconds=seconds if found.huffman else math.inf,
     )
 

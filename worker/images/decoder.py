@@ -17,13 +17,16 @@ from dataclasses import dataclass
 from typing import Final
 
 from PIL import AvifImagePlugin, Image, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
 
 from worker.errors import ImageRejectedError
 from worker.images.av1 import coded_sizes
 from worker.images.formats import describe, readable_formats, sniff
+from worker.images.holes import has_zeros_for_data
 from worker.images.jpeg import JpegStructure, jpeg_structure
+from worker.images.jpeg_decoder import decode_jpeg
 from worker.images.limits import ImageLimits
-from worker.images.structure import ends_early, gif_prelude, png_chunks, webp_canvas, without_png_text
+from worker.images.structure import ends_early, gif_prelude, png_chunks, sound_png, webp_canvas, without_png_text
 from worker.images.tiff import MOST_ENTRIES, Directory, Tiff
 from worker.types import Reason
 
@@ -110,6 +113,10 @@ def load(image: Image.Image, data: bytes, format_name: str, *, min_side: int | N
     with rejecting(data, format_name):
         if format_name == "JPEG" and min_side:
             image.draft("RGB", (2 * min_side, 2 * min_side))
+        if isinstance(image, JpegImageFile):
+            return decode_jpeg(data, image)
+        if has_zeros_for_data(format_name, data):
+            raise ValueError("zeros where data of the picture should be")
         try:
             image.load()
         except ValueError as error:
@@ -151,6 +158,8 @@ def _rejection(error: Exception, data: bytes, format_name: str) -> ImageRejected
 
 
 def _open(data: bytes, format_name: str) -> Image.Image:
+    if format_name == "PNG":
+        data = sound_png(data)
     try:
         return Image.open(io.BytesIO(data), formats=[format_name])
     except ValueError as error:

@@ -22,6 +22,13 @@ _FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _HUFFMAN: Final = frozenset((0xC0, 0xC1, 0xC2))
 _PROGRESSIVE: Final = frozenset((0xC2, 0xCA))
 _EXIF, _MULTI_PICTURE = b"Exif\0\0", b"MPF\0"
+_APP0, _APP14, _JFIF, _ADOBE, _PROFILE = 0xE0, 0xEE, b"JFIF\0", b"Adobe", b"ICC_PROFILE\0"
+_HUFFMAN_TABLES, _AC_TABLE, _TABLE_HEAD = 0xC4, 0x10, 17
+_END: Final = b"\xff\xd9"
+#: Frames of which a scan has all coefficients of its blocks.
+_SEQUENTIAL: Final = frozenset((0xC0, 0xC1))
+#: Bytes that no picture has one after the other, unless zeros are how it says "nothing more in this block".
+_ZEROS: Final = bytes(256)
 
 #: Encoders write some ten segments, and one for each 64 KiB of profiles, previews and depth maps.
 _MOST_SEGMENTS: Final = 4_096
@@ -82,7 +89,75 @@ def jpeg_structure(data: bytes) -> JpegStructure:
 def jpeg_ends_early(data: bytes) -> bool:
     """Whether the picture's end is missing."""
     scan = next((at for kind, at in _head(_markers(data)) if kind == _START_OF_SCAN), None)
-    return scan is None or data.find(b"\xff\xd9", scan) < 0
+    return scan is None or data.find(_END, scan) < 0
+
+
+def plain_jpeg(data: bytes) -> bytes:
+    """The same picture without what decoders warn of though its data are in order; the data themselves if that is all.
+
+    Left out are bytes between the segments in front of the picture, and profiles. Mended are revisions of JFIF and
+    colours of Adobe that nobody defined, numbers of coefficients where a scan always has all, and a missing end.
+    """
+    head = list(_head(_markers(data)))
+    bounds = [(at, _end(data, at)) for _, at in head]
+    segments = [data[at:end] for at, end in bounds]
+    frame = next((segment for segment in segments if segment[1] in _FRAMES), b"")
+    plain = [_plain_segment(segment, frame) for segment in segments]
+    picture = bounds[-1][1] if bounds else len(data)
+    unbroken = [2, *(end for _, end in bounds[:-1])] == [at for at, _ in bounds]
+    ended = data.endswith(_END) or data.rfind(_END, picture) >= 0
+    if ended and unbroken and plain == segments:
+        return data
+    return b"".join((data[:2], *plain, data[picture:], b"" if ended else _END))
+
+
+def has_hole(data: bytes) -> bool:
+    """Whether zeros stand where a scan's data should: with its tables they would mean blocks that no picture has.
+
+    Zeros repeat the shortest code. Unless that is the end of a block, as in flat pictures, it is the same coefficient
+    in every place of a block, in block after block.
+    """
+    first = next((_end(data, at) for kind, at in _head(_markers(data)) if kind == _START_OF_SCAN), len(data))
+    if data.find(_ZEROS, first) < 0:
+        return False
+    meanings: dict[int, int] = {}
+    scan = None  # where the data begin of one in which zeros have no place
+    for kind, at, _ in _markers(data):
+        if scan is not None and data.find(_ZEROS, scan, at) >= 0:
+            return True
+        segment, scan = data[at : _end(data, at)], None
+        if kind == _HUFFMAN_TABLES:
+            meanings |= _shortest_codes(segment[4:])
+        elif kind == _START_OF_SCAN and any(meanings.get(table, 0) & 15 for table in _tables_of(segment)):
+            scan = _end(data, at)
+    end = -1 if scan is None else data.find(_END, scan)
+    return scan is not None and data.find(_ZEROS, scan, end if end >= 0 else len(data)) >= 0
+
+
+def _tables_of(scan: bytes) -> set[int]:
+    """The tables of coefficients that a scan uses; none where it has only the blocks' means. Source: T.81, B.2.3."""
+    return {_AC_TABLE | packed & 15 for packed in scan[6:-3:2]} if scan[-2:-1] != b"\0" else set()
+
+
+def _shortest_codes(tables: bytes) -> dict[int, int]:
+    """What the code of zeros means, by table: a run and, in the lower half, a size. Source: T.81, B.2.4.2, C.2."""
+    found, at = {}, 0
+    while at + _TABLE_HEAD < len(tables):
+        found[tables[at]] = tables[at + _TABLE_HEAD]
+        at += _TABLE_HEAD + sum(tables[at + 1 : at + _TABLE_HEAD])
+    return found
+
+
+def _plain_segment(segment: bytes, frame: bytes) -> bytes:
+    if segment[1] == _APP0 and segment.startswith(_JFIF, 4):
+        return segment[:9] + b"\1" + segment[10:]
+    if segment[1] == _APP2 and segment.startswith(_PROFILE, 4):
+        return b""
+    if segment[1] == _APP14 and segment.startswith(_ADOBE, 4) and segment[15:16] != b"\0":
+        return segment[:15] + (b"\2" if frame[9:10] == b"\4" else b"\1") + segment[16:]
+    if segment[1] == _START_OF_SCAN and frame[1:2] in {b"\xc0", b"\xc1"}:
+        return segment[:-3] + b"\0\x3f\0"
+    return segment
 
 
 def _markers(data: bytes) -> Iterator[tuple[int, int, int]]:

@@ -113,7 +113,7 @@ def _read(
     size, mode = image.size, image.mode
     if isinstance(image, Jpeg2KImageFile):
         image.reduce = jpeg2000_reduction(data, size, min_side=min_side)
-    image = load(image, data, format_name, min_side=min_side)
+    opened, image = image, load(image, data, format_name, min_side=min_side)
     if isinstance(image, Jpeg2KImageFile):
         image.reduce = 0  # a number would hide the method of that name
     if format_name == "HEIF" and image.size != size:  # libheif goes by the coded picture, where the file errs
@@ -130,7 +130,7 @@ def _read(
                 height=size[0] if turn >= 5 else size[1],  # noqa: PLR2004
                 format=image.format or format_name,
                 mode=mode,
-                frames=_frames(image, data, format_name),
+                frames=_frames(opened, data, format_name),
                 sha256=hashlib.sha256(data).hexdigest(),
                 phash=phash(pixels),
                 **_fields(fields, image),

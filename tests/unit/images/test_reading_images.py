@@ -291,7 +291,7 @@ def test_a_decoder_out_of_memory_is_a_size_problem(monkeypatch):
         raise MemoryError
 
     monkeypatch.setattr(ImageFile.ImageFile, "load", exhausted)
-    error = rejection(jpeg())
+    error = rejection(CORPUS["png"].build())
     assert error.reason == Reason.TOO_MANY_PIXELS
     assert "ENRICH_MAX_PIXELS" in str(error)
 
@@ -304,7 +304,7 @@ def test_whatever_a_decoder_raises_is_a_corrupt_file(monkeypatch, raised):
         raise raised
 
     monkeypatch.setattr(ImageFile.ImageFile, "load", broken)
-    error = rejection(jpeg())
+    error = rejection(CORPUS["png"].build())
     assert error.reason == Reason.CORRUPT
     assert (str(raised) or type(raised).__name__) in str(error)
 
