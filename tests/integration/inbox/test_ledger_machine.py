@@ -266,7 +266,7 @@ BROKEN = {
     "tokens come round again": (claims, "_CLAIM", "nextval('inbox_token_seq')", "1"),
     "an ended lease can be renewed": (claims, "_RENEW", "AND visible_at > now()", ""),
     "a hint in flight is forgotten": (hinting, "_HINT", "i.wanted + 1", "i.wanted + (i.token IS NULL)::int"),
-    "a hint ends a lease": (hinting, "_HINT", "CASE WHEN i.done < i.wanted THEN i.visible_at ELSE now() END", "now()"),
+    "a hint ends a lease": (hinting, "_HINT", "ELSE i.visible_at END", "ELSE now() END"),
     "a hint gives attempts back": (hinting, "_HINT", "CASE WHEN i.done < i.wanted THEN i.attempts ELSE 0 END", "0"),
     "a live hint does not lift": (hinting, "_HINT", "least(i.lane, excluded.lane)", "i.lane"),
     "quarantine is retried while pending": (quarantine, "_RETRY", "AND i.done = i.wanted", ""),
