@@ -158,7 +158,7 @@ def test_what_decides_or_decided_is_not_forgotten(site):
 def test_a_filter_that_nothing_can_pass_is_named(site, tag, says):
     """Nothing found by a misspelt name would look like nothing there, in words and as JSON."""
     run("labels", "fill")
-    for arguments in (("search", "red"), ("search", "--label", "colour/red"), ("search", "red", "--json")):
+    for arguments in (("search", "red"), ("search", "--label", "colour/red"), ("search", "red", "--json"), ("list",)):
         done = CliRunner().invoke(app, [*arguments, "--tag", tag])
         if says is None:
             assert 0 == done.exit_code
