@@ -77,7 +77,7 @@ class _Asked:
 
     def images_of(self, word: str) -> set[str]:
         label = TagFilter(taxonomy="words", label=word)
-        return {hit.key for hit in self.search.images_of(label, limit=_NEAREST)}
+        return {hit.key for hit in self.search.images_of(label, limit=_NEAREST).hits}
 
     def images_by_numpy(self, word: str) -> list[int]:
         with transaction(self.engine) as connection:

@@ -189,6 +189,10 @@ class SearchRequest(_Asked):
         allow_inf_nan=False,
         description="Leave out hits below it. What is low differs by model.",
     )
+    exact: bool = Field(
+        False,
+        description="Compare every image that passes the filter, however long that takes; no index is followed.",
+    )
 
     @model_validator(mode="after")
     def _one_of_both(self) -> SearchRequest:
@@ -211,9 +215,16 @@ class Hit(BaseModel):
 
 
 class SearchResponse(BaseModel):
-    """Results, best first."""
+    """Results, best first, and how far they can be relied on."""
 
     hits: list[Hit]
+    exact: bool = Field(
+        description="Whether every image that passes the filter was compared. Otherwise an index was followed, which "
+        "finds nearly all of the nearest."
+    )
+    complete: bool = Field(
+        description="False: the search stopped at a limit, and nearer images may be missing. Ask again with `exact`."
+    )
 
 
 class NearestLabel(BaseModel):

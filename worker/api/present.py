@@ -53,9 +53,11 @@ def filters(given: Sequence[TagFilter]) -> list[catalog.TagFilter]:
     return [catalog.TagFilter(taxonomy=each.taxonomy, label=each.label) for each in given]
 
 
-def hits(found: Sequence[catalog.Hit]) -> SearchResponse:
+def hits(found: catalog.Nearest) -> SearchResponse:
     """Search results."""
-    return SearchResponse(hits=[Hit.model_validate(hit) for hit in found])
+    return SearchResponse(
+        hits=[Hit.model_validate(hit) for hit in found.hits], exact=found.exact, complete=found.complete
+    )
 
 
 def nearest_labels(found: NearLabels) -> NearestLabels:

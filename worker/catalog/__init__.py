@@ -87,7 +87,7 @@ from worker.catalog.revisions import (
 from worker.catalog.roles import Role, ensure_login, grant
 from worker.catalog.sample import SampledImage, sample
 from worker.catalog.schema import head, migrate, require_current, revision
-from worker.catalog.search import Hit, TagFilter, nearest
+from worker.catalog.search import Hit, Nearest, TagFilter, nearest
 from worker.catalog.spaces import (
     FilledSpace,
     Space,
@@ -149,6 +149,7 @@ __all__ = [
     "Locked",
     "LookedAt",
     "NearLabel",
+    "Nearest",
     "NewTag",
     "OwedBatch",
     "OwedImage",

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from worker.api import models
-    from worker.catalog import Hit, TagFilter
+    from worker.catalog import Hit, Nearest, TagFilter
     from worker.db import Engine
     from worker.settings import Settings
 
@@ -79,8 +79,12 @@ def search(
     label: Annotated[
         str | None, typer.Option(metavar="TAXONOMY/LABEL", help="In place of words: what is nearest to this label.")
     ] = None,
+    *,
     tag: Annotated[list[str] | None, typer.Option(metavar="TAXONOMY=LABEL", help="Only images with this tag.")] = None,
     limit: Annotated[int, typer.Option(metavar="N", min=1, max=1_000, help="At most so many.")] = 10,
+    exact: Annotated[
+        bool, typer.Option("--exact", help="Compare every image that passes, however long that takes.")
+    ] = False,
     as_json: _Json = False,
 ) -> None:
     """Find images by words or by a label, optionally only among those with certain tags."""
@@ -95,22 +99,25 @@ def search(
         raise typer.BadParameter("search by words or by --label, not by both")
     settings = context.load_settings()
     engine = context.database(settings)
-    hits = _found(settings, engine, wanted or text, limit, filters)
+    found = _found(settings, engine, wanted or text, limit, filters, exact=exact)
+    hits = found.hits
     if as_json:
-        context.json_document(present.hits(hits).model_dump(mode="json"))
+        context.json_document(present.hits(found).model_dump(mode="json"))
         return
+    if not found.complete:
+        context.say("the search stopped at a limit, and nearer images may be missing: --exact compares all")
     _print_hits(hits, tag_filters.titles(engine, {taxonomy for hit in hits for taxonomy in hit.tags}))
 
 
 def _found(
-    settings: Settings, engine: Engine, wanted: str | TagFilter, limit: int, tags: Sequence[TagFilter]
-) -> list[Hit]:
+    settings: Settings, engine: Engine, wanted: str | TagFilter, limit: int, tags: Sequence[TagFilter], *, exact: bool
+) -> Nearest:
     from worker import bootstrap
     from worker.pipeline.label_search import LabelSearch
 
     if isinstance(wanted, str):
-        return bootstrap.search(settings, engine)(wanted, limit=limit, tags=tags)
-    return LabelSearch(engine=engine).images_of(wanted, limit=limit, tags=tags)
+        return bootstrap.search(settings, engine)(wanted, limit=limit, tags=tags, exact=exact)
+    return LabelSearch(engine=engine).images_of(wanted, limit=limit, tags=tags, exact=exact)
 
 
 def _print_hits(hits: Sequence[Hit], titles: Titles) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from worker import catalog, tagging
-from worker.catalog import Hit, KeptTaxonomy, LabelSet, NearLabel, Space, TagFilter
+from worker.catalog import Hit, KeptTaxonomy, LabelSet, Nearest, NearLabel, Space, TagFilter
 from worker.db import Connection, Engine, snapshot
 from worker.errors import NotFoundError
 from worker.names import shown, suggested
@@ -84,7 +84,9 @@ class LabelSearch:
         labels = [_named(near, *words[near.taxonomy].get(near.label, (near.label, ""))) for near in found]
         return NearLabels(space=space, labels=tuple(labels))
 
-    def images_of(self, label: TagFilter, *, limit: int, tags: Sequence[TagFilter] = ()) -> list[Hit]:
+    def images_of(
+        self, label: TagFilter, *, limit: int, tags: Sequence[TagFilter] = (), exact: bool = False
+    ) -> Nearest:
         """The images nearest to a label, which may be meant by its title or an alias; best first.
 
         Raises:
@@ -95,14 +97,11 @@ class LabelSearch:
         with snapshot(self.engine) as connection:  # a set that is replaced meanwhile is still there
             space = _active(connection)
             wanted = meant(connection, tags)
-            vectors = _vectors(connection, space, label)
-            found: dict[tuple[str, str], Hit] = {}
-            for vector in vectors:
-                for hit in catalog.nearest(connection, space, vector, limit=limit, tags=wanted):
-                    before = found.get((hit.bucket, hit.key))
-                    if before is None or hit.similarity > before.similarity:
-                        found[hit.bucket, hit.key] = hit
-        return sorted(found.values(), key=lambda hit: (-hit.similarity, hit.bucket, hit.key))[:limit]
+            answers = [
+                catalog.nearest(connection, space, vector, limit=limit, tags=wanted, exact=exact)
+                for vector in _vectors(connection, space, label)
+            ]
+        return _together(answers, limit)
 
     def stored(self) -> list[Stored]:
         """How far the taxonomies in use are stored in the active space."""
@@ -112,6 +111,20 @@ class LabelSearch:
             used = catalog.versions_in_use(connection)
             kept = [each for each in catalog.kept_taxonomies(connection) if used.get(each.name) == each.version]
         return [_stored(each, space, sets.get((each.name, each.version))) for each in kept]
+
+
+def _together(answers: Sequence[Nearest], limit: int) -> Nearest:
+    """The best of several searches, each image once; as reliable as the least of them."""
+    found: dict[tuple[str, str], Hit] = {}
+    for hit in (hit for answer in answers for hit in answer.hits):
+        before = found.get((hit.bucket, hit.key))
+        if before is None or hit.similarity > before.similarity:
+            found[hit.bucket, hit.key] = hit
+    return Nearest(
+        hits=sorted(found.values(), key=lambda hit: (-hit.similarity, hit.bucket, hit.key))[:limit],
+        exact=all(answer.exact for answer in answers),
+        complete=all(answer.complete for answer in answers),
+    )
 
 
 def _named(near: NearLabel, title: str, description: str) -> NamedLabel:

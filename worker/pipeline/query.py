@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from typing import Literal, TypeAlias
 
 from worker import catalog, inbox, logs, outbox
-from worker.catalog import Hit, ImageRecord, Space, TagFilter
+from worker.catalog import ImageRecord, Nearest, Space, TagFilter
 from worker.db import Engine, snapshot, transaction
 from worker.encoder import Encoder
 from worker.errors import EnrichError, NotFoundError, SpaceMismatchError
@@ -71,11 +71,18 @@ class Search:
         self._vector = lru_cache(maxsize=1024)(self._encode)
 
     def __call__(
-        self, text: str, *, limit: int, tags: Sequence[TagFilter] = (), min_similarity: float | None = None
-    ) -> list[Hit]:
+        self,
+        text: str,
+        *,
+        limit: int,
+        tags: Sequence[TagFilter] = (),
+        min_similarity: float | None = None,
+        exact: bool = False,
+    ) -> Nearest:
         """The images that match ``text`` best, in the active space; none in an empty catalog.
 
-        Words, vectors and tags are of one space, also while another one is being activated.
+        Words, vectors and tags are of one space, also while another one is being activated. ``exact`` compares every
+        image that passes, however long that takes.
 
         Raises:
             UnknownNameError: a filter names a taxonomy or label that the catalog has never heard of.
@@ -89,11 +96,11 @@ class Search:
                 space, filters = catalog.active_space(connection), meant(connection, tags)
             if space is None:
                 self._models.own()  # what is wrong with it is said now
-                return []
+                return Nearest(hits=[], exact=True, complete=True)
             vector = self._vector(space, words)
-            hits = self._nearest(space, vector, limit=limit, tags=filters)
-            if hits is not None:
-                return [hit for hit in hits if min_similarity is None or hit.similarity >= min_similarity]
+            found = self._nearest(space, vector, limit=limit, tags=filters, exact=exact)
+            if found is not None:
+                return above(found, min_similarity)
 
     @property
     def refusals(self) -> list[str]:
@@ -110,13 +117,15 @@ class Search:
         wanted += [each for each in reversed(spaces) if each.state == "filling"][: self._spare]
         self._models.keep(wanted)
 
-    def _nearest(self, space: Space, vector: Floats, *, limit: int, tags: Sequence[TagFilter]) -> list[Hit] | None:
+    def _nearest(
+        self, space: Space, vector: Floats, *, limit: int, tags: Sequence[TagFilter], exact: bool
+    ) -> Nearest | None:
         """None if another space is active by now."""
         with snapshot(self._engine) as connection:
             active = catalog.active_space(connection)  # of the moment at which everything below is read
             if active is None or active.id != space.id:
                 return None
-            return catalog.nearest(connection, space, vector, limit=limit, tags=tags)
+            return catalog.nearest(connection, space, vector, limit=limit, tags=tags, exact=exact)
 
     def model(self) -> tuple[Space, Encoder]:
         """The space that answers, and the text half of its model.
@@ -209,6 +218,11 @@ class _Models:
         if space_spec(encoder) != space.spec:
             raise _not_ours(space, encoder)
         return encoder
+
+
+def above(found: Nearest, least: float | None) -> Nearest:
+    """An answer without the hits that are less similar than ``least``."""
+    return replace(found, hits=[hit for hit in found.hits if least is None or hit.similarity >= least])
 
 
 def _not_ours(space: Space, encoder: Encoder) -> NothingEmbeddedError:

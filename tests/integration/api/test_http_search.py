@@ -46,6 +46,20 @@ def test_search_above_a_similarity(api, gallery):
     assert len(found(api, text="blue", min_similarity=-1)) == 3
 
 
+def test_an_answer_says_how_far_it_can_be_relied_on(api, gallery):
+    """Three images are fewer than were asked for, so all were compared; for one of them the index is followed."""
+    night = [{"taxonomy": "time-of-day", "label": "night"}]
+    for request, exact in (
+        ({"text": "red"}, True),
+        ({"text": "red", "limit": 1}, False),
+        ({"text": "red", "limit": 1, "exact": True}, True),
+        ({"text": "red", "tags": night}, True),
+        ({"text": "red", "limit": 1, "min_similarity": 0.99}, False),
+    ):
+        answer = api.post("/v1/search", request).json
+        assert (answer["exact"], answer["complete"]) == (exact, True)
+
+
 def test_search_in_an_empty_catalog(api):
     """Nothing was ever uploaded: nothing is found, which is no error."""
     assert found(api, text="red") == []
@@ -72,6 +86,7 @@ def test_search_with_another_model_than_the_workers(services, engine, gallery):
         ({"text": "x", "limit": 0}, "limit: Input should be greater than or equal to 1"),
         ({"text": "x", "limit": 1_001}, "limit: Input should be less than or equal to 1000"),
         ({"text": "x", "limit": "many"}, "limit: Input should be a valid integer"),
+        ({"text": "x", "exact": "yes"}, "exact: Input should be a valid boolean"),
         ({"text": "x", "colour": "red"}, "body: there is no member 'colour'; the members are text, "),
         ({"text": "x", "tags": [{"taxonomy": "t"}]}, "tags[0].label: Field required"),
         ({"text": "x", "tags": [{"taxonomy": "t", "label": "a\0"}]}, "tags[0].label: must not have a NUL"),

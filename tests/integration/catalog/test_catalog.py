@@ -34,7 +34,7 @@ def image(engine: Engine, key: str):
 
 def search(engine: Engine, space, vector, *, limit=10, tags=()):
     with transaction(engine) as connection:
-        return catalog.nearest(connection, space, vector, limit=limit, tags=tags)
+        return catalog.nearest(connection, space, vector, limit=limit, tags=tags).hits
 
 
 def test_what_is_written_is_read_back(engine, space):
@@ -233,10 +233,10 @@ def counts(engine: Engine) -> tuple[int, int, int]:
 
 
 def explain(connection, space, vector) -> str:
-    from worker.catalog.search import _by_index
+    from worker.catalog.search import by_index
     from worker.catalog.write import literal
 
-    statement = text("EXPLAIN " + _by_index(space, 0))
+    statement = text("EXPLAIN " + by_index(space))
     return "\n".join(connection.execute(statement, {"vector": literal(vector), "limit": 10}).scalars())
 
 
@@ -270,48 +270,3 @@ def test_text_from_outside_is_stored_whatever_characters_it_has(engine, space):
     assert ("image/\N{REPLACEMENT CHARACTER}jpeg", "?", "\u202eACME?", "🙂\uffff") == (
         found.content_type, found.version_id, found.camera_make, found.camera_model,
     )  # fmt: skip
-
-
-NIGHT = TagFilter(taxonomy="time-of-day", label="night")
-
-
-@pytest.fixture
-def far_nights(engine, space):
-    """3,000 images, of which the 1,000 that are farthest from ``unit(0)`` are tagged "night"."""
-    rng = np.random.default_rng(3)
-    vectors = rng.normal(size=(3_000, 32)).astype(np.float32)
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    vectors = vectors[np.argsort(-vectors[:, 0])]
-    labels = ["day"] * 2_000 + ["night"] * 1_000
-    pairs = enumerate(zip(vectors, labels, strict=True))
-    write(engine, space, *(enriched_image(f"k{n}", label=label, vector=vector) for n, (vector, label) in pairs))
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text("VACUUM ANALYZE"))
-
-
-def test_a_filter_is_checked_image_by_image_in_the_indexs_order(engine, space, far_nights, monkeypatch):
-    """Joined, images near the query were compared with every tagged image: half a billion times at 60,000 images."""
-    monkeypatch.setattr("worker.catalog.search._FEW", 10, raising=False)
-    ran = []
-
-    def note(_connection, _cursor, statement, parameters, _context, _many) -> None:
-        ran.append((statement, parameters))
-
-    event.listen(engine, "before_cursor_execute", note)
-    hits = search(engine, space, unit(0), tags=[NIGHT])
-    event.remove(engine, "before_cursor_execute", note)
-    with engine.connect() as connection:
-        plan = connection.exec_driver_sql("EXPLAIN " + ran[-1][0], ran[-1][1]).scalars().all()
-    assert f"embeddings_{space.id}_hnsw" in "\n".join(plan)
-    assert "Semi Join" not in "\n".join(plan)
-    assert 10 == len(hits)
-
-
-def test_images_behind_the_end_of_an_index_scan_are_found(engine, space, far_nights, monkeypatch):
-    """Where the index gives up before anything has passed the filter, the answer is full and exact all the same."""
-    monkeypatch.setattr("worker.catalog.search._FEW", 10, raising=False)
-    at_once = text("SELECT set_config('hnsw.iterative_scan', 'off', true), set_config('hnsw.ef_search', :ef, true)")
-    monkeypatch.setattr("worker.catalog.search._ITERATE", at_once)
-    assert [f"k{number}" for number in range(2_000, 2_010)] == [
-        h.key for h in search(engine, space, unit(0), tags=[NIGHT])
-    ]

@@ -44,7 +44,7 @@ def shown(engine):
 
 def search(engine, space, *filters):
     with transaction(engine) as connection:
-        return catalog.nearest(connection, space, unit(0), limit=10, tags=filters)
+        return catalog.nearest(connection, space, unit(0), limit=10, tags=filters).hits
 
 
 def test_the_shape_depends_on_the_taxonomy_and_not_on_the_image(engine, space):

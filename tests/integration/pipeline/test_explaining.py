@@ -251,4 +251,4 @@ def test_searches_find_labels_by_title_and_alias(red, word, found):
     )
     labels.keep(red.engine, [named])
     search = Search(red.engine, lambda: red.encoder)
-    assert found == len(search("red", limit=5, tags=[TagFilter(taxonomy="colour", label=word)]))
+    assert found == len(search("red", limit=5, tags=[TagFilter(taxonomy="colour", label=word)]).hits)

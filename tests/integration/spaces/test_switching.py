@@ -227,7 +227,7 @@ def test_the_api_has_the_next_model_ready_before_the_switch(world, two):
     search.keep_ready()
     assert ["tiny", "turned"] == loaded
     spaces.activate(world.engine, two[1].id, force=False)
-    assert "red.jpg" == search("red", limit=1)[0].key
+    assert "red.jpg" == search("red", limit=1).hits[0].key
     spaces.retire(world.engine, two[0].id)
     search.keep_ready()
     assert (["tiny", "turned"], {two[1].id}) == (loaded, set(search._models._loaded))

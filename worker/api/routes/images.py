@@ -26,7 +26,7 @@ from worker.api.models import (
 from worker.api.parameters import BucketInPath, KeyInPath, OnlyBucket, OnlyPrefix
 from worker.api.problems import described
 from worker.api.services import Parts, Services, parts_of
-from worker.catalog import Hit, TagFilter
+from worker.catalog import Nearest, TagFilter
 from worker.pipeline import browse, moments, query
 from worker.types import ObjectRef
 
@@ -194,18 +194,18 @@ async def search(request: _Search, parts: _Parts) -> SearchResponse:
 
     The first search by words loads the model's text half, which takes seconds; a label has its vector.
     """
-    return present.hits(await parts.searching(lambda: _hits(request, parts.services)))
+    return present.hits(await parts.searching(lambda: _found(request, parts.services)))
 
 
-def _hits(request: SearchRequest, services: Services) -> list[Hit]:
+def _found(request: SearchRequest, services: Services) -> Nearest:
     tags, least = present.filters(request.tags), request.min_similarity
     if request.text is not None:
-        return services.search(request.text, limit=request.limit, tags=tags, min_similarity=least)
+        return services.search(request.text, limit=request.limit, tags=tags, min_similarity=least, exact=request.exact)
     if request.label is None:
         raise TypeError("the model of a request lets either text or label be missing, not both")
     label = TagFilter(taxonomy=request.label.taxonomy, label=request.label.label)
-    found = services.labels.images_of(label, limit=request.limit, tags=tags)
-    return [hit for hit in found if least is None or hit.similarity >= least]
+    found = services.labels.images_of(label, limit=request.limit, tags=tags, exact=request.exact)
+    return query.above(found, least)
 
 
 @router.get("/changes", summary="Follow what changes", responses=described(410))
