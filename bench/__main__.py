@@ -15,7 +15,21 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import answers, ceiling, end_to_end, gpu, growth, intake, labels, latency, ledger, peers, retag, table
+from bench import (
+    answers,
+    ceiling,
+    end_to_end,
+    filtered,
+    gpu,
+    growth,
+    intake,
+    labels,
+    latency,
+    ledger,
+    peers,
+    retag,
+    table,
+)
 from bench.site import Site, open_site
 from bench.table import Found, Note, Row
 from worker import logs, resources
@@ -31,6 +45,7 @@ class Extent:
     updates: int
     requests: int
     catalog: tuple[int, ...]  # images
+    clustered: tuple[int, int]  # images, and queries for each filter
     retagged: int  # images
     seconds: float  # of load, for latencies
     batches: tuple[int, ...]  # of the encoder on a GPU
@@ -46,6 +61,7 @@ QUICK = Extent(
     updates=2_000,
     requests=400,
     catalog=(1_000, 4_000),
+    clustered=(20_000, 10),
     retagged=20_000,
     seconds=5,
     batches=(1, 4),
@@ -60,6 +76,7 @@ FULL = Extent(
     updates=50_000,
     requests=4_000,
     catalog=(1_000, 10_000, 100_000),
+    clustered=(1_000_000, 50),
     retagged=200_000,
     seconds=20,
     batches=(1, 8, 32, 64, 128, 256, 512),
@@ -74,6 +91,7 @@ LONG = Extent(
     updates=1_000_000,
     requests=20_000,
     catalog=(1_000, 10_000, 100_000, 1_000_000),
+    clustered=(1_000_000, 200),
     retagged=1_000_000,
     seconds=60,
     batches=FULL.batches,
@@ -84,7 +102,7 @@ LONG = Extent(
 
 PARTS = (
     "12mp", "640px", "latency", "ledger", "intake", "50mp", "workers", "ceiling", "gpu", "answers", "catalog", "retag",
-    "labels",
+    "labels", "filtered",
 )  # fmt: skip
 
 
@@ -117,6 +135,7 @@ def parts(site: Site, extent: Extent, folder: Path, photos: Path | None) -> dict
         "catalog": lambda: growth.catalog_size(site, sizes=extent.catalog),
         "retag": lambda: retag.rows(site, images=extent.retagged),
         "labels": lambda: labels.rows(site, images=min(max(extent.catalog), 10_000)),
+        "filtered": lambda: filtered.rows(folder, images=extent.clustered[0], queries=extent.clustered[1]),
     }
 
 
