@@ -49,6 +49,20 @@ def item_pieces(data: bytes, start: int, end: int, kinds: frozenset[bytes]) -> I
     yield from (piece for piece in few(_locations(_Reader(data, *found[b"iloc"]), inside)) if piece[0] in coded)
 
 
+def require_readable_types(data: bytes) -> None:
+    """Refuse items whose type is no text: pi_heif hands it on as some, and crashes.
+
+    Raises:
+        ImageRejectedError: ``CORRUPT``; it is not, or there are more items than any encoder writes.
+    """
+    for outer, start, end in few(boxes(data, 0, len(data))):
+        lists = few(boxes(data, start + 4, end)) if outer == b"meta" else ()
+        for kind, at, stop in lists:
+            if kind == b"iinf" and not all(map(_is_text, _item_types(data, at, stop))):
+                message = "the type of an item of the file is no text; it was damaged on its way, upload it again"
+                raise ImageRejectedError(Reason.CORRUPT, message)
+
+
 def few(parts: Iterable[_T]) -> Iterator[_T]:
     """The parts, as many as an encoder writes.
 
@@ -68,15 +82,32 @@ def hidden(what: str) -> ImageRejectedError:
 
 def _coded_items(data: bytes, start: int, end: int, kinds: frozenset[bytes]) -> set[int]:
     """Numbers of the items of these kinds."""
-    found = set()
+    return {number for number, told in _items(data, start, end) if told[:4] in kinds}
+
+
+def _items(data: bytes, start: int, end: int) -> Iterator[tuple[int, bytes]]:
+    """Of each entry of a list of items: its number, and its type with what follows."""
     count = 2 if data[start : start + 1] == b"\0" else 4
     for kind, at, stop in few(boxes(data, start + 4 + count, end)):
-        wide = data[at : at + 1] == b"\3"
-        number = 4 if wide else 2
-        name = at + 4 + number + 2
-        if kind == b"infe" and name + 4 <= stop and data[name : name + 4] in kinds:
-            found.add(int.from_bytes(data[at + 4 : at + 4 + number], "big"))
-    return found
+        number = 4 if data[at : at + 1] == b"\3" else 2
+        type_ = at + 4 + number + 2
+        if kind == b"infe" and type_ + 4 <= stop:
+            yield int.from_bytes(data[at + 4 : at + 4 + number], "big"), data[type_:stop]
+
+
+def _item_types(data: bytes, start: int, end: int) -> Iterator[bytes]:
+    """Types, and types of the contents; names are left out, which nobody reads."""
+    for _, told in _items(data, start, end):
+        yield told[:4]
+        yield from told[4:].split(b"\0")[1:]
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _locations(reader: _Reader, inside: int) -> Iterator[tuple[int, int, int]]:

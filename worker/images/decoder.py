@@ -21,6 +21,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from worker.errors import ImageRejectedError
 from worker.images.av1 import coded_sizes
+from worker.images.boxes import require_readable_types
 from worker.images.formats import describe, readable_formats, sniff
 from worker.images.holes import has_zeros_for_data
 from worker.images.jpeg import JpegStructure, jpeg_structure
@@ -222,6 +223,11 @@ def _check_webp(data: bytes, limits: ImageLimits) -> float:
     return 0.0
 
 
+def _check_heif(data: bytes, _: ImageLimits) -> float:
+    require_readable_types(data)
+    return 0.0
+
+
 def _check_avif(data: bytes, limits: ImageLimits) -> float:
     for coded in coded_sizes(data):
         limits.check_size(*coded)
@@ -292,5 +298,6 @@ _CHECKS: Final[dict[str, Callable[[bytes, ImageLimits], JpegStructure | float]]]
     "GIF": _check_gif,
     "WEBP": _check_webp,
     "TIFF": _check_tiff,
+    "HEIF": _check_heif,
     "AVIF": _check_avif,
 }

@@ -223,3 +223,17 @@ def test_a_broken_checksum_of_the_picture_is_damage():
 def test_files_as_they_were_found(name, expected):
     """Half pictures that were once tagged, and whole ones that were once refused."""
     assert expected == outcome((FIXTURES / name).read_bytes())
+
+
+@pytest.mark.parametrize("damage", [(b"rdf+xml", b"rdf+xm\xec"), (b"Exif\x00", b"Ex\xecf\x00")])
+def test_an_item_s_type_that_is_no_text_is_damage(damage):
+    """pi_heif crashes on it, when it opens the file."""
+    exif = Image.Exif()
+    exif[271] = "Camera"
+    options = {"exif": exif.tobytes(), "xmp": b"<x:xmpmeta/>"}
+    data = encode(Image.new("RGB", (64, 64), "teal"), "HEIF", **options)
+    assert decode(data, limits=LIMITS, min_side=None).pixels.size == (64, 64)
+    assert damage[0] in data
+    with pytest.raises(ImageRejectedError, match="no text") as refused:
+        decode(data.replace(damage[0], damage[1], 1), limits=LIMITS, min_side=None)
+    assert Reason.CORRUPT is refused.value.reason
