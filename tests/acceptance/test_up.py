@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import subprocess
@@ -120,6 +121,15 @@ class TestUse:
         hits = json_of("search", "a blue wall", "--limit", "5", cwd=system.cwd)["hits"]
         assert {hit["key"] for hit in hits} == {ODD_KEY, "plain.jpg"}
         assert hits == sorted(hits, key=lambda hit: -hit["similarity"])
+
+    def test_the_running_api_is_asked_to_search(self, system: RunningSystem) -> None:
+        """It has the model loaded, so that the command needs none; what it refuses is said as by the command."""
+        no_model = {"ENRICH_MODEL": "/nowhere/model"}
+        done = enrich("search", "blue", "--limit", "1", "--json", cwd=system.cwd, **no_model)
+        answer = system.request("POST", "/v1/search", json.dumps({"text": "blue", "limit": 1}).encode()).json()
+        assert answer == json.loads(done.stdout)
+        refused = enrich("search", "blue", "--tag", "settin=outdoor", cwd=system.cwd)
+        assert (1, True) == (refused.returncode, "did you mean 'setting'" in refused.stderr)
 
     def test_images_are_listed_by_place_and_tag(self, system: RunningSystem) -> None:
         """In the order of their keys, page by page, as the API lists them; what is unknown is refused."""

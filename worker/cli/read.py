@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+import urllib3
 from rich.table import Table
 
 from worker.cli import context
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from worker.api import models
-    from worker.catalog import Hit, Nearest, TagFilter
+    from worker.catalog import Nearest, TagFilter
     from worker.db import Engine
     from worker.settings import Settings
 
@@ -99,14 +101,48 @@ def search(
         raise typer.BadParameter("search by words or by --label, not by both")
     settings = context.load_settings()
     engine = context.database(settings)
-    found = _found(settings, engine, wanted or text, limit, filters, exact=exact)
-    hits = found.hits
+    found = _answered(settings, text, limit, filters, exact=exact) if wanted is None else None
+    if found is None:
+        found = present.hits(_found(settings, engine, wanted or text, limit, filters, exact=exact))
     if as_json:
-        context.json_document(present.hits(found).model_dump(mode="json"))
+        context.json_document(found.model_dump(mode="json"))
         return
     if not found.complete:
         context.say("the search stopped at a limit, and nearer images may be missing: --exact compares all")
-    _print_hits(hits, tag_filters.titles(engine, {taxonomy for hit in hits for taxonomy in hit.tags}))
+    titles = tag_filters.titles(engine, {taxonomy for hit in found.hits for taxonomy in hit.tags})
+    _print_hits(found.hits, titles)
+
+
+def _answered(
+    settings: Settings, text: str, limit: int, tags: Sequence[TagFilter], *, exact: bool
+) -> models.SearchResponse | None:
+    """What the API of `enrich up` answers, which has loaded the model.
+
+    None where there is none, or it refuses: then the search is made here, and says why it cannot be.
+    """
+    from worker.api import models
+    from worker.errors import ServerError
+
+    try:
+        running = context.running_system(settings)
+    except ServerError:
+        return None
+    if running.database_url != settings.database_url:
+        return None
+    asked = [{"taxonomy": each.taxonomy, "label": each.label} for each in tags]
+    try:
+        answer = urllib3.request(
+            "POST",
+            f"{running.api_url}/v1/search",
+            json={"text": text, "limit": limit, "tags": asked, "exact": exact},
+            headers={"Authorization": f"Bearer {running.api_token}"},
+            timeout=60,
+            retries=False,
+        )
+    except urllib3.exceptions.HTTPError:
+        return None
+    is_found = answer.status == HTTPStatus.OK
+    return models.SearchResponse.model_validate_json(answer.data) if is_found else None
 
 
 def _found(
@@ -120,7 +156,7 @@ def _found(
     return LabelSearch(engine=engine).images_of(wanted, limit=limit, tags=tags, exact=exact)
 
 
-def _print_hits(hits: Sequence[Hit], titles: Titles) -> None:
+def _print_hits(hits: Sequence[models.Hit], titles: Titles) -> None:
     table = Table("similarity", "image", "tags", box=None, pad_edge=False)
     for hit in hits:
         tags = ", ".join(
