@@ -29,6 +29,7 @@ from worker.images.jpeg_decoder import decode_jpeg
 from worker.images.limits import ImageLimits
 from worker.images.structure import ends_early, gif_prelude, png_chunks, sound_png, webp_canvas, without_png_text
 from worker.images.tiff import MOST_ENTRIES, Directory, Tiff
+from worker.images.tiff_pages import refuse_what_pillow_gets_wrong
 from worker.types import Reason
 
 _UNSUPPORTED: Final = re.compile(
@@ -242,6 +243,7 @@ def _check_tiff(data: bytes, limits: ImageLimits) -> float:
     if _is_camera_raw(tiff, main):
         message = f"a camera's raw file, of which only the preview could be read; {_convert()}"
         raise ImageRejectedError(Reason.UNSUPPORTED_FORMAT, message)
+    refuse_what_pillow_gets_wrong(tiff, main, _convert())
     for directory in _with_children(tiff, main):
         _check_directory(directory, len(data))
     tile = [sum(tiff.integers(main.entries.get(tag))[:1]) for tag in _TILE_SIDES]

@@ -17,20 +17,18 @@ from worker.images.decoder import checked_canvas, identify, load, open_header, r
 from worker.images.exif import ExifFields, read_exif
 from worker.images.limits import ImageLimits
 from worker.images.phash import phash
-from worker.images.pixels import prepare, upright
+from worker.images.pixels import Depth, prepare, upright
 from worker.images.structure import MOST_FRAMES, gif_frames, tiff_frames
-from worker.images.tiff import Tiff
+from worker.images.tiff_pages import depth_of, picture_first
 from worker.images.values import DecodedImage
 from worker.types import ImageMetadata
 
-_REDUCED, _FULL = "draft-and-box-2x/1", "full/1"
+_REDUCED, _FULL = "draft-and-box-2x/2", "full/2"
 
 #: Formats whose headers do not say what decoding may take: items and tiles may be decoded any number of times.
 _ALWAYS_APART: Final = frozenset(("HEIF", "AVIF", "JPEG2000"))
 #: What may certainly be decoded within these seconds, on a slow core, is decoded in the thread that asks.
 _MOST_SECONDS_HERE: Final = 2.0
-
-_BITS_PER_SAMPLE: Final = 258
 
 
 def decoding(min_side: int | None) -> str:
@@ -84,13 +82,14 @@ def _decode(
     data: bytes, format_name: str, limits: ImageLimits, min_side: int | None, reserve: Reserve, *, most_seconds: float
 ) -> DecodedImage | None:
     """None if it may take longer than ``most_seconds``; then nothing was decoded."""
+    whole, data = data, picture_first(data) if format_name == "TIFF" else data
     if format_name == "WEBP":
         return _decode_webp(data, limits, min_side, reserve, most_seconds=most_seconds)
     header = open_header(data, format_name, limits, most_seconds=most_seconds)
     if header is None or (needed := cost(header, data, format_name, min_side=min_side)).seconds > most_seconds:
         return None
     with reserve(needed.memory):
-        return _read(data, format_name, header.image, limits=limits, min_side=min_side)
+        return _read(data, format_name, header.image, limits=limits, min_side=min_side, whole=whole)
 
 
 def _decode_webp(
@@ -104,11 +103,11 @@ def _decode_webp(
         header = open_header(data, "WEBP", limits, most_seconds=most_seconds)
         if header is None:
             return None
-        return _read(data, "WEBP", header.image, limits=limits, min_side=min_side)
+        return _read(data, "WEBP", header.image, limits=limits, min_side=min_side, whole=data)
 
 
 def _read(
-    data: bytes, format_name: str, image: Image.Image, *, limits: ImageLimits, min_side: int | None
+    data: bytes, format_name: str, image: Image.Image, *, limits: ImageLimits, min_side: int | None, whole: bytes
 ) -> DecodedImage:
     size, mode = image.size, image.mode
     if isinstance(image, Jpeg2KImageFile):
@@ -122,7 +121,8 @@ def _read(
     with rejecting(data, format_name):
         fields = read_exif(data if format_name == "TIFF" else _exif_block(image))
         turn = 1 if format_name == "TIFF" else fields.orientation  # Pillow turns TIFFs upright itself
-        pixels = upright(prepare(image, min_side=min_side, white=_white(data, format_name)), turn)
+        depth = depth_of(data) if format_name == "TIFF" else Depth()
+        pixels = upright(prepare(image, min_side=min_side, depth=depth), turn)
         return DecodedImage(
             pixels=pixels,
             metadata=ImageMetadata(
@@ -130,8 +130,8 @@ def _read(
                 height=size[0] if turn >= 5 else size[1],  # noqa: PLR2004
                 format=image.format or format_name,
                 mode=mode,
-                frames=_frames(opened, data, format_name),
-                sha256=hashlib.sha256(data).hexdigest(),
+                frames=_frames(opened, whole, format_name),
+                sha256=hashlib.sha256(whole).hexdigest(),
                 phash=phash(pixels),
                 **_fields(fields, image),
             ),
@@ -159,13 +159,6 @@ def _imagemagick_exif(text: object) -> bytes | None:
         return bytes.fromhex("".join(text.split("\n")[3:]))
     except ValueError:
         return None
-
-
-def _white(data: bytes, format_name: str) -> int:
-    """The sample that means white in a 16-bit mode: TIFFs may hold 12-bit samples, which Pillow does not scale."""
-    tiff = Tiff.parse(data) if format_name == "TIFF" else None
-    bits = tiff.integers(tiff.directory(tiff.first).entries.get(_BITS_PER_SAMPLE))[:1] if tiff else ()
-    return 4095 if bits == (12,) else 65_535
 
 
 def _frames(image: Image.Image, data: bytes, format_name: str) -> int:

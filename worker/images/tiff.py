@@ -91,6 +91,11 @@ class Tiff:
             offset = next(iter(self._unpack(self._pointer, start + step * claimed)), 0)
         return len(seen)
 
+    def next_directory(self, offset: int) -> int:
+        """Where the directory behind the one at ``offset`` is; 0 where there is none."""
+        start, claimed, step = self._frame(offset)
+        return next(iter(self._unpack(self._pointer, start + step * claimed)), 0) if claimed else 0
+
     def child(self, directory: Directory, tag: int) -> Directory:
         """The directory that a tag of another one points to; an empty one where there is none."""
         offsets = self.integers(directory.entries.get(tag))
