@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from worker.catalog import indexes, roles
-from worker.db import Connection, Engine, transaction
+from worker.db import Connection, Engine, again, transaction
 from worker.errors import SchemaVersionError
 
 if TYPE_CHECKING:
@@ -84,6 +84,13 @@ def migrate(engine: Engine) -> tuple[str | None, str]:
         SchemaVersionError: pgvector is missing, too old or out of reach, the user may not create what is needed, or the
             database is newer than this code.
     """
+    before = again(lambda: _upgrade(engine))
+    indexes.build(engine)
+    return before, head()
+
+
+def _upgrade(engine: Engine) -> str | None:
+    """All of it in one transaction, which may be in the way of one that writes, as that may be in ours."""
     from alembic import command
 
     with transaction(engine) as connection:
@@ -96,8 +103,7 @@ def migrate(engine: Engine) -> tuple[str | None, str]:
         _refuse_newer(before)
         command.upgrade(_config(connection), "head")
         roles.refresh(connection)
-    indexes.build(engine)
-    return before, head()
+    return before
 
 
 def require_current(engine: Engine) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from alembic import command
 from sqlalchemy import text
 
 from tests.integration.inbox.test_ledger_counts import pages_read
-from worker import catalog
+from worker import catalog, inbox
 from worker.catalog.schema import _config
 from worker.db import transaction
 from worker.pipeline.counting import keep_counts
@@ -158,3 +161,50 @@ def test_spaces_made_before_the_migration_count_from_then_on(engine, again):
     add_vectors(engine, later, add_images(engine, "after"), into=f"embeddings_{later}")
     keep_counts(engine)
     assert {space: (1 + again, 0, 0), later: (1, 0, 0)} == standing(engine)
+
+
+@pytest.mark.parametrize(
+    ("behind", "then"),
+    [
+        ("0018", "DELETE FROM owed_vectors WHERE image_id = :id"),  # as who fills a space does
+        ("0016", "UPDATE inbox SET done = wanted, outcome = 'enriched'"),  # as a worker does
+        ("0016", "DELETE FROM owed_vectors WHERE image_id = :id"),
+    ],
+)
+def test_counting_begins_beside_transactions_that_write_vectors(engine, behind, then):
+    """The migration waits for who is in the middle of one, and neither of the two fails."""
+    space = make_space(engine, "one")
+    images = add_images(engine, "a", "b")
+    with transaction(engine) as connection:
+        catalog.owe_missing(connection, space, after=0, limit=10)
+        connection.execute(text("INSERT INTO inbox (bucket, key, lane, source) VALUES ('b', 'a', 0, 's3')"))
+    with engine.begin() as connection:
+        command.downgrade(_config(connection), behind)
+    with ThreadPoolExecutor(1) as pool:
+        with engine.begin() as writing:
+            writing.execute(
+                text("INSERT INTO embeddings (space_id, image_id, vector) VALUES (:space, :id, '[1,0]')"),
+                {"space": space, "id": images[0]},
+            )
+            migrating = pool.submit(catalog.migrate, engine)
+            until_somebody_waits(engine)
+            writing.execute(text(then), {"id": images[0]})
+        assert (behind, catalog.head()) == migrating.result(30)
+    keep_counts(engine)
+    assert {space: (1, 1 if "owed" in then else 2, 0)} == standing(engine)
+    with transaction(engine) as connection:
+        assert [] == inbox.miscounts(connection)
+
+
+def until_somebody_waits(engine) -> None:
+    waits = text("""
+        SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND database = (
+            SELECT oid FROM pg_database WHERE datname = current_database()))
+    """)
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        with transaction(engine) as connection:
+            if connection.execute(waits).scalar_one():
+                return
+        time.sleep(0.02)
+    raise AssertionError("nobody waits")

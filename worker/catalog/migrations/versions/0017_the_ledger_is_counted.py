@@ -56,8 +56,13 @@ CREATE TRIGGER count_{event} AFTER {event} ON inbox REFERENCING {tables}
     FOR EACH STATEMENT EXECUTE FUNCTION count_{event}_in_ledger();
 """
 
+# In the order in which a worker's transaction comes to them: this one keeps its locks until 0019 has made the triggers
+# on the others, and a worker that waits for inbox has written vectors before.
+LOCK = "LOCK TABLE embeddings, owed_vectors, inbox IN SHARE ROW EXCLUSIVE MODE"
+
 
 def upgrade() -> None:
+    op.execute(LOCK)
     op.execute(TABLES)
     op.execute(STATE)
     both = f"{_AFTER} UNION ALL {_BEFORE}"

@@ -81,6 +81,8 @@ def _quoted(line: str) -> str:
 
 
 def upgrade() -> None:
+    # In the order in which a worker's transaction comes to them; see 0017.
+    op.execute("LOCK TABLE embeddings, owed_vectors IN SHARE ROW EXCLUSIVE MODE")
     op.execute(TABLES)
     op.execute(STATE)
     after, before = "SELECT space_id, {}, 1 FROM after", "SELECT space_id, {}, -1 FROM before"
