@@ -138,6 +138,7 @@ def ingest(
     return Ingest(
         engine=engine,
         refusal=settings.watched.refusal,
+        watches=settings.watched.covers,
         ring=ring,
         subscriptions=subscriptions,
         max_bytes=settings.max_event_bytes,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 
@@ -71,6 +71,7 @@ class Ingest:
         *,
         engine: Engine,
         refusal: Callable[[str, str], str | None] = lambda _bucket, _key: None,
+        watches: Callable[[str, str], bool] | None = None,
         ring: Callable[[], None],
         subscriptions: Subscriptions | None = None,
         max_bytes: int = 4 << 20,
@@ -82,6 +83,7 @@ class Ingest:
         Args:
             engine: on a migrated database.
             refusal: (bucket, key) → why it is not ours to enrich; None where it is.
+            watches: (bucket, key) → whether it is ours, which costs less to say of every object; default by ``refusal``.
             ring: wakes a worker. It may take its time: it is called on a thread of its own.
             subscriptions: which topics' subscriptions may be confirmed; default none.
             max_bytes: larger notifications are not parsed.
@@ -90,6 +92,7 @@ class Ingest:
         """
         self._engine = engine
         self._refusal = refusal
+        self._watches = watches or (lambda bucket, key: refusal(bucket, key) is None)
         self._told: set[str] = set()  # buckets that are not ours, of which we told
         self._ringer = _Ringer(ring)
         self._recheck = recheck
@@ -168,17 +171,28 @@ class Ingest:
                 f"{len(body):,} bytes, more than {self._max_bytes:,} (ENRICH_MAX_EVENT_BYTES); send less at once"
             )
         envelope = events.parse(source, body)
-        refusals = {hint.ref: self._refusal(hint.ref.bucket, hint.ref.key) for hint in envelope.hints}
-        ours = tuple(hint for hint in envelope.hints if refusals[hint.ref] is None)
-        strange = {ref.bucket: why for ref, why in refusals.items() if why and ref.bucket not in self._told}
+        ours = tuple(hint for hint in envelope.hints if self._watches(hint.ref.bucket, hint.ref.key))
+        strange = self._strange(envelope.hints) if len(ours) < len(envelope.hints) else {}
         ignored = Counter(str(each.reason) for each in envelope.ignored)
         ignored["not-watched"] += len(envelope.hints) - len(ours)
         if len(ours) > BULK:
             ours = tuple(replace(hint, lane=Lane.BACKFILL) for hint in ours)
         return _Understood(
             hints=ours, ignored=dict(+ignored), test=envelope.test, subscriptions=envelope.subscriptions,
-            strange=strange if len(self._told) < _TOLD else {},
+            strange=strange,
         )  # fmt: skip
+
+    def _strange(self, hints: Iterable[Hint]) -> dict[str, str]:
+        """Of buckets of which nobody was told yet, why they are not ours; of a bounded number however many there are."""
+        found: dict[str, str] = {}
+        for bucket, key in ((hint.ref.bucket, hint.ref.key) for hint in hints):
+            if len(self._told) + len(found) >= _TOLD:
+                break
+            if bucket in self._told or bucket in found or self._watches(bucket, key):
+                continue
+            if why := self._refusal(bucket, key):
+                found[bucket] = why
+        return found
 
     def _commit(
         self, carrier: str, taken: Sequence[tuple[_Understood, bytes]], refused: Sequence[tuple[str, bytes]] = ()

@@ -53,3 +53,21 @@ def test_an_upload_that_bulk_names_too_stays_live(engine: Engine, ingest: Ingest
 def test_bulk_is_not_taken_on_the_event_loop(ingest: Ingest) -> None:
     """It is parsed and written on a thread of its own."""
     assert ingest.begin("s3", body([str(number) for number in range(BULK + 1)])) is None
+
+
+def test_of_many_buckets_that_are_not_watched_only_some_are_told(engine: Engine) -> None:
+    """Who names them at random neither buries other refusals nor has each compared with those that are watched."""
+    asked: list[str] = []
+
+    def refusal(bucket: str, _key: str) -> str:
+        asked.append(bucket)
+        return f"{bucket} is not watched"
+
+    ingest = Ingest(engine=engine, refusal=refusal, watches=lambda _bucket, _key: False, ring=lambda: None)
+    records = [{"s3": {"bucket": {"name": f"bucket-{n % 500}"}, "object": {"key": f"{n}.jpg"}}} for n in range(1_000)]
+    for _ in range(2):
+        taken = ingest.accept("s3", json.dumps({"Records": records}).encode())
+        assert {"not-watched": 1_000} == taken.ignored
+    with transaction(engine) as connection:
+        assert 100 == inbox.rejected_count(connection)
+    assert [f"bucket-{n}" for n in range(100)] == asked
