@@ -83,7 +83,7 @@ class Ingest:
         Args:
             engine: on a migrated database.
             refusal: (bucket, key) → why it is not ours to enrich; None where it is.
-            watches: (bucket, key) → whether it is ours, which costs less to say of every object; default by ``refusal``.
+            watches: (bucket, key) → whether it is ours, which costs less to say of each; default by ``refusal``.
             ring: wakes a worker. It may take its time: it is called on a thread of its own.
             subscriptions: which topics' subscriptions may be confirmed; default none.
             max_bytes: larger notifications are not parsed.
@@ -183,7 +183,7 @@ class Ingest:
         )  # fmt: skip
 
     def _strange(self, hints: Iterable[Hint]) -> dict[str, str]:
-        """Of buckets of which nobody was told yet, why they are not ours; of a bounded number however many there are."""
+        """Of buckets of which nobody was told yet, why they are not ours; of a bounded number, however many."""
         found: dict[str, str] = {}
         for bucket, key in ((hint.ref.bucket, hint.ref.key) for hint in hints):
             if len(self._told) + len(found) >= _TOLD:
