@@ -118,7 +118,8 @@ def _answered(
 ) -> models.SearchResponse | None:
     """What the API of `enrich up` answers, which has loaded the model.
 
-    None where there is none, or it refuses: then the search is made here, and says why it cannot be.
+    None where there is none, it refuses, or it is of a release that answers otherwise: then the search is made here,
+    and says why it cannot be.
     """
     from worker.api import models
     from worker.errors import ServerError
@@ -141,8 +142,12 @@ def _answered(
         )
     except urllib3.exceptions.HTTPError:
         return None
-    is_found = answer.status == HTTPStatus.OK
-    return models.SearchResponse.model_validate_json(answer.data) if is_found else None
+    if answer.status != HTTPStatus.OK:
+        return None
+    try:
+        return models.SearchResponse.model_validate_json(answer.data)
+    except ValueError:
+        return None
 
 
 def _found(
