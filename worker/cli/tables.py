@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import ceil
 
+from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
 from rich.measure import Measurement
 from rich.table import Column, Table
 from rich.text import Text
 
-#: Characters a column keeps when its cells are folded: fewer are a stack of syllables.
-_LEAST = 24
+#: Into how many lines a cell, or a word as long as a file's name, is folded at most, and how short such lines may be:
+#: more of them, or shorter ones, are a stack of syllables.
+_LINES, _LEAST = 3, 12
 _UNBOUNDED = 1_000_000
 
 
@@ -22,7 +25,8 @@ def fitted(table: Table, console: Console) -> RenderableType:
         column.header = Text("\n".join(str(column.header).split(" ")))
     widths = [_column_width(console, column) for column in table.columns]
     around = _width(console, table) - sum(widths)
-    shrunk = _shrunk(widths, console.width - around)
+    least = [min(width, _least(column)) for column, width in zip(table.columns, widths, strict=True)]
+    shrunk = _shrunk(widths, least, console.width - around)
     if shrunk is None:
         return Group(*_blocks(table))
     for column, width, natural in zip(table.columns, shrunk, widths, strict=True):
@@ -40,16 +44,21 @@ def _column_width(console: Console, column: Column) -> int:
     return max((_width(console, cell) for cell in (column.header, *column.cells)), default=0)
 
 
-def _shrunk(widths: list[int], room: int) -> list[int] | None:
-    """The widest columns narrowed to what they can be folded to; None where even that is too much."""
+def _least(column: Column) -> int:
+    """To which width its cells can be folded."""
+    texts = [str(cell) for cell in (column.header, *column.cells)]
+    word = max((cell_len(word) for text in texts for word in text.split()), default=0)
+    longest = max(map(cell_len, texts), default=0)
+    return max(min(word, max(_LEAST, ceil(word / _LINES))), ceil(longest / _LINES))
+
+
+def _shrunk(widths: list[int], least: list[int], room: int) -> list[int] | None:
+    """The widest columns narrowed, as far as they can be folded; None where even that is too much."""
+    if sum(least) > room:
+        return None
     shrunk = list(widths)
-    while (excess := sum(shrunk) - room) > 0:
-        widest = max(range(len(shrunk)), key=shrunk.__getitem__)
-        others = [width for number, width in enumerate(shrunk) if number != widest]
-        least = max(_LEAST, *others) if others else _LEAST
-        if shrunk[widest] <= _LEAST:
-            return None
-        shrunk[widest] = max(shrunk[widest] - excess, min(least, shrunk[widest] - 1), _LEAST)
+    while sum(shrunk) > room:
+        shrunk[max((n for n in range(len(shrunk)) if shrunk[n] > least[n]), key=shrunk.__getitem__)] -= 1
     return shrunk
 
 

@@ -61,6 +61,16 @@ def test_a_long_name_is_folded_beside_short_cells(boxed):
     assert len(shown.splitlines()) > 2
 
 
+def test_what_can_be_folded_a_little_stays_a_table():
+    """That of `enrich demo`: names of files in two lines, several labels one below the other."""
+    headers = ["image", "time of day", "setting", "page type", "subject", "searchable after"]
+    rows = [["motorcycle_left_and_right.png", "day", "outdoor", "–", "motorcycle, vehicle", "0.6 s"]]
+    shown = printed(table(headers, rows, boxed=True), 80)
+    assert shown.startswith("┏")
+    assert "motorcycle," in shown
+    assert "vehicle" in shown
+
+
 def test_many_long_cells_become_blocks():
     """A headline, and a line for each other cell."""
     headers = ["object", "reason", "message", "attempts", "since", "now"]
