@@ -190,7 +190,8 @@ class Ingest:
                 break
             if bucket in self._told or bucket in found or self._watches(bucket, key):
                 continue
-            if why := self._refusal(bucket, key):
+            # Of the bucket, not the object: what other processes tell, or this one after a restart, is the same then.
+            if why := self._refusal(bucket, ""):
                 found[bucket] = why
         return found
 

@@ -12,6 +12,7 @@ from worker import inbox
 from worker.db import Engine, transaction
 from worker.pipeline.ingest import BULK, Ingest
 from worker.types import Lane
+from worker.watched import Watched
 
 
 @pytest.fixture
@@ -71,3 +72,17 @@ def test_of_many_buckets_that_are_not_watched_only_some_are_told(engine: Engine)
     with transaction(engine) as connection:
         assert 100 == inbox.rejected_count(connection)
     assert [f"bucket-{n}" for n in range(100)] == asked
+
+
+@pytest.mark.parametrize("watched", ["photos", "uploads/new/"])
+def test_a_bucket_that_is_not_watched_is_kept_once_by_all_processes(engine: Engine, watched: str) -> None:
+    """Whichever of its objects each of them meets first, and also after a restart."""
+    ours = Watched(names=(watched,))
+    for key in ("a.jpg", "b.jpg"):
+        ingest = Ingest(engine=engine, refusal=ours.refusal, watches=ours.covers, ring=lambda: None)
+        record = {"s3": {"bucket": {"name": "uploads"}, "object": {"key": key}}}
+        assert {"not-watched": 1} == ingest.accept("s3", json.dumps({"Records": [record]}).encode()).ignored
+    with transaction(engine) as connection:
+        [kept] = inbox.rejected_events(connection)
+    assert b"uploads" == kept.body
+    assert "add uploads" in kept.reason
