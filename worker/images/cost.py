@@ -87,7 +87,9 @@ def _converted(image: Image.Image) -> int:
 
 
 def _jpeg(image: Image.Image, found: JpegStructure, data: bytes, min_side: int | None) -> Cost:
-    """Decoded by rows to its final size; one of several scans keeps two bytes for each sample until the last."""
+    """Decoded by rows to its final size; one of several scans keeps two bytes for each sample until the last. The
+    decoder gets a copy of the file where something is left out of it (`plain_jpeg`).
+    """
     pixels = image.width * image.height
     shown = pixels // _draft_scale(image.size, 2 * min_side) ** 2 if min_side else pixels
     seconds = _NS * (60 * shown + 10 * pixels + 25 * len(data)) + found.opening_seconds
@@ -95,7 +97,7 @@ def _jpeg(image: Image.Image, found: JpegStructure, data: bytes, min_side: int |
     if found.buffered:
         seconds += found.scans * found.samples // 64 * 40 * _NS
     return Cost(
-        memory=(14 if image.mode == "CMYK" else 12) * shown + coefficients,
+        memory=(14 if image.mode == "CMYK" else 12) * shown + coefficients + len(data),
         seconds=seconds if found.huffman else math.inf,
     )
 

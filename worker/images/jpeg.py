@@ -108,7 +108,7 @@ def plain_jpeg(data: bytes) -> bytes:
     ended = data.endswith(_END) or data.rfind(_END, picture) >= 0
     if ended and unbroken and plain == segments:
         return data
-    return b"".join((data[:2], *plain, data[picture:], b"" if ended else _END))
+    return b"".join((data[:2], *plain, memoryview(data)[picture:], b"" if ended else _END))
 
 
 def has_hole(data: bytes) -> bool:

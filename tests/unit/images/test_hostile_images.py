@@ -79,6 +79,29 @@ def test_a_20000_pixel_square_needs_a_fraction_of_its_pixels():
     assert answer == "20000 True True"
 
 
+def test_a_jpeg_whose_profile_is_left_out_takes_no_more_than_was_reserved():
+    """The decoder gets a copy of the file, however large a film or a second picture behind the first one makes it."""
+    answer = child(
+        """
+        import io, resource
+        from contextlib import nullcontext
+        from PIL import Image
+        file = io.BytesIO()
+        Image.new("RGB", (1200, 900), "teal").save(file, "JPEG", icc_profile=bytes(500))
+        limits = ImageLimits(max_bytes=1 << 28, max_pixels=4_000_000, max_side=4_000)
+        reserved = []
+        reserve = lambda size: reserved.append(size) or nullcontext()
+        read_image(file.getvalue(), limits=limits, min_side=224)
+        data = file.getvalue() + b"film" * (16 << 20)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        read_image(data, limits=limits, min_side=224, reserve=reserve)
+        grown = 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+        print(len(reserved), grown < reserved[0] + (16 << 20))
+        """
+    )
+    assert answer == "1 True"
+
+
 def test_bombs_are_refused_before_they_go_off():
     """All bombs together fit into less memory than any one of them would need."""
     answer = child(
