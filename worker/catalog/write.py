@@ -61,7 +61,12 @@ _STALE = text("""
            unnest(CAST(:buckets AS text[]), CAST(:keys AS text[]), CAST(:hashes AS bytea[])) AS n (bucket, key, sha256)
     WHERE i.bucket = n.bucket AND i.key = n.key AND i.sha256 <> n.sha256 AND e.image_id = i.id AND e.space_id <> :space
 """)
+# What was given up before it got its vector, from whoever came by, has not failed.
 _STALE_TAGS = text("""
+    WITH not_failed AS (
+        DELETE FROM owed_vectors
+        WHERE space_id = :space AND image_id = ANY(CAST(:ids AS bigint[])) AND visible_at = 'infinity'
+    )
     DELETE FROM tags t USING unnest(CAST(:ids AS bigint[])) AS i (id)
     WHERE t.image_id = i.id AND t.source <> 'human'
       AND (t.space_id = :space OR NOT EXISTS (

@@ -118,6 +118,29 @@ def test_an_image_without_its_vector_or_a_decision_is_incomplete(world, verify, 
     assert (True, [], 2) == (result.holds, found, result.enriched)
 
 
+def test_a_vector_that_was_given_up_is_made_up_for(world, verify):
+    """Nobody else will, so it is incomplete; once it has its vector, its space has no failure any more."""
+    world.upload("a.jpg", picture())
+    drain(world)
+    with transaction(world.engine) as connection:
+        space = catalog.active_space(connection)
+        assert space is not None
+        connection.execute(text("DELETE FROM embeddings"))
+        catalog.owe_missing(connection, space.id, after=0, limit=10)
+        batch = catalog.claim_owed(connection, space.id, size=1, lease=60)
+        assert batch is not None
+        given_up = catalog.Postponed(id=batch.images[0].id, error="no", delay=None)
+        catalog.postpone(connection, space.id, batch.token, [given_up])
+        assert 1 == catalog.filled_spaces(connection)[0].failed
+    _, found = differences(verify, repair=True)
+    assert [("incomplete", "a.jpg")] == found
+    drain(world)
+    assert verify.run(BUCKET).holds
+    with transaction(world.engine) as connection:
+        [filled] = catalog.filled_spaces(connection)
+        assert ((1, 0), []) == ((filled.images, filled.failed), catalog.failures(connection, space.id, limit=5))
+
+
 def test_what_somebody_else_will_make_up_for_is_pending(world, verify):
     """A vector that is owed, and decisions of a revision that is still being applied."""
     for key in ("a.jpg", "b.jpg", "c.jpg"):
