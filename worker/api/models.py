@@ -157,7 +157,7 @@ class _Asked(BaseModel):
         for name in given if isinstance(given, dict) else ():
             if name not in known:
                 takes = f"the members are {', '.join(known)}"
-                raise ValueError(f"there is no member {shown(name)}; {suggested(name, known, otherwise=takes)}")
+                raise ValueError(f"unknown member {shown(name)}; {suggested(name, known, otherwise=takes)}")
         return given
 
 

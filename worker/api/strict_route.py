@@ -50,9 +50,7 @@ class StrictRoute(APIRoute):
         for name, times in Counter(name for name, _ in request.query_params.multi_items()).items():
             if name not in known:
                 takes = f"this address takes {', '.join(known) or 'no parameters'}"
-                raise HTTPException(
-                    422, f"there is no parameter {shown(name)}; {suggested(name, known, otherwise=takes)}"
-                )
+                raise HTTPException(422, f"unknown parameter {shown(name)}; {suggested(name, known, otherwise=takes)}")
             if times > 1 and name not in REPEATABLE:
                 raise HTTPException(422, f"{name}: given {times} times; give it once")
 

@@ -87,7 +87,7 @@ def test_search_with_another_model_than_the_workers(services, engine, gallery):
         ({"text": "x", "limit": 1_001}, "limit: Input should be less than or equal to 1000"),
         ({"text": "x", "limit": "many"}, "limit: Input should be a valid integer"),
         ({"text": "x", "exact": "yes"}, "exact: Input should be a valid boolean"),
-        ({"text": "x", "colour": "red"}, "body: there is no member 'colour'; the members are text, "),
+        ({"text": "x", "colour": "red"}, "body: unknown member 'colour'; the members are text, "),
         ({"text": "x", "tags": [{"taxonomy": "t"}]}, "tags[0].label: Field required"),
         ({"text": "x", "tags": [{"taxonomy": "t", "label": "a\0"}]}, "tags[0].label: must not have a NUL"),
         ({"text": "x", "tags": "night"}, "tags: Input should be a valid list"),

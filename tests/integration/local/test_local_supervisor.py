@@ -151,13 +151,7 @@ def test_a_supervisor_outlives_its_guardian(parent, tmp_path: Path):
 
     def guardians() -> list[psutil.Process]:
         found = psutil.Process(process.pid).children()
-        return [child for child in found if child.pid not in pids and is_alive(child)]
-
-    def is_alive(child: psutil.Process) -> bool:
-        try:
-            return child.status() != psutil.STATUS_ZOMBIE
-        except psutil.NoSuchProcess:  # it has just ended
-            return False
+        return [child for child in found if child.pid not in pids and _runs(child.pid)]
 
     first = guardians()[0]
     first.kill()

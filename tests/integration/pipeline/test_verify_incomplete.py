@@ -1,0 +1,85 @@
+"""Images that were enriched once and lack something now: their vector, or a decision of a taxonomy in force."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import text
+
+from tests.integration.pipeline.test_verify import differences, drain
+from tests.ledger import BUCKET
+from tests.pictures import picture
+from worker import catalog
+from worker.db import transaction
+from worker.pipeline.verify import Verify
+
+
+@pytest.fixture
+def verify(world):
+    return Verify(engine=world.engine, store=world.store, ring=world.enricher.ring, settle=0)
+
+
+@pytest.mark.parametrize(
+    "lose",
+    [
+        "DELETE FROM embeddings WHERE image_id = :id",
+        "DELETE FROM tags WHERE image_id = :id",
+        "DELETE FROM tags WHERE image_id = :id AND taxonomy = 'colour'",
+        "UPDATE tags SET taxonomy_version = 'older' WHERE image_id = :id",
+    ],
+)
+def test_an_image_without_its_vector_or_a_decision_is_incomplete(world, verify, lose):
+    """Enriched is what can be searched and was decided, by everything in force; a worker makes up for what is not."""
+    for key in ("a.jpg", "b.jpg"):
+        world.upload(key, picture())
+    drain(world)
+    with transaction(world.engine) as connection:
+        [image] = connection.execute(text("SELECT id FROM images WHERE key = 'a.jpg'")).scalars()
+        assert connection.execute(text(lose), {"id": image}).rowcount > 0
+    result, found = differences(verify, repair=True)
+    assert (False, [("incomplete", "a.jpg")], 1, 1) == (result.holds, found, result.enriched, result.incomplete)
+    drain(world)
+    result, found = differences(verify)
+    assert (True, [], 2) == (result.holds, found, result.enriched)
+
+
+def test_a_vector_that_was_given_up_is_made_up_for(world, verify):
+    """Nobody else will, so it is incomplete; once it has its vector, its space has no failure any more."""
+    world.upload("a.jpg", picture())
+    drain(world)
+    with transaction(world.engine) as connection:
+        space = catalog.active_space(connection)
+        assert space is not None
+        connection.execute(text("DELETE FROM embeddings"))
+        catalog.owe_missing(connection, space.id, after=0, limit=10)
+        batch = catalog.claim_owed(connection, space.id, size=1, lease=60)
+        assert batch is not None
+        given_up = catalog.Postponed(id=batch.images[0].id, error="no", delay=None)
+        catalog.postpone(connection, space.id, batch.token, [given_up])
+        assert 1 == catalog.filled_spaces(connection)[0].failed
+    _, found = differences(verify, repair=True)
+    assert [("incomplete", "a.jpg")] == found
+    drain(world)
+    assert verify.run(BUCKET).holds
+    with transaction(world.engine) as connection:
+        [filled] = catalog.filled_spaces(connection)
+        assert ((1, 0), []) == ((filled.images, filled.failed), catalog.failures(connection, space.id, limit=5))
+
+
+def test_what_somebody_else_will_make_up_for_is_pending(world, verify):
+    """A vector that is owed, and decisions of a revision that is still being applied."""
+    for key in ("a.jpg", "b.jpg", "c.jpg"):
+        world.upload(key, picture())
+    drain(world)
+    with transaction(world.engine) as connection:
+        ids = {row.key: row.id for row in connection.execute(text("SELECT key, id FROM images"))}
+        space, revision = catalog.active_space(connection), catalog.current_revision(connection)
+        assert space is not None
+        assert revision is not None
+        connection.execute(text("DELETE FROM embeddings WHERE image_id = :id"), {"id": ids["a.jpg"]})
+        catalog.owe_missing(connection, space.id, after=0, limit=10)
+        connection.execute(text("DELETE FROM tags WHERE image_id IN (:a, :b)"), {"a": ids["b.jpg"], "b": ids["c.jpg"]})
+        catalog.begin_retagging(connection, space.id, revision.id)
+        catalog.restart_retagging(connection, space.id, revision.id)
+        catalog.advance(connection, space.id, revision.id, after=ids["b.jpg"], images=2)
+    result, found = differences(verify)
+    assert ([("incomplete", "b.jpg")], 2, 0) == (found, result.pending, result.enriched)
