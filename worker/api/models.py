@@ -6,12 +6,11 @@ import re
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from worker.names import shown, suggested
 from worker.pipeline import moments
 from worker.pipeline.query import State
-from worker.types import Reason
 
 
 def _storable(text: str) -> str:
@@ -34,8 +33,6 @@ TagSource = Literal["zero-shot", "few-shot", "text-fusion", "human"]
 
 #: A duration back from now, or a time.
 MomentText = Annotated[str, StringConstraints(max_length=64), AfterValidator(_moment)]
-#: Answers name reasons that a newer release may add to; what is asked for must be one of these.
-_ReasonCode = Annotated[str, Field(json_schema_extra={"enum": [reason.value for reason in Reason]})]
 
 _Query = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2_000)]
 _TAG = re.compile(r"[^=]{1,200}=.{1,200}", re.DOTALL)
@@ -51,7 +48,8 @@ def _tag(text: str) -> str:
 TagText = Annotated[
     str, AfterValidator(_tag), AfterValidator(_storable), Field(json_schema_extra={"pattern": f"^{_TAG.pattern}$"})
 ]
-_Name = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_storable)]
+#: Of a taxonomy, a label or a bucket.
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_storable)]
 
 
 class Problem(BaseModel):
@@ -95,6 +93,18 @@ class Tag(BaseModel):
     decided_at: datetime
 
 
+class EarlierTag(BaseModel):
+    """What a person decided about other bytes under the same key."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    taxonomy: str
+    label: str | None = Field(description="null: none of the labels.")
+    taxonomy_version: str
+    decided_at: datetime
+    sha256: str | None = Field(description="Of the bytes that were tagged; null where that was not noted.")
+
+
 class Location(BaseModel):
     """Where the picture was taken, by its EXIF."""
 
@@ -130,6 +140,9 @@ class Image(BaseModel):
         description="From the store's event (or our first hint) to being searchable."
     )
     tags: list[Tag]
+    earlier_tags: list[EarlierTag] = Field(
+        description="What people decided about other bytes under this key, newest first; in force again with those."
+    )
 
 
 class ImageList(BaseModel):
@@ -141,7 +154,7 @@ class ImageList(BaseModel):
     )
 
 
-class _Asked(BaseModel):
+class Asked(BaseModel):
     """What is asked for in a body: of known members only, each of the type that the document says.
 
     Otherwise ``"5"`` and ``true`` would be numbers, and a filter whose name is misspelt would be left out.
@@ -161,21 +174,21 @@ class _Asked(BaseModel):
         return given
 
 
-class TagFilter(_Asked):
+class TagFilter(Asked):
     """Only images to which this tag applies."""
 
-    taxonomy: _Name = Field(examples=["time-of-day"])
-    label: _Name = Field(examples=["night"])
+    taxonomy: Name = Field(examples=["time-of-day"])
+    label: Name = Field(examples=["night"])
 
 
-class LabelName(_Asked):
+class LabelName(Asked):
     """A label, by its name, its title or an alias."""
 
-    taxonomy: _Name = Field(examples=["setting"])
-    label: _Name = Field(examples=["indoor"])
+    taxonomy: Name = Field(examples=["setting"])
+    label: Name = Field(examples=["indoor"])
 
 
-class SearchRequest(_Asked):
+class SearchRequest(Asked):
     """A search by words, or by a label's vector."""
 
     text: _Query | None = Field(None, description="What to look for, in words.")
@@ -295,67 +308,6 @@ class Status(BaseModel):
     in_flight: int
     oldest_pending_seconds: float
     feed_blocker: FeedBlocker | None = Field(description="Whose transaction the change feed waits for; null: nobody's.")
-
-
-class QuarantineEntry(BaseModel):
-    """An object that cannot be enriched, and why."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-    bucket: str
-    key: str
-    reason: _ReasonCode = Field(description="docs/images.md says what each means and what to do.")
-    message: str = Field(description="The error itself, with its numbers.")
-    etag: str | None = Field(description="Of the bytes that were refused; null where none were read.")
-    size: int | None
-    attempts: int
-    since: datetime = Field(description="When it was put into quarantine, for the last time.")
-    pending: bool = Field(description="It is being tried again; the rest describes the last time.")
-
-
-class QuarantineDetails(QuarantineEntry):
-    """An entry with what its file begins with."""
-
-    first_bytes: str | None = Field(description="Hexadecimal, at most 512 bytes; null where none were read.")
-    hexdump: list[str] = Field(description="The same for people, a line for each sixteen bytes.")
-
-
-class QuarantineList(BaseModel):
-    """A page of the quarantine, newest first."""
-
-    entries: list[QuarantineEntry]
-    next: str | None = Field(description="Pass it as `after` for older ones; null: there are none.")
-
-
-class QuarantineCounts(BaseModel):
-    """How many entries there are."""
-
-    total: int
-    reasons: dict[str, int] = Field(description="By reason, most first.")
-
-
-class QuarantineChoice(_Asked):
-    """Which entries to change. All that is given must hold; something must be given."""
-
-    reason: Annotated[Reason, Strict(strict=False)] | None = None  # a text
-    bucket: _Name | None = None
-    prefix: Text | None = Field(None, max_length=1_024, description="Of the key; with `bucket`.")
-    key: Text | None = Field(None, min_length=1, max_length=1_024, description="One object; with `bucket`.")
-    since: MomentText | None = Field(None, description="Put into quarantine since: `2d`, `12h`, or a time.")
-    older_than: MomentText | None = Field(None, description="Put into quarantine before: `30d`, or a time.")
-    all: bool = Field(False, description="Everything, where nothing else is given.")
-    after: str | None = Field(
-        None, max_length=256, description="`next` of the answer before: go on there, with the same choice."
-    )
-
-
-class QuarantineChanged(BaseModel):
-    """What a retry or a drop did."""
-
-    changed: int = Field(
-        description="Entries changed by this call; those that were pending already are not among them."
-    )
-    next: str | None = Field(description="Ask again with this as `after` to change the rest; null: all is done.")
 
 
 class KnownBucket(BaseModel):

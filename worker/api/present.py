@@ -9,17 +9,17 @@ from worker import catalog
 from worker.api.models import (
     Change,
     Changes,
+    EarlierTag,
     Hit,
     Image,
     Location,
     NearestLabel,
     NearestLabels,
-    QuarantineDetails,
-    QuarantineEntry,
     SearchResponse,
     Tag,
     TagFilter,
 )
+from worker.api.quarantine_models import QuarantineDetails, QuarantineEntry
 from worker.inbox import Quarantined
 from worker.pipeline.label_search import NearLabels
 from worker.pipeline.quarantine import hexdump
@@ -40,6 +40,7 @@ def image(record: catalog.ImageRecord) -> Image:
         phash=f"{record.phash & 0xFFFFFFFFFFFFFFFF:016x}",
         searchable_after_seconds=searchable_after(record),
         tags=[Tag.model_validate(tag) for tag in record.tags],
+        earlier_tags=[EarlierTag.model_validate(tag) for tag in record.earlier_tags],
     )
 
 

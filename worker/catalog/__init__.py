@@ -57,7 +57,17 @@ from worker.catalog.partitions import (
     is_lock_timeout,
     partition_bytes,
 )
-from worker.catalog.read import Holding, ImageRecord, KnownImage, TagRecord, holdings, image, known_images, vector
+from worker.catalog.read import (
+    EarlierTag,
+    Holding,
+    ImageRecord,
+    KnownImage,
+    TagRecord,
+    holdings,
+    image,
+    known_images,
+    vector,
+)
 from worker.catalog.refill import Locked, lock_images
 from worker.catalog.removal import Removal, remove
 from worker.catalog.revisions import (
@@ -128,6 +138,7 @@ __all__ = [
     "Applier",
     "Block",
     "Changed",
+    "EarlierTag",
     "Embedded",
     "EnrichedImage",
     "Failure",

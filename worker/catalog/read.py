@@ -51,6 +51,24 @@ _TAGS = text("""
     WHERE t.image_id = ANY(CAST(:ids AS bigint[])) ORDER BY active DESC, t.taxonomy, t.space_id, t.label
 """)
 
+_EARLIER = text("""
+    SELECT s.bucket, s.key, s.taxonomy, s.label, s.taxonomy_version, s.decided_at, encode(s.sha256, 'hex') AS sha256
+    FROM unnest(CAST(:buckets AS text[]), CAST(:keys AS text[])) AS r (bucket, key)
+    JOIN tags_set_aside s ON s.bucket = r.bucket AND s.key = r.key
+    ORDER BY s.decided_at DESC, s.taxonomy, s.label
+""")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EarlierTag:
+    """What a person decided about other bytes under the same key. It is in force again when these come back."""
+
+    taxonomy: str
+    label: str | None  # None: none of these
+    taxonomy_version: str
+    decided_at: datetime
+    sha256: str | None  # of the bytes that were tagged, in hex; None: nobody noted it, before hashes were
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TagRecord:
@@ -98,6 +116,7 @@ class ImageRecord:
     hinted_at: datetime
     enriched_at: datetime
     tags: tuple[TagRecord, ...]
+    earlier_tags: tuple[EarlierTag, ...]  # newest first
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -162,14 +181,25 @@ def image(connection: Connection, ref: ObjectRef) -> ImageRecord | None:
 
 def with_tags(connection: Connection, rows: Sequence[Row[Any]]) -> list[ImageRecord]:
     """Rows of an id and ``COLUMNS``, with their tags."""
+    if not rows:
+        return []
     tags: dict[int, list[TagRecord]] = {row.id: [] for row in rows}
-    for tag in connection.execute(_TAGS, {"ids": list(tags)}) if tags else ():
-        columns = dict(tag._mapping)  # noqa: SLF001  # Row's public mapping view
+    for tag in connection.execute(_TAGS, {"ids": list(tags)}):
+        columns = _columns(tag)
         tags[columns.pop("image_id")].append(TagRecord(**columns))
-    return [_record(row, tags[row.id]) for row in rows]
+    earlier: dict[tuple[str, str], list[EarlierTag]] = {(row.bucket, row.key): [] for row in rows}
+    names = {"buckets": [row.bucket for row in rows], "keys": [row.key for row in rows]}
+    for tag in connection.execute(_EARLIER, names):
+        columns = _columns(tag)
+        earlier[columns.pop("bucket"), columns.pop("key")].append(EarlierTag(**columns))
+    return [_record(row, tags[row.id], earlier[row.bucket, row.key]) for row in rows]
 
 
-def _record(row: Row[Any], tags: Sequence[TagRecord]) -> ImageRecord:
-    columns = dict(row._mapping)  # noqa: SLF001
+def _record(row: Row[Any], tags: Sequence[TagRecord], earlier: Sequence[EarlierTag]) -> ImageRecord:
+    columns = _columns(row)
     del columns["id"]
-    return ImageRecord(**columns, tags=tuple(tags))
+    return ImageRecord(**columns, tags=tuple(tags), earlier_tags=tuple(earlier))
+
+
+def _columns(row: Row[Any]) -> dict[str, Any]:
+    return dict(row._mapping)  # noqa: SLF001  # Row's public mapping view

@@ -20,11 +20,11 @@ _LOCK = text("""
     ORDER BY i.bucket, i.key FOR UPDATE OF i
 """)
 _SET_ASIDE = text("""
-    INSERT INTO tags_set_aside (bucket, key, taxonomy, taxonomy_version, label, decided_at)
-    SELECT i.bucket, i.key, t.taxonomy, t.taxonomy_version, t.label, t.decided_at
+    INSERT INTO tags_set_aside (bucket, key, sha256, taxonomy, taxonomy_version, label, decided_at)
+    SELECT i.bucket, i.key, i.sha256, t.taxonomy, t.taxonomy_version, t.label, t.decided_at
     FROM images i JOIN tags t ON t.image_id = i.id AND t.source = 'human'
     WHERE i.id = ANY(CAST(:ids AS bigint[]))
-    ON CONFLICT (bucket, key, taxonomy, label) DO UPDATE SET
+    ON CONFLICT (bucket, key, sha256, taxonomy, label) DO UPDATE SET
         taxonomy_version = excluded.taxonomy_version, decided_at = excluded.decided_at
 """)
 _REMOVE = text("DELETE FROM images WHERE id = ANY(CAST(:ids AS bigint[]))")
@@ -36,6 +36,7 @@ _BRING_BACK = text("""
     WITH back AS (
         DELETE FROM tags_set_aside s USING images i
         WHERE i.id = ANY(CAST(:ids AS bigint[])) AND s.bucket = i.bucket AND s.key = i.key
+          AND (s.sha256 = i.sha256 OR s.sha256 IS NULL)
         RETURNING i.id, s.taxonomy, s.taxonomy_version, s.label, s.decided_at
     )
     INSERT INTO tags (image_id, taxonomy, taxonomy_version, label, source, decided_at)
@@ -77,7 +78,7 @@ def remove(connection: Connection, removals: Sequence[Removal]) -> frozenset[Obj
 
 
 def bring_back(connection: Connection, image_ids: Sequence[int]) -> None:
-    """Give images that are in the catalog again the tags that people had given them."""
+    """Give images the tags that people had given to these very bytes, under the same key."""
     connection.execute(_BRING_BACK, {"ids": list(image_ids)})
 
 

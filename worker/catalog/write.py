@@ -109,7 +109,10 @@ class Embedded:
 
 
 def write(connection: Connection, *, space_id: int, images: Sequence[EnrichedImage]) -> None:
-    """Insert or replace images with their vector and tags in one space. Human decisions stay.
+    """Insert or replace images with their vector and tags in one space.
+
+    People's tags stay with the bytes that they are of: where these are others now, the database sets them aside, and
+    those of the new bytes are in force again.
 
     In every other space that is being filled, and in the active one, the images are owed a vector from now on.
     """

@@ -46,12 +46,15 @@ def show(image: Annotated[str, typer.Argument(metavar="BUCKET/KEY")], as_json: _
         context.json_document(presented.model_dump(mode="json"))
         return
     _print_metadata(presented)
-    _print_tags(presented, tag_filters.titles(engine, {tag.taxonomy for tag in presented.tags}))
+    named = {tag.taxonomy for tag in presented.tags} | {tag.taxonomy for tag in presented.earlier_tags}
+    titles = tag_filters.titles(engine, named)
+    _print_tags(presented, titles)
+    _print_earlier(presented, titles)
 
 
 def _print_metadata(image: models.Image) -> None:
     table = Table(box=None, show_header=False, pad_edge=False)
-    for name, value in image.model_dump(exclude={"tags"}).items():
+    for name, value in image.model_dump(exclude={"tags", "earlier_tags"}).items():
         if value is not None:
             table.add_row(name.replace("_", " "), context.name(str(value)))
     context.out.print(table, "")
@@ -74,6 +77,22 @@ def _print_tags(image: models.Image, titles: Titles) -> None:
             style=None if tag.active else "dim",
         )
     context.out.print(table)
+
+
+def _print_earlier(image: models.Image, titles: Titles) -> None:
+    """What people decided about other bytes, which is not in force."""
+    if not image.earlier_tags:
+        return
+    table = Table("taxonomy", "label", "version", "decided", "sha256", pad_edge=False)
+    for tag in image.earlier_tags:
+        table.add_row(
+            tag.taxonomy,
+            "–" if tag.label is None else entitled(tag.taxonomy, tag.label, titles),
+            tag.taxonomy_version,
+            tag.decided_at.isoformat(sep=" ", timespec="minutes"),
+            tag.sha256 or "",
+        )
+    context.out.print("", "people decided about other bytes under this key (not in force):", table, sep="\n")
 
 
 def search(

@@ -190,7 +190,24 @@ def as_reader(engine: Engine, query: str) -> list[Any]:
 
 
 def queries() -> list[str]:
-    return [code for language, code in blocks("reading-results.md") if language == "sql"][1:]
+    """What a reader asks; the recipe of the role comes first."""
+    return [code for code in statements()[1:] if not code.startswith("INSERT")]
+
+
+def statements() -> list[str]:
+    return [code for language, code in blocks("reading-results.md") if language == "sql"]
+
+
+def test_a_persons_decision_of_the_document(engine, reader, flowers):
+    """For the bytes that were seen, and for no others."""
+    [decide] = [code for code in statements() if code.startswith("INSERT")]
+    question = f"SELECT tags ->> 'time-of-day' AS label FROM enriched_images WHERE key = '{FLOWER}'"
+    execute(engine, decide)
+    assert [{"label": "night"}] == as_reader(engine, question)
+    execute(engine, "UPDATE images SET sha256 = '\\x00'")
+    assert [{"label": "day"}] == as_reader(engine, question)
+    execute(engine, decide)
+    assert [{"label": "day"}] == as_reader(engine, question)
 
 
 def test_the_question_whether_the_feed_goes_on(engine, reader, flowers):

@@ -55,6 +55,7 @@ def test_an_image_with_everything(api, gallery):
                 "active": True,
             }
         ],
+        "earlier_tags": [],
     }
 
 

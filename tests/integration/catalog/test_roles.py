@@ -172,6 +172,35 @@ def test_a_readers_own_views_are_not_evaluated_with_the_owners_rights(database, 
         connection.execute(text(call))
 
 
+def test_who_may_add_tags_and_read_images_can_decide_about_them(database):
+    """A reviewer's role: the tag is bound to the image's bytes without a right to change images, or to read history."""
+    migrated(database)
+    an_image(database)
+    reader = database.names["reader"]
+    with transaction(database.owner) as connection:
+        connection.execute(text(f"GRANT SELECT ON images TO {reader}; GRANT INSERT ON tags TO {reader}"))
+    with transaction(database.reader) as connection:
+        connection.execute(
+            text(
+                "INSERT INTO tags (image_id, taxonomy, taxonomy_version, label, source) "
+                "SELECT image_id, 'time-of-day', 'v', 'night', 'human' FROM enriched_images"
+            )
+        )
+    an_image(database)
+    with transaction(database.reader) as connection:
+        assert "night" == connection.execute(text("SELECT label FROM image_tags")).scalar_one()
+    with transaction(database.owner) as connection:
+        connection.execute(text("UPDATE images SET sha256 = '\\x00'"))
+    an_image(database)
+    with transaction(database.reader) as connection:
+        assert "night" == connection.execute(text("SELECT label FROM image_tags")).scalar_one()
+    for statement in (
+        "SELECT FROM tags_set_aside", "UPDATE images SET sha256 = '\\x00'", "SELECT bind_to_bytes()",
+        "SELECT set_peoples_tags_aside()",
+    ):  # fmt: skip
+        assert denied(database.reader, statement), statement
+
+
 def test_roles_keep_up_with_migrations(database):
     """They are named once: what a later migration makes, the next `enrich migrate` gives them as well."""
     migrated(database)

@@ -1,4 +1,4 @@
-"""What a person decided about an image outlives whatever happens to the file, but its deletion."""
+"""What a person decided about an image outlives whatever happens under its key, but the object's deletion."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def kill_workers(world):
 
 
 def test_they_survive_enriching_again(corrected):
-    """The same bytes, other bytes, and both again."""
+    """The same bytes, other bytes, and the first ones again."""
     for colour in ("red", "blue", "red"):
         corrected.upload("a", picture(colour))
         corrected.run()
@@ -88,11 +88,11 @@ def test_they_survive_enriching_again(corrected):
     ids=["no image", "truncated", "empty", "too large"],
 )
 def test_they_survive_a_broken_file_in_the_picture_s_place(corrected, data, outcome):
-    """Nothing is shown of an image that is not there; with the next good file, people's tags are back."""
+    """Nothing is shown of an image that is not there; with the file that was tagged, people's tags are back."""
     corrected.upload("a", data)
     assert {outcome: 1} == corrected.run()
     assert (None, [], []) == (corrected.image("a"), by_people(corrected), shown(corrected))
-    corrected.upload("a", picture("blue"))
+    corrected.upload("a", picture())
     assert {Outcome.ENRICHED: 1} == corrected.run()
     assert PEOPLE == by_people(corrected)
     assert [{"colour": "teal", "mood": "calm"}] == shown(corrected)
@@ -151,13 +151,16 @@ def test_an_image_that_kills_when_it_is_enriched_again_stays_as_it_was(corrected
 
 
 def test_a_killer_in_an_image_s_place_takes_the_entry_but_not_what_people_decided(corrected):
-    """Other bytes: what the catalog says is true no longer; what people said comes back with a file that is good."""
+    """Other bytes: what the catalog says is true no longer; what people said comes back with the file that they saw."""
     corrected.store.put(ref("a"), picture("blue"), "image/jpeg")
     kill_workers(corrected)
     corrected.run()
     assert {"a": "killed-worker"} == corrected.quarantine()
     assert (corrected.image("a"), set_aside(corrected)) == (None, len(PEOPLE))
     corrected.upload("a", picture("green"))
+    corrected.run()
+    assert [] == by_people(corrected)
+    corrected.upload("a", picture())
     corrected.run()
     assert PEOPLE == by_people(corrected)
 

@@ -8,8 +8,10 @@ from fastapi import APIRouter, Body, Depends, Query
 
 from worker.api import access, present
 from worker.api.guard import JsonRoute, ReadRoute
-from worker.api.models import (
-    MomentText,
+from worker.api.models import MomentText
+from worker.api.parameters import BucketInPath, KeyInPath, OnlyBucket, OnlyPrefix
+from worker.api.problems import described
+from worker.api.quarantine_models import (
     QuarantineChanged,
     QuarantineChoice,
     QuarantineCounts,
@@ -17,8 +19,6 @@ from worker.api.models import (
     QuarantineEntry,
     QuarantineList,
 )
-from worker.api.parameters import BucketInPath, KeyInPath, OnlyBucket, OnlyPrefix
-from worker.api.problems import described
 from worker.api.services import Parts, parts_of
 from worker.pipeline import moments
 from worker.pipeline import quarantine as use_case
