@@ -1,21 +1,64 @@
-"""Structured logs: a sentence for people, an ``action`` for machines, on stderr."""
+"""Structured logs: a sentence for people, an ``action`` for machines, on stderr.
+
+structlog is loaded when the first line is logged: most commands log none, and it takes longer than what they do.
+"""
 
 from __future__ import annotations
 
 import logging
 import sys
-from typing import Any, TextIO, cast
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
-import structlog
+if TYPE_CHECKING:
+    import structlog
 
 # One list for the life of the process: loggers that were used before keep it, whoever configures or captures later.
 _processors: list[Any] = []
+#: What was configured before structlog was loaded.
+_wanted: dict[str, Any] | None = None
 
 
 def configure(*, level: str = "INFO", json: bool = False) -> None:
     """Set up structlog once per process. JSON lines when asked or when stderr is not a terminal's business."""
+    global _wanted  # noqa: PLW0603  # of the process, as structlog's own configuration is
+    _wanted = {"level": level, "json": json}
+    if "structlog" in sys.modules:
+        _configure_now()
+
+
+def get(room: str) -> structlog.typing.FilteringBoundLogger:
+    """The logger of a room, e.g. ``logs.get("inbox")``."""
+    return cast("structlog.typing.FilteringBoundLogger", _Logger(room))
+
+
+class _Logger:
+    """structlog's logger of a room, made at its first line."""
+
+    def __init__(self, room: str) -> None:
+        self._room = room
+
+    def __getattr__(self, name: str) -> Any:
+        logger = self.__dict__.get("_logger")
+        if logger is None:
+            import structlog
+
+            _configure_now()
+            logger = self.__dict__["_logger"] = structlog.get_logger(room=self._room)
+        return getattr(logger, name)
+
+
+def _configure_now() -> None:
+    """Apply what was configured, where it was not yet."""
+    global _wanted
+    if _wanted is None:
+        return
+    import structlog
+
+    wanted, _wanted = _wanted, None
     renderer: Any = (
-        structlog.processors.JSONRenderer() if json else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        structlog.processors.JSONRenderer()
+        if wanted["json"]
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
     _processors[:] = [
         structlog.contextvars.merge_contextvars,
@@ -26,15 +69,10 @@ def configure(*, level: str = "INFO", json: bool = False) -> None:
     ]
     structlog.configure(
         processors=_processors,
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(wanted["level"])),
         logger_factory=structlog.PrintLoggerFactory(cast("TextIO", _Stderr())),
         cache_logger_on_first_use=True,
     )
-
-
-def get(room: str) -> structlog.typing.FilteringBoundLogger:
-    """The logger of a room, e.g. ``logs.get("inbox")``."""
-    return cast("structlog.typing.FilteringBoundLogger", structlog.get_logger(room=room))
 
 
 class _Stderr:

@@ -7,13 +7,14 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-import numpy as np
-import numpy.typing as npt
+if TYPE_CHECKING:  # numpy takes longer to import than most commands to answer
+    import numpy as np
+    import numpy.typing as npt
 
-#: float32 array; the docstring of whatever returns one gives its shape.
-Floats: TypeAlias = npt.NDArray[np.float32]
+#: float32 array, for annotations only; the docstring of whatever returns one gives its shape.
+Floats: TypeAlias = "npt.NDArray[np.float32]"
 
 
 class Lane(enum.IntEnum):

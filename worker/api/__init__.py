@@ -1,7 +1,22 @@
 """HTTP: event intake and reading back. Starts without torch; the text encoder loads when the first search needs it."""
 
-from worker.api.access import Tokens
-from worker.api.app import create_app
-from worker.api.services import Services
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from worker.api.access import Tokens
+    from worker.api.app import create_app
+    from worker.api.services import Services
 
 __all__ = ["Services", "Tokens", "create_app"]
+
+#: Where each is; loaded at the first use of one: commands use the shapes of answers, and serve nothing.
+_HOMES = {"Services": "services", "Tokens": "access", "create_app": "app"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from worker.names import shown, suggested
 from worker.pipeline import moments
-from worker.pipeline.query import State
+from worker.pipeline.image_lookup import State
 
 
 def _storable(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING
 
 from worker import catalog
 from worker.api.models import (
@@ -20,10 +21,11 @@ from worker.api.models import (
     TagFilter,
 )
 from worker.api.quarantine_models import QuarantineDetails, QuarantineEntry
-from worker.inbox import Quarantined
-from worker.pipeline.label_search import NearLabels
-from worker.pipeline.quarantine import hexdump
-from worker.pipeline.query import Followed
+
+if TYPE_CHECKING:
+    from worker.inbox import Quarantined
+    from worker.pipeline.label_search import NearLabels
+    from worker.pipeline.query import Followed
 
 _SAME = (
     "bucket", "key", "etag", "version_id", "size", "last_modified", "content_type", "width", "height", "format", "mode",
@@ -74,6 +76,8 @@ def changes(found: Followed) -> Changes:
 
 def quarantined(entry: Quarantined) -> QuarantineDetails:
     """An entry with its first bytes."""
+    from worker.pipeline.quarantine import hexdump
+
     data = entry.first_bytes
     return QuarantineDetails(
         **QuarantineEntry.model_validate(entry).model_dump(),

@@ -27,9 +27,10 @@ from worker.errors import (
     SpaceMismatchError,
 )
 from worker.names import suggested
+from worker.pipeline.image_lookup import ImageNotFoundError
 from worker.pipeline.ingest import RejectedEventError
 from worker.pipeline.label_search import LabelNotFoundError
-from worker.pipeline.query import ImageNotFoundError, NothingEmbeddedError
+from worker.pipeline.query import NothingEmbeddedError
 
 _log = logs.get("api")
 

@@ -1,6 +1,9 @@
 """What is known about images: metadata, vectors, tags; written in one transaction, searched by others."""
 
-from worker.catalog.blocks import Block, TagColumns, count_vectors, read_after, read_images, uniform_sample
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from worker.catalog.compare import Judged, LabelPair, common_sample, judged, label_pairs, neighbours
 from worker.catalog.counts import (
     SpaceMiscount,
@@ -132,6 +135,9 @@ from worker.catalog.taxonomies import (
 )
 from worker.catalog.texts import forget_texts, keep_logit_scale, keep_texts, known_texts, logit_scale
 from worker.catalog.write import Embedded, EnrichedImage, is_open, write, write_vectors
+
+if TYPE_CHECKING:
+    from worker.catalog.blocks import Block, TagColumns, count_vectors, read_after, read_images, uniform_sample
 
 __all__ = [
     "Action",
@@ -291,3 +297,14 @@ __all__ = [
     "write_differences",
     "write_vectors",
 ]
+
+#: Of ``blocks``, which is loaded at the first use of one: it needs numpy, and most commands do not.
+_OF_ARRAYS = frozenset({"Block", "TagColumns", "count_vectors", "read_after", "read_images", "uniform_sample"})
+
+
+def __getattr__(name: str) -> Any:
+    if name in _OF_ARRAYS:
+        from worker.catalog import blocks
+
+        return getattr(blocks, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

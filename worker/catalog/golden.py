@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 from sqlalchemy import text
 
 from worker.db import Connection
@@ -43,6 +42,8 @@ class GoldenSet:
 
 def golden_set(connection: Connection, space: int) -> GoldenSet | None:
     """What is kept for a space; None if nothing is."""
+    import numpy as np
+
     rows = connection.execute(_READ, {"space": space}).all()
     if not rows:
         return None

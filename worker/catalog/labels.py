@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 from sqlalchemy import text
 
 from worker.catalog.partitions import unlimited
@@ -207,5 +206,7 @@ def nearest_labels_query(space: Space, *, exact: bool = False) -> str:
 
 def label_vectors(connection: Connection, set_id: int, label: str) -> list[Floats]:
     """The vectors by which a label is found, ``[d]`` each; empty if it has none."""
+    import numpy as np
+
     rows = connection.execute(_VECTORS, {"set": set_id, "label": label}).scalars()
     return [np.array(row, dtype=np.float32) for row in rows]

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-import numpy as np
 from sqlalchemy import Row, text
 
 from worker.db import Connection
@@ -167,6 +166,8 @@ def holdings(connection: Connection, bucket: str, keys: Collection[str], *, spac
 
 def vector(connection: Connection, space_id: int, ref: ObjectRef) -> Floats | None:
     """The image's vector in a space, ``[d]``, or None if it has none there."""
+    import numpy as np
+
     found = connection.execute(_VECTOR, {"space": space_id, "bucket": ref.bucket, "key": ref.key}).scalar_one_or_none()
     return None if found is None else np.array(found, dtype=np.float32)
 

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import numpy as np
 from sqlalchemy import text
 
 from worker.catalog.spaces import Space
@@ -184,6 +183,8 @@ class _Filtered:
 
     def _lead(self) -> None:
         """Look between the query and where the nearest of a sample lie; then again, from what that found."""
+        import numpy as np
+
         self._note(_sampled(self.space, len(self.tags)), {"draws": _DRAWS, "run": _IN_A_ROW, "limit": _SEEDS})
         wanted = max(_ROUND, 2 * self.limit)
         for _ in range(_ROUNDS):
@@ -205,6 +206,8 @@ class _Filtered:
         return len(rows)
 
     def _mean(self, images: list[int]) -> Floats | None:
+        import numpy as np
+
         query = f"SELECT CAST(avg(vector) AS text) FROM embeddings_{self.space.id} WHERE image_id = ANY(:ids)"  # noqa: S608
         mean = self.connection.execute(text(query), {"ids": images}).scalar_one() if images else None
         return None if mean is None else np.array(json.loads(mean), dtype=np.float32)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 from sqlalchemy import text
 
 from worker.catalog.partitions import without_time_limit
@@ -27,13 +26,15 @@ _KEEP = text("""
 _FORGET = text("DELETE FROM text_vectors WHERE space_id = :space")
 _SCALE = text("SELECT logit_scale FROM spaces WHERE id = :space")
 _KEEP_SCALE = text("UPDATE spaces SET logit_scale = :scale WHERE id = :space AND logit_scale IS NULL")
-#: The type of the column: the same on every machine.
-_FORMAT = np.dtype("<f4")
+#: The type of the column, as numpy names it: the same on every machine.
+_FORMAT = "<f4"
 _AT_ONCE = 5_000
 
 
 def known_texts(connection: Connection, space: int, texts: Sequence[str]) -> dict[str, Floats]:
     """Text → ``[d]``, of those that were kept."""
+    import numpy as np
+
     digests = {_digest(each): each for each in texts}
     found: dict[str, Floats] = {}
     wanted = list(digests)

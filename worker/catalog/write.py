@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import numpy as np
 from sqlalchemy import text
 
 from worker.catalog.owed import owe
@@ -219,4 +218,4 @@ def literal(vector: Floats) -> str:
 
     Rounded here and not by the server, which would round the five digits: what is read back is what was tagged.
     """
-    return "[" + ",".join(f"{value:.5g}" for value in vector.astype(np.float16).tolist()) + "]"
+    return "[" + ",".join(f"{value:.5g}" for value in vector.astype("float16").tolist()) + "]"

@@ -10,7 +10,9 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from worker.cli.commands import app as app  # re-exported
+    import typer
+
+    app: typer.Typer  # with all commands
 
 __all__ = ["app", "main"]
 
@@ -32,7 +34,7 @@ def main() -> None:
 
 def __getattr__(name: str) -> Any:
     if name == "app":
-        from worker.cli.commands import app
+        from worker.cli.commands import program
 
-        return app
+        return program()
     raise AttributeError(name)

@@ -4,31 +4,15 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from importlib import import_module
 from typing import Annotated
 
 import typer
 
-from worker.cli import (
-    bucket,
-    context,
-    explain,
-    labels,
-    listing,
-    model,
-    operate,
-    quarantine,
-    read,
-    run,
-    space,
-    tag,
-    taxonomy,
-    taxonomy_apply,
-    up,
-    verify,
-)
+from worker.cli import context
 
-__all__ = ["app", "main"]
+__all__ = ["MODULES", "main", "program"]
 
 _USAGE = 2
 #: They take names of files, which may be any bytes.
@@ -36,17 +20,43 @@ _OF_FILES = ("tag", "demo")
 #: Starting again does not help: a person has to restore files or libraries.
 _EX_CONFIG = 78
 
-app = typer.Typer(
-    name="enrich",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+#: Which module of this room has which commands, in the order of ``enrich --help``.
+MODULES: Mapping[str, tuple[str, ...]] = {
+    "up": ("demo", "up", "env"),
+    "tag": ("tag",),
+    "read": ("show", "search"),
+    "listing": ("list",),
+    "explain": ("explain",),
+    "labels": ("labels",),
+    "verify": ("verify",),
+    "quarantine": ("quarantine",),
+    "bucket": ("bucket",),
+    "model": ("model",),
+    "space": ("space",),
+    "taxonomy": ("taxonomy",),
+    "taxonomy_apply": ("taxonomy",),
+    "operate": ("status", "reconcile", "backfill", "rejected"),
+    "run": ("api", "worker", "scheduler", "listen", "migrate", "health"),
+}
 
 
-@app.callback()
-def common(
+def program(command: str | None = None) -> typer.Typer:
+    """All commands, or the modules of one: reading what all of them take would cost more than most of them do."""
+    modules = [module for module, names in MODULES.items() if command in names] or MODULES
+    app = typer.Typer(
+        name="enrich",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_common)
+    for module in modules:
+        import_module(f"worker.cli.{module}").register(app)
+    return app
+
+
+def _common(
     _: Annotated[
         bool,
         typer.Option(
@@ -60,26 +70,6 @@ def common(
     """Tag and embed every image of an object store, and read the results back."""
 
 
-for module in (
-    up,
-    tag,
-    read,
-    listing,
-    explain,
-    labels,
-    verify,
-    quarantine,
-    bucket,
-    model,
-    space,
-    taxonomy,
-    taxonomy_apply,
-    operate,
-    run,
-):
-    module.register(app)
-
-
 def main() -> None:
     """Entry point: errors of ours are one sentence and exit status 1, not a traceback. docs/cli.md lists the others."""
     for stream in (sys.stdout, sys.stderr):
@@ -89,7 +79,7 @@ def main() -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     _refuse_what_is_no_text(sys.argv[1:])
     try:
-        app()
+        program(sys.argv[1] if len(sys.argv) > 1 else None)()
     except Exception as error:
         sentence = context.sentence(error)
         if sentence is None:

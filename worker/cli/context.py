@@ -124,11 +124,12 @@ def duration(seconds: float) -> str:
 
 def sentence(error: Exception) -> str | None:
     """What to tell a person; None for what is our mistake."""
-    from worker.db import in_one_line, is_forbidden, is_unavailable
     from worker.errors import EnrichError
 
     if isinstance(error, EnrichError):
         return str(error)
+    from worker.db import in_one_line, is_forbidden, is_unavailable
+
     if is_forbidden(error):
         return (
             f"the database user of ENRICH_DATABASE_URL may not do this ({in_one_line(error)}): set it to the role that "
@@ -246,6 +247,17 @@ def database(loaded: Settings, *, pool_size: int = 1) -> Engine:
             "nothing runs in this directory: start it with `enrich up`, or name another system's database in "
             f"ENRICH_DATABASE_URL ({error})"
         ) from error
+
+
+def ring_of(loaded: Settings) -> Callable[[], None]:
+    """Wakes a worker. The broker's client is loaded at the first ring: most runs of a command have none."""
+
+    def ring() -> None:
+        from worker import broker
+
+        broker.Bell(loaded).ring()
+
+    return ring
 
 
 def running_system(loaded: Settings) -> ConnectionInfo:

@@ -19,7 +19,7 @@ from worker.cli.system import System, interruptible
 from worker.cli.upload import Sample, Uploads, in_folder, upload
 from worker.errors import EnrichError, NotFoundError
 from worker.local import PortPlan, free_port_base
-from worker.pipeline import quarantine, query
+from worker.pipeline import image_lookup, quarantine, query
 from worker.settings import Settings
 
 _BUCKET = "demo"
@@ -150,7 +150,7 @@ def _table(demo: _Run) -> Table:
         if table.row_count == _SHOWN:
             break
         try:
-            record = query.image(demo.system.engine, ref)
+            record = image_lookup.image(demo.system.engine, ref)
         except NotFoundError:
             continue
         seconds = max((record.enriched_at - uploaded).total_seconds(), 0)

@@ -157,10 +157,10 @@ def _flat(one: TaxonomyExplanation) -> bool:
 
 
 def _cells(each: LabelExplanation, one: TaxonomyExplanation) -> list[str]:
-    from worker import tagging
+    from worker import label_names
 
     texts = "; ".join(f"{text.similarity:.3f} {context.name(text.text)}" for text in each.texts[:_MOST_TEXTS])
-    label = tagging.entitled(each.label, each.title)
+    label = label_names.entitled(each.label, each.title)
     name = context.name(label if _flat(one) or each.parent is None else f"  {each.parent} › {label}")
     numbers = (each.probability, each.threshold, each.lead, each.margin)
     rival = "–" if each.rival is None else f"{each.rival:.4f}"

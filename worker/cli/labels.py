@@ -28,7 +28,7 @@ def near(
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, as the API answers.")] = False,
 ) -> None:
     """The labels nearest to an image, of all taxonomies and vocabularies in use. Near is not decided."""
-    from worker import tagging
+    from worker import label_names
     from worker.api import present
     from worker.pipeline.label_search import LabelSearch
 
@@ -40,7 +40,7 @@ def near(
         return
     table = Table("similarity", "taxonomy", "label", "text", box=None, pad_edge=False)
     for each in found.labels:
-        cells = (each.taxonomy, tagging.entitled(each.label, each.title), each.text or "")
+        cells = (each.taxonomy, label_names.entitled(each.label, each.title), each.text or "")
         table.add_row(f"{each.similarity:.3f}", *map(context.name, cells))
     context.out.print(table)
 

@@ -6,7 +6,6 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-import urllib3
 from rich.table import Table
 
 from worker.cli import context
@@ -36,11 +35,11 @@ def register(app: typer.Typer) -> None:
 def show(image: Annotated[str, typer.Argument(metavar="BUCKET/KEY")], as_json: _Json = False) -> None:
     """Everything known about one image."""
     from worker.api import present
-    from worker.pipeline import query, tag_filters
+    from worker.pipeline import image_lookup, tag_filters
 
     ref = context.image_ref(image)
     engine = context.database(context.load_settings())
-    record = query.image(engine, ref)
+    record = image_lookup.image(engine, ref)
     presented = present.image(record)
     if as_json:
         context.json_document(presented.model_dump(mode="json"))
@@ -140,6 +139,8 @@ def _answered(
     None where there is none, it refuses, or it is of a release that answers otherwise: then the search is made here,
     and says why it cannot be.
     """
+    import urllib3
+
     from worker.api import models
     from worker.errors import ServerError
 
@@ -193,9 +194,9 @@ def _print_hits(hits: Sequence[models.Hit], titles: Titles) -> None:
 
 
 def entitled(taxonomy: str, label: str, titles: Titles) -> str:
-    from worker import tagging
+    from worker import label_names
 
-    return context.name(tagging.entitled(label, titles.get((taxonomy, label), "")))
+    return context.name(label_names.entitled(label, titles.get((taxonomy, label), "")))
 
 
 def _label(text: str) -> TagFilter:

@@ -42,14 +42,14 @@ def verify(
 
     Exit status 0 when it is, 1 when it is not, 3 when nothing could be proved because the comparison broke off.
     """
-    from worker import bootstrap, broker
+    from worker import bootstrap
 
     name, _, rest = bucket.partition("/")
     if rest and prefix:
         raise typer.BadParameter("give the prefix once: BUCKET/PREFIX, or BUCKET --prefix PREFIX")
     with _concluding_nothing_on_failure():
         settings = context.load_settings()
-        use_case = bootstrap.verify(settings, context.database(settings), broker.Bell(settings).ring)
+        use_case = bootstrap.verify(settings, context.database(settings), context.ring_of(settings))
         found = _run(use_case, name, rest or prefix, repair=repair, as_json=as_json)
         _conclude(found, as_json=as_json)
     miscounted = found.miscounts or found.space_miscounts

@@ -29,7 +29,7 @@ _QUEUED_BYTES = 256 << 20
 
 #: What becomes of one image: its unit vector ``[dimension]``, or the error that is this image's alone.
 #: ``ImageRejectedError``: the model fails on it, now and later. ``DeviceMemoryError``: try it again later.
-Encoded: TypeAlias = Floats | ImageRejectedError | DeviceMemoryError
+Encoded: TypeAlias = "Floats | ImageRejectedError | DeviceMemoryError"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -14,7 +14,7 @@ from worker.catalog import ImageRecord, KeptTaxonomy, Space, TagRecord
 from worker.db import Engine, transaction
 from worker.encoder import Encoder
 from worker.errors import TaxonomyError
-from worker.pipeline import query
+from worker.pipeline import image_lookup
 from worker.pipeline.query import NothingEmbeddedError
 from worker.pipeline.tag_filters import require_taxonomies
 from worker.tagging import Tagger, Taxonomy, TaxonomyExplanation
@@ -98,7 +98,7 @@ class Explain:
             UnknownNameError: the catalog has never heard of one of ``only``.
             NothingEmbeddedError: it has no vector of the model that answers.
         """
-        record = query.image(self._engine, ref)
+        record = image_lookup.image(self._engine, ref)
         with transaction(self._engine) as connection:
             require_taxonomies(connection, only)
         explained = self._explain(record, taxonomies)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from worker import catalog, tagging
+from worker import catalog, label_names, tagging
 from worker.catalog import Hit, KeptTaxonomy, LabelSet, Nearest, NearLabel, Space, TagFilter
 from worker.db import Connection, Engine, snapshot
 from worker.errors import NotFoundError
 from worker.names import shown, suggested
-from worker.pipeline import query
+from worker.pipeline import image_lookup
 from worker.pipeline.query import NothingEmbeddedError
 from worker.pipeline.tag_filters import meant, require_taxonomies
 from worker.types import Floats, ObjectRef
@@ -68,7 +68,7 @@ class LabelSearch:
             LabelNotFoundError: no labels are stored, or none of these taxonomies.
             UnknownNameError: the catalog has never heard of one of these taxonomies.
         """
-        query.image(self.engine, ref)  # or what is known instead
+        image_lookup.image(self.engine, ref)  # or what is known instead
         with snapshot(self.engine) as connection:  # a set that is replaced meanwhile is still there
             space = _active(connection)
             vector = catalog.vector(connection, space.id, ref)
@@ -77,7 +77,7 @@ class LabelSearch:
             sets = _searchable(connection, space, taxonomies)
             found = catalog.nearest_labels(connection, space, vector, sets=sets, limit=limit)
             words = {
-                each.taxonomy: tagging.titles(catalog.described(connection, each.taxonomy, each.version) or {})
+                each.taxonomy: label_names.titles(catalog.described(connection, each.taxonomy, each.version) or {})
                 for each in sets
                 if any(near.taxonomy == each.taxonomy for near in found)
             }

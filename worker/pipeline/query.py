@@ -1,43 +1,26 @@
-"""The use case: reading back, by name and by words."""
+"""The use case: reading back, by words; what changed, and how much there is."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
-from typing import Literal, TypeAlias
 
 from worker import catalog, inbox, logs, outbox
-from worker.catalog import ImageRecord, Nearest, Space, TagFilter
+from worker.catalog import Nearest, Space, TagFilter
 from worker.db import Engine, snapshot, transaction
 from worker.encoder import Encoder
 from worker.errors import EnrichError, NotFoundError, SpaceMismatchError
-from worker.inbox import Standing
 from worker.pipeline.space import space_spec
 from worker.pipeline.tag_filters import meant
-from worker.types import Floats, ObjectRef
+from worker.types import Floats
 
 _log = logs.get("pipeline")
 
 #: Seconds until a model that makes other vectors than its space has is loaded and compared again.
 _RETRY_LOADING = 60.0
-
-#: What is known about an object that is not in the catalog.
-State: TypeAlias = Literal["unknown", "pending", "quarantined", "excluded", "gone"]
-
-_FINISHED: Mapping[str, State] = {"quarantined": "quarantined", "excluded": "excluded", "gone": "gone"}
-_SENTENCES = {"gone": "the object was deleted", "excluded": "it is not an image"}
-
-
-class ImageNotFoundError(NotFoundError):
-    """The catalog does not have an image; carries what the ledger knows about the object instead."""
-
-    def __init__(self, ref: ObjectRef, standing: Standing | None) -> None:
-        super().__init__(f"{ref} is not in the catalog: {_explain(standing)}")
-        self.state = _state(standing)
-        self.reason = standing.reason if standing is not None and self.state == "quarantined" else None
 
 
 class NothingEmbeddedError(NotFoundError):
@@ -233,37 +216,6 @@ def _not_ours(space: Space, encoder: Encoder) -> NothingEmbeddedError:
     else:
         way_out = "set ENRICH_MODEL to what the workers use"
     return NothingEmbeddedError(f"no image was embedded with {ours}; the catalog has vectors of {theirs}: {way_out}")
-
-
-def image(engine: Engine, ref: ObjectRef) -> ImageRecord:
-    """One image with its tags.
-
-    Raises:
-        ImageNotFoundError: says what the ledger knows about the object instead.
-    """
-    with snapshot(engine) as connection:
-        found = catalog.image(connection, ref)
-        if found is not None:
-            return found
-        standing = inbox.standing(connection, ref)
-    raise ImageNotFoundError(ref, standing)
-
-
-def _state(standing: Standing | None) -> State:
-    if standing is None:
-        return "unknown"
-    return "pending" if standing.pending else _FINISHED.get(standing.outcome or "", "unknown")
-
-
-def _explain(standing: Standing | None) -> str:
-    if standing is None:
-        return "no event ever named it; check the key, or run `enrich backfill` on its bucket"
-    if standing.pending:
-        failed = f" after {standing.attempts} attempts; last error: {standing.last_error}"
-        return f"it is pending{failed if standing.last_error else ''}"
-    if standing.outcome == "quarantined":
-        return f"it is in quarantine: {standing.reason}: {standing.message}"
-    return _SENTENCES.get(standing.outcome or "", "it was removed; run `enrich backfill` on its bucket")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
-from worker import catalog, tagging
+from worker import catalog, label_names
 from worker.catalog import TagFilter
 from worker.db import Connection, Engine, transaction
 from worker.errors import ChoiceError
@@ -34,12 +34,14 @@ def meant(connection: Connection, tags: Sequence[TagFilter]) -> list[TagFilter]:
 
 
 def _meant(connection: Connection, tag: TagFilter, definitions: Sequence[Mapping[str, Any]]) -> TagFilter:
-    name = tagging.resolve(definitions, tag.label)
-    if any(name in tagging.titles(each) for each in definitions) or catalog.is_tagged(connection, tag.taxonomy, name):
+    name = label_names.resolve(definitions, tag.label)
+    if any(name in label_names.titles(each) for each in definitions) or catalog.is_tagged(
+        connection, tag.taxonomy, name
+    ):
         return replace(tag, label=name)
     if not definitions:
         require_taxonomies(connection, [tag.taxonomy])
-    labels = {label for each in definitions for label in tagging.titles(each)}
+    labels = {label for each in definitions for label in label_names.titles(each)}
     labels.update(catalog.tagged_labels(connection, tag.taxonomy))
     otherwise = f"`enrich taxonomy show {tag.taxonomy}` has them"
     raise UnknownNameError(
@@ -66,6 +68,6 @@ def titles(engine: Engine, taxonomies: Iterable[str]) -> Mapping[tuple[str, str]
         kept = catalog.kept_taxonomies(connection, sorted(set(taxonomies)))
     found: dict[tuple[str, str], str] = {}
     for each in kept:
-        for label, (title, _) in tagging.titles(each.definition).items():
+        for label, (title, _) in label_names.titles(each.definition).items():
             found.setdefault((each.name, label), title)
     return found

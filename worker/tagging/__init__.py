@@ -30,7 +30,6 @@ from worker.tagging.taxonomy import (
     Translation,
     Wording,
 )
-from worker.tagging.words import entitled, resolve, titles
 
 __all__ = [
     "EXAMPLES",
@@ -71,7 +70,6 @@ __all__ = [
     "definition",
     "difference",
     "edits",
-    "entitled",
     "explain",
     "in_order",
     "label_rows",
@@ -79,10 +77,8 @@ __all__ = [
     "load_taxonomies",
     "load_taxonomy",
     "probabilities",
-    "resolve",
     "restore",
     "score",
     "shipped_names",
     "texts_of_labels",
-    "titles",
 ]

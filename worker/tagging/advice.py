@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from worker.label_names import normalised
 from worker.tagging.matrix import NONE, EncodeTexts, LabelMatrix, build_label_matrix, encoded
-from worker.tagging.messages import normalised
 from worker.tagging.products import exact_rows, similarities
 from worker.tagging.taxonomy import Label, Taxonomy
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from worker.tagging.messages import Finding, did_you_mean, dotted, normalised, shown
+from worker.label_names import normalised
+from worker.tagging.messages import Finding, did_you_mean, dotted, shown
 from worker.tagging.taxonomy import ABSTENTION, MAX_LEVELS
 from worker.tagging.yaml_lines import Document, Path
 

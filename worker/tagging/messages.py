@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import re
-import unicodedata
 from collections.abc import Collection
 from typing import Any, TypeAlias
 
@@ -44,11 +42,6 @@ def did_you_mean(name: Any, choices: Collection[str]) -> str:
     """``; did you mean …?``, or nothing where no choice is near."""
     nearest = difflib.get_close_matches(str(name).lower(), list(choices), n=1)
     return f"; did you mean '{nearest[0]}'?" if nearest else ""
-
-
-def normalised(name: str) -> str:
-    """What two labels must not share: ``Blank Page``, ``blank_page`` and ``blank-page`` are one label to people."""
-    return re.sub(r"[\s_-]+", "-", unicodedata.normalize("NFKC", name).casefold().strip())
 
 
 def dotted(path: Path) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import unicodedata
 
-from worker.tagging.messages import normalised, shown
+from worker.label_names import normalised
+from worker.tagging.messages import shown
 from worker.tagging.taxonomy import ABSTENTION
 from worker.tagging.yaml_lines import Problem
 

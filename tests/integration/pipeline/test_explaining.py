@@ -21,7 +21,8 @@ from worker.db import transaction
 from worker.errors import NotFoundError
 from worker.pipeline import labels
 from worker.pipeline.explain import Explain, Newer
-from worker.pipeline.query import ImageNotFoundError, NothingEmbeddedError, Search
+from worker.pipeline.image_lookup import ImageNotFoundError
+from worker.pipeline.query import NothingEmbeddedError, Search
 from worker.pipeline.seen import seen
 from worker.pipeline.space import space_spec
 from worker.tagging import Calibration, Label, LabelReason, Requirement, Taxonomy, restore

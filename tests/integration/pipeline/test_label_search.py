@@ -17,10 +17,11 @@ from worker.catalog import TagFilter
 from worker.catalog.labels import nearest_labels_query
 from worker.db import transaction
 from worker.pipeline import taxonomies
+from worker.pipeline.image_lookup import ImageNotFoundError
 from worker.pipeline.label_filling import LabelFiller, LabelKeeper
 from worker.pipeline.label_search import LabelNotFoundError, LabelSearch
 from worker.pipeline.labels import keep
-from worker.pipeline.query import ImageNotFoundError, NothingEmbeddedError
+from worker.pipeline.query import NothingEmbeddedError
 from worker.pipeline.space import space_spec
 from worker.pipeline.tag_filters import UnknownNameError
 from worker.tagging import Label, Taxonomy

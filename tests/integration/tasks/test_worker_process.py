@@ -16,7 +16,7 @@ from tests.servers import RunningServers, start_servers
 from worker import catalog, db
 from worker.broker import QUEUE
 from worker.local import Part, PortPlan, free_port_base
-from worker.pipeline import query
+from worker.pipeline import image_lookup
 from worker.types import ObjectRef
 
 
@@ -273,4 +273,4 @@ def test_ledger_reads_what_the_worker_wrote(site: Site) -> None:
     site.start()
     site.upload("red.jpg")
     site.until_enriched(1)
-    assert len(query.image(site.engine, ObjectRef(bucket=site.bucket, key="red.jpg")).tags) > 0
+    assert len(image_lookup.image(site.engine, ObjectRef(bucket=site.bucket, key="red.jpg")).tags) > 0

@@ -27,7 +27,7 @@ from worker.api.parameters import BucketInPath, KeyInPath, OnlyBucket, OnlyPrefi
 from worker.api.problems import described
 from worker.api.services import Parts, Services, parts_of
 from worker.catalog import Nearest, TagFilter
-from worker.pipeline import browse, moments, query
+from worker.pipeline import browse, image_lookup, moments, query
 from worker.types import ObjectRef
 
 
@@ -154,7 +154,7 @@ async def list_images(parts: _Parts, filters: _Wanted, limit: _PageLimit = 100, 
 async def get_image(bucket: BucketInPath, key: KeyInPath, parts: _Parts) -> Image:
     """Metadata, and every tag with its provenance. A 404 says what is known about the object instead."""
     ref = ObjectRef(bucket=bucket, key=key)
-    return present.image(await parts.reading(lambda: query.image(parts.services.engine, ref)))
+    return present.image(await parts.reading(lambda: image_lookup.image(parts.services.engine, ref)))
 
 
 @router.get(

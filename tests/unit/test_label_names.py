@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from worker.label_names import entitled, resolve
 from worker.tagging import Label, LabelTranslation, Taxonomy, load_taxonomies
-from worker.tagging.words import entitled, resolve
 
 ANIMALS = Taxonomy(
     name="animals",

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from worker.tagging.messages import normalised
+
+def normalised(name: str) -> str:
+    """What two labels must not share: ``Blank Page``, ``blank_page`` and ``blank-page`` are one label to people."""
+    return re.sub(r"[\s_-]+", "-", unicodedata.normalize("NFKC", name).casefold().strip())
 
 
 def resolve(definitions: Sequence[Mapping[str, Any]], word: str) -> str:

@@ -1,0 +1,59 @@
+"""The use case: one image by its name, or what is known about the object instead."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, TypeAlias
+
+from worker import catalog, inbox
+from worker.catalog import ImageRecord
+from worker.db import Engine, snapshot
+from worker.errors import NotFoundError
+from worker.inbox import Standing
+from worker.types import ObjectRef
+
+#: What is known about an object that is not in the catalog.
+State: TypeAlias = Literal["unknown", "pending", "quarantined", "excluded", "gone"]
+
+_FINISHED: Mapping[str, State] = {"quarantined": "quarantined", "excluded": "excluded", "gone": "gone"}
+_SENTENCES = {"gone": "the object was deleted", "excluded": "it is not an image"}
+
+
+class ImageNotFoundError(NotFoundError):
+    """The catalog does not have an image; carries what the ledger knows about the object instead."""
+
+    def __init__(self, ref: ObjectRef, standing: Standing | None) -> None:
+        super().__init__(f"{ref} is not in the catalog: {_explain(standing)}")
+        self.state = _state(standing)
+        self.reason = standing.reason if standing is not None and self.state == "quarantined" else None
+
+
+def image(engine: Engine, ref: ObjectRef) -> ImageRecord:
+    """One image with its tags.
+
+    Raises:
+        ImageNotFoundError: says what the ledger knows about the object instead.
+    """
+    with snapshot(engine) as connection:
+        found = catalog.image(connection, ref)
+        if found is not None:
+            return found
+        standing = inbox.standing(connection, ref)
+    raise ImageNotFoundError(ref, standing)
+
+
+def _state(standing: Standing | None) -> State:
+    if standing is None:
+        return "unknown"
+    return "pending" if standing.pending else _FINISHED.get(standing.outcome or "", "unknown")
+
+
+def _explain(standing: Standing | None) -> str:
+    if standing is None:
+        return "no event ever named it; check the key, or run `enrich backfill` on its bucket"
+    if standing.pending:
+        failed = f" after {standing.attempts} attempts; last error: {standing.last_error}"
+        return f"it is pending{failed if standing.last_error else ''}"
+    if standing.outcome == "quarantined":
+        return f"it is in quarantine: {standing.reason}: {standing.message}"
+    return _SENTENCES.get(standing.outcome or "", "it was removed; run `enrich backfill` on its bucket")
