@@ -119,12 +119,19 @@ class ImageMetadata:
     orientation: int  # EXIF 1..8; 1 when absent or invalid
     sha256: str  # hex digest of the file's bytes
     phash: int  # 64-bit perceptual hash (DCT), as a signed integer for Postgres bigint
-    taken_at: datetime | None  # EXIF DateTimeOriginal; aware only if EXIF gives an offset
+    taken_at: datetime | None  # EXIF: taken, else digitized, else changed; aware only if EXIF gives an offset
     camera_make: str | None
     camera_model: str | None
     latitude: float | None  # degrees, WGS 84, south and west negative
     longitude: float | None
     altitude: float | None  # metres above sea level
+    iso: int | None
+    exposure_time: float | None  # seconds
+    f_number: float | None
+    focal_length: float | None  # millimetres
+    focal_length_35mm: int | None  # millimetres that give the same angle on 35 mm film
+    lens_make: str | None
+    lens_model: str | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -94,10 +94,15 @@ def _check_metadata(found: ImageMetadata) -> None:
     _require(1 <= found.frames <= _MOST_FRAMES, f"{found.frames} frames")
     _require(1 <= found.orientation <= 8, f"orientation {found.orientation}")
     _require(-(1 << 63) <= found.phash < 1 << 63, f"phash {found.phash}")
-    for text in (found.camera_make, found.camera_model, found.format, found.mode):
+    names = (found.camera_make, found.camera_model, found.lens_make, found.lens_model)
+    for text in (*names, found.format, found.mode):
         _require(text is None or _is_storable(text), f"text {text!r}")
     for value, most in ((found.latitude, 90), (found.longitude, 180), (found.altitude, 1e6)):
         _require(value is None or (math.isfinite(value) and abs(value) <= most), f"position {value}")
+    for value in (found.exposure_time, found.f_number, found.focal_length):
+        _require(value is None or (math.isfinite(value) and value > 0), f"setting {value}")
+    for value in (found.iso, found.focal_length_35mm):
+        _require(value is None or 0 < value < 1 << 31, f"setting {value}")
 
 
 def _is_storable(text: str) -> bool:

@@ -128,16 +128,23 @@ class Image(BaseModel):
     format: str
     mode: str
     frames: int
-    orientation: int = Field(description="EXIF 1 to 8; already applied to width and height.")
+    orientation: int = Field(description="EXIF 1 to 8, as stored; width and height are of the upright picture.")
     taken_at: str | None = Field(description="EXIF wall-clock time, ISO 8601, with an offset where EXIF gives one.")
     camera_make: str | None
     camera_model: str | None
+    lens_make: str | None
+    lens_model: str | None
+    iso: int | None = Field(description="Sensitivity; this and the next four by EXIF.")
+    exposure_time: float | None = Field(description="Seconds.")
+    f_number: float | None
+    focal_length: float | None = Field(description="Millimetres.")
+    focal_length_35mm: int | None = Field(description="Millimetres that give the same angle on 35 mm film.")
     location: Location | None
     sha256: str
     phash: str = Field(description="64-bit perceptual hash, 16 hex digits.")
     enriched_at: datetime
     searchable_after_seconds: float = Field(
-        description="From the store's event (or our first hint) to being searchable."
+        description="From the store's event, or our first hint, to being searchable."
     )
     tags: list[Tag]
     earlier_tags: list[EarlierTag] = Field(

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 _SAME = (
     "bucket", "key", "etag", "version_id", "size", "last_modified", "content_type", "width", "height", "format", "mode",
-    "frames", "orientation", "camera_make", "camera_model", "sha256", "enriched_at",
+    "frames", "orientation", "camera_make", "camera_model", "lens_make", "lens_model", "iso", "exposure_time",
+    "f_number", "focal_length", "focal_length_35mm", "sha256", "enriched_at",
 )  # fmt: skip
 
 

@@ -35,7 +35,8 @@ _HOLDINGS = text("""
 COLUMNS = """
     i.bucket, i.key, i.etag, i.version_id, i.size, i.last_modified, i.content_type, i.width, i.height, i.format, i.mode,
     i.frames, i.orientation, i.taken_at, i.taken_offset, i.camera_make, i.camera_model, i.latitude, i.longitude,
-    i.altitude, encode(i.sha256, 'hex') AS sha256, i.phash, i.event_at, i.hinted_at, i.enriched_at
+    i.altitude, i.iso, i.exposure_time, i.f_number, i.focal_length, i.focal_length_35mm, i.lens_make, i.lens_model,
+    encode(i.sha256, 'hex') AS sha256, i.phash, i.event_at, i.hinted_at, i.enriched_at
 """
 _IMAGE = text(f"SELECT i.id, {COLUMNS} FROM images i WHERE i.bucket = :bucket AND i.key = :key")  # noqa: S608
 _VECTOR = text("""
@@ -109,6 +110,13 @@ class ImageRecord:
     latitude: float | None
     longitude: float | None
     altitude: float | None
+    iso: int | None
+    exposure_time: float | None  # seconds
+    f_number: float | None
+    focal_length: float | None  # millimetres
+    focal_length_35mm: int | None
+    lens_make: str | None
+    lens_model: str | None
     sha256: str
     phash: int
     event_at: datetime | None

@@ -10,21 +10,27 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Final
 
+from worker.images.exposure import Exposure, read_exposure
 from worker.images.tiff import Directory, Entry, Tiff
 
 _MAKE, _MODEL, _ORIENTATION = 0x010F, 0x0110, 0x0112
 _EXIF_DIRECTORY, _GPS_DIRECTORY = 0x8769, 0x8825
-_DATE_TIME_ORIGINAL, _OFFSET_TIME_ORIGINAL = 0x9003, 0x9011
+#: Of the three times of a picture, the tags of the time and of its offset: taken, digitized, changed.
+_ORIGINAL, _DIGITIZED, _CHANGED = (0x9003, 0x9011), (0x9004, 0x9012), (0x0132, 0x9010)
 _LATITUDE_REF, _LATITUDE, _LONGITUDE_REF, _LONGITUDE, _ALTITUDE_REF, _ALTITUDE = range(1, 7)
 _SEA_LEVEL_REFERENCES: Final = {(): 1.0, (0,): 1.0, (1,): -1.0, (2,): 1.0, (3,): -1.0}
 
 _PREFIX: Final = b"Exif\0\0"
-_DATE: Final = re.compile(r"(\d{4})[:-](\d\d)[:-](\d\d)[ T](\d\d):(\d\d):(\d\d)")
-_OFFSET: Final = re.compile(r"([+-])(\d\d):([0-5]\d)")
+#: The seconds may have a fraction, and some write the offset behind them instead of into a tag of its own.
+_DATE: Final = re.compile(
+    r"(\d{4})[:-](\d\d)[:-](\d\d)[ T](\d\d):(\d\d):(\d\d)(?:[.,]\d*)? ?(?P<zone>Z|[+-]\d\d:?\d\d)?", re.ASCII
+)
+_OFFSET: Final = re.compile(r"([+-])(\d\d):?([0-5]\d)", re.ASCII)
 #: The oldest photograph that survives is of about 1826; year 9999 cannot be moved to another time zone.
 _YEARS: Final = range(1826, 9999)
 _MOST_OFFSET: Final = timedelta(hours=14)
 _ALTITUDES: Final = (-12_000.0, 1_000_000.0)  # metres: below the deepest trench, above the highest aircraft
+_NO_EXPOSURE: Final = Exposure()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,6 +44,7 @@ class ExifFields:
     latitude: float | None = None  # degrees, south negative
     longitude: float | None = None  # degrees, west negative
     altitude: float | None = None  # metres above sea level
+    exposure: Exposure = _NO_EXPOSURE
 
 
 def read_exif(data: bytes | None) -> ExifFields:
@@ -46,15 +53,17 @@ def read_exif(data: bytes | None) -> ExifFields:
     if tiff is None:
         return ExifFields()
     main = tiff.directory(tiff.first)
+    exif = tiff.child(main, _EXIF_DIRECTORY)
     latitude, longitude, altitude = _position(tiff, tiff.child(main, _GPS_DIRECTORY))
     return ExifFields(
         orientation=_orientation(tiff, main),
-        taken_at=_taken_at(tiff, tiff.child(main, _EXIF_DIRECTORY)),
+        taken_at=_taken_at(tiff, main, exif),
         camera_make=tiff.text(main.entries.get(_MAKE)),
         camera_model=tiff.text(main.entries.get(_MODEL)),
         latitude=latitude,
         longitude=longitude,
         altitude=altitude,
+        exposure=read_exposure(tiff, exif),
     )
 
 
@@ -63,12 +72,19 @@ def _orientation(tiff: Tiff, main: Directory) -> int:
     return values[0] if values and values[0] in range(1, 9) else 1
 
 
-def _taken_at(tiff: Tiff, exif: Directory) -> datetime | None:
-    match = _DATE.match(tiff.text(exif.entries.get(_DATE_TIME_ORIGINAL)) or "")
+def _taken_at(tiff: Tiff, main: Directory, exif: Directory) -> datetime | None:
+    """When the picture was taken; or else digitized, which cameras do at once; or else last changed."""
+    places = ((exif, _ORIGINAL), (exif, _DIGITIZED), (main, _CHANGED))
+    found = (_time(tiff, there.entries.get(time), exif.entries.get(offset)) for there, (time, offset) in places)
+    return next((each for each in found if each is not None), None)
+
+
+def _time(tiff: Tiff, time: Entry | None, offset: Entry | None) -> datetime | None:
+    match = _DATE.match(tiff.text(time) or "")
     if match is None or int(match[1]) not in _YEARS:
         return None
-    year, month, day, hour, minute, second = map(int, match.groups())
-    zone = _zone(tiff.text(exif.entries.get(_OFFSET_TIME_ORIGINAL)))
+    year, month, day, hour, minute, second = map(int, match.groups()[:6])
+    zone = _zone(match["zone"]) or _zone(tiff.text(offset))
     try:
         return datetime(year, month, day, hour, minute, second, tzinfo=zone)
     except ValueError:  # a month 13, a second 60
@@ -98,9 +114,11 @@ def _position(tiff: Tiff, gps: Directory) -> tuple[float | None, float | None, f
 
 def _angle(tiff: Tiff, entry: Entry | None, ref: Entry | None, *, signs: dict[str, int], most: int) -> float | None:
     sign = signs.get((tiff.text(ref) or "").upper())
-    parts = [_quotient(pair) for pair in tiff.rationals(entry)]
-    if sign is None or not 1 <= len(parts) <= 3:  # noqa: PLR2004 - degrees, minutes, seconds
+    pairs = tiff.rationals(entry)
+    if sign is None or not 1 <= len(pairs) <= 3:  # noqa: PLR2004 - degrees, minutes, seconds
         return None
+    # 0/0 is "unknown": of minutes and seconds, the degrees say where it was all the same.
+    parts = [_quotient(pairs[0]), *(0.0 if pair == (0, 0) else _quotient(pair) for pair in pairs[1:])]
     degrees, minutes, seconds = (*parts, 0.0, 0.0)[:3]
     if degrees is None or minutes is None or seconds is None:
         return None

@@ -21,10 +21,20 @@ _OTHER_EXTENSIONS: Final = (
 )
 _IMAGE_EXTENSIONS: Final = frozenset(f"{_SUPPORTED_EXTENSIONS} {_OTHER_EXTENSIONS}".split())
 
-_AVIF_BRANDS: Final = frozenset((b"avif", b"avis"))
-_HEIF_BRANDS: Final = frozenset(
-    (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1")
+# Source: mp4ra.org, "Brands"; ISO/IEC 23008-12, 10; ISO/IEC 23000-22 (MIAF); AVIF, 6.
+_AVIF_BRANDS: Final = frozenset((b"avif", b"avis", b"MA1A", b"MA1B"))
+_HEVC_BRANDS: Final = frozenset(
+    (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"MiHA", b"MiHB", b"MiHE")
 )
+#: Of HEIF, whatever the pictures are coded with.
+_STRUCTURAL_BRANDS: Final = frozenset((b"mif1", b"mif2", b"msf1", b"miaf"))
+#: Major brands of films and of raw files, whatever else they say that they are compatible with.
+_OTHER_BRANDS: Final = re.compile(rb"iso.|mp4.|mp7.|avc1|hvc1|qt  |M4.|m4.|3g..|f4v |F4.|dash|msdh|mmp4|MSNV|crx ")
+#: By which Pillow's plugins know their own.
+_MAJOR_BRANDS: Final = {
+    "AVIF": (b"avif", b"avis", b"mif1", b"msf1"),
+    "HEIF": (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"),
+}
 _DIB_HEADER_SIZES: Final = frozenset((12, 16, 40, 52, 56, 64, 108, 124))
 # Atomic groups and possessive repeats: a hostile prologue must not make the matcher backtrack.
 _MARKUP: Final = rb"(?:\xef\xbb\xbf)?+(?>\s|<\?xml.*?\?>|<!--.*?-->|<!DOCTYPE\s+svg[^>\[]*+(?:\[.*?\]\s*+)?+>)*+"
@@ -118,13 +128,23 @@ def _brands(head: bytes) -> tuple[bytes, ...]:
     return (head[8:12], *(head[at : at + 4] for at in range(16, end - 3, 4)))
 
 
-def _is_avif(head: bytes) -> bool:
-    brands = _brands(head)
-    return bool(brands) and (brands[0] in _AVIF_BRANDS or (brands[0] in {b"mif1", b"msf1"} and _names_avif(brands)))
+def with_known_brand(data: bytes, format_name: str) -> bytes:
+    """A HEIF or AVIF file under a major brand by which its decoder knows it; itself where that is so."""
+    known = _MAJOR_BRANDS.get(format_name, ())
+    return data if not known or data[8:12] in known else data[:8] + known[0] + data[12:]
 
 
-def _names_avif(brands: tuple[bytes, ...]) -> bool:
-    return bool(_AVIF_BRANDS.intersection(brands))
+def _isobmff_format(head: bytes) -> str | None:
+    """HEIF or AVIF: by the major brand, and where that says neither, by those that the file is compatible with."""
+    major, *compatible = _brands(head) or (b"",)
+    if _OTHER_BRANDS.match(major):
+        return None
+    for brands in ({major}, set(compatible)):
+        if brands & _AVIF_BRANDS and not brands & _HEVC_BRANDS:
+            return "AVIF"
+        if brands & _HEVC_BRANDS:
+            return "HEIF"
+    return "HEIF" if {major, *compatible} & _STRUCTURAL_BRANDS else None
 
 
 def _is_bmp(head: bytes) -> bool:
@@ -153,8 +173,8 @@ _SIGNATURES: Final[tuple[tuple[str, Callable[[bytes], bool]], ...]] = (
     ("CR2", lambda head: head[:4] == b"II*\0" and head[8:10] == b"CR"),
     ("TIFF", _starts(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
     ("BMP", _is_bmp),
-    ("AVIF", _is_avif),
-    ("HEIF", lambda head: _brands(head)[:1] != () and _brands(head)[0] in _HEIF_BRANDS),
+    ("AVIF", lambda head: _isobmff_format(head) == "AVIF"),
+    ("HEIF", lambda head: _isobmff_format(head) == "HEIF"),
     ("JPEG2000", _starts(b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51")),
     ("SVG", lambda head: _SVG.match(head[:4096]) is not None),
     ("PSD", _starts(b"8BPS")),

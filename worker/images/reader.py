@@ -15,6 +15,7 @@ from worker.images.apart import Reserve, decode_apart
 from worker.images.cost import canvas_cost, cost, jpeg2000_reduction
 from worker.images.decoder import checked_canvas, identify, load, open_header, rejecting
 from worker.images.exif import ExifFields, read_exif
+from worker.images.formats import with_known_brand
 from worker.images.limits import ImageLimits
 from worker.images.phash import phash
 from worker.images.pixels import Depth, prepare, upright
@@ -82,7 +83,7 @@ def _decode(
     data: bytes, format_name: str, limits: ImageLimits, min_side: int | None, reserve: Reserve, *, most_seconds: float
 ) -> DecodedImage | None:
     """None if it may take longer than ``most_seconds``; then nothing was decoded."""
-    whole, data = data, picture_first(data) if format_name == "TIFF" else data
+    whole, data = data, picture_first(data) if format_name == "TIFF" else with_known_brand(data, format_name)
     if format_name == "WEBP":
         return _decode_webp(data, limits, min_side, reserve, most_seconds=most_seconds)
     header = open_header(data, format_name, limits, most_seconds=most_seconds)
@@ -141,7 +142,9 @@ def _read(
 def _fields(fields: ExifFields, image: Image.Image) -> dict[str, Any]:
     # libheif turns the picture itself and the plugin resets the tag, keeping what it was.
     original = image.info.get("original_orientation")
-    return asdict(fields) | ({"orientation": original} if original in range(1, 9) else {})
+    flat = asdict(fields)
+    exposure: dict[str, Any] = flat.pop("exposure")
+    return flat | exposure | ({"orientation": original} if original in range(1, 9) else {})
 
 
 def _exif_block(image: Image.Image) -> bytes | None:

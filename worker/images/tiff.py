@@ -7,18 +7,23 @@ Source: TIFF 6.0, section 2; BigTIFF as in libtiff's "BigTIFF Design".
 
 from __future__ import annotations
 
+import codecs
 import struct
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Self
 
 MOST_VALUES: Final = 1 << 16
 MOST_ENTRIES: Final = (1 << 16) - 1  # all that a classic directory can hold
 
-_SIZES: Final = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+_SIZES: Final = {
+    1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8, 129: 1
+}  # fmt: skip
 _INTEGERS: Final = {1: "B", 3: "H", 4: "I", 6: "b", 7: "B", 8: "h", 9: "i", 13: "I", 16: "Q", 17: "q", 18: "Q"}
 _RATIONALS: Final = {5: "I", 10: "i"}
-_ASCII: Final = 2
+_TEXTS: Final = frozenset((2, 129))  # ASCII; UTF-8, since Exif 3.0
+_ERASED: Final = b"\xff"  # what memory holds that nobody wrote to
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,10 +121,10 @@ class Tiff:
 
     def text(self, entry: Entry | None) -> str | None:
         """The first string of an ASCII tag, printable characters only; None where it is absent, empty or no text."""
-        if entry is None or entry.kind != _ASCII:
+        if entry is None or entry.kind not in _TEXTS:
             return None
         raw = self.data[entry.offset : entry.offset + min(entry.count, MOST_VALUES)].lstrip(b"\0 ")
-        decoded = raw.partition(b"\0")[0].decode("utf-8", "replace").replace("\N{REPLACEMENT CHARACTER}", "")
+        decoded = _decoded(raw.partition(b"\0")[0])
         return "".join(character for character in decoded if character.isprintable()).strip() or None
 
     @property
@@ -152,3 +157,18 @@ class Tiff:
             return struct.unpack_from(self.order + code, self.data, offset)
         except (struct.error, OverflowError, ValueError):
             return ()
+
+
+def _decoded(raw: bytes) -> str:
+    """Text as UTF-8, or as Latin-1 if it is none: cameras and editors write both, and EXIF's own ASCII is part of both.
+
+    UTF-8 that was cut in the middle of a character, as fields of a fixed length cut it, loses that character.
+    """
+    raw = raw.strip(_ERASED)
+    with suppress(UnicodeDecodeError):
+        return raw.decode()
+    with suppress(UnicodeDecodeError):
+        whole = codecs.getincrementaldecoder("utf-8")().decode(raw)
+        if not whole.isascii():  # otherwise the bytes at the end may as well be one character of Latin-1
+            return whole
+    return raw.decode("latin-1")

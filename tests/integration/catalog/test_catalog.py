@@ -46,7 +46,8 @@ def test_what_is_written_is_read_back(engine, space):
     for name in ("etag", "version_id", "size", "last_modified", "content_type"):
         assert getattr(info, name) == getattr(found, name)
     for name in ("width", "height", "format", "mode", "frames", "orientation", "camera_make", "camera_model",
-                 "latitude", "longitude", "altitude", "sha256", "phash"):  # fmt: skip
+                 "latitude", "longitude", "altitude", "iso", "exposure_time", "f_number", "focal_length",
+                 "focal_length_35mm", "lens_make", "lens_model", "sha256", "phash"):  # fmt: skip
         assert getattr(meta, name) == getattr(found, name)
     [tag] = found.tags
     assert (

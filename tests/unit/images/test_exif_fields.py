@@ -20,7 +20,7 @@ def block(
     *, main: dict[int, tuple[int, bytes]], exif: dict[int, tuple[int, bytes]], gps: dict[int, tuple[int, bytes]]
 ) -> bytes:
     """A big-endian EXIF block: directories of tag to type and packed values."""
-    sizes = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 10: 8}
+    sizes = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 10: 8, 129: 1}
     data = bytearray(b"MM\0*\0\0\0\x08")
     pointers = {0x8769: exif, 0x8825: gps}
 
@@ -88,6 +88,15 @@ def altitude(pair: Rational, ref: tuple[int, bytes] | None) -> float | None:
         ),
         (b"2024:02:29 23:59:58", b"+99:00", datetime(2024, 2, 29, 23, 59, 58)),  # noqa: DTZ001
         (b"2024:02:29 23:59:58", b"   :  ", datetime(2024, 2, 29, 23, 59, 58)),  # noqa: DTZ001
+        (b"2024:02:29 23:59:58", b"+0130", datetime(2024, 2, 29, 23, 59, 58, tzinfo=timezone(timedelta(minutes=90)))),
+        (b"2024:02:29 23:59:58Z", None, datetime(2024, 2, 29, 23, 59, 58, tzinfo=UTC)),
+        (b"2024:02:29 23:59:58+01:30", b"Z", datetime(2024, 2, 29, 23, 59, 58, tzinfo=timezone(timedelta(minutes=90)))),
+        (
+            b"2024:02:29 23:59:58.25-0230",
+            None,
+            datetime(2024, 2, 29, 23, 59, 58, tzinfo=timezone(-timedelta(minutes=150))),
+        ),
+        (b"2024:02:29 23:59:58+99:99", None, datetime(2024, 2, 29, 23, 59, 58)),  # noqa: DTZ001
         (b"2023:02:29 23:59:58", None, None),
         (b"0000:00:00 00:00:00", None, None),
         (b"    :  :     :  :  ", None, None),
@@ -107,9 +116,34 @@ def test_a_time_is_kept_if_it_exists(value, offset, expected):
 
 
 @pytest.mark.parametrize(
+    ("times", "expected"),
+    [
+        ({0x9003: b"2024:01:01 00:00:00", 0x9004: b"2024:02:02 00:00:00", 0x0132: b"2024:03:03 00:00:00"}, 1),
+        ({0x9003: b"0000:00:00 00:00:00", 0x9004: b"2024:02:02 00:00:00", 0x0132: b"2024:03:03 00:00:00"}, 2),
+        ({0x9004: b"    :  :     :  :  ", 0x0132: b"2024:03:03 00:00:00"}, 3),
+        ({0x0132: b"2024:03:03 00:00:00"}, 3),
+        ({}, None),
+    ],
+)
+def test_the_first_time_that_exists_counts(times: dict[int, bytes], expected: int | None) -> None:
+    """Taken, else digitized, else changed; each with an offset of its own, in minutes here."""
+    offsets = {0x9011: text(b"+00:01"), 0x9012: text(b"+00:02"), 0x9010: text(b"+00:03")}
+    main = {tag: text(value) for tag, value in times.items() if tag == 0x0132}
+    exif = {tag: text(value) for tag, value in times.items() if tag != 0x0132} | offsets
+    found = read_exif(block(main=main, exif=exif, gps={})).taken_at
+    zone = None if expected is None else timezone(timedelta(minutes=expected))
+    assert (expected and datetime(2024, expected, expected, tzinfo=zone)) == found
+    assert zone == (found and found.tzinfo)
+
+
+@pytest.mark.parametrize(
     ("arguments", "expected"),
     [
         ({}, (22.91, 22.91)),
+        ({"latitude": ((22, 1), (30, 1), (0, 0))}, (22.5, 22.91)),
+        ({"latitude": ((22, 1), (0, 0), (0, 0))}, (22.0, 22.91)),
+        ({"latitude": ((22, 1), (30, 1), (5, 0))}, (None, None)),
+        ({"latitude": ((0, 0), (30, 1), (0, 1))}, (None, None)),
         ({"refs": b"SW"}, (-22.91, -22.91)),
         ({"refs": b"sw"}, (-22.91, -22.91)),
         ({"refs": b"XE"}, (None, None)),
@@ -154,6 +188,11 @@ def test_an_altitude_has_a_sign_and_bounds(pair, ref, expected):
         (text(b"\0\0 NIKON CORPORATION  \0\0\0"), "NIKON CORPORATION"),
         (text(b"Canon\0secret"), "Canon"),
         (text(b"L\xc3\xa9ica\n"), "Léica"),
+        (text(b"L\xe9ica"), "Léica"),  # Latin-1
+        (text(b"Caf\xe9"), "Café"),  # which might be UTF-8 that was cut
+        (text(b"\xe5\xb0\xbc\xe5\xba\xb7\xe5"), "尼康"),  # and this is
+        ((129, "Léica".encode() + b"\0"), "Léica"),
+        (text(b"\xff\xff\xff\xff\xff"), None),  # memory that nobody wrote to
         (text(b"\xff\x01\x02"), None),
         (text(b""), None),
         (rationals((1, 1)), None),

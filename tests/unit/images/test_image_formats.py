@@ -44,6 +44,15 @@ def test_a_format_is_told_by_its_first_bytes(name, expected):
     [
         (b"\0\0\0\x1cftypmif1\0\0\0\0mif1avif", "AVIF"),
         (b"\0\0\0\x1cftypmif1\0\0\0\0mif1heic", "HEIF"),
+        (b"\0\0\0\x1cftypMiHE\0\0\0\0mif1heic", "HEIF"),
+        (b"\0\0\0\x1cftypnew1\0\0\0\0miafMiHB", "HEIF"),
+        (b"\0\0\0\x1cftypMA1B\0\0\0\0mif1miaf", "AVIF"),
+        (b"\0\0\0\x1cftypnew1\0\0\0\0mif1avif", "AVIF"),
+        (b"\0\0\0\x1cftypheic\0\0\0\0mif1avif", "HEIF"),
+        (b"\0\0\0\x1cftypmif2\0\0\0\0mif2unif", "HEIF"),
+        (b"\0\0\0\x1cftypqt  \0\0\0\0mif1heic", None),  # a film with a picture on its sleeve
+        (b"\0\0\0\x1cftypisom\0\0\0\0iso2avc1", None),
+        (b"\0\0\0\x14ftypnew1\0\0\0\0new1heic", None),  # beyond the box
         (b"\0\0\0\x18ftypcrx \0\0\0\1", "CR3"),
         (b"\0\0\0\x18ftypmp42\0\0\0\0", None),
         (b"II*\0\x10\0\0\0CR\2\0", "CR2"),
