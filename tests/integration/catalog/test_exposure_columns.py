@@ -13,7 +13,7 @@ from worker.catalog.schema import _config
 from worker.db import transaction
 from worker.types import ImageMetadata
 
-BEFORE = "0020"  # the revision that did not know them
+BEFORE = "0021"  # the revision that did not know them
 NAMES = ("iso", "exposure_time", "f_number", "focal_length", "focal_length_35mm", "lens_make", "lens_model")
 _SHOWN = text(f"SELECT {', '.join(NAMES)} FROM enriched_images WHERE key = :key")
 
