@@ -23,6 +23,7 @@ from worker.pipeline.bucket_watch import BucketWatch, BucketWatcher
 from worker.pipeline.counting import keep_counts
 from worker.pipeline.explain import Explain
 from worker.pipeline.files import FileTagger
+from worker.pipeline.filtered_search import FilteredSearch
 from worker.pipeline.ingest import Ingest
 from worker.pipeline.keeper import Keeper
 from worker.pipeline.label_filling import LabelFiller
@@ -147,12 +148,12 @@ def ingest(
     )
 
 
-def search(settings: Settings, engine: Engine) -> Search:
+def search(settings: Settings, engine: Engine, filtered: FilteredSearch | None = None) -> Search:
     """Text search; loads the text half of the active space's model when it is first used."""
-    return _search(settings, engine, text_only=True)
+    return _search(settings, engine, filtered, text_only=True)
 
 
-def _search(settings: Settings, engine: Engine, *, text_only: bool) -> Search:
+def _search(settings: Settings, engine: Engine, filtered: FilteredSearch | None = None, *, text_only: bool) -> Search:
     load, own = loader(settings, text_only=text_only), source(settings)
 
     def load_and_check(space: Space) -> Encoder:
@@ -160,7 +161,13 @@ def _search(settings: Settings, engine: Engine, *, text_only: bool) -> Search:
         golden.require(engine, space, model, texts_only=True)
         return model
 
-    return Search(engine, lambda: encoder(settings, text_only=text_only), load_and_check, spare=settings.extra_models)
+    return Search(
+        engine,
+        lambda: encoder(settings, text_only=text_only),
+        load_and_check,
+        filtered=filtered,
+        spare=settings.extra_models,
+    )
 
 
 @contextmanager

@@ -67,6 +67,13 @@ class Settings(BaseSettings):
     max_event_bytes: int = Field(
         4 << 20, ge=1024, description="Largest accepted notification, by HTTP request or message of a queue."
     )
+    filter_memory_bytes: int = Field(
+        512 << 20,
+        ge=0,
+        description="Memory that the API may keep for searches with filters: 72 bytes an image with 512 dimensions, "
+        "and one for each tag searched for; twice as much for a moment. Read when such a search first needs it. "
+        "Larger catalogs, and 0: the database alone searches, which can take seconds. See docs/scaling.md.",
+    )
     sns_topics: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="Comma-separated ARNs of SNS topics whose subscriptions are confirmed when SNS asks. Of others, "

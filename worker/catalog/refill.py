@@ -12,7 +12,7 @@ from worker.db import Connection
 # Images that a worker is writing now are left out: waiting for them could end in a deadlock, and the worker owes them
 # anew anyway.
 _LOCK = text("""
-    SELECT id, encode(sha256, 'hex') AS sha256 FROM images
+    SELECT id, encode(sha256, 'hex') AS sha256, etag FROM images
     WHERE id = ANY(CAST(:ids AS bigint[])) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
 """)
 _KNOWN = text("SELECT id FROM images WHERE id = ANY(CAST(:ids AS bigint[]))")
@@ -23,11 +23,13 @@ class Locked:
     """Images as they are, until the transaction ends."""
 
     hashes: Mapping[int, str]  # id → SHA-256 of the file, in hex; of those that could be locked
+    etags: Mapping[int, str | None]  # of the same
     gone: frozenset[int]  # no longer in the catalog
 
 
 def lock_images(connection: Connection, ids: Sequence[int]) -> Locked:
     """Lock images for writing what belongs to them. Those that somebody else has locked are in neither answer."""
-    hashes = {row.id: row.sha256 for row in connection.execute(_LOCK, {"ids": list(ids)})}
+    rows = connection.execute(_LOCK, {"ids": list(ids)}).all()
+    hashes = {row.id: row.sha256 for row in rows}
     known = frozenset(connection.execute(_KNOWN, {"ids": list(ids)}).scalars())
-    return Locked(hashes=hashes, gone=frozenset(ids) - known)
+    return Locked(hashes=hashes, etags={row.id: row.etag for row in rows}, gone=frozenset(ids) - known)

@@ -110,6 +110,21 @@ def nearest(
     return Nearest(hits=hits, exact=False, complete=True) if len(hits) == limit else search.compare_all()
 
 
+def nearest_among(
+    connection: Connection,
+    space: Space,
+    vector: Floats,
+    images: Sequence[int],
+    *,
+    limit: int,
+    tags: Sequence[TagFilter] = (),
+) -> list[Hit]:
+    """Those of ``images`` to which all ``tags`` apply now, nearest to ``vector`` ([d], unit length) first."""
+    search = _Filtered(connection=connection, space=space, vector=vector, limit=limit, tags=tuple(tags))
+    parameters = search.parameters() | {"images": "{" + ",".join(map(str, images)) + "}"}
+    return _hits(connection, _described(_among(space, len(tags))), parameters)
+
+
 def iterate(connection: Connection, limit: int) -> None:
     """Have index scans of this transaction go on until ``limit`` rows have passed their filter."""
     ef = min(max(limit, _MINIMUM_EF), _MAXIMUM_EF)
@@ -261,6 +276,16 @@ def _exact(space: Space, tags: int) -> str:
     return f"""
         SELECT e.image_id, -{_distance(space)} AS similarity FROM embeddings_{space.id} e
         {among} ORDER BY {_distance(space)} + 0 LIMIT :limit
+    """  # noqa: S608
+
+
+def _among(space: Space, tags: int) -> str:
+    """Sorted before they are checked, so that only the nearest are: a check costs more than a comparison."""
+    return f"""
+        SELECT e.image_id, e.similarity FROM (
+            SELECT e.image_id, -{_distance(space)} AS similarity FROM embeddings_{space.id} e
+            WHERE e.image_id = ANY(CAST(:images AS bigint[])) ORDER BY {_distance(space)} + 0, e.image_id OFFSET 0) AS e
+        WHERE true {_checks(range(tags))} LIMIT :limit
     """  # noqa: S608
 
 

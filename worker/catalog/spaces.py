@@ -20,7 +20,7 @@ _LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('enrich space', 0))"
 _COLUMNS = "id, state, dimension, model, revision, preprocessing, source"
 _BY_FINGERPRINT = text(f"SELECT {_COLUMNS} FROM spaces WHERE fingerprint = :fingerprint")  # noqa: S608  # constants
 _BY_NUMBER = text(f"SELECT {_COLUMNS} FROM spaces WHERE id = :id AND state <> 'dropped'")  # noqa: S608
-_HOLD = text("SELECT id FROM spaces WHERE id = :id AND state <> 'dropped' FOR KEY SHARE")
+_HOLD = text("SELECT id FROM spaces WHERE id = :id AND state <> 'dropped' FOR SHARE")
 _SERVED = text("""
     SELECT id FROM spaces WHERE state = 'active' OR (state = 'filling' AND activated_at IS NOT NULL) ORDER BY id
 """)
@@ -91,7 +91,9 @@ def space(connection: Connection, number: int) -> Space | None:
 
 
 def hold_space(connection: Connection, number: int) -> bool:
-    """Whether a space is there; while the transaction lasts, it is not dropped. Waits for somebody who drops it now."""
+    """Whether a space is there; while the transaction lasts, it is neither dropped nor activated. Waits for who does so
+    now.
+    """
     return connection.execute(_HOLD, {"id": number}).one_or_none() is not None
 
 

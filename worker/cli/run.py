@@ -38,6 +38,7 @@ def api(
     from worker.api import Services, Tokens, create_app, server
     from worker.database import database
     from worker.pipeline.explain import Explain
+    from worker.pipeline.filtered_search import FilteredSearch
     from worker.pipeline.ingest import HOLD
     from worker.pipeline.label_search import LabelSearch
     from worker.pipeline.recheck import Recheck
@@ -54,14 +55,15 @@ def api(
     ring = broker.Bell(settings).ring
     recheck = Recheck(engine)
     recheck("the API was started")  # what came while nobody listened
-    search = bootstrap.search(settings, engine)
+    filtered = FilteredSearch(engine, memory=settings.filter_memory_bytes)
+    search = bootstrap.search(settings, engine, filtered)
     services = Services(
         engine=engine,
         ring=ring,
         ingest=bootstrap.ingest(settings, engine, ring, hold=HOLD, recheck=recheck),
         search=search,
         explain=Explain(engine, search.model),
-        labels=LabelSearch(engine=engine),
+        labels=LabelSearch(engine=engine, filtered=filtered),
         model=bootstrap.describe_model(settings),
         tokens=tokens,
         max_event_bytes=settings.max_event_bytes,

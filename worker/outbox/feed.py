@@ -42,6 +42,19 @@ _READ = text("""
     SELECT f.epoch, f.goes_on, p.xid::text AS xid, p.id, p.kind, p.bucket, p.key, p.etag, p.at
     FROM feed f LEFT JOIN page p ON true ORDER BY p.xid, p.id
 """)
+# Also of what is not decided yet, what can be seen: nothing is skipped, because nobody goes on from here.
+_SINCE = text("""
+    WITH feed AS MATERIALIZED (
+        SELECT feed_epoch() AS epoch,
+               feed_goes_on(CAST(:xid AS xid8), CAST(:id AS bigint), CAST(:at AS timestamptz)) AS goes_on
+    ), page AS (
+        SELECT bucket, key FROM changes
+        WHERE (SELECT goes_on FROM feed) AND epoch = (SELECT epoch FROM feed)
+          AND (xid, id) > (CAST(:xid AS xid8), CAST(:id AS bigint))
+        ORDER BY xid, id LIMIT :limit
+    )
+    SELECT f.epoch, f.goes_on, p.bucket, p.key FROM feed f LEFT JOIN page p ON true
+""")
 # What comes behind the newest decided change is all that is not decided yet. Where there is none, it comes behind what
 # was pruned last.
 _END = text("""
@@ -60,8 +73,8 @@ _END = text("""
 # A page costs what is on it, also where nobody has analysed the table since a million changes: the planner would sort
 # them all.
 _ALONG_THE_INDEX = text("""
-    SELECT set_config('enable_sort', 'off', true), set_config('enable_seqscan', 'off', true),
-           set_config('enable_bitmapscan', 'off', true)
+    SELECT set_config('enable_sort', :on, true), set_config('enable_seqscan', :on, true),
+           set_config('enable_bitmapscan', :on, true)
 """)
 
 # The oldest of those that hold the feed back. (The horizon may also be the xid that was given out last: not waited for,
@@ -163,6 +176,26 @@ def end(connection: Connection) -> str:
     return _cursor(row.epoch, row)
 
 
+def since(connection: Connection, cursor: str, *, limit: int) -> list[ObjectRef]:
+    """The images of the next ``limit`` changes behind a cursor, decided or not, as far as they are committed.
+
+    For who has read the catalog at that place, and asks what of it may be out of date by now.
+
+    Raises:
+        CursorError: ``cursor`` is none.
+        FeedGoneError: the feed no longer has everything that comes after it.
+    """
+    place = _parsed(cursor)
+    along_the_index(connection)
+    parameters = {"xid": str(place.xid), "id": place.id, "at": place.at, "limit": limit}
+    rows = connection.execute(_SINCE, parameters).all()
+    connection.execute(_ALONG_THE_INDEX, {"on": "on"})
+    is_ours = place.epoch == rows[0].epoch
+    if not is_ours or not rows[0].goes_on:
+        raise FeedGoneError(_why(cursor, is_ours=is_ours), start=end(connection))
+    return [ObjectRef(bucket=row.bucket, key=row.key) for row in rows if row.key is not None]
+
+
 def blocker(connection: Connection, *, longer: float = 5.0) -> Blocker | None:
     """Whose transaction keeps changes from appearing, if it has been open for ``longer`` seconds."""
     row = connection.execute(_BLOCKER, {"longer": longer}).one_or_none()
@@ -171,7 +204,7 @@ def blocker(connection: Connection, *, longer: float = 5.0) -> Blocker | None:
 
 def along_the_index(connection: Connection) -> None:
     """Have the rest of this transaction planned for reading the beginning of an order, not all of it."""
-    connection.execute(_ALONG_THE_INDEX)
+    connection.execute(_ALONG_THE_INDEX, {"on": "off"})
 
 
 def _why(after: str | None, *, is_ours: bool) -> str:

@@ -6,16 +6,16 @@ is everywhere else.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 
-from worker import catalog, images, inbox, logs
+from worker import catalog, images, inbox, logs, outbox
 from worker.catalog import Embedded, OwedBatch, OwedImage, Postponed, Space
-from worker.db import Engine, Trouble, transaction, trouble
+from worker.db import Connection, Engine, Trouble, transaction, trouble
 from worker.encoder import Encoder, MicroBatcher, Pixels
 from worker.errors import (
     BucketNotFoundError,
@@ -221,6 +221,7 @@ class Filler:
         embedded = _tagged(vectors, by)
         with transaction(self.engine) as connection:
             catalog.hold_revision(connection, by.revision)  # before anything is locked
+            catalog.hold_space(connection, space)
             if not catalog.is_open(connection, space):
                 # Retired meanwhile, and its queue with it, but for what was queued at that moment.
                 catalog.settle(connection, space, claimed.token, [each.id for each in claimed.images])
@@ -231,12 +232,20 @@ class Filler:
             written = [each for each in embedded if locked.hashes.get(each.image_id) == images_of[each.image_id].sha256]
             if written:
                 catalog.write_vectors(connection, space, written)
+                self._announce(connection, [images_of[each.image_id].image for each in written], locked.etags)
             done = {each.image_id for each in written} | locked.gone
             catalog.settle(connection, space, claimed.token, sorted(done))
         changed += [images_of[id_].image for id_ in locked.hashes.keys() - done]
         postponed += [_contended(id_) for id_ in images_of.keys() - locked.hashes.keys() - locked.gone]
         self._put_back(claimed, changed, postponed)
         return _report(claimed, postponed, filled=len(written), changed=len(changed))
+
+    def _announce(self, connection: Connection, images: Sequence[OwedImage], etags: Mapping[int, str | None]) -> None:
+        """In the feed, where tags came into views: in the active space, which this one may have become meanwhile."""
+        active = catalog.active_space(connection)
+        if active is not None and active.id == self.model.space.id:
+            entries = [outbox.Feed(kind="enriched", ref=image.ref, etag=etags[image.id]) for image in images]
+            outbox.append(connection, entries)
 
     def _put_back(self, claimed: OwedBatch, changed: Sequence[OwedImage], postponed: Sequence[Postponed]) -> None:
         """What has no vector yet. Of an object that is not what the catalog says, a worker owes us what it finds."""

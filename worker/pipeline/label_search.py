@@ -11,6 +11,7 @@ from worker.db import Connection, Engine, snapshot
 from worker.errors import NotFoundError
 from worker.names import shown, suggested
 from worker.pipeline import image_lookup
+from worker.pipeline.filtered_search import FilteredSearch
 from worker.pipeline.query import NothingEmbeddedError
 from worker.pipeline.tag_filters import meant, require_taxonomies
 from worker.types import Floats, ObjectRef
@@ -58,6 +59,7 @@ class LabelSearch:
     """Searches by what is stored, in the active space: no model is loaded."""
 
     engine: Engine
+    filtered: FilteredSearch | None = None  # where a process goes on searching
 
     def labels_of(self, ref: ObjectRef, *, limit: int, taxonomies: Sequence[str] = ()) -> NearLabels:
         """The labels nearest to an image, of all taxonomies or of some, best first.
@@ -94,11 +96,12 @@ class LabelSearch:
             LabelNotFoundError: the label's vector is not stored, or not yet.
             UnknownNameError: the catalog has never heard of the label, of its taxonomy, or of what a filter names.
         """
+        search = self.filtered or catalog.nearest
         with snapshot(self.engine) as connection:  # a set that is replaced meanwhile is still there
             space = _active(connection)
             wanted = meant(connection, tags)
             answers = [
-                catalog.nearest(connection, space, vector, limit=limit, tags=wanted, exact=exact)
+                search(connection, space, vector, limit=limit, tags=wanted, exact=exact)
                 for vector in _vectors(connection, space, label)
             ]
         return _together(answers, limit)

@@ -13,6 +13,7 @@ from worker.catalog import Nearest, Space, TagFilter
 from worker.db import Engine, snapshot, transaction
 from worker.encoder import Encoder
 from worker.errors import EnrichError, NotFoundError, SpaceMismatchError
+from worker.pipeline.filtered_search import FilteredSearch
 from worker.pipeline.space import space_spec
 from worker.pipeline.tag_filters import meant
 from worker.types import Floats
@@ -38,6 +39,7 @@ class Search:
         load_own: Callable[[], Encoder],
         load_of: Callable[[Space], Encoder] | None = None,
         *,
+        filtered: FilteredSearch | None = None,
         spare: int = 0,
     ) -> None:
         """Nothing is loaded yet.
@@ -46,9 +48,11 @@ class Search:
             engine: the database.
             load_own: gives the model that this process is configured with.
             load_of: gives the model of a space. Without it, only the configured one is searched with.
+            filtered: what a process keeps that goes on searching. Without it, the database alone searches.
             spare: most models kept ready beside the active one.
         """
         self._engine = engine
+        self._search = filtered or catalog.nearest
         self._models = _Models(load_own, load_of)
         self._spare = spare if load_of is not None else 0
         self._vector = lru_cache(maxsize=1024)(self._encode)
@@ -108,7 +112,7 @@ class Search:
             active = catalog.active_space(connection)  # of the moment at which everything below is read
             if active is None or active.id != space.id:
                 return None
-            return catalog.nearest(connection, space, vector, limit=limit, tags=tags, exact=exact)
+            return self._search(connection, space, vector, limit=limit, tags=tags, exact=exact)
 
     def model(self) -> tuple[Space, Encoder]:
         """The space that answers, and the text half of its model.

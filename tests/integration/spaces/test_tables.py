@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from tests.factories import DIMENSION, enriched_image
 from tests.in_force import put_into_force
 from tests.integration.spaces.world import COLOURS, load, meanwhile
-from worker import catalog, db
+from worker import catalog, db, outbox
 from worker.catalog import Golden, LabelVector, TaxonomyVersion
 from worker.db import transaction
 from worker.errors import NotFoundError
@@ -205,6 +205,29 @@ def test_a_worker_that_still_serves_a_dropped_space_writes_what_the_active_one_i
     assert (1, []) == (world.open_in(new), world.sql("SELECT id FROM tags"))
     world.filler(new).run_once()
     assert {"a": "red"} == world.tags_in(new)
+
+
+def test_the_feed_has_what_the_active_space_is_given_later(world):
+    """Tags of an image come into the views with its vector; while its space is only being filled, they do not."""
+    world.enriched(a="red")
+    new = world.space("turned")
+    old = world.serving.enricher.space
+    with transaction(world.engine) as connection:
+        begun = outbox.end(connection)
+
+    def announced() -> list[str]:
+        with transaction(world.engine) as connection:
+            return [ref.key for ref in outbox.since(connection, begun, limit=10)]
+
+    world.fill(new)
+    assert [] == announced()
+    spaces.activate(world.engine, new.id, force=False)
+    world.enriched(b="green")  # by a worker of the old space
+    assert ["b"] == announced()
+    world.filler(new).run_once()
+    assert ["b", "b"] == announced()
+    assert {"a": "red", "b": "green"} == world.tags_in(new)
+    assert old.id != new.id
 
 
 def test_dropping_waits_for_readers_and_keeps_nobody_waiting(world):
