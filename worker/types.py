@@ -105,6 +105,7 @@ class ObjectInfo:
     last_modified: datetime | None  # aware
     version_id: str | None  # None on unversioned buckets
     content_type: str | None
+    content_encoding: str | None = None  # as the store sends it: what was done to the bytes before they were stored
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -29,10 +29,10 @@ class Bodies:
     @contextmanager
     def of(self, request: Request, limit: int) -> Iterator[Request]:
         """``request`` with a body that is refused while it arrives if it has more than ``limit`` bytes."""
-        if request.headers.get("content-encoding", "identity").lower() != "identity":
-            raise HTTPException(
-                415, "send the body uncompressed, without Content-Encoding", {"Accept-Encoding": "identity"}
-            )
+        encoding = request.headers.get("content-encoding", "")
+        if encoding.strip().lower() not in {"", "identity"}:
+            message = f"send the body uncompressed, without Content-Encoding: {encoding[:100]}"
+            raise HTTPException(415, message, {"Accept-Encoding": "identity"})
         meter = _Meter(self, request, limit, time.monotonic() + self._seconds)
         try:
             yield Request(request.scope, meter.receive)

@@ -198,7 +198,7 @@ _NOT_IMAGES: Final = {
     b"%PDF-": "a PDF document",
     b"%!PS": "a PostScript document",
     b"PK\x03\x04": "a ZIP archive or an office document",
-    b"\x1f\x8b": "gzip-compressed data (if it has Content-Encoding: gzip, store the picture as it is)",
+    b"\x1f\x8b": "gzip-compressed data (which is decompressed if its Content-Encoding is gzip)",
     b"\x1aE\xdf\xa3": "a video file",
     b"ID3": "an audio file",
     b"version https://git-lfs": "a Git LFS pointer, not the file it points to",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from worker.objects.encodings import claimed_size, codings, decode, first_bytes
 from worker.objects.memory import MemoryStore
 from worker.objects.s3 import S3Store
 from worker.objects.store import ObjectStore
@@ -31,5 +32,9 @@ __all__ = [
     "S3Store",
     "WatchedStore",
     "WorthReading",
+    "claimed_size",
     "climbs_out",
+    "codings",
+    "decode",
+    "first_bytes",
 ]

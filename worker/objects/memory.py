@@ -87,7 +87,14 @@ class MemoryStore:
             if key.startswith(prefix) and key.encode() > start_after.encode():
                 yield _listed(objects[key].info)
 
-    def put(self, ref: ObjectRef, data: bytes, content_type: str = "application/octet-stream") -> str:
+    def put(
+        self,
+        ref: ObjectRef,
+        data: bytes,
+        content_type: str = "application/octet-stream",
+        *,
+        content_encoding: str | None = None,
+    ) -> str:
         """See `ObjectStore.put`."""
         with self._lock:
             bucket = self._bucket(ref.bucket)
@@ -98,6 +105,7 @@ class MemoryStore:
                 last_modified=datetime.now(UTC),
                 version_id=uuid.uuid4().hex if bucket.versioned else None,
                 content_type=content_type,
+                content_encoding=content_encoding,
             )
             bucket.objects[ref.key] = _Stored(info, data)
         return info.etag

@@ -318,6 +318,7 @@ def _info(ref: ObjectRef, headers: Mapping[str, str], *, size: int) -> ObjectInf
         last_modified=_http_date(headers.get("last-modified")),
         version_id=headers.get("x-amz-version-id"),
         content_type=headers.get("content-type"),
+        content_encoding=headers.get("content-encoding"),
     )
 
 

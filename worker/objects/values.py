@@ -21,7 +21,7 @@ class Fetched:
     """The whole object."""
 
     info: ObjectInfo
-    data: bytes  # exactly info.size bytes
+    data: bytes  # exactly info.size bytes, as they are stored: see ``encodings``
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,10 @@ class Loan:
             self.drawn = self._budget.take(size)
 
 
+#: Of files that were stored compressed, while they are decoded; besides what decoding takes.
+_UNPACKED_BYTES = 512 << 20
+
+
 class Decoders:
     """Bounds on decoding: so many at once, because more than there are cores only wait for each other; and so much
     memory between them, because one picture may need as much as a hundred others.
@@ -66,11 +70,19 @@ class Decoders:
     def __init__(self, *, count: int, memory: ByteBudget) -> None:
         self._turns = threading.BoundedSemaphore(count)
         self._memory = memory
+        self._unpacked = ByteBudget(_UNPACKED_BYTES)
 
     @contextmanager
     def turn(self) -> Iterator[None]:
         """Decode and resize one picture; waits until a decoder is free."""
         with self._turns:
+            yield
+
+    @contextmanager
+    def unpack(self, size: int) -> Iterator[None]:
+        """Hold ``size`` bytes for a file that was stored compressed. Not during a turn, for which others wait here."""
+        with self._unpacked.lease() as loan:
+            loan.draw(size)
             yield
 
     @contextmanager

@@ -33,6 +33,7 @@ from worker.objects import Fetched, NotRead, ObjectStore
 from worker.pipeline.budget import ByteBudget, Decoders, Loan
 from worker.pipeline.labels import InForce, Labels
 from worker.pipeline.retries import RetryPolicy
+from worker.pipeline.unpacking import unpacked
 from worker.types import Floats, Hint, Lane, ObjectInfo
 
 _log = logs.get("pipeline")
@@ -162,9 +163,9 @@ class Filler:
         match got:
             case Fetched():
                 encoder = self.model.encoder
-                with self.decoders.turn():
+                with unpacked(got, self.limits, self.decoders.unpack) as data, self.decoders.turn():
                     decoded = images.read_image(
-                        got.data, limits=self.limits, min_side=encoder.shrink_to, reserve=self.decoders.reserve
+                        data, limits=self.limits, min_side=encoder.shrink_to, reserve=self.decoders.reserve
                     )
                     with decoded.pixels as picture:
                         pixels = encoder.preprocess(picture)

@@ -29,6 +29,7 @@ from worker.inbox import ClaimedObject, QuarantineEntry
 from worker.objects import Fetched, Gone, NotModified, NotRead, ObjectStore, climbs_out
 from worker.pipeline.budget import ByteBudget, Decoders, Loan
 from worker.pipeline.retries import RetryPolicy
+from worker.pipeline.unpacking import plain_head, unpacked
 from worker.types import ImageMetadata, ObjectInfo, Outcome, Reason, RetryReason
 
 _log = logs.get("pipeline")
@@ -157,7 +158,7 @@ class Preparer:
         self, claimed: ClaimedObject, etag: str | None, loan: Loan, before_decoding: BeforeDecoding
     ) -> Prepared | Ended:
         def worth_reading(info: ObjectInfo, head: bytes) -> bool:
-            worth = images.is_worth_reading(info.ref.key, info.content_type, head)
+            worth = images.is_worth_reading(info.ref.key, info.content_type, plain_head(info, head))
             if worth and info.size <= self.limits.max_bytes:  # what is larger is not read
                 loan.draw(info.size)
             return worth
@@ -172,34 +173,41 @@ class Preparer:
             case NotRead():
                 return self._not_read(claimed, got)
             case Fetched():
-                return self._decode(claimed, got, before_decoding)
+                return self._unpack(claimed, got, before_decoding)
 
     def _not_read(self, claimed: ClaimedObject, got: NotRead) -> Ended:
         info = got.info
-        if not images.is_worth_reading(info.ref.key, info.content_type, got.head):
+        if not images.is_worth_reading(info.ref.key, info.content_type, plain_head(info, got.head)):
             return Ended(claimed=claimed, outcome=Outcome.EXCLUDED, etag=info.etag)
         message = f"{info.size:,} bytes; the limit is {self.limits.max_bytes:,} (ENRICH_MAX_BYTES)"
         return self.quarantined(claimed, ImageRejectedError(Reason.TOO_MANY_BYTES, message), info, got.head)
 
-    def _decode(self, claimed: ClaimedObject, got: Fetched, before_decoding: BeforeDecoding) -> Prepared | Ended:
+    def _unpack(self, claimed: ClaimedObject, got: Fetched, before_decoding: BeforeDecoding) -> Prepared | Ended:
         metrics.FETCH_BYTES.inc(len(got.data))
         try:
-            before_decoding(got.data)
+            with unpacked(got, self.limits, self.decoders.unpack) as data:
+                return self._decode(claimed, got.info, data, before_decoding)
         except ImageRejectedError as rejected:
             return self.quarantined(claimed, rejected, got.info, got.data)
+
+    def _decode(
+        self, claimed: ClaimedObject, info: ObjectInfo, data: bytes, before_decoding: BeforeDecoding
+    ) -> Prepared | Ended:
+        try:
+            before_decoding(data)
+        except ImageRejectedError as rejected:
+            return self.quarantined(claimed, rejected, info, data)
         try:
             with self.decoders.turn(), metrics.DECODE_SECONDS.time():
                 decoded = images.read_image(
-                    got.data, limits=self.limits, min_side=self.encoder.shrink_to, reserve=self.decoders.reserve
+                    data, limits=self.limits, min_side=self.encoder.shrink_to, reserve=self.decoders.reserve
                 )
                 pixels = self._preprocess(decoded.pixels)
         except ImageRejectedError as rejected:
-            return self.quarantined(claimed, rejected, got.info, got.data)
+            return self.quarantined(claimed, rejected, info, data)
         except Exception as error:  # noqa: BLE001  # one bad image costs one image
-            return self._unexpected(claimed, error, got.info, got.data)
-        return Prepared(
-            claimed=claimed, info=got.info, metadata=decoded.metadata, pixels=pixels, head=got.data[:_KEPT_BYTES]
-        )
+            return self._unexpected(claimed, error, info, data)
+        return Prepared(claimed=claimed, info=info, metadata=decoded.metadata, pixels=pixels, head=data[:_KEPT_BYTES])
 
     def _preprocess(self, picture: Image.Image) -> Pixels:
         with picture:

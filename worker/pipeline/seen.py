@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from worker import images
@@ -10,6 +11,7 @@ from worker.encoder import Encoder, as_picture
 from worker.errors import NotFoundError
 from worker.images import ImageLimits
 from worker.objects import Fetched, ObjectStore
+from worker.pipeline.unpacking import unpacked
 from worker.types import ObjectRef
 
 
@@ -34,7 +36,8 @@ def seen(store: ObjectStore, ref: ObjectRef, *, encoder: Encoder, limits: ImageL
         raise NotFoundError(
             f"{ref} cannot be read: it is gone from the store, or larger than {limits.max_bytes:,} bytes"
         )
-    decoded = images.read_image(got.data, limits=limits, min_side=encoder.input_side)
+    with unpacked(got, limits, nullcontext) as data:
+        decoded = images.read_image(data, limits=limits, min_side=encoder.input_side)
     with decoded.pixels as picture:
         shown = as_picture(encoder.preprocess(picture))
     out = io.BytesIO()

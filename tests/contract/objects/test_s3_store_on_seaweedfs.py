@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import urllib.request
 import uuid
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ import pytest
 
 from tests.contract.objects.conftest import KEY_ID, STRANGER_ID, STRANGER_SECRET, free_ports
 from worker.errors import AccessDeniedError, ConfigurationError, ObjectUnreadableError, StoreUnavailableError
-from worker.objects import Fetched, NotModified, S3Store
+from worker.objects import Fetched, NotModified, S3Store, codings, decode
 from worker.types import ObjectRef
 
 
@@ -105,3 +106,20 @@ def test_a_server_that_is_not_there_is_unavailable() -> None:
     with pytest.raises(StoreUnavailableError):
         next(store.list("bucket"))
     store.close()
+
+
+def test_an_object_with_a_content_encoding_comes_as_it_is_stored_or_says_that_it_does_not(
+    s3_store: S3Store, ref: ObjectRef
+) -> None:
+    """The header and the bytes belong together, and so do their length and etag: what is told as packed is packed."""
+    plain = b"\xff\xd8\xff plain " * 100
+    for encoding in ("gzip", "aws-chunked,gzip", "x-gzip"):
+        data = gzip.compress(plain)
+        s3_store._client.put_object(
+            Bucket=ref.bucket, Key=ref.key, Body=data, ContentType="image/jpeg", ContentEncoding=encoding
+        )
+        answer = s3_store.get(ref, etag=None, max_bytes=100_000)
+        assert isinstance(answer, Fetched)
+        applied = codings(answer.info.content_encoding)
+        assert plain == (decode(answer.data, applied, most=100_000) if applied else answer.data)
+        assert (len(answer.data), s3_store.head(ref)) == (answer.info.size, answer.info)

@@ -83,7 +83,7 @@ def test_the_stored_bytes_are_wanted_and_not_a_decoded_form(start: Start) -> Non
     stub, store = start(respond(body=packed, Content_Encoding="gzip"))
     answer = store.get(REF, etag=None, max_bytes=1000)
     assert isinstance(answer, Fetched)
-    assert answer.data == packed
+    assert (answer.data, answer.info.size, answer.info.content_encoding) == (packed, len(packed), "gzip")
     assert "Accept-Encoding: identity" in stub.requests[0]
 
 
