@@ -65,6 +65,7 @@ def store(settings: Settings) -> ObjectStore:
         addressing_style=settings.s3_addressing_style,
         timeout=settings.store_timeout,
         pool_size=settings.fetch_threads + decode_threads(settings),
+        requester_pays=settings.s3_requester_pays,
     )
     return WatchedStore(everything, settings.watched)
 

@@ -68,8 +68,8 @@ class ObjectRefusedError(EnrichError):
 class AccessDeniedError(ObjectRefusedError):
     """The store refuses the object to our credentials (403)."""
 
-    def __init__(self, ref: ObjectRef) -> None:
-        super().__init__(f"{ref}: the store denies access; check the credentials' policy for s3:GetObject")
+    def __init__(self, ref: ObjectRef, hint: str = "") -> None:
+        super().__init__(f"{ref}: the store denies access; check the credentials' policy for s3:GetObject{hint}")
         self.ref = ref
 
 

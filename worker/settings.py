@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from worker import watched
@@ -44,6 +44,11 @@ class Settings(BaseSettings):
         description="Watched, comma-separated, each `bucket` or `bucket/prefix`: nothing else is listed, read or taken "
         "from events. Empty: nothing, but for the bucket of `enrich up`; `*` alone: every bucket that the credentials "
         "can read.",
+    )
+    s3_requester_pays: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Comma-separated names of watched buckets whose owner has requesters pay: every request for them "
+        "says that you do. `*` alone: for all that is read. The store bills you for requests and transfer.",
     )
 
     # -- the API -----------------------------------------------------------------------------------------------------
@@ -227,7 +232,7 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least severe record written.")
     log_json: bool = Field(False, description="One JSON object a line instead of text.")
 
-    @field_validator("buckets", "sns_topics", "sqs_queues", "taxonomies", mode="before")
+    @field_validator("buckets", "s3_requester_pays", "sns_topics", "sqs_queues", "taxonomies", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
@@ -238,6 +243,11 @@ class Settings(BaseSettings):
     @classmethod
     def _name_buckets(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return watched.parse(value)
+
+    @field_validator("s3_requester_pays")
+    @classmethod
+    def _pay_for_buckets(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        return watched.parse_whole(value, Watched(info.data.get("buckets", ())))
 
     @field_validator("database_url")
     @classmethod

@@ -93,6 +93,22 @@ def parse(names: Sequence[str]) -> tuple[str, ...]:
     return unique
 
 
+def parse_whole(names: Sequence[str], among: Watched) -> tuple[str, ...]:
+    """Names of whole buckets, each once: of those that are watched, unless nothing or everything is.
+
+    Raises:
+        ValueError: one of them names none; says how to write it.
+    """
+    unique = parse(names)
+    for name in unique:
+        bucket, slash, _ = name.partition("/")
+        if slash:
+            raise ValueError(f"{name!r} is a part of a bucket: write {bucket}, which is paid for as a whole")
+        if among.names and name != EVERY_BUCKET and not among.touches(name):
+            raise ValueError(among.refusal(name))
+    return unique
+
+
 def _check(name: str, *, alone: bool) -> None:
     if name == EVERY_BUCKET:
         if not alone:

@@ -96,3 +96,35 @@ def test_a_store_gives_what_is_watched():
     assert ["in/a.jpg"] == [each.key for each in store.list("photos", prefix="in/")]
     assert store.head(PHOTO) is not None
     assert ("photos",) == store.buckets()
+
+
+@pytest.mark.parametrize(
+    ("buckets", "given", "expected"),
+    [
+        ("photos,scans/in", "photos, scans,photos", ("photos", "scans")),
+        ("photos", "*", ("*",)),
+        ("*", "theirs", ("theirs",)),
+        ("", "theirs", ("theirs",)),
+        ("photos", "", ()),
+    ],
+)
+def test_buckets_are_paid_for_as_a_whole(buckets, given, expected):
+    """Those that are watched, at least in part."""
+    assert settings.load(buckets=buckets, s3_requester_pays=given).s3_requester_pays == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ("photo", "did you mean photos?"),
+        ("photos/in", "write photos, which is paid for as a whole"),
+        ("s3://photos", "is a URL"),
+        ("photos,*", "write * alone"),
+        ("ph*", "wildcard"),
+    ],
+)
+def test_what_cannot_be_paid_for_is_refused(given, says):
+    """A misspelt name would look like missing rights."""
+    with pytest.raises(ConfigurationError, match="ENRICH_S3_REQUESTER_PAYS") as refused:
+        settings.load(buckets="photos,scans", s3_requester_pays=given)
+    assert says in str(refused.value)

@@ -70,6 +70,8 @@ _BY_CODE: dict[str, tuple[type[EnrichError], str]] = {
         "{what}: the object is archived; restore it to a storage class that can be read",
     ),
 }
+#: AWS answers 403 like any other to who does not say that he pays.
+_PERHAPS_PAYS = "; if its owner has requesters pay, and you agree to, name {bucket} in ENRICH_S3_REQUESTER_PAYS"
 _REDIRECTS = range(300, 400)
 _CLIENT_ERRORS = range(400, 500)
 #: Client errors that say something about the moment, not about what was asked for.
@@ -77,7 +79,14 @@ _PASSING = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStat
 
 
 def failure(
-    status: int, code: str, *, bucket: str, key: str | None, region: str = "", location: str = ""
+    status: int,
+    code: str,
+    *,
+    bucket: str,
+    key: str | None,
+    region: str = "",
+    location: str = "",
+    pays: bool = False,
 ) -> EnrichError:
     """The error that an answer of the store amounts to.
 
@@ -88,6 +97,7 @@ def failure(
         key: asked for; None where the request was about the bucket.
         region: where the store says that the bucket is.
         location: where it sends us instead.
+        pays: whether we agreed to pay for the request.
     """
     what = bucket if key is None else f"{bucket}/{key}"
     said = f"{status} {code}".strip()
@@ -99,7 +109,7 @@ def failure(
     if status == HTTPStatus.UNAUTHORIZED:
         return ConfigurationError(_WRONG_CREDENTIALS.format(said=said))
     if status == HTTPStatus.FORBIDDEN:
-        return _denied(bucket, key)
+        return _denied(bucket, key, pays=pays)
     if status in _CLIENT_ERRORS and status not in _PASSING and code and key is not None:
         return ObjectUnreadableError(f"{what}: the store answers {said}")
     return StoreUnavailableError(f"{what}: the store answers {said}")
@@ -113,8 +123,9 @@ def _elsewhere(bucket: str, said: str, region: str, location: str) -> str:
     return f"{bucket}: the bucket is in another region ({said}); set ENRICH_S3_REGION and ENRICH_S3_ENDPOINT_URL"
 
 
-def _denied(bucket: str, key: str | None) -> EnrichError:
+def _denied(bucket: str, key: str | None, *, pays: bool) -> EnrichError:
+    hint = "" if pays or not bucket else _PERHAPS_PAYS.format(bucket=bucket)
     if key is not None:
-        return AccessDeniedError(ObjectRef(bucket=bucket, key=key))
+        return AccessDeniedError(ObjectRef(bucket=bucket, key=key), hint)
     where = f"{bucket}: " if bucket else ""
-    return ConfigurationError(f"{where}the store denies access; check the credentials' policy for s3:ListBucket")
+    return ConfigurationError(f"{where}the store denies access; check the credentials' policy for s3:ListBucket{hint}")

@@ -8,8 +8,8 @@ with any number of threads. Signing a URL takes boto3 0.13 ms and us 0.01 ms; th
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -30,6 +30,7 @@ from botocore.exceptions import (
 from worker.errors import BucketNotFoundError, ConfigurationError, StoreUnavailableError
 from worker.objects.failures import failure
 from worker.objects.listing import Progress
+from worker.objects.requester_pays import RequesterPays
 from worker.objects.signing import Signer, utc_now
 from worker.objects.transport import Transport
 from worker.objects.values import (
@@ -65,6 +66,7 @@ class S3Store:
         addressing_style: Literal["auto", "path", "virtual"] = "auto",
         timeout: float = 30.0,
         pool_size: int = 16,
+        requester_pays: Collection[str] = (),
     ) -> None:
         """Connect to nothing yet.
 
@@ -78,6 +80,7 @@ class S3Store:
             addressing_style: bucket in the path or in the host name. ``auto``: path where an endpoint is given.
             timeout: seconds to connect, and seconds without a byte before a request is given up.
             pool_size: connections kept open; as many as threads that fetch.
+            requester_pays: buckets for whose requests we pay; ``*`` is every bucket.
 
         Raises:
             ConfigurationError: the endpoint is no URL, or only half of the keys is given.
@@ -107,6 +110,8 @@ class S3Store:
                 response_checksum_validation="when_required",
             ),
         )
+        self._pays = RequesterPays(frozenset(requester_pays))
+        self._pays.register(client)
         client.meta.events.register_first("needs-retry.s3.HeadBucket", _ask_for_the_region_once)
         if endpoint_url:
             _check_endpoint(endpoint_url)
@@ -123,7 +128,7 @@ class S3Store:
         self, ref: ObjectRef, *, etag: str | None, max_bytes: int, worth_reading: WorthReading | None = None
     ) -> Answer:
         """See `ObjectStore.get`."""
-        headers = {"If-None-Match": f'"{etag}"'} if etag else {}
+        headers = {**self._pays.headers(ref.bucket), **({"If-None-Match": f'"{etag}"'} if etag else {})}
 
         def attempt() -> Answer:
             with self._transport.request("GET", self._signed(ref), headers) as response:
@@ -137,16 +142,17 @@ class S3Store:
 
     def head(self, ref: ObjectRef) -> ObjectInfo | None:
         """See `ObjectStore.head`."""
+        headers = self._pays.headers(ref.bucket)
 
         def attempt() -> ObjectInfo | int:
-            with self._transport.request("HEAD", self._sign("head_object", ref), {}) as response:
+            with self._transport.request("HEAD", self._sign("head_object", ref), headers) as response:
                 if response.status == HTTPStatus.OK:
                     return _info(ref, response.headers, size=int(response.headers.get("content-length", 0)))
                 if response.status == HTTPStatus.NOT_FOUND:
                     return response.status
                 # The answer to a HEAD has no body for a code, so its status is all there is.
                 raise failure(response.status, response.reason or "HEAD", bucket=ref.bucket, key=ref.key,
-                              **_directions(response.headers))  # fmt: skip
+                              pays=self._pays.covers(ref.bucket), **_directions(response.headers))  # fmt: skip
 
         answer = self._transport.retrying(attempt)
         if isinstance(answer, ObjectInfo):
@@ -159,7 +165,7 @@ class S3Store:
         position = {"StartAfter": start_after} if start_after else {}
         progress = Progress(bucket)
         while True:
-            with _client_errors(bucket):  # boto3 asks for URL-encoded keys and decodes them
+            with self._errors(bucket):  # boto3 asks for URL-encoded keys and decodes them
                 page = self._client.list_objects_v2(Bucket=bucket, Prefix=prefix, **position)
             token = progress.next_token(page)
             yield from map(_listed, page.get("Contents", ()))
@@ -169,20 +175,20 @@ class S3Store:
 
     def put(self, ref: ObjectRef, data: bytes, content_type: str = "application/octet-stream") -> str:
         """See `ObjectStore.put`."""
-        with _client_errors(ref.bucket, ref.key):
+        with self._errors(ref.bucket, ref.key):
             answer = self._client.put_object(Bucket=ref.bucket, Key=ref.key, Body=data, ContentType=content_type)
         return normalize_etag(answer.get("ETag"))
 
     def delete(self, ref: ObjectRef) -> None:
         """See `ObjectStore.delete`."""
-        with _client_errors(ref.bucket, ref.key):
+        with self._errors(ref.bucket, ref.key):
             self._client.delete_object(Bucket=ref.bucket, Key=ref.key)
 
     def create_bucket(self, bucket: str) -> None:
         """See `ObjectStore.create_bucket`."""
         at_aws = self._endpoint_url is None and self._region != "us-east-1"
         where = {"CreateBucketConfiguration": {"LocationConstraint": self._region}} if at_aws else {}
-        with _client_errors(bucket):
+        with self._errors(bucket):
             try:
                 self._client.create_bucket(Bucket=bucket, **where)
             except self._client.exceptions.BucketAlreadyOwnedByYou:
@@ -194,11 +200,11 @@ class S3Store:
 
     def buckets(self) -> tuple[str, ...]:
         """See `ObjectStore.buckets`."""
-        with _client_errors(""):
+        with self._errors(""):
             return tuple(sorted(bucket["Name"] for bucket in self._client.list_buckets().get("Buckets", ())))
 
     def presign(self, ref: ObjectRef, *, seconds: int = 3600) -> str:
-        """See `ObjectStore.presign`."""
+        """See `ObjectStore.presign`. Where we pay, its user does: the request has to send the header that says so."""
         return self._sign("get_object", ref, seconds)
 
     def close(self) -> None:
@@ -207,12 +213,12 @@ class S3Store:
         self._client.close()
 
     def _signed(self, ref: ObjectRef) -> str:
-        with _client_errors(ref.bucket, ref.key):
+        with self._errors(ref.bucket, ref.key):
             return self._signer.url(ref)
 
     def _sign(self, operation: str, ref: ObjectRef, seconds: int = _SIGNATURE_SECONDS) -> str:
-        parameters = {"Bucket": ref.bucket, "Key": ref.key}
-        with _client_errors(ref.bucket, ref.key):
+        parameters = {"Bucket": ref.bucket, "Key": ref.key, **self._pays.parameters(ref.bucket)}
+        with self._errors(ref.bucket, ref.key):
             url: str = self._client.generate_presigned_url(operation, Params=parameters, ExpiresIn=seconds)
         return url
 
@@ -243,10 +249,14 @@ class S3Store:
             return Gone()  # any other 404 may be a proxy's, and says nothing about the object
         self._signer.forget(ref.bucket)
         directions = _directions(response.headers, _first(_REGION, text))
-        raise failure(response.status, code, bucket=ref.bucket, key=ref.key, **directions)
+        pays = self._pays.covers(ref.bucket)
+        raise failure(response.status, code, bucket=ref.bucket, key=ref.key, pays=pays, **directions)
+
+    def _errors(self, bucket: str, key: str | None = None) -> AbstractContextManager[None]:
+        return _client_errors(bucket, key, pays=self._pays.covers(bucket))
 
     def _check_bucket(self, bucket: str) -> None:
-        with _client_errors(bucket):
+        with self._errors(bucket):
             try:
                 self._client.head_bucket(Bucket=bucket)
             except ClientError as error:
@@ -350,7 +360,7 @@ def _first(pattern: re.Pattern[bytes], text: bytes) -> str:
 
 
 @contextmanager
-def _client_errors(bucket: str, key: str | None = None) -> Iterator[None]:
+def _client_errors(bucket: str, key: str | None, *, pays: bool) -> Iterator[None]:
     """Translate boto3's errors to ours."""
     try:
         yield
@@ -359,7 +369,7 @@ def _client_errors(bucket: str, key: str | None = None) -> Iterator[None]:
         status, code = answer.get("HTTPStatusCode", 0), said.get("Code", "")
         code = "" if code == str(status) else code  # which boto3 makes of an answer without one
         directions = _directions(answer.get("HTTPHeaders", {}), said.get("Region", ""))
-        raise failure(status, code, bucket=bucket, key=key, **directions) from error
+        raise failure(status, code, bucket=bucket, key=key, pays=pays, **directions) from error
     except (NoCredentialsError, PartialCredentialsError) as error:
         message = f"no credentials for the object store ({error}); set ENRICH_S3_ACCESS_KEY_ID and its secret"
         raise ConfigurationError(message) from error

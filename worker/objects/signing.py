@@ -13,12 +13,14 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 from urllib.parse import parse_qs, quote, urlsplit
 
+from worker.objects.requester_pays import HEADER
 from worker.types import ObjectRef
 
 _ALGORITHM = "AWS4-HMAC-SHA256"
 #: What a URL of boto3 says at least, and what it may say besides. Others (of directory buckets) are left to boto3.
 _EXPECTED = {f"X-Amz-{name}" for name in ("Algorithm", "Credential", "Date", "Expires", "SignedHeaders", "Signature")}
 _OPTIONAL = {"X-Amz-Security-Token"}
+_SIGNED = (("host",), ("host", HEADER))
 _MOST_BUCKETS = 1_000
 _KEY = "key"  # of the object in the URL that shows how those of its bucket look
 
@@ -39,6 +41,7 @@ class _Pattern:
     path: str  # of it, before the key
     host: str  # as it is signed
     region: str
+    headers: tuple[str, ...]  # that are signed: the host, and where we pay, that we do
 
 
 class Signer:
@@ -93,9 +96,11 @@ class Signer:
             f"X-Amz-Algorithm={_ALGORITHM}&X-Amz-Credential={quote(f'{keys.access_key}/{scope}', safe='-._~')}"
             f"&X-Amz-Date={moment}&X-Amz-Expires={self._seconds}"
         )
-        headers = "&X-Amz-SignedHeaders=host"
+        names, lines = ";".join(pattern.headers), f"host:{pattern.host}\n"
+        lines += f"{HEADER}:requester\n" if HEADER in pattern.headers else ""
+        headers = f"&X-Amz-SignedHeaders={quote(names)}"
         request = (  # its parameters in alphabetical order, which is not the order of boto3's URLs
-            f"GET\n{pattern.path}{key}\n{first}{token}{headers}\nhost:{pattern.host}\n\nhost\nUNSIGNED-PAYLOAD"
+            f"GET\n{pattern.path}{key}\n{first}{token}{headers}\n{lines}\n{names}\nUNSIGNED-PAYLOAD"
         )
         digest = hashlib.sha256(request.encode()).hexdigest()
         signing_key = self._key_of(keys.secret_key, moment[:8], pattern.region)
@@ -122,14 +127,17 @@ def utc_now() -> datetime:
 def _pattern(url: str) -> _Pattern | None:
     """What a URL of boto3 tells about its bucket's others; None if they are signed in another way than ours."""
     parts, query = urlsplit(url), parse_qs(urlsplit(url).query)
-    usual = set(query) - _OPTIONAL == _EXPECTED and query["X-Amz-SignedHeaders"] == ["host"]
+    headers = tuple(query.get("X-Amz-SignedHeaders", [""])[0].split(";"))
+    usual = set(query) - _OPTIONAL == _EXPECTED and headers in _SIGNED
     if not (usual and query["X-Amz-Algorithm"] == [_ALGORITHM] and parts.path.endswith(f"/{_KEY}")):
         return None
     path = parts.path.removesuffix(_KEY)
     region, service = query["X-Amz-Credential"][0].split("/")[-3:-1]
     if service != "s3":
         return None
-    return _Pattern(base=f"{parts.scheme}://{parts.netloc}{path}", path=path, host=_host(parts), region=region)
+    return _Pattern(
+        base=f"{parts.scheme}://{parts.netloc}{path}", path=path, host=_host(parts), region=region, headers=headers
+    )
 
 
 def _host(parts: Any) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.contract.objects.conftest import KEY_ID, STRANGER_ID, STRANGER_SECRET, free_ports
+from tests.contract.objects.conftest import KEY_ID, SECRET, STRANGER_ID, STRANGER_SECRET, free_ports
 from worker.errors import AccessDeniedError, ConfigurationError, ObjectUnreadableError, StoreUnavailableError
 from worker.objects import Fetched, NotModified, S3Store, codings, decode
 from worker.types import ObjectRef
@@ -123,3 +123,18 @@ def test_an_object_with_a_content_encoding_comes_as_it_is_stored_or_says_that_it
         applied = codings(answer.info.content_encoding)
         assert plain == (decode(answer.data, applied, most=100_000) if applied else answer.data)
         assert (len(answer.data), s3_store.head(ref)) == (answer.info.size, answer.info)
+
+
+def test_a_server_accepts_our_signature_where_we_pay(seaweedfs: str, ref: ObjectRef) -> None:
+    """The header is part of it, in every kind of request; a wrong one is refused as SignatureDoesNotMatch."""
+    store = S3Store(endpoint_url=seaweedfs, access_key_id=KEY_ID, secret_access_key=SECRET, requester_pays=[ref.bucket])
+    answer = store.get(ref, etag=None, max_bytes=100)
+    assert isinstance(answer, Fetched)
+    assert (answer.data, store.head(ref)) == (b"bytes", answer.info)
+    assert store.get(ref, etag=answer.info.etag, max_bytes=100) == NotModified()
+    assert [each.key for each in store.list(ref.bucket)] == [ref.key]
+    store.put(ObjectRef(bucket=ref.bucket, key="b"), b"b")
+    store.delete(ref)
+    assert store.head(ref) is None
+    assert [each.key for each in store.list(ref.bucket)] == ["b"]
+    store.close()

@@ -25,6 +25,7 @@ PLACES: dict[str, dict[str, Any]] = {
     "AWS": {"endpoint_url": None, "style": "virtual"},
     "elsewhere at AWS": {"endpoint_url": None, "style": "virtual", "region": "eu-central-1"},
     "temporary keys": {"endpoint_url": None, "style": "virtual", "token": "a/b+c=="},
+    "requester pays": {"endpoint_url": None, "style": "virtual", "token": "a/b+c==", "pays": True},
 }
 
 
@@ -32,7 +33,13 @@ class Boto:
     """boto3's own URLs, and what our signer needs of it."""
 
     def __init__(
-        self, *, endpoint_url: str | None, style: str, region: str = "us-east-1", token: str | None = None
+        self,
+        *,
+        endpoint_url: str | None,
+        style: str,
+        region: str = "us-east-1",
+        token: str | None = None,
+        pays: bool = False,
     ) -> None:
         self._session = boto3.session.Session(
             aws_access_key_id="AKIA/+", aws_secret_access_key="secret", aws_session_token=token
@@ -49,10 +56,11 @@ class Boto:
             ),
         )
         self.asked = 0
+        self._payer = {"RequestPayer": "requester"} if pays else {}
 
     def url(self, ref: ObjectRef) -> str:
         self.asked += 1
-        parameters = {"Bucket": ref.bucket, "Key": ref.key}
+        parameters = {"Bucket": ref.bucket, "Key": ref.key, **self._payer}
         url: str = self.client.generate_presigned_url("get_object", Params=parameters, ExpiresIn=900)
         return url
 
