@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import time
 from dataclasses import replace
 
@@ -39,6 +40,17 @@ def test_filling_gives_every_image_a_vector_tags_and_the_space_an_index(world):
     with transaction(world.engine) as connection:
         assert catalog.has_index(connection, new.id)
     assert {"tiny"} == set(world.sql("SELECT model FROM image_tags"))
+
+
+def test_packed_objects_are_unpacked_for_every_space(world):
+    """Both models see the file, whose hash is what tells whether it is still the one of the catalog."""
+    world.upload("a")
+    world.store.put(ref("a"), gzip.compress(picture("green")), "image/jpeg", content_encoding="gzip")
+    world.work()
+    new = world.space("turned")
+    done = world.fill(new)
+    assert (1, 0, 0, 0) == (done.filled, done.changed, done.failed, done.missing)
+    assert {"a": "green"} == world.tags_in(new)
 
 
 def test_a_space_that_is_filled_by_hand_has_no_index_until_its_end(world):
