@@ -93,6 +93,7 @@ class Hint:
     event: str  # the store's own name for what happened, for people reading logs
     event_time: datetime | None = None  # aware; when the store says it happened, if it says
     lane: Lane = Lane.LIVE
+    guess: bool = False  # another reading of a name that was given once: most likely there is no such object
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

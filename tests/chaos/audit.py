@@ -82,12 +82,12 @@ def standings(engine: Engine) -> dict[str, Standing]:
 
 
 def differences(present: Mapping[str, Done], known: Mapping[str, Standing]) -> Iterator[str]:
-    """Objects that are not as the store's content demands, by key."""
+    """Objects that are not as the store's content demands, by key. What was deleted unseen is not known."""
     nothing = Standing(pending=False, outcome=None, etag=None, reason=None)
     for key in sorted({*present, *known}):
         done, found = present.get(key), known.get(key, nothing)
         expected = _expected(done)
-        if found != expected:
+        if found != expected and not (found == nothing and expected.outcome == "gone"):
             content = "deleted" if done is None else done.step.content
             yield f"{key} ({content}): expected {_told(expected)}, found {_told(found)}"
 

@@ -57,6 +57,7 @@ class TestDifferences:
         """A ghost is a difference; one that was never heard of is none."""
         assert ["a.jpg (deleted): expected gone, found enriched e1"] == list(audit.differences({}, {"a.jpg": GOOD}))
         assert [] == list(audit.differences({}, {}))
+        assert [] == list(audit.differences({"a.jpg": done("a.jpg", None, None)}, {}))
 
     def test_poison_must_be_quarantined_for_its_own_reason(self) -> None:
         """Another reason is a difference."""

@@ -74,6 +74,10 @@ class Accepted(BaseModel):
     hinted: int = Field(description="Distinct objects whose work is now pending.")
     ignored: dict[str, int] = Field(description="What the notification named that is not ours to enrich, by reason.")
     test: bool = Field(description="A store's test event.")
+    refused: int = Field(
+        0, description="Parts that cannot be understood, kept for inspection: `enrich rejected`. Left out if none."
+    )
+    reasons: list[str] = Field([], description="Why, of the first ten of them.")
 
 
 class Tag(BaseModel):

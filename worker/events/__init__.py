@@ -11,7 +11,7 @@ from worker.events.jsontext import MAX_DEPTH
 from worker.events.names import MAX_KEY_BYTES
 from worker.events.seaweedfs import parse_seaweedfs
 from worker.events.sns import may_be_opened
-from worker.events.values import Envelope, Ignored, IgnoredReason, Source, Subscription
+from worker.events.values import Envelope, Ignored, IgnoredReason, Refused, Source, Subscription
 
 __all__ = [
     "MAX_DEPTH",
@@ -21,6 +21,7 @@ __all__ = [
     "Envelope",
     "Ignored",
     "IgnoredReason",
+    "Refused",
     "Source",
     "Subscription",
     "may_be_opened",

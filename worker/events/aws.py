@@ -6,8 +6,6 @@ or of S3; a topic's message may be one of EventBridge or of S3.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from worker.errors import MalformedEventError
 from worker.events.eventbridge import is_eventbridge, parse_eventbridge
 from worker.events.fields import Field
@@ -40,20 +38,21 @@ def _open(root: Field, around: int) -> Envelope:
         return inner if isinstance(inner, Envelope) else _open(inner, around + 1)
     if is_eventbridge(root):
         return parse_eventbridge(root)
-    bodies = list(_lambda_bodies(root))
-    if bodies:
-        return Envelope.merged(_open(decode_within(body), around + 1) for body in bodies)
-    return parse_s3(root)
-
-
-def _lambda_bodies(root: Field) -> Iterator[Field]:
-    """Messages in the records that Lambda gets from SQS and SNS; of S3's own records, none."""
     records = list(root.member("Records").items()) if root.has("Records") else []
-    first = records[0] if records else root
-    if first.has("body"):
-        yield from (record.member("body") for record in records)
-    elif first.has("Sns"):
-        yield from (record.member("Sns").member("Message") for record in records)
+    if not any(map(_is_lambdas, records)):
+        return parse_s3(root)
+    return Envelope.each(
+        records, lambda record: _open(decode_within(_message(record)), around + 1), shown=lambda record: record.value
+    )
+
+
+def _is_lambdas(record: Field) -> bool:
+    """Whether Lambda made this record of a message of SQS or SNS; S3's own it did not."""
+    return record.has("body") or record.has("Sns")
+
+
+def _message(record: Field) -> Field:
+    return record.member("Sns").member("Message") if record.has("Sns") else record.member("body")
 
 
 S3 = Source(

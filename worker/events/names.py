@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import unquote_plus
+from urllib.parse import unquote, unquote_plus
 
 from worker.errors import MalformedEventError
 from worker.types import ObjectRef
@@ -56,7 +56,7 @@ def _wrong_with(key: str) -> str | None:
 
 
 def possible_keys(raw: str, *, source: str) -> tuple[str, ...]:
-    """The keys an S3 record can mean: one where its producer is known to escape, else both readings that can be keys.
+    """The keys an S3 record can mean: first what its producer says that it sends, then the other readings.
 
     A wrong reading costs one GET that answers 404; a missing one costs an image. Who escapes:
 
@@ -67,6 +67,10 @@ def possible_keys(raw: str, *, source: str) -> tuple[str, ...]:
     - Ceph RGW: the key as it is: ``event.object_key = obj->get_name()`` (github.com/ceph/ceph src/rgw, rgw_notify.cc;
       observed in github.com/suitenumerique/meet pull 1455).
 
+    Others call themselves ``aws:s3`` and leave a plus as it is. So a plus is read as a space and as a plus, whoever
+    sent it, unless the same key has an escaped plus (``%2B``) as well; where it has an escaped space (``%20``), a plus
+    is more likely to be one. Where nobody is known to escape, the key is read as it is, too.
+
     Args:
         raw: the key as the record has it.
         source: the record's ``eventSource``.
@@ -74,10 +78,19 @@ def possible_keys(raw: str, *, source: str) -> tuple[str, ...]:
     decoded = _decoded(raw)
     if decoded is None or decoded == raw:
         return (raw,)
-    if source in _ESCAPING_SOURCES:
-        return (decoded,)
-    readings = (decoded, raw)
-    return tuple(each for each in readings if _wrong_with(each) is None) or readings
+    readings = _unescaped(raw, decoded)
+    if source not in _ESCAPING_SOURCES:
+        readings = (raw, *readings)
+    possible = [each for each in dict.fromkeys(readings) if _wrong_with(each) is None]
+    return tuple(possible) or readings[:1]
+
+
+def _unescaped(raw: str, decoded: str) -> tuple[str, ...]:
+    """The readings of an escaped key: with its pluses as spaces, and as pluses; the likelier one first."""
+    with_plus = unquote(raw, errors="strict")
+    if "%20" in raw:  # form encoding has a plus for it
+        return (with_plus, decoded)
+    return (decoded,) if "%2B" in raw.upper() else (decoded, with_plus)
 
 
 def _decoded(raw: str) -> str | None:

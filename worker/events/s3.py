@@ -31,15 +31,19 @@ def parse_s3(root: Field) -> Envelope:
 
     Every event is a hint, also those not known here, but for reads and those that leave the bytes alone: what really
     happened is the store's to say. Fields other than the bucket's and the object's name may be missing or odd. A record
-    is hinted under two keys where one cannot tell whether its key is escaped (see `possible_keys`).
+    is hinted under several keys where one cannot tell how its key is escaped (see `possible_keys`).
 
     Raises:
-        MalformedEventError: names the field and what was expected.
+        MalformedEventError: no record can be understood; names the field and what was expected.
     """
     if root.optional_text("Event") == _TEST_EVENT:
         what = root.optional_text("Bucket") or _TEST_EVENT
         return Envelope(ignored=(Ignored(what=what, reason=IgnoredReason.TEST_EVENT),), test=True)
-    return Envelope.of(part for record in root.member("Records").items() for part in _understand(record))
+    return Envelope.each(
+        root.member("Records").items(),
+        lambda record: Envelope.of(_understand(record)),
+        shown=lambda record: record.value,
+    )
 
 
 def _understand(record: Field) -> Iterator[Hint | Ignored]:
@@ -50,9 +54,10 @@ def _understand(record: Field) -> Iterator[Hint | Ignored]:
         yield Ignored(what=f"{bucket.text()}/{key.text()}", reason=reason)
         return
     time = iso_time(record, "eventTime")
-    for candidate in possible_keys(key.text(), source=record.optional_text("eventSource") or ""):
-        ref = object_ref(bucket.text(), candidate, bucket_path=bucket.path, key_path=key.path)
-        yield Hint(ref=ref, source="s3", event=event, event_time=time)
+    readings = possible_keys(key.text(), source=record.optional_text("eventSource") or "")
+    for number, reading in enumerate(readings):
+        ref = object_ref(bucket.text(), reading, bucket_path=bucket.path, key_path=key.path)
+        yield Hint(ref=ref, source="s3", event=event, event_time=time, guess=number > 0)
 
 
 def _ignorable(event: str) -> IgnoredReason | None:

@@ -57,17 +57,16 @@ def parse_seaweedfs(payload: object, *, buckets_root: str = "/buckets") -> Envel
     changes = _changes(root)
     if len(changes) == 1:  # a renamed file keeps its time, which is not when it was renamed
         time = _time(changes[0].new)
-    hints: list[Hint] = []
-    ignored: list[Ignored] = []
-    for change in changes:
+
+    def understand(change: _Change) -> Envelope:
         found = _follow(change, buckets_root.rstrip("/") + "/")
         if isinstance(found, IgnoredReason):
-            ignored.append(Ignored(what=change.path, reason=found))
-            continue
+            return Envelope.of([Ignored(what=change.path, reason=found)])
         bucket, keys = found
         refs = (object_ref(bucket, key, bucket_path="$.key", key_path="$.key") for key in keys)
-        hints += [Hint(ref=ref, source="seaweedfs", event=event, event_time=time) for ref in refs]
-    return Envelope(hints=tuple(hints), ignored=tuple(ignored))
+        return Envelope.of(Hint(ref=ref, source="seaweedfs", event=event, event_time=time) for ref in refs)
+
+    return Envelope.each(changes, understand, shown=lambda _: payload)
 
 
 def _changes(root: Field) -> tuple[_Change, ...]:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import enum
+import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeVar
 
+from worker.errors import MalformedEventError
 from worker.types import Hint
+
+_T = TypeVar("_T")
 
 
 class IgnoredReason(enum.StrEnum):
@@ -43,13 +47,49 @@ class Subscription:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Refused:
+    """A part of a notification that cannot be understood, beside others that can."""
+
+    reason: str  # the field and what was expected
+    part: bytes  # JSON
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Envelope:
-    """One notification, understood. Every event in it is a hint or ignored; nothing is dropped without a word."""
+    """One notification, understood. Every event in it is a hint, ignored or refused; nothing is dropped silently."""
 
     hints: tuple[Hint, ...] = ()
     ignored: tuple[Ignored, ...] = ()
     test: bool = False  # the store's "is anybody there?"
     subscriptions: tuple[Subscription, ...] = ()
+    refused: tuple[Refused, ...] = ()
+
+    @classmethod
+    def each(
+        cls, parts: Iterable[_T], understand: Callable[[_T], Envelope], *, shown: Callable[[_T], object]
+    ) -> Envelope:
+        """One envelope of parts that do not depend on each other: one that cannot be understood costs none of the rest.
+
+        Args:
+            parts: of the notification.
+            understand: one of them; raises MalformedEventError.
+            shown: what is kept of one that is refused, as plain JSON values.
+
+        Raises:
+            MalformedEventError: none of them can be understood.
+        """
+        taken, errors, refused = [], [], []
+        for part in parts:
+            try:
+                taken.append(understand(part))
+            except MalformedEventError as error:
+                errors.append(error)
+                refused.append(Refused(reason=str(error), part=json.dumps(shown(part)).encode()))
+        if errors and not taken:
+            first, more = errors[0], len(errors) - 1
+            raise MalformedEventError(f"{first} (and {more:,} more)") if more else first
+        merged = cls.merged(taken)
+        return replace(merged, refused=(*merged.refused, *refused))
 
     @classmethod
     def of(cls, parts: Iterable[Hint | Ignored]) -> Envelope:
@@ -69,6 +109,7 @@ class Envelope:
             ignored=tuple(ignored for each in known for ignored in each.ignored),
             test=bool(known) and all(each.test for each in known),
             subscriptions=tuple(asked for each in known for asked in each.subscriptions),
+            refused=tuple(refused for each in known for refused in each.refused),
         )
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import text
 
 from worker.db import Connection
 from worker.inbox.floors import NONE, Floors
+from worker.inbox.hints import GUESS
 from worker.types import ObjectRef
 
 #: Rows at either end of a lane among which a try looks for several buckets.
@@ -29,7 +30,7 @@ _WINDOW = 1_000
 # that kills its process is told apart from its neighbours. All such deaths are counted; only those that came while the
 # image's bytes were at work (expose(), below) say something about the image.
 # A hint that came since may mean other bytes: deaths are counted anew, or a good file would pay for what it replaced.
-_TAKE = """
+_TAKE = f"""
     UPDATE inbox SET
         claimed    = wanted,
         token      = (SELECT nextval('inbox_token_seq')),
@@ -42,8 +43,9 @@ _TAKE = """
         worker     = :worker
     WHERE id = ANY(ARRAY(SELECT id FROM chosen))
     RETURNING id, bucket, key, token, attempts, deaths, exposed_deaths, event_at, hinted_at,
+              outcome IS NULL AND source = '{GUESS}' AS guess,
               EXISTS (SELECT FROM suspect) AS suspect
-"""
+"""  # noqa: S608  # a constant
 _CLAIM = text(f"""
     WITH suspect AS (
         SELECT id FROM inbox
@@ -136,6 +138,7 @@ class ClaimedObject:
     exposed_deaths: int  # of these, how many while it was at work on this image's bytes
     event_at: datetime | None  # when the store says it happened
     hinted_at: datetime  # when we first heard of the work now in hand
+    guess: bool = False  # only another reading of a name has ever named it: most likely there is no such object
 
     @property
     def tries(self) -> int:
@@ -198,6 +201,7 @@ def claim(
             exposed_deaths=row.exposed_deaths,
             event_at=row.event_at,
             hinted_at=row.hinted_at,
+            guess=row.guess,
         )
         for row in rows
     )

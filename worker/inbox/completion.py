@@ -39,6 +39,14 @@ _COMPLETE = text("""
     RETURNING i.id
 """)
 
+# Of what never was, nothing is kept: it was not deleted. But what a listing shows under a name that is no text, and the
+# store does not find, would be looked for again with every listing.
+_NEVER_WAS = text("""
+    DELETE FROM inbox
+    WHERE id = ANY(CAST(:ids AS bigint[])) AND token = :token AND claimed = wanted AND outcome IS NULL
+      AND strpos(key, chr(65533)) = 0
+""")
+
 #: Seconds.
 _LONGEST_UNCOUNTED = 900.0
 
@@ -129,9 +137,14 @@ def lock(connection: Connection, token: int, ids: Collection[int]) -> frozenset[
 
 
 def complete(connection: Connection, token: int, completions: Sequence[Completion]) -> None:
-    """Set ``done`` and the outcome of locked rows, and move them into or out of quarantine."""
+    """Set ``done`` and the outcome of locked rows, and move them into or out of quarantine.
+
+    An object that the store does not have, and that was never found there, has no row any more.
+    """
     if not completions:
         return
+    if gone := [each.id for each in completions if each.outcome is Outcome.GONE]:
+        connection.execute(_NEVER_WAS, {"token": token, "ids": gone})
     ended = connection.execute(
         _COMPLETE,
         {

@@ -10,10 +10,14 @@ from sqlalchemy import text
 from worker.db import Connection
 from worker.types import Hint, Lane, ObjectRef
 
+#: In place of the source, of what may not be the name of any object.
+GUESS = "guess"
+
 # Rows are touched in key order, so that two requests naming the same objects wait for each other, not deadlock.
 # A row that is pending keeps its attempts and its time: hints must neither cut a retry's delay short nor end a lease.
 # But one that waits in a less urgent lane is due in its new one from now on: claims may look there for what is young.
-_HINT = text("""
+# Where a name is certain, another reading of a name that comes out the same does not make it a guess.
+_HINT = text(f"""
     INSERT INTO inbox AS i (bucket, key, source, event_at, lane)
     SELECT h.bucket, h.key, h.source, h.event_at, h.lane
     FROM unnest(CAST(:buckets AS text[]), CAST(:keys AS text[]), CAST(:sources AS text[]),
@@ -22,7 +26,7 @@ _HINT = text("""
     ORDER BY h.bucket COLLATE "C", h.key COLLATE "C"
     ON CONFLICT (bucket, key) DO UPDATE SET
         wanted     = i.wanted + 1,
-        source     = excluded.source,
+        source     = CASE WHEN i.done < i.wanted AND excluded.source = '{GUESS}' THEN i.source ELSE excluded.source END,
         event_at   = greatest(excluded.event_at, CASE WHEN i.done < i.wanted THEN i.event_at END),
         lane       = CASE WHEN i.done < i.wanted THEN least(i.lane, excluded.lane) ELSE excluded.lane END,
         visible_at = CASE WHEN i.done >= i.wanted THEN now()
@@ -32,7 +36,7 @@ _HINT = text("""
         attempts   = CASE WHEN i.done < i.wanted THEN i.attempts ELSE 0 END,
         deaths     = CASE WHEN i.done < i.wanted THEN i.deaths ELSE 0 END
     RETURNING wanted - done = 1
-""")
+""")  # noqa: S608  # a constant
 
 # As large as a hint gets, and not pending: if there is room for this, and for its entry in the index, there is for any.
 _TRY = text("""
@@ -73,7 +77,7 @@ def hint(connection: Connection, hints: Iterable[Hint], *, lane: Lane = Lane.LIV
         {
             "buckets": [h.ref.bucket for h in latest.values()],
             "keys": [h.ref.key for h in latest.values()],
-            "sources": [h.source for h in latest.values()],
+            "sources": [GUESS if h.guess else h.source for h in latest.values()],
             "event_ats": [h.event_time for h in latest.values()],
             "lanes": [int(lanes[ref]) for ref in latest],
         },
@@ -90,6 +94,8 @@ def try_hint(connection: Connection) -> None:
 
 
 def _is_later(one: Hint, other: Hint) -> bool:
+    if one.guess != other.guess:
+        return other.guess
     if one.event_time is None or other.event_time is None:
         return one.event_time is not None
     return one.event_time > other.event_time

@@ -17,6 +17,10 @@ State: TypeAlias = Literal["unknown", "pending", "quarantined", "excluded", "gon
 
 _FINISHED: Mapping[str, State] = {"quarantined": "quarantined", "excluded": "excluded", "gone": "gone"}
 _SENTENCES = {"gone": "the object was deleted", "excluded": "it is not an image"}
+_UNKNOWN = (
+    "nothing is known of it: no event named it, or the store had no such object; check the key, or run "
+    "`enrich backfill` on its bucket"
+)
 
 
 class ImageNotFoundError(NotFoundError):
@@ -50,7 +54,7 @@ def _state(standing: Standing | None) -> State:
 
 def _explain(standing: Standing | None) -> str:
     if standing is None:
-        return "no event ever named it; check the key, or run `enrich backfill` on its bucket"
+        return _UNKNOWN
     if standing.pending:
         failed = f" after {standing.attempts} attempts; last error: {standing.last_error}"
         return f"it is pending{failed if standing.last_error else ''}"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from worker import events, inbox, logs, metrics
 from worker.db import Engine, in_one_line, is_passing, transaction
 from worker.errors import MalformedEventError
-from worker.events import Subscription
+from worker.events import Refused, Subscription
 from worker.pipeline.sharing import Hold, SharedWrite
 from worker.pipeline.subscriptions import Subscriptions
 from worker.types import Hint, Lane
@@ -25,6 +25,8 @@ HOLD = Hold(seconds=25.0, callers=1_000, items=100_000)
 BULK = 100
 # Buckets that are not ours, of which a process tells: then somebody names them at random.
 _TOLD = 100
+# Parts of one notification that are kept because they cannot be understood; of more, the answer has the number.
+_KEPT = 100
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,6 +36,7 @@ class Accepted:
     hinted: int  # distinct objects whose work is now pending
     ignored: Mapping[str, int]  # by reason: what the notification named that is not ours to enrich
     test: bool  # a store's test event: understood, nothing to do
+    refused: tuple[str, ...] = ()  # why parts of it cannot be understood; they are kept, the rest is committed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,6 +64,7 @@ class _Understood:
     test: bool
     subscriptions: tuple[Subscription, ...]  # to be answered
     strange: Mapping[str, str]  # bucket that is not ours → why not, where nobody was told yet
+    refused: tuple[Refused, ...]
 
 
 class Ingest:
@@ -115,7 +119,10 @@ class Ingest:
             _tell_of_refusal(source, str(error))
             raise RejectedEventError(str(error), kept) from error
         hinted = self._commit(source, [(understood, body)])
-        return Accepted(hinted=hinted, ignored=understood.ignored, test=understood.test)
+        return Accepted(
+            hinted=hinted, ignored=understood.ignored, test=understood.test,
+            refused=tuple(each.reason for each in understood.refused),
+        )  # fmt: skip
 
     def begin(self, source: str, body: bytes) -> Begun | None:
         """Do what `accept` does, without waiting for anything: for a caller that must not, such as an event loop.
@@ -128,7 +135,8 @@ class Ingest:
             understood = self._understand(source, body)
         except MalformedEventError:
             return None
-        if not understood.hints or understood.subscriptions or understood.strange or len(understood.hints) > BULK:
+        more = understood.subscriptions or understood.strange or understood.refused
+        if more or not understood.hints or _objects(understood.hints) > BULK:
             return None
         committed, hinted = self._write_hints.submit(understood.hints), _objects(understood.hints)
         committed.add_done_callback(lambda done: None if _failed(done) else _count(source, hinted, understood.ignored))
@@ -174,12 +182,12 @@ class Ingest:
         ours = tuple(hint for hint in envelope.hints if self._watches(hint.ref.bucket, hint.ref.key))
         strange = self._strange(envelope.hints) if len(ours) < len(envelope.hints) else {}
         ignored = Counter(str(each.reason) for each in envelope.ignored)
-        ignored["not-watched"] += len(envelope.hints) - len(ours)
-        if len(ours) > BULK:
+        ignored["not-watched"] += sum(not hint.guess for hint in envelope.hints) - sum(not hint.guess for hint in ours)
+        if _objects(ours) > BULK:
             ours = tuple(replace(hint, lane=Lane.BACKFILL) for hint in ours)
         return _Understood(
             hints=ours, ignored=dict(+ignored), test=envelope.test, subscriptions=envelope.subscriptions,
-            strange=strange,
+            strange=strange, refused=envelope.refused,
         )  # fmt: skip
 
     def _strange(self, hints: Iterable[Hint]) -> dict[str, str]:
@@ -203,8 +211,9 @@ class Ingest:
         strange = {bucket: why for understood, _ in taken for bucket, why in understood.strange.items()}
         notes = [(note, body) for understood, body in taken for note in self._answers(understood)]
         notes += [(why, bucket.encode()) for bucket, why in strange.items()]
+        notes += [(each.reason, each.part) for understood, _ in taken for each in understood.refused[:_KEPT]]
         if hints and not (notes or refused):
-            write = self._write_bulk if len(hints) > BULK else self._write_hints
+            write = self._write_bulk if _objects(hints) > BULK else self._write_hints
             write(hints)
         elif hints or notes or refused:
             self._write(carrier, hints, (*notes, *refused))
@@ -239,7 +248,8 @@ class Ingest:
 
 
 def _objects(hints: Sequence[Hint]) -> int:
-    return len({hint.ref for hint in hints})
+    """Without other readings of the same names."""
+    return len({hint.ref for hint in hints if not hint.guess})
 
 
 def _count(carrier: str, hinted: int, ignored: Mapping[str, int]) -> None:

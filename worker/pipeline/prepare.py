@@ -137,6 +137,8 @@ class Preparer:
         return self.quarantined(claimed, rejected, info, data)
 
     def _refused(self, claimed: ClaimedObject, error: ObjectRefusedError | NotWatchedError) -> Ended:
+        if claimed.guess:  # without the right to list, AWS denies access to what is not there
+            return Ended(claimed=claimed, outcome=Outcome.GONE)
         if isinstance(error, NotWatchedError):
             return self.failed(claimed, str(error), Reason.NOT_WATCHED, retry=RetryReason.NOT_WATCHED)
         if isinstance(error, ObjectArchivedError):

@@ -100,7 +100,7 @@ class Model:
     def held(self, token: int, keys: Iterable[str] | None = None) -> set[str]:
         """What a token still holds, whether or not its lease has ended."""
         among = self.rows if keys is None else keys
-        return {key for key in among if self.rows[key].token == token}
+        return {key for key in among if key in self.rows and self.rows[key].token == token}
 
     def complete(self, token: int, outcomes: Mapping[str, str]) -> None:
         for key in self.held(token, outcomes):
@@ -108,6 +108,9 @@ class Model:
             assert row.claimed is not None
             assert not row.finished or row.finished[-1] < row.claimed, "the same work was done twice"
             row.finished.append(row.claimed)
+            if outcomes[key] == "gone" and row.outcome is None and row.claimed == row.wanted:
+                del self.rows[key]  # it never was
+                continue
             row.done, row.claimed, row.token = row.claimed, None, None
             row.attempts, row.deaths, row.exposed_deaths, row.visible = 0, 0, 0, True
             row.outcome = "enriched" if outcomes[key] == "unchanged" else outcomes[key]
@@ -131,7 +134,9 @@ class Model:
             self.rows[key].visible, self.rows[key].worker = True, None
 
     def expose(self, token: int, key: str) -> bool:
-        row = self.rows[key]
+        row = self.rows.get(key)
+        if row is None:
+            return False
         held = row.token == token and not row.visible
         row.exposed = token if held else row.exposed
         return held

@@ -239,6 +239,10 @@ def test_the_ledger_is_a_ledger(engine):
 BROKEN = {
     "anybody may complete": (completion, "_COMPLETE", "AND i.token = :token", "AND i.token > 0 * :token"),
     "completing covers hints that came later": (completion, "_COMPLETE", "= i.claimed,", "= i.wanted,"),
+    "what never was is forgotten though it was named again": (
+        completion, "_NEVER_WAS", "claimed = wanted", "claimed <= wanted"
+    ),
+    "what was deleted is forgotten": (completion, "_NEVER_WAS", "AND outcome IS NULL", ""),
     "completing covers nothing": (completion, "_COMPLETE", "done        = i.claimed", "done        = i.done"),
     "attempts survive success": (completion, "_COMPLETE", "attempts    = 0", "attempts    = i.attempts"),
     "a late hint stays hidden": (completion, "_COMPLETE", "visible_at  = now()", "visible_at  = i.visible_at"),

@@ -109,3 +109,11 @@ def test_a_time_in_the_future_is_shown_to_people_and_nothing_else(engine, hear):
     hear(s3_with({"eventTime": "2999-01-01T00:00:00Z"}))
     found = row(engine, "a.jpg")
     assert (2999, True) == (found.event_at.year, found.visible_at <= found.hinted_at)
+
+
+def test_a_message_with_a_bad_part_is_taken_but_for_that_part(engine, hear):
+    """Delivered again or not: the good objects are pending, the part is kept once, and the queue is empty."""
+    batch = in_lambda(s3_event("first.jpg"), {"Records": [{}]}, s3_event("last.jpg"))
+    hear(batch, batch)
+    assert ["first.jpg", "last.jpg"] == pending_keys(engine, ["first.jpg", "last.jpg"])
+    assert ["$.Records[1].body → $.Records[0]: expected a member 's3', which is missing"] == reasons(engine)

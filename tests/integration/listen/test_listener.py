@@ -49,7 +49,7 @@ def test_every_notification_that_the_api_takes_a_queue_may_carry(aws, engine, li
     aws.send(queue_url, *(body for each in known for body in each.bodies))
     listen(queue_url)
     until(lambda: aws.messages(queue_url) == (0, 0))
-    expected = {(bucket, key) for each in known for bucket, key in each.objects}
+    expected = {(bucket, key) for each in known for bucket, key in each.objects | each.readings}
     with transaction(engine) as connection:
         found = {(each.bucket, each.key) for each in connection.execute(text("SELECT bucket, key FROM inbox"))}
     assert expected == found

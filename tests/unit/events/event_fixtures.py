@@ -20,6 +20,7 @@ class Fixture:
     events: list[Any]  # one notification, or all of a recorded session
     source: str
     objects: set[tuple[str, str]]  # bucket, key
+    readings: set[tuple[str, str]]  # what else their names may mean
     ignored: dict[str, int]  # by reason
     test: bool
 
@@ -42,6 +43,7 @@ def _fixture(path: Path) -> Fixture:
         events=body if isinstance(body, list) else [body],
         source=expected["source"],
         objects={(each["bucket"], each["key"]) for each in expected["objects"]},
+        readings={(each["bucket"], each["key"]) for each in expected.get("readings", [])},
         ignored=expected.get("ignored", {}),
         test=expected.get("test", False),
     )

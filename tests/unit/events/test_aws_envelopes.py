@@ -108,8 +108,8 @@ def test_envelopes_in_one_another_are_bounded() -> None:
         (in_sns({}), "$.Message → $: expected a member 'Records', which is missing"),
         (in_sns([]), "$.Message → $: expected an object, not an array"),
         (in_lambda({"Records": [1]}), "$.Records[0].body → $.Records[0]: expected an object, not a number"),
-        ({"Records": [{"body": "{}"}, {}]}, "$.Records[1]: expected a member 'body', which is missing"),
-        ({"Records": [s3_record("a"), {"body": "{}"}]}, "$.Records[1]: expected a member 's3', which is missing"),
+        ({"Records": [{}, {"body": "{}"}]}, "$.Records[0]: expected a member 'body', which is missing (and 1 more)"),
+        ({"Records": [s3_record(1), {"x": 1}]}, "$.Records[0].s3.object.key: expected a string, not a number (and 1"),
         (eventbridge_event(""), "$.detail.object.key: expected an object key, which is empty; see docs/events.md"),
         (eventbridge_event("é" * 513), "$.detail.object.key: expected an object key of at most 1024 bytes, not 1026"),
         (eventbridge_event("a", detail=None), "$: expected a member 'bucket'"),
@@ -119,6 +119,31 @@ def test_envelopes_in_one_another_are_bounded() -> None:
 def test_what_is_wrong_within_an_envelope_is_said_to_be_there(payload: Any, message: str) -> None:
     """The path leads through the strings that hold JSON."""
     assert refusal(payload).startswith(message.replace("$: expected a member 'bucket'", "$.detail"))
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        ({"body": "no JSON"}, "$.Records[1].body: expected JSON: Expecting value at character 0"),
+        ({}, "$.Records[1]: expected a member 'body', which is missing"),
+        (7, "$.Records[1]: expected an object, not a number"),
+        (s3_record("a.jpg"), "$.Records[1]: expected a member 'body', which is missing"),
+        ({"body": json.dumps(in_sns([]))}, "$.Records[1].body → $.Message → $: expected an object, not an array"),
+        (
+            {"body": json.dumps({"Records": [s3_record(1), s3_record("in the same.jpg")]})},
+            "$.Records[1].body → $.Records[0].s3.object.key: expected a string, not a number",
+        ),
+    ],
+    ids=["no JSON", "no body", "no object", "another kind", "within a topic's", "one record of two"],
+)
+def test_a_bad_message_costs_none_of_the_others(bad: Any, reason: str) -> None:
+    """Of a batch that Lambda passes on, the good ones are hints, wherever the bad one is and whatever it is."""
+    good = in_lambda(s3_event("a.jpg"), eventbridge_event("b.jpg"))["Records"]
+    envelope = parse_aws({"Records": [good[0], bad, good[1]]})
+    keys = [hint.ref.key for hint in envelope.hints]
+    assert [key for key in keys if key != "in the same.jpg"] == ["a.jpg", "b.jpg"]
+    assert ("in the same.jpg" in keys) == ("[0].s3" in reason)
+    assert [reason] == [refused.reason for refused in envelope.refused]
 
 
 def test_events_of_other_services_are_refused_with_the_pattern_for_the_rule() -> None:

@@ -69,7 +69,7 @@ def test_a_key_arrives_exactly_through_every_envelope(envelope: str, key: str) -
     assume(envelope != "seaweedfs" or not (key.startswith(".uploads") or ".versions" in key))
     body = json.dumps(ENVELOPES[envelope](key)).encode()
     source = "seaweedfs" if envelope == "seaweedfs" else "s3"
-    assert [hint.ref.key for hint in parse(source, body).hints] == [key]
+    assert [hint.ref.key for hint in parse(source, body).hints if not hint.guess] == [key]
 
 
 def understands(parser: Callable[[], Envelope]) -> Envelope | str:

@@ -20,6 +20,8 @@ from worker.pipeline import ingest
 #: hand it to each other. Notifications of one object have about a thousand.
 _SMALL = 16 << 10
 
+_REASONS = 10
+
 router = APIRouter(
     prefix="/v1/events",
     tags=["events"],
@@ -54,7 +56,9 @@ async def take(request: Request) -> Response:
             parts.services.ingest.missed()
         raise
     answer = Accepted(hinted=accepted.hinted, ignored=dict(accepted.ignored), test=accepted.test)
-    return Response(answer.model_dump_json(), media_type="application/json")
+    if accepted.refused:
+        answer.refused, answer.reasons = len(accepted.refused), list(accepted.refused[:_REASONS])
+    return Response(answer.model_dump_json(exclude_unset=True), media_type="application/json")
 
 
 async def _accept(parts: Parts, source: str, body: bytes) -> ingest.Accepted:
@@ -81,6 +85,7 @@ for _source in events.SOURCES.values():
         description="Answers 200 only once the work is committed: a sender that repeats whatever was answered "
         "otherwise loses nothing. While the database is away a notification is held for up to 25 seconds, then "
         "answered with 503; what a sender does not repeat is found by the comparison that follows.\n\nA notification "
-        "that cannot be parsed is answered with 400 and kept for inspection: `enrich rejected`.",
+        "that cannot be parsed is answered with 400 and kept for inspection: `enrich rejected`. Of several records or "
+        "messages in one, those that can are taken: the answer counts the others as `refused`, and these are kept.",
         openapi_extra=_described(_source),
     )
