@@ -65,7 +65,9 @@ class Problem(BaseModel):
     start: str | None = Field(
         None, description="Of a feed that does not go on: the cursor to follow from, once all images were read."
     )
-    reason: str | None = Field(None, description="With `quarantined`: why. The codes are listed in docs/images.md.")
+    reason: str | None = Field(
+        None, description="With `quarantined` and `given-up`: why. The codes are listed in docs/images.md."
+    )
 
 
 class Accepted(BaseModel):

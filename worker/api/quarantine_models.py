@@ -60,6 +60,9 @@ class QuarantineChoice(Asked):
     key: Text | None = Field(None, min_length=1, max_length=1_024, description="One object; with `bucket`.")
     since: MomentText | None = Field(None, description="Put into quarantine since: `2d`, `12h`, or a time.")
     older_than: MomentText | None = Field(None, description="Put into quarantine before: `30d`, or a time.")
+    given_up: bool = Field(
+        False, description="Of what was given up, with the times of that; not of the quarantine. For a retry."
+    )
     all: bool = Field(False, description="Everything, where nothing else is given.")
     after: str | None = Field(
         None, max_length=256, description="`next` of the answer before: go on there, with the same choice."

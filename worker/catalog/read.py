@@ -26,6 +26,8 @@ _HOLDINGS = text("""
            (SELECT true FROM embeddings e WHERE e.space_id = :space AND e.image_id = i.id) IS NOT NULL AS embedded,
            coalesce((SELECT o.visible_at < 'infinity' FROM owed_vectors o
                      WHERE o.space_id = :space AND o.image_id = i.id), false) AS waits,
+           coalesce((SELECT o.visible_at = 'infinity' FROM owed_vectors o
+                     WHERE o.space_id = :space AND o.image_id = i.id), false) AS given_up,
            array(SELECT ARRAY[t.taxonomy, t.taxonomy_version, t.label] FROM tags t
                  WHERE t.image_id = i.id AND t.space_id = :space) AS tags
     FROM unnest(CAST(:keys AS text[])) AS k (key)
@@ -39,6 +41,7 @@ COLUMNS = """
     encode(i.sha256, 'hex') AS sha256, i.phash, i.event_at, i.hinted_at, i.enriched_at
 """
 _IMAGE = text(f"SELECT i.id, {COLUMNS} FROM images i WHERE i.bucket = :bucket AND i.key = :key")  # noqa: S608
+_OF_BUCKET = text("SELECT EXISTS (SELECT FROM images WHERE bucket = :bucket)")
 _VECTOR = text("""
     SELECT CAST(CAST(e.vector AS vector) AS real[]) FROM embeddings e JOIN images i ON i.id = e.image_id
     WHERE e.space_id = :space AND i.bucket = :bucket AND i.key = :key
@@ -155,6 +158,7 @@ class Holding:
     etag: str  # of the bytes that were read
     embedded: bool  # it has a vector in the space
     waits: bool  # a vector in the space is owed to it
+    given_up: bool  # attempts to make that vector are used up: `enrich space fill` tries it again
     tags: frozenset[tuple[str, str, str | None]]  # taxonomy, version, label: decisions by that vector
 
 
@@ -165,11 +169,16 @@ def holdings(connection: Connection, bucket: str, keys: Collection[str], *, spac
     rows = connection.execute(_HOLDINGS, {"bucket": bucket, "keys": list(keys), "space": space})
     return {
         row.key: Holding(
-            id=row.id, etag=row.etag, embedded=row.embedded, waits=row.waits,
+            id=row.id, etag=row.etag, embedded=row.embedded, waits=row.waits, given_up=row.given_up,
             tags=frozenset((taxonomy, version, label) for taxonomy, version, label in row.tags),
         )
         for row in rows
     }  # fmt: skip
+
+
+def has_images_of(connection: Connection, bucket: str) -> bool:
+    """Whether the catalog has an image of a bucket."""
+    return bool(connection.execute(_OF_BUCKET, {"bucket": bucket}).scalar_one())
 
 
 def vector(connection: Connection, space_id: int, ref: ObjectRef) -> Floats | None:

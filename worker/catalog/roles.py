@@ -25,11 +25,11 @@ _RELATIONS: Mapping[Role, Mapping[str, str]] = {
         **dict.fromkeys(_VIEWS, "SELECT"),
         **dict.fromkeys(
             (
-                "buckets", "changes", "embeddings", "feed", "golden_vectors", "images", "inbox", "label_sets",
-                "label_vectors", "ledger_counted", "ledger_counts", "ledger_deltas", "owed_vectors", "processes",
-                "quarantine", "reconciliations", "rejected_events", "retaggings", "space_counted", "space_counts",
-                "space_deltas", "spaces", "tags",
-                "tags_set_aside", "taxonomies", "taxonomy_revisions", "text_vectors",
+                "buckets", "changes", "embeddings", "feed", "given_up", "golden_vectors", "images", "inbox",
+                "label_sets", "label_vectors", "ledger_counted", "ledger_counts", "ledger_deltas", "owed_vectors",
+                "processes", "quarantine", "reconciliations", "rejected_events", "retaggings", "space_counted",
+                "space_counts", "space_deltas", "spaces", "tags", "tags_set_aside", "taxonomies",
+                "taxonomy_revisions", "text_vectors",
             ),
             _WRITE,
         ),

@@ -16,6 +16,7 @@ from worker.cli import context
 if TYPE_CHECKING:
     from worker.inbox import Reconciliation
     from worker.pipeline import overview
+    from worker.pipeline.backfill import Backfilled
 
 _PANEL = "Operating it"
 _SHOWN_OF_AN_ERROR = 120  # characters
@@ -162,27 +163,57 @@ def reconcile(
 
 def backfill(
     bucket: Annotated[str, typer.Argument(metavar="BUCKET[/PREFIX]")],
+    *,
     start_after: Annotated[
         str, typer.Option(metavar="KEY", help="Go on behind this key: the last one an earlier run printed.")
     ] = "",
+    refused: Annotated[
+        bool,
+        typer.Option(
+            "--refused", help="Also what is in quarantine or no image. What was given up stays so for the same bytes."
+        ),
+    ] = False,
 ) -> None:
-    """Make everything that a bucket holds already pending work, behind all live work. Safe to repeat."""
+    """Make what a bucket holds and is not done pending work, behind all live work. Safe to repeat."""
     from worker import bootstrap, broker
+    from worker.pipeline.backfill import Backfilled
 
     settings = context.load_settings()
     name, _, prefix = bucket.partition("/")
     use_case = bootstrap.backfill(settings, context.database(settings), broker.Bell(settings).ring)
-    total, last = 0, start_after
+    found = Backfilled(last=start_after)
     with context.progress(SpinnerColumn(), TextColumn("{task.description}")) as progress:
         task = progress.add_task("listing …")
         try:
-            for total, last in use_case.run(name, prefix=prefix, start_after=start_after):
-                progress.update(task, description=f"{total:,} objects hinted, up to {context.name(last)}")
+            for found in use_case.run(name, prefix=prefix, start_after=start_after, refused=refused):
+                so_far = f"{found.seen:,} keys seen, {found.to_do:,} to do, up to {context.name(found.last)}"
+                progress.update(task, description=so_far)
         except BaseException:
-            if total:
-                context.say(f"stopped after {total:,} objects; go on with --start-after {shlex.quote(last)}")
+            if found.seen:
+                context.say(f"stopped: {_counted(found)}; go on with --start-after {shlex.quote(found.last)}")
             raise
-    context.say(f"{total:,} objects hinted; `enrich status --bucket {name}` shows how far the workers are")
+    context.say(_counted(found))
+    if found.to_do:
+        context.say(f"`enrich status --bucket {name}` shows how far the workers are")
+    if found.quarantined and not refused:
+        context.say(f"`enrich quarantine list --in {name}` says why; `enrich quarantine retry` tries them again")
+
+
+def _counted(found: Backfilled) -> str:
+    """``1 key seen, 0 to do: 1 unchanged``."""
+    parts = {
+        "new": found.new,
+        "changed": found.changed,
+        "incomplete": found.incomplete,
+        "unchanged": found.unchanged,
+        "pending already": found.pending,
+        "no image or given up": found.excluded,
+        "in quarantine": found.quarantined,
+        "not to be recorded": found.unnameable,
+    }
+    seen = f"{found.seen:,} {'key' if found.seen == 1 else 'keys'} seen, {found.to_do:,} to do"
+    told = ", ".join(f"{count:,} {what}" for what, count in parts.items() if count)
+    return f"{seen}: {told}" if told else seen
 
 
 def rejected(

@@ -13,6 +13,7 @@ from rich.table import Table
 from worker.cli import context
 
 if TYPE_CHECKING:
+    from worker.db import Engine
     from worker.inbox import Quarantined
     from worker.pipeline.quarantine import Changed, Choice
 
@@ -21,6 +22,9 @@ _Where = Annotated[str | None, typer.Option("--in", metavar="BUCKET[/PREFIX]", h
 _Since = Annotated[str | None, typer.Option(metavar="AGE", help="Only what came since: 2d, 12h, 15m, or a time.")]
 _Older = Annotated[str | None, typer.Option(metavar="AGE", help="Only what came before: 30d, 12h, or a time.")]
 _Object = Annotated[str | None, typer.Argument(metavar="[BUCKET/KEY]", help="Only this object.")]
+_GivenUp = Annotated[
+    bool, typer.Option("--given-up", help="Of what people gave up, with the time of that; not of the quarantine.")
+]
 _All = Annotated[bool, typer.Option("--all", help="All entries.")]
 _Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
@@ -39,6 +43,7 @@ def list_entries(
     where: _Where = None,
     since: _Since = None,
     older_than: _Older = None,
+    given_up: _GivenUp = False,
     limit: Annotated[int, typer.Option(metavar="N", min=1, max=100_000, help="At most so many.")] = 50,
     after: Annotated[
         str | None, typer.Option(metavar="CURSOR", help="Go on behind an earlier list: its `next`.")
@@ -48,7 +53,7 @@ def list_entries(
     """The newest entries, and how many there are by reason."""
     from worker.pipeline import quarantine as use_case
 
-    choice = _choice(None, reason, where, since, older_than)
+    choice = _choice(None, reason, where, since, older_than, given_up=given_up)
     engine = context.database(context.load_settings())
     found, counts = use_case.listing(engine, choice, limit=limit, after=after), use_case.counts(engine, choice)
     if as_json:
@@ -59,8 +64,10 @@ def list_entries(
         context.line(", ".join(f"{count:,} {reason}" for reason, count in counts.items()))
         if found.next is not None:
             context.say(f"these are the newest {len(found.entries):,}; go on with --after {found.next}, or see --limit")
+    elif choice == use_case.Choice(given_up=given_up):
+        context.line("nothing was given up" if given_up else "quarantine is empty")
     else:
-        context.line("quarantine is empty" if choice == use_case.Choice() else "nothing matches")
+        context.line("nothing matches")
 
 
 def _print(entries: tuple[Quarantined, ...]) -> None:
@@ -101,19 +108,26 @@ def retry(
     where: _Where = None,
     since: _Since = None,
     older_than: _Older = None,
+    given_up: _GivenUp = False,
     everything: _All = False,
 ) -> None:
-    """Make entries pending work again, with all their attempts. May be stopped and repeated."""
+    """Make entries pending work again, with all their attempts. May be stopped and repeated.
+
+    An object that is named is tried again also if it was given up.
+    """
     from worker import broker
     from worker.pipeline import quarantine as use_case
 
-    choice = _insisted(_choice(object_, reason, where, since, older_than), everything=everything)
+    choice = _insisted(_choice(object_, reason, where, since, older_than, given_up=given_up), everything=everything)
     settings = context.load_settings()
     if choice.bucket is not None:
         settings.watched.require(choice.bucket, choice.key or choice.prefix or "")
     engine, ring = context.database(settings), broker.Bell(settings).ring
     changed = _watched(lambda told: use_case.retry(engine, choice, ring=ring, progress=told))
-    _tell(choice, changed, "will be tried again")
+    if changed.count:
+        context.say(f"{_entries(changed.count)} will be tried again")
+    else:
+        _nothing(engine, choice, "retry")
 
 
 @_group.command()
@@ -126,27 +140,41 @@ def drop(
     older_than: _Older = None,
     everything: _All = False,
 ) -> None:
-    """Give entries up: they count as excluded, until an event names them again. May be stopped and repeated."""
+    """Give entries up: they count as excluded until other bytes come, or somebody retries them. May be repeated."""
     from worker.pipeline import quarantine as use_case
 
     choice = _insisted(_choice(object_, reason, where, since, older_than), everything=everything)
     engine = context.database(context.load_settings())
     changed = _watched(lambda told: use_case.drop(engine, choice, progress=told))
-    _tell(choice, changed, "dropped; the objects count as excluded now")
-
-
-def _tell(choice: Choice, changed: Changed, what: str) -> None:
-    """A named object that is not there is an error; a choice may have nothing in it, as when it is repeated."""
-    from worker.errors import NotFoundError
-
     if changed.count:
-        context.say(f"{changed.count:,} {'entry' if changed.count == 1 else 'entries'} {what}")
-    elif choice.key is not None:
-        raise NotFoundError(
-            f"{choice.bucket}/{choice.key} is not in quarantine; `enrich quarantine list` shows what is"
+        context.say(
+            f"{_entries(changed.count)} given up; the objects count as excluded until other bytes come. "
+            "`enrich quarantine retry --given-up` undoes it"
         )
     else:
-        context.say("nothing in quarantine matches; `enrich quarantine list` shows what is there")
+        _nothing(engine, choice, "drop")
+
+
+def _nothing(engine: Engine, choice: Choice, verb: str) -> None:
+    """Say why nothing was done. It is an error, unless a retry is only repeated: perhaps something else was meant."""
+    from worker.errors import NotFoundError
+    from worker.pipeline import quarantine as use_case
+
+    listing = f"`enrich quarantine list{' --given-up' if choice.given_up else ''}` shows what is there"
+    if pending := sum(use_case.counts(engine, choice).values()):
+        why = f"{_entries(pending)} {'is' if pending == 1 else 'are'} being tried again already"
+        if verb == "retry":
+            context.say(f"nothing to retry: {why}; `enrich status` says how far")
+            return
+    elif choice.key is not None:
+        why = f"{choice.bucket}/{choice.key} is not in quarantine; {listing}"
+    else:
+        why = f"nothing {'that was given up' if choice.given_up else 'in quarantine'} matches; {listing}"
+    raise NotFoundError(f"nothing to {verb}: {why}")
+
+
+def _entries(count: int) -> str:
+    return f"{count:,} {'entry' if count == 1 else 'entries'}"
 
 
 def _watched(run: Callable[[Callable[[int], None]], Changed]) -> Changed:
@@ -156,15 +184,25 @@ def _watched(run: Callable[[Callable[[int], None]], Changed]) -> Changed:
 
 
 def _choice(
-    object_: str | None, reason: str | None, where: str | None, since: str | None, older_than: str | None
+    object_: str | None,
+    reason: str | None,
+    where: str | None,
+    since: str | None,
+    older_than: str | None,
+    *,
+    given_up: bool = False,
 ) -> Choice:
     from worker.errors import ChoiceError
+    from worker.names import shown, suggested
     from worker.pipeline.moments import parse
     from worker.pipeline.quarantine import Choice
     from worker.types import Reason
 
     if reason is not None and reason not in set(Reason):
-        raise typer.BadParameter(f"{reason!r} is not a reason; choose one of: {', '.join(Reason)}")
+        otherwise = f"choose one of: {', '.join(Reason)}"
+        raise typer.BadParameter(
+            f"{shown(reason)} is not a reason; {suggested(reason, map(str, Reason), otherwise=otherwise)}"
+        )
     if object_ is not None and where is not None:
         raise typer.BadParameter("give one object or --in, not both")
     bucket, _, prefix = (where or "").partition("/")
@@ -177,6 +215,7 @@ def _choice(
             key=ref.key if ref else None,
             since=None if since is None else parse(since),
             older_than=None if older_than is None else parse(older_than),
+            given_up=given_up,
         )
     except (ValueError, ChoiceError) as error:
         raise typer.BadParameter(str(error)) from error

@@ -15,6 +15,7 @@ from worker.inbox.buckets import (
     buckets_gone,
     buckets_missing,
     hasten,
+    knows_bucket,
 )
 from worker.inbox.claims import Claim, ClaimedObject, claim, expose, renew, urgent
 from worker.inbox.completion import Completion, QuarantineEntry, Retry, abandon, complete, lock, release, retry
@@ -113,6 +114,7 @@ __all__ = [
     "hurry",
     "is_counted",
     "is_storable",
+    "knows_bucket",
     "lock",
     "miscounts",
     "next_due",

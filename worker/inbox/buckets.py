@@ -26,6 +26,7 @@ _LIST = text(f"""
            extract(epoch FROM now() - b.gone_at)::float8 AS gone_for
     FROM known k LEFT JOIN buckets b ON b.name = k.bucket WHERE k.bucket IS NOT NULL ORDER BY k.bucket
 """)  # noqa: S608  # a constant
+_KNOWS = text("SELECT EXISTS (SELECT FROM inbox WHERE bucket = :name)")
 _FOUND = text("""
     INSERT INTO buckets (name, endpoint, found_at) SELECT name, :endpoint, now()
     FROM unnest(CAST(:names AS text[])) AS n (name) ORDER BY name COLLATE "C"
@@ -74,6 +75,11 @@ class Bucket:
 def buckets(connection: Connection) -> list[Bucket]:
     """All that an object was ever named of. One probe for each, however large they are."""
     return [Bucket(**row._mapping) for row in connection.execute(_LIST)]  # noqa: SLF001  # Row's public mapping view
+
+
+def knows_bucket(connection: Connection, name: str) -> bool:
+    """Whether an object of a bucket was ever named, and found or still looked for."""
+    return bool(connection.execute(_KNOWS, {"name": name}).scalar_one())
 
 
 def buckets_found(connection: Connection, names: Collection[str], *, endpoint: str) -> None:

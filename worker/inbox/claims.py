@@ -44,6 +44,7 @@ _TAKE = f"""
     WHERE id = ANY(ARRAY(SELECT id FROM chosen))
     RETURNING id, bucket, key, token, attempts, deaths, exposed_deaths, event_at, hinted_at,
               outcome IS NULL AND source = '{GUESS}' AS guess,
+              (SELECT etag FROM given_up g WHERE g.inbox_id = inbox.id) AS given_up,
               EXISTS (SELECT FROM suspect) AS suspect
 """  # noqa: S608  # a constant
 _CLAIM = text(f"""
@@ -138,6 +139,7 @@ class ClaimedObject:
     exposed_deaths: int  # of these, how many while it was at work on this image's bytes
     event_at: datetime | None  # when the store says it happened
     hinted_at: datetime  # when we first heard of the work now in hand
+    given_up: str | None = None  # the etag of bytes that a person gave up: to be read only if there are others now
     guess: bool = False  # only another reading of a name has ever named it: most likely there is no such object
 
     @property
@@ -202,6 +204,7 @@ def claim(
             event_at=row.event_at,
             hinted_at=row.hinted_at,
             guess=row.guess,
+            given_up=row.given_up,
         )
         for row in rows
     )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import Row, text
 
 from worker.db import Connection, storable
 from worker.types import Outcome, Reason, RetryReason
@@ -50,6 +51,8 @@ _NEVER_WAS = text("""
 #: Seconds.
 _LONGEST_UNCOUNTED = 900.0
 
+_GIVEN_UP = text("SELECT inbox_id, etag, reason FROM given_up WHERE inbox_id = ANY(CAST(:ids AS bigint[]))")
+_RESUMED = text("DELETE FROM given_up WHERE inbox_id = ANY(CAST(:ids AS bigint[]))")
 _LEAVE_QUARANTINE = text("DELETE FROM quarantine WHERE inbox_id = ANY(CAST(:ids AS bigint[]))")
 
 _ENTER_QUARANTINE = text("""
@@ -139,12 +142,15 @@ def lock(connection: Connection, token: int, ids: Collection[int]) -> frozenset[
 def complete(connection: Connection, token: int, completions: Sequence[Completion]) -> None:
     """Set ``done`` and the outcome of locked rows, and move them into or out of quarantine.
 
-    An object that the store does not have, and that was never found there, has no row any more.
+    An object that the store does not have, and that was never found there, has no row any more. What a person gave up
+    stays so, unless its bytes are others now.
     """
     if not completions:
         return
     if gone := [each.id for each in completions if each.outcome is Outcome.GONE]:
         connection.execute(_NEVER_WAS, {"token": token, "ids": gone})
+    killers = {each.id for each in completions if each.quarantine is not None and _kills(each.quarantine)}
+    completions = _without_given_up(connection, completions)
     ended = connection.execute(
         _COMPLETE,
         {
@@ -152,11 +158,33 @@ def complete(connection: Connection, token: int, completions: Sequence[Completio
             "ids": [each.id for each in completions],
             "outcomes": [str(each.outcome) for each in completions],
             "etags": [_etag(each) for each in completions],
-            "killers": [each.quarantine is not None and _kills(each.quarantine) for each in completions],
+            "killers": [each.id in killers for each in completions],
             "errors": [storable(each.quarantine.message) if each.quarantine else None for each in completions],
         },
     )
     _move(connection, completions, frozenset(ended.scalars()))
+
+
+def _without_given_up(connection: Connection, completions: Sequence[Completion]) -> list[Completion]:
+    """With those as excluded that a person gave up, and that are as they were then."""
+    rows = connection.execute(_GIVEN_UP, {"ids": [each.id for each in completions]})
+    given_up = {row.inbox_id: row for row in rows}
+    kept = {each.id for each in completions if each.id in given_up and _is_as_given_up(each, given_up[each.id])}
+    if others := [each.id for each in completions if each.id in given_up and each.id not in kept]:
+        connection.execute(_RESUMED, {"ids": others})
+    return [
+        Completion(id=each.id, outcome=Outcome.EXCLUDED, etag=given_up[each.id].etag) if each.id in kept else each
+        for each in completions
+    ]
+
+
+def _is_as_given_up(each: Completion, given_up: Row[Any]) -> bool:
+    if each.outcome is Outcome.UNCHANGED:
+        return given_up.etag is not None and _etag(each) == given_up.etag
+    if each.quarantine is None or _etag(each) != given_up.etag:
+        return False
+    # Where nothing was read, then or now, only the reason tells.
+    return given_up.etag is not None or str(each.quarantine.reason) == given_up.reason
 
 
 def _move(connection: Connection, completions: Sequence[Completion], ended: Collection[int]) -> None:

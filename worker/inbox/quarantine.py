@@ -1,4 +1,4 @@
-"""The quarantine: what could not be enriched, seen, retried, dropped."""
+"""The quarantine: what could not be enriched, seen, retried, given up; and what was given up, seen and retried."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ _COLUMNS = """
     i.bucket, i.key, q.reason, q.message, q.etag, q.size, q.first_bytes, q.attempts, q.since, q.inbox_id,
     i.done < i.wanted AS pending
 """
-_NEWEST = text(f"""
-    SELECT {_COLUMNS} FROM quarantine q JOIN inbox i ON i.id = q.inbox_id
+_NEWEST = f"""
+    SELECT {_COLUMNS} FROM {{table}} q JOIN inbox i ON i.id = q.inbox_id
     WHERE {_SELECTED} AND {_PLACE.format("<")} ORDER BY q.since DESC, q.inbox_id DESC LIMIT :limit
-""")  # noqa: S608  # constants
+"""  # noqa: S608  # constants
 _ONE = text(f"""
     SELECT {_COLUMNS} FROM quarantine q JOIN inbox i ON i.id = q.inbox_id WHERE i.bucket = :bucket AND i.key = :key
 """)  # noqa: S608
-_COUNTS = text(f"""
-    SELECT q.reason, count(*) AS n FROM quarantine q JOIN inbox i ON i.id = q.inbox_id
+_COUNTS = f"""
+    SELECT q.reason, count(*) AS n FROM {{table}} q JOIN inbox i ON i.id = q.inbox_id
     WHERE {_SELECTED} GROUP BY q.reason ORDER BY n DESC, q.reason
-""")  # noqa: S608
+"""  # noqa: S608
 
 # The next part of a selection, oldest first, and of it what nobody works on. Ledger rows are locked in key order, as
 # everywhere, and each before its entry, as when work is completed. PostgreSQL asks the conditions again once it has
@@ -42,12 +42,12 @@ _COUNTS = text(f"""
 # again through arrays, because joins with a part are planned as if it were a tenth of everything.
 _CHOSEN = f"""
     WITH part AS MATERIALIZED (
-        SELECT q.inbox_id, q.since FROM quarantine q JOIN inbox i ON i.id = q.inbox_id
+        SELECT q.inbox_id, q.since FROM {{table}} q JOIN inbox i ON i.id = q.inbox_id
         WHERE {_SELECTED} AND {_PLACE.format(">")} ORDER BY q.since, q.inbox_id LIMIT :limit
     ), chosen AS (
-        SELECT i.id FROM inbox i JOIN quarantine q ON q.inbox_id = i.id
+        SELECT i.id FROM inbox i JOIN {{table}} q ON q.inbox_id = i.id
         WHERE i.id = ANY(ARRAY(SELECT inbox_id FROM part)) AND q.inbox_id = ANY(ARRAY(SELECT inbox_id FROM part))
-          AND i.done = i.wanted AND i.outcome = 'quarantined' AND {_SELECTED}
+          AND i.done = i.wanted AND i.outcome = '{{outcome}}' AND {_SELECTED}
         ORDER BY i.bucket, i.key FOR UPDATE OF i, q
     )
 """  # noqa: S608
@@ -57,16 +57,30 @@ _END_OF_PART = """
 """
 # The entry stays until the work has an outcome: a retry that fails again shows its new reason, and until then the old
 # one explains what is pending. Neither attempts nor deaths have to be forgotten: finished work has none.
-_RETRY = text(f"""
-    {_CHOSEN}, changed AS (
+_AGAIN = """
+    changed AS (
         UPDATE inbox SET wanted = wanted + 1, lane = 1, visible_at = now(), hinted_at = now(), source = 'quarantine'
         WHERE id = ANY(ARRAY(SELECT id FROM chosen)) RETURNING 1
-    ) {_END_OF_PART}
+    )
+"""
+_QUARANTINED = _CHOSEN.format(table="quarantine", outcome="quarantined")
+_RETRY = text(f"{_QUARANTINED}, {_AGAIN} {_END_OF_PART}")
+# Whoever tries again what was given up has changed their mind.
+_RETRY_GIVEN_UP = text(f"""
+    {_CHOSEN.format(table="given_up", outcome="excluded")}, resumed AS (
+        DELETE FROM given_up WHERE inbox_id = ANY(ARRAY(SELECT id FROM chosen))
+    ), {_AGAIN} {_END_OF_PART}
 """)  # noqa: S608
-# Dropped objects stay accounted for: they are excluded, until an event names them again.
+# Dropped objects stay accounted for: they are excluded, until other bytes come or somebody tries them again.
 _DROP = text(f"""
-    {_CHOSEN}, dropped AS (
+    {_QUARANTINED}, dropped AS (
         DELETE FROM quarantine WHERE inbox_id = ANY(ARRAY(SELECT id FROM chosen))
+        RETURNING inbox_id, reason, message, etag, size, first_bytes, attempts
+    ), kept AS (
+        INSERT INTO given_up (inbox_id, reason, message, etag, size, first_bytes, attempts) SELECT * FROM dropped
+        ON CONFLICT (inbox_id) DO UPDATE SET
+            reason = excluded.reason, message = excluded.message, etag = excluded.etag, size = excluded.size,
+            first_bytes = excluded.first_bytes, attempts = excluded.attempts, since = now()
     ), changed AS (
         UPDATE inbox SET outcome = 'excluded' WHERE id = ANY(ARRAY(SELECT id FROM chosen)) RETURNING 1
     ) {_END_OF_PART}
@@ -83,6 +97,7 @@ class Selection:
     key: str | None = None
     since: datetime | None = None  # there since then, or for less long
     before: datetime | None = None  # there for longer than since then
+    given_up: bool = False  # among what was given up, not in quarantine; times are those of giving it up
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +144,8 @@ def quarantined(
 
     An entry that comes, or comes again, while somebody turns pages is on none of the later ones: it is new.
     """
-    rows = connection.execute(_NEWEST, {**_parameters(selection, behind), "limit": limit})
+    newest = text(_NEWEST.format(table=_table(selection)))
+    rows = connection.execute(newest, {**_parameters(selection, behind), "limit": limit})
     return [_entry(row) for row in rows]
 
 
@@ -144,7 +160,8 @@ def quarantine_counts(
     selection: Selection = Selection(),  # frozen
 ) -> dict[str, int]:
     """How many entries there are by reason, most first. Reads the whole selection: for people, not for hot paths."""
-    return {row.reason: int(row.n) for row in connection.execute(_COUNTS, _parameters(selection))}
+    counts = text(_COUNTS.format(table=_table(selection)))
+    return {row.reason: int(row.n) for row in connection.execute(counts, _parameters(selection))}
 
 
 def retry_quarantined(
@@ -152,15 +169,16 @@ def retry_quarantined(
 ) -> QuarantinePart:
     """Make selected entries pending work with all their attempts, behind live uploads; the oldest ``limit`` of them.
 
-    Entries that are pending already are passed over and not counted.
+    Entries that are pending already are passed over and not counted. What was given up is that no longer.
     """
-    return _change(connection, _RETRY, selection, limit=limit, behind=behind)
+    statement = _RETRY_GIVEN_UP if selection.given_up else _RETRY
+    return _change(connection, statement, selection, limit=limit, behind=behind)
 
 
 def drop_quarantined(
     connection: Connection, selection: Selection, *, limit: int, behind: Place | None = None
 ) -> QuarantinePart:
-    """Give selected entries up, the oldest ``limit`` of them: they count as excluded from now on.
+    """Give selected entries up, the oldest ``limit`` of them: they count as excluded until other bytes come.
 
     Entries that are pending are passed over: their work is under way.
     """
@@ -183,9 +201,15 @@ def _entry(row: Row[Any]) -> Quarantined:
     return Quarantined(**columns, place=place, first_bytes=None if first_bytes is None else bytes(first_bytes))
 
 
+def _table(selection: Selection) -> str:
+    return "given_up" if selection.given_up else "quarantine"
+
+
 def _parameters(selection: Selection, place: Place | None = None) -> dict[str, object]:
+    columns = asdict(selection)
+    del columns["given_up"]
     return {
-        **asdict(selection),
+        **columns,
         "place_since": place.since if place else None,
         "place_id": place.id if place else None,
     }

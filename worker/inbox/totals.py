@@ -55,8 +55,11 @@ BY_COUNTERS = text(_TOTALS.format(counts=COUNTED))
 # The same, until the rows that were there before the counters are counted.
 BY_COUNTING = text(_TOTALS.format(counts=RECOUNTED))
 _STANDING = text("""
-    SELECT i.done < i.wanted AS pending, i.attempts, i.last_error, i.outcome, i.etag, q.reason, q.message
-    FROM inbox i LEFT JOIN quarantine q ON q.inbox_id = i.id WHERE i.bucket = :bucket AND i.key = :key
+    SELECT i.done < i.wanted AS pending, i.attempts, i.last_error, i.outcome, i.etag,
+           coalesce(q.reason, g.reason) AS reason, coalesce(q.message, g.message) AS message,
+           g.inbox_id IS NOT NULL AS given_up
+    FROM inbox i LEFT JOIN quarantine q ON q.inbox_id = i.id LEFT JOIN given_up g ON g.inbox_id = i.id
+    WHERE i.bucket = :bucket AND i.key = :key
 """)
 _CLAIMABLE = text("""
     SELECT EXISTS (SELECT FROM inbox WHERE done < wanted AND token IS NULL AND lane = 0 AND visible_at <= now()
@@ -104,8 +107,9 @@ class Standing:
     last_error: str | None
     outcome: str | None  # of the last finished work
     etag: str | None  # of what was read then
-    reason: str | None  # with "quarantined"
+    reason: str | None  # with "quarantined", or given up
     message: str | None
+    given_up: bool = False  # a person gave it up, with the outcome "excluded"
 
 
 def standing(connection: Connection, ref: ObjectRef) -> Standing | None:

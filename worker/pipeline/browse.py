@@ -10,6 +10,7 @@ from worker.catalog import ImageFilter, ImageRecord, TagFilter
 from worker.db import Engine, snapshot
 from worker.errors import ChoiceError
 from worker.pipeline import cursors, moments
+from worker.pipeline.bucket_names import require_bucket
 from worker.pipeline.moments import Moment
 from worker.pipeline.tag_filters import meant
 from worker.types import ObjectRef
@@ -49,9 +50,10 @@ def images(engine: Engine, wanted: Wanted, *, limit: int, after: str | None = No
 
     Raises:
         CursorError: ``after`` is not the ``next`` of an earlier page.
-        UnknownNameError: a filter names a taxonomy or label that the catalog has never heard of.
+        UnknownNameError: a filter names a taxonomy, label or bucket that nobody has ever heard of.
     """
     with snapshot(engine) as connection:
+        require_bucket(connection, wanted.bucket)
         began, behind = _start(after, now=inbox.now(connection))
         filter_ = ImageFilter(
             bucket=wanted.bucket,

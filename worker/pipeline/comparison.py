@@ -62,6 +62,7 @@ class Judged:
 
     state: State
     compared: Compared
+    hopeless: bool = False  # incomplete, and given up: who makes it pending again and again gains nothing
 
     @property
     def difference(self) -> Difference | None:
@@ -79,6 +80,10 @@ class _Found:
 
     compared: Compared
     state: State | None
+    hopeless: bool = False
+
+    def judged(self, state: State) -> Judged:
+        return Judged(state=state, compared=self.compared, hopeless=self.hopeless)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,8 +121,17 @@ class Comparison:
             if state in ("missing", "incomplete", "stale") and (found.recent or _is_young(written[found.key])):
                 doubtful.append(found)
             elif state is not None:
-                judged.append(Judged(state=state, compared=found))
+                judged.append(each.judged(state))
         return judged + self.again(doubtful)
+
+    def first_look(self, connection: Connection, page: Sequence[ListedObject]) -> list[Judged]:
+        """Judge one page by what its listing and the ledger say now, whatever may be on its way."""
+        storable: list[tuple[str, str | None]] = [(each.key, each.etag) for each in page if inbox.is_storable(each.key)]
+        with connection.begin():
+            see_one_moment(connection)
+            compared = self._compared(connection, storable)
+        judged = [_unnameable(each) for each in page if not inbox.is_storable(each.key)]
+        return judged + [each.judged(each.state) for each in compared if each.state is not None]
 
     def again(self, doubtful: Sequence[Compared]) -> list[Judged]:
         """Ask the store and the ledger about each object once more, and judge by what they say now."""
@@ -128,7 +142,7 @@ class Comparison:
             etags = dict(zip((each.key for each in doubtful), pool.map(self._etag, doubtful), strict=True))
         with snapshot(self.engine) as connection:
             known = self._compared(connection, [(each.key, etags[each.key]) for each in doubtful])
-        return [Judged(state=each.state, compared=each.compared) for each in known if each.state is not None]
+        return [each.judged(each.state) for each in known if each.state is not None]
 
     def repair(self, differences: Iterable[Difference], *, source: str) -> int:
         """Make differences pending work, behind all live work. Returns how many of them can be."""
@@ -155,7 +169,9 @@ class Comparison:
             if each.key in doubted:
                 has = held.get(each.key)
                 now = _as_held(now, has)
-                found.append(_Found(compared=now, state=_entire(state_of(now), wanted, has)))
+                state = _entire(state_of(now), wanted, has)
+                hopeless = state == "incomplete" and has is not None and has.given_up
+                found.append(_Found(compared=now, state=state, hopeless=hopeless))
             else:
                 found.append(_Found(compared=now, state=state_of(now)))
         return found

@@ -187,7 +187,8 @@ class Enricher:
             hopeless=self.breakers.store.threshold,
             before_decoding=partial(self.suspects.before_decoding, claim),
         )
-        found = list(self.pool.map(lambda each: tally.prepare(each, etags.get(each.ref)), claim.objects))
+        read = [each.given_up or etags.get(each.ref) for each in claim.objects]
+        found = list(self.pool.map(tally.prepare, claim.objects, read))
         turns.store.report(answered=tally.answered, failed=tally.failed, why=tally.why)
         return bucket_watch.concluded(self.engine, tally.judged(found))
 

@@ -13,7 +13,7 @@ from worker.inbox import Standing
 from worker.types import ObjectRef
 
 #: What is known about an object that is not in the catalog.
-State: TypeAlias = Literal["unknown", "pending", "quarantined", "excluded", "gone"]
+State: TypeAlias = Literal["unknown", "pending", "quarantined", "given-up", "excluded", "gone"]
 
 _FINISHED: Mapping[str, State] = {"quarantined": "quarantined", "excluded": "excluded", "gone": "gone"}
 _SENTENCES = {"gone": "the object was deleted", "excluded": "it is not an image"}
@@ -29,7 +29,7 @@ class ImageNotFoundError(NotFoundError):
     def __init__(self, ref: ObjectRef, standing: Standing | None) -> None:
         super().__init__(f"{ref} is not in the catalog: {_explain(standing)}")
         self.state = _state(standing)
-        self.reason = standing.reason if standing is not None and self.state == "quarantined" else None
+        self.reason = standing.reason if standing is not None and self.state in ("quarantined", "given-up") else None
 
 
 def image(engine: Engine, ref: ObjectRef) -> ImageRecord:
@@ -49,7 +49,9 @@ def image(engine: Engine, ref: ObjectRef) -> ImageRecord:
 def _state(standing: Standing | None) -> State:
     if standing is None:
         return "unknown"
-    return "pending" if standing.pending else _FINISHED.get(standing.outcome or "", "unknown")
+    if standing.pending:
+        return "pending"
+    return "given-up" if standing.given_up else _FINISHED.get(standing.outcome or "", "unknown")
 
 
 def _explain(standing: Standing | None) -> str:
@@ -60,4 +62,9 @@ def _explain(standing: Standing | None) -> str:
         return f"it is pending{failed if standing.last_error else ''}"
     if standing.outcome == "quarantined":
         return f"it is in quarantine: {standing.reason}: {standing.message}"
+    if standing.given_up:
+        return (
+            f"it was given up: {standing.reason}: {standing.message}; `enrich quarantine retry` tries it again, "
+            "and so do other bytes"
+        )
     return _SENTENCES.get(standing.outcome or "", "it was removed; run `enrich backfill` on its bucket")

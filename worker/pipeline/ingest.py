@@ -180,9 +180,11 @@ class Ingest:
             )
         envelope = events.parse(source, body)
         ours = tuple(hint for hint in envelope.hints if self._watches(hint.ref.bucket, hint.ref.key))
-        strange = self._strange(envelope.hints) if len(ours) < len(envelope.hints) else {}
+        certain = [hint for hint in envelope.hints if not hint.guess]
+        watched = sum(not hint.guess for hint in ours)
+        strange = self._strange(certain) if watched < len(certain) else {}
         ignored = Counter(str(each.reason) for each in envelope.ignored)
-        ignored["not-watched"] += sum(not hint.guess for hint in envelope.hints) - sum(not hint.guess for hint in ours)
+        ignored["not-watched"] += len(certain) - watched
         if _objects(ours) > BULK:
             ours = tuple(replace(hint, lane=Lane.BACKFILL) for hint in ours)
         return _Understood(

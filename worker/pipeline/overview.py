@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from worker import catalog, inbox, outbox
 from worker.db import Engine, transaction
+from worker.pipeline.bucket_names import require_bucket
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,8 +24,13 @@ class Overview:
 
 
 def overview(engine: Engine, *, bucket: str | None = None) -> Overview:
-    """Count and list. Each part is of one moment; the parts are a few milliseconds apart."""
+    """Count and list. Each part is of one moment; the parts are a few milliseconds apart.
+
+    Raises:
+        UnknownNameError: nothing is known of the bucket.
+    """
     with transaction(engine) as connection:
+        require_bucket(connection, bucket)
         return Overview(
             totals=inbox.totals(connection, bucket=bucket),
             retrying=inbox.retrying(connection, bucket=bucket),

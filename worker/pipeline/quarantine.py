@@ -13,6 +13,7 @@ from worker.db import Connection, Engine, transaction
 from worker.errors import ChoiceError, NotFoundError
 from worker.inbox import Place, Quarantined, QuarantinePart, Selection
 from worker.pipeline import cursors, moments
+from worker.pipeline.bucket_names import require_bucket
 from worker.pipeline.moments import Moment
 from worker.types import ObjectRef, Reason
 
@@ -38,6 +39,7 @@ class Choice:
     key: str | None = None
     since: Moment | None = None  # put into quarantine since then
     older_than: Moment | None = None  # put into quarantine before then
+    given_up: bool = False  # of what was given up, not of the quarantine; times are those of giving it up
 
     def __post_init__(self) -> None:
         if self.bucket is None and (self.prefix is not None or self.key is not None):
@@ -54,6 +56,7 @@ class Choice:
             key=self.key,
             since=moments.at(self.since, now=now),
             before=moments.at(self.older_than, now=now),
+            given_up=self.given_up,
         )
 
 
@@ -85,9 +88,11 @@ def listing(engine: Engine, choice: Choice, *, limit: int, after: str | None = N
 
     Raises:
         CursorError: ``after`` is not the ``next`` of an earlier page.
+        UnknownNameError: nothing is known of the bucket.
     """
     behind = None if after is None else Place(*cursors.decode(after, _LIST, datetime, int))
     with transaction(engine) as connection:
+        require_bucket(connection, choice.bucket)
         selection = choice.selection(inbox.now(connection))
         found = inbox.quarantined(connection, selection, limit=limit + 1, behind=behind)
     last = found[limit - 1].place if len(found) > limit else None
@@ -96,8 +101,13 @@ def listing(engine: Engine, choice: Choice, *, limit: int, after: str | None = N
 
 
 def counts(engine: Engine, choice: Choice) -> dict[str, int]:
-    """How many entries there are by reason, most first."""
+    """How many entries there are by reason, most first.
+
+    Raises:
+        UnknownNameError: nothing is known of the bucket.
+    """
     with transaction(engine) as connection:
+        require_bucket(connection, choice.bucket)
         return inbox.quarantine_counts(connection, choice.selection(inbox.now(connection)))
 
 
@@ -120,7 +130,7 @@ def insist(choice: Choice, *, everything: bool) -> None:
     Raises:
         ChoiceError: nothing was chosen, or both something and everything.
     """
-    if (choice == Choice()) != everything:
+    if (replace(choice, given_up=False) == Choice()) != everything:
         raise ChoiceError(
             "say which: by reason, bucket and prefix, age, or one object; or all of them, and nothing else"
         )
@@ -135,7 +145,7 @@ def retry(
     patience: float | None = None,
     progress: Callable[[int], None] = lambda _: None,
 ) -> Changed:
-    """Make entries pending work, part by part, and wake somebody.
+    """Make entries pending work, part by part, and wake somebody. One object is tried again also if it was given up.
 
     Each part is a transaction of its own: what was done stays done, and the same call again goes on with the rest.
     Entries that come, or come back, after the first call are left alone: a retry that fails again ends.
@@ -150,6 +160,7 @@ def retry(
 
     Raises:
         CursorError: ``after`` is not the ``next`` of an earlier call.
+        UnknownNameError: nothing is known of the bucket.
     """
 
     def told(count: int) -> None:
@@ -157,6 +168,9 @@ def retry(
         progress(count)
 
     changed = _change(engine, inbox.retry_quarantined, choice, after=after, patience=patience, progress=told)
+    if choice.key is not None and not changed.count:
+        resumed = replace(choice, given_up=True)
+        changed = _change(engine, inbox.retry_quarantined, resumed, after=after, patience=patience, progress=told)
     _log.info(f"{changed.count} objects in quarantine are tried again", action="quarantine-retry", count=changed.count)
     return changed
 
@@ -190,7 +204,7 @@ def _change(
     patience: float | None,
     progress: Callable[[int], None],
 ) -> Changed:
-    began, behind = _start(engine, after)
+    began, behind = _start(engine, after, choice.bucket)
     selection = _until(choice.selection(began), began)
     deadline = None if patience is None else time.monotonic() + patience
     count = 0
@@ -205,12 +219,13 @@ def _change(
     return Changed(count=count, next=following)
 
 
-def _start(engine: Engine, after: str | None) -> tuple[datetime, Place | None]:
+def _start(engine: Engine, after: str | None, bucket: str | None) -> tuple[datetime, Place | None]:
     """When the first call was, and how far the last one came."""
     if after is not None:
         began, *place = cursors.decode(after, _CHANGE, datetime, datetime, int)
         return began, Place(*place)
     with transaction(engine) as connection:
+        require_bucket(connection, bucket)
         return inbox.now(connection), None
 
 

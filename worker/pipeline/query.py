@@ -13,6 +13,7 @@ from worker.catalog import Nearest, Space, TagFilter
 from worker.db import Engine, snapshot, transaction
 from worker.encoder import Encoder
 from worker.errors import EnrichError, NotFoundError, SpaceMismatchError
+from worker.pipeline.bucket_names import require_bucket
 from worker.pipeline.filtered_search import FilteredSearch
 from worker.pipeline.space import space_spec
 from worker.pipeline.tag_filters import meant
@@ -251,7 +252,12 @@ def totals(engine: Engine, *, bucket: str | None = None) -> inbox.Totals:
 
 
 def status(engine: Engine, *, bucket: str | None = None) -> dict[str, object]:
-    """Where every known object stands, and whose transaction holds the change feed back."""
+    """Where every known object stands, and whose transaction holds the change feed back.
+
+    Raises:
+        UnknownNameError: nothing is known of the bucket.
+    """
     with transaction(engine) as connection:
+        require_bucket(connection, bucket)
         totals, blocker = inbox.totals(connection, bucket=bucket), outbox.blocker(connection)
     return {**asdict(totals), "feed_blocker": blocker}

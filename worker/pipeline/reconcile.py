@@ -87,7 +87,7 @@ class Reconcile:
         cursor = None if complete else listed[-1].key
         found = Counter({"listed": len(listed)})
         for judged in self._judged(page, listed, cursor):
-            found.update(each.state for each in judged)
+            found.update(each.state for each in judged if not each.hopeless)
         self._record(page, _found(found), cursor)
 
     def _list(self, page: Page) -> tuple[list[ListedObject], bool]:
@@ -120,7 +120,8 @@ class Reconcile:
                         return  # somebody else has it: what was found is pending work, and is not found again
 
     def _repaired(self, comparison: Comparison, judged: list[Judged]) -> list[Judged]:
-        differences = [found for each in judged if (found := each.difference) is not None]
+        # What was given up is tried again by people: whoever works for another space could do nothing about it.
+        differences = [found for each in judged if not each.hopeless and (found := each.difference) is not None]
         if comparison.repair(differences, source="reconcile"):
             self.ring()
         return judged

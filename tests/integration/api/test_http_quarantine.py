@@ -76,7 +76,7 @@ def test_an_entry_in_the_list(api, refuse):
         ("?reason=truncated", {"2026/cut.jpg", "cut.jpg"}),
         ("?bucket=photos&prefix=2026/", {"2026/cut.jpg", "2026/empty.jpg"}),
         ("?bucket=photos&prefix=2026/&reason=empty", {"2026/empty.jpg"}),
-        ("?bucket=other", set()),
+        ("?given_up=true", set()),
         ("?since=1h", {"2026/cut.jpg", "2026/empty.jpg", "cut.jpg"}),
         ("?older_than=1h", set()),
         ("?since=2020-01-01T00:00:00%2B02:00&older_than=0s", {"2026/cut.jpg", "2026/empty.jpg", "cut.jpg"}),
@@ -203,13 +203,22 @@ def test_a_large_retry_takes_several_calls(api, engine, refuse, monkeypatch):
 
 
 def test_a_drop(api, engine, refuse):
-    """The object counts as excluded, and an event brings it back."""
+    """The object counts as excluded; it is listed apart, and tried again by its key or with all that was given up."""
     refuse("cut.jpg", "other.jpg")
     one = {"bucket": "photos", "key": "cut.jpg"}
     assert api.post("/v1/quarantine/drop", one).json == {"changed": 1, "next": None}
     assert api.post("/v1/quarantine/drop", one).json == {"changed": 0, "next": None}
     assert (listed(api), row(engine, "cut.jpg").outcome) == (["other.jpg"], "excluded")
-    assert api.image("photos", "cut.jpg").json["state"] == "excluded"
+    shown = api.image("photos", "cut.jpg").json
+    assert (shown["state"], shown["reason"]) == ("given-up", "truncated")
+    listing = api.get("/v1/quarantine?given_up=true&reason=truncated").json
+    assert [entry["key"] for entry in listing["entries"]] == ["cut.jpg"]
+    assert api.post("/v1/quarantine/drop", {"given_up": True, "all": True}).status == 422
+    for again in (one, {"given_up": True, "bucket": "photos"}):
+        assert api.post("/v1/quarantine/retry", again).json == {"changed": 1, "next": None}
+        assert api.image("photos", "cut.jpg").json["state"] == "pending"
+        refuse("cut.jpg")
+        api.post("/v1/quarantine/drop", one)
 
 
 def test_what_is_tried_again_is_not_dropped(api, refuse):

@@ -10,6 +10,7 @@ from sqlalchemy import text
 
 from tests.in_force import put_into_force
 from tests.integration.api.live import record
+from worker import inbox
 from worker.api.app import openapi_document
 from worker.db import transaction
 from worker.tagging import Label, Taxonomy
@@ -210,3 +211,30 @@ def test_explanations_and_nearest_labels_are_of_known_taxonomies(api, engine, ga
     put_into_force(engine, replace(mood(SAD), name="weather"))
     answer = api.get("/v1/explanations/photos/red.jpg?taxonomy=mood").json
     assert ([], ["mood: not in force, and this image has no tags of it"]) == (answer["taxonomies"], answer["notes"])
+
+
+@pytest.mark.parametrize("path", ["images", "status", "quarantine", "quarantine/counts"])
+def test_a_bucket_that_nothing_is_known_of_is_refused_with_the_nearest(api, path):
+    """An empty answer would say that nothing is in it; an object that is only on its way is enough to know a bucket."""
+    nothing = api.get(f"/v1/{path}?bucket=fotos")
+    assert (422, "nothing is known of a bucket 'fotos'; no object was ever named") == (nothing.status, nothing.detail)
+    api.post("/v1/events/s3", record("a.jpg"))
+    assert 200 == api.get(f"/v1/{path}?bucket=photos").status
+    for name, says in (("fotos", "did you mean 'photos'?"), ("zzz", "known are photos")):
+        answer = api.get(f"/v1/{path}?bucket={name}")
+        assert (422, f"nothing is known of a bucket {name!r}; {says}") == (answer.status, answer.detail)
+
+
+@pytest.mark.parametrize("action", ["retry", "drop"])
+def test_a_change_in_a_bucket_that_nothing_is_known_of_is_refused(api, action):
+    """It would be taken for done."""
+    api.post("/v1/events/s3", record("a.jpg"))
+    answer = api.post(f"/v1/quarantine/{action}", {"bucket": "fotos", "prefix": "2026/"})
+    assert (422, True) == (answer.status, "did you mean 'photos'?" in answer.detail)
+
+
+def test_a_bucket_that_a_scheduler_watches_is_known(api, engine):
+    """Nothing has come yet, and that is the answer."""
+    with transaction(engine) as connection:
+        inbox.watch(connection, [inbox.Target(bucket="scans")], interval=60)
+    assert [] == api.get("/v1/images?bucket=scans").json["images"]

@@ -74,14 +74,51 @@ def test_a_retry_by_age_needs_no_broker(filled, run):
     """What came lately, as after a bad deploy; a second time there is nothing left to do."""
     assert "2 entries will be tried again" in run("retry", "--since", "1d").stderr
     assert (2, True) == (pending(filled), row(filled, "b.jpg").done < row(filled, "b.jpg").wanted)
-    assert "nothing in quarantine matches" in run("retry", "--since", "1d").stderr
+    again = run("retry", "--since", "1d")
+    assert (0, True) == (again.returncode, "nothing to retry: 2 entries are being tried again already" in again.stderr)
+    dropped = run("drop", "--since", "1d")
+    assert (1, True) == (dropped.returncode, "nothing to drop: 2 entries are being" in dropped.stderr)
     assert "tried again" in run("list", "--reason", "empty").stdout
 
 
 def test_a_drop_by_age(filled, run):
-    """What nobody mended for long."""
-    assert "1 entry dropped" in run("drop", "--older-than", "36h").stderr
+    """What nobody mended for long; it can be seen, and tried again after all."""
+    assert "1 entry given up" in run("drop", "--older-than", "36h").stderr
     assert "excluded" == row(filled, "a/old.jpg").outcome
+    assert "photos/a/old.jpg" not in run("list").stdout
+    assert "photos/a/old.jpg" in run("list", "--given-up", "--since", "1h").stdout
+    assert "nothing matches\n" == run("list", "--given-up", "--reason", "empty").stdout
+    assert "1 entry will be tried again" in run("retry", "--given-up", "--all").stderr
+    assert "nothing was given up\n" == run("list", "--given-up").stdout
+
+
+def test_an_object_that_was_given_up_is_tried_again_by_its_name(filled, run):
+    """Nobody has to know that it is not in quarantine any more."""
+    run("drop", "photos/b.jpg")
+    assert "1 entry will be tried again" in run("retry", "photos/b.jpg").stderr
+    assert row(filled, "b.jpg").done < row(filled, "b.jpg").wanted
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("list", "--reason", "trunkated"), "'trunkated' is not a reason; did you mean 'truncated'?"),
+        (("retry", "--reason", "zzz"), "'zzz' is not a reason; choose one of: empty, not-an-image"),
+    ],
+)
+def test_a_reason_that_there_is_not_is_told_the_nearest(filled, run, arguments, says):
+    """Status 2."""
+    done = run(*arguments)
+    told = " ".join(done.stderr.replace("│", " ").split())
+    assert (2, True) == (done.returncode, says in told), done.stderr
+
+
+@pytest.mark.parametrize("command", ["list", "retry", "drop"])
+def test_a_bucket_that_nothing_is_known_of_is_refused(filled, run, command, monkeypatch):
+    """An empty answer would say that all is well there."""
+    done = run(command, "--in", "photo/a")
+    assert 0 != done.returncode
+    assert "photos" in done.stderr
 
 
 def test_everything_is_only_meant_where_it_is_said(filled, run):
@@ -89,16 +126,16 @@ def test_everything_is_only_meant_where_it_is_said(filled, run):
     for arguments in (("retry",), ("drop",), ("drop", "--all", "--reason", "empty")):
         done = run(*arguments)
         assert (2, True) == (done.returncode, "--older-than AGE" in done.stderr), done.stderr
-    assert "3 entries dropped" in run("drop", "--all").stderr
+    assert "3 entries given up" in run("drop", "--all").stderr
     assert "quarantine is empty\n" == run("list").stdout
 
 
 @pytest.mark.parametrize("command", ["retry", "drop"])
 def test_what_is_not_there_cannot_be_changed(filled, run, command):
-    """An object that was named: status 1. A choice with nothing in it is no error, so that it may be repeated."""
+    """Whether an object was named, or a choice has nothing in it: status 1, and why."""
     done = run(command, "photos/none.jpg")
     assert (1, True) == (done.returncode, "photos/none.jpg is not in quarantine" in done.stderr)
     done = run(command, "--older-than", "30d")
-    assert (0, True) == (done.returncode, "nothing in quarantine matches" in done.stderr)
+    assert (1, True) == (done.returncode, f"nothing to {command}: nothing in quarantine matches" in done.stderr)
     done = run(command, "photos/b.jpg")
     assert (0, True) == (done.returncode, "1 entry " in done.stderr)

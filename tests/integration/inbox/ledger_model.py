@@ -27,6 +27,7 @@ class Row:
     visible: bool = True  # the retry is due, or the lease has ended
     outcome: str | None = None
     quarantined: bool = False
+    given_up: bool = False  # by a person, while it was in quarantine
     finished: list[int] = field(default_factory=list)  # every value that ``done`` was set to
 
     @property
@@ -113,8 +114,11 @@ class Model:
                 continue
             row.done, row.claimed, row.token = row.claimed, None, None
             row.attempts, row.deaths, row.exposed_deaths, row.visible = 0, 0, 0, True
+            # Refused again for the same reason, and nothing says that its bytes are others.
+            row.given_up = row.given_up and outcomes[key] == "quarantined"
             row.outcome = "enriched" if outcomes[key] == "unchanged" else outcomes[key]
-            row.quarantined = outcomes[key] == "quarantined"
+            row.outcome = "excluded" if row.given_up else row.outcome
+            row.quarantined = outcomes[key] == "quarantined" and not row.given_up
 
     def retry(self, token: int, keys: Collection[str], *, due: bool, counted: bool) -> None:
         for key in self.held(token, keys):
@@ -168,7 +172,7 @@ class Model:
 
     @staticmethod
     def _drop(row: Row) -> None:
-        row.outcome, row.quarantined = "excluded", False
+        row.outcome, row.quarantined, row.given_up = "excluded", False, True
 
     def picture(self) -> dict[str, tuple[Any, ...]]:
         """What the table must look like."""

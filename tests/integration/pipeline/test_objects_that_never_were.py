@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,7 @@ from sqlalchemy import text
 
 from tests.ledger import BUCKET, hints, make_due, pending, ref, row
 from tests.pictures import picture
+from tests.unit.events.event_fixtures import s3_record
 from worker import inbox
 from worker.db import transaction
 from worker.errors import AccessDeniedError
@@ -16,7 +18,9 @@ from worker.inbox import Completion
 from worker.pipeline import image_lookup, query
 from worker.pipeline.comparison import UNREADABLE
 from worker.pipeline.image_lookup import ImageNotFoundError
+from worker.pipeline.ingest import Ingest
 from worker.types import Outcome
+from worker.watched import Watched
 
 
 def known(world) -> list[str]:
@@ -146,3 +150,13 @@ def test_a_guess_at_an_object_that_is_known_is_an_event_for_it(world):
     world.run()
     assert "gone" == row(world.engine, "a+b.jpg").outcome
     assert f"{BUCKET}/a+b.jpg" in str(refusal(world, "a+b.jpg"))
+
+
+def test_a_reading_that_is_not_watched_is_neither_counted_nor_told_of(world):
+    """The object that the event names is watched: there is nothing to set."""
+    watched = Watched((f"{BUCKET}/a b/",))
+    intake = Ingest(engine=world.engine, refusal=watched.refusal, watches=watched.covers, ring=world.enricher.ring)
+    accepted = intake.accept("s3", json.dumps({"Records": [s3_record("a+b/x.jpg", bucket=BUCKET)]}).encode())
+    assert (1, {}, ["a b/x.jpg"]) == (accepted.hinted, accepted.ignored, known(world))
+    with transaction(world.engine) as connection:
+        assert 0 == inbox.rejected_count(connection)

@@ -8,8 +8,10 @@ from sqlalchemy import text
 from tests.integration.pipeline.test_verify import differences, drain
 from tests.ledger import BUCKET
 from tests.pictures import picture
-from worker import catalog
+from worker import catalog, inbox
 from worker.db import transaction
+from worker.inbox import Target
+from worker.pipeline.reconcile import Pace, Reconcile
 from worker.pipeline.verify import Verify
 
 
@@ -42,10 +44,8 @@ def test_an_image_without_its_vector_or_a_decision_is_incomplete(world, verify, 
     assert (True, [], 2) == (result.holds, found, result.enriched)
 
 
-def test_a_vector_that_was_given_up_is_made_up_for(world, verify):
-    """Nobody else will, so it is incomplete; once it has its vector, its space has no failure any more."""
-    world.upload("a.jpg", picture())
-    drain(world)
+def give_the_vector_up(world):
+    """As workers do whose attempts are used up; returns its space."""
     with transaction(world.engine) as connection:
         space = catalog.active_space(connection)
         assert space is not None
@@ -56,6 +56,32 @@ def test_a_vector_that_was_given_up_is_made_up_for(world, verify):
         given_up = catalog.Postponed(id=batch.images[0].id, error="no", delay=None)
         catalog.postpone(connection, space.id, batch.token, [given_up])
         assert 1 == catalog.filled_spaces(connection)[0].failed
+    return space
+
+
+def test_the_scheduler_does_not_ask_for_a_given_up_vector_again_and_again(world, verify):
+    """Workers of another space could do nothing about it, hour by hour; verify names it all the same."""
+    world.upload("a.jpg", picture())
+    drain(world)
+    here = [Target(bucket=BUCKET)]
+    pace = Pace(interval=3_600, pages_per_second=1_000_000)
+    reconcile = Reconcile(engine=world.engine, store=world.store, ring=world.enricher.ring, pace=pace, settle=0)
+    with transaction(world.engine) as connection:
+        inbox.watch(connection, here, interval=3_600)
+    give_the_vector_up(world)
+    assert reconcile.step(here)
+    with transaction(world.engine) as connection:
+        waiting = connection.execute(text("SELECT key FROM inbox WHERE done < wanted")).scalars().all()
+        [state] = inbox.reconciliations(connection)
+    assert ([], 0) == (waiting, state.last_missing)
+    assert [("incomplete", "a.jpg")] == differences(verify)[1]
+
+
+def test_a_vector_that_was_given_up_is_made_up_for(world, verify):
+    """Nobody else will, so it is incomplete; once it has its vector, its space has no failure any more."""
+    world.upload("a.jpg", picture())
+    drain(world)
+    space = give_the_vector_up(world)
     _, found = differences(verify, repair=True)
     assert [("incomplete", "a.jpg")] == found
     drain(world)

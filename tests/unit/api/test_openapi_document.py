@@ -18,7 +18,7 @@ from worker.api.parameters import REPEATABLE
 from worker.resources import schemas_dir
 
 REASONS = Path(__file__).parents[3] / "docs" / "images.md"
-QUARANTINE_FILTERS = ["reason", "bucket", "prefix", "since", "older_than"]
+QUARANTINE_FILTERS = ["reason", "bucket", "prefix", "since", "older_than", "given_up"]
 DOCUMENT: dict[str, Any] = json.loads(openapi.rendered())
 OPERATIONS = {
     f"{method.upper()} {path}": operation

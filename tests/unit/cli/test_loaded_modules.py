@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 import typer.main
 
+from worker import inbox
 from worker.cli import app
 from worker.cli.commands import MODULES, program
-from worker.db import Engine
+from worker.db import Engine, transaction
 
 #: Nothing that only reads the database needs one of these.
 _HEAVY = {"torch", "transformers", "fastapi", "uvicorn", "numpy", "PIL", "boto3", "botocore", "celery", "kombu"}
@@ -58,6 +59,8 @@ def loaded(*command: str, cwd: Path, url: str = "") -> tuple[int, set[str]]:
 def test_what_reads_the_database_loads_little_else(command: tuple[str, ...], engine: Engine, tmp_path: Path) -> None:
     """No model, no arrays, no web framework, no queue, no object store."""
     url = engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    with transaction(engine) as connection:
+        inbox.watch(connection, [inbox.Target(bucket="photos")], interval=60)
     status, modules = loaded(*command, cwd=tmp_path, url=url)
     assert (0, set()) == (status, modules & _HEAVY)
     assert modules >= _DATABASE

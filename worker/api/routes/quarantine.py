@@ -20,6 +20,7 @@ from worker.api.quarantine_models import (
     QuarantineList,
 )
 from worker.api.services import Parts, parts_of
+from worker.errors import ChoiceError
 from worker.pipeline import moments
 from worker.pipeline import quarantine as use_case
 from worker.types import ObjectRef, Reason
@@ -50,6 +51,7 @@ _Since = Annotated[
 _OlderThan = Annotated[
     MomentText | None, Query(description="Only what was put there before: `30d`, `12h`, or a time with its offset.")
 ]
+_GivenUp = Annotated[bool, Query(description="What was given up instead; `since` is when.")]
 _After = Annotated[str | None, Query(max_length=256, description="`next` of the page before, for older entries.")]
 _Limit = Annotated[int, Query(ge=1, le=1_000, description="Most entries in the answer.")]
 
@@ -70,15 +72,22 @@ _Some = Annotated[
 
 
 async def chosen(
+    *,
     reason: _Reason = None,
     bucket: OnlyBucket = None,
     prefix: OnlyPrefix = None,
     since: _Since = None,
     older_than: _OlderThan = None,
+    given_up: _GivenUp = False,
 ) -> use_case.Choice:
     """The filters of a listing. All that are given must hold."""
     return use_case.Choice(
-        reason=reason, bucket=bucket, prefix=prefix, since=_moment(since), older_than=_moment(older_than)
+        reason=reason,
+        bucket=bucket,
+        prefix=prefix,
+        since=_moment(since),
+        older_than=_moment(older_than),
+        given_up=given_up,
     )
 
 
@@ -114,6 +123,8 @@ async def get_quarantine_entry(bucket: BucketInPath, key: KeyInPath, parts: _Par
 async def retry_quarantine(request: _Some, parts: _Parts) -> QuarantineChanged:
     """Make the chosen entries pending work again, with all their attempts, behind live uploads.
 
+    One object is tried again also if it was given up; others that were, with `given_up`.
+
     Works in small transactions and answers after some seconds at most: ask again with `after` until `next` is null.
     Repeating a call does no harm: what is pending already is passed over. Entries that come into quarantine after the
     first call, or come back, are left alone.
@@ -127,12 +138,14 @@ async def retry_quarantine(request: _Some, parts: _Parts) -> QuarantineChanged:
 
 @changes.post("/drop", summary="Give entries up")
 async def drop_quarantine(request: _Some, parts: _Parts) -> QuarantineChanged:
-    """Give the chosen entries up: the objects count as excluded, until an event names them again.
+    """Give the chosen entries up: the objects count as excluded until other bytes come, or somebody retries them.
 
     Works in small transactions and answers after some seconds at most: ask again with `after` until `next` is null.
     Entries that are being tried again are passed over.
     """
     choice, services = _insisted(request), parts.services
+    if request.given_up:
+        raise ChoiceError("what was given up cannot be given up again: leave given_up out")
     changed = await parts.reading(
         lambda: use_case.drop(services.engine, choice, after=request.after, patience=_PATIENCE)
     )
@@ -147,6 +160,7 @@ def _insisted(request: QuarantineChoice) -> use_case.Choice:
         key=request.key,
         since=_moment(request.since),
         older_than=_moment(request.older_than),
+        given_up=request.given_up,
     )
     use_case.insist(choice, everything=request.all)
     return choice
