@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import MutableMapping
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 if TYPE_CHECKING:
@@ -18,10 +19,13 @@ _processors: list[Any] = []
 _wanted: dict[str, Any] | None = None
 
 
-def configure(*, level: str = "INFO", json: bool = False) -> None:
-    """Set up structlog once per process. JSON lines when asked or when stderr is not a terminal's business."""
+def configure(*, level: str = "INFO", json: bool = False, plain: bool = False) -> None:
+    """Set up structlog once per process. JSON lines when asked or when stderr is not a terminal's business.
+
+    ``plain`` is for commands that a person waits for: sentences, without times and fields.
+    """
     global _wanted  # noqa: PLW0603  # of the process, as structlog's own configuration is
-    _wanted = {"level": level, "json": json}
+    _wanted = {"level": level, "json": json, "plain": plain}
     if "structlog" in sys.modules:
         _configure_now()
 
@@ -55,11 +59,13 @@ def _configure_now() -> None:
     import structlog
 
     wanted, _wanted = _wanted, None
-    renderer: Any = (
-        structlog.processors.JSONRenderer()
-        if wanted["json"]
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
-    )
+    renderer: Any
+    if wanted["json"]:
+        renderer = structlog.processors.JSONRenderer()
+    elif wanted["plain"]:
+        renderer = _sentence
+    else:
+        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     _processors[:] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -73,6 +79,13 @@ def _configure_now() -> None:
         logger_factory=structlog.PrintLoggerFactory(cast("TextIO", _Stderr())),
         cache_logger_on_first_use=True,
     )
+
+
+def _sentence(_logger: Any, level: str, event: MutableMapping[str, Any]) -> str:
+    """What happened, and the error that says why; a traceback where there is one."""
+    why = f": {event['error']}" if "error" in event else ""
+    traceback = f"\n{event['exception']}" if "exception" in event else ""
+    return f"{level}: {event['event']}{why}{traceback}"
 
 
 class _Stderr:

@@ -212,9 +212,10 @@ class RunningSystem:
 
 
 @contextmanager
-def up(cwd: Path, port_base: int, *, env: Mapping[str, str] | None = None) -> Iterator[RunningSystem]:
-    """``enrich up``, ready."""
-    with running("up", "--port-base", str(port_base), cwd=cwd, logs=cwd, env=env) as command:
+def up(cwd: Path, port_base: int | None, *, env: Mapping[str, str] | None = None) -> Iterator[RunningSystem]:
+    """``enrich up``, ready; without ports it takes those that it remembers."""
+    ports = [] if port_base is None else ["--port-base", str(port_base)]
+    with running("up", *ports, cwd=cwd, logs=cwd, env=env) as command:
         command.wait_until_it_says("Ctrl-C stops everything.")
         yield RunningSystem(command=command, cwd=cwd)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.acceptance.commands import ENRICH, enrich, environment, on_a_terminal, running, until
+from tests.acceptance.commands import ENRICH, enrich, environment, on_a_terminal, running, terminal, until
 from tests.pictures import picture
 
 _TAXONOMY = """\
@@ -101,3 +102,34 @@ def test_ctrl_c_is_quiet(folder: Path, tmp_path: Path) -> None:
         until(lambda: command.stdout.stat().st_size > 0)
         assert command.end(signal.SIGINT) == 130
     assert command.said() == ""
+
+
+def test_ctrl_c_on_a_terminal_keeps_what_was_tagged(folder: Path) -> None:
+    """The table of the files so far, how far it came, and status 130."""
+    with terminal("tag", *["photos/red.jpg"] * 3_000, "--taxonomy", "setting", cwd=folder) as (process, read):
+        begun = read(lambda text: re.search(r"[1-9]\d*/3000", text) is not None)
+        assert begun.startswith("loading the model starter …\n")
+        process.send_signal(signal.SIGINT)
+        shown = read(lambda text: False)
+        assert process.wait(30) == 130
+    [count] = re.findall(r"interrupted: ([\d,]+) of 3,000 files were looked at", " ".join(shown.split()))
+    assert 0 < int(count.replace(",", "")) == len(re.findall(r"photos/red\.jpg", shown)) < 3_000
+    assert "Traceback" not in shown
+
+
+def test_a_dash_is_explained_where_there_is_one(folder: Path) -> None:
+    """Below the table, once; and not where every file has a label."""
+    for threshold, expected in (("0.99", 1), ("0", 0)):
+        path = folder / f"colour-{expected}.yaml"
+        path.write_text(f"{_TAXONOMY}threshold: {threshold}\n")
+        shown = on_a_terminal("tag", "photos/red.jpg", "--taxonomy", str(path), cwd=folder)
+        assert expected == shown.count("– means that no label was certain enough"), shown
+
+
+def test_a_warning_is_a_sentence(folder: Path) -> None:
+    """Not a line of a log."""
+    path = folder / "colour.yaml"
+    path.write_text(_TAXONOMY)
+    said = enrich("tag", "photos/red.jpg", "--taxonomy", str(path), cwd=folder).stderr
+    assert said.startswith("warning: never calibrated for starter: colour;")
+    assert "action=" not in said

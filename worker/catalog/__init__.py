@@ -14,6 +14,7 @@ from worker.catalog.counts import (
 )
 from worker.catalog.differences import Changed, KeptTag, NewTag, lock_unchanged, refs_of, write_differences
 from worker.catalog.golden import Golden, GoldenSet, forget_golden, golden_set, keep_golden
+from worker.catalog.label_counts import LabelCount, LabelCounts, label_counts
 from worker.catalog.labels import (
     LabelSet,
     LabelVector,
@@ -161,6 +162,8 @@ __all__ = [
     "KeptTag",
     "KeptTaxonomy",
     "KnownImage",
+    "LabelCount",
+    "LabelCounts",
     "LabelPair",
     "LabelSet",
     "LabelVector",
@@ -240,6 +243,7 @@ __all__ = [
     "kept_taxonomies",
     "known_images",
     "known_texts",
+    "label_counts",
     "label_pairs",
     "label_sets",
     "label_vectors",

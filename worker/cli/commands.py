@@ -26,6 +26,7 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "tag": ("tag",),
     "read": ("show", "search"),
     "listing": ("list",),
+    "counting": ("count",),
     "explain": ("explain",),
     "labels": ("labels",),
     "verify": ("verify",),

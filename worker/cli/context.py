@@ -281,10 +281,11 @@ def running_system(loaded: Settings) -> ConnectionInfo:
 
 def _heard(loaded: Settings) -> Settings:
     """People are told what matters by ``say``; logs are for processes, unless they are asked for."""
-    from worker import logs, settings
+    from worker import logs, notices, settings
 
     asked = "log_level" in loaded.model_fields_set
-    logs.configure(level=loaded.log_level if asked else "WARNING", json=loaded.log_json)
+    logs.configure(level=loaded.log_level if asked else "WARNING", json=loaded.log_json, plain=not asked)
+    notices.listen(say if sys.stderr.isatty() else None)
     for sentence in settings.misspelt():
         say(f"warning: {sentence}")
     return loaded

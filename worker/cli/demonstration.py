@@ -19,11 +19,16 @@ from worker.cli.system import System, interruptible
 from worker.cli.upload import Sample, Uploads, in_folder, upload
 from worker.errors import EnrichError, NotFoundError
 from worker.local import PortPlan, free_port_base
-from worker.pipeline import image_lookup, quarantine, query
+from worker.pipeline import image_lookup, overview, quarantine
 from worker.settings import Settings
 
 _BUCKET = "demo"
 _SHOWN = 40
+_ABSTAINED = "–"
+_MEANING_OF_A_DASH = (
+    "– means that no label was certain enough, so that the taxonomy abstains instead of guessing, or that it does not "
+    "apply to the image."
+)
 _COLUMNS = {"time-of-day": "time of day", "setting": "setting", "document-page": "page type", "subject": "subject"}
 _SEARCHES = ("a cat", "a rocket launching into the sky")
 _OWN_SEARCHES = ("people outdoors", "a page with text")
@@ -68,7 +73,7 @@ def run(*, photos: Path | None, port_base: int | None, stay: bool) -> None:
         with interruptible(), _system(own, home, port_base) as system:
             demo = _Run(system=system, settings=system.settings())
             _enrich(demo, files)
-            _show(demo)
+            _show(demo, stay=stay)
             _search(demo, _OWN_SEARCHES if photos else _SEARCHES)
             context.say(f"{time.monotonic() - started:.0f} s from nothing to search results")
             if stay:
@@ -126,15 +131,22 @@ def _outcomes(demo: _Run) -> Iterator[int]:
 
 
 def _done(demo: _Run) -> int:
-    found = query.totals(demo.system.engine, bucket=_BUCKET)
+    found = overview.totals(demo.system.engine, bucket=_BUCKET)
     return found.enriched + found.excluded + found.quarantined
 
 
 # -- showing -----------------------------------------------------------------------------------------------------------
-def _show(demo: _Run) -> None:
-    totals = query.totals(demo.system.engine, bucket=_BUCKET)
+def _show(demo: _Run, *, stay: bool) -> None:
+    totals = overview.totals(demo.system.engine, bucket=_BUCKET)
     if totals.enriched:
-        context.out.print(_table(demo))
+        table = _table(demo)
+        context.out.print(table)
+        if any(_ABSTAINED in column.cells for column in table.columns):
+            context.line(_MEANING_OF_A_DASH)
+            if stay:
+                context.line(
+                    f"While this runs, `enrich explain {_BUCKET}/KEY` shows every number behind a tag or a dash."
+                )
         if totals.enriched > _SHOWN:
             context.line(f"… and {totals.enriched - _SHOWN:,} more")
     _print_quarantine(demo)
@@ -164,7 +176,7 @@ def cells(tags: Iterable[TagRecord]) -> Iterator[str]:
     for tag in tags:
         if tag.active and tag.label and tag.taxonomy in labels:
             labels[tag.taxonomy].append(tag.label)
-    return (", ".join(labels[taxonomy]) or "–" for taxonomy in _COLUMNS)
+    return (", ".join(labels[taxonomy]) or _ABSTAINED for taxonomy in _COLUMNS)
 
 
 def _print_quarantine(demo: _Run) -> None:

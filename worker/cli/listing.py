@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, get_args
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -53,22 +53,18 @@ def list_images(
     for image in page.images:
         table.add_row(context.name(f"{image.bucket}/{image.key}"), _tags(image, titles), f"{image.enriched_at:%F %R}")
     context.out.print(table if page.images else "no image matches")
+    if not page.images and after is None:
+        context.say(read.why_nothing(engine, [read.tag_filter(each) for each in tag or []]))
     if page.next is not None:
         context.say(f"there are more: go on with --after {page.next}, or see --limit")
 
 
 def _wanted(where: str | None, tags: list[str], source: str | None, since: str | None) -> Wanted:
-    from worker.api.models import TagSource
     from worker.errors import ChoiceError
-    from worker.names import shown, suggested
     from worker.pipeline.browse import Wanted
     from worker.pipeline.moments import parse
 
-    known = get_args(TagSource)
-    if source is not None and source not in known:
-        raise typer.BadParameter(
-            f"there is no source {shown(source)}; {suggested(source, known, otherwise=', '.join(known))}"
-        )
+    read.require_source(source)
     bucket, _, prefix = (where or "").partition("/")
     try:
         return Wanted(

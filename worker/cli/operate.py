@@ -65,10 +65,10 @@ def _print_totals(found: overview.Overview) -> None:
     lanes = f"{totals.pending_live} live, {totals.pending_retry} retry, {totals.pending_backfill} backfill"
     rows: list[tuple[str, Any]] = [
         ("enriched", totals.enriched),
-        ("excluded (no images)", totals.excluded),
+        ("excluded (not images)", totals.excluded),
         ("quarantined", totals.quarantined),
-        ("gone", totals.gone),
-        (f"pending ({lanes}; {totals.in_flight} in hand)", totals.pending),
+        ("gone (deleted from the bucket)", totals.gone),
+        (f"pending ({lanes}; {totals.in_flight} being worked on)", totals.pending),
     ]
     for name, count in rows:
         table.add_row(name, f"{count:,}")
@@ -78,7 +78,7 @@ def _print_totals(found: overview.Overview) -> None:
 
 
 def _print_retrying(found: overview.Overview) -> None:
-    table = Table("tried again because", "objects", "for example", box=None, pad_edge=False)
+    table = Table("retried because", "objects", "for example", box=None, pad_edge=False)
     table.columns[1].justify = "right"
     for each in found.retrying:
         table.add_row(each.reason, f"{each.objects:,}", context.name(each.example)[:_SHOWN_OF_AN_ERROR])
@@ -87,11 +87,14 @@ def _print_retrying(found: overview.Overview) -> None:
 
 
 def _print_processes(found: overview.Overview) -> None:
-    table = Table("process", "batches", "seen", "model", box=None, pad_edge=False)
+    table = Table("process", "works on", "last seen", "model", box=None, pad_edge=False)
     running = [each for each in found.processes if each.refused is None]
     for each in running:
         table.add_row(
-            each.name, str(each.in_flight), f"{context.duration(each.seen_ago)} ago", (each.model or "").split(":")[0]
+            each.name,
+            _batches(each.in_flight),
+            f"{context.duration(each.seen_ago)} ago",
+            (each.model or "").split(":")[0],
         )
     context.out.print(table if running else "no worker and no scheduler is running", "")
     for each in found.processes:
@@ -101,8 +104,12 @@ def _print_processes(found: overview.Overview) -> None:
             context.line(f"{each.name} refused to start, {context.duration(each.seen_ago)} ago: {each.refused}")
 
 
+def _batches(count: int) -> str:
+    return {0: "nothing now", 1: "1 batch"}.get(count, f"{count:,} batches")
+
+
 def _print_spaces(found: overview.Overview) -> None:
-    table = Table("space", "model", "revision", "dimension", "state", "owed", box=None, pad_edge=False)
+    table = Table("space", "model", "revision", "dimension", "state", "without a vector", box=None, pad_edge=False)
     table.columns[-1].justify = "right"
     for each in found.spaces:
         owed = f"{found.owed[each.id]:,}" if each.id in found.owed else ""
@@ -112,7 +119,9 @@ def _print_spaces(found: overview.Overview) -> None:
 
 
 def _print_reconciliations(found: Sequence[Reconciliation]) -> None:
-    table = Table("reconciled", "last round", "objects", "missing", "stale", "ghosts", "now", box=None, pad_edge=False)
+    table = Table(
+        "compared", "last round", "objects", "found new", "changed", "deleted", "now", box=None, pad_edge=False
+    )
     for each in found:
         table.add_row(
             context.name(f"{each.bucket}/{each.prefix}".rstrip("/")),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 from rich.table import Table
@@ -129,6 +129,8 @@ def search(
         context.say("the search stopped at a limit, and nearer images may be missing: --exact compares all")
     titles = tag_filters.titles(engine, {taxonomy for hit in found.hits for taxonomy in hit.tags})
     _print_hits(found.hits, titles)
+    if not found.hits:
+        context.say(why_nothing(engine, filters))
 
 
 def _answered(
@@ -193,6 +195,23 @@ def _print_hits(hits: Sequence[models.Hit], titles: Titles) -> None:
     context.out.print(table if hits else "nothing found")
 
 
+def why_nothing(engine: Engine, tags: Sequence[TagFilter]) -> str:
+    """Why nothing is found or listed, and what to do next."""
+    from worker.pipeline import overview
+
+    totals = overview.totals(engine)
+    if totals.enriched:
+        asked = " and ".join(f"{each.taxonomy}={each.label}" for each in tags)
+        has = f"no image has {context.name(asked)} there" if tags else "no image is there"
+        return f"{has}, of {totals.enriched:,}: `enrich count` says how many images each label has"
+    if totals.pending:
+        return f"no image is enriched yet; {totals.pending:,} are pending: `enrich status` shows how far it is"
+    return (
+        "no image is enriched yet: upload some to a watched bucket, or have `enrich backfill BUCKET` look for what is "
+        "there already; `enrich status` shows what became of them"
+    )
+
+
 def entitled(taxonomy: str, label: str, titles: Titles) -> str:
     from worker import label_names
 
@@ -215,3 +234,15 @@ def tag_filter(text: str) -> TagFilter:
     if not (taxonomy and equals and label):
         raise typer.BadParameter(f"--tag {text!r}: write TAXONOMY=LABEL, for example --tag time-of-day=night")
     return TagFilter(taxonomy=taxonomy, label=label)
+
+
+def require_source(source: str | None) -> None:
+    """Refuse what is no way to decide a tag."""
+    from worker.api.models import TagSource
+    from worker.names import shown, suggested
+
+    known = get_args(TagSource)
+    if source is not None and source not in known:
+        raise typer.BadParameter(
+            f"there is no source {shown(source)}; {suggested(source, known, otherwise=', '.join(known))}"
+        )

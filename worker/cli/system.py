@@ -30,7 +30,7 @@ from worker.local import (
     http_request,
 )
 from worker.local.home import HomeLock
-from worker.pipeline import health, recheck
+from worker.pipeline import health, overview, recheck
 from worker.settings import Settings
 from worker.watched import EVERY_BUCKET
 
@@ -108,7 +108,23 @@ class System:
         # exception, which would be lost if it came while an object is finalised.
         with suppress(KeyboardInterrupt), supervisor.signals():
             self._say(self.banner())
-            supervisor.run()
+            supervisor.run(stopping=self._say_what_is_finished)
+
+    def _say_what_is_finished(self) -> None:
+        try:
+            unfinished = overview.totals(self.engine).in_flight
+        except Exception as error:
+            if not db.is_passing(error):
+                raise
+            unfinished = 0  # the database is what died, or is busy: nobody is kept from stopping
+        if not unfinished:
+            self._say("stopping …")
+            return
+        what = "1 image is" if unfinished == 1 else f"{unfinished:,} images are"
+        self._say(
+            f"stopping: {what} being finished, which takes {self._settings.drain_seconds:.0f} s at most …\n"
+            "Ctrl-C again stops at once: nothing is lost, the next start goes on with what is unfinished."
+        )
 
     @property
     def info(self) -> ConnectionInfo:
@@ -133,9 +149,10 @@ class System:
             f"  watched   {self._watched()}\n"
             f"  database  {db.without_password(info.database_url)}\n"
             f"  model     {bootstrap.describe_model(self._settings)}\n"
-            f"  data      {home}/data   logs {home}/logs\n\n"
+            f"  data      {home}/data\n"
+            f"  logs      {home}/logs\n\n"
             f'  In another shell:  eval "$(enrich env)", upload with any S3 client, and look at `enrich status`.\n'
-            f"  Ctrl-C stops everything.\n"
+            f"  Ctrl-C stops everything. Images that are being worked on are finished first.\n"
         )
 
     def _watched(self) -> str:

@@ -64,6 +64,8 @@ def _shrunk(widths: list[int], least: list[int], room: int) -> list[int] | None:
 
 def _blocks(table: Table) -> Iterator[RenderableType]:
     """The first cell as a headline, and below it, indented, the others that are not empty under their names."""
+    if table.title is not None:
+        yield Text(str(table.title), style=table.title_style or "table.title", overflow="fold")
     names = [" ".join(str(column.header).split("\n")) for column in table.columns]
     cells = zip(*(column.cells for column in table.columns), strict=True)
     for row, (first, *others) in zip(table.rows, cells, strict=True):

@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     Results: TypeAlias = Iterable[TaggedFile | RefusedFile]
 
 _ABSTAINED = "–"
+_MEANING_OF_A_DASH = (
+    "– means that no label was certain enough: the taxonomy abstains instead of guessing. Lower its threshold or "
+    "margin to have more tags, and more wrong ones (docs/taxonomies.md)."
+)
+_INTERRUPTED = 130  # as the shell calls it
 
 
 def register(app: typer.Typer) -> None:
@@ -136,18 +141,30 @@ def _print_table(results: Results, total: int, taxonomies: Sequence[str]) -> int
     """The table is printed as one, whatever the number of files, so that its columns fit all of them."""
     from worker.pipeline.files import TaggedFile
 
-    table, refused = Table("file", *taxonomies, pad_edge=False), []
-    with context.progress(TextColumn("tagging"), BarColumn(), MofNCompleteColumn()) as progress:
-        for result in progress.track(results, total=total):
-            if not isinstance(result, TaggedFile):
-                refused.append(f"{context.name(str(result.path))}: {result.message}")
-                continue
-            own = _by_taxonomy(result.tags)
-            table.add_row(context.name(str(result.path)), *(_cell(own.get(name, [])) for name in taxonomies))
+    table, refused, interrupted, cells = Table("file", *taxonomies, pad_edge=False), [], False, set()
+    try:
+        with context.progress(TextColumn("tagging"), BarColumn(), MofNCompleteColumn()) as progress:
+            for result in progress.track(results, total=total):
+                if not isinstance(result, TaggedFile):
+                    refused.append(f"{context.name(str(result.path))}: {result.message}")
+                    continue
+                own = _by_taxonomy(result.tags)
+                row = [_cell(own.get(name, [])) for name in taxonomies]
+                table.add_row(context.name(str(result.path)), *row)
+                cells.update(row)
+    except KeyboardInterrupt:
+        interrupted = True
     if table.rows:
         context.out.print(table)
+    if _ABSTAINED in cells:
+        context.say(_MEANING_OF_A_DASH)
     for sentence in refused:
         context.err.print(sentence, style="yellow")
+    if interrupted:
+        context.say(
+            f"interrupted: {len(table.rows) + len(refused):,} of {total:,} files were looked at, in their order"
+        )
+        raise typer.Exit(_INTERRUPTED)
     return len(refused)
 
 

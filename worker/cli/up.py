@@ -11,7 +11,6 @@ import typer
 from worker.cli import context
 
 _PANEL = "Trying it"
-_DEFAULT_BASE = 8700
 
 
 def register(app: typer.Typer) -> None:
@@ -22,7 +21,12 @@ def register(app: typer.Typer) -> None:
 
 
 def up(
-    port_base: Annotated[int, typer.Option(metavar="PORT", help="First of eleven consecutive ports.")] = _DEFAULT_BASE,
+    port_base: Annotated[
+        int | None,
+        typer.Option(
+            metavar="PORT", help="First of eleven consecutive ports; by default those of the last start, at first 8700."
+        ),
+    ] = None,
     bucket: Annotated[
         list[str] | None,
         typer.Option(
@@ -37,14 +41,17 @@ def up(
     Parts whose ENRICH_…_URL is set are yours and are not started.
     """
     from worker.cli.system import System, interruptible
-    from worker.local import PortPlan, bucket_name
+    from worker.local import DEFAULT_BASE, Home, PortPlan, bucket_name
 
     settings = context.own_settings()
     named = _bucket_names(bucket or ())
     for name in named:
         bucket_name.require(name.partition("/")[0])
-    system = System(settings, home=settings.home, ports=PortPlan(base=port_base), buckets=named, say=context.say)
+    home = Home.at(settings.home)
+    ports = PortPlan(base=port_base or home.port_base or DEFAULT_BASE)
+    system = System(settings, home=settings.home, ports=ports, buckets=named, say=context.say)
     with interruptible(), system:
+        home.remember_port_base(ports.base)
         system.stay()
     context.say("stopped")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from worker import logs
+from worker import logs, notices
 from worker.encoder.device import Placement, choose, this_machine
 from worker.encoder.files import ModelFiles, locate
 from worker.encoder.interface import Encoder, Preprocessing, Runtime, Towers
@@ -52,6 +52,7 @@ def load_encoder(
     if image_only and text_only:
         raise ConfigurationError("image_only and text_only exclude each other")
     exact = preprocessing == "exact"
+    notices.tell(f"loading the model {model} …")
     if model == STARTER:
         encoder = _starter(device=device, dtype=dtype, threads=threads, batch=batch, exact=exact)
     else:

@@ -86,6 +86,21 @@ class Home:
         except OSError as error:
             raise ServerError(f"cannot use {self.root}: {error.strerror}; choose another with ENRICH_HOME") from error
 
+    @property
+    def port_base(self) -> int | None:
+        """The first port of the last start; None before the first."""
+        with suppress(OSError, ValueError, TypeError, KeyError):
+            return int(json.loads(self._ports.read_text())["base"])
+        return None
+
+    def remember_port_base(self, base: int) -> None:
+        """Have later starts use the same ports."""
+        write_private(self._ports, json.dumps({"base": base}) + "\n")
+
+    @property
+    def _ports(self) -> Path:
+        return self.root / "ports.json"
+
     def _check_format(self) -> None:
         marker = self.root / "format.json"
         if not marker.exists():

@@ -158,8 +158,10 @@ class Supervisor:
             self._stopping.wait(_POLL_SECONDS)
 
     # -- watching ----------------------------------------------------------------------------------------------------
-    def run(self, *, until: Callable[[], bool] = lambda: False) -> None:
+    def run(self, *, until: Callable[[], bool] = lambda: False, stopping: Callable[[], None] = lambda: None) -> None:
         """Keep the children running until SIGINT, SIGTERM or SIGHUP, or until ``until`` says so; then stop them.
+
+        ``stopping`` is called in between, to say what the stop waits for.
 
         No child's end ends the others: uploads are taken in while something else is broken.
         """
@@ -168,6 +170,7 @@ class Supervisor:
                 while not self._stopping.is_set() and not until():
                     self.check()
                     self._stopping.wait(0.1)
+                stopping()
             finally:
                 self.stop()
 

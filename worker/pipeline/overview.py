@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from worker import catalog, inbox, outbox
 from worker.db import Engine, transaction
@@ -47,3 +47,21 @@ def rejected(engine: Engine, *, limit: int) -> list[inbox.RejectedEvent]:
     """The newest refused notifications."""
     with transaction(engine) as connection:
         return inbox.rejected_events(connection, limit=limit)
+
+
+def totals(engine: Engine, *, bucket: str | None = None) -> inbox.Totals:
+    """Where every known object stands."""
+    with transaction(engine) as connection:
+        return inbox.totals(connection, bucket=bucket)
+
+
+def status(engine: Engine, *, bucket: str | None = None) -> dict[str, object]:
+    """Where every known object stands, and whose transaction holds the change feed back.
+
+    Raises:
+        UnknownNameError: nothing is known of the bucket.
+    """
+    with transaction(engine) as connection:
+        require_bucket(connection, bucket)
+        totals, blocker = inbox.totals(connection, bucket=bucket), outbox.blocker(connection)
+    return {**asdict(totals), "feed_blocker": blocker}

@@ -1,19 +1,18 @@
-"""The use case: reading back, by words; what changed, and how much there is."""
+"""The use case: reading back, by words; and what changed."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from worker import catalog, inbox, logs, outbox
+from worker import catalog, logs, outbox
 from worker.catalog import Nearest, Space, TagFilter
 from worker.db import Engine, snapshot, transaction
 from worker.encoder import Encoder
 from worker.errors import EnrichError, NotFoundError, SpaceMismatchError
-from worker.pipeline.bucket_names import require_bucket
 from worker.pipeline.filtered_search import FilteredSearch
 from worker.pipeline.space import space_spec
 from worker.pipeline.tag_filters import meant
@@ -243,21 +242,3 @@ def changes(engine: Engine, *, after: str | None, limit: int) -> Followed:
             return Followed(changes=(), next=outbox.end(connection))
         found = outbox.read(connection, after=after, limit=limit)
     return Followed(changes=tuple(found), next=found[-1].id if found else after)
-
-
-def totals(engine: Engine, *, bucket: str | None = None) -> inbox.Totals:
-    """Where every known object stands."""
-    with transaction(engine) as connection:
-        return inbox.totals(connection, bucket=bucket)
-
-
-def status(engine: Engine, *, bucket: str | None = None) -> dict[str, object]:
-    """Where every known object stands, and whose transaction holds the change feed back.
-
-    Raises:
-        UnknownNameError: nothing is known of the bucket.
-    """
-    with transaction(engine) as connection:
-        require_bucket(connection, bucket)
-        totals, blocker = inbox.totals(connection, bucket=bucket), outbox.blocker(connection)
-    return {**asdict(totals), "feed_blocker": blocker}

@@ -171,6 +171,13 @@ def call_list(client: Generated) -> None:
     assert client.call("list_images", limit=1, after=first.next_).images[0].key == "blue.jpg"
 
 
+def call_counts(client: Generated) -> None:
+    source = client.models.GetLabelCountsSourceType0("zero-shot")
+    query = {"bucket": "photos", "prefix": "2026/", "taxonomy": ["time-of-day"], "source": source}
+    [found] = client.call("get_label_counts", **query, limit=1).taxonomies
+    assert [("night", 1)] == [(each.label, each.images) for each in found.labels]
+
+
 def call_changes(client: Generated) -> None:
     page = client.call("changes", limit=2)
     assert 1 == len(client.call("changes", after=page.next_).changes)
@@ -210,6 +217,7 @@ CALLS: dict[str, Callable[[Generated], None]] = {
     "get_nearest_labels": lambda client: same(
         len(client.call("get_nearest_labels", "photos", "red.jpg", taxonomy=["setting"], limit=1).labels), 1
     ),
+    "get_label_counts": call_counts,
     "search": call_search,
     "changes": call_changes,
     "list_quarantine": call_quarantine,

@@ -17,6 +17,7 @@ GUARDED = [
     ("POST", "/v1/events/seaweedfs"),
     ("GET", "/v1/images"),
     ("GET", "/v1/images/photos/a.jpg"),
+    ("GET", "/v1/label-counts"),
     ("POST", "/v1/search"),
     ("GET", "/v1/changes"),
     ("GET", "/v1/explanations/photos/a.jpg"),

@@ -55,6 +55,7 @@ REQUESTS: list[tuple[str, str, bytes | None]] = [
     ("POST", "/v1/search", b'{"text": "red"}'),
     ("GET", "/v1/explanations/photos/a.jpg", None),
     ("GET", "/v1/nearest-labels/photos/a.jpg", None),
+    ("GET", "/v1/label-counts", None),
     ("GET", "/v1/changes", None),
     ("GET", "/v1/status", None),
 ]

@@ -15,7 +15,7 @@ from worker import inbox
 from worker.db import transaction
 from worker.errors import AccessDeniedError
 from worker.inbox import Completion
-from worker.pipeline import image_lookup, query
+from worker.pipeline import image_lookup, overview
 from worker.pipeline.comparison import UNREADABLE
 from worker.pipeline.image_lookup import ImageNotFoundError
 from worker.pipeline.ingest import Ingest
@@ -61,7 +61,7 @@ def test_an_event_for_an_object_that_never_was_leaves_nothing(world):
     assert ([], [], {}) == (known(world), world.feed(), world.quarantine())
     error = refusal(world, "never.jpg")
     assert ("unknown", True) == (error.state, "the store had no such object" in str(error))
-    totals = query.totals(world.engine)
+    totals = overview.totals(world.engine)
     assert (0, 0) == (totals.gone, totals.pending)
 
 

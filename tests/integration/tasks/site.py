@@ -24,7 +24,7 @@ from worker.broker import Bell
 from worker.db import Engine, transaction
 from worker.inbox import Totals
 from worker.objects import ObjectStore
-from worker.pipeline import health, query
+from worker.pipeline import health, overview
 from worker.settings import Settings
 from worker.types import Hint, ObjectRef
 
@@ -127,7 +127,7 @@ class Site:
 
     # -- looking -----------------------------------------------------------------------------------------------------
     def totals(self) -> Totals:
-        return query.totals(self.engine)
+        return overview.totals(self.engine)
 
     def until(self, holds: Callable[[], bool], *, seconds: float = 30.0) -> float:
         """Wait, and say for how long; everything's logs are shown when it takes longer than ``seconds``."""

@@ -140,6 +140,7 @@ def test_parameters_are_those_that_were_meant():
     assert parameters == {
         "GET /v1/images": ["limit", "after", "bucket", "prefix", "tag", "source", "updated_since"],
         "GET /v1/images/{bucket}/{key}": ["bucket", "key"],
+        "GET /v1/label-counts": ["bucket", "prefix", "taxonomy", "source", "limit"],
         "GET /v1/explanations/{bucket}/{key}": ["bucket", "key", "taxonomy"],
         "GET /v1/nearest-labels/{bucket}/{key}": ["bucket", "key", "taxonomy", "limit"],
         "GET /v1/changes": ["after", "limit"],

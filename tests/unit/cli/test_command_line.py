@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 import worker
 from tests.acceptance.commands import ENRICH, enrich, environment
 from worker import local, settings
-from worker.cli import app, context, main, reference, system, up
+from worker.cli import app, context, main, reference, system
 from worker.cli.demonstration import settings_of_a_demo
 from worker.errors import ServerError
 from worker.local import ConnectionInfo
@@ -232,10 +232,6 @@ class TestHandsOff:
         for name, value in system.exported(first).items():
             monkeypatch.setenv(name, value)
         assert settings.load() == first
-
-    def test_the_default_ports_are_those_of_the_servers(self) -> None:
-        """The command line does not import them to know."""
-        assert up._DEFAULT_BASE == local.DEFAULT_BASE
 
     def test_commands_find_a_running_demo(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         """`enrich up` comes first; where it does not run, the demo's home is looked at."""

@@ -50,6 +50,7 @@ def loaded(*command: str, cwd: Path, url: str = "") -> tuple[int, set[str]]:
         ("status",),
         ("status", "--json"),
         ("list",),
+        ("count",),
         ("list", "photos/2026", "--since", "2d"),
         ("quarantine", "list"),
         ("bucket", "list"),

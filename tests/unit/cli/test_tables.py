@@ -91,3 +91,12 @@ def test_pipes_have_no_edge():
     """A key of a thousand characters is one line for grep."""
     made = table(["similarity", "image"], [["0.5", "k" * 1_000]])
     assert "k" * 1_000 in printed(made, context._WIDE)
+
+
+def test_a_title_stays_when_rows_become_blocks():
+    """It is above the first block."""
+    wide = Table("image", *(f"column {n}" for n in range(9)), title="What was found")
+    wide.add_row(KEY, *("a word" for _ in range(9)))
+    lines = [line.strip() for line in printed(wide, 60).splitlines()]
+    assert "What was found" == lines[0]
+    assert "column 8  a word" in lines

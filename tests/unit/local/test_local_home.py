@@ -118,3 +118,13 @@ def test_a_run_waits_while_the_guardian_of_a_killed_one_cleans_up(home: Home):
     second.release()
 
     assert guardian.wait() == 0
+
+
+def test_ports_are_remembered(home: Home):
+    """Those of the last start; what cannot be read is as if there had been none."""
+    assert home.port_base is None
+    home.remember_port_base(8800)
+    home.remember_port_base(9900)
+    assert Home.at(home.root).port_base == 9900
+    (home.root / "ports.json").write_text("{}")
+    assert home.port_base is None

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Body, Depends, Query
 from starlette.convertors import Convertor, register_url_convertor
 
 from worker.api import access, present
+from worker.api.count_models import LabelCounts
 from worker.api.explanations import Explanation, explanation
 from worker.api.guard import ReadRoute, SearchRoute
 from worker.api.models import (
@@ -27,7 +28,7 @@ from worker.api.parameters import BucketInPath, KeyInPath, OnlyBucket, OnlyPrefi
 from worker.api.problems import described
 from worker.api.services import Parts, Services, parts_of
 from worker.catalog import Nearest, TagFilter
-from worker.pipeline import browse, image_lookup, moments, query
+from worker.pipeline import browse, image_lookup, label_counts, moments, query
 from worker.types import ObjectRef
 
 
@@ -94,6 +95,8 @@ _After = Annotated[
 ]
 _Taxonomies = Annotated[Sequence[Text], Query(description="Only these taxonomies; may be repeated.", max_length=64)]
 _MostLabels = Annotated[int, Query(ge=1, le=1_000, description="Most labels in the answer.")]
+_LabelsPerTaxonomy = Annotated[int, Query(ge=1, le=10_000, description="Most labels of each taxonomy.")]
+_CountedSource = Annotated[TagSource | None, Query(description="Only tags that were decided so.")]
 _Search = Annotated[
     SearchRequest,
     Body(
@@ -148,6 +151,28 @@ async def list_images(parts: _Parts, filters: _Wanted, limit: _PageLimit = 100, 
     """
     page = await parts.reading(lambda: browse.images(parts.services.engine, filters, limit=limit, after=after))
     return ImageList(images=[present.image(each) for each in page.images], next=page.next)
+
+
+@router.get("/label-counts", summary="Count images by label")
+async def get_label_counts(
+    *,
+    parts: _Parts,
+    bucket: OnlyBucket = None,
+    prefix: OnlyPrefix = None,
+    taxonomy: _Taxonomies = (),
+    source: _CountedSource = None,
+    limit: _LabelsPerTaxonomy = 1_000,
+) -> LabelCounts:
+    """Label by label, how many images have it now, and of how many each taxonomy is undecided.
+
+    What is counted is bounded: where there are more than a million rows of tags, and the filters do not leave at most
+    100,000 images, the numbers are estimated from a sample, and `exact` is false.
+    """
+    place = label_counts.Place(bucket=bucket, prefix=prefix)
+    found = await parts.reading(
+        lambda: label_counts.count(parts.services.engine, place, taxonomies=taxonomy, source=source, limit=limit)
+    )
+    return LabelCounts.model_validate(found)
 
 
 @router.get("/images/{bucket}/{key:object_key}", summary="Get one image", responses=described(404))
