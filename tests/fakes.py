@@ -24,6 +24,7 @@ class ColourEncoder(Encoder):
                 logit_scale=20.0,
                 logit_bias=0.0,
                 activation="softmax",
+                context=77,
                 input_side=_SIDE,
                 purpose=f"{model}: a fake that sees colours",
             ),
@@ -39,6 +40,9 @@ class ColourEncoder(Encoder):
         vectors = np.zeros((len(pixels), DIMENSION), dtype=np.float32)
         vectors[:, :3] = np.stack(pixels).reshape(len(pixels), -1, 3).mean(axis=1) + 1
         return vectors
+
+    def _count_tokens(self, texts: Sequence[str]) -> Sequence[int]:
+        return [len(text.split()) + 2 for text in texts]
 
     def _text_features(self, texts: Sequence[str]) -> Floats:
         vectors = np.full((len(texts), DIMENSION), 0.01, dtype=np.float32)

@@ -29,6 +29,10 @@ class ModelUnsupportedError(EnrichError):
     """The model loads, but is not an image–text model this encoder can drive, or is not safe to load."""
 
 
+class TextTooLongError(EnrichError):
+    """A text to search for has more tokens than the model reads: what is behind them would count for nothing."""
+
+
 class SpaceMismatchError(EnrichError):
     """The encoder does not produce vectors of the space it was asked to fill."""
 

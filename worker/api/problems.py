@@ -25,6 +25,7 @@ from worker.errors import (
     ModelUnsupportedError,
     NotFoundError,
     SpaceMismatchError,
+    TextTooLongError,
 )
 from worker.names import suggested
 from worker.pipeline.image_lookup import ImageNotFoundError
@@ -87,6 +88,7 @@ def register(app: FastAPI) -> None:
         app.add_exception_handler(kind, _model_away)
     app.add_exception_handler(CursorError, _no_cursor)
     app.add_exception_handler(ChoiceError, _no_choice)
+    app.add_exception_handler(TextTooLongError, _no_choice)
     app.add_exception_handler(FeedGoneError, _gone)
     app.add_exception_handler(NotFoundError, _not_found)
     app.add_exception_handler(EnrichError, _ours)

@@ -110,6 +110,8 @@ def check(
     found = [each for taxonomy in taxonomies for each in tagging.advice(taxonomy, settings.model)]
     if with_model:
         found += _asked(taxonomies, settings)
+    else:
+        found += [each for taxonomy in taxonomies for each in tagging.long_prompts(taxonomy)]
     if as_json:
         context.json_document({"valid": [each.name for each in taxonomies], "advice": [asdict(each) for each in found]})
     else:
@@ -179,11 +181,12 @@ def _asked(taxonomies: Iterable[Taxonomy], settings: Settings) -> list[Advice]:
     from worker import bootstrap, tagging
 
     encoder = bootstrap.encoder(settings, text_only=True)
-    return [
-        each
-        for taxonomy in taxonomies
-        for each in tagging.confusions(taxonomy, encoder.encode_texts, model=encoder.space.model)
-    ]
+    model = encoder.space.model
+    found: list[Advice] = []
+    for taxonomy in taxonomies:
+        found += tagging.cut_prompts(taxonomy, encoder.cut, model=model)
+        found += tagging.confusions(taxonomy, encoder.encode_texts, model=model)
+    return found
 
 
 def _print_labels(taxonomy: Taxonomy) -> None:

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from worker import logs
 from worker.errors import ModelUnsupportedError
+from worker.names import shown
 from worker.types import Floats, SpaceSpec
 
 if TYPE_CHECKING:
@@ -37,6 +39,8 @@ Collect: TypeAlias = Callable[[], Floats]
 
 _Item = TypeVar("_Item")
 
+_log = logs.get("encoder")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EncoderTraits:
@@ -47,6 +51,7 @@ class EncoderTraits:
     logit_bias: float  # … and this is added (SigLIP: about -16; CLIP: 0)
     activation: Activation
     input_side: int  # pixels; the preprocessing needs a shorter side of at least this
+    context: int  # most tokens of a text, with those that the model adds itself; what is behind them is cut
     purpose: str  # one line for logs and /readyz: "openai/clip-vit-base-patch32 on cpu in bfloat16"
     exact: bool = False  # pictures are to be decoded at full size, whatever the input side
     device: str = "cpu"  # torch's name
@@ -164,7 +169,7 @@ class Encoder(ABC):
         return Pending(self._launch_features(pixels))
 
     def encode_texts(self, texts: Sequence[str]) -> Floats:
-        """Embed texts, cut at the model's context length.
+        """Embed texts, cut at the model's context length, of which a warning tells.
 
         Args:
             texts: any number of them, in any case; what the model's tokenizer wants done to them is done here.
@@ -175,6 +180,8 @@ class Encoder(ABC):
         Raises:
             ModelUnsupportedError: the model maps a text to no direction: it is broken or overflows in its dtype.
         """
+        for text, tokens in self.cut(texts).items():
+            _log.warning(f"a text is cut: {self.why_cut(text, tokens)}", action="encode", model=self.space.model)
         vectors = self._in_batches(texts, self._text_features)
         for text, vector in zip(texts, vectors, strict=True):
             if not np.isfinite(vector).all():
@@ -182,6 +189,18 @@ class Encoder(ABC):
                     f"{self.purpose} gives no finite vector for the text {text[:60]!r}; try ENRICH_DTYPE=float32"
                 )
         return vectors
+
+    def cut(self, texts: Sequence[str]) -> dict[str, int]:
+        """Those of the texts that have more tokens than the model reads, and how many they have."""
+        counts = zip(texts, self._count_tokens(texts) if texts else [], strict=True)
+        return {text: tokens for text, tokens in counts if tokens > self._traits.context}
+
+    def why_cut(self, text: str, tokens: int) -> str:
+        """A sentence on a text that is too long."""
+        return (
+            f"{shown(text)} has {tokens} tokens, and {self.space.model} reads {self._traits.context}: "
+            "what is behind them counts for nothing; shorten it"
+        )
 
     def release_memory(self) -> None:  # noqa: B027 - optional: most devices have nothing to give back
         """Give cached device memory back after running out of it. Nothing to do on a CPU."""
@@ -194,6 +213,10 @@ class Encoder(ABC):
         """Begin what ``_image_features`` does; must be done with ``pixels`` on return. Here: all of it."""
         features = self._image_features(pixels)
         return lambda: features
+
+    @abstractmethod
+    def _count_tokens(self, texts: Sequence[str]) -> Sequence[int]:
+        """How many each text has before it is cut, with those that the model adds."""
 
     @abstractmethod
     def _text_features(self, texts: Sequence[str]) -> Floats:

@@ -79,6 +79,7 @@ def load(
         logit_bias=bias,
         activation=text.activation,
         input_side=processor.input_side,
+        context=text.context,
         purpose=f"{files.name} on {placement}" + ("" if tower is None else _COMPILED[runtime]),
         exact=exact,
         device=placement.device,
@@ -135,6 +136,9 @@ class PretrainedEncoder(Encoder):
     def _launch_features(self, pixels: Sequence[Pixels]) -> Collect:
         return self._parts.launch(pixels)
 
+    def _count_tokens(self, texts: Sequence[str]) -> Sequence[int]:
+        return self._parts.text.count(texts)
+
     def _text_features(self, texts: Sequence[str]) -> Floats:
         return self._parts.text_features(texts)
 
@@ -147,7 +151,7 @@ class _TextInputs:
         #: SigLIP (1 and 2) saw lower-cased text, always padded to the full length and never masked.
         self._siglip = str(config.model_type).startswith("siglip")
         context = getattr(getattr(config, "text_config", config), "max_position_embeddings", None) or 77
-        self._length = min(int(tokenizer.model_max_length), int(context))
+        self.context = min(int(tokenizer.model_max_length), int(context))
         #: Fast tokenizers keep padding and truncation as state and panic when two threads change it ("Already
         #: borrowed"). Tokenizing takes microseconds, so one lock costs nothing.
         self._lock = threading.Lock()
@@ -156,12 +160,21 @@ class _TextInputs:
     def activation(self) -> Activation:
         return "sigmoid" if self._siglip else "softmax"
 
+    def count(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each, before it is cut."""
+        with self._lock:
+            tokens = self._tokenizer(self._wanted(texts), padding=False, truncation=False, verbose=False)
+        return [len(ids) for ids in tokens["input_ids"]]
+
+    def _wanted(self, texts: Sequence[str]) -> list[str]:
+        return [text.lower() if self._siglip else text for text in texts]
+
     def __call__(self, texts: Sequence[str]) -> dict[str, torch.Tensor]:
-        wanted = [text.lower() if self._siglip else text for text in texts]
+        wanted = self._wanted(texts)
         padding = "max_length" if self._siglip else "longest"
         with self._lock:
             tokens = self._tokenizer(
-                wanted, padding=padding, truncation=True, max_length=self._length, return_tensors="pt"
+                wanted, padding=padding, truncation=True, max_length=self.context, return_tensors="pt"
             )
         return {"input_ids": tokens["input_ids"]} if self._siglip else dict(tokens)
 
@@ -182,7 +195,7 @@ class _Parts:
         self.preprocessor = preprocessor
         self.device = device
         self._model = model
-        self._text = text
+        self.text = text
         self._tower = tower  # of images; None: texts only
         self._towers = towers
 
@@ -196,7 +209,7 @@ class _Parts:
 
         if self._towers == "image":
             raise ConfigurationError("this encoder was loaded for images only (towers='image')")
-        tokens = {name: ids.to(self.device) for name, ids in self._text(texts).items()}
+        tokens = {name: ids.to(self.device) for name, ids in self.text(texts).items()}
         with torch.inference_mode():
             vectors: Floats = pooled(self._model.get_text_features(**tokens)).float().cpu().numpy()
         return vectors

@@ -12,7 +12,7 @@ from worker import catalog, logs, outbox
 from worker.catalog import Nearest, Space, TagFilter
 from worker.db import Engine, snapshot, transaction
 from worker.encoder import Encoder
-from worker.errors import EnrichError, NotFoundError, SpaceMismatchError
+from worker.errors import EnrichError, NotFoundError, SpaceMismatchError, TextTooLongError
 from worker.pipeline.filtered_search import FilteredSearch
 from worker.pipeline.space import space_spec
 from worker.pipeline.tag_filters import meant
@@ -76,6 +76,7 @@ class Search:
             NothingEmbeddedError: the active space is that of another model, and nothing says where to load it from.
             ModelUnavailableError: the model's files are not to be had.
             SpaceMismatchError: the model is not the one that the space was filled with.
+            TextTooLongError: the model does not read all of the text.
         """
         words = " ".join(text.split())
         while True:
@@ -135,7 +136,10 @@ class Search:
         return self._models.own() if space is None else self._models.of(space)
 
     def _encode(self, space: Space, text: str) -> Floats:
-        vector: Floats = self._models.of(space).encode_texts([text])[0]
+        model = self._models.of(space)
+        if text in (cut := model.cut([text])):
+            raise TextTooLongError(model.why_cut(text, cut[text]))
+        vector: Floats = model.encode_texts([text])[0]
         return vector
 
 

@@ -6,7 +6,7 @@ values. ``docs/taxonomies.md`` is the user's side of it.
 
 from __future__ import annotations
 
-from worker.tagging.advice import Advice, advice, confusions
+from worker.tagging.advice import Advice, advice, confusions, cut_prompts, long_prompts
 from worker.tagging.changes import EXAMPLES, Decided, Example, Kind, Move, Tally
 from worker.tagging.conditions import decidable, in_order
 from worker.tagging.decisions import Decisions
@@ -66,6 +66,7 @@ __all__ = [
     "build_label_matrices",
     "build_label_matrix",
     "confusions",
+    "cut_prompts",
     "decidable",
     "definition",
     "difference",
@@ -76,6 +77,7 @@ __all__ = [
     "load_files",
     "load_taxonomies",
     "load_taxonomy",
+    "long_prompts",
     "probabilities",
     "restore",
     "score",

@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
+from typing import TypeAlias
 
 import numpy as np
 
 from worker.label_names import normalised
-from worker.tagging.matrix import NONE, EncodeTexts, LabelMatrix, build_label_matrix, encoded
+from worker.names import shown
+from worker.tagging.matrix import NONE, Choice, EncodeTexts, LabelMatrix, build_label_matrix, encoded
 from worker.tagging.products import exact_rows, similarities
 from worker.tagging.taxonomy import Label, Taxonomy
 
 #: Words that hardly move a text's vector.
 _SMALL = frozenset(("a", "an", "the", "of", "in", "on", "at", "with", "and", "or", "some"))
+
+#: Ideographs and syllables of writing without spaces, else words, else signs.
+_TOKENS = re.compile(
+    r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|\w+?(?=[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|\b)|[^\w\s]"
+)
+#: Tokens that every model reads, beside the two that it adds itself.
+_FEWEST_READ = 62
+
+#: Tells of texts which are cut, and how many tokens they have.
+Cut: TypeAlias = Callable[[Sequence[str]], Mapping[str, int]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,7 +46,7 @@ def advice(taxonomy: Taxonomy, model: str) -> list[Advice]:
     """
     if not taxonomy.decides:
         return []
-    found = list(_duplicates(taxonomy)) + list(_ambiguous(taxonomy))
+    found = [*_duplicates(taxonomy), *_ambiguous(taxonomy)]
     if not taxonomy.is_calibrated_for(model):
         message = f"never calibrated for {model}: general thresholds are used; give it its own under 'models:'"
         found.insert(0, Advice(taxonomy=taxonomy.name, label=None, message=message))
@@ -41,7 +54,7 @@ def advice(taxonomy: Taxonomy, model: str) -> list[Advice]:
 
 
 def confusions(taxonomy: Taxonomy, encode_texts: EncodeTexts, *, model: str) -> list[Advice]:
-    """Prompts that the model finds nearer to another label, or to the background, than to their own label.
+    """Prompts that the model finds as near to another label, or to the background, as to their own label, or nearer.
 
     Compared are labels that compete: brothers and sisters. Raises what ``build_label_matrix`` raises.
     """
@@ -56,23 +69,75 @@ def confusions(taxonomy: Taxonomy, encode_texts: EncodeTexts, *, model: str) -> 
         for text in taxonomy.label_texts(labels[name], model):
             rival = _nearest_rival(matrix, place, vectors[text])
             if rival is not None:
-                message = f"{text!r} is nearer to {rival} than to its own label"
-                found.append(Advice(taxonomy=taxonomy.name, label=name, message=message))
+                found.append(Advice(taxonomy=taxonomy.name, label=name, message=f"{shown(text)} {rival}"))
     return found
 
 
+def cut_prompts(taxonomy: Taxonomy, cut: Cut, *, model: str) -> list[Advice]:
+    """Prompts that the model does not read to their end.
+
+    Args:
+        taxonomy: whose prompts, in their templates.
+        cut: tells which texts have more tokens than the model reads, and how many.
+        model: which model that is.
+    """
+    owners: dict[str, str | None] = {}
+    for label, _ in taxonomy.walk():
+        others = (*taxonomy.negative_texts(label, model), *taxonomy.background_texts(label, model))
+        for text in (*taxonomy.label_texts(label, model), *chain(*others)):
+            owners.setdefault(text, label.name)
+    for text in chain(*taxonomy.background_texts(model=model)):
+        owners.setdefault(text, None)
+    return [
+        Advice(
+            taxonomy=taxonomy.name,
+            label=owners[text],
+            message=f"{shown(text)} has {tokens} tokens, more than {model} reads: the rest is cut; shorten it",
+        )
+        for text, tokens in cut(list(owners)).items()
+    ]
+
+
 def _nearest_rival(matrix: LabelMatrix, label: int, vector: np.ndarray) -> str | None:
+    """What is said of a text that another candidate is nearer to than its own label, or as near."""
     choice = next(choice for choice in matrix.choices if label in choice.labels)
     cosines = similarities(exact_rows(matrix.rows[choice.rows]), vector[np.newaxis])[:, 0]
     candidates = np.maximum.reduceat(cosines, choice.starts)
     own = choice.labels.tolist().index(label)
-    best = int(candidates.argmax())
-    if best == own or candidates[best] == candidates[own]:
+    cosines_of_others = np.delete(candidates, own)
+    if not len(cosines_of_others) or cosines_of_others.max() < candidates[own]:
         return None
-    if best < len(choice.labels):
+    best = int(cosines_of_others.argmax())
+    best += best >= own
+    rival = _rival(matrix, choice, best)
+    if rival is None:
+        return None
+    if candidates[best] == candidates[own]:
+        return f"is exactly as near to {rival} as to its own label: where they tie, neither is given"
+    return f"is nearer to {rival} than to its own label"
+
+
+def _rival(matrix: LabelMatrix, choice: Choice, place: int) -> str | None:
+    """How a candidate is called; None for a label that competes with no other."""
+    if place < len(choice.labels):
         by_itself = choice.parent == NONE and matrix.taxonomy.mode == "multi-label"
-        return None if by_itself else repr(matrix.labels[choice.labels[best]])
-    return "the background" if choice.background and best == len(candidates) - 1 else "what a label is not"
+        return None if by_itself else repr(matrix.labels[choice.labels[place]])
+    return "the background" if choice.background and place == len(choice.starts) - 1 else "what a label is not"
+
+
+def long_prompts(taxonomy: Taxonomy) -> Iterator[Advice]:
+    """Prompts that a model probably does not read to their end.
+
+    By what can be counted without it: every word is a token at least, and so is every ideograph. ``cut_prompts`` knows.
+    """
+    for label, prompt in _prompts(taxonomy):
+        tokens = len(_TOKENS.findall(prompt))
+        if tokens > _FEWEST_READ:
+            message = (
+                f"{shown(prompt)} has {tokens} tokens or more: SigLIP reads 64 and CLIP 77, and the rest is cut; "
+                "--with-model counts"
+            )
+            yield Advice(taxonomy=taxonomy.name, label=label, message=message)
 
 
 def _duplicates(taxonomy: Taxonomy) -> Iterator[Advice]:

@@ -60,6 +60,14 @@ def test_an_answer_says_how_far_it_can_be_relied_on(api, gallery):
         assert (answer["exact"], answer["complete"]) == (exact, True)
 
 
+def test_a_text_that_the_model_does_not_read_to_its_end(api, gallery):
+    """422 with how long it is, instead of an answer to half of it."""
+    answer = api.post("/v1/search", {"text": "red " * 80})
+    assert answer.status == 422
+    assert "has 82 tokens, and tiny reads 77: what is behind them counts for nothing; shorten it" in answer.detail
+    assert api.post("/v1/search", {"text": "red " * 75}).status == 200
+
+
 def test_search_in_an_empty_catalog(api):
     """Nothing was ever uploaded: nothing is found, which is no error."""
     assert found(api, text="red") == []

@@ -44,6 +44,7 @@ class FakeEncoder(Encoder):
                 logit_scale=100.0,
                 logit_bias=0.0,
                 activation="softmax",
+                context=77,
                 input_side=2,
                 purpose="fake on nothing in float32",
             ),
@@ -75,6 +76,9 @@ class FakeEncoder(Encoder):
             if value in self.failures:
                 raise self.failures[value]
         return np.stack([np.full(DIMENSION, np.nan) if v in self.nowhere else vector_of(v) * 7 for v in values])
+
+    def _count_tokens(self, texts: Sequence[str]) -> Sequence[int]:
+        return [len(text.split()) + 2 for text in texts]
 
     def _text_features(self, texts: Sequence[str]) -> Floats:
         return np.stack([vector_of(len(text)) for text in texts])

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
+from tests.models import CONTEXT
 from tests.unit.encoder.fake_encoder import FakeEncoder, pixels
 from worker.encoder import Encoder, load_encoder, unit_rows
 from worker.errors import ModelUnsupportedError
@@ -54,10 +55,23 @@ def test_padding_does_not_change_a_text(clip):
     assert np.abs(together - alone).max() < 1e-5
 
 
-def test_texts_are_cut_at_the_context_length(clip):
-    """What lies beyond the model's context changes nothing, and is no error."""
+def test_texts_are_cut_at_the_context_length(clip, capsys):
+    """What lies beyond the model's context changes nothing, and is no error; a warning says how long the text is."""
     start = "day night " * 40
     assert np.array_equal(clip.encode_texts([start + "dog"]), clip.encode_texts([start + "cat"]))
+    assert f"has 83 tokens, and {clip.space.model} reads {CONTEXT}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("family", ["clip", "siglip"])
+def test_the_longest_text_that_is_read(family, request, capsys):
+    """One token more is one too many, with those that the model adds itself."""
+    encoder = load_encoder(str(request.getfixturevalue(f"{family}_dir")), device="cpu", dtype="float32")
+    texts = [("day " * words).strip() for words in range(1, 2 * CONTEXT)]
+    longest = max(set(texts) - encoder.cut(texts).keys(), key=len)
+    assert encoder.cut([f"{longest} day"]) == {f"{longest} day": encoder.traits.context + 1}
+    encoder.encode_texts([longest])
+    assert "is cut" not in capsys.readouterr().out
+    assert not np.array_equal(encoder.encode_texts([longest]), encoder.encode_texts([longest.removesuffix(" day")]))
 
 
 def test_preprocessing_in_many_threads_is_preprocessing_in_one(clip, pictures):

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
 from tests.unit.tagging.fake_texts import FakeTexts
 from tests.unit.tagging.test_modes_and_levels import AXES
-from worker.tagging import Calibration, Label, Taxonomy, advice, confusions, load_taxonomies
+from worker.tagging import Calibration, Label, Taxonomy, advice, confusions, cut_prompts, load_taxonomies, long_prompts
 
 PETS = Taxonomy(
     name="pets",
@@ -73,6 +78,55 @@ def test_a_prompt_the_model_takes_for_the_background_is_shown() -> None:
     found = confusions(taxonomy, FakeTexts(AXES | {"fur": AXES["wall"], "tom": AXES["cat"]}), model="any")
 
     assert [each.message for each in found] == ["'fur' is nearer to the background than to its own label"]
+
+
+def test_labels_that_tie_are_shown() -> None:
+    """As those do whose prompts differ behind what a model reads: neither can be ahead of the other."""
+    taxonomy = Taxonomy(name="pets", labels=(Label(name="cat", prompts=("tom",)), Label(name="dog", prompts=("rex",))))
+    found = confusions(taxonomy, FakeTexts({"tom": AXES["cat"], "rex": AXES["cat"]}), model="any")
+
+    said = "is exactly as near to {} as to its own label: where they tie, neither is given"
+    assert [(each.label, each.message) for each in found] == [
+        ("cat", f"'tom' {said.format(repr('dog'))}"),
+        ("dog", f"'rex' {said.format(repr('cat'))}"),
+    ]
+
+
+def test_prompts_that_are_cut_are_shown() -> None:
+    """Wherever they stand, in the template of that model; with how many tokens they have."""
+    taxonomy = Taxonomy(
+        name="pets",
+        labels=(Label(name="cat", prompts=("cat",), negatives=("a long cat",)), Label(name="dog", prompts=("dog",))),
+        background=("a bare wall",),
+        templates=("see {}",),
+    )
+
+    def cut(texts: Sequence[str]) -> dict[str, int]:
+        return {text: len(text) for text in texts if len(text) > 10}
+
+    said = "tokens, more than any reads: the rest is cut; shorten it"
+    assert [(each.label, each.message) for each in cut_prompts(taxonomy, cut, model="any")] == [
+        ("cat", f"'see a long cat' has 14 {said}"),
+        (None, f"'see a bare wall' has 15 {said}"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "tokens"),
+    [
+        ("a photo of a street at night " * 9, 63),
+        ("在阳光明媚的日子里拍摄的照片" * 5, 70),
+        ("写真です。" * 13, 65),
+        ("day, " * 32, 64),
+        ("a photo of a street at night " * 8, None),
+        ("Donaudampfschifffahrtsgesellschaft " * 50, None),
+    ],
+)
+def test_long_prompts_are_shown_without_a_model(prompt: str, tokens: int | None) -> None:
+    """Of what has so many words, ideographs or signs that a model of 64 tokens cannot read all."""
+    pets = replace(PETS, labels=(Label(name="cat", prompts=(prompt,)), PETS.labels[1]))
+    said = [each.message for each in long_prompts(pets)]
+    assert said == [] if tokens is None else [f"has {tokens} tokens or more" in message for message in said] == [True]
 
 
 def test_labels_that_do_not_compete_may_look_alike() -> None:

@@ -109,6 +109,14 @@ def tokenizer(archive: bytes) -> Tokenizer:
     return made
 
 
+def count_tokens(tokens: Tokenizer, texts: Sequence[str]) -> list[int]:
+    """How many each text has, also of those that ``tokenize`` cuts off."""
+    uncut = Tokenizer.from_str(tokens.to_str())
+    uncut.no_truncation()
+    uncut.no_padding()
+    return [len(encoding.ids) for encoding in uncut.encode_batch(list(texts))]
+
+
 def tokenize(tokens: Tokenizer, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
     """Ids, int64 (n, length), and what is not padding, bool (n, length)."""
     encodings = tokens.encode_batch(list(texts))

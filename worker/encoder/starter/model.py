@@ -83,6 +83,9 @@ class StarterEncoder(Encoder):
         batch = torch.from_numpy(np.stack(pixels)).to(self._device)
         return ((batch.float() - 127) / 128).to(self._dtype, memory_format=torch.channels_last)
 
+    def _count_tokens(self, texts: Sequence[str]) -> Sequence[int]:
+        return minilm.count_tokens(self._tokenizer, texts)
+
     @torch.inference_mode()
     def _text_features(self, texts: Sequence[str]) -> Floats:
         ids, visible = minilm.tokenize(self._tokenizer, texts)
@@ -139,6 +142,7 @@ def _traits(parts: Parts, placement: Placement) -> EncoderTraits:
         logit_bias=0.0,
         activation="softmax",
         input_side=SIDE,
+        context=minilm.CONTEXT,
         purpose=f"starter on {placement}: built in, for trying out; "
         "set ENRICH_MODEL to a real CLIP model for production",
         device=placement.device,
