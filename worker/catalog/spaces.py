@@ -17,10 +17,13 @@ from worker.types import SpaceSpec
 State: TypeAlias = Literal["filling", "active", "retired"]
 
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('enrich space', 0))")
+# Not a lock on the row: those who share one come before who waits to change it, without end where they are many.
+_HOLD_ACTIVE = text("SELECT pg_advisory_xact_lock_shared(hashtextextended('enrich active space', 0))")
+_CHANGE_ACTIVE = text("SELECT pg_advisory_xact_lock(hashtextextended('enrich active space', 0))")
 _COLUMNS = "id, state, dimension, model, revision, preprocessing, source"
 _BY_FINGERPRINT = text(f"SELECT {_COLUMNS} FROM spaces WHERE fingerprint = :fingerprint")  # noqa: S608  # constants
 _BY_NUMBER = text(f"SELECT {_COLUMNS} FROM spaces WHERE id = :id AND state <> 'dropped'")  # noqa: S608
-_HOLD = text("SELECT id FROM spaces WHERE id = :id AND state <> 'dropped' FOR SHARE")
+_HOLD = text("SELECT id FROM spaces WHERE id = :id AND state <> 'dropped' FOR KEY SHARE")
 _SERVED = text("""
     SELECT id FROM spaces WHERE state = 'active' OR (state = 'filling' AND activated_at IS NOT NULL) ORDER BY id
 """)
@@ -91,10 +94,13 @@ def space(connection: Connection, number: int) -> Space | None:
 
 
 def hold_space(connection: Connection, number: int) -> bool:
-    """Whether a space is there; while the transaction lasts, it is neither dropped nor activated. Waits for who does so
-    now.
-    """
+    """Whether a space is there; while the transaction lasts, it is not dropped. Waits for somebody who drops it now."""
     return connection.execute(_HOLD, {"id": number}).one_or_none() is not None
+
+
+def hold_active(connection: Connection) -> None:
+    """While the transaction lasts, the active space stays what it is. Waits for somebody who activates another now."""
+    connection.execute(_HOLD_ACTIVE)
 
 
 def spaces(connection: Connection) -> list[Space]:
@@ -197,6 +203,7 @@ def activate(connection: Connection, space_id: int) -> bool:
     connection.execute(_LOCK)
     if space(connection, space_id) is None:
         return False
+    connection.execute(_CHANGE_ACTIVE)
     connection.execute(_DEMOTE, {"id": space_id})
     connection.execute(_ACTIVATE, {"id": space_id})
     return True

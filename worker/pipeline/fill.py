@@ -222,7 +222,7 @@ class Filler:
         embedded = _tagged(vectors, by)
         with transaction(self.engine) as connection:
             catalog.hold_revision(connection, by.revision)  # before anything is locked
-            catalog.hold_space(connection, space)
+            catalog.hold_active(connection)
             if not catalog.is_open(connection, space):
                 # Retired meanwhile, and its queue with it, but for what was queued at that moment.
                 catalog.settle(connection, space, claimed.token, [each.id for each in claimed.images])
