@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import datetime
 from io import BytesIO
 from typing import Any, TypeAlias
 
@@ -32,6 +33,7 @@ _IDS = text("""
     SELECT i.id FROM images i
     JOIN unnest(CAST(:buckets AS text[]), CAST(:keys AS text[])) AS r (bucket, key) USING (bucket, key)
 """)
+_ACTIVE_SINCE = text("SELECT activated_at FROM spaces WHERE id = :id AND state = 'active'")
 _COUNT = text("SELECT greatest(reltuples, 0) FROM pg_class WHERE oid = to_regclass(:name)")
 
 # PostgreSQL's documentation, COPY, "Binary Format": a signature, flags, the length of an extension; rows; two bytes.
@@ -84,6 +86,12 @@ class Codes:
 def expected(connection: Connection, space: Space) -> int:
     """About how many vectors a space has, as the planner thinks."""
     return int(connection.execute(_COUNT, {"name": f"embeddings_{space.id}"}).scalar_one_or_none() or 0)
+
+
+def active_since(connection: Connection, space: Space) -> datetime | None:
+    """When a space became the active one; None if it is not. What it was given before that is in no feed."""
+    since: datetime | None = connection.execute(_ACTIVE_SINCE, {"id": space.id}).scalar_one_or_none()
+    return since
 
 
 def code_bytes(space: Space) -> int:

@@ -28,7 +28,7 @@ _TABLE = text("""
 _COPY = "COPY retagged (kind, tag, image, taxonomy, version, label, score, probability) FROM STDIN"
 # The statement below joins by key what is in the table, provided that the planner knows how little that is.
 _ANALYZE = text("ANALYZE retagged")
-# What a person decided hides the model's answers: then nothing that anybody reads has changed.
+# What a person decided hides the model's answers: until the decision is withdrawn, which nobody announces.
 _WRITE = text("""
     WITH gone AS (
         DELETE FROM tags t USING retagged r
@@ -50,10 +50,9 @@ _WRITE = text("""
         SELECT image_id, taxonomy FROM gone WHERE label IS NOT NULL
         UNION SELECT image_id, taxonomy FROM come WHERE label IS NOT NULL AND is_new
     )
-    SELECT DISTINCT i.bucket, i.key, i.etag FROM seen s JOIN images i ON i.id = s.image_id
-    WHERE NOT EXISTS (SELECT FROM tags h
-                      WHERE h.image_id = s.image_id AND h.taxonomy = s.taxonomy AND h.source = 'human')
-    ORDER BY i.bucket, i.key
+    SELECT i.bucket, i.key, i.etag, bool_and(EXISTS (
+        SELECT FROM tags h WHERE h.image_id = s.image_id AND h.taxonomy = s.taxonomy AND h.source = 'human')) AS hidden
+    FROM seen s JOIN images i ON i.id = s.image_id GROUP BY i.id ORDER BY i.bucket, i.key
 """)
 _REFS = text("SELECT id, bucket, key FROM images WHERE id = ANY(CAST(:ids AS bigint[]))")
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
@@ -83,10 +82,11 @@ class NewTag:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Changed:
-    """An image of which others see other labels now."""
+    """An image of which a label came or went."""
 
     ref: ObjectRef
     etag: str
+    hidden: bool  # by what people decided: others see the same labels as before
 
 
 def lock_unchanged(connection: Connection, space: int, images: Sequence[int], written: Sequence[int]) -> frozenset[int]:
@@ -109,14 +109,14 @@ def write_differences(
     """Delete, update and insert a model's tags in one space; tags of people are not touched.
 
     Returns:
-        The images of which a label came or went that no person's decision hides, each once.
+        The images of which a label came or went, each once.
     """
     connection.execute(_TABLE)
     lines = io.StringIO("".join(_lines(gone, kept, come)))
     connection.connection.cursor().copy_expert(_COPY, lines)
     connection.execute(_ANALYZE)
     rows = connection.execute(_WRITE, {"space": space})
-    return [Changed(ref=ObjectRef(bucket=row.bucket, key=row.key), etag=row.etag) for row in rows]
+    return [Changed(ref=ObjectRef(bucket=row.bucket, key=row.key), etag=row.etag, hidden=row.hidden) for row in rows]
 
 
 def refs_of(connection: Connection, images: Iterable[int]) -> dict[int, ObjectRef]:

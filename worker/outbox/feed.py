@@ -189,10 +189,11 @@ def since(connection: Connection, cursor: str, *, limit: int) -> list[ObjectRef]
     along_the_index(connection)
     parameters = {"xid": str(place.xid), "id": place.id, "at": place.at, "limit": limit}
     rows = connection.execute(_SINCE, parameters).all()
-    connection.execute(_ALONG_THE_INDEX, {"on": "on"})
     is_ours = place.epoch == rows[0].epoch
-    if not is_ours or not rows[0].goes_on:
-        raise FeedGoneError(_why(cursor, is_ours=is_ours), start=end(connection))
+    start = None if is_ours and rows[0].goes_on else end(connection)
+    connection.execute(_ALONG_THE_INDEX, {"on": "on"})  # whoever asks goes on in this transaction
+    if start is not None:
+        raise FeedGoneError(_why(cursor, is_ours=is_ours), start=start)
     return [ObjectRef(bucket=row.bucket, key=row.key) for row in rows if row.key is not None]
 
 

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 import numpy as np
 
@@ -42,6 +43,7 @@ class _Loaded:
     """The codes of a space, and which of its images have which tags."""
 
     space: Space
+    active_since: datetime  # the feed tells all that changed in it only as long as it is active
     cursor: str  # the feed's place at which it was read
     codes: Codes
     tagged: dict[TagFilter, Flags] = field(default_factory=dict)  # by a model; of the tags searched for
@@ -63,7 +65,7 @@ class _Loaded:
             tag: np.concatenate([of_all[stays], come.flags(tagged[tag])])[order] for tag, of_all in self.tagged.items()
         }
         new = Codes(images=images[order], words=words)
-        return _Loaded(space=self.space, cursor=cursor, codes=new, tagged=flags, gone=gone)
+        return replace(self, cursor=cursor, codes=new, tagged=flags, gone=gone)
 
 
 class FilteredSearch:
@@ -123,6 +125,9 @@ class FilteredSearch:
         if loaded is None or loaded.space.id != space.id or any(tag not in loaded.tagged for tag in tags):
             self._read_soon(space, tags)
             return None
+        if loaded.active_since != codes.active_since(connection, space):  # another one was active meanwhile
+            self._read_soon(space, tags, anew=True)
+            return None
         try:
             changed = outbox.since(connection, loaded.cursor, limit=_MOST_SINCE + 1)
         except FeedGoneError:
@@ -173,7 +178,7 @@ class FilteredSearch:
             else:
                 loaded = self._take_in(loaded)
             if loaded is not None:
-                loaded = self._with_tags(loaded)
+                loaded = self._with_tags(loaded) if self._fits(loaded.space, len(loaded.codes.images)) else None
             self._loaded = loaded
             if loaded is None:
                 self._not_before = time.monotonic() + _PAUSE
@@ -185,37 +190,39 @@ class FilteredSearch:
     def _load(self, space: Space) -> _Loaded | None:
         with transaction(self._engine) as connection:
             expected = codes.expected(connection, space)
-            cursor = outbox.end(connection)
-        if expected < _WORTH:
+            cursor, active_since = outbox.end(connection), codes.active_since(connection, space)
+        if expected < _WORTH or active_since is None or not self._fits(space, expected):
             return None
-        if (needed := expected * codes.code_bytes(space)) > self._memory:
-            self._tell_of_memory(expected, needed)
-            return None
-        begun, parts, last = time.monotonic(), [], 0
-        while True:
+        begun, parts, last, count = time.monotonic(), [], 0, 0
+        while self._fits(space, count):  # there may be more than the planner knows of
             with transaction(self._engine) as connection:  # for each: none is long
                 part = codes.read_codes(connection, space, after=last)
             if not len(part.images):
                 break
             parts.append(part)
-            last = int(part.images[-1])
+            last, count = int(part.images[-1]), count + len(part.images)
+        else:
+            return None
         if not parts:
             return None
-        loaded = _Loaded(space=space, cursor=cursor, codes=codes.joined(parts))
+        loaded = _Loaded(space=space, active_since=active_since, cursor=cursor, codes=codes.joined(parts))
         _log.info(
             f"codes of {len(loaded.codes.images):,} images were read for searches with filters", action="codes",
             space=space.id, mebibytes=loaded.nbytes >> 20, seconds=round(time.monotonic() - begun, 1),
         )  # fmt: skip
         return loaded
 
-    def _tell_of_memory(self, images: int, needed: int) -> None:
-        if not self._told:
+    def _fits(self, space: Space, images: int) -> bool:
+        """Whether there is memory for the codes of so many images, and for one tag; tells once that there is not."""
+        needed = images * (codes.code_bytes(space) + 1)
+        if needed > self._memory and not self._told:
+            self._told = True
             _log.warning(
                 f"searches with filters use the database alone, which takes longer: codes of {images:,} images need "
                 f"{needed >> 20:,} MiB, and ENRICH_FILTER_MEMORY_BYTES allows {self._memory >> 20:,}",
                 action="codes",
             )
-        self._told = True
+        return needed <= self._memory
 
     def _with_tags(self, loaded: _Loaded) -> _Loaded:
         """With all that are wanted, as far as memory allows: the last ones searched for."""

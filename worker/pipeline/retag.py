@@ -187,6 +187,7 @@ class Retagger:
         space, revision = self._space.id, self._labels.revision
         with transaction(self._engine) as connection:
             catalog.hold_revision(connection, revision)
+            catalog.hold_active(connection)
             if not catalog.hold_space(connection, space):
                 raise NotFoundError(f"space {space} was dropped meanwhile")
             free = catalog.lock_unchanged(connection, space, images, block.written[rows].tolist())
@@ -204,9 +205,10 @@ class Retagger:
         )
         active = catalog.active_space(connection)  # by now: another one may have been activated meanwhile
         if active is not None and active.id == self._space.id:  # nobody reads the tags of another one
+            # Also what is hidden: it shows when people withdraw what they decided, which they may do in SQL.
             entries = [outbox.Feed(kind="enriched", ref=change.ref, etag=change.etag) for change in changed]
             outbox.append(connection, entries)
-        return len(changed)
+        return sum(not change.hidden for change in changed)
 
     def _kept(self, each: Compared, free: frozenset[int]) -> Iterator[KeptTag]:
         found = each.found
