@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load
 from transformers import BertConfig, BertModel
 
+from worker.encoder.loading import load_encoder
 from worker.encoder.starter import minilm, wheels
 from worker.encoder.starter.model import filled
 
@@ -55,3 +56,25 @@ def test_overlong_texts_are_cut_at_the_models_context(archive: bytes):
     ids, _ = minilm.tokenize(minilm.tokenizer(archive), TEXTS)
 
     assert ids.shape == (len(TEXTS), minilm.CONTEXT)
+
+
+def test_tokens_that_are_cut_off_are_counted(archive: bytes):
+    """As many as a tokenizer gives that cuts nothing; what pads a batch is no token."""
+    tokens = minilm.counting(minilm.tokenizer(archive))
+
+    counts = minilm.count_tokens(tokens, TEXTS)
+
+    assert counts == [minilm.count_tokens(tokens, [text])[0] for text in TEXTS]
+    assert max(counts) > minilm.CONTEXT > min(counts)
+
+
+def test_searches_count_with_one_tokenizer(monkeypatch):
+    """Making it takes longer than everything else that is done to a short text."""
+    made, true = [], minilm.counting
+    monkeypatch.setattr(minilm, "counting", lambda tokens: made.append(1) or true(tokens))
+    encoder = load_encoder("starter", device="cpu", text_only=True)
+
+    for number in range(3):
+        encoder.encode_texts([f"dog {number}"])
+
+    assert len(made) == 1

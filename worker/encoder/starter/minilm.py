@@ -109,12 +109,17 @@ def tokenizer(archive: bytes) -> Tokenizer:
     return made
 
 
+def counting(tokens: Tokenizer) -> Tokenizer:
+    """A copy that cuts and pads nothing. Making it takes some 50 ms."""
+    copy = Tokenizer.from_str(tokens.to_str())
+    copy.no_truncation()
+    copy.no_padding()
+    return copy
+
+
 def count_tokens(tokens: Tokenizer, texts: Sequence[str]) -> list[int]:
-    """How many each text has, also of those that ``tokenize`` cuts off."""
-    uncut = Tokenizer.from_str(tokens.to_str())
-    uncut.no_truncation()
-    uncut.no_padding()
-    return [len(encoding.ids) for encoding in uncut.encode_batch(list(texts))]
+    """How many each text has, also of those that ``tokenize`` cuts off; ``tokens`` is made by ``counting``."""
+    return [len(encoding.ids) for encoding in tokens.encode_batch(list(texts))]
 
 
 def tokenize(tokens: Tokenizer, texts: Sequence[str]) -> tuple[Tensor, Tensor]:

@@ -6,6 +6,7 @@ import hashlib
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
@@ -84,7 +85,11 @@ class StarterEncoder(Encoder):
         return ((batch.float() - 127) / 128).to(self._dtype, memory_format=torch.channels_last)
 
     def _count_tokens(self, texts: Sequence[str]) -> Sequence[int]:
-        return minilm.count_tokens(self._tokenizer, texts)
+        return minilm.count_tokens(self._counting, texts)
+
+    @cached_property
+    def _counting(self) -> Tokenizer:
+        return minilm.counting(self._tokenizer)
 
     @torch.inference_mode()
     def _text_features(self, texts: Sequence[str]) -> Floats:
