@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import MutableMapping
+import threading
+from collections.abc import Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 _processors: list[Any] = []
 #: What was configured before structlog was loaded.
 _wanted: dict[str, Any] | None = None
+_configuring = threading.Lock()
 
 
 def configure(*, level: str = "INFO", json: bool = False, plain: bool = False) -> None:
@@ -53,12 +55,16 @@ class _Logger:
 
 def _configure_now() -> None:
     """Apply what was configured, where it was not yet."""
-    global _wanted
-    if _wanted is None:
-        return
+    global _wanted  # noqa: PLW0603
+    with _configuring:  # whoever logs meanwhile waits, or would log as structlog does by itself, to stdout
+        if _wanted is not None:
+            _configure(_wanted)
+            _wanted = None
+
+
+def _configure(wanted: Mapping[str, Any]) -> None:
     import structlog
 
-    wanted, _wanted = _wanted, None
     renderer: Any
     if wanted["json"]:
         renderer = structlog.processors.JSONRenderer()
