@@ -21,6 +21,7 @@ from worker.errors import (
     NotWatchedError,
     ObjectArchivedError,
     ObjectRefusedError,
+    ObjectUnreadableError,
     PutOffError,
     StoreUnavailableError,
 )
@@ -137,7 +138,8 @@ class Preparer:
         return self.quarantined(claimed, rejected, info, data)
 
     def _refused(self, claimed: ClaimedObject, error: ObjectRefusedError | NotWatchedError) -> Ended:
-        if claimed.guess:  # without the right to list, AWS denies access to what is not there
+        is_there = isinstance(error, ObjectArchivedError | ObjectUnreadableError) and not climbs_out(claimed.ref.key)
+        if claimed.guess and not is_there:  # without the right to list, AWS denies access to what is not there
             return Ended(claimed=claimed, outcome=Outcome.GONE)
         if isinstance(error, NotWatchedError):
             return self.failed(claimed, str(error), Reason.NOT_WATCHED, retry=RetryReason.NOT_WATCHED)

@@ -13,7 +13,7 @@ from tests.pictures import picture
 from tests.unit.events.event_fixtures import s3_record
 from worker import inbox
 from worker.db import transaction
-from worker.errors import AccessDeniedError
+from worker.errors import AccessDeniedError, ObjectArchivedError, ObjectUnreadableError
 from worker.inbox import Completion
 from worker.pipeline import image_lookup, overview
 from worker.pipeline.comparison import UNREADABLE
@@ -121,6 +121,24 @@ def test_a_reading_to_which_access_is_denied_is_not_quarantined(without_listing)
         make_due(without_listing.engine)
     assert {"a b.jpg": "access-denied"} == without_listing.quarantine()
     assert ["a b.jpg"] == known(without_listing)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [(ObjectArchivedError("it is archived"), "archived"), (ObjectUnreadableError("it is encrypted"), "not-readable")],
+)
+def test_a_reading_that_is_there_and_cannot_be_read_is_quarantined(world, monkeypatch, error, reason):
+    """The store's refusal says that it has the object."""
+
+    def refuse(*_, **__):
+        raise error
+
+    monkeypatch.setattr(world.store, "get", refuse)
+    guess(world, "a+b.jpg")
+    for _ in range(3):
+        world.run()
+        make_due(world.engine)
+    assert {"a+b.jpg": reason} == world.quarantine()
 
 
 @pytest.mark.parametrize("order", [("certain", "guess"), ("guess", "certain")])
