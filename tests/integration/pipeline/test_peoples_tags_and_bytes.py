@@ -150,6 +150,29 @@ def test_a_worker_that_comes_while_somebody_tags_waits_and_then_sets_it_aside(te
     assert {("teal", red), ("mauve", red)} == set(earlier(teal))
 
 
+def test_a_statement_that_takes_long_has_tagged_what_it_saw_when_it_began(teal):
+    """Many images are tagged at once, and a worker writes other bytes of one before it is its turn."""
+    red = hashes(teal)
+    with transaction(teal.engine) as connection:
+        connection.execute(text("DELETE FROM tags WHERE source = 'human'"))
+    waiting = f"{TEAL} WHERE (SELECT true FROM pg_advisory_xact_lock_shared(7))"
+
+    def tag_slowly() -> None:
+        with transaction(teal.engine) as connection:
+            connection.execute(text(waiting), {"label": "teal"})
+
+    with teal.engine.connect() as gate:
+        gate.execute(text("SELECT pg_advisory_xact_lock(7)"))
+        tagging = threading.Thread(target=tag_slowly)
+        tagging.start()
+        until_somebody_waits(teal.engine, tagging)
+        put(teal, "blue")
+        gate.rollback()
+    tagging.join()
+    assert ([("blue", "zero-shot")], "blue", "blue", ["blue"]) == views(teal)
+    assert [("teal", red)] == earlier(teal)
+
+
 def until_somebody_waits(engine: Engine, running: threading.Thread) -> None:
     waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
     while True:
