@@ -130,8 +130,8 @@ class FilteredSearch:
             return None
         try:
             changed = outbox.since(connection, loaded.cursor, limit=_MOST_SINCE + 1)
-        except FeedGoneError:
-            self._read_soon(space, tags, anew=True)
+        except FeedGoneError:  # or not there yet, where this snapshot is older than the codes: whoever reads finds out
+            self._read_soon(space, tags)
             return None
         if len(changed) > _TAKE_IN:
             self._read_soon(space, tags)

@@ -70,6 +70,23 @@ def test_what_was_pruned_meanwhile_leaves_the_planner_as_it_was(engine, search):
     search.wait()
 
 
+def test_a_search_that_began_before_the_codes_were_read_does_not_have_them_read_again(
+    engine, space, search, monkeypatch
+):
+    """Its snapshot does not have the place in the feed yet."""
+    with snapshot(engine) as connection:
+        active = catalog.active_space(connection)
+        write(engine, space, {f"new{n}": (vector, "night") for n, vector in enumerate(near_the_query(60))})
+        ask(engine, search, QUERY, NIGHT)
+        search.wait()
+        monkeypatch.setattr("worker.catalog.codes.read_codes", None)
+        found = search(connection, active, QUERY, limit=10, tags=(NIGHT,))
+        assert keys(found) == numbered(*range(DAYS, DAYS + 10))
+    search.wait()
+    assert keys(ask(engine, search, QUERY, NIGHT))[0] == "new0"
+    assert search.nbytes > 17 * IMAGES
+
+
 def test_codes_that_outgrow_their_memory_are_given_up(engine, space, vectors, large, capsys):
     """A catalog that grows while the process runs."""
     most = 17 * (IMAGES + 50)
