@@ -59,14 +59,17 @@ def test_how_a_process_ends_says_what_the_image_did(script, verdict):
 
 
 _IGNORING_CHILDREN = """
-import signal, sys
+import signal, sys, types
 from worker import cli
+from worker.cli import commands
 from worker.pipeline.trial import Trial
 
-@cli.app.command()
 def convict(script: str) -> None:
     print(Trial(command=(sys.executable, "-c", script), patience=20).convict(b"image", expose=lambda: None))
 
+module = types.ModuleType("worker.cli.convict")
+module.register = lambda app: app.command()(convict)
+sys.modules["worker.cli.convict"], commands.MODULES = module, {"convict": ("convict",)}
 assert signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN
 cli.main()
 """
