@@ -140,7 +140,7 @@ def drop(
     older_than: _Older = None,
     everything: _All = False,
 ) -> None:
-    """Give entries up: they count as excluded until other bytes come, or somebody retries them. May be repeated."""
+    """Give entries up: they count as excluded until new bytes are uploaded or someone retries them. May be repeated."""
     from worker.pipeline import quarantine as use_case
 
     choice = _insisted(_choice(object_, reason, where, since, older_than), everything=everything)

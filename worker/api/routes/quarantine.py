@@ -138,7 +138,7 @@ async def retry_quarantine(request: _Some, parts: _Parts) -> QuarantineChanged:
 
 @changes.post("/drop", summary="Give entries up")
 async def drop_quarantine(request: _Some, parts: _Parts) -> QuarantineChanged:
-    """Give the chosen entries up: the objects count as excluded until other bytes come, or somebody retries them.
+    """Give the chosen entries up: the objects count as excluded until new bytes are uploaded or someone retries them.
 
     Works in small transactions and answers after some seconds at most: ask again with `after` until `next` is null.
     Entries that are being tried again are passed over.
