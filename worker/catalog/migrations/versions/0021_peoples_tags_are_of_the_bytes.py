@@ -38,23 +38,35 @@ COMMENT ON FUNCTION set_peoples_tags_aside IS 'Other bytes: what people decided 
 CREATE TRIGGER other_bytes AFTER UPDATE OF sha256 ON images FOR EACH ROW WHEN (OLD.sha256 <> NEW.sha256)
     EXECUTE FUNCTION set_peoples_tags_aside();
 """
-# Whoever tags has seen what was committed before. The lock has them wait for a worker that writes other bytes just now,
-# and the worker for them: each sees what the other did.
+# A person's tag is of the bytes that their statement saw when it began, however long it takes: a stable function sees
+# those, a volatile one what is committed when it asks. Triggers fire in the order of their names: `bytes_seen` first.
+SEEN = """
+CREATE FUNCTION note_bytes_seen() RETURNS trigger LANGUAGE plpgsql STABLE SECURITY DEFINER AS $$
+BEGIN
+    PERFORM set_config('enrich.bytes_seen',
+                       coalesce((SELECT encode(i.sha256, 'hex') FROM images i WHERE i.id = NEW.image_id), ''), true);
+    RETURN NEW;
+END $$;
+COMMENT ON FUNCTION note_bytes_seen IS 'Which bytes an image had when the statement began that tags it; for bind_to_bytes.';
+CREATE TRIGGER bytes_seen BEFORE INSERT ON tags FOR EACH ROW WHEN (NEW.source = 'human')
+    EXECUTE FUNCTION note_bytes_seen();
+"""
+# The lock has them wait for a worker that writes other bytes just now, and the worker for them: each sees what the other
+# did.
 TAGGED = """
 CREATE FUNCTION bind_to_bytes() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
 DECLARE
-    seen record;
-    present bytea;
+    seen bytea := decode(current_setting('enrich.bytes_seen'), 'hex');
+    image record;
 BEGIN
-    SELECT i.bucket, i.key, i.sha256 INTO seen FROM images i WHERE i.id = NEW.image_id;
-    SELECT i.sha256 INTO present FROM images i WHERE i.id = NEW.image_id FOR SHARE;
-    IF present <> seen.sha256 THEN
+    SELECT i.bucket, i.key, i.sha256 INTO image FROM images i WHERE i.id = NEW.image_id FOR SHARE;
+    IF seen <> '' AND image.sha256 <> seen THEN
         INSERT INTO tags_set_aside AS s (bucket, key, sha256, taxonomy, taxonomy_version, label, decided_at)
-        VALUES (seen.bucket, seen.key, seen.sha256, NEW.taxonomy, NEW.taxonomy_version, NEW.label, NEW.decided_at)
+        VALUES (image.bucket, image.key, seen, NEW.taxonomy, NEW.taxonomy_version, NEW.label, NEW.decided_at)
         ON CONFLICT (bucket, key, sha256, taxonomy, label) DO UPDATE SET
             taxonomy_version = excluded.taxonomy_version, decided_at = excluded.decided_at;
         RAISE WARNING '%/% was overwritten while it was tagged: the tag is kept for the bytes before; look at it again',
-            seen.bucket, seen.key;
+            image.bucket, image.key;
         RETURN NULL;
     END IF;
     RETURN NEW;
@@ -64,11 +76,11 @@ CREATE TRIGGER of_these_bytes BEFORE INSERT ON tags FOR EACH ROW WHEN (NEW.sourc
     EXECUTE FUNCTION bind_to_bytes();
 """
 # As in 0015. They run with the owner's rights: who may insert a tag need not be allowed to change an image.
-SEARCH_PATHS = """
+_FUNCTIONS = ("set_peoples_tags_aside", "note_bytes_seen", "bind_to_bytes")
+SEARCH_PATH = """
 DO $$ BEGIN
-    EXECUTE format('ALTER FUNCTION set_peoples_tags_aside SET search_path = %s, pg_temp', current_setting('search_path'));
-    EXECUTE format('ALTER FUNCTION bind_to_bytes SET search_path = %s, pg_temp', current_setting('search_path'));
-    REVOKE ALL ON FUNCTION set_peoples_tags_aside, bind_to_bytes FROM PUBLIC;
+    EXECUTE format('ALTER FUNCTION {name} SET search_path = %s, pg_temp', current_setting('search_path'));
+    REVOKE ALL ON FUNCTION {name} FROM PUBLIC;
 END $$;
 """
 
@@ -78,14 +90,17 @@ def upgrade() -> None:
     op.execute("LOCK TABLE images IN SHARE ROW EXCLUSIVE MODE")
     op.execute("LOCK TABLE tags_set_aside IN ACCESS EXCLUSIVE MODE")
     op.execute("LOCK TABLE tags IN SHARE ROW EXCLUSIVE MODE")
-    for part in (COLUMN, OVERWRITTEN, TAGGED, SEARCH_PATHS):
+    for part in (COLUMN, OVERWRITTEN, SEEN, TAGGED):
         op.execute(part)
+    for name in _FUNCTIONS:
+        op.execute(SEARCH_PATH.format(name=name))
 
 
 def downgrade() -> None:
+    op.execute("DROP TRIGGER bytes_seen ON tags")
     op.execute("DROP TRIGGER of_these_bytes ON tags")
     op.execute("DROP TRIGGER other_bytes ON images")
-    op.execute("DROP FUNCTION bind_to_bytes, set_peoples_tags_aside")
+    op.execute("DROP FUNCTION bind_to_bytes, note_bytes_seen, set_peoples_tags_aside")
     # What is set aside would return with any bytes: of images that are there, it is of others; of the rest, the newest.
     op.execute("""
         DELETE FROM tags_set_aside s USING images i WHERE i.bucket = s.bucket AND i.key = s.key;
