@@ -289,3 +289,11 @@ class TestStopAndStart:
         done = enrich(*command, cwd=system.cwd)
         assert (done.returncode, done.stdout) == (1, "")
         assert "start it with `enrich up`" in done.stderr
+
+    def test_a_shell_that_still_has_its_addresses_is_told_the_same(self, system: RunningSystem) -> None:
+        """`enrich env` was evaluated while it ran; another database's address is left to whoever set it."""
+        ports = json.loads((system.cwd / ".enrich" / "ports.json").read_text())
+        for port, told in ((ports["base"] + 6, True), (1, False)):
+            url = f"postgresql://enrich:secret@127.0.0.1:{port}/enrich"
+            done = enrich("status", cwd=system.cwd, ENRICH_DATABASE_URL=url)
+            assert (done.returncode, "start it with `enrich up`" in done.stderr) == (1, told)

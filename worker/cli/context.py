@@ -241,12 +241,23 @@ def database(loaded: Settings, *, pool_size: int = 1) -> Engine:
     try:
         return database(loaded, "cli", pool_size=pool_size)
     except ConfigurationError as error:
-        if "database_url" in loaded.model_fields_set:
+        if "database_url" in loaded.model_fields_set and not _is_of_this_directory(loaded):
             raise
         raise ConfigurationError(
             "nothing runs in this directory: start it with `enrich up`, or name another system's database in "
             f"ENRICH_DATABASE_URL ({error})"
         ) from error
+
+
+def _is_of_this_directory(loaded: Settings) -> bool:
+    """Whether the database is that of `enrich up` here, as a shell has it that `enrich env` once set up."""
+    from urllib.parse import urlsplit
+
+    from worker.local.home import Home
+    from worker.local.ports import LOOPBACK, PortPlan
+
+    base, address = Home.at(loaded.home).port_base, urlsplit(loaded.database_url)
+    return base is not None and (address.hostname, address.port) == (LOOPBACK, PortPlan(base=base).postgres)
 
 
 def ring_of(loaded: Settings) -> Callable[[], None]:
