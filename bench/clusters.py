@@ -15,7 +15,8 @@ import numpy as np
 from sqlalchemy import text
 
 from worker import catalog, db
-from worker.catalog import Space, TagFilter
+from worker.catalog.search import TagFilter
+from worker.catalog.spaces import Space
 from worker.db import Engine, transaction
 from worker.local import LocalStack, Part, PortPlan, free_port_base
 from worker.types import Floats, SpaceSpec
@@ -57,7 +58,7 @@ def clustered(folder: Path, *, images: int) -> Iterator[Clustered]:
     with _database(home) as engine:
         with transaction(engine) as connection:
             spec = SpaceSpec(model="bench", revision="1", preprocessing="bench", dimension=DIMENSION)
-            space = catalog.ensure_space(connection, spec)
+            space = catalog.spaces.ensure_space(connection, spec)
         if not (home / "filled").exists():
             _fill(engine, space, vectors, tagged)
             (home / "filled").touch()
@@ -204,7 +205,7 @@ def _database(home: Path) -> Iterator[Engine]:
     home.mkdir(parents=True, exist_ok=True)
     with LocalStack(home, ports=PortPlan(base=free_port_base()), parts=[Part.DATABASE]) as stack:
         engine = db.connect(stack.connection_info().database_url, name="bench")
-        catalog.migrate(engine)
+        catalog.schema.migrate(engine)
         yield engine
         engine.dispose()
 

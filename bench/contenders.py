@@ -21,10 +21,10 @@ from sqlalchemy import text
 
 from bench import child, free, gil, peers
 from bench.site import bucket_client
-from worker import inbox, process, settings
+from worker import ledger, process, settings
 from worker.db import transaction
 from worker.errors import FatalDeviceError
-from worker.pipeline.serving import Serving
+from worker.pipeline.enrichment.model_switch import Serving
 from worker.types import Hint, Lane, ObjectRef
 
 #: The peer decides one question of two labels; we always decide all shipped taxonomies.
@@ -50,7 +50,7 @@ def ours(bucket: str, keys: list[str]) -> Turns:
         def turn() -> None:
             hints = [Hint(ref=ObjectRef(bucket=bucket, key=key), source="bench", event="put") for key in keys]
             with transaction(engine) as connection:
-                inbox.hint(connection, hints, lane=Lane.LIVE)
+                ledger.hints.hint(connection, hints, lane=Lane.LIVE)
             threads = [threading.Thread(target=_drain, args=(serving,)) for _ in range(chosen.concurrency)]
             for thread in threads:
                 thread.start()

@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from bench.processes import process
 from bench.site import Site
-from worker import broker, db, inbox, settings
+from worker import broker, db, ledger, settings
 from worker.db import Engine, transaction
 from worker.types import Hint, Lane, ObjectRef
 
@@ -43,7 +43,7 @@ def _round(engine: Engine, bucket: str, objects: int, ring: Callable[[], None]) 
         connection.execute(text("DELETE FROM images"))  # else a known etag would spare the work
     refs = [ObjectRef(bucket=bucket, key=f"{number:05}.jpg") for number in range(objects)]
     with transaction(engine) as connection:
-        inbox.hint(connection, [Hint(ref=ref, source="bench", event="put") for ref in refs], lane=Lane.LIVE)
+        ledger.hints.hint(connection, [Hint(ref=ref, source="bench", event="put") for ref in refs], lane=Lane.LIVE)
     times = {0: time.monotonic()}
     ring()
     deadline = time.monotonic() + _MOST_SECONDS
@@ -67,9 +67,9 @@ def _written(engine: Engine) -> int:
         return int(connection.execute(text("SELECT count(*) FROM images")).scalar_one())
 
 
-def _processes(engine: Engine) -> list[inbox.Process]:
+def _processes(engine: Engine) -> list[ledger.heartbeats.Process]:
     with transaction(engine) as connection:
-        return inbox.processes(connection)
+        return ledger.heartbeats.processes(connection)
 
 
 def _settings(variables: dict[str, str]) -> settings.Settings:

@@ -21,10 +21,10 @@ from bench import clusters
 from bench.clusters import BY_LOT, NEAR, SHARES, Clustered
 from bench.table import Found, Note, Row
 from worker import catalog
-from worker.catalog import Nearest
+from worker.catalog.search import Nearest
 from worker.catalog.write import literal
 from worker.db import Connection
-from worker.pipeline.filtered_search import FilteredSearch
+from worker.pipeline.reading.filtered_search import FilteredSearch
 from worker.types import Floats
 
 _HITS = 10
@@ -73,7 +73,7 @@ def rows(folder: Path, *, images: int, queries: int) -> Iterator[Found]:
         for case in _cases(filled, queries):
             seconds = max(seconds, _have_read(search, connection, filled, case))
             ours = _measured(connection, case, partial(_ours, search, connection, filled, case))
-            alone = _measured(connection, case, partial(_ours, catalog.nearest, connection, filled, case))
+            alone = _measured(connection, case, partial(_ours, catalog.search.nearest, connection, filled, case))
             theirs = _measured(connection, case, partial(_theirs, connection, filled, case))
             yield Row(
                 what=f"{case.words}: recall@{_HITS} among {images:,}",

@@ -13,7 +13,7 @@ from bench.plots import Plot
 from bench.site import Site
 from bench.table import Found
 from worker import catalog, db
-from worker.catalog import Space
+from worker.catalog.spaces import Space
 from worker.db import Engine, transaction
 from worker.types import SpaceSpec
 
@@ -41,7 +41,7 @@ def catalog_size(site: Site, *, sizes: Sequence[int]) -> Iterator[Found]:
         engine = db.connect(url, name="bench")
         with transaction(engine) as connection:
             spec = SpaceSpec(model="bench", revision="1", preprocessing="bench", dimension=DIMENSION)
-            space = catalog.ensure_space(connection, spec)
+            space = catalog.spaces.ensure_space(connection, spec)
         for before, size in itertools.pairwise((0, *sizes)):
             _grow(engine, space.id, before + 1, size)
             writes.append((float(size), BATCH / seconds(_writing(engine, space.id), 12)))
@@ -80,7 +80,7 @@ def _writing(engine: Engine, space: int) -> Callable[[], None]:
 
     def write() -> None:
         with transaction(engine) as connection:
-            catalog.write(connection, space_id=space, images=[image(next(fresh)) for _ in range(BATCH)])
+            catalog.write.write(connection, space_id=space, images=[image(next(fresh)) for _ in range(BATCH)])
 
     return write
 
@@ -91,6 +91,6 @@ def _asking(engine: Engine, space: Space) -> Callable[[], None]:
     def ask() -> None:
         vector = rng.standard_normal(DIMENSION).astype(np.float32)
         with engine.connect() as connection:
-            assert catalog.nearest(connection, space, vector / np.linalg.norm(vector), limit=20)
+            assert catalog.search.nearest(connection, space, vector / np.linalg.norm(vector), limit=20)
 
     return ask

@@ -17,11 +17,13 @@ from bench.ledger import seconds
 from bench.site import Site
 from bench.table import Found, Note, Row
 from worker import catalog, db
-from worker.catalog import Space, TagFilter
+from worker.catalog.search import TagFilter
+from worker.catalog.spaces import Space
 from worker.db import Engine, transaction
-from worker.pipeline import filling, labels
-from worker.pipeline.label_filling import LabelFiller
-from worker.pipeline.label_search import LabelSearch
+from worker.pipeline.reading.label_search import LabelSearch
+from worker.pipeline.spaces import fill
+from worker.pipeline.taxonomies import active_taxonomies
+from worker.pipeline.taxonomies.label_vectors import LabelFiller
 from worker.tagging import Label, Taxonomy
 from worker.types import Floats, ObjectRef
 
@@ -103,8 +105,8 @@ def _prepared(engine: Engine, images: int) -> _Asked:
     of = np.random.default_rng(0).integers(_WORDS, size=images)
     near = np.stack([_vector(f"word {number}") for number in of])
     space = retag.fill(engine, images, near + np.random.default_rng(1).standard_normal(near.shape) / _DIMENSION**0.5)
-    filling.index(engine, space)
-    labels.keep(engine, [listed])
+    fill.index(engine, space)
+    active_taxonomies.keep(engine, [listed])
     LabelFiller(engine=engine, space=space, encode_texts=encode).run()
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("ANALYZE label_vectors, embeddings"))
@@ -126,7 +128,7 @@ def _rows(asked: _Asked) -> Iterator[Found]:
     same = np.mean([len(asked.ours(key) & asked.theirs(key, words, matrix)) / _NEAREST for key in asked.keys])
     word = _turns([f"word {number}" for number in range(0, _WORDS, _WORDS // _TIMES)])
     with transaction(asked.engine) as connection:
-        images = catalog.filled_spaces(connection)[0].images
+        images = catalog.spaces.filled_spaces(connection)[0].images
     yield Row(
         what=f"{_NEAREST} nearest of {images:,} images for a label",
         unit="ms",

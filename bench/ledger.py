@@ -12,11 +12,11 @@ from sqlalchemy import TextClause, text
 
 from bench.site import Site
 from bench.table import Found, Row
-from worker import catalog, db, inbox
-from worker.catalog import EnrichedImage
+from worker import catalog, db, ledger
+from worker.catalog.write import EnrichedImage
 from worker.db import Engine, transaction
-from worker.inbox import Completion
-from worker.inbox.totals import BY_COUNTERS, BY_COUNTING
+from worker.ledger.completion import Completion
+from worker.ledger.totals import BY_COUNTERS, BY_COUNTING
 from worker.types import Hint, ImageMetadata, Lane, ObjectInfo, ObjectRef, Outcome, SpaceSpec, Tag
 
 _BUCKET = "bench"
@@ -53,17 +53,17 @@ def writes(engine: Engine) -> tuple[float, float]:
     """Images/s written with vector and four tags, HNSW index in place: a batch of 32 at once, and row by row."""
     spec = SpaceSpec(model="bench", revision="1", preprocessing="bench", dimension=DIMENSION)
     with transaction(engine) as connection:
-        space = catalog.ensure_space(connection, spec)
+        space = catalog.spaces.ensure_space(connection, spec)
     fresh = itertools.count()
 
     def batched() -> None:
         with transaction(engine) as connection:
-            catalog.write(connection, space_id=space.id, images=[image(next(fresh)) for _ in range(BATCH)])
+            catalog.write.write(connection, space_id=space.id, images=[image(next(fresh)) for _ in range(BATCH)])
 
     def by_row() -> None:
         for _ in range(BATCH):
             with transaction(engine) as connection:
-                catalog.write(connection, space_id=space.id, images=[image(next(fresh))])
+                catalog.write.write(connection, space_id=space.id, images=[image(next(fresh))])
 
     return BATCH / seconds(batched, 12), BATCH / seconds(by_row, 6)
 
@@ -74,11 +74,11 @@ def hints(engine: Engine) -> tuple[float, float]:
 
     def many() -> None:
         with transaction(engine) as connection:
-            inbox.hint(connection, [_hint(next(fresh)) for _ in range(1000)], lane=Lane.BACKFILL)
+            ledger.hints.hint(connection, [_hint(next(fresh)) for _ in range(1000)], lane=Lane.BACKFILL)
 
     def one() -> None:
         with transaction(engine) as connection:
-            inbox.hint(connection, [_hint(next(fresh))], lane=Lane.LIVE)
+            ledger.hints.hint(connection, [_hint(next(fresh))], lane=Lane.LIVE)
 
     return 1000 / seconds(many, 10), 1 / seconds(one, 200)
 
@@ -101,7 +101,7 @@ def walks(engine: Engine, *, done: int, updates: int) -> tuple[float, float]:
     """Milliseconds to claim 32 while a snapshot is held from before ``updates`` objects went through: from the
     floors, as workers do, and from the start of the index.
     """
-    floors = inbox.Floors()
+    floors = ledger.floors.Floors()
     with db.snapshot(engine) as old:
         old.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
         old.execute(text("SELECT count(*) FROM spaces"))
@@ -123,8 +123,8 @@ def counting(engine: Engine, *, pending: int) -> tuple[float, float, float, floa
     with transaction(engine) as connection:
         connection.execute(text("ALTER TABLE inbox ENABLE TRIGGER USER"))
         connection.execute(_PENDING, {"pending": pending})
-        inbox.correct_counts(connection)
-        inbox.fold_counts(connection)
+        ledger.counters.correct_counts(connection)
+        ledger.counters.fold_counts(connection)
     _vacuum(engine)
 
     def asked(statement: TextClause) -> float:
@@ -146,7 +146,9 @@ def _life(engine: Engine, turn: int) -> float:
     started = time.perf_counter()
     for part in range(0, _MOVED, 1000):
         with transaction(engine) as connection:
-            inbox.hint(connection, [_hint(1_000_000 * turn + part + each) for each in range(1000)], lane=Lane.LIVE)
+            ledger.hints.hint(
+                connection, [_hint(1_000_000 * turn + part + each) for each in range(1000)], lane=Lane.LIVE
+            )
     while _one_claim(engine, size=BATCH):
         pass
     return time.perf_counter() - started
@@ -158,19 +160,19 @@ def _go_through(engine: Engine, *, done: int, updates: int) -> None:
         keys = (1 + (start + number) * _STRIDE % done for number in range(1000))
         refs = [ObjectRef(bucket="done", key=str(key)) for key in keys]
         with transaction(engine) as connection:
-            inbox.hint(connection, [Hint(ref=ref, source="bench", event="put") for ref in refs], lane=Lane.LIVE)
+            ledger.hints.hint(connection, [Hint(ref=ref, source="bench", event="put") for ref in refs], lane=Lane.LIVE)
         while _one_claim(engine):
             pass
 
 
 def _one_claim(engine: Engine, *, size: int = 1000) -> bool:
     with transaction(engine) as connection:
-        claim = inbox.claim(connection, worker="bench", size=size, lease=60)
+        claim = ledger.claims.claim(connection, worker="bench", size=size, lease=60)
     if claim is None:
         return False
     ended = [Completion(id=each.id, outcome=Outcome.UNCHANGED, etag="e") for each in claim.objects]
     with transaction(engine) as connection:
-        inbox.complete(connection, claim.token, ended)
+        ledger.completion.complete(connection, claim.token, ended)
     return True
 
 
@@ -182,14 +184,14 @@ def _vacuum(engine: Engine) -> None:
         connection.execute(text("CHECKPOINT"))
 
 
-def _claim_milliseconds(engine: Engine, floors: inbox.Floors | None = None) -> float:
+def _claim_milliseconds(engine: Engine, floors: ledger.floors.Floors | None = None) -> float:
     with transaction(engine) as connection:
         connection.execute(text("DELETE FROM inbox WHERE bucket = :bucket"), {"bucket": _BUCKET})
-        inbox.hint(connection, [_hint(number) for number in range(3200)], lane=Lane.LIVE)
+        ledger.hints.hint(connection, [_hint(number) for number in range(3200)], lane=Lane.LIVE)
 
     def claim() -> None:
         with transaction(engine) as connection:
-            assert inbox.claim(connection, worker="bench", size=BATCH, lease=60, floors=floors) is not None
+            assert ledger.claims.claim(connection, worker="bench", size=BATCH, lease=60, floors=floors) is not None
 
     return 1000 * seconds(claim, 60)
 

@@ -24,9 +24,9 @@ from bench.rates import rate
 from bench.site import Site
 from bench.table import Found, Note, Row
 from worker import bootstrap, catalog, db, settings, tagging
-from worker.catalog import Space
+from worker.catalog.spaces import Space
 from worker.db import Engine, transaction
-from worker.pipeline import plan, taxonomies
+from worker.pipeline.taxonomies import lifecycle, plan
 from worker.tagging import Calibration, Tagger, Taxonomy
 from worker.types import Floats, SpaceSpec
 
@@ -62,7 +62,7 @@ def fill(engine: Engine, count: int, vectors: Floats | None = None) -> Space:
     """Images with these vectors (``[count, 512]``), or any; without an index."""
     spec = SpaceSpec(model="bench", revision="1", preprocessing="bench", dimension=_DIMENSION)
     with transaction(engine) as connection:
-        space = catalog.ensure_space(connection, spec)
+        space = catalog.spaces.ensure_space(connection, spec)
         connection.execute(text(f"DROP INDEX embeddings_{space.id}_hnsw"))  # it has no part in this
         ids = list(connection.execute(_IMAGES, {"count": count}).scalars())
     random = np.random.default_rng(0)
@@ -92,7 +92,7 @@ def _copy(engine: Engine, space: Space, ids: np.ndarray, vectors: np.ndarray) ->
 def by_row(engine: Engine, space: Space, tagger: Tagger, count: int) -> None:
     """What a script does: read an image's vector and tags, score, compare."""
     with transaction(engine) as connection:
-        ids = catalog.uniform_sample(connection, space.id, size=count)
+        ids = catalog.bulk_read.uniform_sample(connection, space.id, size=count)
     for image in ids:
         with transaction(engine) as connection:
             vector = connection.execute(_VECTOR, {"space": space.id, "image": image}).scalar_one()
@@ -111,11 +111,11 @@ def measure(engine: Engine, count: int) -> dict[str, float]:
     shipped = tagging.load_taxonomies()
     surer = [replace(shipped[0], models={}, calibration=Calibration(threshold=0.9)), *shipped[1:]]
     space = fill(engine, count)
-    first = seconds(lambda: taxonomies.apply(engine, shipped, build))
+    first = seconds(lambda: lifecycle.apply(engine, shipped, build))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     full = seconds(lambda: plan.plan(engine, surer, build, sample=None))
     sample = seconds(lambda: plan.plan(engine, surer, build))
-    again = seconds(lambda: taxonomies.apply(engine, surer, build))
+    again = seconds(lambda: lifecycle.apply(engine, surer, build))
     rows = seconds(lambda: by_row(engine, space, build(space, surer), _BY_ROW))
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {

@@ -100,5 +100,5 @@ def _upload(servers: RunningServers, bucket: str, size: str, files: int, *, coun
 
 def _migrate(url: str) -> None:
     engine = db.connect(url, name="bench")
-    catalog.migrate(engine)
+    catalog.schema.migrate(engine)
     engine.dispose()

@@ -86,4 +86,4 @@ def _engine(url: str) -> Iterator[Engine]:
 
 def _migrate(url: str) -> None:
     for engine in _engine(url):
-        catalog.migrate(engine)
+        catalog.schema.migrate(engine)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from tests.ledger import ref
-from worker.catalog import EnrichedImage
+from worker.catalog.write import EnrichedImage
 from worker.types import Floats, ImageMetadata, ObjectInfo, SpaceSpec, Tag
 
 DIMENSION = 32

@@ -25,7 +25,7 @@ from training.evaluate import Labelled, Model, Photos
 from worker.encoder.starter.heads import Heads
 from worker.encoder.starter.model import filled, load_parts
 from worker.tagging import Calibration, LabelMatrix, Taxonomy, build_label_matrix, load_taxonomies
-from worker.tagging.products import exact_rows, similarities
+from worker.tagging.exact_similarity import exact_rows, similarities
 from worker.tagging.scoring import decide, rule
 from worker.types import Floats
 

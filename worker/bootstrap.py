@@ -6,40 +6,41 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from worker import catalog, inbox, logs, metrics, tagging
-from worker.catalog import Space
-from worker.database import database
+from worker import catalog, ledger, logs, metrics, tagging
+from worker.catalog.spaces import Space
 from worker.db import Engine, transaction
 from worker.encoder import Encoder, load_encoder
 from worker.errors import ConfigurationError, QueueUnavailableError
 from worker.events.sqs import Queue
 from worker.images import ImageLimits
 from worker.objects import ObjectStore, S3Store, WatchedStore
-from worker.pipeline import golden, taxonomies
-from worker.pipeline import labels as pipeline_labels
-from worker.pipeline.backfill import Backfill
-from worker.pipeline.breakers import Breakers
-from worker.pipeline.bucket_watch import BucketWatch, BucketWatcher
-from worker.pipeline.counting import keep_counts
-from worker.pipeline.explain import Explain
-from worker.pipeline.files import FileTagger
-from worker.pipeline.filtered_search import FilteredSearch
-from worker.pipeline.ingest import Ingest
-from worker.pipeline.keeper import Keeper
-from worker.pipeline.label_filling import LabelFiller
-from worker.pipeline.labels import Labels
-from worker.pipeline.listen import Listener
-from worker.pipeline.patrol import Patrol
-from worker.pipeline.prompts import Prompts
-from worker.pipeline.prune import Pruner
-from worker.pipeline.query import Search
-from worker.pipeline.readiness import Readiness
-from worker.pipeline.recheck import Recheck
-from worker.pipeline.reconcile import Pace, Reconcile, Reconciler, targets
-from worker.pipeline.sharing import Hold
-from worker.pipeline.space import Load, Source, load_for
-from worker.pipeline.subscriptions import Subscriptions
-from worker.pipeline.verify import Verify
+from worker.open_database import database
+from worker.pipeline.delivery.feed_retention import Pruner
+from worker.pipeline.enrichment.local_files import FileTagger
+from worker.pipeline.enrichment.missing_buckets import BucketWatch, BucketWatcher
+from worker.pipeline.intake.group_commit import Hold
+from worker.pipeline.intake.ingest import Ingest
+from worker.pipeline.intake.sns_subscriptions import Subscriptions
+from worker.pipeline.intake.sqs_consumer import Listener
+from worker.pipeline.operations.counters import keep_counts
+from worker.pipeline.reading.explain import Explain
+from worker.pipeline.reading.filtered_search import FilteredSearch
+from worker.pipeline.reading.model_warmup import Readiness
+from worker.pipeline.reading.text_search import Search
+from worker.pipeline.reconciliation.backfill import Backfill
+from worker.pipeline.reconciliation.recheck import Recheck
+from worker.pipeline.reconciliation.reconcile import Pace, Reconcile, Reconciler, targets
+from worker.pipeline.reconciliation.verify import Verify
+from worker.pipeline.resilience.heartbeat import Keeper
+from worker.pipeline.resilience.worker_breakers import Breakers
+from worker.pipeline.spaces import golden_check
+from worker.pipeline.spaces.missing_vector_sweep import Patrol
+from worker.pipeline.spaces.model_loading import Load, Source, load_for
+from worker.pipeline.taxonomies import active_taxonomies as pipeline_labels
+from worker.pipeline.taxonomies import lifecycle
+from worker.pipeline.taxonomies.active_taxonomies import Labels
+from worker.pipeline.taxonomies.label_vectors import LabelFiller
+from worker.pipeline.taxonomies.prompt_vectors import Prompts
 from worker.resources import cores
 from worker.settings import Settings
 from worker.tagging import Tagger, Taxonomy
@@ -159,7 +160,7 @@ def _search(settings: Settings, engine: Engine, filtered: FilteredSearch | None 
 
     def load_and_check(space: Space) -> Encoder:
         model = load_for(space, own, load)
-        golden.require(engine, space, model, texts_only=True)
+        golden_check.require(engine, space, model, texts_only=True)
         return model
 
     return Search(
@@ -196,7 +197,7 @@ def labels(settings: Settings, engine: Engine, space: Space, load: Callable[[], 
     return following
 
 
-def builder(settings: Settings, engine: Engine) -> taxonomies.Build:
+def builder(settings: Settings, engine: Engine) -> lifecycle.Build:
     """Gives taggers for the models of spaces; loads a model's text half only if a prompt is new."""
     own, load = source(settings), loader(settings, text_only=True)
 
@@ -252,8 +253,8 @@ def scheduler(settings: Settings, ring: Ring) -> Iterator[Keeper]:
 
     def publish() -> None:
         with transaction(engine) as connection:
-            metrics.set_pending(inbox.pending_by_lane(connection))
-            metrics.set_owed(catalog.owed(connection))
+            metrics.set_pending(ledger.totals.pending_by_lane(connection))
+            metrics.set_owed(catalog.embedding_queue.owed(connection))
         reconciler.publish()
         keep_counts(engine)
         prune()

@@ -8,33 +8,33 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from worker import bootstrap, logs, metrics
-from worker.catalog import Space
-from worker.database import database
+from worker.catalog.spaces import Space
 from worker.db import Engine
 from worker.encoder import Encoder, ForwardPass, MicroBatcher
 from worker.errors import FatalDeviceError
-from worker.pipeline import golden
-from worker.pipeline.attendant import Attendant
-from worker.pipeline.breaker import Window
-from worker.pipeline.breakers import Breakers
-from worker.pipeline.budget import ByteBudget, Decoders
-from worker.pipeline.control import Control
-from worker.pipeline.enrich import Enricher
-from worker.pipeline.fill import Filler, Model
-from worker.pipeline.filling import Fill, Progress
-from worker.pipeline.gate import Gate
-from worker.pipeline.guard import Guard
-from worker.pipeline.keeper import LONGEST_BATCH_IN_LEASES, Keeper, leaving_word
-from worker.pipeline.label_filling import LabelFiller, LabelKeeper
-from worker.pipeline.prepare import Preparer
-from worker.pipeline.recheck import Recheck
-from worker.pipeline.retries import RetryPolicy
-from worker.pipeline.serving import Serving
-from worker.pipeline.space import choose, load_for, where
-from worker.pipeline.suspects import Suspects
-from worker.pipeline.trial import Trial
+from worker.open_database import database
+from worker.pipeline.enrichment.canary import Control
+from worker.pipeline.enrichment.enricher import Enricher
+from worker.pipeline.enrichment.isolation_lock import Gate
+from worker.pipeline.enrichment.model_switch import Serving
+from worker.pipeline.enrichment.poison_images import Suspects
+from worker.pipeline.enrichment.prepare import Preparer
+from worker.pipeline.enrichment.quarantine_breaker import Guard
+from worker.pipeline.enrichment.sandbox import Trial
+from worker.pipeline.reconciliation.recheck import Recheck
+from worker.pipeline.resilience.circuit_breaker import Window
+from worker.pipeline.resilience.heartbeat import LONGEST_BATCH_IN_LEASES, Keeper, leaving_word
+from worker.pipeline.resilience.memory_budget import ByteBudget, Decoders
+from worker.pipeline.resilience.retry_policy import RetryPolicy
+from worker.pipeline.resilience.worker_breakers import Breakers
+from worker.pipeline.spaces import golden_check
+from worker.pipeline.spaces.fill import Fill, Progress
+from worker.pipeline.spaces.fill_batch import Filler, Model
+from worker.pipeline.spaces.model_host import Attendant
+from worker.pipeline.spaces.model_loading import choose, load_for, where
+from worker.pipeline.taxonomies.label_vectors import LabelFiller, LabelKeeper
+from worker.quick_health import STUCK
 from worker.settings import Settings
-from worker.vitals import STUCK
 
 _log = logs.get("process")
 
@@ -49,7 +49,7 @@ _SWITCH_SECONDS = 0.0005
 _FILL_LEASES = 5
 #: Starts the process in which an image that may kill is tried.
 #: (-P: wherever we were started, a folder `worker` there is not ours.)
-TRIAL: tuple[str, ...] = (sys.executable, "-P", "-m", "worker.trial")
+TRIAL: tuple[str, ...] = (sys.executable, "-P", "-m", "worker.sandbox")
 
 
 @contextmanager
@@ -225,7 +225,7 @@ def loaded_model(settings: Settings, engine: Engine, space: Space, model: Encode
     Raises:
         SpaceMismatchError: it makes other vectors than the space was filled with.
     """
-    golden.require(engine, space, model)
+    golden_check.require(engine, space, model)
     following = bootstrap.labels(settings, engine, space, lambda: model)
     return Model(space=space, encoder=model, batcher=MicroBatcher(model, observe=_count), labels=following)
 

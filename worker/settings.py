@@ -12,9 +12,9 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from worker import watched
+from worker import watched_buckets
 from worker.errors import ConfigurationError
-from worker.watched import Watched
+from worker.watched_buckets import Watched
 
 _DOTENV = ".env"
 
@@ -242,12 +242,12 @@ class Settings(BaseSettings):
     @field_validator("buckets")
     @classmethod
     def _name_buckets(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return watched.parse(value)
+        return watched_buckets.parse(value)
 
     @field_validator("s3_requester_pays")
     @classmethod
     def _pay_for_buckets(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        return watched.parse_whole(value, Watched(info.data.get("buckets", ())))
+        return watched_buckets.parse_whole(value, Watched(info.data.get("buckets", ())))
 
     @field_validator("database_url")
     @classmethod

@@ -20,12 +20,12 @@ from celery.exceptions import SecurityWarning
 from worker import bootstrap, broker, logs, process
 from worker.broker import Bell
 from worker.errors import FatalDeviceError, TaxonomyError
-from worker.pipeline import keeper, watchdog
-from worker.pipeline.keeper import Keeper
-from worker.pipeline.serving import Serving
-from worker.pipeline.watchdog import Patience, Surroundings, Watchdog
+from worker.pipeline.enrichment.model_switch import Serving
+from worker.pipeline.resilience import heartbeat, watchdog
+from worker.pipeline.resilience.heartbeat import Keeper
+from worker.pipeline.resilience.watchdog import Patience, Surroundings, Watchdog
 from worker.settings import Settings
-from worker.stopping import StopRequest
+from worker.stop_signal import StopRequest
 
 _log = logs.get("tasks")
 
@@ -159,7 +159,7 @@ def _watching(settings: Settings, runtime: Serving, bell: Bell, drain: Drain) ->
     patience = Patience(
         quiet=2 * settings.sweep_seconds,
         deaf=_DEAF,
-        stuck=(keeper.LONGEST_BATCH_IN_LEASES + 1) * settings.lease_seconds,
+        stuck=(heartbeat.LONGEST_BATCH_IN_LEASES + 1) * settings.lease_seconds,
     )
     watching = Watchdog(around, patience)
     bell.ring()  # for whatever was hinted while nobody listened

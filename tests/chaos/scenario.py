@@ -22,7 +22,7 @@ from tests.chaos.report import Report, spread
 from tests.chaos.script import Script, make_script
 from tests.chaos.servers import BUCKET, Servers, running_servers
 from tests.chaos.uploader import Uploader
-from worker import inbox
+from worker import ledger
 from worker.db import transaction
 
 _WORKERS = 2
@@ -136,7 +136,7 @@ def _happen(cast: _Cast) -> None:
 
 def _is_manned(cast: _Cast) -> bool:
     with transaction(cast.servers.engine) as connection:
-        kinds = Counter(each.kind for each in inbox.processes(connection))
+        kinds = Counter(each.kind for each in ledger.heartbeats.processes(connection))
     return kinds["worker"] == _WORKERS and kinds["scheduler"] == 1 and cast.follower.is_answered()
 
 

@@ -16,7 +16,7 @@ from worker import bootstrap, catalog, db
 from worker.db import Engine
 from worker.local import ConnectionInfo, LocalStack, PortPlan, free_port_base
 from worker.objects import ObjectStore
-from worker.restarts import RestartPolicy
+from worker.restart_policy import RestartPolicy
 from worker.settings import Settings
 
 _AWAY_SECONDS = 1.0  # until the supervisor starts a server again
@@ -81,7 +81,7 @@ def running_servers(home: Path) -> Iterator[Servers]:
         engine = db.connect(info.database_url, name="chaos", pool_size=3)
         store = bootstrap.store(_settings(info))
         try:
-            catalog.migrate(engine)
+            catalog.schema.migrate(engine)
             yield Servers(stack=stack, info=info, proxy=proxy, engine=engine, store=store)
         finally:
             store.close()

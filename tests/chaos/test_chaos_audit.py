@@ -16,7 +16,7 @@ from tests.chaos.uploader import Done
 from tests.chaos.witness import Finding, Seen
 from tests.factories import enriched_image, spec
 from tests.ledger import expire_leases, hints, ref
-from worker import catalog, inbox, outbox
+from worker import catalog, ledger, outbox
 from worker.db import Engine, transaction
 from worker.types import Outcome
 
@@ -139,25 +139,25 @@ class TestWitness:
         """A watched database with one claimed object, a.jpg."""
         witness.install(engine)
         with transaction(engine) as connection:
-            inbox.hint(connection, hints("a.jpg"))
-            return catalog.ensure_space(connection, spec()).id
+            ledger.hints.hint(connection, hints("a.jpg"))
+            return catalog.spaces.ensure_space(connection, spec()).id
 
-    def claim(self, engine: Engine) -> inbox.Claim:
+    def claim(self, engine: Engine) -> ledger.claims.Claim:
         with transaction(engine) as connection:
-            claimed = inbox.claim(connection, worker="w", size=1, lease=30)
+            claimed = ledger.claims.claim(connection, worker="w", size=1, lease=30)
         assert claimed is not None
         return claimed
 
     def seen(self, engine: Engine) -> Seen:
         return witness.look(engine, source="s3")
 
-    def write(self, engine: Engine, space: int, claimed: inbox.Claim) -> None:
+    def write(self, engine: Engine, space: int, claimed: ledger.claims.Claim) -> None:
         """A batch as the pipeline writes it."""
         with transaction(engine) as connection:
-            catalog.write(connection, space_id=space, images=[enriched_image("a.jpg")])
+            catalog.write.write(connection, space_id=space, images=[enriched_image("a.jpg")])
             outbox.append(connection, [outbox.Feed(kind="enriched", ref=ref("a.jpg"), etag="etag-a.jpg")])
-            end = inbox.Completion(id=claimed.objects[0].id, outcome=Outcome.ENRICHED, etag="etag-a.jpg")
-            inbox.complete(connection, claimed.token, [end])
+            end = ledger.completion.Completion(id=claimed.objects[0].id, outcome=Outcome.ENRICHED, etag="etag-a.jpg")
+            ledger.completion.complete(connection, claimed.token, [end])
 
     def test_work_in_order_is_not_objected_to(self, engine: Engine, space: int) -> None:
         """One claim, one transaction."""
@@ -169,14 +169,14 @@ class TestWitness:
     def test_parts_in_transactions_of_their_own_are_seen(self, engine: Engine, space: int) -> None:
         """An image that was written before its announcement and completion."""
         with transaction(engine) as connection:
-            catalog.write(connection, space_id=space, images=[enriched_image("a.jpg")])
+            catalog.write.write(connection, space_id=space, images=[enriched_image("a.jpg")])
         assert 1 == len(self.seen(engine).apart)
 
     def test_an_effect_that_happens_twice_is_seen(self, engine: Engine, space: int) -> None:
         """Also when the tables look as if it had happened once."""
         self.write(engine, space, self.claim(engine))
         with transaction(engine) as connection:
-            inbox.hint(connection, hints("a.jpg"))
+            ledger.hints.hint(connection, hints("a.jpg"))
         self.write(engine, space, self.claim(engine))
         assert ["a.jpg: etag-a.jpg"] == self.seen(engine).doubled
 
@@ -212,6 +212,6 @@ class TestWitness:
         """The work that it asked for wrote an image."""
         with transaction(engine) as connection:
             connection.execute(text("DELETE FROM inbox"))
-            inbox.hint(connection, [dataclasses.replace(*hints("a.jpg"), source="verify")])
+            ledger.hints.hint(connection, [dataclasses.replace(*hints("a.jpg"), source="verify")])
         self.write(engine, space, self.claim(engine))
         assert [(True, "etag-a.jpg")] == [(each.needed, each.etag) for each in self.seen(engine).found]

@@ -15,7 +15,7 @@ import numpy as np
 
 from tests.chaos.contents import KILLING_COLOUR
 from tests.fakes import ColourEncoder
-from worker import bootstrap, logs, process, settings, tasks, trial
+from worker import bootstrap, logs, process, sandbox, settings, tasks
 from worker.encoder import Pixels
 from worker.types import Floats
 
@@ -43,7 +43,7 @@ def main() -> None:
     """Run the worker, or what it starts to try an image apart."""
     bootstrap.encoder = lambda *_args, **_options: DeadlyEncoder()
     if sys.argv[1:2] == ["--trial"]:
-        sys.exit(trial.main())
+        sys.exit(sandbox.main())
     process.TRIAL = (sys.executable, "-m", "tests.chaos.worker", "--trial")
     loaded = settings.load()
     logs.configure(level=loaded.log_level)

@@ -17,7 +17,7 @@ from pathlib import Path
 from tests.fuzz.child import _FORGET_PEAK, _memory
 from tests.unit.images.corpus import LIMITS
 from worker.errors import ImageRejectedError
-from worker.images import apart, read_image
+from worker.images import isolated_decoder, read_image
 
 SIDE = 224
 TINY = b"GIF89a\1\0\1\0\x80\0\0\0\0\0\xff\xff\xff,\0\0\0\0\1\0\1\0\0\2\2D\1\0;"
@@ -32,8 +32,8 @@ def main() -> None:
     data = sys.stdin.buffer.read()
     resource.setrlimit(resource.RLIMIT_AS, (_LAST_RESORT, _LAST_RESORT))
     read_image(TINY, limits=LIMITS, min_side=SIDE)
-    apart.decode_apart(TINY, limits=LIMITS, min_side=SIDE, reserve=_reserve([]))
-    [child] = apart._pool._idle
+    isolated_decoder.decode_apart(TINY, limits=LIMITS, min_side=SIDE, reserve=_reserve([]))
+    [child] = isolated_decoder._pool._idle
     started = _seconds_of(child._process.pid)
     reserved: list[int] = []
     _FORGET_PEAK.write_text("5")  # proc(5): resets the peak resident set size
@@ -41,7 +41,7 @@ def main() -> None:
     outcome = _outcome(data, reserved)
     seconds = time.process_time() - clock
     own = _memory("VmHWM") - before
-    apart.close()
+    isolated_decoder.close()
     others = resource.getrusage(resource.RUSAGE_CHILDREN)
     answer = {
         "outcome": outcome,

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from worker.api.models import Tag
-from worker.pipeline.explain import Explained, ExplainedTaxonomy
+from worker.pipeline.reading.explain import Explained, ExplainedTaxonomy
 from worker.tagging import LabelReason
 
 _OF_PROMPTS = (

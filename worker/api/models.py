@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from worker.names import shown, suggested
-from worker.pipeline import moments
-from worker.pipeline.image_lookup import State
+from worker.pipeline.common import time_filters
+from worker.pipeline.reading.image_lookup import State
+from worker.suggestions import shown, suggested
 
 
 def _storable(text: str) -> str:
@@ -24,7 +24,7 @@ Text = Annotated[str, AfterValidator(_storable)]
 
 
 def _moment(text: str) -> str:
-    moments.parse(text)
+    time_filters.parse(text)
     return text
 
 

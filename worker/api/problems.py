@@ -27,11 +27,11 @@ from worker.errors import (
     SpaceMismatchError,
     TextTooLongError,
 )
-from worker.names import suggested
-from worker.pipeline.image_lookup import ImageNotFoundError
-from worker.pipeline.ingest import RejectedEventError
-from worker.pipeline.label_search import LabelNotFoundError
-from worker.pipeline.query import NothingEmbeddedError
+from worker.pipeline.intake.ingest import RejectedEventError
+from worker.pipeline.reading.image_lookup import ImageNotFoundError
+from worker.pipeline.reading.label_search import LabelNotFoundError
+from worker.pipeline.reading.text_search import NothingEmbeddedError
+from worker.suggestions import suggested
 
 _log = logs.get("api")
 

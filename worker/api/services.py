@@ -9,15 +9,15 @@ from typing import cast
 from fastapi import Request
 
 from worker.api.access import Tokens
-from worker.api.bodies import Bodies
-from worker.api.offload import Offload
+from worker.api.body_limits import Bodies
 from worker.api.refusals import Refusals
+from worker.api.thread_limits import Offload
 from worker.db import Engine
-from worker.pipeline.explain import Explain
-from worker.pipeline.health import IntakeProbe
-from worker.pipeline.ingest import Ingest
-from worker.pipeline.label_search import LabelSearch
-from worker.pipeline.query import Search
+from worker.pipeline.intake.ingest import Ingest
+from worker.pipeline.operations.health import IntakeProbe
+from worker.pipeline.reading.explain import Explain
+from worker.pipeline.reading.label_search import LabelSearch
+from worker.pipeline.reading.text_search import Search
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

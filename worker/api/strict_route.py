@@ -11,7 +11,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
 from worker.api.parameters import REPEATABLE
-from worker.names import shown, suggested
+from worker.suggestions import shown, suggested
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 

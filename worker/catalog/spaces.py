@@ -8,8 +8,8 @@ from typing import Literal, TypeAlias
 
 from sqlalchemy import text
 
-from worker.catalog.counts import counted_or_counting
 from worker.catalog.partitions import create_partition, without_time_limit
+from worker.catalog.space_counters import counted_or_counting
 from worker.db import Connection
 from worker.types import SpaceSpec
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import text
 
-from worker.catalog.owed import owe
+from worker.catalog.embedding_queue import owe
 from worker.catalog.removal import bring_back
 from worker.db import Connection, storable
 from worker.types import Floats, ImageMetadata, ObjectInfo, ObjectRef, Tag

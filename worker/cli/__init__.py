@@ -22,9 +22,9 @@ _PARTS = ("api", "worker", "scheduler", "listener")
 def main() -> None:
     """Entry point."""
     if sys.argv[1:2] == ["health"] and len(sys.argv) == 3 and sys.argv[2] in _PARTS:  # noqa: PLR2004
-        from worker import vitals
+        from worker import quick_health
 
-        if vitals.is_well(sys.argv[2]):
+        if quick_health.is_well(sys.argv[2]):
             sys.stderr.write(f"{sys.argv[2]} is healthy\n")
             return
     from worker.cli import commands

@@ -11,8 +11,8 @@ from rich.table import Table
 from worker.cli import context
 
 if TYPE_CHECKING:
-    from worker.inbox import Bucket
-    from worker.watched import Watched
+    from worker.ledger.buckets import Bucket
+    from worker.watched_buckets import Watched
 
 _Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
@@ -27,7 +27,7 @@ def register(app: typer.Typer) -> None:
 @_group.command("list")
 def list_buckets(*, as_json: _Json = False) -> None:
     """Where each was found last, and since when it is missing from the store."""
-    from worker.pipeline import buckets as use_case
+    from worker.pipeline.operations import buckets as use_case
 
     settings = context.load_settings()
     found = use_case.listing(context.database(settings))
@@ -64,7 +64,7 @@ def drop(bucket: Annotated[str, typer.Argument(metavar="BUCKET")]) -> None:
     A worker asks the store for each object once more, so nothing that is still there is lost.
     """
     from worker import broker
-    from worker.pipeline import buckets as use_case
+    from worker.pipeline.operations import buckets as use_case
 
     settings = context.load_settings()
     if not settings.watched.touches(bucket):

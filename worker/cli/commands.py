@@ -36,7 +36,7 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "space": ("space",),
     "taxonomy": ("taxonomy",),
     "taxonomy_apply": ("taxonomy",),
-    "operate": ("status", "reconcile", "backfill", "rejected"),
+    "operations": ("status", "reconcile", "backfill", "rejected"),
     "run": ("api", "worker", "scheduler", "listen", "migrate", "health"),
 }
 

@@ -235,8 +235,8 @@ def write_file(path: Path, data: bytes) -> None:
 
 def database(loaded: Settings, *, pool_size: int = 1) -> Engine:
     """The migrated database, for a command that reads a little; twice ``pool_size`` connections at most."""
-    from worker.database import database
     from worker.errors import ConfigurationError
+    from worker.open_database import database
 
     try:
         return database(loaded, "cli", pool_size=pool_size)

@@ -10,7 +10,7 @@ from rich.table import Table
 from worker.cli import context, read
 
 if TYPE_CHECKING:
-    from worker.pipeline.label_counts import Counts
+    from worker.pipeline.reading.label_counts import Counts
 
 
 def register(app: typer.Typer) -> None:
@@ -31,7 +31,8 @@ def count(
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, as the API answers.")] = False,
 ) -> None:
     """Count the images that have each label now, and those that a taxonomy is undecided about."""
-    from worker.pipeline import label_counts, tag_filters
+    from worker.pipeline.common import tag_filters
+    from worker.pipeline.reading import label_counts
 
     read.require_source(source)
     bucket, _, prefix = (where or "").partition("/")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from worker.encoder import Encoder
-    from worker.pipeline.explain import Explained, ExplainedTaxonomy
+    from worker.pipeline.reading.explain import Explained, ExplainedTaxonomy
     from worker.settings import Settings
     from worker.tagging.explain import LabelExplanation, TaxonomyExplanation, TextSimilarity
 
@@ -170,7 +170,7 @@ def _cells(each: LabelExplanation, one: TaxonomyExplanation) -> list[str]:
 
 def _write_picture(path: Path, explained: Explained, settings: Settings, encoder: Encoder) -> None:
     from worker import bootstrap
-    from worker.pipeline import seen as use_case
+    from worker.pipeline.reading import model_input as use_case
     from worker.types import ObjectRef
 
     record = explained.record

@@ -29,14 +29,14 @@ def near(
 ) -> None:
     """The labels nearest to an image, of all taxonomies and vocabularies in use. Near is not decided."""
     from worker import label_names
-    from worker.api import present
-    from worker.pipeline.label_search import LabelSearch
+    from worker.api import serializers
+    from worker.pipeline.reading.label_search import LabelSearch
 
     ref = context.image_ref(image)
     search = LabelSearch(engine=context.database(context.load_settings()))
     found = search.labels_of(ref, limit=limit, taxonomies=taxonomy or ())
     if as_json:
-        context.json_document(present.nearest_labels(found).model_dump(mode="json"))
+        context.json_document(serializers.nearest_labels(found).model_dump(mode="json"))
         return
     table = Table("similarity", "taxonomy", "label", "text", box=None, pad_edge=False)
     for each in found.labels:
@@ -48,7 +48,7 @@ def near(
 @_group.command()
 def status(as_json: _Json = False) -> None:
     """How many labels of each taxonomy in use can be searched in the active space."""
-    from worker.pipeline.label_search import LabelSearch
+    from worker.pipeline.reading.label_search import LabelSearch
 
     found = LabelSearch(engine=context.database(context.load_settings())).stored()
     if as_json:
@@ -84,8 +84,8 @@ def drop(
     taxonomy: Annotated[str, typer.Argument(metavar="NAME", help="As `enrich labels status` shows it.")],
 ) -> None:
     """Forget a taxonomy or vocabulary that was stored, but never applied. What is in force is refused."""
-    from worker.pipeline import taxonomies
+    from worker.pipeline.taxonomies import lifecycle
 
     settings = context.load_settings()
-    taxonomies.drop(context.database(settings, pool_size=2), taxonomy)
+    lifecycle.drop(context.database(settings, pool_size=2), taxonomy)
     context.say(f"{taxonomy} is forgotten; `enrich labels fill` stores it again if a file of ENRICH_TAXONOMIES has it")

@@ -11,9 +11,9 @@ from rich.table import Table
 from worker.cli import context, read
 
 if TYPE_CHECKING:
-    from worker.catalog import ImageRecord
+    from worker.catalog.read import ImageRecord
     from worker.db import Engine
-    from worker.pipeline.browse import Page, Wanted
+    from worker.pipeline.reading.image_list import Page, Wanted
 
 
 def register(app: typer.Typer) -> None:
@@ -39,13 +39,13 @@ def list_images(
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, as the API answers.")] = False,
 ) -> None:
     """List images in the order of bucket and key, with their tags."""
-    from worker.api import models, present
-    from worker.pipeline import tag_filters
+    from worker.api import models, serializers
+    from worker.pipeline.common import tag_filters
 
     engine = context.database(context.load_settings())
     page = _page(engine, _wanted(where, tag or [], source, since), limit=limit, after=after)
     if as_json:
-        answer = models.ImageList(images=[present.image(each) for each in page.images], next=page.next)
+        answer = models.ImageList(images=[serializers.image(each) for each in page.images], next=page.next)
         context.json_document(answer.model_dump(mode="json"))
         return
     titles = tag_filters.titles(engine, {each.taxonomy for image in page.images for each in image.tags})
@@ -61,8 +61,8 @@ def list_images(
 
 def _wanted(where: str | None, tags: list[str], source: str | None, since: str | None) -> Wanted:
     from worker.errors import ChoiceError
-    from worker.pipeline.browse import Wanted
-    from worker.pipeline.moments import parse
+    from worker.pipeline.common.time_filters import parse
+    from worker.pipeline.reading.image_list import Wanted
 
     read.require_source(source)
     bucket, _, prefix = (where or "").partition("/")
@@ -80,12 +80,12 @@ def _wanted(where: str | None, tags: list[str], source: str | None, since: str |
 
 def _page(engine: Engine, wanted: Wanted, *, limit: int, after: str | None) -> Page:
     """A page may have fewer images than asked for, and others behind it: for a person, it is filled."""
-    from worker.pipeline import browse
+    from worker.pipeline.reading import image_list
 
-    page = browse.images(engine, wanted, limit=limit, after=after)
+    page = image_list.images(engine, wanted, limit=limit, after=after)
     while page.next is not None and len(page.images) < limit:
-        following = browse.images(engine, wanted, limit=limit - len(page.images), after=page.next)
-        page = browse.Page(images=(*page.images, *following.images), next=following.next)
+        following = image_list.images(engine, wanted, limit=limit - len(page.images), after=page.next)
+        page = image_list.Page(images=(*page.images, *following.images), next=following.next)
     return page
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from worker.cli import plan_report
 
 if TYPE_CHECKING:
-    from worker.pipeline.plan import Change, LabelChange, Plan, TaxonomyPlan
+    from worker.pipeline.taxonomies.plan import Change, LabelChange, Plan, TaxonomyPlan
 
 _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;max-width:75rem;margin:2rem auto;padding:0 1rem;color:#1c1e21;background:#fff}

@@ -10,8 +10,8 @@ from rich.table import Table
 from worker.cli import context
 
 if TYPE_CHECKING:
-    from worker.pipeline.estimates import Count, Sampling
-    from worker.pipeline.plan import Change, LabelChange, Plan, TaxonomyEdit, TaxonomyPlan
+    from worker.pipeline.common.estimates import Count, Sampling
+    from worker.pipeline.taxonomies.plan import Change, LabelChange, Plan, TaxonomyEdit, TaxonomyPlan
 
 _SIGNS = {"same": " ", "words": "~", "changed": "~", "added": "+", "removed": "-"}
 _COLOURS = {"same": None, "words": "cyan", "changed": "yellow", "added": "green", "removed": "red"}

@@ -14,8 +14,8 @@ from worker.cli import context
 
 if TYPE_CHECKING:
     from worker.db import Engine
-    from worker.inbox import Quarantined
-    from worker.pipeline.quarantine import Changed, Choice
+    from worker.ledger.quarantine import Quarantined
+    from worker.pipeline.operations.quarantine import Changed, Choice
 
 _Reason = Annotated[str | None, typer.Option(metavar="CODE", help="Only this reason; docs/images.md lists the codes.")]
 _Where = Annotated[str | None, typer.Option("--in", metavar="BUCKET[/PREFIX]", help="Only here.")]
@@ -51,7 +51,7 @@ def list_entries(
     as_json: _Json = False,
 ) -> None:
     """The newest entries, and how many there are by reason."""
-    from worker.pipeline import quarantine as use_case
+    from worker.pipeline.operations import quarantine as use_case
 
     choice = _choice(None, reason, where, since, older_than, given_up=given_up)
     engine = context.database(context.load_settings())
@@ -87,7 +87,7 @@ def _print(entries: tuple[Quarantined, ...]) -> None:
 @_group.command()
 def show(object_: Annotated[str, typer.Argument(metavar="BUCKET/KEY")], as_json: _Json = False) -> None:
     """One entry, with the first bytes of what was uploaded."""
-    from worker.pipeline import quarantine as use_case
+    from worker.pipeline.operations import quarantine as use_case
 
     ref = context.image_ref(object_)
     entry = use_case.entry(context.database(context.load_settings()), ref)
@@ -116,7 +116,7 @@ def retry(
     An object that is named is tried again also if it was given up.
     """
     from worker import broker
-    from worker.pipeline import quarantine as use_case
+    from worker.pipeline.operations import quarantine as use_case
 
     choice = _insisted(_choice(object_, reason, where, since, older_than, given_up=given_up), everything=everything)
     settings = context.load_settings()
@@ -141,7 +141,7 @@ def drop(
     everything: _All = False,
 ) -> None:
     """Give entries up: they count as excluded until new bytes are uploaded or someone retries them. May be repeated."""
-    from worker.pipeline import quarantine as use_case
+    from worker.pipeline.operations import quarantine as use_case
 
     choice = _insisted(_choice(object_, reason, where, since, older_than), everything=everything)
     engine = context.database(context.load_settings())
@@ -158,7 +158,7 @@ def drop(
 def _nothing(engine: Engine, choice: Choice, verb: str) -> None:
     """Say why nothing was done. It is an error, unless a retry is only repeated: perhaps something else was meant."""
     from worker.errors import NotFoundError
-    from worker.pipeline import quarantine as use_case
+    from worker.pipeline.operations import quarantine as use_case
 
     listing = f"`enrich quarantine list{' --given-up' if choice.given_up else ''}` shows what is there"
     if pending := sum(use_case.counts(engine, choice).values()):
@@ -193,9 +193,9 @@ def _choice(
     given_up: bool = False,
 ) -> Choice:
     from worker.errors import ChoiceError
-    from worker.names import shown, suggested
-    from worker.pipeline.moments import parse
-    from worker.pipeline.quarantine import Choice
+    from worker.pipeline.common.time_filters import parse
+    from worker.pipeline.operations.quarantine import Choice
+    from worker.suggestions import shown, suggested
     from worker.types import Reason
 
     if reason is not None and reason not in set(Reason):
@@ -223,7 +223,7 @@ def _choice(
 
 def _insisted(choice: Choice, *, everything: bool) -> Choice:
     from worker.errors import ChoiceError
-    from worker.pipeline.quarantine import insist
+    from worker.pipeline.operations.quarantine import insist
 
     try:
         insist(choice, everything=everything)

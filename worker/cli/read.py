@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from worker.api import models
-    from worker.catalog import Nearest, TagFilter
+    from worker.catalog.search import Nearest, TagFilter
     from worker.db import Engine
     from worker.settings import Settings
 
@@ -34,13 +34,14 @@ def register(app: typer.Typer) -> None:
 
 def show(image: Annotated[str, typer.Argument(metavar="BUCKET/KEY")], as_json: _Json = False) -> None:
     """Everything known about one image."""
-    from worker.api import present
-    from worker.pipeline import image_lookup, tag_filters
+    from worker.api import serializers
+    from worker.pipeline.common import tag_filters
+    from worker.pipeline.reading import image_lookup
 
     ref = context.image_ref(image)
     engine = context.database(context.load_settings())
     record = image_lookup.image(engine, ref)
-    presented = present.image(record)
+    presented = serializers.image(record)
     if as_json:
         context.json_document(presented.model_dump(mode="json"))
         return
@@ -108,8 +109,8 @@ def search(
     as_json: _Json = False,
 ) -> None:
     """Find images by words or by a label, optionally only among those with certain tags."""
-    from worker.api import present
-    from worker.pipeline import tag_filters
+    from worker.api import serializers
+    from worker.pipeline.common import tag_filters
 
     filters = [tag_filter(each) for each in tag or []]
     wanted = _label(label) if label is not None else None
@@ -121,7 +122,7 @@ def search(
     engine = context.database(settings)
     found = _answered(settings, text, limit, filters, exact=exact) if wanted is None else None
     if found is None:
-        found = present.hits(_found(settings, engine, wanted or text, limit, filters, exact=exact))
+        found = serializers.hits(_found(settings, engine, wanted or text, limit, filters, exact=exact))
     if as_json:
         context.json_document(found.model_dump(mode="json"))
         return
@@ -176,7 +177,7 @@ def _found(
     settings: Settings, engine: Engine, wanted: str | TagFilter, limit: int, tags: Sequence[TagFilter], *, exact: bool
 ) -> Nearest:
     from worker import bootstrap
-    from worker.pipeline.label_search import LabelSearch
+    from worker.pipeline.reading.label_search import LabelSearch
 
     if isinstance(wanted, str):
         return bootstrap.search(settings, engine)(wanted, limit=limit, tags=tags, exact=exact)
@@ -197,9 +198,9 @@ def _print_hits(hits: Sequence[models.Hit], titles: Titles) -> None:
 
 def why_nothing(engine: Engine, tags: Sequence[TagFilter]) -> str:
     """Why nothing is found or listed, and what to do next."""
-    from worker.pipeline import overview
+    from worker.pipeline.operations import system_status
 
-    totals = overview.totals(engine)
+    totals = system_status.totals(engine)
     if totals.enriched:
         asked = " and ".join(f"{each.taxonomy}={each.label}" for each in tags)
         has = f"no image has {context.name(asked)} there" if tags else "no image is there"
@@ -219,7 +220,7 @@ def entitled(taxonomy: str, label: str, titles: Titles) -> str:
 
 
 def _label(text: str) -> TagFilter:
-    from worker.catalog import TagFilter
+    from worker.catalog.search import TagFilter
 
     taxonomy, slash, label = text.partition("/")
     if not (taxonomy and slash and label):
@@ -228,7 +229,7 @@ def _label(text: str) -> TagFilter:
 
 
 def tag_filter(text: str) -> TagFilter:
-    from worker.catalog import TagFilter
+    from worker.catalog.search import TagFilter
 
     taxonomy, equals, label = text.partition("=")
     if not (taxonomy and equals and label):
@@ -239,7 +240,7 @@ def tag_filter(text: str) -> TagFilter:
 def require_source(source: str | None) -> None:
     """Refuse what is no way to decide a tag."""
     from worker.api.models import TagSource
-    from worker.names import shown, suggested
+    from worker.suggestions import shown, suggested
 
     known = get_args(TagSource)
     if source is not None and source not in known:

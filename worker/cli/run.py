@@ -36,12 +36,12 @@ def api(
 
     from worker import bootstrap, broker, logs, metrics
     from worker.api import Services, Tokens, create_app, server
-    from worker.database import database
-    from worker.pipeline.explain import Explain
-    from worker.pipeline.filtered_search import FilteredSearch
-    from worker.pipeline.ingest import HOLD
-    from worker.pipeline.label_search import LabelSearch
-    from worker.pipeline.recheck import Recheck
+    from worker.open_database import database
+    from worker.pipeline.intake.ingest import HOLD
+    from worker.pipeline.reading.explain import Explain
+    from worker.pipeline.reading.filtered_search import FilteredSearch
+    from worker.pipeline.reading.label_search import LabelSearch
+    from worker.pipeline.reconciliation.recheck import Recheck
 
     settings = context.process_settings()
     context.tell_what_is_watched(settings)
@@ -94,25 +94,27 @@ def worker(
 ) -> None:
     """Claim, fetch, embed, tag and write, until SIGTERM."""
     if hold:
-        from worker import holding
+        from worker import restart_hold
 
         context.process_settings()
-        raise typer.Exit(holding.run([*holding.WORKER, *([] if processes is None else [f"--processes={processes}"])]))
+        raise typer.Exit(
+            restart_hold.run([*restart_hold.WORKER, *([] if processes is None else [f"--processes={processes}"])])
+        )
     # Read when numpy is imported, by whichever of the next lines. Its products are small here, and the threads that it
     # takes for them by itself, one per core, spin for a while after each.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from worker import crew
+    from worker import worker_group
     from worker.resources import cores
 
     if lifeline is not None:
-        crew.follow(lifeline)  # before anything that takes its time
+        worker_group.follow(lifeline)  # before anything that takes its time
     settings = context.process_settings()
     if processes is not None:
         settings = settings.model_copy(update={"processes": processes})
     if lifeline is None:  # a crew's members leave it to the crew
         context.tell_what_is_watched(settings)
     if settings.processes > 1:
-        raise typer.Exit(crew.run(settings, cores=cores()))
+        raise typer.Exit(worker_group.run(settings, cores=cores()))
     from worker import tasks
 
     tasks.run_worker(settings)
@@ -129,11 +131,11 @@ def scheduler() -> None:
 
 def listen() -> None:
     """Take notifications from the SQS queues of ENRICH_SQS_QUEUES, until SIGTERM."""
-    from worker import broker, listening
+    from worker import broker, listener
 
     settings = context.process_settings()
     context.tell_what_is_watched(settings)
-    listening.run(settings, broker.Bell(settings).ring)
+    listener.run(settings, broker.Bell(settings).ring)
 
 
 def migrate(
@@ -153,18 +155,18 @@ def migrate(
     Roles that were named once keep their rights: later migrations need not name them again.
     """
     from worker import catalog, db
-    from worker.database import require_database
+    from worker.open_database import require_database
 
     settings = context.load_settings()
     engine = db.connect(settings.database_url, name="migrate", pool_size=1)
     require_database(engine)
-    before, after = catalog.migrate(engine)
+    before, after = catalog.schema.migrate(engine)
     context.say(f"schema {after}: nothing to do" if before == after else f"schema {before or '(none)'} → {after}: done")
-    roles: list[tuple[catalog.Role, str | None]] = [("worker", worker_role), ("reader", reader_role)]
+    roles: list[tuple[catalog.roles.Role, str | None]] = [("worker", worker_role), ("reader", reader_role)]
     for role, name in roles:
         if name is not None:
             with db.transaction(engine) as connection:
-                catalog.grant(connection, role, name)
+                catalog.roles.grant(connection, role, name)
             context.say(f"{context.name(name)} has the rights of a {role}")
 
 
@@ -181,9 +183,9 @@ def health_of(
 
 
 def _process_problem(settings: Settings, part: str) -> str | None:
-    from worker.database import database
     from worker.errors import EnrichError
-    from worker.pipeline import health
+    from worker.open_database import database
+    from worker.pipeline.operations import health
 
     try:
         engine = database(settings, "health", pool_size=1)
@@ -196,8 +198,8 @@ def _but_waits(settings: Settings, part: str) -> str:
     """What a healthy process waits for."""
     if part == "api":
         return ""
-    from worker.database import database
-    from worker.pipeline import health
+    from worker.open_database import database
+    from worker.pipeline.operations import health
 
     engine = database(settings, "health", pool_size=1)
     waiting = health.waiting(engine, kind=part, host=socket.gethostname())

@@ -14,8 +14,8 @@ from rich.table import Table
 from worker.cli import context, space_comparison
 
 if TYPE_CHECKING:
-    from worker.catalog import FilledSpace
-    from worker.pipeline.filling import Filled, Progress
+    from worker.catalog.spaces import FilledSpace
+    from worker.pipeline.spaces.fill import Filled, Progress
 
 _group = typer.Typer(no_args_is_help=True, help="Embedding spaces, one per model.")
 _Number = Annotated[int, typer.Argument(metavar="NUMBER", help="As `enrich space list` shows it.")]
@@ -38,7 +38,7 @@ def list_spaces(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """All spaces, and how many images have a vector in each."""
-    from worker.pipeline import spaces as use_case
+    from worker.pipeline.spaces import lifecycle as use_case
 
     found = use_case.filled(context.database(context.load_settings()))
     if as_json:
@@ -79,7 +79,7 @@ def create(
 ) -> None:
     """Make a space for a model. From now on new uploads are embedded in it, too; nobody reads it yet."""
     from worker import bootstrap
-    from worker.pipeline import spaces as use_case
+    from worker.pipeline.spaces import lifecycle as use_case
 
     settings = context.load_settings()
     engine = context.database(settings)
@@ -102,8 +102,8 @@ def fill(
     May be stopped and started again, and run on several machines at once.
     """
     from worker import process
-    from worker.database import database
-    from worker.pipeline import spaces as use_case
+    from worker.open_database import database
+    from worker.pipeline.spaces import lifecycle as use_case
 
     settings = context.load_settings()
     engine = database(settings, "fill", pool_size=settings.concurrency + 2)
@@ -159,7 +159,7 @@ def activate(
 
     The other one goes on being filled, so that going back is as quick.
     """
-    from worker.pipeline import spaces as use_case
+    from worker.pipeline.spaces import lifecycle as use_case
 
     engine = context.database(context.load_settings())
     with _progress() as show:
@@ -177,7 +177,7 @@ def activate(
 @_group.command()
 def retire(space: _Number) -> None:
     """Embed new uploads no longer in a space; what it has is kept."""
-    from worker.pipeline import spaces as use_case
+    from worker.pipeline.spaces import lifecycle as use_case
 
     use_case.retire(context.database(context.load_settings()), space)
     context.say(f"space {space} is retired; `enrich space fill {space}` brings it up to date again")
@@ -189,7 +189,7 @@ def drop(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Delete a space: its vectors, its index and its tags. There is no way back but filling it anew."""
-    from worker.pipeline import spaces as use_case
+    from worker.pipeline.spaces import lifecycle as use_case
 
     engine = context.database(context.load_settings())
     size = f"{use_case.size(engine, space) / 1e9:,.2f} GB"
@@ -222,15 +222,15 @@ def check(
     Exit status 78 if it makes other vectors. Workers do the same at their start.
     """
     from worker import bootstrap
-    from worker.pipeline import golden
-    from worker.pipeline import spaces as use_case
-    from worker.pipeline.space import load_for
+    from worker.pipeline.spaces import golden_check
+    from worker.pipeline.spaces import lifecycle as use_case
+    from worker.pipeline.spaces.model_loading import load_for
 
     settings = context.load_settings()
     engine = context.database(settings)
     found = use_case.get(engine, space)
     model = load_for(found, bootstrap.source(settings), bootstrap.loader(settings))
     if accept:
-        golden.accept(engine, found, model)
-    golden.require(engine, found, model)
+        golden_check.accept(engine, found, model)
+    golden_check.require(engine, found, model)
     context.say(f"{model.space.model} makes the vectors here that space {space} was filled with")

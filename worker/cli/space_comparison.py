@@ -12,9 +12,10 @@ from rich.table import Table
 from worker.cli import context
 
 if TYPE_CHECKING:
-    from worker.catalog import LabelPair, Space
+    from worker.catalog.space_comparison import LabelPair
+    from worker.catalog.spaces import Space
     from worker.db import Engine
-    from worker.pipeline.compare import Comparison
+    from worker.pipeline.spaces.compare import Comparison
 
 _ABSTAINED = "–"
 
@@ -28,12 +29,12 @@ def compare(  # noqa: PLR0917  # typer reads options from positionals
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """How far a space agrees with another one: tags, neighbours, and accuracy where people have labelled images."""
-    from worker.pipeline import compare as use_case
-    from worker.pipeline import spaces
+    from worker.pipeline.spaces import compare as use_case
+    from worker.pipeline.spaces import lifecycle
 
     engine = context.database(context.load_settings())
-    second = spaces.get(engine, space)
-    first = spaces.get(engine, other) if other is not None else _active(engine, second)
+    second = lifecycle.get(engine, space)
+    first = lifecycle.get(engine, other) if other is not None else _active(engine, second)
     with context.progress(TextColumn("comparing neighbours"), BarColumn(), MofNCompleteColumn()) as bar:
         task = bar.add_task("", total=queries)
         found = use_case.compare(
@@ -53,12 +54,12 @@ def compare(  # noqa: PLR0917  # typer reads options from positionals
 
 def _active(engine: Engine, second: Space) -> Space:
     from worker.errors import ConfigurationError
-    from worker.pipeline import spaces
+    from worker.pipeline.spaces import lifecycle
 
-    number = next((each.id for each in spaces.filled(engine) if each.state == "active"), None)
+    number = next((each.id for each in lifecycle.filled(engine) if each.state == "active"), None)
     if number is None or number == second.id:
         raise ConfigurationError(f"space {second.id} is the active one: name another one, --with NUMBER")
-    return spaces.get(engine, number)
+    return lifecycle.get(engine, number)
 
 
 def _print(found: Comparison) -> None:

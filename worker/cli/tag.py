@@ -10,12 +10,12 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.table import Table
 
-from worker import confined
+from worker import safe_files
 from worker.cli import context
-from worker.confined import NotConfinedError
+from worker.safe_files import NotConfinedError
 
 if TYPE_CHECKING:
-    from worker.pipeline.files import RefusedFile, TaggedFile
+    from worker.pipeline.enrichment.local_files import RefusedFile, TaggedFile
     from worker.types import Tag
 
     Results: TypeAlias = Iterable[TaggedFile | RefusedFile]
@@ -81,7 +81,7 @@ def _files(paths: Iterable[Path]) -> Iterator[Path]:
 def _is_inside(folder: Path, file: Path) -> bool:
     """Whether a file is one of the folder's own; a link that leads out of it is named, and left alone."""
     try:
-        confined.inside(folder, file)
+        safe_files.inside(folder, file)
     except NotConfinedError as error:
         context.say(f"not read: {context.name(str(file))} {error}")
         return False
@@ -89,7 +89,7 @@ def _is_inside(folder: Path, file: Path) -> bool:
 
 
 def _write_lines(results: Results, many: Collection[str]) -> int:
-    from worker.pipeline.files import RefusedFile
+    from worker.pipeline.enrichment.local_files import RefusedFile
 
     refused = 0
     for result in results:
@@ -99,7 +99,7 @@ def _write_lines(results: Results, many: Collection[str]) -> int:
 
 
 def _line(result: TaggedFile | RefusedFile, many: Collection[str]) -> dict[str, object]:
-    from worker.pipeline.files import RefusedFile
+    from worker.pipeline.enrichment.local_files import RefusedFile
 
     if isinstance(result, RefusedFile):
         return {"file": str(result.path), "reason": result.reason, "message": result.message}
@@ -139,7 +139,7 @@ def _detailed(tag: Tag) -> dict[str, object]:
 
 def _print_table(results: Results, total: int, taxonomies: Sequence[str]) -> int:
     """The table is printed as one, whatever the number of files, so that its columns fit all of them."""
-    from worker.pipeline.files import TaggedFile
+    from worker.pipeline.enrichment.local_files import TaggedFile
 
     table, refused, interrupted, cells = Table("file", *taxonomies, pad_edge=False), [], False, set()
     try:

@@ -13,7 +13,7 @@ from worker.cli import context
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from worker.catalog import KeptTaxonomy
+    from worker.catalog.taxonomies import KeptTaxonomy
     from worker.settings import Settings
     from worker.tagging import Advice, Label, Taxonomy
 
@@ -159,7 +159,7 @@ def _kept(settings: Settings) -> list[KeptTaxonomy]:
     from worker.db import transaction
 
     with transaction(context.database(settings)) as connection:
-        return catalog.kept_taxonomies(connection)
+        return catalog.taxonomies.kept_taxonomies(connection)
 
 
 def _named(name: str, settings: Settings) -> Taxonomy:

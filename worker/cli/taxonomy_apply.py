@@ -16,11 +16,11 @@ from worker.cli import context, plan_report
 from worker.cli.taxonomy import group
 
 if TYPE_CHECKING:
-    from worker.catalog import Action
+    from worker.catalog.revisions import Action
     from worker.db import Engine
-    from worker.pipeline.plan import Plan
-    from worker.pipeline.retag import Progress
-    from worker.pipeline.taxonomies import Applied, History, HistoryEntry
+    from worker.pipeline.taxonomies.lifecycle import Applied, History, HistoryEntry
+    from worker.pipeline.taxonomies.plan import Plan
+    from worker.pipeline.taxonomies.retag import Progress
     from worker.settings import Settings
     from worker.tagging import Taxonomy
 
@@ -97,9 +97,9 @@ def history(
     as_json: _Json = False,
 ) -> None:
     """What was in force when, who applied it, what it changed, and how many images have tags of each version."""
-    from worker.pipeline import taxonomies
+    from worker.pipeline.taxonomies import lifecycle
 
-    found = taxonomies.history(context.database(context.load_settings()), limit=limit)
+    found = lifecycle.history(context.database(context.load_settings()), limit=limit)
     if as_json:
         context.json_document(asdict(found))
         return
@@ -125,11 +125,11 @@ def rollback(
 
     Files stay as they are: until they are changed back, too, `plan` shows them as a change.
     """
-    from worker.pipeline import taxonomies
+    from worker.pipeline.taxonomies import lifecycle
 
     settings = context.load_settings()
     engine = context.database(settings, pool_size=_CONNECTIONS)
-    number, wished = taxonomies.content(engine, target)
+    number, wished = lifecycle.content(engine, target)
     if not yes:
         found = _plan(settings, engine, wished, sample=None, full=False)
         plan_report.show(found, wished="these taxonomies")
@@ -147,7 +147,7 @@ def _wished(settings: Settings) -> Sequence[Taxonomy]:
 
 def _plan(settings: Settings, engine: Engine, wished: Sequence[Taxonomy], *, sample: int | None, full: bool) -> Plan:
     from worker import bootstrap
-    from worker.pipeline import plan as use_case
+    from worker.pipeline.taxonomies import plan as use_case
 
     size = None if full else sample or use_case.SAMPLE
     with _bar("comparing") as show:
@@ -163,12 +163,12 @@ def _apply(
     back_to: int | None = None,
 ) -> Applied:
     from worker import bootstrap
-    from worker.pipeline import taxonomies
+    from worker.pipeline.taxonomies import lifecycle
 
     build = bootstrap.builder(settings, engine)
     try:
         with _bar("tagging") as show:
-            return taxonomies.apply(engine, wished, build, action=action, back_to=back_to, progress=show)
+            return lifecycle.apply(engine, wished, build, action=action, back_to=back_to, progress=show)
     except KeyboardInterrupt:
         context.say(
             "interrupted: what was done is done, and workers tag by what was put into force; "

@@ -40,7 +40,7 @@ def up(
 
     Parts whose ENRICH_…_URL is set are yours and are not started.
     """
-    from worker.cli.system import System, interruptible
+    from worker.cli.local_system import System, interruptible
     from worker.local import DEFAULT_BASE, Home, PortPlan, bucket_name
 
     settings = context.own_settings()
@@ -57,10 +57,10 @@ def up(
 
 
 def _bucket_names(given: Sequence[str]) -> tuple[str, ...]:
-    from worker import watched
+    from worker import watched_buckets
 
     try:
-        return watched.parse(given)
+        return watched_buckets.parse(given)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--bucket") from error
 
@@ -89,6 +89,6 @@ def demo(
 
     It starts from nothing each time, in .enrich/demo, and never touches servers that ENRICH_…_URL names.
     """
-    from worker.cli import demonstration
+    from worker.cli import demo as demo_command
 
-    demonstration.run(photos=photos, port_base=port_base, stay=not leave and context.is_terminal())
+    demo_command.run(photos=photos, port_base=port_base, stay=not leave and context.is_terminal())

@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeAlias
 
-from worker import confined
+from worker import safe_files
 from worker.cli import context
-from worker.confined import NotConfinedError
 from worker.errors import ConfigurationError
 from worker.objects import ObjectStore
+from worker.safe_files import NotConfinedError
 from worker.types import ObjectRef
 
 #: When each upload was acknowledged.
@@ -58,7 +58,7 @@ def in_folder(folder: Path, *, longest: int) -> list[Sample]:
 
 def _problem(folder: Path, path: Path, key: str, longest: int) -> str | None:
     try:
-        confined.inside(folder, path)
+        safe_files.inside(folder, path)
     except NotConfinedError as error:
         return f"it {error}"
     try:

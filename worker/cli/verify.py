@@ -13,7 +13,7 @@ from rich.progress import BarColumn, SpinnerColumn, TextColumn
 from worker.cli import context
 
 if TYPE_CHECKING:
-    from worker.pipeline.verify import Difference, Verification, Verify
+    from worker.pipeline.reconciliation.verify import Difference, Verification, Verify
 
 _HOLDS, _DOES_NOT_HOLD, _COULD_NOT_COMPARE = 0, 1, 3
 _MEANING = {

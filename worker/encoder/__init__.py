@@ -9,7 +9,7 @@ from worker.encoder.fetching import fetch_model
 from worker.encoder.interface import Activation, Encoder, EncoderTraits, Pixels, unit_rows
 from worker.encoder.loading import load_encoder
 from worker.encoder.microbatcher import Encoded, ForwardPass, MicroBatcher
-from worker.encoder.seen import as_picture
+from worker.encoder.preview import as_picture
 
 __all__ = [
     "Activation",

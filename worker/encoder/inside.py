@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from worker import confined
-from worker.confined import NotConfinedError
+from worker import safe_files
 from worker.errors import ModelUnsupportedError
+from worker.safe_files import NotConfinedError
 
 #: Bytes. Configurations take kilobytes, the index of a hundred shards some more.
 _LARGEST = 16 << 20
@@ -22,10 +22,10 @@ def found(path: Path, name: str) -> Path:
     Raises:
         ModelUnsupportedError: it is a link that leads out, or is not the name of a file.
     """
-    if not confined.is_plain(name):
+    if not safe_files.is_plain(name):
         raise ModelUnsupportedError(f"{path} names a file {name!r}: it must be one in the same folder, without a path")
     try:
-        return confined.inside(_root(path), path / name)
+        return safe_files.inside(_root(path), path / name)
     except NotConfinedError as error:
         raise ModelUnsupportedError(f"{path / name}: {error}") from error
 
@@ -42,7 +42,7 @@ def read_json(path: Path, name: str, *, kind: str) -> dict[str, Any]:
         ModelUnsupportedError: it is none, or none of a bounded size.
     """
     try:
-        loaded = json.loads(confined.read(found(path, name), most=_LARGEST))
+        loaded = json.loads(safe_files.read(found(path, name), most=_LARGEST))
     except (NotConfinedError, OSError, ValueError, RecursionError) as error:
         raise ModelUnsupportedError(f"{path / name} {kind}; copy it again ({error})") from error
     if not isinstance(loaded, dict):

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from worker import logs
 from worker.errors import ModelUnsupportedError
-from worker.names import shown
+from worker.suggestions import shown
 from worker.types import Floats, SpaceSpec
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ import torch
 from worker.encoder.device import Placement
 from worker.encoder.fixed_shape import NormalisedTower, require_one_size
 from worker.encoder.interface import Collect, Pixels
-from worker.encoder.lanes import Lanes
 from worker.encoder.preprocessing import Preprocessor
+from worker.encoder.thread_shards import Lanes
 from worker.errors import ConfigurationError
 from worker.types import Floats
 

@@ -10,9 +10,9 @@ import torch
 
 from worker.encoder.device import Placement
 from worker.encoder.interface import Collect, Pixels
-from worker.encoder.lanes import Lanes
 from worker.encoder.preprocessing import Preprocessor
 from worker.encoder.staging import Staging, fetch, link, working_on
+from worker.encoder.thread_shards import Lanes
 
 
 class ImageTower(Protocol):

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from worker import confined
+from worker import safe_files
 from worker.encoder import regexes, weights
 from worker.encoder.inside import found, read_json
 from worker.errors import ModelUnsupportedError
@@ -158,7 +158,7 @@ def _check_tokenizer(content: dict[str, Any], refuse: _Refuse) -> None:
         value = content.pop(key)
         if key not in ("special_tokens_map_file", "name_or_path") and isinstance(value, str):
             name = value.removeprefix("./")
-            if not confined.is_plain(name):
+            if not safe_files.is_plain(name):
                 raise refuse(f"{key} is {value!r}: only files beside it are read; remove it")
     for path, value in _numbers(content, refuse):
         if not (abs(value) <= _LARGEST_NUMBER or "model_max_length" in path):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from worker.images.apart import Reserve
 from worker.images.formats import claims_to_be_image, is_worth_reading, readable_formats, sniff
+from worker.images.isolated_decoder import Reserve
 from worker.images.limits import ImageLimits
 from worker.images.reader import decoding, read_image
 from worker.images.values import DecodedImage

@@ -23,13 +23,13 @@ from worker.errors import ImageRejectedError
 from worker.images.av1 import coded_sizes
 from worker.images.boxes import require_readable_types
 from worker.images.formats import describe, readable_formats, sniff
-from worker.images.holes import has_zeros_for_data
 from worker.images.jpeg import JpegStructure, jpeg_structure
 from worker.images.jpeg_decoder import decode_jpeg
 from worker.images.limits import ImageLimits
 from worker.images.structure import ends_early, gif_prelude, png_chunks, sound_png, webp_canvas, without_png_text
 from worker.images.tiff import MOST_ENTRIES, Directory, Tiff
 from worker.images.tiff_pages import refuse_what_pillow_gets_wrong
+from worker.images.zero_blocks import has_zeros_for_data
 from worker.types import Reason
 
 _UNSUPPORTED: Final = re.compile(

@@ -11,11 +11,11 @@ from typing import Any, Final
 from PIL import Image
 from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
 
-from worker.images.apart import Reserve, decode_apart
 from worker.images.cost import canvas_cost, cost, jpeg2000_reduction
 from worker.images.decoder import checked_canvas, identify, load, open_header, rejecting
 from worker.images.exif import ExifFields, read_exif
 from worker.images.formats import with_known_brand
+from worker.images.isolated_decoder import Reserve, decode_apart
 from worker.images.limits import ImageLimits
 from worker.images.phash import phash
 from worker.images.pixels import Depth, prepare, upright

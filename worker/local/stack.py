@@ -22,8 +22,8 @@ from worker.local.probes import require_reachable
 from worker.local.seaweedfs import SeaweedFS
 from worker.local.supervisor import Announce, Supervisor
 from worker.local.valkey import Valkey
-from worker.restarts import RestartPolicy
-from worker.watched import EVERY_BUCKET
+from worker.restart_policy import RestartPolicy
+from worker.watched_buckets import EVERY_BUCKET
 
 
 class Part(StrEnum):

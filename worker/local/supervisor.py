@@ -18,11 +18,11 @@ from types import FrameType
 
 from worker import logs
 from worker.errors import ServerError
-from worker.local import guardian
+from worker.local import orphan_reaper
 from worker.local.child import Child, ChildSpec, NotReadyError, rotate
 from worker.local.disk import DiskWatch
-from worker.restarts import RestartPolicy, is_under_nohup
-from worker.stopping import StopRequest
+from worker.restart_policy import RestartPolicy, is_under_nohup
+from worker.stop_signal import StopRequest
 
 _log = logs.get("local")
 _POLL_SECONDS = 0.02
@@ -40,7 +40,7 @@ class _Watched:
 
 
 class Guardian:
-    """The supervisor's side of the process that outlives it; see ``worker.local.guardian``."""
+    """The supervisor's side of the process that outlives it; see ``worker.local.orphan_reaper``."""
 
     def __init__(self, log_dir: Path, keep_open: Sequence[int] = ()) -> None:
         self._log = log_dir / "guardian.log"
@@ -56,7 +56,7 @@ class Guardian:
         return self._process.stdin.fileno()
 
     def _start(self) -> subprocess.Popen[bytes]:
-        argv = [sys.executable, "-I", "-S", str(Path(guardian.__file__))]
+        argv = [sys.executable, "-I", "-S", str(Path(orphan_reaper.__file__))]
         rotate(self._log)
         with self._log.open("ab") as log:
             return subprocess.Popen(

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from worker.objects.store import ObjectStore
 from worker.objects.values import Answer, ListedObject, WorthReading
 from worker.types import ObjectInfo, ObjectRef
-from worker.watched import Watched
+from worker.watched_buckets import Watched
 
 
 class WatchedStore:

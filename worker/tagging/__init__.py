@@ -7,17 +7,17 @@ values. ``docs/taxonomies.md`` is the user's side of it.
 from __future__ import annotations
 
 from worker.tagging.advice import Advice, advice, confusions, cut_prompts, long_prompts
-from worker.tagging.changes import EXAMPLES, Decided, Example, Kind, Move, Tally
 from worker.tagging.conditions import decidable, in_order
 from worker.tagging.decisions import Decisions
-from worker.tagging.difference import Answers, Difference, Stored, Vocabulary, answers, difference
-from worker.tagging.edits import edits
+from worker.tagging.definition_diff import edits
+from worker.tagging.diff_counts import EXAMPLES, Decided, Example, Kind, Move, Tally
 from worker.tagging.explain import LabelReason, TaxonomyExplanation, explain
 from worker.tagging.label_rows import LabelRow, label_rows, texts_of_labels
 from worker.tagging.loading import TaxonomyFile, load_files, load_taxonomies, load_taxonomy, shipped_names
 from worker.tagging.matrix import EncodeTexts, LabelMatrix, build_label_matrices, build_label_matrix
 from worker.tagging.scoring import probabilities, score
-from worker.tagging.stored import definition, restore
+from worker.tagging.serialization import definition, restore
+from worker.tagging.tag_diff import Answers, Difference, Stored, Vocabulary, answers, difference
 from worker.tagging.tagger import Tagger, are_current
 from worker.tagging.taxonomy import (
     Aggregate,

@@ -11,9 +11,9 @@ from typing import TypeAlias
 import numpy as np
 
 from worker.label_names import normalised
-from worker.names import shown
+from worker.suggestions import shown
+from worker.tagging.exact_similarity import exact_rows, similarities
 from worker.tagging.matrix import NONE, Choice, EncodeTexts, LabelMatrix, build_label_matrix, encoded
-from worker.tagging.products import exact_rows, similarities
 from worker.tagging.taxonomy import Label, Taxonomy
 
 #: Words that hardly move a text's vector.

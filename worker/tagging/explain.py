@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from worker.tagging import conditions
+from worker.tagging.exact_similarity import exact_rows, similarities
 from worker.tagging.matrix import NONE, Choice, EncodeTexts, encoded
-from worker.tagging.products import exact_rows, similarities
 from worker.tagging.scoring import Rule, Verdict, judge, nearest
 from worker.tagging.tagger import Tagger
 from worker.tagging.taxonomy import Label, Taxonomy

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from worker import confined, resources
-from worker.confined import NotConfinedError
+from worker import resources, safe_files
 from worker.errors import TaxonomyError
+from worker.safe_files import NotConfinedError
 from worker.tagging import conditions, vocabulary
 from worker.tagging.building import build
 from worker.tagging.content import MAX_TEXTS
@@ -87,7 +87,7 @@ def _words(path: Path, document: Document) -> tuple[str, ...]:
     if "vocabulary" not in document.value:
         return ()
     try:
-        file = confined.beside(path.parent, document.value["vocabulary"])
+        file = safe_files.beside(path.parent, document.value["vocabulary"])
     except NotConfinedError as error:
         problem = Problem(line=document.line(("vocabulary",)), path=("vocabulary",), message=str(error))
         raise TaxonomyError("\n".join(_report(path, [problem]))) from error
@@ -134,7 +134,7 @@ def _inside(directory: Path, files: Sequence[Path]) -> list[Path]:
     """The same, unless one of them is a link out of the directory, which whoever may write there could have made."""
     for file in files:
         try:
-            confined.inside(directory, file)
+            safe_files.inside(directory, file)
         except NotConfinedError as error:
             raise TaxonomyError(f"{file}: {error}, or name it by itself") from error
     return list(files)
@@ -152,7 +152,7 @@ def _refuse_unknown(entry: str) -> NoReturn:
 
 def _bytes(path: Path) -> bytes:
     try:
-        return confined.read(path, most=MAX_BYTES)
+        return safe_files.read(path, most=MAX_BYTES)
     except NotConfinedError as error:
         remedy = "; split it into several taxonomies" if path.is_file() else ""
         raise TaxonomyError(f"{path}: {error}{remedy}") from error

@@ -32,8 +32,8 @@ import numpy as np
 import numpy.typing as npt
 
 from worker.tagging.decisions import Decisions
+from worker.tagging.exact_similarity import exact_rows, sigmoid, similarities, softmax
 from worker.tagging.matrix import NONE, Choice, Indices, LabelMatrix
-from worker.tagging.products import exact_rows, sigmoid, similarities, softmax
 from worker.types import Floats, Tag
 
 

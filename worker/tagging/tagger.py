@@ -8,8 +8,8 @@ import numpy as np
 
 from worker.tagging import conditions
 from worker.tagging.decisions import Decisions, joined
+from worker.tagging.exact_similarity import LANES, Exact, exact_rows, similarities
 from worker.tagging.matrix import EncodeTexts, Indices, LabelMatrix, build_label_matrices
-from worker.tagging.products import LANES, Exact, exact_rows, similarities
 from worker.tagging.scoring import Rule, decide, rule
 from worker.tagging.taxonomy import Requirement, Taxonomy
 from worker.types import Floats, Tag

@@ -10,7 +10,7 @@ import pytest
 
 from tests.contract.objects.conftest import Subject
 from worker.errors import BucketNotFoundError
-from worker.inbox import ascends
+from worker.ledger.key_ranges import ascends
 from worker.objects import HEAD_BYTES, Fetched, Gone, NotModified, NotRead
 from worker.types import ObjectInfo, ObjectRef
 

@@ -13,16 +13,16 @@ from tests.fakes import ColourEncoder
 from tests.integration.api.live import TOKEN, LiveApi, serve
 from tests.ledger import hints
 from tests.servers import RunningServers
-from worker import catalog, db, inbox, outbox
+from worker import catalog, db, ledger, outbox
 from worker.api import Services, Tokens
 from worker.db import Engine, transaction
-from worker.inbox import Completion, QuarantineEntry
+from worker.ledger.completion import Completion, QuarantineEntry
 from worker.outbox import Feed
-from worker.pipeline.explain import Explain
-from worker.pipeline.ingest import Ingest
-from worker.pipeline.label_search import LabelSearch
-from worker.pipeline.query import Search
-from worker.pipeline.space import space_spec
+from worker.pipeline.intake.ingest import Ingest
+from worker.pipeline.reading.explain import Explain
+from worker.pipeline.reading.label_search import LabelSearch
+from worker.pipeline.reading.text_search import Search
+from worker.pipeline.spaces.model_loading import space_spec
 from worker.types import Outcome, Reason
 
 
@@ -90,10 +90,10 @@ def open_api(services: Services) -> Iterator[LiveApi]:
 def enriched(engine: Engine):
     """Puts images into the catalog as a worker's batch would: vector, tags, feed."""
 
-    def write(*images: catalog.EnrichedImage) -> None:
+    def write(*images: catalog.write.EnrichedImage) -> None:
         with transaction(engine) as connection:
-            space = catalog.ensure_space(connection, space_spec(ColourEncoder()))
-            catalog.write(connection, space_id=space.id, images=images)
+            space = catalog.spaces.ensure_space(connection, space_spec(ColourEncoder()))
+            catalog.write.write(connection, space_id=space.id, images=images)
             outbox.append(connection, [Feed(kind="enriched", ref=i.info.ref, etag=i.info.etag) for i in images])
 
     return write
@@ -113,12 +113,14 @@ def ended(engine: Engine):
 
     def finish(key: str, outcome: Outcome) -> None:
         with transaction(engine) as connection:
-            inbox.hint(connection, hints(key))
-            taken = inbox.claim(connection, worker="test", size=1, lease=60)
+            ledger.hints.hint(connection, hints(key))
+            taken = ledger.claims.claim(connection, worker="test", size=1, lease=60)
             assert taken is not None
-            [held] = inbox.lock(connection, taken.token, [each.id for each in taken.objects])
+            [held] = ledger.completion.lock(connection, taken.token, [each.id for each in taken.objects])
             why = QuarantineEntry(reason=Reason.TRUNCATED, message="the file ends early", attempts=1)
             quarantine = why if outcome is Outcome.QUARANTINED else None
-            inbox.complete(connection, taken.token, [Completion(id=held, outcome=outcome, quarantine=quarantine)])
+            ledger.completion.complete(
+                connection, taken.token, [Completion(id=held, outcome=outcome, quarantine=quarantine)]
+            )
 
     return finish

@@ -21,13 +21,14 @@ from tests.factories import enriched_image
 from tests.fakes import ColourEncoder
 from tests.integration.api.live import TOKEN
 from tests.ledger import hints, ref
-from worker import catalog, inbox, outbox
-from worker.catalog import EnrichedImage, Removal
+from worker import catalog, ledger, outbox
+from worker.catalog.removal import Removal
+from worker.catalog.write import EnrichedImage
 from worker.db import Engine, transaction
-from worker.inbox import Completion, QuarantineEntry
+from worker.ledger.completion import Completion, QuarantineEntry
 from worker.outbox import Feed
-from worker.pipeline import labels
-from worker.pipeline.label_filling import LabelFiller
+from worker.pipeline.taxonomies import active_taxonomies
+from worker.pipeline.taxonomies.label_vectors import LabelFiller
 from worker.tagging import Calibration, Label, Taxonomy
 from worker.types import Outcome, Reason
 
@@ -54,7 +55,7 @@ def blocks(document: str) -> list[tuple[str, str]]:
 @pytest.fixture
 def flowers(engine, enriched) -> None:
     """What the documents' examples are about, with a copy and a picture by night."""
-    labels.keep(engine, [LIGHT])
+    active_taxonomies.keep(engine, [LIGHT])
     red, green, blue = ColourEncoder().encode_texts(["red", "green", "blue"])
     enriched(
         as_in_the_document(enriched_image(FLOWER, vector=red)),
@@ -63,7 +64,7 @@ def flowers(engine, enriched) -> None:
         enriched_image("blue.jpg", label=None, vector=blue),
     )
     with transaction(engine) as connection:
-        [space] = catalog.spaces(connection)
+        [space] = catalog.spaces.spaces(connection)
     LabelFiller(engine=engine, space=space, encode_texts=ColourEncoder().encode_texts).run()
 
 
@@ -128,13 +129,13 @@ def broken(engine: Engine) -> None:
         first_bytes=begins,
     )
     with transaction(engine) as connection:
-        inbox.hint(connection, hints("2026/broken.jpg"))
-        claim = inbox.claim(connection, worker="test", size=1, lease=60)
+        ledger.hints.hint(connection, hints("2026/broken.jpg"))
+        claim = ledger.claims.claim(connection, worker="test", size=1, lease=60)
         assert claim is not None
         [claimed] = claim.objects
         etag = "0c1cd4a1d66b0cf0ba8ae02e2ee7dfc4"
         ended = Completion(id=claimed.id, outcome=Outcome.QUARANTINED, etag=etag, quarantine=why)
-        inbox.complete(connection, claim.token, [ended])
+        ledger.completion.complete(connection, claim.token, [ended])
 
 
 def test_the_examples_of_the_api(api, flowers, broken):
@@ -248,7 +249,7 @@ def test_the_follower_of_the_document(api, engine, enriched, monkeypatch):
             enriched(replaced_etag(enriched_image(f"{n * 7 % 20}.jpg"), f"e{n}"))
             with transaction(engine) as connection:
                 gone = [Removal(ref=ref(f"{n * 3 % 20}.jpg"))]
-                removed = catalog.remove(connection, gone)
+                removed = catalog.removal.remove(connection, gone)
                 outbox.append(connection, [Feed(kind="removed", ref=each, etag=None) for each in removed])
             with transaction(engine) as connection:
                 outbox.prune(connection, keep=0.3, limit=2)

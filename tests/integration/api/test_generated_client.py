@@ -14,16 +14,16 @@ from typing import Any
 
 import pytest
 
+from tests.active_taxonomies import put_into_force
 from tests.factories import enriched_image
 from tests.fakes import ColourEncoder
-from tests.in_force import put_into_force
 from tests.integration.api.live import TOKEN, record
 from tests.ledger import hints
-from worker import catalog, inbox
+from worker import catalog, ledger
 from worker.api.app import openapi_document
 from worker.db import transaction
-from worker.inbox import Completion, QuarantineEntry
-from worker.pipeline.label_filling import LabelFiller
+from worker.ledger.completion import Completion, QuarantineEntry
+from worker.pipeline.taxonomies.label_vectors import LabelFiller
 from worker.tagging import Label, Taxonomy
 from worker.types import Hint, ObjectRef, Outcome, Reason
 
@@ -125,18 +125,18 @@ def world(engine, gallery) -> None:
     """Something for every operation to find."""
     put_into_force(engine, *TAXONOMIES)
     with transaction(engine) as connection:
-        [space] = catalog.spaces(connection)
-        inbox.hint(connection, hints("2026/broken.jpg"))
-        claim = inbox.claim(connection, worker="test", size=1, lease=60)
+        [space] = catalog.spaces.spaces(connection)
+        ledger.hints.hint(connection, hints("2026/broken.jpg"))
+        claim = ledger.claims.claim(connection, worker="test", size=1, lease=60)
         assert claim is not None
         why = QuarantineEntry(
             reason=Reason.UNSUPPORTED_FORMAT, message="it is a film", attempts=1, size=4, first_bytes=b"film"
         )
         ended = Completion(id=claim.objects[0].id, outcome=Outcome.QUARANTINED, etag="e", quarantine=why)
-        inbox.complete(connection, claim.token, [ended])
-        inbox.hint(connection, [Hint(ref=ObjectRef(bucket="typo", key="b.jpg"), source="s3", event="created")])
-        inbox.buckets_found(connection, ["photos"], endpoint="http://store.example")
-        inbox.buckets_missing(connection, ["typo"], endpoint="http://store.example")
+        ledger.completion.complete(connection, claim.token, [ended])
+        ledger.hints.hint(connection, [Hint(ref=ObjectRef(bucket="typo", key="b.jpg"), source="s3", event="created")])
+        ledger.buckets.buckets_found(connection, ["photos"], endpoint="http://store.example")
+        ledger.buckets.buckets_missing(connection, ["typo"], endpoint="http://store.example")
     LabelFiller(engine=engine, space=space, encode_texts=ColourEncoder().encode_texts).run()
 
 

@@ -12,7 +12,7 @@ import pytest
 from tests.integration.api.live import TOKEN, record, serve
 from tests.ledger import pending
 from tests.unit.events.event_fixtures import aws_escape, eventbridge_event, filer_event, in_lambda, in_sns, s3_record
-from worker import inbox
+from worker import ledger
 from worker.api import Tokens
 from worker.db import transaction
 
@@ -27,7 +27,7 @@ def s3_with(record_more=None, object_more=None, key="a.jpg"):
 
 def kept(api):
     with transaction(api.services.engine) as connection:
-        return inbox.rejected_count(connection)
+        return ledger.rejected_events.rejected_count(connection)
 
 
 # -- keys --------------------------------------------------------------------------------------------------------------
@@ -130,7 +130,7 @@ def test_a_time_in_the_future_does_not_put_work_off(api, engine):
     """Work is ordered by the database's clock, not by what senders say."""
     api.post("/v1/events/s3", s3_with({"eventTime": "9999-12-31T23:59:59Z"}))
     with transaction(engine) as connection:
-        taken = inbox.claim(connection, worker="test", size=1, lease=60)
+        taken = ledger.claims.claim(connection, worker="test", size=1, lease=60)
     assert taken is not None
     assert [each.ref.key for each in taken.objects] == ["a.jpg"]
 
@@ -194,7 +194,7 @@ def test_buckets_that_are_not_watched_are_told_of_once(api, engine):
     for bucket in ("unwatched", "photos", "unwatched"):
         api.post("/v1/events/s3", record("a.jpg", bucket=bucket))
     with transaction(engine) as connection:
-        [kept] = inbox.rejected_events(connection)
+        [kept] = ledger.rejected_events.rejected_events(connection)
     assert ("s3", "not watched", b"unwatched") == (kept.source, kept.reason, kept.body)
 
 
@@ -255,7 +255,7 @@ def test_a_subscription_that_nobody_named_is_kept_for_a_person(api, engine):
         )
         assert (answer.status, answer.json) == (200, {"hinted": 0, "ignored": {"subscription": 1}, "test": False})
     with transaction(engine) as connection:
-        [found] = inbox.rejected_events(connection)
+        [found] = ledger.rejected_events.rejected_events(connection)
     assert "open the SubscribeURL below within three days, or name the topic in ENRICH_SNS_TOPICS" in found.reason
     assert json.loads(found.body)["SubscribeURL"] == confirmation()["SubscribeURL"]
 
@@ -264,7 +264,7 @@ def test_a_made_up_topic_breaks_nothing(api, engine):
     """What cannot be stored as text is stored in other words."""
     assert api.post("/v1/events/s3", confirmation(topic="\u0000" + "x" * 20_000)).status == 200
     with transaction(engine) as connection:
-        [found] = inbox.rejected_events(connection)
+        [found] = ledger.rejected_events.rejected_events(connection)
     assert found.reason.startswith("\N{REPLACEMENT CHARACTER}xxx")
     assert len(found.reason) < 1_000
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.ledger import hints
-from worker import inbox
+from worker import ledger
 from worker.db import Engine, transaction
 from worker.types import Hint, ObjectRef
 
@@ -14,10 +14,10 @@ from worker.types import Hint, ObjectRef
 def known(engine: Engine) -> Engine:
     """One bucket that the store has, one that it has not."""
     with transaction(engine) as connection:
-        inbox.hint(connection, hints("a.jpg"))
-        inbox.hint(connection, [Hint(ref=ObjectRef(bucket="typo", key="b.jpg"), source="s3", event="created")])
-        inbox.buckets_found(connection, ["photos"], endpoint="http://store.example")
-        inbox.buckets_missing(connection, ["typo"], endpoint="http://store.example")
+        ledger.hints.hint(connection, hints("a.jpg"))
+        ledger.hints.hint(connection, [Hint(ref=ObjectRef(bucket="typo", key="b.jpg"), source="s3", event="created")])
+        ledger.buckets.buckets_found(connection, ["photos"], endpoint="http://store.example")
+        ledger.buckets.buckets_missing(connection, ["typo"], endpoint="http://store.example")
     return engine
 
 
@@ -34,7 +34,7 @@ def test_a_bucket_that_is_missing_can_be_dropped(api, known):
     """Repeating it does no harm."""
     assert [204, 204] == [api.send("DELETE", "/v1/buckets/typo").status for _ in range(2)]
     with transaction(known) as connection:
-        assert {"typo"} == inbox.are_gone(connection, ["typo", "photos"])
+        assert {"typo"} == ledger.buckets.are_gone(connection, ["typo", "photos"])
 
 
 @pytest.mark.parametrize(
@@ -47,4 +47,4 @@ def test_no_other_bucket_can(api, known, bucket, status, why):
     assert status == answer.status
     assert why in answer.json["detail"]
     with transaction(known) as connection:
-        assert frozenset() == inbox.are_gone(connection, ["typo", "photos"])
+        assert frozenset() == ledger.buckets.are_gone(connection, ["typo", "photos"])

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 from tests import recomputed
+from tests.active_taxonomies import put_into_force
 from tests.factories import DIMENSION, enriched_image
 from tests.fakes import ColourEncoder
-from tests.in_force import put_into_force
 from tests.integration.api.live import serve
 from tests.unit.tagging import fake_texts
 from tests.unit.tagging.test_modes_and_levels import THINGS
-from worker.pipeline import labels
-from worker.pipeline.explain import Explain
-from worker.pipeline.query import Search
+from worker.pipeline.reading.explain import Explain
+from worker.pipeline.reading.text_search import Search
+from worker.pipeline.taxonomies import active_taxonomies
 from worker.tagging import Calibration, Label, Tagger, Taxonomy, load_taxonomies
 from worker.types import Floats
 
@@ -35,7 +35,7 @@ def explained(engine, enriched):
     encoder = ColourEncoder()
     [vector] = encoder.encode_texts(["red"])
     [tags] = Tagger((COLOUR,), encoder.encode_texts, logit_scale=20.0, model="tiny").tag(vector[None])
-    labels.keep(engine, [COLOUR])
+    active_taxonomies.keep(engine, [COLOUR])
     enriched(replace(enriched_image("2026/red.jpg", vector=vector), tags=tags))
 
 

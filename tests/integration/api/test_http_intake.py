@@ -15,10 +15,10 @@ from tests.factories import enriched_image
 from tests.integration.api.live import TOKEN, record, serve
 from tests.ledger import pending, ref
 from tests.unit.events.event_fixtures import FIXTURES, fixtures
-from worker import inbox
-from worker.api.bodies import Bodies
+from worker import ledger
+from worker.api.body_limits import Bodies
 from worker.db import transaction
-from worker.pipeline.ingest import Ingest
+from worker.pipeline.intake.ingest import Ingest
 from worker.types import ObjectRef
 
 #: Keys that do not survive careless handling of URLs.
@@ -53,7 +53,7 @@ KEYS = [
 
 def rejected(engine):
     with transaction(engine) as connection:
-        return inbox.rejected_events(connection)
+        return ledger.rejected_events.rejected_events(connection)
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -62,7 +62,7 @@ def test_a_key_arrives_as_the_uploader_wrote_it(shared_api, key):
     assert shared_api.image("photos", key).json["state"] == "unknown"
     assert shared_api.post("/v1/events/s3", record(key)).json == {"hinted": 1, "ignored": {}, "test": False}
     with transaction(shared_api.services.engine) as connection:
-        standing = inbox.standing(connection, ref(key))
+        standing = ledger.totals.standing(connection, ref(key))
     assert standing is not None
     assert shared_api.image("photos", key).json["state"] == "pending"
 
@@ -84,7 +84,7 @@ def test_what_stores_send_is_taken(shared_api, fixture):
         assert (200, expected) == (answer.status, answer.json)
     with transaction(shared_api.services.engine) as connection:
         for bucket, key in fixture.objects:
-            assert inbox.standing(connection, ObjectRef(bucket=bucket, key=key)) is not None
+            assert ledger.totals.standing(connection, ObjectRef(bucket=bucket, key=key)) is not None
 
 
 def test_a_test_event_is_accepted(api, engine):
@@ -301,6 +301,6 @@ def test_a_deleted_object_is_hinted_like_a_written_one(api, engine):
     event["Records"][0]["eventName"] = "ObjectRemoved:Delete"
     assert api.post("/v1/events/s3", event).json["hinted"] == 1
     with transaction(engine) as connection:
-        standing = inbox.standing(connection, ref("a.jpg"))
+        standing = ledger.totals.standing(connection, ref("a.jpg"))
     assert standing is not None
     assert standing.pending

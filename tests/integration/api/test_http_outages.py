@@ -18,7 +18,7 @@ from tests.ledger import pending
 from worker import db
 from worker.db import Engine
 from worker.errors import ModelUnavailableError
-from worker.pipeline.query import Search
+from worker.pipeline.reading.text_search import Search
 
 
 def execute(postgres, statement: str) -> None:

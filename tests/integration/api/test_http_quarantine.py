@@ -8,10 +8,10 @@ import pytest
 from sqlalchemy import text
 
 from tests.ledger import hints, pending, row
-from worker import inbox
+from worker import ledger
 from worker.db import Engine, transaction
-from worker.inbox import Completion, QuarantineEntry
-from worker.pipeline import quarantine as use_case
+from worker.ledger.completion import Completion, QuarantineEntry
+from worker.pipeline.operations import quarantine as use_case
 from worker.types import Outcome, Reason
 
 ODD = "a b/é?#%+\n..jpg"
@@ -25,13 +25,13 @@ def refuse(engine: Engine):
         *keys: str, reason: Reason = Reason.TRUNCATED, first_bytes: bytes | None = b"\xff\xd8 not all of it"
     ) -> None:
         with transaction(engine) as connection:
-            inbox.hint(connection, hints(*keys))
-            claim = inbox.claim(connection, worker="test", size=len(keys), lease=60)
+            ledger.hints.hint(connection, hints(*keys))
+            claim = ledger.claims.claim(connection, worker="test", size=len(keys), lease=60)
             assert claim is not None
             why = QuarantineEntry(
                 reason=reason, message=f"it is {reason}", attempts=1, size=1234, first_bytes=first_bytes
             )
-            inbox.complete(
+            ledger.completion.complete(
                 connection,
                 claim.token,
                 [

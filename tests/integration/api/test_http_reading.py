@@ -9,7 +9,7 @@ import pytest
 from tests.factories import enriched_image
 from tests.integration.api.live import record
 from tests.ledger import hints
-from worker import inbox
+from worker import ledger
 from worker.db import transaction
 from worker.types import Outcome
 
@@ -194,7 +194,7 @@ def test_the_counts(api, engine, ended):
     """Every object is in exactly one of the first five, in one bucket or in all."""
     ended("bad.jpg", Outcome.QUARANTINED)
     with transaction(engine) as connection:
-        inbox.hint(connection, hints("a.jpg", "b.jpg"))
+        ledger.hints.hint(connection, hints("a.jpg", "b.jpg"))
     counts = api.get("/v1/status?bucket=photos").json
     assert counts.pop("oldest_pending_seconds") >= 0
     assert counts.pop("feed_blocker") is None

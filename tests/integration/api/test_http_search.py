@@ -9,7 +9,7 @@ import pytest
 
 from tests.fakes import ColourEncoder
 from tests.integration.api.live import serve
-from worker.pipeline.query import Search
+from worker.pipeline.reading.text_search import Search
 
 
 def found(api, **request: Any) -> list[str]:

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from tests.in_force import put_into_force
+from tests.active_taxonomies import put_into_force
 from tests.integration.api.live import record
-from worker import inbox
+from worker import ledger
 from worker.api.app import openapi_document
 from worker.db import transaction
 from worker.tagging import Label, Taxonomy
@@ -236,5 +236,5 @@ def test_a_change_in_a_bucket_that_nothing_is_known_of_is_refused(api, action):
 def test_a_bucket_that_a_scheduler_watches_is_known(api, engine):
     """Nothing has come yet, and that is the answer."""
     with transaction(engine) as connection:
-        inbox.watch(connection, [inbox.Target(bucket="scans")], interval=60)
+        ledger.reconciliations.watch(connection, [ledger.reconciliations.Target(bucket="scans")], interval=60)
     assert [] == api.get("/v1/images?bucket=scans").json["images"]

@@ -18,13 +18,13 @@ from tests.integration.api.live import record, serve
 from tests.integration.api.test_http_outages import execute, hang_up
 from tests.ledger import pending
 from tests.servers import RunningServers, start_servers
-from worker import catalog, db, inbox
+from worker import catalog, db, ledger
 from worker.db import Engine, transaction
-from worker.inbox import Target
+from worker.ledger.reconciliations import Target
 from worker.local import Part
-from worker.pipeline.ingest import Ingest
-from worker.pipeline.recheck import Recheck
-from worker.pipeline.sharing import Hold
+from worker.pipeline.intake.group_commit import Hold
+from worker.pipeline.intake.ingest import Ingest
+from worker.pipeline.reconciliation.recheck import Recheck
 
 
 def holding(engine: Engine, *, seconds: float) -> Ingest:
@@ -58,7 +58,7 @@ def asked(engine: Engine) -> bool:
 def test_a_read_only_database_is_not_ready_and_takes_no_event(services, postgres, engine):
     """Reading goes on; an event is refused in the end, with when to come back, and a comparison follows."""
     with transaction(engine) as connection:
-        inbox.watch(connection, [Target(bucket="photos")], interval=3_600)
+        ledger.reconciliations.watch(connection, [Target(bucket="photos")], interval=3_600)
     with serve(replace(services, ingest=holding(engine, seconds=0.3))) as api:
         read_only(postgres, engine, on=True)
         until_ready(api, ready=False)
@@ -125,7 +125,7 @@ def test_a_database_whose_disk_is_full_is_not_ready_and_takes_no_event(small_dis
     """PostgreSQL reads on without a byte to spare; the sender is told to come back, and both are well again after."""
     with start_servers(small_disk / "home", parts=[Part.DATABASE]) as servers:
         engine = db.connect(servers.database_url, name="test", pool_size=5)
-        catalog.migrate(engine)
+        catalog.schema.migrate(engine)
         services = replace(_services(engine, Bell()), ingest=holding(engine, seconds=0.3))
         with serve(services) as api:
             until_ready(api, ready=True)

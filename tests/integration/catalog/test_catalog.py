@@ -12,29 +12,31 @@ from sqlalchemy import event, text
 from tests.factories import enriched_image, spec, unit
 from tests.ledger import ref
 from worker import catalog
-from worker.catalog import KnownImage, Removal, TagFilter
+from worker.catalog.read import KnownImage
+from worker.catalog.removal import Removal
+from worker.catalog.search import TagFilter
 from worker.db import Engine, transaction
 
 
 @pytest.fixture
 def space(engine):
     with transaction(engine) as connection:
-        return catalog.ensure_space(connection, spec())
+        return catalog.spaces.ensure_space(connection, spec())
 
 
 def write(engine: Engine, space, *images):
     with transaction(engine) as connection:
-        catalog.write(connection, space_id=space.id, images=images)
+        catalog.write.write(connection, space_id=space.id, images=images)
 
 
 def image(engine: Engine, key: str):
     with transaction(engine) as connection:
-        return catalog.image(connection, ref(key))
+        return catalog.read.image(connection, ref(key))
 
 
 def search(engine: Engine, space, vector, *, limit=10, tags=()):
     with transaction(engine) as connection:
-        return catalog.nearest(connection, space, vector, limit=limit, tags=tags).hits
+        return catalog.search.nearest(connection, space, vector, limit=limit, tags=tags).hits
 
 
 def test_what_is_written_is_read_back(engine, space):
@@ -104,7 +106,7 @@ def test_removing_takes_vectors_and_tags_along(engine, space):
     """A deleted object leaves nothing behind, and only known ones are reported."""
     write(engine, space, enriched_image("a"))
     with transaction(engine) as connection:
-        assert {ref("a")} == catalog.remove(connection, [Removal(ref=ref("a")), Removal(ref=ref("unknown"))])
+        assert {ref("a")} == catalog.removal.remove(connection, [Removal(ref=ref("a")), Removal(ref=ref("unknown"))])
     assert counts(engine) == (0, 0, 0)
 
 
@@ -141,14 +143,14 @@ def test_filters_under_one_percent_still_find_their_images(engine, space):
 
 def known(engine, space):
     with transaction(engine) as connection:
-        return catalog.known_images(connection, space_id=space.id, refs=[ref("a"), ref("b")])
+        return catalog.read.known_images(connection, space_id=space.id, refs=[ref("a"), ref("b")])
 
 
 def test_images_are_known_only_with_a_vector_of_the_space(engine, space):
     """A new model needs the bytes even though the image is known; of other spaces' tags nothing is told."""
     write(engine, space, enriched_image("a", label=None))
     with transaction(engine) as connection:
-        other = catalog.ensure_space(connection, spec(model="other"))
+        other = catalog.spaces.ensure_space(connection, spec(model="other"))
     expected = KnownImage(etag="etag-a", tags=frozenset({("time-of-day", "v", None)}))
     assert ({ref("a"): expected}, {}) == (known(engine, space), known(engine, other))
 
@@ -156,7 +158,7 @@ def test_images_are_known_only_with_a_vector_of_the_space(engine, space):
 def test_an_overwritten_picture_loses_the_vectors_of_other_spaces(engine, space):
     """A vector never outlives the bytes it was made of; the same bytes again keep it."""
     with transaction(engine) as connection:
-        other = catalog.ensure_space(connection, spec(model="other"))
+        other = catalog.spaces.ensure_space(connection, spec(model="other"))
     write(engine, space, enriched_image("a"))
     write(engine, other, enriched_image("a"))
     write(engine, space, enriched_image("a"))
@@ -170,9 +172,9 @@ def test_an_overwritten_picture_loses_the_vectors_of_other_spaces(engine, space)
 def test_the_first_space_is_active_and_later_ones_fill(engine, space):
     """Search and views never switch by accident."""
     with transaction(engine) as connection:
-        other = catalog.ensure_space(connection, spec(model="other"))
+        other = catalog.spaces.ensure_space(connection, spec(model="other"))
         assert (space.state, other.state) == ("active", "filling")
-        assert space == catalog.ensure_space(connection, spec())
+        assert space == catalog.spaces.ensure_space(connection, spec())
 
 
 def test_a_vector_of_another_dimension_is_refused_by_the_table(engine, space):

@@ -23,10 +23,10 @@ from tests.integration.catalog.test_search_by_codes import (
     write,
 )
 from worker import catalog, outbox
-from worker.catalog import Embedded
+from worker.catalog.write import Embedded
 from worker.db import snapshot, transaction
 from worker.outbox import Feed
-from worker.pipeline.filtered_search import FilteredSearch
+from worker.pipeline.reading.filtered_search import FilteredSearch
 
 __all__ = ["large", "search", "space", "vectors"]  # fixtures
 
@@ -36,23 +36,23 @@ _PLANNER = "SELECT name, setting FROM pg_settings WHERE name IN ('enable_sort', 
 def test_a_space_that_was_filled_while_another_one_was_active(engine, space, vectors, large, monkeypatch):
     """It owed an image a vector when its codes were read, and nobody announces vectors of a space that nobody reads."""
     with transaction(engine) as connection:
-        other = catalog.ensure_space(connection, spec("other"))
+        other = catalog.spaces.ensure_space(connection, spec("other"))
     write(engine, other, {"late": (QUERY, "night")})
     search = FilteredSearch(engine, memory=MEMORY)
     ask(engine, search, QUERY, NIGHT)
     search.wait()
     late = enriched_image("late", label="night", vector=QUERY)
     with transaction(engine) as connection:
-        catalog.activate(connection, other.id)
+        catalog.spaces.activate(connection, other.id)
     with transaction(engine) as connection:
         number = connection.execute(text("SELECT id FROM images WHERE key = 'late'")).scalar_one()
         filled = Embedded(image_id=number, vector=late.vector, tags=late.tags)
-        catalog.write_vectors(connection, space.id, [filled])
+        catalog.write.write_vectors(connection, space.id, [filled])
     with transaction(engine) as connection:
-        catalog.activate(connection, space.id)
+        catalog.spaces.activate(connection, space.id)
     assert keys(ask(engine, search, QUERY, NIGHT))[0] == "late"  # by the database
     search.wait()
-    monkeypatch.setattr("worker.catalog.nearest", None)
+    monkeypatch.setattr("worker.catalog.search.nearest", None)
     assert keys(ask(engine, search, QUERY, NIGHT))[0] == "late"
 
 
@@ -64,7 +64,7 @@ def test_what_was_pruned_meanwhile_leaves_the_planner_as_it_was(engine, search):
         assert outbox.prune(connection, keep=3600.0, limit=10_000)
     with snapshot(engine) as connection:
         before = connection.execute(text(_PLANNER)).all()
-        active = catalog.active_space(connection)
+        active = catalog.spaces.active_space(connection)
         assert search(connection, active, QUERY, limit=10, tags=(NIGHT,)).hits
         assert connection.execute(text(_PLANNER)).all() == before
     search.wait()
@@ -75,7 +75,7 @@ def test_a_search_that_began_before_the_codes_were_read_does_not_have_them_read_
 ):
     """Its snapshot does not have the place in the feed yet."""
     with snapshot(engine) as connection:
-        active = catalog.active_space(connection)
+        active = catalog.spaces.active_space(connection)
         write(engine, space, {f"new{n}": (vector, "night") for n, vector in enumerate(near_the_query(60))})
         ask(engine, search, QUERY, NIGHT)
         search.wait()
@@ -125,7 +125,7 @@ def test_tags_for_which_there_is_no_room_are_not_read_again_and_again(engine, ve
 
     monkeypatch.setattr("worker.catalog.codes.tagged_by_model", note)
     search = FilteredSearch(engine, memory=(16 + room) * IMAGES)
-    place = catalog.TagFilter(taxonomy="place", label="in")
+    place = catalog.search.TagFilter(taxonomy="place", label="in")
     for _ in range(5):
         ask(engine, search, QUERY, NIGHT, place)
         search.wait()

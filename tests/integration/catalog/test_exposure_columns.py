@@ -21,7 +21,7 @@ _SHOWN = text(f"SELECT {', '.join(NAMES)} FROM enriched_images WHERE key = :key"
 @pytest.fixture
 def space(engine):
     with transaction(engine) as connection:
-        return catalog.ensure_space(connection, spec())
+        return catalog.spaces.ensure_space(connection, spec())
 
 
 def settings(metadata: ImageMetadata) -> tuple[object, ...]:
@@ -47,7 +47,7 @@ def test_a_row_from_before_is_read_without_them(engine, space):
     with transaction(engine) as connection:
         command.downgrade(_config(connection), BEFORE)
         command.upgrade(_config(connection), "head")
-        found = catalog.image(connection, enriched_image("a").info.ref)
+        found = catalog.read.image(connection, enriched_image("a").info.ref)
     assert found is not None
     assert {None} == {getattr(found, name) for name in NAMES}
     write(engine, space, enriched_image("a"))

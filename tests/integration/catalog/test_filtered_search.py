@@ -8,7 +8,7 @@ from sqlalchemy import event, text
 
 from tests.factories import DIMENSION, enriched_image, spec, unit
 from worker import catalog
-from worker.catalog import Nearest, TagFilter
+from worker.catalog.search import Nearest, TagFilter
 from worker.db import transaction
 
 DAY, NIGHT = (TagFilter(taxonomy="time-of-day", label=label) for label in ("day", "night"))
@@ -18,7 +18,7 @@ IMAGES, DAYS = 3_000, 2_000
 @pytest.fixture
 def space(engine):
     with transaction(engine) as connection:
-        return catalog.ensure_space(connection, spec())
+        return catalog.spaces.ensure_space(connection, spec())
 
 
 @pytest.fixture
@@ -51,14 +51,14 @@ def fill(engine, space, vectors, labels) -> None:
         for n, (vector, label) in enumerate(zip(vectors, labels, strict=True))
     ]
     with transaction(engine) as connection:
-        catalog.write(connection, space_id=space.id, images=images)
+        catalog.write.write(connection, space_id=space.id, images=images)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("VACUUM ANALYZE"))
 
 
 def search(engine, space, vector, *tags, limit=10, exact=False) -> Nearest:
     with transaction(engine) as connection:
-        return catalog.nearest(connection, space, vector, limit=limit, tags=tags, exact=exact)
+        return catalog.search.nearest(connection, space, vector, limit=limit, tags=tags, exact=exact)
 
 
 def keys(found: Nearest) -> list[str]:

@@ -15,7 +15,9 @@ from tests.factories import enriched_image, spec
 from tests.ledger import ref
 from tests.servers import RunningServers
 from worker import catalog, db
-from worker.catalog import ImageFilter, TagFilter, listing
+from worker.catalog import listing
+from worker.catalog.listing import ImageFilter
+from worker.catalog.search import TagFilter
 from worker.db import Engine, snapshot, transaction
 from worker.types import ObjectRef
 
@@ -23,9 +25,11 @@ MANY = 100_000
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
 
-def page(engine: Engine, limit: int = 100, behind: ObjectRef | None = None, **filters: Any) -> catalog.ImagePage:
+def page(
+    engine: Engine, limit: int = 100, behind: ObjectRef | None = None, **filters: Any
+) -> catalog.listing.ImagePage:
     with snapshot(engine) as connection:
-        return catalog.images(connection, ImageFilter(**filters), limit=limit, behind=behind)
+        return catalog.listing.images(connection, ImageFilter(**filters), limit=limit, behind=behind)
 
 
 def keys(engine: Engine, limit: int = 100, **filters: Any) -> list[str]:
@@ -39,10 +43,10 @@ def keys(engine: Engine, limit: int = 100, **filters: Any) -> list[str]:
             return found
 
 
-def write(engine: Engine, *images: catalog.EnrichedImage) -> None:
+def write(engine: Engine, *images: catalog.write.EnrichedImage) -> None:
     with transaction(engine) as connection:
-        space = catalog.ensure_space(connection, spec())
-        catalog.write(connection, space_id=space.id, images=images)
+        space = catalog.spaces.ensure_space(connection, spec())
+        catalog.write.write(connection, space_id=space.id, images=images)
 
 
 def decide(engine: Engine, key: str, label: str | None) -> None:
@@ -139,7 +143,7 @@ def test_only_what_was_enriched_since(gallery, way):
 def test_an_image_in_the_list_is_as_it_is_alone(gallery):
     """Metadata and tags, provenance included."""
     with transaction(gallery) as connection:
-        alone = catalog.image(connection, ref("a/1.jpg"))
+        alone = catalog.read.image(connection, ref("a/1.jpg"))
     assert alone == page(gallery, limit=1).images[0]
 
 
@@ -153,7 +157,7 @@ def test_keys_are_in_the_order_of_bytes(engine):
 def test_buckets_follow_each_other(engine):
     """The place between two pages is a bucket and a key."""
     with transaction(engine) as connection:
-        catalog.ensure_space(connection, spec())
+        catalog.spaces.ensure_space(connection, spec())
     write(engine, enriched_image("k1"), enriched_image("k2"))
     with transaction(engine) as connection:
         copied = "bucket, key, etag, size, width, height, format, mode, frames, orientation, sha256, phash, hinted_at"
@@ -187,7 +191,7 @@ def test_what_is_there_all_the_while_is_listed_once(engine):
             n = (n + 7) % 100
             write(engine, enriched_image(f"{n:03}-comes"), enriched_image(stays[n // 2], label="night"))
             with transaction(engine) as connection:
-                catalog.remove(connection, [catalog.Removal(ref=ref(f"{(n * 3) % 100:03}-comes"))])
+                catalog.removal.remove(connection, [catalog.removal.Removal(ref=ref(f"{(n * 3) % 100:03}-comes"))])
 
     writer = threading.Thread(target=churn)
     writer.start()
@@ -210,7 +214,7 @@ def large(postgres: RunningServers, migrated: str) -> Iterator[Engine]:
     with postgres.fresh_database(template=migrated) as url:
         engine = db.connect(url, name="test")
         with transaction(engine) as connection:
-            space = catalog.ensure_space(connection, spec())
+            space = catalog.spaces.ensure_space(connection, spec())
             connection.execute(text("SET LOCAL synchronous_commit = off"))
             for statement in _FILL:
                 connection.execute(text(statement), {"n": MANY, "space": space.id})

@@ -78,9 +78,9 @@ def migrated(database: Roles) -> Roles:
 
 def an_image(database: Roles) -> None:
     with transaction(database.worker) as connection:
-        space = catalog.ensure_space(connection, spec())
+        space = catalog.spaces.ensure_space(connection, spec())
         image = enriched_image("a.jpg", label="day", vector=VECTOR)
-        catalog.write(connection, space_id=space.id, images=[image])
+        catalog.write.write(connection, space_id=space.id, images=[image])
         outbox.append(connection, [Feed(kind="enriched", ref=image.info.ref, etag="e")])
 
 
@@ -108,10 +108,10 @@ def test_a_worker_makes_the_first_space_and_its_index_and_no_other_table(databas
     migrated(database)
     an_image(database)
     with transaction(database.worker) as connection:
-        assert catalog.has_index(connection, 1)
-        space = catalog.active_space(connection)
+        assert catalog.partitions.has_index(connection, 1)
+        space = catalog.spaces.active_space(connection)
         assert space is not None
-        catalog.index_labels(connection, space)
+        catalog.labels.index_labels(connection, space)
         owner = text("SELECT tableowner FROM pg_tables WHERE tablename = 'embeddings_1'")
         assert database.names["owner"] == connection.execute(owner).scalar_one()
     for statement in (
@@ -231,7 +231,7 @@ def test_a_role_that_cannot_be_narrowed_is_refused(database, name, said):
     """Unknown ones with the command that makes them, superusers and the owner as what they are."""
     migrated(database)
     with transaction(database.owner) as connection, pytest.raises(ConfigurationError, match=said):
-        catalog.grant(connection, "worker", database.names.get(name, name))
+        catalog.roles.grant(connection, "worker", database.names.get(name, name))
 
 
 def test_what_only_the_owner_may_do_is_said_in_a_sentence(database):

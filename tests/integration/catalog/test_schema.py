@@ -16,24 +16,24 @@ from worker.errors import SchemaVersionError
 def test_an_empty_database_is_refused_with_the_command_to_run(empty_engine):
     """A process never starts against tables that are not there."""
     with pytest.raises(SchemaVersionError, match="run `enrich migrate`"):
-        catalog.require_current(empty_engine)
+        catalog.schema.require_current(empty_engine)
 
 
 def test_migrating_twice_is_migrating_once(empty_engine):
     """Every deploy may run it."""
-    assert (None, catalog.head()) == catalog.migrate(empty_engine)
-    assert (catalog.head(), catalog.head()) == catalog.migrate(empty_engine)
-    catalog.require_current(empty_engine)
+    assert (None, catalog.schema.head()) == catalog.schema.migrate(empty_engine)
+    assert (catalog.schema.head(), catalog.schema.head()) == catalog.schema.migrate(empty_engine)
+    catalog.schema.require_current(empty_engine)
 
 
 def test_two_migrations_at_once_wait_for_each_other(empty_engine):
     """Two replicas starting together do not fail half-way."""
     with ThreadPoolExecutor(2) as pool:
-        results = list(pool.map(lambda _: catalog.migrate(empty_engine), range(2)))
-    assert {(None, catalog.head()), (catalog.head(), catalog.head())} == set(results)
+        results = list(pool.map(lambda _: catalog.schema.migrate(empty_engine), range(2)))
+    assert {(None, catalog.schema.head()), (catalog.schema.head(), catalog.schema.head())} == set(results)
 
 
-@pytest.mark.parametrize("action", [catalog.require_current, catalog.migrate])
+@pytest.mark.parametrize("action", [catalog.schema.require_current, catalog.schema.migrate])
 def test_a_newer_database_stops_an_older_release(engine, action):
     """Rolling back the code does not silently run against tomorrow's tables."""
     with db.transaction(engine) as connection:
@@ -49,7 +49,7 @@ def test_the_newest_revision_is_the_end_of_alembics_chain():
     from worker.catalog.schema import _config, _revisions
 
     script = ScriptDirectory.from_config(_config())
-    assert script.get_current_head() == catalog.head()
+    assert script.get_current_head() == catalog.schema.head()
     assert {each.revision for each in script.walk_revisions()} == _revisions()
 
 
@@ -59,7 +59,7 @@ def test_down_and_up_again_leaves_the_same_schema(empty_engine):
 
     from worker.catalog.schema import _config
 
-    catalog.migrate(empty_engine)
+    catalog.schema.migrate(empty_engine)
     with db.transaction(empty_engine) as connection:
         before = tables(connection)
         command.downgrade(_config(connection), "base")
@@ -87,12 +87,12 @@ def valid_indexes(engine: db.Engine) -> set[str]:
 )  # fmt: skip
 def test_an_index_that_was_not_finished_is_built_again(empty_engine, damage):
     """A migration that was killed while it built leaves half an index, which nobody would use."""
-    catalog.migrate(empty_engine)
+    catalog.schema.migrate(empty_engine)
     assert "images_enriched_at" in valid_indexes(empty_engine)
     with db.transaction(empty_engine) as connection:
         connection.execute(text(damage))
     with ThreadPoolExecutor(3) as pool:
-        list(pool.map(lambda _: catalog.migrate(empty_engine), range(3)))
+        list(pool.map(lambda _: catalog.schema.migrate(empty_engine), range(3)))
     assert "images_enriched_at" in valid_indexes(empty_engine)
 
 
@@ -107,7 +107,7 @@ def test_an_index_is_built_while_others_write(engine):
     with ThreadPoolExecutor(1) as pool:
         with engine.begin() as slow:
             slow.execute(text(row), {"key": "slow"})
-            building = pool.submit(catalog.migrate, engine)
+            building = pool.submit(catalog.schema.migrate, engine)
             until_a_build_waits(engine)
             with engine.begin() as quick:
                 quick.execute(text("SET LOCAL lock_timeout = '1s'"))
@@ -153,7 +153,7 @@ def test_missing_rights_are_named_with_the_statement_that_grants_them(empty_engi
     with db.transaction(empty_engine) as connection:
         connection.execute(text(preparation))
     with pytest.raises(SchemaVersionError, match=message):
-        catalog.migrate(plain_user)
+        catalog.schema.migrate(plain_user)
     with db.transaction(empty_engine) as connection:
         assert [] == tables(connection)
 
@@ -162,7 +162,7 @@ def test_a_plain_user_with_the_named_rights_can_migrate(empty_engine, plain_user
     """No superuser is needed once pgvector is there."""
     with db.transaction(empty_engine) as connection:
         connection.execute(text("GRANT CREATE ON SCHEMA public TO plain"))
-    assert (None, catalog.head()) == catalog.migrate(plain_user)
+    assert (None, catalog.schema.head()) == catalog.schema.migrate(plain_user)
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_a_pgvector_that_cannot_be_used_is_named_with_the_way_out(empty_engine, 
     with db.transaction(empty_engine) as connection:
         connection.execute(text(preparation))
     with pytest.raises(SchemaVersionError, match=message):
-        catalog.migrate(empty_engine)
+        catalog.schema.migrate(empty_engine)
 
 
 def test_a_migration_may_take_longer_than_a_workers_statements(empty_engine, monkeypatch):
@@ -188,7 +188,7 @@ def test_a_migration_may_take_longer_than_a_workers_statements(empty_engine, mon
     with ThreadPoolExecutor(1) as pool:
         with db.transaction(empty_engine) as connection:
             connection.execute(text("SELECT pg_advisory_xact_lock(:id)"), {"id": catalog.schema._MIGRATION_LOCK})
-            waiting = pool.submit(catalog.migrate, impatient)
+            waiting = pool.submit(catalog.schema.migrate, impatient)
             time.sleep(0.5)
-        assert (None, catalog.head()) == waiting.result(30)
+        assert (None, catalog.schema.head()) == waiting.result(30)
     impatient.dispose()

@@ -8,11 +8,11 @@ from sqlalchemy import text
 
 from tests.factories import DIMENSION, enriched_image, spec, unit
 from worker import catalog, outbox
-from worker.catalog import Nearest, TagFilter
 from worker.catalog.removal import Removal
+from worker.catalog.search import Nearest, TagFilter
 from worker.db import snapshot, transaction
 from worker.outbox import Feed
-from worker.pipeline.filtered_search import FilteredSearch
+from worker.pipeline.reading.filtered_search import FilteredSearch
 
 DAY, NIGHT = (TagFilter(taxonomy="time-of-day", label=label) for label in ("day", "night"))
 IMAGES, DAYS = 1_200, 800
@@ -24,7 +24,7 @@ QUERY = np.where(np.arange(DIMENSION) % 3 == 0, 1, -1).astype(np.float32) / np.s
 @pytest.fixture
 def space(engine):
     with transaction(engine) as connection:
-        return catalog.ensure_space(connection, spec())
+        return catalog.spaces.ensure_space(connection, spec())
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def large(monkeypatch):
         "_TAKE_IN": 20,
         "_MOST_SINCE": 40,
     }.items():
-        monkeypatch.setattr(f"worker.pipeline.filtered_search.{name}", value)
+        monkeypatch.setattr(f"worker.pipeline.reading.filtered_search.{name}", value)
 
 
 @pytest.fixture
@@ -72,20 +72,20 @@ def by_codes_alone(monkeypatch):
     def refuse(*_, **__):
         raise AssertionError("the database searched")
 
-    monkeypatch.setattr("worker.catalog.nearest", refuse)
+    monkeypatch.setattr("worker.catalog.search.nearest", refuse)
 
 
 def write(engine, space, images) -> None:
     """As a worker: with changes in the feed. ``images``: key → (vector, label)."""
     made = [enriched_image(key, label=label, vector=vector) for key, (vector, label) in images.items()]
     with transaction(engine) as connection:
-        catalog.write(connection, space_id=space.id, images=made)
+        catalog.write.write(connection, space_id=space.id, images=made)
         outbox.append(connection, [Feed(kind="enriched", ref=image.info.ref, etag=image.info.etag) for image in made])
 
 
 def ask(engine, search, vector, *tags, limit=10, exact=False) -> Nearest:
     with snapshot(engine) as connection:
-        space = catalog.active_space(connection)
+        space = catalog.spaces.active_space(connection)
         found: Nearest = search(connection, space, vector, limit=limit, tags=tags, exact=exact)
     return found
 
@@ -130,7 +130,7 @@ def test_a_filter_that_opposes_the_query_finds_the_nearest(engine, vectors, sear
 
 
 def test_few_that_pass_are_all_compared(engine, search, monkeypatch, by_codes_alone):
-    monkeypatch.setattr("worker.pipeline.filtered_search._FEW", 1_000)
+    monkeypatch.setattr("worker.pipeline.reading.filtered_search._FEW", 1_000)
     found = ask(engine, search, QUERY, NIGHT)
     assert keys(found) == numbered(*range(DAYS, DAYS + 10))
     assert (found.exact, found.complete) == (True, True)
@@ -154,7 +154,7 @@ def test_what_lost_its_tag_or_left_the_catalog_is_not_found(engine, space, vecto
     write(engine, space, {f"k{DAYS}": (vectors[DAYS], "day")})
     with transaction(engine) as connection:
         gone = enriched_image(f"k{DAYS + 1}").info.ref
-        assert catalog.remove(connection, [Removal(ref=gone)])
+        assert catalog.removal.remove(connection, [Removal(ref=gone)])
         outbox.append(connection, [Feed(kind="removed", ref=gone, etag=None)])
     found = ask(engine, search, QUERY, NIGHT)
     assert not {f"k{DAYS}", f"k{DAYS + 1}"} & set(keys(found))
@@ -165,7 +165,7 @@ def test_where_most_of_the_nearest_lost_the_tag_the_database_searches(engine, sp
     """Without a change in the feed, as if somebody had deleted rows by hand."""
     with transaction(engine) as connection:
         connection.execute(text("DELETE FROM tags WHERE label = 'night' AND image_id <= :last"), {"last": IMAGES - 50})
-    monkeypatch.setattr("worker.pipeline.filtered_search._candidates", lambda *_: 50)
+    monkeypatch.setattr("worker.pipeline.reading.filtered_search._candidates", lambda *_: 50)
     found = ask(engine, search, QUERY, NIGHT)
     assert keys(found) == numbered(*range(IMAGES - 50, IMAGES - 40))
 
@@ -191,10 +191,10 @@ def test_all_tags_must_hold(engine, search, by_codes_alone, monkeypatch):
     place = TagFilter(taxonomy="place", label="in")
     decide(engine, "k0", "night")
     decide(engine, "k0", "in", taxonomy="place")
-    monkeypatch.setattr("worker.catalog.nearest", catalog.search.nearest)
+    monkeypatch.setattr("worker.catalog.search.nearest", catalog.search.nearest)
     ask(engine, search, QUERY, NIGHT, place)  # the database's answer: the second tag is not in memory yet
     search.wait()
-    monkeypatch.setattr("worker.catalog.nearest", None)
+    monkeypatch.setattr("worker.catalog.search.nearest", None)
     true = ask(engine, catalog.search.nearest, QUERY, NIGHT, place, exact=True)
     assert keys(true)[0] == "k0"
     assert odd == 1
@@ -208,10 +208,10 @@ def test_changes_are_taken_in_while_searches_go_on(engine, space, vectors, searc
     expected = [f"new{n}" for n in range(10)]
     assert keys(ask(engine, search, QUERY, NIGHT)) == expected  # by the database
     search.wait()
-    monkeypatch.setattr("worker.catalog.nearest", None)
+    monkeypatch.setattr("worker.catalog.search.nearest", None)
     with snapshot(engine) as connection:
         assert not outbox.since(connection, search._loaded.cursor, limit=100)
-    monkeypatch.setattr("worker.pipeline.filtered_search._FEW", 1_000)
+    monkeypatch.setattr("worker.pipeline.reading.filtered_search._FEW", 1_000)
     assert keys(ask(engine, search, QUERY, NIGHT)) == expected
     assert not {f"new{n}" for n in range(60)} & set(keys(ask(engine, search, QUERY, DAY)))
 
@@ -221,7 +221,7 @@ def test_what_left_is_forgotten(engine, search):
     before = search.nbytes
     with transaction(engine) as connection:
         gone = [enriched_image(f"k{n}").info.ref for n in range(200)]
-        catalog.remove(connection, [Removal(ref=ref) for ref in gone])
+        catalog.removal.remove(connection, [Removal(ref=ref) for ref in gone])
         outbox.append(connection, [Feed(kind="removed", ref=ref, etag=None) for ref in gone])
     ask(engine, search, QUERY, DAY)
     search.wait()
@@ -236,24 +236,24 @@ def test_a_feed_that_was_pruned_meanwhile(engine, space, search, monkeypatch):
         assert outbox.prune(connection, keep=3600.0, limit=10_000)
     assert keys(ask(engine, search, QUERY, NIGHT))[0] == "new"  # by the database
     search.wait()
-    monkeypatch.setattr("worker.catalog.nearest", None)
+    monkeypatch.setattr("worker.catalog.search.nearest", None)
     assert keys(ask(engine, search, QUERY, NIGHT))[0] == "new"
 
 
 def test_another_space_is_read_anew(engine, vectors, search, monkeypatch):
     """Whose vectors are others, and tags too."""
     with transaction(engine) as connection:
-        other = catalog.ensure_space(connection, spec("other"))
+        other = catalog.spaces.ensure_space(connection, spec("other"))
     made = {f"k{n}": (vector, "night" if n < 300 else "day") for n, vector in enumerate(vectors[::-1])}
     write(engine, other, made)
     with transaction(engine) as connection:
-        catalog.activate(connection, other.id)
+        catalog.spaces.activate(connection, other.id)
         connection.execute(text("ANALYZE"))
     expected = keys(ask(engine, search, QUERY, NIGHT, exact=True))
     assert keys(ask(engine, search, QUERY, NIGHT)) == expected  # by the database
     search.wait()
-    monkeypatch.setattr("worker.catalog.nearest", None)
-    monkeypatch.setattr("worker.pipeline.filtered_search._FEW", 1_000)
+    monkeypatch.setattr("worker.catalog.search.nearest", None)
+    monkeypatch.setattr("worker.pipeline.reading.filtered_search._FEW", 1_000)
     assert keys(ask(engine, search, QUERY, NIGHT)) == expected
 
 
@@ -264,7 +264,7 @@ def test_names_are_data(engine, space, search, monkeypatch):
     tag = TagFilter(taxonomy="time-of-day", label=label)
     assert keys(ask(engine, search, QUERY, tag)) == ["odd"]
     search.wait()
-    monkeypatch.setattr("worker.catalog.nearest", None)
+    monkeypatch.setattr("worker.catalog.search.nearest", None)
     assert keys(ask(engine, search, QUERY, tag)) == ["odd"]
 
 
@@ -292,14 +292,14 @@ def test_the_database_searches_while_codes_cannot_be_read(engine, vectors, large
 
 def test_whatever_happens_it_finds_what_the_database_finds(engine, space, vectors, search, monkeypatch):
     """A few hundred images are written, tagged by people and removed, with searches in between; drawn by lot."""
-    monkeypatch.setattr("worker.pipeline.filtered_search._FEW", 5_000)
+    monkeypatch.setattr("worker.pipeline.reading.filtered_search._FEW", 5_000)
     rng, by_codes, by_the_database = np.random.default_rng(11), 0, []
 
     def search_and_note(*arguments, **options):
         by_the_database.append(arguments)
         return catalog.search.nearest(*arguments, **options)
 
-    monkeypatch.setattr("worker.catalog.nearest", search_and_note)
+    monkeypatch.setattr("worker.catalog.search.nearest", search_and_note)
     for step in range(60):
         key = f"k{rng.integers(IMAGES)}"
         match rng.integers(4):
@@ -311,7 +311,7 @@ def test_whatever_happens_it_finds_what_the_database_finds(engine, space, vector
             case 2:
                 with transaction(engine) as connection:
                     gone = enriched_image(key).info.ref
-                    if catalog.remove(connection, [Removal(ref=gone)]):
+                    if catalog.removal.remove(connection, [Removal(ref=gone)]):
                         outbox.append(connection, [Feed(kind="removed", ref=gone, etag=None)])
             case 3:
                 decide(engine, key, str(rng.choice(["day", "night"])))

@@ -11,7 +11,8 @@ from sqlalchemy import event, text
 from tests.factories import enriched_image, spec, unit
 from tests.ledger import ref
 from worker import catalog
-from worker.catalog import TagFilter, TaxonomyVersion
+from worker.catalog.search import TagFilter
+from worker.catalog.taxonomies import TaxonomyVersion
 from worker.db import transaction
 from worker.types import Tag
 
@@ -22,8 +23,8 @@ LIGHT = TaxonomyVersion(name="light", version="l1", many=False, definition={"lab
 @pytest.fixture
 def space(engine):
     with transaction(engine) as connection:
-        catalog.remember_taxonomies(connection, [KINDS, LIGHT])
-        return catalog.ensure_space(connection, spec())
+        catalog.taxonomies.remember_taxonomies(connection, [KINDS, LIGHT])
+        return catalog.spaces.ensure_space(connection, spec())
 
 
 def tag(kept, label):
@@ -34,7 +35,7 @@ def write(engine, space, **images):
     """Key → its tags."""
     with transaction(engine) as connection:
         written = [replace(enriched_image(key), tags=tuple(tags)) for key, tags in images.items()]
-        catalog.write(connection, space_id=space.id, images=written)
+        catalog.write.write(connection, space_id=space.id, images=written)
 
 
 def shown(engine):
@@ -44,7 +45,7 @@ def shown(engine):
 
 def search(engine, space, *filters):
     with transaction(engine) as connection:
-        return catalog.nearest(connection, space, unit(0), limit=10, tags=filters).hits
+        return catalog.search.nearest(connection, space, unit(0), limit=10, tags=filters).hits
 
 
 def test_the_shape_depends_on_the_taxonomy_and_not_on_the_image(engine, space):
@@ -126,7 +127,7 @@ def test_what_is_known_of_an_image_includes_every_label(engine, space):
     """Whether anything is left to do is decided by it."""
     write(engine, space, a=[tag(KINDS, "animal"), tag(KINDS, "dog"), tag(LIGHT, None)])
     with transaction(engine) as connection:
-        known = catalog.known_images(connection, space_id=space.id, refs=[ref("a"), ref("unknown")])
+        known = catalog.read.known_images(connection, space_id=space.id, refs=[ref("a"), ref("unknown")])
     expected = {("kinds", "k1", "animal"), ("kinds", "k1", "dog"), ("light", "l1", None)}
     assert {ref("a"): expected} == {key: set(image.tags) for key, image in known.items()}
 
@@ -134,10 +135,10 @@ def test_what_is_known_of_an_image_includes_every_label(engine, space):
 def test_versions_are_kept_with_the_newest_words(engine, space):
     """A tag's version can always be looked up; words for people do not make another."""
     with transaction(engine) as connection:
-        catalog.remember_taxonomies(connection, [replace(LIGHT, definition={"title": "Light"})])
-        catalog.remember_taxonomies(connection, [replace(LIGHT, version="l2")])
-        kept = catalog.kept_taxonomies(connection)
-        of_one = catalog.kept_taxonomies(connection, ["kinds"])
+        catalog.taxonomies.remember_taxonomies(connection, [replace(LIGHT, definition={"title": "Light"})])
+        catalog.taxonomies.remember_taxonomies(connection, [replace(LIGHT, version="l2")])
+        kept = catalog.taxonomies.kept_taxonomies(connection)
+        of_one = catalog.taxonomies.kept_taxonomies(connection, ["kinds"])
     assert {("kinds", "k1"), ("light", "l1"), ("light", "l2")} == {(each.name, each.version) for each in kept}
     assert {"title": "Light"} == next(each.definition for each in kept if each.version == "l1")
     assert [("kinds", True)] == [(each.name, each.many) for each in of_one]
@@ -151,7 +152,7 @@ def test_what_is_stored_is_what_was_tagged(engine, space):
     given[0, :3] = [3e-6, 6.1e-8, 0.5004883]  # the smallest halves, and a number between two of them
     with transaction(engine) as connection:
         images = [enriched_image(f"k{n}", vector=vector) for n, vector in enumerate(given)]
-        catalog.write(connection, space_id=space.id, images=images)
+        catalog.write.write(connection, space_id=space.id, images=images)
         rows = connection.execute(text("SELECT key, CAST(CAST(vector AS vector) AS real[]) FROM image_vectors"))
         stored = {row.key: row[1] for row in rows}
     for number, vector in enumerate(given):

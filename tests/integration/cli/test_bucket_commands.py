@@ -11,7 +11,7 @@ import pytest
 
 from tests.acceptance.commands import enrich
 from tests.ledger import hints
-from worker import inbox
+from worker import ledger
 from worker.db import Engine, transaction
 
 
@@ -27,8 +27,8 @@ def run(engine: Engine, tmp_path: Path) -> Callable[..., subprocess.CompletedPro
 def test_a_missing_bucket_is_seen_and_dropped(engine, run):
     """And is said to be gone from then on; one that the store has is refused with a sentence."""
     with transaction(engine) as connection:
-        inbox.hint(connection, hints("a.jpg"))
-        inbox.buckets_missing(connection, ["photos"], endpoint="http://store.example")
+        ledger.hints.hint(connection, hints("a.jpg"))
+        ledger.buckets.buckets_missing(connection, ["photos"], endpoint="http://store.example")
     assert "missing since" in run("list").stdout
     dropped = run("drop", "photos")
     assert (0, True) == (
@@ -38,7 +38,7 @@ def test_a_missing_bucket_is_seen_and_dropped(engine, run):
     [listed] = json.loads(run("list", "--json").stdout)
     assert ("photos", True) == (listed["name"], listed["gone_at"] is not None)
     with transaction(engine) as connection:
-        inbox.buckets_found(connection, ["photos"], endpoint="http://store.example")
+        ledger.buckets.buckets_found(connection, ["photos"], endpoint="http://store.example")
     refused = run("drop", "photos")
     assert (1, True) == (refused.returncode, "photos: the store has this bucket" in " ".join(refused.stderr.split()))
 
@@ -46,7 +46,7 @@ def test_a_missing_bucket_is_seen_and_dropped(engine, run):
 def test_a_bucket_that_is_not_watched_is_shown_as_such(engine, run):
     """No worker would ask the store for its objects, so it cannot be dropped before it is named again."""
     with transaction(engine) as connection:
-        inbox.hint(connection, hints("a.jpg"))
+        ledger.hints.hint(connection, hints("a.jpg"))
     assert "not watched (ENRICH_BUCKETS)" in run("list", ENRICH_BUCKETS="other").stdout
     refused = run("drop", "photos", ENRICH_BUCKETS="other")
     assert (1, True) == (refused.returncode, "add photos to have it read" in " ".join(refused.stderr.split()))

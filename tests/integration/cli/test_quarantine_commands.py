@@ -12,9 +12,9 @@ from sqlalchemy import text
 
 from tests.acceptance.commands import enrich
 from tests.ledger import hints, pending, row
-from worker import inbox
+from worker import ledger
 from worker.db import Engine, transaction
-from worker.inbox import Completion, QuarantineEntry
+from worker.ledger.completion import Completion, QuarantineEntry
 from worker.types import Outcome, Reason
 
 
@@ -31,12 +31,12 @@ def filled(engine: Engine) -> Engine:
     """Three entries: two that are cut short, one of them since two days, and an empty one."""
     for key, reason in {"a/old.jpg": Reason.TRUNCATED, "a/new.jpg": Reason.TRUNCATED, "b.jpg": Reason.EMPTY}.items():
         with transaction(engine) as connection:
-            inbox.hint(connection, hints(key))
-            claim = inbox.claim(connection, worker="test", size=1, lease=60)
+            ledger.hints.hint(connection, hints(key))
+            claim = ledger.claims.claim(connection, worker="test", size=1, lease=60)
             assert claim is not None
             why = QuarantineEntry(reason=reason, message=f"it is {reason}", attempts=1, first_bytes=b"\xff\xd8JFIF")
             ended = Completion(id=claim.objects[0].id, outcome=Outcome.QUARANTINED, quarantine=why)
-            inbox.complete(connection, claim.token, [ended])
+            ledger.completion.complete(connection, claim.token, [ended])
     with transaction(engine) as connection:
         connection.execute(
             text(

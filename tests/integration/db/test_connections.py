@@ -9,8 +9,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from tests.ledger import expire_leases, hints, row
-from worker import db, inbox
-from worker.inbox import Completion
+from worker import db, ledger
+from worker.ledger.completion import Completion
 from worker.types import Outcome
 
 
@@ -35,17 +35,19 @@ def test_a_process_that_stops_inside_a_transaction_holds_its_rows_for_a_while_on
     monkeypatch.setattr(db, "_IDLE_IN_TRANSACTION_TIMEOUT_MS", 100)
     frozen = db.connect(url_of(engine), name="frozen")
     with db.transaction(engine) as connection:
-        inbox.hint(connection, hints("a"))
-        taken = inbox.claim(connection, worker="frozen", size=1, lease=60)
+        ledger.hints.hint(connection, hints("a"))
+        taken = ledger.claims.claim(connection, worker="frozen", size=1, lease=60)
     assert taken is not None
     connection = frozen.connect()
-    inbox.lock(connection, taken.token, [taken.objects[0].id])
+    ledger.completion.lock(connection, taken.token, [taken.objects[0].id])
     time.sleep(0.5)
     expire_leases(engine)
     with db.transaction(engine) as other:
-        assert inbox.claim(other, worker="other", size=1, lease=60) is not None
+        assert ledger.claims.claim(other, worker="other", size=1, lease=60) is not None
     with pytest.raises(DBAPIError) as error:
-        inbox.complete(connection, taken.token, [Completion(id=taken.objects[0].id, outcome=Outcome.ENRICHED)])
+        ledger.completion.complete(
+            connection, taken.token, [Completion(id=taken.objects[0].id, outcome=Outcome.ENRICHED)]
+        )
     assert db.is_unavailable(error.value)
     assert ("other", None, 1) == tuple(getattr(row(engine, "a"), name) for name in ("worker", "outcome", "deaths"))
     connection.close()

@@ -18,7 +18,7 @@ import pytest
 
 from worker.errors import ServerError
 from worker.local import ChildSpec, NotReadyError, Supervisor
-from worker.restarts import RestartPolicy
+from worker.restart_policy import RestartPolicy
 
 QUICK = RestartPolicy(first_delay=0.02, longest_delay=0.05, give_up_after=3)
 

@@ -15,8 +15,8 @@ from worker import bootstrap, db, outbox, settings
 from worker.db import Engine, transaction
 from worker.errors import FeedGoneError
 from worker.outbox import Feed
-from worker.pipeline import prune as use_case
-from worker.pipeline.prune import Pruner
+from worker.pipeline.delivery import feed_retention as use_case
+from worker.pipeline.delivery.feed_retention import Pruner
 
 DAY = 86_400.0
 

@@ -9,27 +9,27 @@ from types import SimpleNamespace
 
 import pytest
 
+from tests.active_taxonomies import following
 from tests.fakes import ColourEncoder
-from tests.in_force import following
 from tests.ledger import BUCKET, hints, make_due, ref
-from worker import catalog, inbox, outbox
+from worker import catalog, ledger, outbox
 from worker.db import Engine, transaction
 from worker.encoder import MicroBatcher
 from worker.images import ImageLimits
 from worker.objects import MemoryStore
-from worker.pipeline.breaker import Window
-from worker.pipeline.breakers import Breakers
-from worker.pipeline.budget import ByteBudget, Decoders
-from worker.pipeline.control import Control
-from worker.pipeline.enrich import Enricher
-from worker.pipeline.gate import Gate
-from worker.pipeline.guard import Guard
-from worker.pipeline.keeper import Keeper
-from worker.pipeline.prepare import Preparer
-from worker.pipeline.retries import RetryPolicy
-from worker.pipeline.space import space_spec
-from worker.pipeline.suspects import Suspects
-from worker.pipeline.trial import Trial
+from worker.pipeline.enrichment.canary import Control
+from worker.pipeline.enrichment.enricher import Enricher
+from worker.pipeline.enrichment.isolation_lock import Gate
+from worker.pipeline.enrichment.poison_images import Suspects
+from worker.pipeline.enrichment.prepare import Preparer
+from worker.pipeline.enrichment.quarantine_breaker import Guard
+from worker.pipeline.enrichment.sandbox import Trial
+from worker.pipeline.resilience.circuit_breaker import Window
+from worker.pipeline.resilience.heartbeat import Keeper
+from worker.pipeline.resilience.memory_budget import ByteBudget, Decoders
+from worker.pipeline.resilience.retry_policy import RetryPolicy
+from worker.pipeline.resilience.worker_breakers import Breakers
+from worker.pipeline.spaces.model_loading import space_spec
 from worker.tagging import Label, Taxonomy
 from worker.types import Lane
 
@@ -49,7 +49,7 @@ def world(engine: Engine, request: pytest.FixtureRequest) -> Iterator[World]:
     store = MemoryStore(BUCKET)
     rung: list[float] = []
     with transaction(engine) as connection:
-        space = catalog.ensure_space(connection, space_spec(encoder))
+        space = catalog.spaces.ensure_space(connection, space_spec(encoder))
     clock = Clock()
     window = Window(ratio=1.0, least=10, clock=clock)
     keeper = Keeper(engine, kind="worker", lease=30, interval=0.1, breakers=Breakers(clock=clock))
@@ -122,7 +122,7 @@ class World(SimpleNamespace):
 
     def hint(self, *keys: str, lane: Lane = Lane.LIVE) -> None:
         with transaction(self.engine) as connection:
-            inbox.hint(connection, hints(*keys), lane=lane)
+            ledger.hints.hint(connection, hints(*keys), lane=lane)
 
     def run(self):
         report = self.enricher.run_once()
@@ -130,14 +130,14 @@ class World(SimpleNamespace):
 
     def image(self, key: str):
         with transaction(self.engine) as connection:
-            return catalog.image(connection, ref(key))
+            return catalog.read.image(connection, ref(key))
 
     def tags(self, key: str) -> dict[str, str | None]:
         return {tag.taxonomy: tag.label for tag in self.image(key).tags}
 
-    def quarantined(self) -> list[inbox.Quarantined]:
+    def quarantined(self) -> list[ledger.quarantine.Quarantined]:
         with transaction(self.engine) as connection:
-            return inbox.quarantined(connection, limit=1_000)
+            return ledger.quarantine.quarantined(connection, limit=1_000)
 
     def quarantine(self) -> dict[str, str]:
         return {each.key: each.reason for each in self.quarantined()}

@@ -21,8 +21,8 @@ from typer.testing import CliRunner
 import worker
 from tests.acceptance.commands import ENRICH, enrich, environment
 from worker import local, settings
-from worker.cli import app, context, main, reference, system
-from worker.cli.demonstration import settings_of_a_demo
+from worker.cli import app, context, local_system, main, reference
+from worker.cli.demo import settings_of_a_demo
 from worker.errors import ServerError
 from worker.local import ConnectionInfo
 
@@ -222,14 +222,14 @@ class TestHandsOff:
         chosen = settings_of_a_demo(settings.load())
         assert chosen.model == "some/model"
         assert chosen.buckets == ("demo",)
-        assert system._replacements(chosen) == local.Replacements()
+        assert local_system._replacements(chosen) == local.Replacements()
         assert chosen.api_token is None
 
     def test_children_get_every_setting_by_name(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         """What is exported reads back as the same settings."""
         monkeypatch.chdir(tmp_path)
         first = settings.load(taxonomies="a,b", api_token="secret", log_json=True, lease_seconds=2.5)
-        for name, value in system.exported(first).items():
+        for name, value in local_system.exported(first).items():
             monkeypatch.setenv(name, value)
         assert settings.load() == first
 
@@ -285,6 +285,11 @@ class TestHandsOff:
         (tmp_path / "worker").mkdir()
         (tmp_path / "worker" / "__init__.py").write_text("raise SystemExit('the wrong one')")
         done = subprocess.run(
-            [*system._command("--help")], cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False
+            [*local_system._command("--help")],
+            cwd=tmp_path,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert done.returncode == 0, done.stderr

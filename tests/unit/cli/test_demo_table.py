@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from worker.catalog import TagRecord
-from worker.cli.demonstration import cells
+from worker.catalog.read import TagRecord
+from worker.cli.demo import cells
 
 
 def tag(taxonomy: str, label: str | None, *, active: bool = True) -> TagRecord:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import typer.main
 
-from worker import inbox
+from worker import ledger
 from worker.cli import app
 from worker.cli.commands import MODULES, program
 from worker.db import Engine, transaction
@@ -61,7 +61,7 @@ def test_what_reads_the_database_loads_little_else(command: tuple[str, ...], eng
     """No model, no arrays, no web framework, no queue, no object store."""
     url = engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
     with transaction(engine) as connection:
-        inbox.watch(connection, [inbox.Target(bucket="photos")], interval=60)
+        ledger.reconciliations.watch(connection, [ledger.reconciliations.Target(bucket="photos")], interval=60)
     status, modules = loaded(*command, cwd=tmp_path, url=url)
     assert (0, set()) == (status, modules & _HEAVY)
     assert modules >= _DATABASE

@@ -19,7 +19,7 @@ from fastapi.testclient import TestClient
 from tests.unit.deploy import compose
 from worker.api import Tokens, create_app
 from worker.cli import app
-from worker.holding import FINAL
+from worker.restart_hold import FINAL
 from worker.settings import Settings
 
 BASE = compose.parse(compose.BASE.read_text())

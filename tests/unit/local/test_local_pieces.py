@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from worker.errors import ServerError
-from worker.local import binaries, guardian
+from worker.local import binaries, orphan_reaper
 from worker.local.child import rotate
 from worker.local.home import Home
 from worker.local.ports import PortPlan
@@ -21,7 +21,7 @@ from worker.local.postgres import Postgres
 from worker.local.probes import require_reachable
 from worker.local.seaweedfs import SeaweedFS
 from worker.local.valkey import Valkey
-from worker.restarts import RestartPolicy
+from worker.restart_policy import RestartPolicy
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_the_guardian_follows_registrations_and_departures():
     """What is left at the end of the pipe is what must be ended; torn or foreign lines change nothing."""
     groups: dict[int, tuple[int, str]] = {}
     for line in ("+10 15 api\n", "+11 2 postgres\n", "-10\n", "+12 15 two words\n", "+13\n", "-\n", "\n", "-99\n"):
-        guardian.follow(line, groups)
+        orphan_reaper.follow(line, groups)
 
     assert groups == {11: (2, "postgres"), 12: (15, "two words")}
 

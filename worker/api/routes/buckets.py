@@ -7,12 +7,12 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 
 from worker.api import access
-from worker.api.guard import GuardedRoute, ReadRoute
+from worker.api.authentication import GuardedRoute, ReadRoute
 from worker.api.models import BucketList, KnownBucket
 from worker.api.parameters import BucketInPath
 from worker.api.problems import described
 from worker.api.services import Parts, parts_of
-from worker.pipeline import buckets as use_case
+from worker.pipeline.operations import buckets as use_case
 
 router = APIRouter(
     prefix="/v1/buckets",

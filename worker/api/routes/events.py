@@ -9,12 +9,12 @@ from fastapi import APIRouter, HTTPException, Request, Response
 
 from worker import events, metrics
 from worker.api import access
-from worker.api.guard import EventRoute
+from worker.api.authentication import EventRoute
 from worker.api.models import Accepted
 from worker.api.problems import described
 from worker.api.services import Parts, parts_of
 from worker.events import Source
-from worker.pipeline import ingest
+from worker.pipeline.intake import ingest
 
 #: Bytes up to which a body is parsed on the event loop: a fraction of a millisecond, less than two threads take to
 #: hand it to each other. Notifications of one object have about a thousand.

@@ -8,10 +8,10 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Depends, Query
 from starlette.convertors import Convertor, register_url_convertor
 
-from worker.api import access, present
+from worker.api import access, serializers
+from worker.api.authentication import ReadRoute, SearchRoute
 from worker.api.count_models import LabelCounts
 from worker.api.explanations import Explanation, explanation
-from worker.api.guard import ReadRoute, SearchRoute
 from worker.api.models import (
     Changes,
     Image,
@@ -27,8 +27,9 @@ from worker.api.models import (
 from worker.api.parameters import BucketInPath, KeyInPath, OnlyBucket, OnlyPrefix
 from worker.api.problems import described
 from worker.api.services import Parts, Services, parts_of
-from worker.catalog import Nearest, TagFilter
-from worker.pipeline import browse, image_lookup, label_counts, moments, query
+from worker.catalog.search import Nearest, TagFilter
+from worker.pipeline.common import time_filters
+from worker.pipeline.reading import image_list, image_lookup, label_counts, text_search
 from worker.types import ObjectRef
 
 
@@ -127,18 +128,18 @@ async def wanted(
     tags: _Tags = [],  # noqa: B006  # FastAPI copies it
     source: _Source = None,
     updated_since: _UpdatedSince = None,
-) -> browse.Wanted:
+) -> image_list.Wanted:
     """The filters of a listing. All that are given must hold."""
-    return browse.Wanted(
+    return image_list.Wanted(
         bucket=bucket,
         prefix=prefix,
         tags=tuple(TagFilter(taxonomy=each.partition("=")[0], label=each.partition("=")[2]) for each in tags),
         source=source,
-        updated_since=None if updated_since is None else moments.parse(updated_since),
+        updated_since=None if updated_since is None else time_filters.parse(updated_since),
     )
 
 
-_Wanted = Annotated[browse.Wanted, Depends(wanted)]
+_Wanted = Annotated[image_list.Wanted, Depends(wanted)]
 
 
 @router.get("/images", summary="List images")
@@ -149,8 +150,8 @@ async def list_images(parts: _Parts, filters: _Wanted, limit: _PageLimit = 100, 
     images than `limit`, even none, and others behind it: what is rare is not looked for any longer than one request may
     take.
     """
-    page = await parts.reading(lambda: browse.images(parts.services.engine, filters, limit=limit, after=after))
-    return ImageList(images=[present.image(each) for each in page.images], next=page.next)
+    page = await parts.reading(lambda: image_list.images(parts.services.engine, filters, limit=limit, after=after))
+    return ImageList(images=[serializers.image(each) for each in page.images], next=page.next)
 
 
 @router.get("/label-counts", summary="Count images by label")
@@ -179,7 +180,7 @@ async def get_label_counts(
 async def get_image(bucket: BucketInPath, key: KeyInPath, parts: _Parts) -> Image:
     """Metadata, and every tag with its provenance. A 404 says what is known about the object instead."""
     ref = ObjectRef(bucket=bucket, key=key)
-    return present.image(await parts.reading(lambda: image_lookup.image(parts.services.engine, ref)))
+    return serializers.image(await parts.reading(lambda: image_lookup.image(parts.services.engine, ref)))
 
 
 @router.get(
@@ -210,7 +211,7 @@ async def get_nearest_labels(
     """Of all taxonomies in use, vocabularies included, or of some. Nothing is decided: near may be far."""
     ref = ObjectRef(bucket=bucket, key=key)
     found = await parts.reading(lambda: parts.services.labels.labels_of(ref, limit=limit, taxonomies=taxonomy))
-    return present.nearest_labels(found)
+    return serializers.nearest_labels(found)
 
 
 @searches.post("/search", summary="Search by words or by a label", responses=described(404))
@@ -219,18 +220,18 @@ async def search(request: _Search, parts: _Parts) -> SearchResponse:
 
     The first search by words loads the model's text half, which takes seconds; a label has its vector.
     """
-    return present.hits(await parts.searching(lambda: _found(request, parts.services)))
+    return serializers.hits(await parts.searching(lambda: _found(request, parts.services)))
 
 
 def _found(request: SearchRequest, services: Services) -> Nearest:
-    tags, least = present.filters(request.tags), request.min_similarity
+    tags, least = serializers.filters(request.tags), request.min_similarity
     if request.text is not None:
         return services.search(request.text, limit=request.limit, tags=tags, min_similarity=least, exact=request.exact)
     if request.label is None:
         raise TypeError("the model of a request lets either text or label be missing, not both")
     label = TagFilter(taxonomy=request.label.taxonomy, label=request.label.label)
     found = services.labels.images_of(label, limit=request.limit, tags=tags, exact=request.exact)
-    return query.above(found, least)
+    return text_search.above(found, least)
 
 
 @router.get("/changes", summary="Follow what changes", responses=described(410))
@@ -242,4 +243,6 @@ async def changes(parts: _Parts, after: _After = None, limit: _Limit = 1_000) ->
     `ENRICH_FEED_RETENTION_DAYS` says: a 410 means that some after the cursor are gone, or that the database is another
     one, and how to start over.
     """
-    return present.changes(await parts.reading(lambda: query.changes(parts.services.engine, after=after, limit=limit)))
+    return serializers.changes(
+        await parts.reading(lambda: text_search.changes(parts.services.engine, after=after, limit=limit))
+    )

@@ -8,12 +8,12 @@ from fastapi import APIRouter, Depends, HTTPException, Query, Response
 
 from worker import db, logs, metrics
 from worker.api import access
-from worker.api.guard import ReadRoute
+from worker.api.authentication import ReadRoute
 from worker.api.models import Alive, Ready, Status, Text
 from worker.api.problems import described
 from worker.api.services import Parts, parts_of
 from worker.api.strict_route import StrictRoute
-from worker.pipeline import overview
+from worker.pipeline.operations import system_status
 
 _log = logs.get("api")
 
@@ -33,7 +33,9 @@ _Bucket = Annotated[Text | None, Query(description="Count this bucket only.")]
 @guarded.get("/status", summary="Count where every object stands")
 async def status(parts: _Parts, bucket: _Bucket = None) -> Status:
     """Every object that was ever named is in exactly one of the first five counts."""
-    return Status.model_validate(await parts.reading(lambda: overview.status(parts.services.engine, bucket=bucket)))
+    return Status.model_validate(
+        await parts.reading(lambda: system_status.status(parts.services.engine, bucket=bucket))
+    )
 
 
 @router.get("/healthz", summary="Ask whether the process answers")

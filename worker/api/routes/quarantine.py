@@ -6,8 +6,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, Depends, Query
 
-from worker.api import access, present
-from worker.api.guard import JsonRoute, ReadRoute
+from worker.api import access, serializers
+from worker.api.authentication import JsonRoute, ReadRoute
 from worker.api.models import MomentText
 from worker.api.parameters import BucketInPath, KeyInPath, OnlyBucket, OnlyPrefix
 from worker.api.problems import described
@@ -21,8 +21,8 @@ from worker.api.quarantine_models import (
 )
 from worker.api.services import Parts, parts_of
 from worker.errors import ChoiceError
-from worker.pipeline import moments
-from worker.pipeline import quarantine as use_case
+from worker.pipeline.common import time_filters
+from worker.pipeline.operations import quarantine as use_case
 from worker.types import ObjectRef, Reason
 
 #: Seconds after which a retry or a drop answers how far it came.
@@ -116,7 +116,7 @@ async def count_quarantine(parts: _Parts, choice: _Chosen) -> QuarantineCounts:
 async def get_quarantine_entry(bucket: BucketInPath, key: KeyInPath, parts: _Parts) -> QuarantineDetails:
     """Why one object could not be enriched, with the error and a hexdump of what its file begins with."""
     ref = ObjectRef(bucket=bucket, key=key)
-    return present.quarantined(await parts.reading(lambda: use_case.entry(parts.services.engine, ref)))
+    return serializers.quarantined(await parts.reading(lambda: use_case.entry(parts.services.engine, ref)))
 
 
 @changes.post("/retry", summary="Try entries again")
@@ -166,5 +166,5 @@ def _insisted(request: QuarantineChoice) -> use_case.Choice:
     return choice
 
 
-def _moment(text: str | None) -> moments.Moment | None:
-    return None if text is None else moments.parse(text)
+def _moment(text: str | None) -> time_filters.Moment | None:
+    return None if text is None else time_filters.parse(text)

@@ -19,12 +19,12 @@ from torch import nn
 
 from worker.encoder.device import Placement, choose, this_machine
 from worker.encoder.interface import Encoder, EncoderTraits, Pixels
-from worker.encoder.lanes import Lanes
 from worker.encoder.preprocessing import SCHEME
 from worker.encoder.starter import minilm, wheels
 from worker.encoder.starter.cache import State, cached
 from worker.encoder.starter.efficientnet import SIDE, EfficientNetLite0, Features, fold, join
 from worker.encoder.starter.heads import DIMENSION, Heads
+from worker.encoder.thread_shards import Lanes
 from worker.types import Floats, SpaceSpec
 
 HEADS = Path(__file__).with_name("heads.safetensors")

@@ -1,0 +1,123 @@
+"""``enrich space``: the commands that docs/models.md shows, in the order in which it shows them, and their manners."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from tests.fakes import ColourEncoder
+from tests.integration.pipeline.spaces import world as worlds
+from tests.ledger import ref
+from worker import bootstrap, cli, logs, tagging
+from worker.cli import commands
+from worker.errors import ConfigurationError, NotFoundError, SpaceMismatchError
+
+DOCUMENT = Path(__file__).parents[4] / "docs" / "models.md"
+SECTION = "## Changing models while everything keeps answering"
+COLOURS = {f"{number:02}.jpg": ("red", "green", "blue")[number % 3] for number in range(12)}
+
+
+def documented() -> list[list[str]]:
+    text = DOCUMENT.read_text().partition(SECTION)[2].partition("\n### What is refused")[0]
+    return [shlex.split(line.strip()[2:]) for line in text.splitlines() if line.strip().startswith("$ ")]
+
+
+@pytest.fixture
+def models(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What is installed: by name, and for every other name a model that sees along other axes."""
+    installed: dict[str, Any] = {"tiny": ColourEncoder}
+
+    def encoder(_settings: object, *, model: str | None = None, **_: object) -> ColourEncoder:
+        assert model is not None
+        return installed[model]() if model in installed else worlds.TurnedEncoder(model)
+
+    monkeypatch.setattr(bootstrap, "encoder", encoder)
+    return installed
+
+
+@pytest.fixture
+def enrich(world, models, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """Run a command on the world's catalog and store."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ENRICH_DATABASE_URL", world.engine.url.render_as_string(hide_password=False))
+    monkeypatch.setenv("ENRICH_MODEL", "tiny")
+    monkeypatch.setattr(bootstrap, "store", lambda _: world.store)
+    monkeypatch.setattr(tagging, "load_taxonomies", lambda _: (worlds.COLOURS,))
+    monkeypatch.setattr(logs, "configure", lambda **_: None)  # loggers would keep the runner's stderr, which it closes
+
+    def run(*arguments: str, stdin: str | None = None) -> Result:
+        return CliRunner().invoke(cli.app, arguments, input=stdin)
+
+    return run
+
+
+def test_the_documented_way_from_one_model_to_another(world, enrich):
+    """Every command of the section, as it stands there; at the end the old space is gone and the new one answers."""
+    world.enriched(**COLOURS)
+    commands = documented()
+    assert ["create", "fill", "compare", "activate", "activate", "activate", "retire", "drop", "check"] == [
+        command[2] for command in commands
+    ]
+    for name, *arguments in commands:
+        done = enrich(*arguments)
+        assert ("enrich", 0) == (name, done.exit_code), (arguments, done.output, done.exception)
+    [left] = json.loads(enrich("space", "list", "--json").stdout)
+    assert (2, "active", 12, 0, True) == tuple(left[name] for name in ("id", "state", "images", "failed", "indexed"))
+    assert {"model", "revision", "source", "dimension", "bytes", "made_with"} <= left.keys()
+
+
+def test_comparing_for_programs(world, enrich):
+    """What docs/cli.md says that it has."""
+    world.enriched(**COLOURS)
+    enrich("space", "create", "turned")
+    enrich("space", "fill", "2")
+    found = json.loads(enrich("space", "compare", "2", "--json").stdout)
+    table = (DOCUMENT.parent / "cli.md").read_text().partition("| `space compare` |")[2].partition("\n")[0]
+    assert all(f'"{name}"' in table for name in (*found, *found["taxonomies"][0]))
+    assert ([1, 2], 12, 1.0) == (found["spaces"], found["sampled"], found["taxonomies"][0]["agreement"])
+
+
+def test_dropping_asks_first(world, enrich):
+    """With what it would free; "no" deletes nothing."""
+    enrich("space", "create", "turned")
+    done = enrich("space", "drop", "2", stdin="n\n")
+    assert (1, True) == (done.exit_code, "delete space 2 with its tags, and free 0.00 GB?" in done.output)
+    assert ["filling"] == world.sql("SELECT state FROM spaces WHERE id = 2")
+
+
+def test_an_incomplete_fill_ends_with_one(world, enrich):
+    """And says why; here the store has lost what the catalog has."""
+    world.enriched(**COLOURS)
+    enrich("space", "create", "turned")
+    for each in list(world.store.list("photos")):
+        world.store.delete(ref(each.key))
+    done = enrich("space", "fill", "2")
+    assert (1, True) == (done.exit_code, "12 still missing" in done.output)
+
+
+@pytest.mark.parametrize("command", ["fill", "compare", "activate", "retire", "drop", "check"])
+def test_a_space_that_is_not_there(world, enrich, command):
+    """Each says how to see those that are."""
+    done = enrich("space", command, "7", *(["--yes"] if command == "drop" else []))
+    assert isinstance(done.exception, NotFoundError)
+    assert "enrich space list" in str(done.exception)
+
+
+def test_comparing_the_active_space_with_itself(world, enrich):
+    """Makes no sense, and is said so."""
+    assert isinstance(enrich("space", "compare", "1").exception, ConfigurationError)
+
+
+def test_a_model_that_makes_other_vectors_has_an_exit_status_of_its_own(world, enrich, models):
+    """A supervisor need not start it again; accepting makes what is there now the measure."""
+    models["tiny"] = lambda: worlds.TurnedEncoder("tiny")
+    refused = enrich("space", "check", "1")
+    assert isinstance(refused.exception, SpaceMismatchError)
+    assert 78 == commands.exit_status(refused.exception)
+    assert 0 == enrich("space", "check", "1", "--accept").exit_code
+    assert 0 == enrich("space", "check", "1").exit_code

@@ -1,0 +1,188 @@
+"""``enrich taxonomy``: the example of docs/taxonomies.md as it stands there, and the manners of its commands."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from tests.fakes import ColourEncoder
+from tests.integration.pipeline.taxonomies.archive import Archive
+from worker import bootstrap, cli
+from worker.errors import ApplyingError, ConfigurationError
+from worker.pipeline.taxonomies import lifecycle
+from worker.tagging import load_taxonomy
+
+DOCUMENT = Path(__file__).parents[4] / "docs" / "taxonomies.md"
+EXAMPLE = DOCUMENT.read_text().partition("### An example from end to end\n")[2].partition("\n### ")[0]
+FILES = re.findall(r"```yaml\n(.*?)```", EXAMPLE, re.DOTALL)
+SESSIONS = re.findall(r"```console\n(.*?)```", EXAMPLE, re.DOTALL)
+
+
+@pytest.fixture
+def enrich(engine, tmp_path, monkeypatch):
+    """Run a command beside ``car-colour.yaml``, on an archive that a worker has tagged by it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ENRICH_DATABASE_URL", engine.url.render_as_string(hide_password=False))
+    monkeypatch.setenv("ENRICH_MODEL", "tiny")
+    monkeypatch.setenv("ENRICH_TAXONOMIES", "./car-colour.yaml")
+    monkeypatch.setenv("COLUMNS", "220")
+    monkeypatch.setattr(bootstrap, "encoder", lambda *_args, **_options: ColourEncoder())
+    write(FILES[0])
+    archive = Archive.of(engine, load_taxonomy("car-colour.yaml"))
+    archive.add(300)
+
+    def run(*arguments: str):
+        return CliRunner().invoke(cli.app, ["taxonomy", *arguments])
+
+    run.archive = archive  # type: ignore[attr-defined]
+    return run
+
+
+def write(text: str) -> None:
+    Path("car-colour.yaml").write_text(text)
+
+
+def plain(line: str) -> str:
+    """Without what is different each time: spaces, dates and who did it."""
+    line = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\+00:00)?  \S+@\S+", "WHEN WHO", line)
+    return " ".join(line.split())
+
+
+def test_the_example_is_what_happens(enrich):
+    """Every command with every line that it prints."""
+    write(FILES[1])
+    run = 0
+    for session in SESSIONS:
+        for part in re.split(r"^\$ ", session, flags=re.MULTILINE)[1:]:
+            command, _, shown = part.partition("\n")
+            name, group, *arguments = shlex.split(command.partition(">")[0])
+            assert ("enrich", "taxonomy") == (name, group)
+            done = enrich(*arguments)
+            told = [plain(line) for line in done.output.splitlines() if line.strip()]
+            if ">" in command:
+                assert (3, True) == (done.exit_code, "exit status 3" in command)
+            else:
+                assert [plain(line) for line in shown.splitlines() if line.strip()] == told, done.output
+            run += 1
+    assert run == 6
+
+
+def test_exit_statuses_tell_whether_anything_would_change(enrich):
+    """A pipeline can tell a change from an error (1) and from a command line that is wrong (2)."""
+    assert [0, 2] == [enrich("plan").exit_code, enrich("plan", "--smaple", "3").exit_code]
+    write(FILES[1])
+    assert [3, 3] == [enrich("plan").exit_code, enrich("plan", "--json").exit_code]
+    assert isinstance(enrich("plan", "--full", "--sample", "3").exception, ConfigurationError)
+    assert 0 == enrich("apply", "--yes").exit_code
+    assert [0, 0] == [enrich("plan").exit_code, enrich("plan", "--full").exit_code]
+
+
+def test_nothing_is_applied_where_nobody_can_be_asked(enrich):
+    """A script says --yes."""
+    write(FILES[1])
+    before = enrich.archive.tags()
+    for command in ("apply", "rollback"):
+        if command == "rollback":
+            enrich("apply", "--yes")
+            before = enrich.archive.tags()
+        done = enrich(command)
+        assert (1, True) == (done.exit_code, "give --yes" in done.output)
+        assert before == enrich.archive.tags()
+
+
+def test_going_back_to_what_is_in_force_says_nothing_of_files(enrich):
+    """They may be others."""
+    write(FILES[1])
+    done = enrich("rollback", "1")
+    assert (0, "nothing to change: these taxonomies are revision 1, and all tags follow it") == (
+        done.exit_code, done.output.strip(),
+    )  # fmt: skip
+
+
+def test_a_plan_for_programs(enrich):
+    """What docs/cli.md says that it has."""
+    write(FILES[1])
+    found = json.loads(enrich("plan", "--json").stdout)
+    [taxonomy] = found["taxonomies"]
+    assert (False, 300, 1) == (found["is_empty"], found["sampling"]["total"], found["revision"])
+    assert "added" == next(each["kind"] for each in taxonomy["changes"] if each["after"] == "green")
+    table = (DOCUMENT.parent / "cli.md").read_text().partition("| `taxonomy plan` |")[2].partition("\n")[0]
+    assert all(f'"{name}"' in table for name in (*found, *taxonomy))
+
+
+def test_a_history_for_programs(enrich):
+    """Who, when and what."""
+    [entry] = json.loads(enrich("history", "--json").stdout)["entries"]
+    assert ("begin", True) == (entry["revision"]["action"], entry["is_current"])
+
+
+class _Page(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.links: list[str] = []
+        self.text = ""
+
+    def handle_starttag(self, tag, attrs) -> None:
+        self.tags.add(tag)
+        self.links += [value for name, value in attrs if name in ("src", "href") and value]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_the_page_needs_nothing_beside_it_and_runs_nothing(enrich):
+    """Names of labels and keys are shown as they are, whatever is in them."""
+    evil = "<script>alert('x')</script>&"
+    enrich.archive.write({f"{evil}.jpg": enrich.archive.written["00-00001.jpg"]})
+    enrich.archive.sql("UPDATE images SET key = :key || id WHERE key LIKE '00-%'", key=evil)
+    write(FILES[1].replace("green:", json.dumps(f"green {evil}") + ":"))
+    assert 3 == enrich("plan", "--html", "plan.html").exit_code
+    page = _Page()
+    page.feed(Path("plan.html").read_text())
+    assert not page.tags & {"script", "img", "link", "iframe"}
+    assert [] == page.links
+    assert f"green {evil}" in page.text
+    assert evil in page.text.partition("Changes")[2]
+
+
+def test_two_do_not_apply_at_once(enrich):
+    """The second one is told so."""
+    write(FILES[1])
+    with lifecycle._alone(enrich.archive.engine):
+        done = enrich("apply", "--yes")
+    assert isinstance(done.exception, ApplyingError)
+
+
+def test_an_interruption_says_how_to_go_on(enrich, monkeypatch):
+    """With the status that shells give to Ctrl-C."""
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(lifecycle, "apply", interrupted)
+    write(FILES[1])
+    done = enrich("apply", "--yes")
+    assert (130, True) == (done.exit_code, "goes on from there" in done.output)
+
+
+@pytest.mark.parametrize(("file", "message"), [("nowhere/plan.html", "no directory nowhere"), (".", "is a directory")])
+def test_a_page_that_cannot_be_written_is_refused_before_anything_is_compared(enrich, monkeypatch, file, message):
+    """Comparing all images may take minutes."""
+    monkeypatch.setattr(bootstrap, "builder", lambda *_: pytest.fail("it was compared"))
+    write(FILES[1])
+    refused = enrich("plan", "--html", file).exception
+    assert (ConfigurationError, True) == (type(refused), message in str(refused))
+
+
+def test_a_page_on_a_full_disk_is_one_sentence(enrich):
+    """And no traceback."""
+    write(FILES[1])
+    refused = enrich("plan", "--html", "/dev/full").exception
+    assert (ConfigurationError, "/dev/full cannot be written: No space left on device") == (type(refused), str(refused))

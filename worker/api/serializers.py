@@ -1,0 +1,99 @@
+"""Catalog values → wire shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING
+
+from worker import catalog
+from worker.api.models import (
+    Change,
+    Changes,
+    EarlierTag,
+    Hit,
+    Image,
+    Location,
+    NearestLabel,
+    NearestLabels,
+    SearchResponse,
+    Tag,
+    TagFilter,
+)
+from worker.api.quarantine_models import QuarantineDetails, QuarantineEntry
+
+if TYPE_CHECKING:
+    from worker.ledger.quarantine import Quarantined
+    from worker.pipeline.reading.label_search import NearLabels
+    from worker.pipeline.reading.text_search import Followed
+
+_SAME = (
+    "bucket", "key", "etag", "version_id", "size", "last_modified", "content_type", "width", "height", "format", "mode",
+    "frames", "orientation", "camera_make", "camera_model", "lens_make", "lens_model", "iso", "exposure_time",
+    "f_number", "focal_length", "focal_length_35mm", "sha256", "enriched_at",
+)  # fmt: skip
+
+
+def image(record: catalog.read.ImageRecord) -> Image:
+    """The image with its tags."""
+    return Image(
+        **{name: getattr(record, name) for name in _SAME},
+        taken_at=_wall_clock(record.taken_at, record.taken_offset),
+        location=_location(record),
+        phash=f"{record.phash & 0xFFFFFFFFFFFFFFFF:016x}",
+        searchable_after_seconds=searchable_after(record),
+        tags=[Tag.model_validate(tag) for tag in record.tags],
+        earlier_tags=[EarlierTag.model_validate(tag) for tag in record.earlier_tags],
+    )
+
+
+def searchable_after(record: catalog.read.ImageRecord) -> float:
+    """Seconds from the store's event to being searchable; from our first hint where the event carried no time."""
+    return max((record.enriched_at - (record.event_at or record.hinted_at)).total_seconds(), 0.0)
+
+
+def filters(given: Sequence[TagFilter]) -> list[catalog.search.TagFilter]:
+    """Wire filters → catalog filters."""
+    return [catalog.search.TagFilter(taxonomy=each.taxonomy, label=each.label) for each in given]
+
+
+def hits(found: catalog.search.Nearest) -> SearchResponse:
+    """Search results."""
+    return SearchResponse(
+        hits=[Hit.model_validate(hit) for hit in found.hits], exact=found.exact, complete=found.complete
+    )
+
+
+def nearest_labels(found: NearLabels) -> NearestLabels:
+    """The labels near to an image."""
+    labels = [NearestLabel.model_validate(label) for label in found.labels]
+    return NearestLabels(space=found.space.id, model=found.space.model, labels=labels)
+
+
+def changes(found: Followed) -> Changes:
+    """A page of the feed; one without changes leaves the reader where it is."""
+    return Changes(changes=[Change.model_validate(change) for change in found.changes], next=found.next)
+
+
+def quarantined(entry: Quarantined) -> QuarantineDetails:
+    """An entry with its first bytes."""
+    from worker.pipeline.operations.quarantine import hexdump
+
+    data = entry.first_bytes
+    return QuarantineDetails(
+        **QuarantineEntry.model_validate(entry).model_dump(),
+        first_bytes=None if data is None else data.hex(),
+        hexdump=hexdump(data or b"").splitlines(),
+    )
+
+
+def _location(record: catalog.read.ImageRecord) -> Location | None:
+    if record.latitude is None or record.longitude is None:
+        return None
+    return Location(latitude=record.latitude, longitude=record.longitude, altitude=record.altitude)
+
+
+def _wall_clock(taken: datetime | None, offset: timedelta | None) -> str | None:
+    if taken is None:
+        return None
+    return (taken if offset is None else taken.replace(tzinfo=timezone(offset))).isoformat()

@@ -1,0 +1,250 @@
+"""Vectors that a space still lacks: a queue for each space, beside the ledger.
+
+The queue is a working list and not the truth: what a space lacks is what ``images`` has and its partition does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import text
+
+from worker.catalog.space_counters import counted_or_counting
+from worker.db import Connection, storable
+from worker.types import ObjectRef
+
+# Whoever overwrites an image owes it anew: attempts at the picture before do not count, and who has it in hand is late.
+_OWE = text("""
+    INSERT INTO owed_vectors (space_id, image_id)
+    SELECT s.id, i.id FROM unnest(CAST(:spaces AS integer[])) AS s (id), unnest(CAST(:ids AS bigint[])) AS i (id)
+    WHERE NOT EXISTS (SELECT FROM embeddings e WHERE e.space_id = s.id AND e.image_id = i.id)
+    ORDER BY s.id, i.id
+    ON CONFLICT (space_id, image_id) DO UPDATE SET
+        owed_since = clock_timestamp(), visible_at = now(), attempts = 0, token = NULL, error = NULL
+""")
+# Bounded by what is looked at, not by what is found: behind a hundred million images that have theirs, a statement
+# would look for the first one that has not until its time is up.
+# The space is locked, so that whoever drops it finds what is queued here, or we that it was dropped.
+_OWE_MISSING = text("""
+    WITH open AS (SELECT id FROM spaces WHERE id = :space AND state IN ('active', 'filling') FOR KEY SHARE),
+    looked_at AS (SELECT i.id FROM images i WHERE i.id > :after ORDER BY i.id LIMIT :limit),
+    added AS (
+        INSERT INTO owed_vectors (space_id, image_id)
+        SELECT open.id, looked_at.id FROM open, looked_at
+        WHERE NOT EXISTS (SELECT FROM embeddings e WHERE e.space_id = :space AND e.image_id = looked_at.id)
+        ORDER BY looked_at.id
+        ON CONFLICT (space_id, image_id) DO NOTHING
+        RETURNING image_id
+    )
+    SELECT (SELECT max(id) FROM looked_at) AS last, (SELECT count(*) FROM added) AS queued
+""")
+# What was tried before is tried alone: it may be what its last holder died of. What has its vector by now was queued by
+# somebody who looked for what is missing and saw neither that nor that it had just left the queue.
+_CLAIM = text("""
+    WITH again AS (
+        SELECT image_id FROM owed_vectors
+        WHERE space_id = :space AND visible_at <= now() AND attempts > 0
+        ORDER BY visible_at LIMIT 1 FOR UPDATE SKIP LOCKED
+    ), fresh AS (
+        SELECT image_id FROM owed_vectors
+        WHERE space_id = :space AND visible_at <= now() AND attempts = 0 AND NOT EXISTS (SELECT FROM again)
+        ORDER BY visible_at LIMIT :size FOR UPDATE SKIP LOCKED
+    ), claimed AS (
+        UPDATE owed_vectors SET
+            attempts   = attempts + 1,
+            token      = (SELECT nextval('owed_vectors_token_seq')),
+            visible_at = now() + make_interval(secs => :lease)
+        WHERE space_id = :space
+          AND image_id = ANY(ARRAY(SELECT image_id FROM again UNION ALL SELECT image_id FROM fresh))
+        RETURNING image_id, attempts, token
+    )
+    SELECT c.image_id, c.attempts, c.token, i.bucket, i.key
+    FROM claimed c LEFT JOIN images i ON i.id = c.image_id
+        AND NOT EXISTS (SELECT FROM embeddings e WHERE e.space_id = :space AND e.image_id = c.image_id)
+""")
+_PAID = text("""
+    DELETE FROM owed_vectors
+    WHERE space_id = :space AND token = :token AND image_id = ANY(CAST(:ids AS bigint[]))
+""")
+_LATER = text("""
+    UPDATE owed_vectors o SET
+        token = NULL, error = l.error, attempts = o.attempts - CASE WHEN l.counted THEN 0 ELSE 1 END,
+        visible_at = CASE WHEN l.delay IS NULL THEN 'infinity' ELSE now() + make_interval(secs => l.delay) END
+    FROM unnest(CAST(:ids AS bigint[]), CAST(:delays AS float8[]), CAST(:errors AS text[]), CAST(:counted AS boolean[]))
+        AS l (id, delay, error, counted)
+    WHERE o.space_id = :space AND o.token = :token AND o.image_id = l.id
+""")
+_RELEASE = text("""
+    UPDATE owed_vectors SET token = NULL, visible_at = now(), attempts = attempts - 1
+    WHERE space_id = :space AND token = :token
+""")
+_STANDING = text("""
+    SELECT count(*) FILTER (WHERE visible_at < 'infinity') AS open,
+           count(*) FILTER (WHERE visible_at < 'infinity' AND owed_since <= :before) AS older,
+           count(*) FILTER (WHERE visible_at <= now()) AS visible,
+           count(*) FILTER (WHERE visible_at = 'infinity') AS failed
+    FROM owed_vectors WHERE space_id = :space
+""")
+_CLAIMABLE = text("""
+    SELECT s.id FROM spaces s WHERE s.state IN ('active', 'filling')
+      AND EXISTS (SELECT FROM owed_vectors o WHERE o.space_id = s.id AND o.visible_at <= now())
+    ORDER BY s.state = 'active' DESC, s.id
+""")
+_OWED = """
+    SELECT s.id, n.waiting FROM spaces s, LATERAL ({counts}) AS n WHERE s.state IN ('active', 'filling') ORDER BY s.id
+"""
+_FAILURES = text("""
+    SELECT i.bucket, i.key, o.error FROM owed_vectors o JOIN images i ON i.id = o.image_id
+    WHERE o.space_id = :space AND o.visible_at = 'infinity' ORDER BY i.bucket, i.key LIMIT :limit
+""")
+_AGAIN = text("""
+    UPDATE owed_vectors SET visible_at = now(), attempts = 0 WHERE space_id = :space AND visible_at = 'infinity'
+""")
+_NOW = text("SELECT clock_timestamp()")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OwedImage:
+    """One image in hand."""
+
+    id: int
+    ref: ObjectRef
+    attempts: int  # including this one
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OwedBatch:
+    """Images in hand until their lease ends."""
+
+    token: int
+    images: tuple[OwedImage, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Postponed:
+    """An image that has no vector yet, and why."""
+
+    id: int
+    error: str
+    delay: float | None  # seconds; None: given up
+    counted: bool = True  # False: the attempt was not the image's fault
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Queue:
+    """How long a space's queue is."""
+
+    open: int  # waiting or in hand
+    older: int  # of these, how many were owed before the moment asked for
+    visible: int  # that can be claimed now
+    failed: int  # given up
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LookedAt:
+    """A step of ``owe_missing``."""
+
+    last: int  # the last image looked at, to go on behind
+    queued: int  # how many lacked a vector, and were not queued yet
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Failure:
+    """An image that a space's model could not embed."""
+
+    bucket: str
+    key: str
+    error: str | None
+
+
+def owe(connection: Connection, spaces: Collection[int], images: Sequence[int]) -> None:
+    """Note that these images need a vector in each of these spaces, unless they have one."""
+    connection.execute(_OWE, {"spaces": sorted(spaces), "ids": list(images)})
+
+
+def owe_missing(connection: Connection, space: int, *, after: int, limit: int) -> LookedAt | None:
+    """Look at the next ``limit`` images, and queue those that have no vector in a space. Several may do so at once.
+    Nothing is queued for a space that is not filled any more.
+
+    Returns:
+        None when there are no images behind ``after``.
+    """
+    row = connection.execute(_OWE_MISSING, {"space": space, "after": after, "limit": limit}).one()
+    return None if row.last is None else LookedAt(last=row.last, queued=row.queued)
+
+
+def claim_owed(connection: Connection, space: int, *, size: int, lease: float) -> OwedBatch | None:
+    """Take up to ``size`` images for ``lease`` seconds; what was tried before comes alone. Commit before working."""
+    rows = connection.execute(_CLAIM, {"space": space, "size": size, "lease": lease}).all()
+    if not rows:
+        return None
+    settle(connection, space, rows[0].token, [row.image_id for row in rows if row.key is None])
+    images = tuple(
+        OwedImage(id=row.image_id, ref=ObjectRef(bucket=row.bucket, key=row.key), attempts=row.attempts)
+        for row in rows
+        if row.key is not None
+    )
+    return OwedBatch(token=rows[0].token, images=images)
+
+
+def settle(connection: Connection, space: int, token: int, images: Sequence[int]) -> None:
+    """Take images out of the queue: they have their vector, or are somebody else's concern."""
+    if images:
+        connection.execute(_PAID, {"space": space, "token": token, "ids": list(images)})
+
+
+def postpone(connection: Connection, space: int, token: int, images: Sequence[Postponed]) -> None:
+    """Put images back for later, or give them up, keeping why."""
+    if images:
+        connection.execute(
+            _LATER,
+            {
+                "space": space,
+                "token": token,
+                "ids": [each.id for each in images],
+                "delays": [each.delay for each in images],
+                "errors": [storable(each.error) for each in images],
+                "counted": [each.counted for each in images],
+            },
+        )
+
+
+def release_owed(connection: Connection, space: int, token: int) -> None:
+    """Put a whole batch back; nothing was tried."""
+    connection.execute(_RELEASE, {"space": space, "token": token})
+
+
+def queue(connection: Connection, space: int, *, before: datetime | None = None) -> Queue:
+    """Count a space's queue."""
+    row = connection.execute(_STANDING, {"space": space, "before": before}).one()
+    return Queue(**row._mapping)  # noqa: SLF001  # Row's public mapping view
+
+
+def spaces_owed(connection: Connection) -> list[int]:
+    """Spaces with work that can be claimed now, the active one first."""
+    return list(connection.execute(_CLAIMABLE).scalars())
+
+
+def owed(connection: Connection) -> dict[int, int]:
+    """How many images each space waits for that is being filled, or active."""
+    statement = text(_OWED.format(counts=counted_or_counting(connection)))
+    return {row.id: row.waiting for row in connection.execute(statement)}
+
+
+def failures(connection: Connection, space: int, *, limit: int) -> list[Failure]:
+    """Images that were given up."""
+    rows = connection.execute(_FAILURES, {"space": space, "limit": limit})
+    return [Failure(**row._mapping) for row in rows]  # noqa: SLF001
+
+
+def try_failures_again(connection: Connection, space: int) -> int:
+    """Put what was given up back into the queue."""
+    return connection.execute(_AGAIN, {"space": space}).rowcount
+
+
+def moment(connection: Connection) -> datetime:
+    """The database's clock, by which ``owed_since`` goes."""
+    now: datetime = connection.execute(_NOW).scalar_one()
+    return now

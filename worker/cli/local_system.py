@@ -1,0 +1,284 @@
+"""Servers and processes as one thing that starts, says where it is, and stops."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Self
+
+from pydantic import SecretStr
+
+from worker import bootstrap, catalog, db, settings
+from worker.db import Engine
+from worker.local import (
+    ChildSpec,
+    ConnectionInfo,
+    LocalStack,
+    NotReadyError,
+    Part,
+    PortPlan,
+    Replacements,
+    http_request,
+)
+from worker.local.home import HomeLock
+from worker.open_database import require_database
+from worker.pipeline.operations import health, system_status
+from worker.pipeline.reconciliation import recheck
+from worker.settings import Settings
+from worker.watched_buckets import EVERY_BUCKET
+
+_OK = 200
+#: Created and watched in the embedded store where no other is named.
+_BUCKET = "photos"
+#: Beyond what a process may take to finish what it has in hand: to say goodbye, and to end.
+_GOODBYE_SECONDS = 10.0
+#: Of worker and scheduler: told to end, or only a person can help (docs/cli.md).
+_FINAL = frozenset({0, 78})
+
+
+class System:
+    """The embedded servers (or yours), a migrated database, and our three processes, supervised."""
+
+    def __init__(
+        self, settings: Settings, *, home: Path, ports: PortPlan, buckets: Sequence[str], say: Callable[[str], None]
+    ) -> None:
+        """Nothing happens yet. ``buckets`` are watched besides those of the settings; the first is the one shown."""
+        self._settings = settings
+        self._say = say
+        self.stack = LocalStack(
+            home,
+            ports=ports,
+            replace=_replacements(settings),
+            bucket=_bucket_of(buckets[0]) if buckets else _BUCKET,
+            watch=(*buckets, *settings.buckets),
+            api_token=settings.api_token.get_secret_value() if settings.api_token else None,
+            events_token=settings.api_events_token.get_secret_value() if settings.api_events_token else None,
+            hold_api_port=True,
+            announce=say,
+        )
+        self._open = ExitStack()
+
+    def forget_everything(self) -> None:
+        """Remove what an earlier run left, before this one starts.
+
+        Raises:
+            ServerError: that run still goes on.
+        """
+        home = self.stack.home
+        home.prepare()
+        lock = HomeLock(home)
+        lock.acquire()
+        try:
+            shutil.rmtree(home.data)
+            (home.root / "credentials.json").unlink(missing_ok=True)
+        finally:
+            lock.release()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as opening:
+            opening.callback(self.stack.stop)
+            self._say("starting the servers …")
+            self.stack.start()
+            self.engine = self._migrated()
+            opening.callback(self.engine.dispose)
+            if self.stack.runs(Part.STORE):
+                self._create_buckets()
+                recheck.ask(self.engine)  # events that our store had in memory when it ended are lost
+            self._say("starting the API, the worker and the scheduler …")
+            self._start_processes()
+            self._open = opening.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.close()
+
+    def stay(self) -> None:
+        """Say where everything is, and keep it running until Ctrl-C, SIGTERM or a closed terminal."""
+        supervisor = self.stack.supervisor
+        # Whoever reads the last line may press Ctrl-C at once: it is heard from before the first one on, and not as an
+        # exception, which would be lost if it came while an object is finalised.
+        with suppress(KeyboardInterrupt), supervisor.signals():
+            self._say(self.banner())
+            supervisor.run(stopping=self._say_what_is_finished)
+
+    def _say_what_is_finished(self) -> None:
+        try:
+            unfinished = system_status.totals(self.engine).in_flight
+        except Exception as error:
+            if not db.is_passing(error):
+                raise
+            unfinished = 0  # the database is what died, or is busy: nobody is kept from stopping
+        if not unfinished:
+            self._say("stopping …")
+            return
+        what = "1 image is" if unfinished == 1 else f"{unfinished:,} images are"
+        self._say(
+            f"stopping: {what} being finished, which takes {self._settings.drain_seconds:.0f} s at most …\n"
+            "Ctrl-C again stops at once: nothing is lost, the next start goes on with what is unfinished."
+        )
+
+    @property
+    def info(self) -> ConnectionInfo:
+        return self.stack.connection_info()
+
+    def environment(self) -> dict[str, str]:
+        """What our processes run with: every setting by name, so that no ``.env`` and no export has a say in it."""
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("ENRICH_")}
+        return {**inherited, **exported(self._settings), **self.stack.worker_environment()}
+
+    def settings(self) -> Settings:
+        """Settings of a client of this system."""
+        given = {name.removeprefix("ENRICH_").lower(): value for name, value in self.stack.environment().items()}
+        return settings.load(**{**self._settings.model_dump(), **given})
+
+    def banner(self) -> str:
+        """Where everything is, for a person."""
+        info, home = self.info, self.stack.home.root
+        return (
+            f"\n  API       {info.api_url}/docs\n"
+            f"  S3        {info.s3_endpoint_url}\n"
+            f"  watched   {self._watched()}\n"
+            f"  database  {db.without_password(info.database_url)}\n"
+            f"  model     {bootstrap.describe_model(self._settings)}\n"
+            f"  data      {home}/data\n"
+            f"  logs      {home}/logs\n\n"
+            f'  In another shell:  eval "$(enrich env)", upload with any S3 client, and look at `enrich status`.\n'
+            f"  Ctrl-C stops everything. Images that are being worked on are finished first.\n"
+        )
+
+    def _watched(self) -> str:
+        names = self.info.buckets
+        if names == (EVERY_BUCKET,):
+            return "every bucket (ENRICH_BUCKETS=*)"
+        listed = ", ".join(names) or "nothing"
+        return f"{listed}   (others: enrich up {' '.join(f'--bucket {name}' for name in names)} --bucket NAME)"
+
+    def _create_buckets(self) -> None:
+        """Those that are watched in our own store, and that it does not have yet."""
+        own = self.settings()
+        store = bootstrap.store(own)
+        for bucket in {_bucket_of(name) for name in own.buckets} - {self.info.bucket, EVERY_BUCKET}:
+            store.create_bucket(bucket)
+        store.close()
+
+    def _migrated(self) -> Engine:
+        engine = db.connect(self.info.database_url, name="up", pool_size=2)
+        require_database(engine)
+        catalog.schema.migrate(engine)
+        if (login := self.stack.worker_login()) is not None:
+            with db.transaction(engine) as connection:
+                catalog.roles.ensure_login(connection, *login)
+                catalog.roles.grant(connection, "worker", login[0])
+        return engine
+
+    def _start_processes(self) -> None:
+        since = health.now(self.engine)
+        supervisor = self.stack.supervisor
+        specs = [self._api(), self._process("worker", since), self._process("scheduler", since)]
+        for spec in specs:
+            supervisor.launch(spec)
+        for spec in specs:
+            supervisor.wait_ready(spec.name)
+
+    def _api(self) -> ChildSpec:
+        listener = self.stack.api_socket
+        assert listener is not None  # noqa: S101  # we asked the stack to hold the port
+        descriptor = listener.fileno()
+        return ChildSpec(
+            name="api",
+            argv=_command("api", "--fd", str(descriptor)),
+            env=self.environment(),
+            pass_fds=[descriptor],
+            probe=lambda: _require_api(self.info.api_port),
+            purpose="API",
+        )
+
+    def _metrics(self, kind: str) -> dict[str, str]:
+        """The scheduler's metrics are behind those of the workers: two processes cannot have one port."""
+        port = self._settings.metrics_port
+        return {"ENRICH_METRICS_PORT": str(port + self._settings.processes)} if port and kind == "scheduler" else {}
+
+    def _process(self, kind: str, since: datetime) -> ChildSpec:
+        return ChildSpec(
+            name=kind,
+            argv=_command(kind),
+            env=self.environment() | self._metrics(kind),
+            probe=lambda: _require_reported(self.engine, kind, since),
+            ready_seconds=300.0,  # a model may have to be fetched
+            stop_seconds=self._settings.drain_seconds + _GOODBYE_SECONDS,
+            final=_FINAL,
+            purpose=kind,
+        )
+
+
+def _bucket_of(name: str) -> str:
+    """Of ``bucket`` or ``bucket/prefix``."""
+    return name.partition("/")[0]
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """SIGTERM and a closed terminal are like Ctrl-C: everything is stopped on the way out."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    handled = [each for each in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(each) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, interrupt) for number in handled}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _command(*arguments: str) -> list[str]:
+    # -P: a folder named `worker` in the user's directory is not ours.
+    return [sys.executable, "-P", "-m", "worker", *arguments]
+
+
+def _require_api(port: int) -> None:
+    status, body = http_request(port, "GET", "/readyz")
+    if status != _OK:
+        raise NotReadyError(f"/readyz answers {status}: {body.decode(errors='replace')[:300]}")
+
+
+def _require_reported(engine: Engine, kind: str, since: datetime) -> None:
+    if not health.reported_since(engine, kind=kind, host=socket.gethostname(), since=since):
+        raise NotReadyError(f"the {kind} has not reported to the database yet")
+
+
+def exported(given: Settings) -> dict[str, str]:
+    """Settings as the variables they are read from; those that are unset are left out."""
+    return {f"ENRICH_{name.upper()}": _text(value) for name, value in given if value is not None}
+
+
+def _text(value: object) -> str:
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _replacements(settings: Settings) -> Replacements:
+    """Servers the user named themselves; a default is no name."""
+    given = settings.model_fields_set
+    secret = settings.s3_secret_access_key
+    return Replacements(
+        database_url=settings.database_url if "database_url" in given else None,
+        broker_url=settings.broker_url if "broker_url" in given else None,
+        s3_endpoint_url=settings.s3_endpoint_url,
+        s3_access_key_id=settings.s3_access_key_id,
+        s3_secret_access_key=secret.get_secret_value() if secret else None,
+        s3_region=settings.s3_region,
+        s3_addressing_style=settings.s3_addressing_style,
+    )

@@ -1,0 +1,1 @@
+"""What several use cases share: cursors, filters, time filters, estimates, stored encodings."""

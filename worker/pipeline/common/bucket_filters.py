@@ -1,0 +1,28 @@
+"""Buckets that filters name: one that nothing is known of is refused, not answered with nothing."""
+
+from __future__ import annotations
+
+from worker import catalog, ledger
+from worker.db import Connection
+from worker.pipeline.common.tag_filters import UnknownNameError
+from worker.suggestions import shown, suggested
+
+_SHOWN = 10
+
+
+def require_bucket(connection: Connection, name: str | None) -> None:
+    """Check that a bucket, if one is named, is known: an object of it was named, or a scheduler watches it.
+
+    Raises:
+        UnknownNameError: nothing is known of it. The message names the nearest that is.
+    """
+    if name is None or ledger.buckets.knows_bucket(connection, name) or catalog.read.has_images_of(connection, name):
+        return
+    known = {each.name for each in ledger.buckets.buckets(connection)}
+    known |= {each.bucket for each in ledger.reconciliations.reconciliations(connection)}
+    if name in known:
+        return
+    some = sorted(known)[:_SHOWN]
+    more = f" and {len(known) - len(some):,} more" if len(known) > len(some) else ""
+    otherwise = f"known are {', '.join(some)}{more}" if known else "no object was ever named"
+    raise UnknownNameError(f"nothing is known of a bucket {shown(name)}; {suggested(name, known, otherwise=otherwise)}")

@@ -1,0 +1,99 @@
+"""Who is to blame when nearly everything is refused: images that were enriched before are tried again."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from worker import catalog
+from worker.catalog.canary_sample import SampledImage
+from worker.db import Engine, transaction
+from worker.encoder import MicroBatcher
+from worker.errors import DeviceMemoryError, ImageRejectedError
+from worker.ledger.claims import ClaimedObject
+from worker.pipeline.enrichment.prepare import Ended, Prepared, Preparer
+from worker.types import Outcome, Reason, RetryReason
+
+#: Images tried again, and how many must pass until the files are to blame.
+_SAMPLE, _ENOUGH = 8, 3
+
+#: Refusals that say nothing about how we read files: the store's, and those of images that end our process.
+_NOT_OURS = frozenset({
+    Reason.ACCESS_DENIED, Reason.NOT_READABLE, Reason.NOT_WATCHED, Reason.ARCHIVED, Reason.KILLED_WORKER,
+})  # fmt: skip
+#: The object was not hinted at: no process waits for it.
+_NEVER = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Blame(enum.Enum):
+    """Whose fault it is."""
+
+    FILES = "files"
+    US = "us"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verdict:
+    """What a control came to."""
+
+    blame: Blame
+    sentence: str
+
+
+def is_refusal(ended: Ended) -> bool:
+    """Whether an image was given up for what we found in its bytes, or for what we failed at."""
+    return ended.quarantine is not None and ended.quarantine.reason not in _NOT_OURS
+
+
+def verdict(*, passed: int, refused: int) -> Verdict:
+    """One image refused that the same bytes once were enriched of outweighs any number that passed."""
+    if refused:
+        sentence = (
+            f"{refused} of {passed + refused} images that were enriched before are refused now, with the same bytes: "
+            "this release, its settings or its machine is at fault"
+        )
+        return Verdict(blame=Blame.US, sentence=sentence)
+    if passed >= _ENOUGH:
+        return Verdict(blame=Blame.FILES, sentence=f"{passed} images that were enriched before still are")
+    sentence = f"only {passed} images that were enriched before could be tried again, so nobody knows who is at fault"
+    return Verdict(blame=Blame.UNKNOWN, sentence=sentence)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Control:
+    """Reads images again that the catalog has, as if they were new. Writes nothing."""
+
+    engine: Engine
+    preparer: Preparer
+    batcher: MicroBatcher
+    pool: ThreadPoolExecutor
+
+    def __call__(self, suffixes: Collection[str]) -> Verdict:
+        """Try a sample; images named like those that are refused come first."""
+        with transaction(self.engine) as connection:
+            sample = catalog.canary_sample.sample(connection, suffixes=suffixes, limit=_SAMPLE)
+        results = [each for each in self.pool.map(self._passes, sample) if each is not None]
+        return verdict(passed=results.count(True), refused=results.count(False))
+
+    def _passes(self, known: SampledImage) -> bool | None:
+        """None: nothing was learnt, because the object has changed or could not be had."""
+        claimed = ClaimedObject(
+            id=0, ref=known.ref, attempts=1, deaths=0, exposed_deaths=0, event_at=None, hinted_at=_NEVER
+        )
+        found = self.preparer.prepare(claimed, None)
+        if isinstance(found, Prepared):
+            return self._encodes(found) if found.info.etag == known.etag else None
+        if found.retry is RetryReason.UNEXPECTED:
+            return False
+        read_the_same = found.etag == known.etag
+        return False if read_the_same and (is_refusal(found) or found.outcome is Outcome.EXCLUDED) else None
+
+    def _encodes(self, prepared: Prepared) -> bool | None:
+        [result] = self.batcher.encode([prepared.pixels])
+        if isinstance(result, DeviceMemoryError):
+            return None
+        return not isinstance(result, ImageRejectedError)

@@ -1,0 +1,148 @@
+"""Writing what a batch came to: image rows, vectors, tags, changes and the ends of its claim, in one transaction."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from worker import catalog, ledger, logs, metrics, outbox
+from worker.catalog.removal import Removal
+from worker.catalog.write import EnrichedImage
+from worker.db import Connection
+from worker.ledger.claims import Claim
+from worker.ledger.completion import Completion, Retry
+from worker.pipeline.enrichment.prepare import Ended
+from worker.pipeline.resilience.retry_policy import RetryPolicy
+from worker.types import ObjectRef, Outcome, Reason
+
+_log = logs.get("pipeline")
+
+#: Whether the bytes are good is not known, so what the catalog knows of them may still be true.
+_UNDECIDED = frozenset({
+    Reason.ACCESS_DENIED, Reason.NOT_READABLE, Reason.NOT_WATCHED, Reason.ARCHIVED, Reason.ATTEMPTS_EXHAUSTED,
+    Reason.KILLED_WORKER,
+})  # fmt: skip
+#: Seconds until work that met an outage is tried again; attempts do not count then, so this does not grow by them.
+_OUTAGE_DELAY = 10.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Written:
+    """What was still ours when it was written."""
+
+    enriched: tuple[EnrichedImage, ...]
+    ended: tuple[Ended, ...]
+    lost: int  # members of the batch that others hold by now; nothing was written of them
+    at: datetime  # by the database's clock
+
+
+def write(
+    connection: Connection,
+    claim: Claim,
+    enriched: Sequence[EnrichedImage],
+    ended: Sequence[Ended],
+    *,
+    space_id: int,
+    revision: int,
+    policy: RetryPolicy,
+) -> Written:
+    """Write all of it. The token decides what: of objects that were given to others, nothing.
+
+    Raises:
+        OutdatedTaxonomiesError: the tags were decided by another revision of the taxonomies than that in force.
+    """
+    if enriched:
+        catalog.revisions.hold_revision(connection, revision)  # before anything is locked
+    ids = {each.ref: each.id for each in claim.objects}
+    held = ledger.completion.lock(connection, claim.token, ids.values())
+    written = Written(
+        enriched=tuple(each for each in enriched if ids[each.info.ref] in held),
+        ended=tuple(each for each in ended if each.claimed.id in held),
+        lost=len(ids) - len(held),
+        at=ledger.heartbeats.now(connection),
+    )
+    catalog.write.write(connection, space_id=space_id, images=written.enriched)
+    removed = catalog.removal.remove(connection, _removals(written.ended))
+    outbox.append(connection, [*_announced(written.enriched), *_withdrawn(removed)])
+    ledger.completion.complete(connection, claim.token, [*_completed(written.enriched, ids), *_finished(written.ended)])
+    retries = [_retry(each, policy) for each in written.ended if each.outcome is Outcome.RETRY]
+    ledger.completion.retry(connection, claim.token, retries)
+    return written
+
+
+def account(written: Written) -> Mapping[Outcome, int]:
+    """Count outcomes and tell of them, once they are committed."""
+    if written.lost:
+        _log.warning("late: part of the batch was given to others", action="write", lost=written.lost)
+    for image in written.enriched:
+        seconds = (written.at - (image.event_at or image.hinted_at)).total_seconds()
+        metrics.EVENT_TO_SEARCHABLE_SECONDS.observe(max(seconds, 0))
+    for each in written.ended:
+        _tell(each)
+    counts = Counter(each.outcome for each in written.ended)
+    if written.enriched:
+        counts[Outcome.ENRICHED] = len(written.enriched)
+    for outcome, count in counts.items():
+        metrics.OUTCOMES.labels(outcome=str(outcome)).inc(count)
+    return counts
+
+
+def _tell(each: Ended) -> None:
+    if each.retry is not None:
+        metrics.RETRIES.labels(reason=str(each.retry)).inc()
+    if each.quarantine is not None:
+        metrics.QUARANTINED.labels(reason=str(each.quarantine.reason)).inc()
+        _log.info(
+            "quarantined", action="quarantine", ref=str(each.claimed.ref), reason=str(each.quarantine.reason),
+            message=each.quarantine.message,
+        )  # fmt: skip
+
+
+def _retry(each: Ended, policy: RetryPolicy) -> Retry:
+    assert each.retry is not None  # noqa: S101  # it is to be tried again
+    return Retry(
+        id=each.claimed.id,
+        delay=policy.delay(each.claimed.tries) if each.counted else _OUTAGE_DELAY,
+        error=each.error or "unknown",
+        reason=each.retry,
+        counted=each.counted,
+    )
+
+
+def _removals(ended: Iterable[Ended]) -> list[Removal]:
+    """Whatever the catalog may hold that describes something that is no longer there."""
+    return [removal for removal in map(_removal, ended) if removal is not None]
+
+
+def _removal(each: Ended) -> Removal | None:
+    ref = each.claimed.ref
+    if each.quarantine is None:
+        if each.outcome not in (Outcome.GONE, Outcome.EXCLUDED):
+            return None
+        return Removal(ref=ref, refused=each.outcome is Outcome.EXCLUDED)
+    if each.quarantine.reason not in _UNDECIDED:
+        return Removal(ref=ref, refused=True)
+    # Other bytes than the catalog's are in the store; without an etag, nobody can tell.
+    return Removal(ref=ref, refused=True, unless=each.etag) if each.etag is not None else None
+
+
+def _announced(enriched: Iterable[EnrichedImage]) -> list[outbox.Feed]:
+    return [outbox.Feed(kind="enriched", ref=each.info.ref, etag=each.info.etag) for each in enriched]
+
+
+def _withdrawn(removed: Iterable[ObjectRef]) -> list[outbox.Feed]:
+    return [outbox.Feed(kind="removed", ref=ref, etag=None) for ref in sorted(removed)]
+
+
+def _completed(enriched: Iterable[EnrichedImage], ids: Mapping[ObjectRef, int]) -> list[Completion]:
+    return [Completion(id=ids[each.info.ref], outcome=Outcome.ENRICHED, etag=each.info.etag) for each in enriched]
+
+
+def _finished(ended: Iterable[Ended]) -> list[Completion]:
+    return [
+        Completion(id=each.claimed.id, outcome=each.outcome, etag=each.etag, quarantine=each.quarantine)
+        for each in ended
+        if each.outcome is not Outcome.RETRY
+    ]

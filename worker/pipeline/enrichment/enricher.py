@@ -1,0 +1,274 @@
+"""The use case: claim a batch, fetch, decode, embed, tag, and write it in one short transaction."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+import numpy as np
+
+from worker import catalog, db, ledger, logs, metrics
+from worker.catalog.spaces import Space
+from worker.catalog.write import EnrichedImage
+from worker.db import Engine, is_unavailable, transaction
+from worker.encoder import MicroBatcher
+from worker.errors import (
+    DeviceMemoryError,
+    FatalDeviceError,
+    ImageRejectedError,
+    OutdatedTaxonomiesError,
+    TaxonomyError,
+)
+from worker.ledger.claims import Claim
+from worker.pipeline.enrichment import commit, missing_buckets
+from worker.pipeline.enrichment.batch_reader import Tally
+from worker.pipeline.enrichment.isolation_lock import Gate
+from worker.pipeline.enrichment.poison_images import Suspects
+from worker.pipeline.enrichment.prepare import Ended, Prepared, Preparer, again
+from worker.pipeline.enrichment.quarantine_breaker import Guard
+from worker.pipeline.resilience.heartbeat import Keeper
+from worker.pipeline.resilience.worker_breakers import Breakers, Turns
+from worker.pipeline.taxonomies.active_taxonomies import InForce, Labels
+from worker.types import Floats, Outcome, RetryReason, Tag
+
+_log = logs.get("pipeline")
+
+#: Seconds for which a finished batch waits for a database that is away, before it is given back.
+_WRITE_PATIENCE = 45.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BatchReport:
+    """What one batch came to."""
+
+    claimed: int
+    outcomes: Mapping[Outcome, int]  # of those that were still ours when we wrote
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Enricher:
+    """Everything a worker process needs; one per process, called from several threads."""
+
+    engine: Engine
+    preparer: Preparer
+    batcher: MicroBatcher
+    labels: Labels
+    space: Space
+    keeper: Keeper
+    guard: Guard
+    suspects: Suspects
+    gate: Gate
+    pool: ThreadPoolExecutor  # fetches and decodes
+    ring: Callable[[], None]  # wakes another idle worker thread, here or elsewhere
+    batch: int
+    lease: float  # seconds
+    floors: ledger.floors.Floors = field(default_factory=ledger.floors.Floors)
+
+    @property
+    def breakers(self) -> Breakers:
+        """What this process may have to wait for."""
+        return self.keeper.breakers
+
+    def run_once(self) -> BatchReport | None:
+        """Take one batch to its end.
+
+        Returns:
+            None when there was nothing to do, or nothing that can be done now: a breaker says so, not this.
+
+        Raises:
+            FatalDeviceError: the process must end; its claims are left to be retried alone.
+            TaxonomyError: what is in force was applied by a newer release; claims were given back.
+        """
+        with self.breakers.turn() as turns:
+            if turns.limit == 0:
+                return None
+            try:
+                self.guard.look(turns.quarantine)
+                return self._take_turn(turns)
+            except Exception as error:
+                if not is_unavailable(error):
+                    raise
+                turns.database.report(failed=1, why=db.in_one_line(error))
+                return None
+
+    def _take_turn(self, turns: Turns) -> BatchReport | None:
+        with self.gate.reservation() as may_take_suspects:
+            if may_take_suspects:
+                return self._take(turns, suspects=True)
+            with self.gate.shared():  # before claiming: while a suspect is at work, this process holds nothing else
+                return self._take(turns, suspects=False)
+
+    def _take(self, turns: Turns, *, suspects: bool) -> BatchReport | None:
+        claim = db.again(lambda: self._claim(suspects=suspects, of_each_lane=turns.limit))
+        turns.database.report(answered=1)
+        if claim is None:
+            self.keeper.progressed()
+            return None
+        metrics.CLAIMS.inc()
+        metrics.BATCH_SIZE.observe(len(claim.objects))
+        if claim.suspect or len(claim.objects) == self.batch:
+            self.ring()  # there may be more: somebody else can start on it while we work
+        with self.keeper.holding(claim.token, len(claim.objects)), self._entered(claim, reserved=suspects):
+            return self._work_or_isolate(claim, turns)
+
+    def _entered(self, claim: Claim, *, reserved: bool) -> AbstractContextManager[None]:
+        if not reserved:
+            return nullcontext()  # inside already
+        return self.gate.alone() if claim.suspect else self.gate.shared()
+
+    def _claim(self, *, suspects: bool, of_each_lane: int | None) -> Claim | None:
+        with transaction(self.engine) as connection:
+            return ledger.claims.claim(
+                connection,
+                worker=self.keeper.name,
+                size=self.batch,
+                lease=self.lease,
+                suspects=suspects,
+                of_each_lane=of_each_lane,
+                floors=self.floors,
+            )
+
+    def _work_or_isolate(self, claim: Claim, turns: Turns) -> BatchReport:
+        found: list[Prepared | Ended] = []
+        try:
+            return self._work(claim, turns, found)
+        except FatalDeviceError:
+            raise
+        except Exception as error:
+            if is_unavailable(error) or isinstance(error, TaxonomyError):
+                self.keeper.give_back(claim.token)  # nothing can be recorded now
+                raise
+            _log.exception("a batch failed as a whole", action="batch", token=claim.token, size=len(claim.objects))
+            return self._isolate(claim, error, found)
+
+    def _isolate(self, claim: Claim, error: Exception, found: Sequence[Prepared | Ended]) -> BatchReport:
+        """Have the members of a failed batch worked on one by one; give up on one that fails alone."""
+        if len(claim.objects) > 1:
+            with transaction(self.engine) as connection:
+                ledger.completion.abandon(connection, claim.token)
+            return BatchReport(claimed=len(claim.objects), outcomes={})
+        info, head = next(((each.info, each.head) for each in found if isinstance(each, Prepared)), (None, b""))
+        failed = self.preparer.failed(claim.objects[0], f"{type(error).__name__}: {error}", info=info, data=head)
+        try:
+            outcomes = self._write_patiently(claim, None, self.guard.screen([failed], enriched=0))
+        except Exception as worse:
+            if is_unavailable(worse):
+                self.keeper.give_back(claim.token)
+                raise
+            # Not even its end can be written. Left to its lease, it would be taken for one that kills its worker.
+            _log.exception("an image can be neither enriched nor given up", action="batch", ref=str(failed.claimed.ref))
+            outcomes = self._write_patiently(claim, None, [again(failed.claimed, str(worse), RetryReason.UNEXPECTED)])
+        return BatchReport(claimed=1, outcomes=outcomes)
+
+    def _work(self, claim: Claim, turns: Turns, found: list[Prepared | Ended]) -> BatchReport:
+        """Do all of it; ``found`` gets what was read, for those who have to say what failed."""
+        found += self._results(claim, turns)
+        prepared = [each for each in found if isinstance(each, Prepared)]
+        ended = [each for each in found if isinstance(each, Ended)]
+        vectors, failed = self._encode(prepared)
+        tagged = _tagged(vectors, self.labels.now) if vectors else None
+        ended = self.guard.screen(ended + failed, enriched=len(vectors))
+        outcomes = self._write_patiently(claim, tagged, ended)
+        self.keeper.progressed()
+        return BatchReport(claimed=len(claim.objects), outcomes=outcomes)
+
+    def _results(self, claim: Claim, turns: Turns) -> Sequence[Prepared | Ended]:
+        self.suspects.before_reading(claim)
+        with self.engine.connect() as connection:
+            known = catalog.read.known_images(
+                connection, space_id=self.space.id, refs=[each.ref for each in claim.objects]
+            )
+        is_current = self.labels.now.tagger.is_current
+        # An etag is worth sending only if there is nothing to do should it match.
+        etags = {ref: each.etag for ref, each in known.items() if is_current(each.tags)}
+        tally = Tally(
+            self.preparer,
+            hopeless=self.breakers.store.threshold,
+            before_decoding=partial(self.suspects.before_decoding, claim),
+        )
+        read = [each.given_up or etags.get(each.ref) for each in claim.objects]
+        found = list(self.pool.map(tally.prepare, claim.objects, read))
+        turns.store.report(answered=tally.answered, failed=tally.failed, why=tally.why)
+        return missing_buckets.concluded(self.engine, tally.judged(found))
+
+    def _encode(self, prepared: Sequence[Prepared]) -> tuple[list[tuple[Prepared, Floats]], list[Ended]]:
+        vectors: list[tuple[Prepared, Floats]] = []
+        failed: list[Ended] = []
+        if not prepared:
+            return vectors, failed
+        with metrics.ENCODE_SECONDS.time():
+            results = self.batcher.encode([each.pixels for each in prepared])
+        for each, result in zip(prepared, results, strict=True):
+            if isinstance(result, ImageRejectedError):
+                failed.append(self.preparer.quarantined(each.claimed, result, each.info, each.head))
+            elif isinstance(result, DeviceMemoryError):
+                memory = RetryReason.DEVICE_MEMORY
+                failed.append(
+                    self.preparer.failed(each.claimed, str(result), retry=memory, info=each.info, data=each.head)
+                )
+            else:
+                vectors.append((each, result))
+        return vectors, failed
+
+    def _write_patiently(self, claim: Claim, tagged: _Tagged | None, ended: Sequence[Ended]) -> Mapping[Outcome, int]:
+        deadline = time.monotonic() + _WRITE_PATIENCE
+        while True:
+            try:
+                written = db.again(lambda tagged=tagged: self._write(claim, tagged, ended))  # type: ignore[misc]
+            except OutdatedTaxonomiesError:
+                tagged = _tagged_anew(tagged, self.labels.follow()) if tagged else None
+            except Exception as error:
+                if not is_unavailable(error) or time.monotonic() > deadline:
+                    raise
+                self.breakers.database.report(failed=1, why=db.in_one_line(error))
+                time.sleep(1.0)
+            else:
+                self.breakers.database.report(answered=1)
+                return commit.account(written)
+
+    def _write(self, claim: Claim, tagged: _Tagged | None, ended: Sequence[Ended]) -> commit.Written:
+        with metrics.WRITE_SECONDS.time(), transaction(self.engine) as connection:
+            return commit.write(
+                connection,
+                claim,
+                tagged.images if tagged else (),
+                ended,
+                space_id=self.space.id,
+                revision=tagged.revision if tagged else 0,
+                policy=self.preparer.policy,
+            )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Tagged:
+    """Images, and the revision of the taxonomies that decided their tags."""
+
+    revision: int
+    images: tuple[EnrichedImage, ...]
+
+
+def _tagged(vectors: Sequence[tuple[Prepared, Floats]], by: InForce) -> _Tagged:
+    tags = by.tagger.tag(np.stack([vector for _, vector in vectors]))
+    images = (_enriched(each, vector, its) for (each, vector), its in zip(vectors, tags, strict=True))
+    return _Tagged(revision=by.revision, images=tuple(images))
+
+
+def _tagged_anew(tagged: _Tagged, by: InForce) -> _Tagged:
+    tags = by.tagger.tag(np.stack([image.vector for image in tagged.images]))
+    images = (replace(image, tags=its) for image, its in zip(tagged.images, tags, strict=True))
+    return _Tagged(revision=by.revision, images=tuple(images))
+
+
+def _enriched(each: Prepared, vector: Floats, tags: tuple[Tag, ...]) -> EnrichedImage:
+    return EnrichedImage(
+        info=each.info,
+        metadata=each.metadata,
+        vector=vector,
+        tags=tags,
+        event_at=each.claimed.event_at,
+        hinted_at=each.claimed.hinted_at,
+    )

@@ -1,0 +1,188 @@
+"""The use case: a bucket that was deleted takes its images out of the catalog; one that is only not found does not."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from worker import ledger, logs
+from worker.db import Engine, in_one_line, is_unavailable, transaction
+from worker.errors import BucketNotFoundError, ConfigurationError, EnrichError
+from worker.ledger.buckets import Bucket
+from worker.objects import ObjectStore
+from worker.pipeline.enrichment.prepare import Ended, Prepared
+from worker.pipeline.operations.buckets import PART
+from worker.types import Hint, Lane, ObjectRef, Outcome, RetryReason
+from worker.watched_buckets import EVERY_BUCKET, Watched
+
+_log = logs.get("pipeline")
+
+#: Seconds for which a bucket must be missing where the store shows another bucket of ours. One that was just made is
+#: known to all servers of a store by then.
+CONFIRMED = 60.0
+#: Seconds between two looks at the store.
+_INTERVAL = 30.0
+#: Seconds for which what others were working on when a bucket was given up may come to another end.
+_AFTERMATH = 600.0
+#: Buckets asked for one by one in one look.
+_MOST_ASKED = 50
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BucketWatch:
+    """Looks which buckets of the ledger the store has.
+
+    A missing bucket is given up, so that its images leave the catalog, only where the store that says so had it before,
+    or nobody is known to have had it: what another endpoint does not have is a question of settings. It has to be
+    missing at every look for ``patience`` seconds, or for a minute if the same store still shows another bucket that it
+    had before: then it is the same store for certain.
+    """
+
+    engine: Engine
+    store: ObjectStore
+    endpoint: str  # by which the store is told from others
+    patience: float  # seconds; 0: nothing is given up but what a person drops
+    ring: Callable[[], None]
+    watched: Watched = field(default_factory=lambda: Watched((EVERY_BUCKET,)))  # others are not looked for
+
+    def look(self) -> None:
+        """Ask the store once, and give up what has been missing for long enough.
+
+        Raises:
+            EnrichError: the store gave no answer; nothing was concluded.
+        """
+        with transaction(self.engine) as connection:
+            known = [each for each in ledger.buckets.buckets(connection) if self.watched.touches(each.name)]
+        if not known:
+            return
+        found, missing = self._ask(known)
+        # By what was known before: another store may have buckets of the same names.
+        is_same_store = any(each.name in found and each.endpoint == self.endpoint for each in known)
+        with transaction(self.engine) as connection:
+            ledger.buckets.buckets_found(connection, found, endpoint=self.endpoint)
+            ledger.buckets.buckets_missing(connection, missing, endpoint=self.endpoint)
+            known = ledger.buckets.buckets(connection)
+        patience = min(CONFIRMED, self.patience) if is_same_store else self.patience
+        self._give_up([each for each in known if each.name in missing and self._is_gone(each, patience)])
+        with transaction(self.engine) as connection:
+            gone = ledger.buckets.are_gone(connection, missing)
+        for name in sorted(gone):
+            self._sweep(name)
+
+    def _ask(self, known: Sequence[Bucket]) -> tuple[set[str], set[str]]:
+        """Which of them there are, and which not. A bucket is missing only by the store's word about this very one."""
+        try:
+            listed = set(self.store.buckets())
+        except ConfigurationError:  # without s3:ListAllMyBuckets
+            listed = set()
+        found = {each.name for each in known} & listed
+        doubtful = [each for each in known if each.name not in found and not self._is_swept(each)]
+        doubtful.sort(key=lambda each: (each.found_at is not None, each.found_at or each.missing_since, each.name))
+        missing = {each.name for each in doubtful[:_MOST_ASKED] if not self._has(each.name)}
+        return found | ({each.name for each in doubtful[:_MOST_ASKED]} - missing), missing
+
+    def _has(self, name: str) -> bool:
+        try:
+            next(iter(self.store.list(name, prefix=self.watched.prefix_in(name))), None)
+        except BucketNotFoundError:
+            return False
+        except ConfigurationError:  # it may not be listed, or is in another region: so there is one
+            return True
+        return True
+
+    def _is_swept(self, each: Bucket) -> bool:
+        return each.swept_at is not None and (each.gone_for or 0.0) > _AFTERMATH
+
+    def _is_gone(self, each: Bucket, patience: float) -> bool:
+        if each.gone_at is not None or not self.patience or each.endpoint not in (None, self.endpoint):
+            return False
+        return (each.missing_for or 0.0) >= patience
+
+    def _give_up(self, gone: Sequence[Bucket]) -> None:
+        if not gone:
+            return
+        with transaction(self.engine) as connection:
+            ledger.buckets.buckets_gone(connection, [each.name for each in gone])
+        for each in gone:
+            _log.warning(
+                "a bucket is gone: its images are taken out of the catalog", action="bucket", bucket=each.name,
+                missing_seconds=round(each.missing_for or 0.0), endpoint=self.endpoint,
+            )  # fmt: skip
+
+    def _sweep(self, name: str) -> None:
+        """Have a worker look at everything that is known of a bucket that is gone."""
+        for hints in self._known_objects(name):
+            with transaction(self.engine) as connection:
+                ledger.hints.hint(connection, hints, lane=Lane.BACKFILL)
+            self.ring()
+        hastened = PART
+        while hastened == PART:
+            with transaction(self.engine) as connection:
+                hastened = ledger.buckets.hasten(connection, name, limit=PART)
+        with transaction(self.engine) as connection:
+            ledger.buckets.bucket_swept(connection, name)
+        self.ring()
+
+    def _known_objects(self, name: str) -> Iterator[list[Hint]]:
+        start, ranges = "", ledger.key_ranges.between(None, None, prefix="", order="bytes")
+        while True:
+            with transaction(self.engine) as connection:
+                now = ledger.heartbeats.now(connection)
+                part = ledger.comparison.within(connection, name, ranges, listed=[], since=now, start=start, limit=PART)
+            if part:
+                refs = [ObjectRef(bucket=name, key=each.key) for each in part]
+                yield [Hint(ref=ref, source="bucket", event="bucket-gone") for ref in refs]
+            if len(part) < PART:
+                return
+            start = part[-1].key
+
+
+class BucketWatcher:
+    """Looks every half a minute, on a thread of its own."""
+
+    def __init__(self, watch: BucketWatch, *, interval: float = _INTERVAL) -> None:
+        self._watch, self._interval = watch, interval
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="buckets", daemon=True)
+
+    def start(self) -> None:
+        """Begin with a look."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop after the current look."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=10)
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self._watch.look()
+            except Exception as error:  # noqa: BLE001  # this thread must outlive anything
+                if is_unavailable(error) or isinstance(error, EnrichError):
+                    _log.warning("looking for buckets waits", action="bucket", error=in_one_line(error))
+                else:
+                    _log.exception("looking for buckets failed; it goes on", action="bucket")
+            self._stop.wait(self._interval)
+
+
+def concluded(engine: Engine, found: Sequence[Prepared | Ended]) -> list[Prepared | Ended]:
+    """What a batch came to, where the store has no such bucket: gone, if the bucket counts as deleted."""
+    names = {each.claimed.ref.bucket for each in found if _is_bucketless(each)}
+    if not names:
+        return list(found)
+    with transaction(engine) as connection:
+        gone = ledger.buckets.are_gone(connection, names)
+    return [_ended_as_gone(each, gone) for each in found]
+
+
+def _is_bucketless(each: Prepared | Ended) -> bool:
+    return isinstance(each, Ended) and each.retry is RetryReason.NO_SUCH_BUCKET
+
+
+def _ended_as_gone(each: Prepared | Ended, gone: Collection[str]) -> Prepared | Ended:
+    if isinstance(each, Prepared) or not _is_bucketless(each) or each.claimed.ref.bucket not in gone:
+        return each
+    return replace(each, outcome=Outcome.GONE, retry=None, error=None, counted=True)

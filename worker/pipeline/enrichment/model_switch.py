@@ -1,0 +1,61 @@
+"""What a worker process works with: another model, once another space is active."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from threading import Condition
+
+from worker.catalog.spaces import Space
+from worker.pipeline.enrichment.canary import Control
+from worker.pipeline.enrichment.enricher import BatchReport, Enricher
+from worker.pipeline.enrichment.poison_images import Suspects
+from worker.pipeline.spaces.fill_batch import Filler
+
+
+@dataclass(kw_only=True, slots=True)
+class Serving:
+    """The enricher of a process; called from several threads, while another one exchanges it."""
+
+    enricher: Enricher
+    suspects: Callable[[Space], Suspects]  # who tries what may kill, with a space's model
+    _in_hand: Counter[int] = field(default_factory=Counter)  # batches, by space
+    _changed: Condition = field(default_factory=Condition)
+
+    def run_once(self) -> BatchReport | None:
+        """Take one batch to its end, in the space that it began in, see ``Enricher.run_once``."""
+        with self._changed:
+            enricher = self.enricher
+            self._in_hand[enricher.space.id] += 1
+        try:
+            return enricher.run_once()
+        finally:
+            with self._changed:
+                self._in_hand[enricher.space.id] -= 1
+                self._changed.notify_all()
+
+    def switch(self, filler: Filler) -> None:
+        """Write into a filler's space from now on.
+
+        Returns when the batches in hand have ended: then nothing uses the model before any more, and it may be freed.
+        """
+        before = self.enricher
+        self.enricher = replace(_with(before, filler), suspects=self.suspects(filler.model.space))
+        before.keeper.serves(filler.model.encoder.purpose)
+        with self._changed:
+            self._changed.wait_for(lambda: not self._in_hand[before.space.id], timeout=before.lease)
+
+
+def _with(before: Enricher, filler: Filler) -> Enricher:
+    model = filler.model
+    preparer = replace(before.preparer, encoder=model.encoder)
+    control = Control(engine=before.engine, preparer=preparer, batcher=model.batcher, pool=before.pool)
+    return replace(
+        before,
+        preparer=preparer,
+        batcher=model.batcher,
+        labels=model.labels,
+        space=model.space,
+        guard=before.guard.using(control),
+    )

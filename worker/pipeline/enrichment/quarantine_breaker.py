@@ -1,0 +1,96 @@
+"""Keeps a bad release from putting an archive into quarantine."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
+from pathlib import PurePosixPath
+
+from worker import logs
+from worker.db import is_unavailable
+from worker.errors import FatalDeviceError
+from worker.pipeline.enrichment.canary import Blame, Verdict, is_refusal, verdict
+from worker.pipeline.enrichment.prepare import Ended
+from worker.pipeline.resilience.circuit_breaker import Breaker, Turn, Window
+from worker.types import Outcome, RetryReason
+
+_log = logs.get("pipeline")
+
+#: For how long the files stay to blame once they are: a folder of broken files is not looked into every few images.
+_SETTLED_SECONDS = 600.0
+#: Keys of which the suffixes are kept.
+_KEPT = 100
+
+
+class Guard:
+    """Watches how much is refused. When it is too much, nothing is given up until images that were enriched before have
+    been tried again: if they pass, the files are to blame, and go into quarantine; if they do not, we are.
+
+    Safe to use from several threads.
+    """
+
+    def __init__(
+        self,
+        breaker: Breaker,
+        window: Window,
+        control: Callable[[Collection[str]], Verdict],
+    ) -> None:
+        """Take finished parts; ``control`` is given the refused keys' suffixes."""
+        self._breaker, self._window, self._control = breaker, window, control
+        self._suffixes: deque[str] = deque(maxlen=_KEPT)
+
+    def using(self, control: Callable[[Collection[str]], Verdict]) -> Guard:
+        """The same breaker and the same counts, with another way of finding out: for another model."""
+        return Guard(self._breaker, self._window, control)
+
+    def screen(self, ended: Sequence[Ended], *, enriched: int) -> list[Ended]:
+        """What is to be written of a batch's ends: refusals are held back while too much is refused."""
+        refused = [each for each in ended if is_refusal(each)]
+        self._suffixes.extend(PurePosixPath(each.claimed.ref.key).suffix.lower() for each in refused)
+        if not self._breaker.is_open and self._window.record(good=enriched, bad=len(refused)):
+            bad, total = self._window.counts()
+            self._breaker.report(failed=1, why=f"{bad} of the last {total} images were refused")
+        if not self._breaker.is_open:
+            return list(ended)
+        return [_held_back(each) if is_refusal(each) else each for each in ended]
+
+    def look(self, turn: Turn) -> None:
+        """Find out who is to blame, if it is time to."""
+        if not turn.limit:
+            return
+        found = self._find_out()
+        if found.blame is Blame.FILES:
+            _log.warning(
+                f"{found.sentence}: the refused files are broken", action="breaker", breaker="quarantine",
+                suffixes=sorted(set(self._suffixes)),
+            )  # fmt: skip
+            self._window.clear(ignore=_SETTLED_SECONDS)
+            self._breaker.close()
+            return
+        if found.sentence != self._breaker.why:
+            _log.error(found.sentence, action="breaker", breaker="quarantine")
+        turn.report(failed=1, why=found.sentence)
+
+    def _find_out(self) -> Verdict:
+        try:
+            return self._control(frozenset(self._suffixes))
+        except Exception as error:
+            if isinstance(error, FatalDeviceError) or is_unavailable(error):
+                raise
+            _log.exception("images that were enriched before cannot be tried again", action="breaker")
+            return verdict(passed=0, refused=0)
+
+
+def _held_back(ended: Ended) -> Ended:
+    entry = ended.quarantine
+    assert entry is not None  # noqa: S101  # it is a refusal
+    return replace(
+        ended,
+        outcome=Outcome.RETRY,
+        etag=None,
+        quarantine=None,
+        retry=RetryReason.HELD_BACK,
+        error=f"{entry.reason}: {entry.message}",
+        counted=False,
+    )

@@ -1,0 +1,1 @@
+"""Notifications become pending work."""

@@ -1,0 +1,218 @@
+"""The use case: a queue's messages become pending work. A message is deleted once its work is committed, not before."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import count
+
+from worker import logs, metrics
+from worker.db import is_unavailable
+from worker.errors import EnrichError
+from worker.events.sqs import Message, Queue
+from worker.pipeline.intake.ingest import Ingest
+
+_log = logs.get("pipeline")
+
+CARRIER = "sqs"
+_SOURCE = "s3"  # queues carry what AWS sends
+_SHORTEST, _LONGEST = 0.5, 60.0  # seconds between attempts to reach what is away
+_BROKEN = "broken"  # in place of a reason: nothing is known but that it could not be recorded
+
+
+class Listener:
+    """Receives, records, deletes; on a thread of its own, until it is stopped.
+
+    Whatever happens between receiving and deleting, the queue delivers again: a hint recorded twice is harmless, one
+    that is deleted too early is lost. So nothing here is retried that the queue retries, but for the commit: giving
+    messages back while the database is away would use up their deliveries and send good ones to the dead letters.
+    """
+
+    def __init__(self, queue: Queue, ingest: Ingest, *, clock: Callable[[], float] = time.monotonic) -> None:
+        """Take finished parts; nothing happens yet."""
+        self.queue = queue
+        self._ingest, self._clock = ingest, clock
+        self._stop, self._ended = threading.Event(), threading.Event()
+        self._held: tuple[Message, ...] = ()
+        self._heard_at = clock()
+        self._failures = 0
+        self._threads = [
+            threading.Thread(target=each, name=f"listen {queue.name}", daemon=True)
+            for each in (self._run, self._extend)
+        ]
+
+    def start(self) -> None:
+        """Begin to listen."""
+        for thread in self._threads:
+            thread.start()
+
+    def ask_to_stop(self) -> None:
+        """Receive nothing more; returns at once."""
+        self._stop.set()
+
+    def stop(self, *, within: float) -> bool:
+        """Wait for what is in hand: it is committed, or given back to the queue.
+
+        Args:
+            within: seconds; what is in hand then is given back whatever becomes of it.
+
+        Returns:
+            Whether the thread has ended.
+        """
+        self._stop.set()
+        self._threads[0].join(within)
+        self._ended.set()
+        self._give_back(self._held)
+        return not self._threads[0].is_alive()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it listens, or tries to."""
+        return self._threads[0].is_alive()
+
+    @property
+    def silent_for(self) -> float:
+        """Seconds since the queue answered, if only that there is nothing."""
+        return self._clock() - self._heard_at
+
+    # -- the loop ------------------------------------------------------------------------------------------------------
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self._turn()
+            except EnrichError as error:
+                self._away(str(error))
+            except Exception:  # noqa: BLE001  # whatever happens, the queue has the messages still
+                _log.exception("listening failed; it goes on", action="listen", queue=self.queue.name)
+                self._away("an error of ours")
+
+    def _turn(self) -> None:
+        asked_at = self._clock()
+        messages = self.queue.receive()
+        self._heard_at, self._failures = self._clock(), 0
+        if not messages:
+            if self._heard_at - asked_at < _SHORTEST:  # a server that knows no long poll
+                self._stop.wait(_SHORTEST)
+            return
+        with self._holding(messages), metrics.INTAKE_SECONDS.time():
+            reasons = None if self._stop.is_set() else self._commit(messages)
+        if reasons is None:
+            self._give_back(messages)
+        else:
+            self._settle(messages, reasons)
+
+    def _away(self, why: str) -> None:
+        """Note that the queue could not be asked, and wait: longer each time, not in step with other listeners."""
+        metrics.QUEUE_ERRORS.inc()
+        pause = min(_SHORTEST * 2**self._failures, _LONGEST) * random.uniform(0.75, 1.25)  # noqa: S311  # jitter
+        self._failures = min(self._failures + 1, 16)
+        _log.warning(f"{why}; trying again", action="listen", queue=self.queue.name, seconds=round(pause, 1))
+        self._stop.wait(pause)
+
+    def _commit(self, messages: Sequence[Message]) -> list[str | None] | None:
+        """Record them, however long the database is away.
+
+        Returns:
+            For each message None, or why it was refused; None instead if we were stopped before anything was recorded.
+        """
+        bodies = [message.body for message in messages]
+        for attempt in count():
+            try:
+                return self._record(bodies)
+            except Exception as error:
+                if not is_unavailable(error):
+                    raise
+                pause = min(_SHORTEST * 2 ** min(attempt, 16), 5.0)
+                reason = " ".join(str(error).split())[:300]
+                _log.warning(
+                    "the database is away; messages in hand wait for it",
+                    action="listen",
+                    queue=self.queue.name,
+                    error=reason,
+                )
+                if self._stop.wait(pause):
+                    return None
+        return None  # pragma: no cover  # counting has no end
+
+    def _record(self, bodies: Sequence[bytes]) -> list[str | None]:
+        try:
+            return self._ingest.accept_all(_SOURCE, bodies, carrier=CARRIER)
+        except Exception as error:
+            if is_unavailable(error):
+                raise
+            _log.exception("messages could not be recorded together", action="listen", queue=self.queue.name)
+        return [self._record_one(body) for body in bodies]
+
+    def _record_one(self, body: bytes) -> str | None:
+        """One message must not keep the others from being recorded, whatever it does."""
+        try:
+            return self._ingest.accept_all(_SOURCE, [body], carrier=CARRIER)[0]
+        except Exception as error:
+            if is_unavailable(error):
+                raise
+            _log.exception(
+                "a message could not be recorded; it stays in the queue", action="listen", queue=self.queue.name
+            )
+            return _BROKEN
+
+    # -- what becomes of the messages ----------------------------------------------------------------------------------
+    def _settle(self, messages: Sequence[Message], reasons: Sequence[str | None]) -> None:
+        """Delete what is recorded. What was refused is the dead-letter queue's, if there is one."""
+        recorded = [message for message, why in zip(messages, reasons, strict=True) if why is None]
+        refused = [message for message, why in zip(messages, reasons, strict=True) if why not in (None, _BROKEN)]
+        left = bool(refused) and self.queue.leads_to_dead_letters()
+        failed = self.queue.delete([*recorded, *(() if left else refused)])
+        if failed:
+            _log.warning(
+                f"{failed} messages are recorded but not deleted; they will be delivered again, which does no harm",
+                action="listen", queue=self.queue.name,
+            )  # fmt: skip
+        _count("committed", len(recorded))
+        _count("left" if left else "refused", len(refused))
+        _count("left", sum(why == _BROKEN for why in reasons))
+
+    def _give_back(self, messages: Sequence[Message]) -> None:
+        if not messages:
+            return
+        try:
+            self.queue.hide(messages, seconds=0)
+        except EnrichError as error:
+            _log.warning(
+                "messages could not be given back; the queue delivers them again by itself",
+                action="listen", queue=self.queue.name, error=str(error),
+            )  # fmt: skip
+        _count("returned", len(messages))
+
+    # -- keeping them --------------------------------------------------------------------------------------------------
+    @contextmanager
+    def _holding(self, messages: Sequence[Message]) -> Iterator[None]:
+        self._held = tuple(messages)
+        try:
+            yield
+        finally:
+            self._held = ()
+
+    def _extend(self) -> None:
+        """Keep what is in hand hidden from others. A message just received may get more time than it needs."""
+        while not self._ended.wait(self.queue.visibility / 3):
+            held, why = self._held, "the queue says so"
+            try:
+                failed = self.queue.hide(held, seconds=self.queue.visibility)
+            except EnrichError as error:
+                failed, why = len(held), str(error)
+            except Exception:  # noqa: BLE001  # this thread must outlive anything
+                _log.exception("keeping messages failed; it goes on", action="listen", queue=self.queue.name)
+                continue
+            # Where they are not in hand any more, they were settled meanwhile: nothing is wrong.
+            if failed and self._held is held:
+                _log.warning(
+                    f"{failed} messages in hand could not be kept; others may get them, which does no harm",
+                    action="listen", queue=self.queue.name, error=why,
+                )  # fmt: skip
+
+
+def _count(result: str, messages: int) -> None:
+    metrics.QUEUE_MESSAGES.labels(result=result).inc(messages)

@@ -1,0 +1,46 @@
+"""The use case: see which buckets objects were named of, and drop one that does not exist. Needs no store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from worker import ledger, logs
+from worker.db import Engine, transaction
+from worker.errors import ChoiceError, NotFoundError
+from worker.ledger.buckets import Bucket
+
+_log = logs.get("pipeline")
+
+#: Objects made pending in one transaction.
+PART = 1_000
+
+
+def listing(engine: Engine) -> list[Bucket]:
+    """Every bucket that an object was ever named of."""
+    with transaction(engine) as connection:
+        return ledger.buckets.buckets(connection)
+
+
+def drop(engine: Engine, name: str, *, ring: Callable[[], None]) -> None:
+    """Have a bucket that the store does not have count as deleted, without waiting any longer.
+
+    Its events end, and its images leave the catalog, once a worker has heard from the store, for each of them, that
+    there is no such bucket.
+
+    Raises:
+        NotFoundError: no object of such a bucket was ever named; says which there are.
+        ChoiceError: the store has it.
+    """
+    with transaction(engine) as connection:
+        known = {each.name: each for each in ledger.buckets.buckets(connection)}
+        if name not in known:
+            raise NotFoundError(f"{name}: nothing is known of such a bucket; known are: {', '.join(known) or 'none'}")
+        if known[name].found_at is not None and known[name].missing_since is None:
+            raise ChoiceError(
+                f"{name}: the store has this bucket (it did at {known[name].found_at:%F %T}): delete it there first. "
+                "Whether it is missing is looked every half a minute while a scheduler runs"
+            )
+        ledger.buckets.buckets_gone(connection, [name])
+        ledger.buckets.hasten(connection, name, limit=PART)
+    _log.warning("a bucket was dropped", action="bucket", bucket=name)
+    ring()

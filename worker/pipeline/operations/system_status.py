@@ -1,0 +1,67 @@
+"""The use case: what an operator wants to see."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from worker import catalog, ledger, outbox
+from worker.db import Engine, transaction
+from worker.pipeline.common.bucket_filters import require_bucket
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Overview:
+    """The state of the whole system, from the database alone."""
+
+    totals: ledger.totals.Totals
+    retrying: list[ledger.totals.Retrying]
+    processes: list[ledger.heartbeats.Process]
+    spaces: list[catalog.spaces.Space]
+    owed: dict[int, int]  # space → images that wait for their vector in it
+    rejected_events: int  # kept
+    reconciliations: list[ledger.reconciliations.Reconciliation]
+    feed_blocker: outbox.Blocker | None  # whose transaction holds the change feed back
+
+
+def overview(engine: Engine, *, bucket: str | None = None) -> Overview:
+    """Count and list. Each part is of one moment; the parts are a few milliseconds apart.
+
+    Raises:
+        UnknownNameError: nothing is known of the bucket.
+    """
+    with transaction(engine) as connection:
+        require_bucket(connection, bucket)
+        return Overview(
+            totals=ledger.totals.totals(connection, bucket=bucket),
+            retrying=ledger.totals.retrying(connection, bucket=bucket),
+            processes=ledger.heartbeats.processes(connection),
+            spaces=catalog.spaces.spaces(connection),
+            owed=catalog.embedding_queue.owed(connection),
+            rejected_events=ledger.rejected_events.rejected_count(connection),
+            reconciliations=ledger.reconciliations.reconciliations(connection),
+            feed_blocker=outbox.blocker(connection),
+        )
+
+
+def rejected(engine: Engine, *, limit: int) -> list[ledger.rejected_events.RejectedEvent]:
+    """The newest refused notifications."""
+    with transaction(engine) as connection:
+        return ledger.rejected_events.rejected_events(connection, limit=limit)
+
+
+def totals(engine: Engine, *, bucket: str | None = None) -> ledger.totals.Totals:
+    """Where every known object stands."""
+    with transaction(engine) as connection:
+        return ledger.totals.totals(connection, bucket=bucket)
+
+
+def status(engine: Engine, *, bucket: str | None = None) -> dict[str, object]:
+    """Where every known object stands, and whose transaction holds the change feed back.
+
+    Raises:
+        UnknownNameError: nothing is known of the bucket.
+    """
+    with transaction(engine) as connection:
+        require_bucket(connection, bucket)
+        totals, blocker = ledger.totals.totals(connection, bucket=bucket), outbox.blocker(connection)
+    return {**asdict(totals), "feed_blocker": blocker}

@@ -1,0 +1,241 @@
+"""The use case: why an image has the tags it has, from its stored vector."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from worker import catalog, tagging
+from worker.catalog.read import ImageRecord, TagRecord
+from worker.catalog.spaces import Space
+from worker.catalog.taxonomies import KeptTaxonomy
+from worker.db import Engine, transaction
+from worker.encoder import Encoder
+from worker.errors import TaxonomyError
+from worker.pipeline.common.tag_filters import require_taxonomies
+from worker.pipeline.reading import image_lookup
+from worker.pipeline.reading.text_search import NothingEmbeddedError
+from worker.tagging import Tagger, Taxonomy, TaxonomyExplanation
+from worker.types import Floats, ObjectRef
+
+#: What the catalog has of a taxonomy, beside what the explanation says:
+#: ``current``: just that, by the newest version; ``older-version``: just that, but a newer version is in use;
+#: ``differs``: something else, which another version decided or another vector; ``nothing``: none, though there is an
+#: answer. Of a taxonomy that does not apply, none is what is expected.
+Standing: TypeAlias = Literal["current", "older-version", "differs", "nothing"]
+
+_NONE = "no taxonomy decides about images: there is nothing to explain"
+
+#: Vectors of texts that are kept between explanations: a few taxonomies, or a few megabytes.
+_MOST_TEXTS = 20_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Newer:
+    """What a newer version of a taxonomy would say."""
+
+    version: str
+    labels: tuple[str, ...]  # none: "none of these"
+    applies: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExplainedTaxonomy:
+    """What one taxonomy compared, and what the catalog has of it."""
+
+    numbers: TaxonomyExplanation  # by the version that decided the stored tags, where there are any
+    standing: Standing
+    written: tuple[TagRecord, ...]  # the stored tags of this space, with their provenance
+    human: tuple[TagRecord, ...]  # what people decided: it takes the place of what the model says
+    newer: Newer | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Explained:
+    """An image's tags, and why it has them."""
+
+    record: ImageRecord
+    space: Space
+    taxonomies: tuple[ExplainedTaxonomy, ...]
+    notes: tuple[str, ...]  # what could not be explained as it was decided
+
+    @property
+    def uncalibrated(self) -> tuple[str, ...]:
+        """Taxonomies for which nobody chose numbers for this model."""
+        return tuple(each.numbers.taxonomy for each in self.taxonomies if not each.numbers.calibrated)
+
+
+class Explain:
+    """Explains images from the vectors and the taxonomy versions in the catalog; asks neither object store nor image
+    encoder. Threads may share one: vectors of prompts are kept between calls.
+    """
+
+    def __init__(self, engine: Engine, model: Callable[[], tuple[Space, Encoder]]) -> None:
+        """Nothing is loaded yet.
+
+        Args:
+            engine: the database.
+            model: gives the space that answers, and the text half of its model at least.
+        """
+        self._engine, self._model = engine, model
+        self._known: dict[tuple[int, str], Floats] = {}
+
+    def __call__(
+        self, ref: ObjectRef, taxonomies: Sequence[Taxonomy] | None = None, *, only: Sequence[str] = ()
+    ) -> Explained:
+        """Explain one image.
+
+        Args:
+            ref: which one.
+            only: leave out all taxonomies but these; none: leave out none.
+            taxonomies: explain by these, as if they were in use. None: by those in the catalog, each in the version
+                that decided the stored tags, or else in the one in force.
+
+        Raises:
+            ImageNotFoundError: the catalog does not have the image; the message says what is known of it.
+            UnknownNameError: the catalog has never heard of one of ``only``.
+            NothingEmbeddedError: it has no vector of the model that answers.
+        """
+        record = image_lookup.image(self._engine, ref)
+        with transaction(self._engine) as connection:
+            require_taxonomies(connection, only)
+        explained = self._explain(record, taxonomies)
+        return _limited(explained, only) if only else explained
+
+    def _explain(self, record: ImageRecord, taxonomies: Sequence[Taxonomy] | None) -> Explained:
+        ref = ObjectRef(bucket=record.bucket, key=record.key)
+        space, encoder = self._model()
+        with transaction(self._engine) as connection:
+            vector = catalog.read.vector(connection, space.id, ref)
+            kept = _answering(catalog.taxonomies.kept_taxonomies(connection), record) if taxonomies is None else []
+        if vector is None:
+            raise NothingEmbeddedError(
+                f"{ref} has no vector of {space.model}, which answers: it was not embedded with it yet, or not at all"
+            )
+        by = _Judge(vector=vector, encoder=encoder, encode_texts=lambda texts: self._encode(space, encoder, texts))
+        if taxonomies is not None:
+            told = [_compared(numbers, record, space, None) for numbers in by.explain(taxonomies)]
+            return Explained(record=record, space=space, taxonomies=tuple(told), notes=() if told else (_NONE,))
+        return _by_kept(by, record, space, kept)
+
+    def _encode(self, space: Space, encoder: Encoder, texts: Sequence[str]) -> Floats:
+        known = self._known  # as it is now, whatever other threads do
+        missing = [each for each in dict.fromkeys(texts) if (space.id, each) not in known]
+        new = self._made(space, encoder, missing) if missing else {}
+        vectors = [new[each] if each in new else known[space.id, each] for each in texts]
+        if new:
+            kept = known if len(known) + len(new) <= _MOST_TEXTS else {}
+            self._known = kept | {(space.id, text): vector for text, vector in new.items()}
+        return np.stack(vectors)
+
+    def _made(self, space: Space, encoder: Encoder, texts: Sequence[str]) -> dict[str, Floats]:
+        """Where the catalog has the vectors that decided, by those: this machine's may differ in the last bits."""
+        with transaction(self._engine) as connection:
+            made = catalog.texts.known_texts(connection, space.id, texts)
+        rest = [each for each in texts if each not in made]
+        return made | (dict(zip(rest, encoder.encode_texts(rest), strict=True)) if rest else {})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Judge:
+    """One image's vector and its model."""
+
+    vector: Floats
+    encoder: Encoder
+    encode_texts: Callable[[Sequence[str]], Floats]
+
+    def explain(self, taxonomies: Sequence[Taxonomy]) -> tuple[TaxonomyExplanation, ...]:
+        scale, model = self.encoder.logit_scale, self.encoder.space.model
+        tagger = Tagger(taxonomies, self.encode_texts, logit_scale=scale, model=model)
+        return tagging.explain(tagger, self.vector, self.encode_texts)
+
+
+def _by_kept(by: _Judge, record: ImageRecord, space: Space, kept: Sequence[KeptTaxonomy]) -> Explained:
+    by_version = {(each.name, each.version): each for each in kept}
+    newest, notes = _newest(kept)
+    decided = {tag.taxonomy: tag.taxonomy_version for tag in _written(record, space)}
+    older = {
+        name: _restored(by_version[name, version])
+        for name, version in decided.items()
+        if name in newest and (name, version) in by_version and newest[name].version != version
+    }
+    told = now = {each.taxonomy: each for each in by.explain(list(newest.values()))}
+    notes += [
+        f"{name}: version {version}, which decided, is not in the catalog any more; explained by the newest one"
+        for name, version in decided.items()
+        if name in newest and (name, version) not in by_version
+    ]
+    if older:
+        try:
+            told = {each.taxonomy: each for each in by.explain([older.get(name, newest[name]) for name in newest])}
+        except TaxonomyError as error:  # each version was in use, but never beside these
+            notes.append(f"the versions that decided cannot be asked together ({error}); explained by the newest ones")
+            older = {}
+    compared = [_compared(told[name], record, space, now[name] if name in older else None) for name in told]
+    if not compared and not notes:
+        notes.append(_NONE)
+    return Explained(record=record, space=space, taxonomies=tuple(compared), notes=tuple(notes))
+
+
+def _limited(explained: Explained, only: Sequence[str]) -> Explained:
+    shown = tuple(each for each in explained.taxonomies if each.numbers.taxonomy in only)
+    missing = sorted(set(only) - {each.numbers.taxonomy for each in shown})
+    notes = tuple(f"{name}: not in force, and this image has no tags of it" for name in missing)
+    return replace(explained, taxonomies=shown, notes=explained.notes + notes)
+
+
+def _newest(kept: Sequence[KeptTaxonomy]) -> tuple[dict[str, Taxonomy], list[str]]:
+    """Each taxonomy's first version, by name, and notes on those that are left out.
+
+    What a person decided outlives the taxonomy, and what its condition names.
+    """
+    every = [_restored(next(versions)) for _, versions in groupby(kept, key=lambda each: each.name)]
+    left = tagging.decidable(every, among={each.name for each in kept if each.in_force})
+    newest = {each.name: each for each in left}
+    return newest, [
+        f"{each.name}: not in force any more, nor is what its condition asks; its tags cannot be explained"
+        for each in every
+        if each.name not in newest
+    ]
+
+
+def _answering(kept: Sequence[KeptTaxonomy], record: ImageRecord) -> list[KeptTaxonomy]:
+    """Taxonomies in force, and those the image has tags of; each one's version in force comes first."""
+    names = {each.name for each in kept if each.in_force} | {tag.taxonomy for tag in record.tags}
+    return [each for each in kept if each.name in names]
+
+
+def _restored(kept: KeptTaxonomy) -> Taxonomy:
+    return tagging.restore(kept.definition, version=kept.version)
+
+
+def _written(record: ImageRecord, space: Space) -> list[TagRecord]:
+    return [tag for tag in record.tags if tag.space == space.id]
+
+
+def _compared(
+    numbers: TaxonomyExplanation, record: ImageRecord, space: Space, newest: TaxonomyExplanation | None
+) -> ExplainedTaxonomy:
+    ours = [tag for tag in record.tags if tag.taxonomy == numbers.taxonomy]
+    written = tuple(tag for tag in ours if tag.space == space.id)
+    newer = None
+    if newest is not None:
+        newer = Newer(version=newest.version, labels=newest.decided, applies=newest.applies)
+    return ExplainedTaxonomy(
+        numbers=numbers,
+        standing=_standing(numbers, written, newer),
+        written=written,
+        human=tuple(tag for tag in ours if tag.source == "human"),
+        newer=newer,
+    )
+
+
+def _standing(numbers: TaxonomyExplanation, written: Sequence[TagRecord], newer: Newer | None) -> Standing:
+    would_write = {(numbers.version, label) for label in numbers.decided or (None,)} if numbers.applies else set()
+    if {(tag.taxonomy_version, tag.label) for tag in written} != would_write:
+        return "differs" if written else "nothing"
+    return "current" if newer is None else "older-version"

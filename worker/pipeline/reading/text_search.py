@@ -1,0 +1,249 @@
+"""The use case: reading back, by words; and what changed."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from worker import catalog, logs, outbox
+from worker.catalog.search import Nearest, TagFilter
+from worker.catalog.spaces import Space
+from worker.db import Engine, snapshot, transaction
+from worker.encoder import Encoder
+from worker.errors import EnrichError, NotFoundError, SpaceMismatchError, TextTooLongError
+from worker.pipeline.common.tag_filters import meant
+from worker.pipeline.reading.filtered_search import FilteredSearch
+from worker.pipeline.spaces.model_loading import space_spec
+from worker.types import Floats
+
+_log = logs.get("pipeline")
+
+#: Seconds until a model that makes other vectors than its space has is loaded and compared again.
+_RETRY_LOADING = 60.0
+
+
+class NothingEmbeddedError(NotFoundError):
+    """Images were embedded, but none with the model that this process is configured with."""
+
+
+class Search:
+    """Text search in the active space. Text encoders load when the first search needs one, and are kept for the spaces
+    that are being filled as well, so that a switch finds the new model ready.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        load_own: Callable[[], Encoder],
+        load_of: Callable[[Space], Encoder] | None = None,
+        *,
+        filtered: FilteredSearch | None = None,
+        spare: int = 0,
+    ) -> None:
+        """Nothing is loaded yet.
+
+        Args:
+            engine: the database.
+            load_own: gives the model that this process is configured with.
+            load_of: gives the model of a space. Without it, only the configured one is searched with.
+            filtered: what a process keeps that goes on searching. Without it, the database alone searches.
+            spare: most models kept ready beside the active one.
+        """
+        self._engine = engine
+        self._search = filtered or catalog.search.nearest
+        self._models = _Models(load_own, load_of)
+        self._spare = spare if load_of is not None else 0
+        self._vector = lru_cache(maxsize=1024)(self._encode)
+
+    def __call__(
+        self,
+        text: str,
+        *,
+        limit: int,
+        tags: Sequence[TagFilter] = (),
+        min_similarity: float | None = None,
+        exact: bool = False,
+    ) -> Nearest:
+        """The images that match ``text`` best, in the active space; none in an empty catalog.
+
+        Words, vectors and tags are of one space, also while another one is being activated. ``exact`` compares every
+        image that passes, however long that takes.
+
+        Raises:
+            UnknownNameError: a filter names a taxonomy or label that the catalog has never heard of.
+            NothingEmbeddedError: the active space is that of another model, and nothing says where to load it from.
+            ModelUnavailableError: the model's files are not to be had.
+            SpaceMismatchError: the model is not the one that the space was filled with.
+            TextTooLongError: the model does not read all of the text.
+        """
+        words = " ".join(text.split())
+        while True:
+            with transaction(self._engine) as connection:
+                space, filters = catalog.spaces.active_space(connection), meant(connection, tags)
+            if space is None:
+                self._models.own()  # what is wrong with it is said now
+                return Nearest(hits=[], exact=True, complete=True)
+            vector = self._vector(space, words)
+            found = self._nearest(space, vector, limit=limit, tags=filters, exact=exact)
+            if found is not None:
+                return above(found, min_similarity)
+
+    @property
+    def refusals(self) -> list[str]:
+        """Why words of some space cannot be searched with: its model makes other vectors here."""
+        return self._models.refusals
+
+    def keep_ready(self) -> None:
+        """Load what the next switch will need, and free what none will; to be called every few seconds."""
+        if not self._models.in_use:
+            return  # nobody has searched yet
+        with transaction(self._engine) as connection:
+            spaces = catalog.spaces.spaces(connection)
+        wanted = [each for each in spaces if each.state == "active"]
+        wanted += [each for each in reversed(spaces) if each.state == "filling"][: self._spare]
+        self._models.keep(wanted)
+
+    def _nearest(
+        self, space: Space, vector: Floats, *, limit: int, tags: Sequence[TagFilter], exact: bool
+    ) -> Nearest | None:
+        """None if another space is active by now."""
+        with snapshot(self._engine) as connection:
+            active = catalog.spaces.active_space(connection)  # of the moment at which everything below is read
+            if active is None or active.id != space.id:
+                return None
+            return self._search(connection, space, vector, limit=limit, tags=tags, exact=exact)
+
+    def model(self) -> tuple[Space, Encoder]:
+        """The space that answers, and the text half of its model.
+
+        Raises:
+            NothingEmbeddedError: there is none yet, or its model is not to be had.
+            ModelUnavailableError: the model's files are not to be had.
+            SpaceMismatchError: the model is not the one that the space was filled with.
+        """
+        with transaction(self._engine) as connection:
+            space = catalog.spaces.active_space(connection)
+        if space is None:
+            raise NothingEmbeddedError("no image was embedded yet")
+        return space, self._models.of(space)
+
+    def encoder(self) -> Encoder:
+        """The model of the space that answers; while there is none, the configured one."""
+        with transaction(self._engine) as connection:
+            space = catalog.spaces.active_space(connection)
+        return self._models.own() if space is None else self._models.of(space)
+
+    def _encode(self, space: Space, text: str) -> Floats:
+        model = self._models.of(space)
+        if text in (cut := model.cut([text])):
+            raise TextTooLongError(model.why_cut(text, cut[text]))
+        vector: Floats = model.encode_texts([text])[0]
+        return vector
+
+
+class _Models:
+    """Text encoders by space. Concurrent callers wait for the one load; what was refused is loaded again later."""
+
+    def __init__(self, load_own: Callable[[], Encoder], load_of: Callable[[Space], Encoder] | None) -> None:
+        self._load_own, self._load_of = load_own, load_of
+        self._own: Encoder | None = None
+        self._loaded: dict[int, Encoder] = {}
+        self._refused: dict[int, tuple[float, SpaceMismatchError]] = {}  # space → when to try again, and why not now
+        self._mutex = threading.Lock()
+
+    @property
+    def in_use(self) -> bool:
+        return bool(self._loaded)
+
+    @property
+    def refusals(self) -> list[str]:
+        return [str(error) for _, error in list(self._refused.values())]
+
+    def of(self, space: Space) -> Encoder:
+        found = self._loaded.get(space.id)
+        if found is not None:
+            return found  # without waiting for another one's load
+        with self._mutex:
+            if space.id not in self._loaded:
+                self._loaded[space.id] = self._load_unless_refused(space)
+            return self._loaded[space.id]
+
+    def own(self) -> Encoder:
+        """The configured model."""
+        with self._mutex:
+            self._own = self._own or self._load_own()
+            return self._own
+
+    def keep(self, spaces: Sequence[Space]) -> None:
+        """Load the models of these spaces, where that is possible, and free all others."""
+        for space in spaces:
+            try:
+                self.of(space)
+            except EnrichError as error:
+                _log.warning(
+                    f"searches in space {space.id} could not be answered: {error}", action="model", space=space.id
+                )
+        with self._mutex:
+            for by_space in (self._loaded, self._refused):
+                for number in by_space.keys() - {each.id for each in spaces}:
+                    del by_space[number]
+
+    def _load_unless_refused(self, space: Space) -> Encoder:
+        until, error = self._refused.get(space.id, (0.0, None))
+        if error is not None and time.monotonic() < until:
+            raise error
+        try:
+            loaded = self._load(space)
+        except SpaceMismatchError as found:
+            self._refused[space.id] = (time.monotonic() + _RETRY_LOADING, found)
+            raise
+        self._refused.pop(space.id, None)
+        return loaded
+
+    def _load(self, space: Space) -> Encoder:
+        if self._load_of is not None and space.source is not None:
+            return self._load_of(space)
+        encoder = self._own = self._own or self._load_own()
+        if space_spec(encoder) != space.spec:
+            raise _not_ours(space, encoder)
+        return encoder
+
+
+def above(found: Nearest, least: float | None) -> Nearest:
+    """An answer without the hits that are less similar than ``least``."""
+    return replace(found, hits=[hit for hit in found.hits if least is None or hit.similarity >= least])
+
+
+def _not_ours(space: Space, encoder: Encoder) -> NothingEmbeddedError:
+    ours = f"{encoder.space.model} at {encoder.space.revision}"
+    theirs = f"{space.model} at {space.revision}"
+    if ours == theirs:
+        way_out = "that differ in how pictures are prepared: run API and workers in the same version"
+    else:
+        way_out = "set ENRICH_MODEL to what the workers use"
+    return NothingEmbeddedError(f"no image was embedded with {ours}; the catalog has vectors of {theirs}: {way_out}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Followed:
+    """A page of the change feed."""
+
+    changes: tuple[outbox.Change, ...]
+    next: str | None  # where to go on; None: nothing has ever changed
+
+
+def changes(engine: Engine, *, after: str | None, limit: int) -> Followed:
+    """The change feed behind a cursor; behind everything, for ``after="end"``.
+
+    Raises:
+        CursorError: ``after`` is no cursor.
+        FeedGoneError: the feed no longer has everything that comes after it.
+    """
+    with transaction(engine) as connection:
+        if after == outbox.END:
+            return Followed(changes=(), next=outbox.end(connection))
+        found = outbox.read(connection, after=after, limit=limit)
+    return Followed(changes=tuple(found), next=found[-1].id if found else after)

@@ -1,0 +1,1 @@
+"""Comparing buckets with the ledger: backfill, verify, and the scheduled reconciliation."""

@@ -1,0 +1,70 @@
+"""What an enriched image has: a vector in the active space, and a decision of every taxonomy in force."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from worker import catalog, tagging
+from worker.catalog.read import Holding
+from worker.db import Connection
+from worker.tagging import Taxonomy
+
+#: waits: somebody has still to give it its vector or its decisions, and will. lacks: nobody will.
+Standing: TypeAlias = Literal["whole", "waits", "lacks"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Demands:
+    """What is wanted of every image at one moment."""
+
+    space: int | None  # the active one; None: nothing was ever embedded
+    revision: int | None  # of the taxonomies in force; None: there are none
+    taxonomies: tuple[Taxonomy, ...]
+    retagged_to: int | None  # images up to this one follow the revision; None: all of them do
+
+    def standing(self, held: Holding) -> Standing:
+        """How far an image meets them."""
+        if self.space is None:
+            return "whole"
+        if not held.embedded:
+            return "waits" if held.waits else "lacks"
+        if tagging.are_current(self.taxonomies, held.tags):
+            return "whole"
+        return "waits" if self.retagged_to is not None and held.id > self.retagged_to else "lacks"
+
+
+class Entirety:
+    """Reads what is wanted; definitions of taxonomies only when another revision is in force. For one thread."""
+
+    def __init__(self) -> None:
+        self._known: tuple[int | None, tuple[Taxonomy, ...]] = (None, ())
+
+    def holdings(
+        self, connection: Connection, bucket: str, keys: Collection[str]
+    ) -> tuple[Mapping[str, Holding], Demands]:
+        """What the catalog has of the objects, and what is wanted of them. Of one moment if the transaction is."""
+        wanted = self._demands(connection)
+        return catalog.read.holdings(connection, bucket, keys, space=wanted.space), wanted
+
+    def _demands(self, connection: Connection) -> Demands:
+        space, current = catalog.spaces.active_space(connection), catalog.revisions.current_revision(connection)
+        revision = None if current is None else current.id
+        if revision is not None and revision != self._known[0]:
+            stored = catalog.revisions.definitions_of(connection, revision)
+            self._known = (
+                revision,
+                tuple(tagging.restore(definition, version=version) for version, definition in stored),
+            )
+        number = None if space is None else space.id
+        if number is None or revision is None:
+            return Demands(space=number, revision=revision, taxonomies=(), retagged_to=None)
+        going = catalog.revisions.retagging(connection, number, revision)
+        finished = going is not None and going.finished_at is not None
+        return Demands(
+            space=number,
+            revision=revision,
+            taxonomies=self._known[1],
+            retagged_to=None if finished else 0 if going is None else going.after,
+        )

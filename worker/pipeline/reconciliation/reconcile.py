@@ -1,0 +1,283 @@
+"""The use case: find, on a schedule, what no event announced."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from worker import ledger, logs, metrics
+from worker.db import Connection, Engine, is_unavailable, transaction
+from worker.errors import EnrichError, NotFoundError
+from worker.ledger.key_ranges import Order
+from worker.ledger.reconciliations import Found, Page, Reconciliation, Target
+from worker.objects import ListedObject, ObjectStore
+from worker.pipeline.reconciliation.listing_diff import PAGE, UNREADABLE, Comparison, Judged
+from worker.watched_buckets import Watched
+
+_log = logs.get("pipeline")
+
+#: Seconds for which a page stays with the scheduler that took it.
+_LEASE = 60.0
+#: Seconds until a page is tried again whose listing failed.
+_RETRY = 60.0
+#: A round of a large bucket takes this share of the interval, where the rate allows.
+_SHARE = 0.5
+#: Longest pause between two pages: small buckets are done in seconds.
+_LONGEST_PAUSE = 1.0
+#: How often the list of targets is read again, and how long a scheduler sleeps at most.
+_REFRESH, _NAP = 60.0, 5.0
+_NEXT_ORDER: dict[Order, Order] = {"bytes": "folders", "folders": "any"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pace:
+    """How often, and how fast."""
+
+    interval: float  # seconds from the beginning of a round to that of the next
+    pages_per_second: float  # at most, of one target
+
+    def pause(self, objects: int) -> float:
+        """Seconds between two pages of a target with so many objects."""
+        spread = _SHARE * self.interval * PAGE / max(objects, 1)
+        return max(1 / self.pages_per_second, min(spread, _LONGEST_PAUSE))
+
+    def next_round(self) -> float:
+        """Seconds until the next round, jittered, so that targets that began together do not stay together."""
+        return self.interval * random.uniform(0.9, 1.1)  # noqa: S311  # no secret
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reconcile:
+    """Compares one page at a time, and makes every difference pending work.
+
+    All state is in the database, after each page: whichever scheduler comes next goes on behind the last key. Ghosts
+    are concluded from what lies between two keys of a listing, so from nothing that was not listed.
+    """
+
+    engine: Engine
+    store: ObjectStore
+    ring: Callable[[], None]
+    pace: Pace
+    settle: float = 2.0  # seconds until what may be an event on its way is looked at again
+
+    def step(self, targets: Sequence[Target]) -> bool:
+        """Compare the page that is due for longest. Returns False when none is due."""
+        with transaction(self.engine) as connection:
+            page = ledger.reconciliations.claim_page(connection, targets, lease=_LEASE)
+        if page is None:
+            return False
+        try:
+            self._compare(page)
+        except EnrichError as error:
+            _log.warning("a bucket could not be listed", action="reconcile", bucket=page.bucket, error=str(error))
+            delay = min(_RETRY, self.pace.interval)
+            with transaction(self.engine) as connection:
+                ledger.reconciliations.fail(connection, page, error=str(error), delay=delay)
+        return True
+
+    def _compare(self, page: Page) -> None:
+        listed, complete = self._list(page)
+        if not _is_in_order(page, listed):
+            self._reorder(page)
+            return
+        cursor = None if complete else listed[-1].key
+        found = Counter({"listed": len(listed)})
+        for judged in self._judged(page, listed, cursor):
+            found.update(each.state for each in judged if not each.hopeless)
+        self._record(page, _found(found), cursor)
+
+    def _list(self, page: Page) -> tuple[list[ListedObject], bool]:
+        """The next page, and whether it is the last. It ends with a key that can be kept and continued behind."""
+        listed: list[ListedObject] = []
+        for each in self.store.list(page.bucket, prefix=page.prefix, start_after=page.cursor):
+            listed.append(each)
+            if len(listed) >= PAGE and _is_name(each.key):
+                return listed, False
+        return listed, True
+
+    def _reorder(self, page: Page) -> None:
+        order = _NEXT_ORDER[page.order]
+        _log.info("the store lists in another order; its round begins again", action="reconcile",
+                  bucket=page.bucket, order=order)  # fmt: skip
+        with transaction(self.engine) as connection:
+            ledger.reconciliations.restart(connection, page, order=order)
+
+    def _judged(self, page: Page, listed: Sequence[ListedObject], cursor: str | None) -> Iterator[list[Judged]]:
+        """Judge and repair the page, then the ghosts in it, part by part."""
+        comparison = Comparison(
+            engine=self.engine, store=self.store, bucket=page.bucket, since=page.since, settle=self.settle
+        )
+        with self.engine.connect() as connection:
+            yield self._repaired(comparison, comparison.page(connection, listed))
+            for part in _absent(connection, page, listed, cursor):
+                yield self._repaired(comparison, comparison.again(part))
+                with connection.begin():
+                    if not ledger.reconciliations.renew_page(connection, page, lease=_LEASE):
+                        return  # somebody else has it: what was found is pending work, and is not found again
+
+    def _repaired(self, comparison: Comparison, judged: list[Judged]) -> list[Judged]:
+        # What was given up is tried again by people: whoever works for another space could do nothing about it.
+        differences = [found for each in judged if not each.hopeless and (found := each.difference) is not None]
+        if comparison.repair(differences, source="reconcile"):
+            self.ring()
+        return judged
+
+    def _record(self, page: Page, found: Found, cursor: str | None) -> None:
+        pause = self.pace.pause(max(page.expected, found.listed))
+        with transaction(self.engine) as connection:
+            if cursor is None:
+                held = ledger.reconciliations.finish(
+                    connection, page, found, interval=self.pace.next_round(), pause=pause
+                )
+            else:
+                held = ledger.reconciliations.advance(connection, page, found, cursor=cursor, pause=pause)
+        if held:
+            _announce(page, found)
+
+
+def targets(watched: Watched, store: ObjectStore) -> list[Target]:
+    """What ``ENRICH_BUCKETS`` watches; every bucket that the credentials can list where that is wished."""
+    names = store.buckets() if watched.everything else watched.names
+    parts = (name.partition("/") for name in names)
+    return list(dict.fromkeys(Target(bucket=bucket, prefix=prefix) for bucket, _, prefix in parts))
+
+
+def standing(engine: Engine) -> list[Reconciliation]:
+    """Where each target stands."""
+    with transaction(engine) as connection:
+        return ledger.reconciliations.reconciliations(connection)
+
+
+def hurry(engine: Engine, target: Target) -> None:
+    """Make a target's next round due now, for whichever scheduler comes by.
+
+    Raises:
+        NotFoundError: no scheduler watches it; names those that are watched.
+    """
+    with transaction(engine) as connection:
+        if ledger.reconciliations.hurry(connection, target):
+            return
+        known = [
+            each.bucket + ("/" + each.prefix if each.prefix else "")
+            for each in ledger.reconciliations.reconciliations(connection)
+        ]
+    raise NotFoundError(
+        f"no scheduler reconciles this; watched are: {', '.join(known) or 'none'}. "
+        "`enrich verify --repair` compares any bucket at once"
+    )
+
+
+class Reconciler:
+    """Takes pages when they are due, on a thread of its own. Several schedulers share the pages among them."""
+
+    def __init__(
+        self,
+        reconcile: Reconcile,
+        find_targets: Callable[[], Sequence[Target]],
+        recheck: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """Nothing happens yet. ``recheck`` is called with a sentence when the database was away."""
+        self._reconcile, self._find, self._recheck = reconcile, find_targets, recheck
+        self._targets: Sequence[Target] = ()
+        self._refresh_at = 0.0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="reconcile", daemon=True)
+
+    def start(self) -> None:
+        """Begin with what is due."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop after the page in hand."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=10)
+
+    def publish(self) -> None:
+        """Set the gauges of this scheduler's targets."""
+        with transaction(self._reconcile.engine) as connection:
+            known = ledger.reconciliations.reconciliations(connection)
+        for each in known:
+            if Target(bucket=each.bucket, prefix=each.prefix) in self._targets:
+                metrics.RECONCILE_AGE.labels(bucket=each.bucket, prefix=each.prefix).set(each.age)
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                wait = self._turn()
+            except Exception as error:  # noqa: BLE001  # this thread must outlive anything
+                wait = _NAP
+                if is_unavailable(error):
+                    self._recheck("the database was away")
+                if is_unavailable(error) or isinstance(error, EnrichError):
+                    _log.warning("reconciling waits", action="reconcile", error=" ".join(str(error).split()))
+                else:
+                    _log.exception("reconciling failed; it goes on", action="reconcile")
+            self._stop.wait(wait)
+
+    def _turn(self) -> float:
+        """Do what is due, and say for how long there is nothing."""
+        if time.monotonic() >= self._refresh_at:
+            self._refresh()
+        self._reconcile.step(self._targets)
+        with transaction(self._reconcile.engine) as connection:
+            due = ledger.reconciliations.next_due(connection, self._targets)
+        return _NAP if due is None else min(max(due, 0.0), _NAP)
+
+    def _refresh(self) -> None:
+        self._targets = tuple(self._find())
+        with transaction(self._reconcile.engine) as connection:
+            ledger.reconciliations.watch(connection, self._targets, interval=1.1 * self._reconcile.pace.interval)
+        self._refresh_at = time.monotonic() + _REFRESH
+
+
+def _absent(
+    connection: Connection, page: Page, listed: Sequence[ListedObject], cursor: str | None
+) -> Iterator[list[ledger.comparison.Compared]]:
+    """What the ledger knows between the page before and the end of this one, and the page does not list."""
+    ranges = ledger.key_ranges.between(page.cursor or None, cursor, prefix=page.prefix, order=page.order)
+    keys = [each.key for each in listed if ledger.key_ranges.is_storable(each.key)]
+    start = ""
+    while True:
+        with connection.begin():
+            part = ledger.comparison.within(
+                connection, page.bucket, ranges, listed=keys, since=page.since, start=start, limit=PAGE
+            )
+        if part:
+            yield part
+        if len(part) < PAGE:
+            return
+        start = part[-1].key
+
+
+def _is_name(key: str) -> bool:
+    """Whether a listing can be continued behind this key: it is stored, and is what the store calls the object."""
+    return ledger.key_ranges.is_storable(key) and UNREADABLE not in key
+
+
+def _is_in_order(page: Page, listed: Sequence[ListedObject]) -> bool:
+    keys = [*([page.cursor] if page.cursor else []), *(each.key for each in listed if _is_name(each.key))]
+    return all(ledger.key_ranges.ascends(one, other, page.order) for one, other in pairwise(keys))
+
+
+def _found(states: Counter[str]) -> Found:
+    """What is incomplete is counted with what is missing: something of it is."""
+    states["missing"] += states.pop("incomplete", 0)
+    return Found(**{name: states[name] for name in Found.__dataclass_fields__})
+
+
+def _announce(page: Page, found: Found) -> None:
+    counts = {kind: getattr(found, kind) for kind in ("missing", "stale", "ghost", "unnameable")}
+    for kind, count in counts.items():
+        metrics.RECONCILE_DIFFERENCES.labels(kind=kind).inc(count)
+    repaired = found.missing + found.stale + found.ghost
+    if repaired:
+        _log.warning(
+            f"{repaired} objects had changed without an event; they are pending work now",
+            action="reconcile", bucket=page.bucket, prefix=page.prefix, **counts,
+        )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Circuit breakers, heartbeats, memory limits, retries and the watchdog of a process."""

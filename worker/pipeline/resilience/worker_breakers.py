@@ -1,0 +1,117 @@
+"""What a process may have to wait for: said once when the wait begins and once when it ends, and shown meanwhile."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from worker import logs, metrics
+from worker.pipeline.resilience.circuit_breaker import Breaker, Change, Pacing, Turn
+
+_log = logs.get("pipeline")
+
+#: A batch without a single answer is not yet an outage if it was small; a recovering store is not met by everything.
+STORE = Pacing(threshold=5, first=1.0, longest=30.0, ramp=(1, 2, 4))
+DATABASE = Pacing(threshold=1, first=1.0, longest=15.0)
+#: Work goes on at a trickle, so that good uploads get through and their success can be seen.
+QUARANTINE = Pacing(threshold=1, first=1.0, longest=60.0, ramp=(2,))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Turns:
+    """A turn of each breaker; the narrowest decides."""
+
+    database: Turn
+    store: Turn
+    quarantine: Turn
+
+    @property
+    def limit(self) -> int | None:
+        """As ``Turn.limit``."""
+        limits = (self.database.limit, self.store.limit, self.quarantine.limit)
+        return min((limit for limit in limits if limit is not None), default=None)
+
+
+class Breakers:
+    """Those of one process. Each process finds out for itself: what is away for one need not be for another."""
+
+    def __init__(
+        self, *, clock: Callable[[], float] = time.monotonic, recheck: Callable[[str], None] = lambda _: None
+    ) -> None:
+        """All closed. ``recheck`` is called with a sentence after an outage in which events may have been lost."""
+        self._recheck = recheck
+        self.database = Breaker(DATABASE, announce=self._after(_database_changed, "the database was away"), clock=clock)
+        self.store = Breaker(STORE, announce=self._after(_store_changed, "the object store was away"), clock=clock)
+        self.quarantine = Breaker(QUARANTINE, announce=_quarantine_changed, clock=clock)
+
+    def _after(self, announce: Callable[[Change], None], why: str) -> Callable[[Change], None]:
+        def changed(change: Change) -> None:
+            announce(change)
+            if not change.is_open:
+                self._recheck(why)
+
+        return changed
+
+    @contextmanager
+    def turn(self) -> Iterator[Turns]:
+        """Ask all of them at once."""
+        with self.database.turn() as database, self.store.turn() as store, self.quarantine.turn() as quarantine:
+            yield Turns(database=database, store=store, quarantine=quarantine)
+
+    @property
+    def hold(self) -> bool:
+        """Whether a turn asked for now would be refused."""
+        return any(each.is_open and not each.is_due for each in (self.database, self.store, self.quarantine))
+
+    @property
+    def due(self) -> bool:
+        """Whether something is open and may be tried now."""
+        return not self.hold and any(each.is_open for each in (self.database, self.store, self.quarantine))
+
+    def waiting(self) -> str | None:
+        """What this process waits for, in a sentence; None: for nothing."""
+        sentences = (
+            (self.database, "the database is away"),
+            (self.store, "nothing can be read from the object store"),
+            (self.quarantine, "nearly everything is refused, so nothing is put into quarantine"),
+        )
+        found = [f"{what} (since {each.seconds:.0f} s): {each.why}" for each, what in sentences if each.is_open]
+        return "; ".join(found) or None
+
+
+def _announcing(name: str, opened: Callable[[Change], None], closed: str) -> Callable[[Change], None]:
+    def announce(change: Change) -> None:
+        metrics.BREAKER_OPEN.labels(breaker=name).set(change.is_open)
+        if change.is_open:
+            opened(change)
+        else:
+            _log.warning(closed, action="breaker", breaker=name, open_seconds=round(change.seconds, 1))
+
+    return announce
+
+
+def _store_is_away(change: Change) -> None:
+    _log.warning(
+        "nothing can be read from the object store; work waits, and counts no attempts", action="breaker",
+        breaker="store", why=change.why,
+    )  # fmt: skip
+
+
+def _database_is_away(change: Change) -> None:
+    _log.warning("the database is away; its work waits", action="breaker", breaker="database", why=change.why)
+
+
+def _too_much_is_refused(change: Change) -> None:
+    _log.error(
+        f"{change.why}: nothing more is put into quarantine, and work goes on at a trickle, until images that were "
+        "enriched before have been tried again. What went into quarantine just now: `enrich quarantine list`; after a "
+        "mended deploy: `enrich quarantine retry`. If the files really are broken: ENRICH_QUARANTINE_BREAKER_RATIO=1",
+        action="breaker", breaker="quarantine",
+    )  # fmt: skip
+
+
+_store_changed = _announcing("store", _store_is_away, "objects can be read again; work goes on")
+_database_changed = _announcing("database", _database_is_away, "the database is back; work goes on")
+_quarantine_changed = _announcing("quarantine", _too_much_is_refused, "work goes on, and broken files are quarantined")

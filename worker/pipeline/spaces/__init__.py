@@ -1,0 +1,1 @@
+"""Embedding spaces: creating, filling, comparing, activating and retiring them."""

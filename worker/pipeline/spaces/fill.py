@@ -1,0 +1,235 @@
+"""The use case: fill a space from end to end: queue what it lacks, embed, tag, index."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal, TypeAlias
+
+from worker import catalog, db, ledger, logs
+from worker.db import Connection, Engine, transaction
+from worker.errors import NotFoundError, OutdatedTaxonomiesError
+from worker.pipeline.spaces.fill_batch import Filler, FillReport, passes
+from worker.pipeline.taxonomies import retag
+from worker.pipeline.taxonomies.retag import Retagger
+
+_log = logs.get("pipeline")
+
+Stage: TypeAlias = Literal["filling", "waiting", "tagging", "indexing"]
+
+#: Images looked at between two looks at the queue, and its length below which more are: what is queued is bounded.
+_CHUNK = 5_000
+_PAUSE = 0.2  # seconds between looks at the queue
+_DATABASE_PAUSE = 2.0
+#: Passes over the whole catalog: a second one finds what a first one could not lock, or missed for a long transaction.
+_MOST_PASSES = 5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Progress:
+    """How far it is."""
+
+    stage: Stage  # waiting: live uploads have the machine
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Filled:
+    """What a run came to."""
+
+    space: int
+    filled: int  # vectors that this process wrote
+    changed: int  # objects that are not what the catalog says: a worker looks at them
+    tagged: int  # images tagged anew from stored vectors
+    failed: int  # in all: images that the model could not embed
+    missing: int  # that have no vector yet, other than those
+
+
+@dataclass(kw_only=True, slots=True)
+class _Tally:
+    """Sums over threads."""
+
+    filled: int = 0
+    changed: int = 0
+    mutex: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, report: FillReport) -> None:
+        with self.mutex:
+            self.filled += report.filled
+            self.changed += report.changed
+
+
+class _Remaining:
+    """A count that is expensive on large catalogs: taken anew after twenty times as long as it took."""
+
+    def __init__(self, count: Callable[[], int]) -> None:
+        self._count, self._known, self._due = count, 0, 0.0
+
+    def __call__(self) -> int:
+        began = time.monotonic()
+        if began >= self._due:
+            self._known = self._count()
+            self._due = began + max(1.0, 20 * (time.monotonic() - began))
+        return self._known
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fill:
+    """Fills one space. Any number of processes may do so at once, and any of them may be killed: all progress is in the
+    database, so that the next run, or the others, go on where it was.
+    """
+
+    engine: Engine
+    filler: Filler
+    threads: int  # batches in flight
+    progress: Callable[[Progress], None] = lambda _: None
+
+    def run(self, *, retry_failed: bool = False) -> Filled:
+        """Fill, tag and index; returns when nothing is left to do that this process could do.
+
+        Raises:
+            FatalDeviceError: the device is broken; start again.
+            NotFoundError: the space was dropped meanwhile.
+        """
+        with still_there(self.engine, self.filler.model.space.id):
+            return self._run(retry_failed=retry_failed)
+
+    def _run(self, *, retry_failed: bool) -> Filled:
+        space = self.filler.model.space
+        with transaction(self.engine) as connection:
+            catalog.spaces.refill(connection, space.id)
+            if retry_failed:
+                catalog.embedding_queue.try_failures_again(connection, space.id)
+        tally, missing, before = _Tally(), self._missing(), -1
+        for _ in range(_MOST_PASSES):
+            if missing in (0, before) and before >= 0:
+                break
+            before = missing
+            self._pass(tally, total=missing)
+            missing = self._missing()
+        tagged = self._retag()
+        self._index()
+        with transaction(self.engine) as connection:
+            failed = catalog.embedding_queue.queue(connection, space.id).failed
+        return Filled(
+            space=space.id,
+            filled=tally.filled,
+            changed=tally.changed,
+            tagged=tagged,
+            failed=failed,
+            missing=self._missing(),
+        )
+
+    def _missing(self) -> int:
+        with transaction(self.engine) as connection:
+            return catalog.spaces.missing_in(connection, self.filler.model.space.id)
+
+    # -- vectors -----------------------------------------------------------------------------------------------------
+    def _pass(self, tally: _Tally, *, total: int) -> None:
+        """Queue what is missing, chunk by chunk, while threads work it off."""
+        stop = threading.Event()
+        remaining = _Remaining(self._missing)
+        with ThreadPoolExecutor(self.threads, thread_name_prefix="fill") as pool:
+            running = [pool.submit(self._work, tally, stop) for _ in range(self.threads)]
+            try:
+                for urgent in self._feed(lambda: any(each.done() for each in running)):
+                    stage: Stage = "waiting" if urgent else "filling"
+                    self.progress(Progress(stage=stage, done=max(total - remaining(), 0), total=total))
+                    time.sleep(_PAUSE)
+            finally:
+                stop.set()
+            for each in running:
+                each.result()
+
+    def _feed(self, broken: Callable[[], bool]) -> Iterator[bool]:
+        """Yields after each look at the queue; ends when all that was missing when it began has been dealt with."""
+        space, after, scanned = self.filler.model.space.id, 0, None
+        while not broken():
+            try:
+                with transaction(self.engine) as connection:
+                    urgent = ledger.claims.urgent(connection)
+                    queue = catalog.embedding_queue.queue(connection, space, before=scanned)
+                    if scanned is None and queue.open < _CHUNK:
+                        after, scanned = self._queue_more(connection, after)
+                    elif scanned is not None and queue.older == 0:
+                        return
+            except Exception as error:
+                if not passes(error):
+                    raise
+                _log.warning("the database cannot; filling waits", action="fill", error=db.in_one_line(error))
+                time.sleep(_DATABASE_PAUSE)
+                continue
+            yield urgent
+
+    def _queue_more(self, connection: Connection, after: int) -> tuple[int, datetime | None]:
+        step = catalog.embedding_queue.owe_missing(connection, self.filler.model.space.id, after=after, limit=_CHUNK)
+        return (after, catalog.embedding_queue.moment(connection)) if step is None else (step.last, None)
+
+    def _work(self, tally: _Tally, stop: threading.Event) -> None:
+        while not stop.is_set():
+            try:
+                report = self.filler.run_once()
+            except Exception as error:
+                if not passes(error):
+                    raise
+                stop.wait(_DATABASE_PAUSE)
+                continue
+            if report is None:
+                stop.wait(_PAUSE)
+            else:
+                tally.add(report)
+
+    # -- tags --------------------------------------------------------------------------------------------------------
+    def _retag(self) -> int:
+        """Bring tags up to date that were written before the taxonomies in force came into force."""
+        labels = self.filler.model.labels
+        while True:
+            retagger = Retagger(self.engine, self.filler.model.space, labels.follow(), progress=self._tagging)
+            try:
+                return retagger.run().written
+            except OutdatedTaxonomiesError:
+                continue  # others are in force by now
+
+    def _tagging(self, step: retag.Progress) -> None:
+        self.progress(Progress(stage="tagging", done=step.done, total=step.total))
+
+    # -- index -------------------------------------------------------------------------------------------------------
+    def _index(self) -> None:
+        index(self.engine, self.filler.model.space, self.progress)
+
+
+@contextmanager
+def still_there(engine: Engine, number: int) -> Iterator[None]:
+    """Say what is the matter where a space is dropped while the block works on it.
+
+    Raises:
+        NotFoundError: it was.
+    """
+    try:
+        yield
+    except Exception as error:
+        if passes(error):
+            raise
+        with transaction(engine) as connection:
+            if not catalog.spaces.was_dropped(connection, number):
+                raise
+        raise NotFoundError(f"space {number} was dropped meanwhile") from error
+
+
+def index(engine: Engine, space: catalog.spaces.Space, progress: Callable[[Progress], None] = lambda _: None) -> None:
+    """Build a space's index, if it has none; readers and writers go on meanwhile."""
+    with ThreadPoolExecutor(1, thread_name_prefix="index") as pool:
+        building = pool.submit(catalog.partitions.build_index, engine, space.id, space.dimension)
+        while not building.done():
+            with transaction(engine) as connection:
+                found = catalog.partitions.index_progress(connection, space.id)
+            if found is not None:
+                progress(Progress(stage="indexing", done=found[0], total=max(found)))
+            time.sleep(_PAUSE)
+        building.result()

@@ -1,0 +1,298 @@
+"""The use case: give a space the vectors that it lacks, behind all live work.
+
+Nothing here can hurt the active space: an image that a filling space's model fails on is noted there, and stays as it
+is everywhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+
+from worker import catalog, images, ledger, logs, outbox
+from worker.catalog.embedding_queue import OwedBatch, OwedImage, Postponed
+from worker.catalog.spaces import Space
+from worker.catalog.write import Embedded
+from worker.db import Connection, Engine, Trouble, transaction, trouble
+from worker.encoder import Encoder, MicroBatcher, Pixels
+from worker.errors import (
+    BucketNotFoundError,
+    ConfigurationError,
+    DeviceMemoryError,
+    FatalDeviceError,
+    ImageRejectedError,
+    NotWatchedError,
+    ObjectRefusedError,
+    OutdatedTaxonomiesError,
+    StoreUnavailableError,
+)
+from worker.images import ImageLimits
+from worker.objects import Fetched, NotRead, ObjectStore
+from worker.pipeline.common.content_encoding import unpacked
+from worker.pipeline.resilience.memory_budget import ByteBudget, Decoders, Loan
+from worker.pipeline.resilience.retry_policy import RetryPolicy
+from worker.pipeline.taxonomies.active_taxonomies import InForce, Labels
+from worker.types import Floats, Hint, Lane, ObjectInfo
+
+_log = logs.get("pipeline")
+
+#: Seconds until images of a store that is away are tried again; that is not their fault.
+_OUTAGE_DELAY = 10.0
+#: Seconds until an image that a worker has in hand is looked at again.
+_CONTENDED_DELAY = 2.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Read:
+    """An image that only waits for the encoder."""
+
+    image: OwedImage
+    sha256: str
+    pixels: Pixels
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Changed:
+    """The store has something else than the catalog: the normal path's concern."""
+
+    image: OwedImage
+
+
+_Result: TypeAlias = _Read | _Changed | Postponed
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FillReport:
+    """What one batch came to."""
+
+    filled: int
+    changed: int  # the store has something else now: hinted, for a worker to look
+    later: int  # to be tried again
+    failed: int  # given up
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Model:
+    """A space, and what is loaded to write into it."""
+
+    space: Space
+    encoder: Encoder
+    batcher: MicroBatcher  # the encoder's
+    labels: Labels
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Filler:
+    """Works off a space's queue, one batch at a time; called from several threads and processes at once."""
+
+    engine: Engine
+    store: ObjectStore
+    model: Model
+    limits: ImageLimits
+    budget: ByteBudget
+    decoders: Decoders
+    policy: RetryPolicy
+    pool: ThreadPoolExecutor  # fetches and decodes
+    batch: int
+    lease: float  # seconds; not renewed: who is late has only wasted its time
+
+    def run_once(self) -> FillReport | None:
+        """Take one batch to its end.
+
+        Returns:
+            None when there was nothing to do, or live work should have the machine.
+
+        Raises:
+            FatalDeviceError: the process must end; what it had in hand is tried alone once its lease has ended.
+        """
+        space = self.model.space.id
+        with transaction(self.engine) as connection:
+            urgent = ledger.claims.urgent(connection)
+            claimed = (
+                None
+                if urgent
+                else catalog.embedding_queue.claim_owed(connection, space, size=self.batch, lease=self.lease)
+            )
+        if claimed is None:
+            return None
+        try:
+            return self._work(claimed)
+        except FatalDeviceError:
+            raise
+        except BaseException:
+            self._give_back(claimed)
+            raise
+
+    def _give_back(self, claimed: OwedBatch) -> None:
+        try:
+            with transaction(self.engine) as connection:
+                catalog.embedding_queue.release_owed(connection, self.model.space.id, claimed.token)
+        except Exception as error:  # noqa: BLE001  # the lease ends by itself
+            _log.warning("a batch could not be given back; its lease will end", action="fill", error=str(error))
+
+    def _work(self, claimed: OwedBatch) -> FillReport:
+        worn = [each for each in claimed.images if each.attempts > self.policy.max_attempts]
+        fresh = [each for each in claimed.images if each.attempts <= self.policy.max_attempts]
+        results: list[_Result] = [_given_up(each, "its worker died with it in hand, every time") for each in worn]
+        results += self.pool.map(self._read, fresh)
+        vectors, failed = self._encode([each for each in results if isinstance(each, _Read)])
+        postponed = failed + [each for each in results if isinstance(each, Postponed)]
+        changed = [each.image for each in results if isinstance(each, _Changed)]
+        return self._write(claimed, vectors, changed, postponed)
+
+    # -- reading -----------------------------------------------------------------------------------------------------
+    def _read(self, image: OwedImage) -> _Result:
+        """Fetch, decode and prepare one image. Never raises: every error is that image's alone."""
+        try:
+            with self.budget.lease() as loan:
+                return self._fetch(image, loan)
+        except (StoreUnavailableError, BucketNotFoundError, ConfigurationError) as error:
+            return Postponed(id=image.id, error=str(error), delay=_OUTAGE_DELAY, counted=False)
+        except ImageRejectedError as error:
+            return _given_up(image, str(error))
+        except (NotWatchedError, ObjectRefusedError) as error:
+            return self._retried(image, str(error))
+        except Exception as error:  # noqa: BLE001  # one bad image costs one image
+            return self._retried(image, f"{type(error).__name__}: {error}")
+
+    def _fetch(self, image: OwedImage, loan: Loan) -> _Result:
+        def worth_reading(info: ObjectInfo, _: bytes) -> bool:
+            if info.size <= self.limits.max_bytes:
+                loan.draw(info.size)
+            return True
+
+        got = self.store.get(image.ref, etag=None, max_bytes=self.limits.max_bytes, worth_reading=worth_reading)
+        match got:
+            case Fetched():
+                encoder = self.model.encoder
+                with unpacked(got, self.limits, self.decoders.unpack) as data, self.decoders.turn():
+                    decoded = images.read_image(
+                        data, limits=self.limits, min_side=encoder.shrink_to, reserve=self.decoders.reserve
+                    )
+                    with decoded.pixels as picture:
+                        pixels = encoder.preprocess(picture)
+                return _Read(image=image, sha256=decoded.metadata.sha256, pixels=pixels)
+            case NotRead():
+                return _given_up(image, f"{got.info.size:,} bytes; the limit is {self.limits.max_bytes:,}")
+            case _:
+                return _Changed(image=image)
+
+    def _retried(self, image: OwedImage, error: str) -> Postponed:
+        if self.policy.exhausted(image.attempts):
+            return _given_up(image, f"{error} (after {image.attempts} attempts)")
+        return Postponed(id=image.id, error=error, delay=self.policy.delay(image.attempts))
+
+    # -- encoding ----------------------------------------------------------------------------------------------------
+    def _encode(self, read: Sequence[_Read]) -> tuple[list[tuple[_Read, Floats]], list[Postponed]]:
+        vectors: list[tuple[_Read, Floats]] = []
+        failed: list[Postponed] = []
+        for each, result in zip(read, self.model.batcher.encode([each.pixels for each in read]), strict=True):
+            if isinstance(result, ImageRejectedError):
+                failed.append(_given_up(each.image, str(result)))
+            elif isinstance(result, DeviceMemoryError):
+                failed.append(self._retried(each.image, str(result)))
+            else:
+                vectors.append((each, result))
+        return vectors, failed
+
+    # -- writing -----------------------------------------------------------------------------------------------------
+    def _write(
+        self,
+        claimed: OwedBatch,
+        vectors: Sequence[tuple[_Read, Floats]],
+        changed: list[OwedImage],
+        postponed: list[Postponed],
+    ) -> FillReport:
+        """In two transactions, each of which locks in the order in which workers do: the ledger, images, the queue."""
+        by = self.model.labels.now
+        while True:
+            try:
+                return self._write_by(by, claimed, vectors, changed, postponed)
+            except OutdatedTaxonomiesError:
+                by = self.model.labels.follow()
+
+    def _write_by(
+        self,
+        by: InForce,
+        claimed: OwedBatch,
+        vectors: Sequence[tuple[_Read, Floats]],
+        changed: list[OwedImage],
+        postponed: list[Postponed],
+    ) -> FillReport:
+        space = self.model.space.id
+        images_of = {read.image.id: read for read, _ in vectors}
+        embedded = _tagged(vectors, by)
+        with transaction(self.engine) as connection:
+            catalog.revisions.hold_revision(connection, by.revision)  # before anything is locked
+            catalog.spaces.hold_active(connection)
+            if not catalog.write.is_open(connection, space):
+                # Retired meanwhile, and its queue with it, but for what was queued at that moment.
+                catalog.embedding_queue.settle(connection, space, claimed.token, [each.id for each in claimed.images])
+                return FillReport(filled=0, changed=0, later=0, failed=0)
+            locked = catalog.image_locks.lock_images(connection, list(images_of))
+            # Somebody else may hold a newer token for these by now. Their vectors are right all the same: the images
+            # are still those that were read.
+            written = [each for each in embedded if locked.hashes.get(each.image_id) == images_of[each.image_id].sha256]
+            if written:
+                catalog.write.write_vectors(connection, space, written)
+                self._announce(connection, [images_of[each.image_id].image for each in written], locked.etags)
+            done = {each.image_id for each in written} | locked.gone
+            catalog.embedding_queue.settle(connection, space, claimed.token, sorted(done))
+        changed += [images_of[id_].image for id_ in locked.hashes.keys() - done]
+        postponed += [_contended(id_) for id_ in images_of.keys() - locked.hashes.keys() - locked.gone]
+        self._put_back(claimed, changed, postponed)
+        return _report(claimed, postponed, filled=len(written), changed=len(changed))
+
+    def _announce(self, connection: Connection, images: Sequence[OwedImage], etags: Mapping[int, str | None]) -> None:
+        """In the feed, where tags came into views: in the active space, which this one may have become meanwhile."""
+        active = catalog.spaces.active_space(connection)
+        if active is not None and active.id == self.model.space.id:
+            entries = [outbox.Feed(kind="enriched", ref=image.ref, etag=etags[image.id]) for image in images]
+            outbox.append(connection, entries)
+
+    def _put_back(self, claimed: OwedBatch, changed: Sequence[OwedImage], postponed: Sequence[Postponed]) -> None:
+        """What has no vector yet. Of an object that is not what the catalog says, a worker owes us what it finds."""
+        if not (changed or postponed):
+            return
+        hints = [Hint(ref=each.ref, source="fill", event="changed") for each in changed]
+        with transaction(self.engine) as connection:
+            ledger.hints.hint(connection, hints, lane=Lane.BACKFILL)
+            catalog.embedding_queue.settle(
+                connection, self.model.space.id, claimed.token, [each.id for each in changed]
+            )
+            catalog.embedding_queue.postpone(connection, self.model.space.id, claimed.token, postponed)
+
+
+def passes(error: BaseException) -> bool:
+    """Whether it is the database's moment and not ours: the same may succeed a little later."""
+    return trouble(error) in (Trouble.AWAY, Trouble.BUSY)
+
+
+def _tagged(vectors: Sequence[tuple[_Read, Floats]], by: InForce) -> list[Embedded]:
+    if not vectors:
+        return []
+    tags = by.tagger.tag(np.stack([vector for _, vector in vectors]))
+    return [
+        Embedded(image_id=read.image.id, vector=vector, tags=its)
+        for (read, vector), its in zip(vectors, tags, strict=True)
+    ]
+
+
+def _given_up(image: OwedImage, error: str) -> Postponed:
+    return Postponed(id=image.id, error=error, delay=None)
+
+
+def _contended(image: int) -> Postponed:
+    return Postponed(id=image, error="a worker has it in hand", delay=_CONTENDED_DELAY, counted=False)
+
+
+def _report(claimed: OwedBatch, postponed: Sequence[Postponed], *, filled: int, changed: int) -> FillReport:
+    refs = {each.id: each.ref for each in claimed.images}
+    failed = [each for each in postponed if each.delay is None]
+    for each in failed:
+        _log.warning("an image cannot be embedded", action="fill", ref=str(refs[each.id]), error=each.error)
+    return FillReport(filled=filled, changed=changed, later=len(postponed) - len(failed), failed=len(failed))

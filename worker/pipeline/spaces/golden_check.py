@@ -1,0 +1,192 @@
+"""Whether a model here makes the vectors that its space was filled with.
+
+A name and a revision say which model is meant; they do not see a library that computes otherwise, nor a file that was
+changed in a cache. So each space keeps what its model made of pictures and texts that never change (``probe``), and who
+is about to write into it makes them again.
+"""
+
+from __future__ import annotations
+
+import io
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+import numpy as np
+from PIL import features
+
+from worker import catalog
+from worker.catalog.golden import Golden, GoldenSet
+from worker.catalog.spaces import Space
+from worker.db import Engine, transaction
+from worker.encoder import Encoder, Pixels
+from worker.errors import SpaceMismatchError
+from worker.pipeline.spaces import golden_inputs
+
+_LIBRARIES = ("torch", "transformers", "tokenizers", "openvino", "pillow", "numpy")
+
+#: Least cosine between what is kept and what is made now. Measured worst (1 - cosine) between formats on CPUs, over
+#: starter, CLIP and SigLIP: 2e-5 for float16 and 0.0023 for bfloat16 against float32, 1e-7 for another number of
+#: threads. A layer of zeros costs 0.07 and more.
+_LEAST_COSINE = 0.9995
+_LEAST_COSINE_BFLOAT16 = 0.99
+#: Mean difference of prepared samples, of 255 levels: room for decoders that round some samples otherwise. What is
+#: done in integers is the same everywhere else; another resampling filter changes fine rings by several levels.
+_MOST_LEVELS = 0.5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Difference:
+    """One picture or text of which the model makes something else."""
+
+    name: str
+    cosine: float  # of the vectors
+    levels: float  # mean difference of the prepared picture, of 255; 0 for texts
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Check:
+    """What a comparison came to."""
+
+    space: int
+    compared: int
+    least_cosine: float
+    differences: tuple[Difference, ...]
+    changed: Mapping[str, tuple[str | None, str | None]]  # library, device or format → then, now; where they differ
+
+    @property
+    def agrees(self) -> bool:
+        return not self.differences
+
+
+def check(engine: Engine, space: Space, encoder: Encoder, *, texts_only: bool = False) -> Check:
+    """Compare what ``encoder`` makes here with what is kept for the space; keep it if nothing is yet."""
+    with transaction(engine) as connection:
+        known = catalog.golden.golden_set(connection, space.id)
+    made = _measure(encoder, texts_only=texts_only)
+    now = made_with(encoder)
+    if known is None and not texts_only:
+        with transaction(engine) as connection:
+            known = catalog.golden.keep_golden(connection, space.id, made, now)
+    return _compared(space, known or GoldenSet(made_with=now, entries=()), made, now)
+
+
+def require(engine: Engine, space: Space, encoder: Encoder, *, texts_only: bool = False) -> None:
+    """``check``, for who is about to rely on it.
+
+    Raises:
+        SpaceMismatchError: says what differs, and what to do.
+    """
+    found = check(engine, space, encoder, texts_only=texts_only)
+    if not found.agrees:
+        raise SpaceMismatchError(explain(found, space))
+
+
+def accept(engine: Engine, space: Space, encoder: Encoder) -> None:
+    """Compare with what ``encoder`` makes here from now on."""
+    made = _measure(encoder, texts_only=False)
+    with transaction(engine) as connection:
+        catalog.golden.forget_golden(connection, space.id)
+        catalog.golden.keep_golden(connection, space.id, made, made_with(encoder))
+
+
+def explain(found: Check, space: Space) -> str:
+    """What differs, in a sentence or two, and what to do about it."""
+    if found.changed:
+        changes = (f"{name} {then or '(none)'} → {now or '(none)'}" for name, (then, now) in found.changed.items())
+        cause = f"Changed since: {', '.join(changes)}"
+    else:
+        cause = "Libraries, device and number format are the same: files of the model or its processor were changed"
+    return (
+        f"the model {space.model} at revision {space.revision} makes other vectors here than space {space.id} was "
+        f"filled with: {'; '.join(map(_describe, found.differences))}. {cause}. Nothing is written, because the two "
+        "cannot be compared. Restore what has changed; or, if you know that the difference does not matter, run "
+        f"`enrich space check {space.id} --accept`"
+    )
+
+
+def made_with(encoder: Encoder) -> dict[str, str]:
+    """Device, number format and libraries of this process, with their versions."""
+    libraries = {name: found for name in _LIBRARIES if (found := _version(name)) is not None}
+    jpeg = features.version("libjpeg_turbo") or features.version("jpg")
+    return (
+        {"device": encoder.traits.device.partition(":")[0], "dtype": encoder.traits.dtype}
+        | libraries
+        | ({"libjpeg": jpeg} if jpeg else {})
+    )
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _measure(encoder: Encoder, *, texts_only: bool) -> list[Golden]:
+    texts = [Golden(name=name, vector=row, pixels=None) for name, row in golden_inputs.of_texts(encoder).items()]
+    if texts_only:
+        return texts
+    pixels = golden_inputs.prepared(encoder)
+    rows = golden_inputs.of_pictures(encoder, pixels)
+    return texts + [Golden(name=name, vector=row, pixels=_pack(pixels[name])) for name, row in rows.items()]
+
+
+def _compared(space: Space, known: GoldenSet, made: Iterable[Golden], now: Mapping[str, str]) -> Check:
+    then = known.made_with
+    least = _LEAST_COSINE_BFLOAT16 if "bfloat16" in (then.get("dtype"), now["dtype"]) else _LEAST_COSINE
+    ours = {each.name: each for each in made}
+    pairs = [(each, ours[each.name]) for each in known.entries if each.name in ours]
+    return Check(
+        space=space.id,
+        compared=len(pairs),
+        least_cosine=least,
+        differences=tuple(_differences(pairs, least)),
+        changed={
+            name: (then.get(name), now.get(name))
+            for name in dict.fromkeys((*then, *now))
+            if then.get(name) != now.get(name)
+        },
+    )
+
+
+def _differences(pairs: Iterable[tuple[Golden, Golden]], least: float) -> Iterator[Difference]:
+    for theirs, ours in pairs:
+        cosine = _cosine(theirs, ours)
+        levels = 0.0 if theirs.pixels is None or ours.pixels is None else _levels(theirs.pixels, ours.pixels)
+        if not cosine >= least or levels > _MOST_LEVELS:  # a cosine of NaN is none that is high enough
+            yield Difference(name=ours.name, cosine=cosine, levels=levels)
+
+
+def _cosine(one: Golden, other: Golden) -> float:
+    if one.vector.shape != other.vector.shape:
+        return 0.0
+    return float(one.vector.astype(np.float64) @ other.vector.astype(np.float64))
+
+
+def _levels(one: bytes, other: bytes) -> float:
+    """Mean difference of two packed pictures, of 255; those of floats are normalised, two standard deviations wide."""
+    theirs, ours = _unpack(one), _unpack(other)
+    if theirs.shape != ours.shape or theirs.dtype != ours.dtype:
+        return 255.0
+    mean = float(np.abs(theirs.astype(np.float64) - ours.astype(np.float64)).mean())
+    return mean if theirs.dtype == np.uint8 else mean * 64
+
+
+def _describe(each: Difference) -> str:
+    cosine = f"cosine {each.cosine:.4f}"
+    if each.levels > _MOST_LEVELS:
+        return f"{each.name} is prepared otherwise (by {each.levels:.1f} of 255 levels on average; {cosine})"
+    return f"the vector of {each.name} is another one ({cosine})"
+
+
+def _pack(pixels: Pixels) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, pixels, allow_pickle=False)
+    return zlib.compress(buffer.getvalue(), level=6)
+
+
+def _unpack(packed: bytes) -> Pixels:
+    pixels: Pixels = np.load(io.BytesIO(zlib.decompress(packed)), allow_pickle=False)
+    return pixels

@@ -1,0 +1,194 @@
+"""The use case: make a space, change which one answers, and free one that nobody needs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from worker import catalog
+from worker.catalog.embedding_queue import Failure
+from worker.catalog.spaces import FilledSpace, Space
+from worker.db import Connection, Engine, transaction
+from worker.errors import ConfigurationError, NotFoundError
+from worker.pipeline.spaces import fill, golden_check
+from worker.pipeline.spaces.fill import Progress
+from worker.pipeline.spaces.model_loading import Load, Source, make
+
+#: Seconds for which uploads of this moment are waited for before a space is called incomplete, and again each time
+#: that they get fewer.
+_PATIENCE = 3.0
+#: More than workers could have in hand.
+_MANY = 5_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Activated:
+    """What a switch came to."""
+
+    before: int | None  # the space that was active, if it was another one
+    failed: int  # images without a vector in the new one, because its model cannot embed them
+
+
+def filled(engine: Engine) -> list[FilledSpace]:
+    """All spaces, with how far each is filled."""
+    with transaction(engine) as connection:
+        return catalog.spaces.filled_spaces(connection)
+
+
+def get(engine: Engine, number: int) -> Space:
+    """A space by its number.
+
+    Raises:
+        NotFoundError: there is none, or it was dropped.
+    """
+    with transaction(engine) as connection:
+        found = catalog.spaces.space(connection, number)
+    if found is None:
+        raise NotFoundError(f"there is no space {number}; `enrich space list` shows those there are")
+    return found
+
+
+def failures(engine: Engine, number: int, *, limit: int) -> list[Failure]:
+    """Images that a space's model could not embed."""
+    with transaction(engine) as connection:
+        return catalog.embedding_queue.failures(connection, number, limit=limit)
+
+
+def create(engine: Engine, source: Source, load: Load) -> Space:
+    """Load a model and make its space, with golden vectors; nothing happens if it has one already.
+
+    Raises:
+        ModelUnavailableError, ModelUnsupportedError, ConfigurationError: the model cannot be loaded.
+        SpaceMismatchError: it has a space, and makes other vectors now.
+    """
+    encoder = load(source.model, source.revision)
+    space = make(engine, encoder, source)
+    golden_check.require(engine, space, encoder)
+    return space
+
+
+def activate(
+    engine: Engine, number: int, *, force: bool, progress: Callable[[Progress], None] = lambda _: None
+) -> Activated:
+    """Make a space the active one, in one transaction: readers see either the old one or the new one.
+
+    Its index is built first, if it has none. The space that was active goes on being filled.
+
+    Raises:
+        NotFoundError: there is no such space.
+        ConfigurationError: images are missing in it, and ``force`` was not given.
+    """
+    get(engine, number)
+    if not force:
+        _require_full(engine, number)
+        with transaction(engine) as connection:
+            _require_tagged(connection, number)
+    space = get(engine, number)
+    with fill.still_there(engine, number):
+        fill.index(engine, space, progress)
+    with transaction(engine) as connection:
+        if not force:
+            _require_tagged(connection, number)  # again: an index takes hours, in which others may be put into force
+        before = catalog.spaces.active_space(connection)
+        if not catalog.spaces.activate(connection, number):
+            raise NotFoundError(f"space {number} was dropped meanwhile; the active one is as before")
+        failed = catalog.embedding_queue.queue(connection, number).failed
+    return Activated(before=before.id if before is not None and before.id != number else None, failed=failed)
+
+
+def _require_full(engine: Engine, number: int) -> None:
+    with transaction(engine) as connection:
+        now = catalog.embedding_queue.moment(connection)
+        missing = catalog.spaces.missing_in(connection, number, before=now)
+    deadline = time.monotonic() + _PATIENCE
+    while 0 < missing < _MANY and time.monotonic() < deadline:
+        time.sleep(0.2)
+        with transaction(engine) as connection:
+            fewer = catalog.spaces.missing_in(connection, number, before=now)
+        if fewer < missing:
+            missing, deadline = fewer, time.monotonic() + _PATIENCE
+    if missing:
+        raise ConfigurationError(
+            f"{missing:,} images have no vector in space {number} yet and would lose their tags until they do: "
+            f"run `enrich space fill {number}`, or give --force"
+        )
+
+
+def _require_tagged(connection: Connection, number: int) -> None:
+    """By the taxonomies in force, which stay so until the transaction ends: applying retags the active space alone."""
+    current = catalog.revisions.current_revision(connection)
+    if current is None:
+        return
+    catalog.revisions.hold_revision(connection, current.id)
+    catalog.revisions.note_empty(connection, number, current.id)
+    state = catalog.revisions.retagging(connection, number, current.id)
+    if state is None or state.finished_at is None:
+        raise ConfigurationError(
+            f"the tags of space {number} are older than revision {current.id} of the taxonomies, which is in force: "
+            f"run `enrich space fill {number}`, or give --force"
+        )
+
+
+def retire(engine: Engine, number: int) -> None:
+    """Stop embedding new images in a space; what it has is kept.
+
+    Raises:
+        NotFoundError: there is no such space.
+        ConfigurationError: it is the active one.
+    """
+    get(engine, number)
+    with transaction(engine) as connection:
+        if not catalog.spaces.retire(connection, number):
+            raise ConfigurationError(_is_active(number, "retired"))
+
+
+def size(engine: Engine, number: int) -> int:
+    """Bytes on disk that dropping a space would free, tags not counted.
+
+    Raises:
+        NotFoundError: there is no such space.
+        ConfigurationError: it is the active one.
+    """
+    with transaction(engine) as connection:
+        if not catalog.spaces.was_dropped(connection, number) and get(engine, number).state == "active":
+            raise ConfigurationError(_is_active(number, "dropped"))
+        return catalog.partitions.partition_bytes(connection, number)
+
+
+def drop(
+    engine: Engine,
+    number: int,
+    *,
+    deleted: Callable[[int], None] = lambda _: None,
+    waiting: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Free a space: its vectors, its indexes, its tags, and the vectors of texts. May be interrupted, and run again.
+
+    Args:
+        engine: the database.
+        number: of the space.
+        deleted: told how many tags each transaction deleted.
+        waiting: told what the end waits for.
+
+    Raises:
+        NotFoundError: there is no such space.
+        ConfigurationError: it is the active one.
+    """
+    with transaction(engine) as connection:
+        again = catalog.spaces.was_dropped(connection, number)
+    if not again:
+        get(engine, number)
+        with transaction(engine) as connection:
+            if not catalog.spaces.bury(connection, number):
+                raise ConfigurationError(_is_active(number, "dropped"))
+    for count in catalog.partitions.drop_tags(engine, number):
+        deleted(count)
+    with transaction(engine) as connection:
+        catalog.texts.forget_texts(connection, number)
+    catalog.labels.drop_label_index(engine, number)
+    catalog.partitions.drop_partition(engine, number, waiting=waiting)
+
+
+def _is_active(number: int, done: str) -> str:
+    return f"space {number} is the active one and cannot be {done}: activate another one first"

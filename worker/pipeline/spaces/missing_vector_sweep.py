@@ -1,0 +1,53 @@
+"""Finds images that a space lacks though nobody has queued them."""
+
+from __future__ import annotations
+
+from worker import catalog, logs
+from worker.db import Engine, transaction
+
+_log = logs.get("pipeline")
+
+#: Images looked at in one step: some tens of milliseconds.
+_STEP = 10_000
+#: A queue of this length is being worked off; what else is missing is found the next time around.
+_ENOUGH = 50_000
+
+
+class Patrol:
+    """Walks the catalog step by step, over and over, for each space that answers, or has answered and is kept ready.
+
+    Whoever writes an image queues it for the other spaces in the same transaction, so that there is nothing to find,
+    but: a worker of a release that knows no queues writes beside newer ones; a space is activated before it is full;
+    a backup is restored in parts. Several processes may walk at once: they find the same.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        """Begins at the first image; where it is, is not kept: a restart walks again."""
+        self._engine = engine
+        self._at: dict[int, int] = {}  # space → the last image looked at
+
+    def walk(self) -> int:
+        """Take one step in each such space.
+
+        Returns:
+            How many images were queued.
+        """
+        with transaction(self._engine) as connection:
+            queues, served = catalog.embedding_queue.owed(connection), catalog.spaces.served_spaces(connection)
+        self._at = {space: self._at.get(space, 0) for space in served}
+        return sum(self._step(space) for space in served if queues.get(space, 0) < _ENOUGH)
+
+    def _step(self, space: int) -> int:
+        with transaction(self._engine) as connection:
+            step = catalog.embedding_queue.owe_missing(connection, space, after=self._at[space], limit=_STEP)
+        self._at[space] = 0 if step is None else step.last
+        if step is None or step.queued == 0:
+            return 0
+        _log.warning(
+            f"{step.queued:,} images had no vector in space {space} and nobody had queued them: they are queued now. "
+            "Workers of an older release, or a space that was activated before it was full, leave such images behind",
+            action="patrol",
+            space=space,
+            images=step.queued,
+        )
+        return step.queued

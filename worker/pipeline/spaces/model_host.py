@@ -1,0 +1,147 @@
+"""Keeps a worker on the catalog's spaces: it serves the active one, and fills others when it is idle."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from worker import catalog, logs
+from worker.catalog.spaces import Space
+from worker.db import Engine, in_one_line, transaction
+from worker.errors import EnrichError, FatalDeviceError
+from worker.pipeline.spaces.fill_batch import Filler, passes
+
+_log = logs.get("pipeline")
+
+#: Seconds until a model that could not be loaded is tried again.
+_RETRY_LOADING = 60.0
+
+
+class Attendant:
+    """Looks at the spaces every few seconds, from a thread of its own.
+
+    When another space has been activated, its model is loaded, if it is not yet, and the worker is switched to it;
+    batches in hand end in the space they began in, and the new one is owed their images. Images that are owed to other
+    spaces are embedded here as well, by at most ``most`` further models in memory, while no live upload waits.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        serving: Filler,
+        load: Callable[[Space], Filler],
+        switch: Callable[[Filler], None],
+        unload: Callable[[Filler], None],
+        broken: Callable[[FatalDeviceError], None],
+        note: Callable[[str | None], None] = lambda _: None,
+        most: int,
+        interval: float = 2.0,
+    ) -> None:
+        """Nothing happens yet.
+
+        Args:
+            engine: the database.
+            serving: works off the queue of the space that the worker serves at its start.
+            load: gives a space's model; raises ``EnrichError`` where that is not to be had.
+            switch: has the worker write into a filler's space.
+            unload: frees a filler's model.
+            broken: called when the device is.
+            note: told after each look which models cannot be had, and why; None when all can.
+            most: models beside the one that serves.
+            interval: seconds between looks.
+        """
+        self._engine, self._load, self._switch, self._unload, self._broken = engine, load, switch, unload, broken
+        self._note, self._most, self._interval = note, most, interval
+        self._serving = serving
+        self._others: dict[int, Filler] = {}
+        self._refused: dict[int, tuple[float, str]] = {}  # space → when to try again, and why not now
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="attendant", daemon=True)
+
+    def start(self) -> None:
+        """Look until ``stop``."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Finish the batch in hand, if there is one, and free what was loaded."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        for filler in (self._serving, *self._others.values()):
+            self._unload(filler)
+
+    def look(self) -> bool:
+        """Look once.
+
+        Returns:
+            Whether there may be more to do at once.
+        """
+        with transaction(self._engine) as connection:
+            spaces = {each.id: each for each in catalog.spaces.spaces(connection)}
+            owed = catalog.embedding_queue.spaces_owed(connection)
+        self._follow(next((each for each in spaces.values() if each.state == "active"), None))
+        self._forget({number for number, each in spaces.items() if each.state != "retired"})
+        fillers = [filler for number in owed if number in spaces and (filler := self._filler(spaces[number]))]
+        self._note("; ".join(why for _, why in self._refused.values()) or None)
+        return sum(filler.run_once() is not None for filler in fillers) > 0
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                more = self.look()
+            except FatalDeviceError as error:
+                self._broken(error)
+                return
+            except Exception as error:  # noqa: BLE001  # this thread must outlive anything
+                more = False
+                if passes(error):
+                    _log.warning("spaces are looked at later", action="attend", error=in_one_line(error))
+                else:
+                    _log.exception("looking after the spaces failed; it is tried again", action="attend")
+            if not more:
+                self._stop.wait(self._interval)
+
+    def _follow(self, active: Space | None) -> None:
+        """Serve the active space, if that is another one now."""
+        before = self._serving
+        if active is None or active.id == before.model.space.id:
+            return
+        after = self._others.pop(active.id, None) or self._loaded(active)
+        if after is None:
+            return
+        self._switch(after)
+        self._serving = after
+        self._others[before.model.space.id] = before  # freed when its space is retired, or now, if there is no room
+        while len(self._others) > self._most:
+            self._unload(self._others.pop(next(iter(self._others))))
+        _log.info(f"serving space {active.id} now, that of {active.model}", action="switch", space=active.id)
+
+    def _filler(self, space: Space) -> Filler | None:
+        if space.id == self._serving.model.space.id:
+            return self._serving
+        if space.id not in self._others and len(self._others) < self._most:
+            filler = self._loaded(space)
+            if filler is not None:
+                self._others[space.id] = filler
+        return self._others.get(space.id)
+
+    def _loaded(self, space: Space) -> Filler | None:
+        if space.id in self._refused and time.monotonic() < self._refused[space.id][0]:
+            return None
+        try:
+            loaded = self._load(space)
+        except EnrichError as error:
+            why = f"images that space {space.id} is owed wait for another worker, for its model cannot be used: {error}"
+            self._refused[space.id] = (time.monotonic() + _RETRY_LOADING, why)
+            _log.error(why, action="attend", space=space.id)
+            return None
+        self._refused.pop(space.id, None)
+        return loaded
+
+    def _forget(self, wanted: set[int]) -> None:
+        for number in self._refused.keys() - wanted:
+            del self._refused[number]
+        for number in [number for number in self._others if number not in wanted]:
+            self._unload(self._others.pop(number))

@@ -1,0 +1,139 @@
+"""Which embedding space an encoder fills here, and which model a process runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeAlias
+
+from worker import catalog, logs
+from worker.catalog.spaces import Space
+from worker.db import Engine, transaction
+from worker.encoder import Encoder
+from worker.errors import SpaceMismatchError
+from worker.images import decoding
+from worker.types import SpaceSpec
+
+_log = logs.get("pipeline")
+
+#: Loads a model: from where, and at which revision (None: whichever is there).
+Load: TypeAlias = Callable[[str, str | None], Encoder]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Source:
+    """What ENRICH_MODEL and ENRICH_MODEL_REVISION say."""
+
+    model: str  # "starter", a hub id, or an absolute path
+    revision: str | None
+
+
+def space_spec(encoder: Encoder) -> SpaceSpec:
+    """The encoder's space, told apart by how files become pixels as well: that is decided outside of the encoder."""
+    return replace(encoder.space, preprocessing=f"{encoder.space.preprocessing}+{decoding(encoder.shrink_to)}")
+
+
+def make(engine: Engine, encoder: Encoder, source: Source) -> Space:
+    """The space of a model, made if need be: active if it is the first one, else filling."""
+    while True:
+        try:
+            with transaction(engine) as connection:
+                return catalog.spaces.ensure_space(connection, space_spec(encoder), source=source.model)
+        except Exception as error:
+            if not catalog.partitions.is_lock_timeout(error):
+                raise
+            _log.warning("the new space waits for long transactions that write images", action="space")
+
+
+def load_for(space: Space, own: Source, load: Load) -> Encoder:
+    """The model whose vectors a space has, from where it was loaded when the space was made.
+
+    If that is a directory which this machine does not have, what ENRICH_MODEL names is tried instead.
+
+    Raises:
+        ModelUnavailableError: it is not there.
+        SpaceMismatchError: what is there is not the same.
+    """
+    encoder = load(*where(space, own))
+    require_space(space, encoder)
+    return encoder
+
+
+def where(space: Space, own: Source) -> tuple[str, str | None]:
+    """Where this machine has a space's model, and at which revision; None for a directory, which has no other than its
+    own.
+    """
+    found = space.source or own.model
+    if Path(found).is_absolute() and not Path(found).is_dir():
+        found = own.model
+    return found, None if Path(found).is_absolute() else space.revision
+
+
+def require_space(space: Space, encoder: Encoder) -> None:
+    """Refuse an encoder whose vectors are not those of a space.
+
+    Raises:
+        SpaceMismatchError: says what differs.
+    """
+    spec = space_spec(encoder)
+    if spec != space.spec:
+        raise SpaceMismatchError(_difference(space, spec))
+
+
+def choose(engine: Engine, own: Source, load: Load) -> tuple[Space, Encoder]:
+    """The space that a worker writes into first, and its model.
+
+    In an empty catalog it is that of ENRICH_MODEL. Afterwards the catalog's active space decides, so that switching
+    needs no restart: ENRICH_MODEL may name the same model elsewhere on this machine, and a model that is not the active
+    one is not loaded.
+
+    Raises:
+        SpaceMismatchError: the files that the active space was filled with have changed.
+        ModelUnavailableError: the active space's model is not to be had.
+    """
+    with transaction(engine) as connection:
+        known = catalog.spaces.spaces(connection)
+    active = next((each for each in known if each.state == "active"), None)
+    if active is None:
+        encoder = load(own.model, own.revision)
+        return make(engine, encoder, own), encoder
+    if any(each.source == own.model for each in known) and active.source != own.model:
+        return active, _instead(active, own, load)
+    encoder = load(own.model, own.revision)
+    if space_spec(encoder) == active.spec:
+        return make(engine, encoder, own), encoder
+    if active.source in (None, own.model):
+        raise SpaceMismatchError(_difference(active, space_spec(encoder)))
+    return active, _instead(active, own, load)
+
+
+def _instead(active: Space, own: Source, load: Load) -> Encoder:
+    _log.warning(
+        f"ENRICH_MODEL is {own.model}, but the catalog's active space {active.id} is that of {active.model}, which is "
+        "loaded instead; `enrich space create` and `enrich space activate` change the model",
+        action="space",
+        space=active.id,
+    )
+    return load_for(active, own, load)
+
+
+def _difference(space: Space, found: SpaceSpec) -> str:
+    wanted = space.spec
+    named = {
+        "model": "another model",
+        "revision": "the weights, the configuration or the tokenizer have changed",
+        "preprocessing": "pictures are prepared otherwise: the image processor's file, or this software's decoding, "
+        "has changed",
+        "dimension": "vectors have another length",
+    }
+    parts = [
+        f"{meaning} ({name} {getattr(found, name)}, the space has {getattr(wanted, name)})"
+        for name, meaning in named.items()
+        if getattr(found, name) != getattr(wanted, name)
+    ]
+    return (
+        f"space {space.id} was filled with {space.model}, and what is loaded now is not the same: {'; '.join(parts)}. "
+        "Nothing is written, because the two cannot be compared. Restore the files that the space was filled with; "
+        "or put the new ones elsewhere and run `enrich space create` with their place"
+    )

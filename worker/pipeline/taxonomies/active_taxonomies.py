@@ -1,0 +1,169 @@
+"""The taxonomies in force, ready to tag with one model; they follow what is applied, without a restart."""
+
+from __future__ import annotations
+
+import getpass
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from worker import catalog, logs, tagging
+from worker.catalog.revisions import Revision
+from worker.catalog.spaces import Space
+from worker.catalog.taxonomies import TaxonomyVersion
+from worker.db import Engine, transaction
+from worker.errors import EnrichError, TaxonomyError
+from worker.pipeline.taxonomies.prompt_vectors import Prompts
+from worker.tagging import Tagger, Taxonomy
+
+_log = logs.get("pipeline")
+_T = TypeVar("_T")
+
+#: Seconds between two tries for a lock that writers hold, and how long they are tried.
+_PAUSE = 0.2
+_PATIENCE = 60.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InForce:
+    """A revision of the taxonomies, and what decides by it."""
+
+    revision: int
+    tagger: Tagger
+
+
+class Labels:
+    """One model's tagger. Threads share it; each takes ``now`` once for each batch."""
+
+    def __init__(self, engine: Engine, space: Space, prompts: Prompts) -> None:
+        """Read what is in force.
+
+        Raises:
+            TaxonomyError: it was applied by a release that knows more than this one.
+        """
+        self._engine, self._space, self._prompts = engine, space, prompts
+        self._mutex = threading.Lock()
+        self._now: InForce | None = None
+        self._now = self.follow()
+
+    @property
+    def now(self) -> InForce:
+        """What was in force when ``follow`` was last called."""
+        assert self._now is not None  # noqa: S101  # set in __init__
+        return self._now
+
+    def follow(self) -> InForce:
+        """What is in force; prompts that are new are encoded. To be called where writing says what it has is outdated.
+
+        Raises:
+            TaxonomyError: it was applied by a release that knows more than this one.
+        """
+        with self._mutex:
+            with transaction(self._engine) as connection:
+                current = catalog.revisions.current_revision(connection)
+                assert current is not None  # noqa: S101  # `begin` was called first
+                if self._now is not None and self._now.revision == current.id:
+                    return self._now
+                stored = catalog.revisions.definitions_of(connection, current.id)
+                catalog.revisions.note_empty(connection, self._space.id, current.id)
+            taxonomies = [tagging.restore(definition, version=version) for version, definition in stored]
+            before, self._now = self._now, InForce(revision=current.id, tagger=self.build(taxonomies))
+        if before is not None:
+            _log.info(f"tagging by revision {current.id} of the taxonomies now", action="taxonomies")
+        return self._now
+
+    def build(self, taxonomies: Sequence[Taxonomy]) -> Tagger:
+        """A tagger of other taxonomies with the same model."""
+        return Tagger(taxonomies, self._prompts, logit_scale=self._prompts.logit_scale, model=self._space.model)
+
+
+def begin(engine: Engine, wished: Callable[[], Sequence[Taxonomy]], *, made_by: str | None = None) -> Revision:
+    """The revision in force; in a catalog without one, what ``wished`` gives is put into force first."""
+    with transaction(engine) as connection:
+        found = catalog.revisions.current_revision(connection)
+    if found is not None:
+        return found
+    taxonomies = wished()
+    keep(engine, taxonomies)
+
+    def try_to() -> Revision:
+        with transaction(engine) as connection:
+            return catalog.revisions.begin_revision(connection, versions(taxonomies), made_by=made_by or whoami())
+
+    return patiently(try_to)
+
+
+def tell_of_the_uncalibrated(built: Tagger) -> None:
+    """Say which taxonomies nobody chose numbers for with this model."""
+    if built.uncalibrated:
+        _log.warning(
+            f"never calibrated for {built.model}: {', '.join(built.uncalibrated)}; general thresholds are used, though "
+            "the same probability does not mean the same from two models: look at some tags, then give the model "
+            "numbers of its own under `models:` (docs/taxonomies.md)",
+            action="calibration",
+            model=built.model,
+            taxonomies=list(built.uncalibrated),
+        )
+
+
+def tell_of_other_files(in_force: Revision, wished: Callable[[], Sequence[Taxonomy]]) -> None:
+    """Say where files, which are what is wished, are not what is in force."""
+    try:
+        if versions(wished()) == dict(in_force.versions):
+            return
+        differing = "are not those in force"
+    except TaxonomyError as error:
+        differing = f"cannot be read ({error})"
+    _log.warning(
+        f"the taxonomies of ENRICH_TAXONOMIES {differing}; images are tagged by revision {in_force.id}, which was "
+        "applied: `enrich taxonomy plan` shows the difference, `enrich taxonomy apply` puts the files into force",
+        action="taxonomies",
+    )
+
+
+def keep(engine: Engine, taxonomies: Sequence[Taxonomy]) -> None:
+    """Store what these versions are, with the newest words for people."""
+    kept = [
+        TaxonomyVersion(name=each.name, version=each.version, many=each.many, definition=tagging.definition(each))
+        for each in taxonomies
+    ]
+    with transaction(engine) as connection:
+        catalog.taxonomies.remember_taxonomies(connection, kept)
+
+
+def versions(taxonomies: Sequence[Taxonomy]) -> Mapping[str, str]:
+    """Name → version."""
+    return {each.name: each.version for each in taxonomies}
+
+
+def whoami() -> str:
+    """user@host, for the record."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user has no name
+        user = "?"
+    return f"{user}@{socket.gethostname()}"
+
+
+def patiently(transact: Callable[[], _T]) -> _T:
+    """Run a transaction that needs a lock which writers share, again and again.
+
+    Raises:
+        EnrichError: writers held it all the time.
+    """
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            return transact()
+        except Exception as error:
+            if not catalog.partitions.is_lock_timeout(error):
+                raise
+            if time.monotonic() > deadline:
+                raise EnrichError(
+                    f"transactions that write tags were open all of {_PATIENCE:g} s; nothing was changed: look for "
+                    "one that hangs in pg_stat_activity, then try again"
+                ) from error
+            time.sleep(_PAUSE)

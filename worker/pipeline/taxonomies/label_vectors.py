@@ -1,0 +1,192 @@
+"""The use case: storing vectors of labels, so that they can be searched."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from worker import catalog, logs, tagging
+from worker.catalog.labels import LabelSet, LabelVector
+from worker.catalog.spaces import Space
+from worker.db import Engine, is_unavailable, transaction
+from worker.errors import EnrichError, TaxonomyError
+from worker.tagging import EncodeTexts, Taxonomy
+
+_log = logs.get("pipeline")
+
+#: Texts encoded between two transactions: little is lost when a process ends half-way.
+_TEXTS_AT_ONCE = 256
+#: Seconds between two looks for taxonomies whose labels are not stored yet.
+_INTERVAL = 15.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LabelFiller:
+    """Stores what is missing of the taxonomies in use, in one space."""
+
+    engine: Engine
+    space: Space
+    encode_texts: EncodeTexts
+
+    def run(self, stopped: Callable[[], bool] = lambda: False) -> int | None:
+        """Store all that is missing, in transactions of a few hundred texts.
+
+        Args:
+            stopped: asked between transactions; what is left then is left to the next run, here or elsewhere.
+
+        Returns:
+            How many labels were stored; None if somebody else is at it.
+        """
+        if not self._missing():
+            return 0
+        with self.engine.connect() as session:  # holds the lock, in no transaction
+            autocommit = session.execution_options(isolation_level="AUTOCOMMIT")
+            if not catalog.labels.lock_labels(autocommit, self.space.id):
+                return None
+            try:
+                return self._fill(stopped)
+            finally:
+                catalog.labels.unlock_labels(autocommit, self.space.id)
+
+    def _missing(self) -> bool:
+        with transaction(self.engine) as connection:
+            if catalog.spaces.space(connection, self.space.id) is None:
+                return False  # it was dropped
+            wanted = catalog.taxonomies.versions_in_use(connection)
+            sets = catalog.labels.label_sets(connection, self.space.id)
+        ready = {(each.taxonomy, each.version) for each in sets if each.ready}
+        return set(wanted.items()) != ready
+
+    def _fill(self, stopped: Callable[[], bool]) -> int:
+        with transaction(self.engine) as connection:
+            wanted = catalog.taxonomies.versions_in_use(connection)
+            catalog.labels.index_labels(connection, self.space)
+        stored = 0
+        for taxonomy, version in wanted.items():
+            with transaction(self.engine) as connection:
+                begun = catalog.labels.begin_label_set(connection, self.space.id, taxonomy, version)
+            if begun is not None and not begun.ready:
+                stored += self._try_set(begun, stopped)
+            if stopped():
+                return stored
+        with transaction(self.engine) as connection:
+            sets = catalog.labels.label_sets(connection, self.space.id)
+            ready = {(each.taxonomy, each.version) for each in sets if each.ready}
+            kept = [each.id for each in sets if _stays(each, wanted, ready)]
+            catalog.labels.forget_label_sets(connection, self.space.id, but=kept)
+        return stored
+
+    def _try_set(self, begun: LabelSet, stopped: Callable[[], bool]) -> int:
+        try:
+            return self._fill_set(begun, stopped)
+        except TaxonomyError as error:  # the others do not wait until somebody has upgraded
+            _log.warning("labels of a taxonomy are stored later", action="labels", error=str(error))
+            return 0
+
+    def _fill_set(self, begun: LabelSet, stopped: Callable[[], bool]) -> int:
+        with transaction(self.engine) as connection:
+            definition = catalog.taxonomies.definition(connection, begun.taxonomy, begun.version)
+            there = catalog.labels.stored_labels(connection, begun.id)
+        if definition is None:
+            return 0
+        taxonomy = tagging.restore(definition, version=begun.version)
+        texts = tagging.texts_of_labels(taxonomy, self.space.model)
+        stored = 0
+        for batch in _batches({label: own for label, own in texts.items() if label not in there}):
+            if stopped():
+                return stored
+            rows = self._rows(taxonomy, batch)
+            with transaction(self.engine) as connection:
+                if not catalog.labels.store_labels(connection, self.space.id, begun.id, rows):
+                    return stored  # somebody dropped the taxonomy, or the space
+            stored += len(batch)
+        with transaction(self.engine) as connection:
+            finished = catalog.labels.finish_label_set(connection, begun.id)
+        if not finished:
+            return stored
+        _log.info(
+            f"{len(texts):,} labels of {taxonomy.name} can be searched in space {self.space.id}",
+            action="labels",
+            taxonomy=taxonomy.name,
+            version=taxonomy.version,
+            space=self.space.id,
+        )
+        return stored
+
+    def _rows(self, taxonomy: Taxonomy, batch: Mapping[str, Sequence[str]]) -> list[LabelVector]:
+        texts = list(dict.fromkeys(text for own in batch.values() for text in own))
+        vectors = dict(zip(texts, self.encode_texts(texts), strict=True))
+        return [
+            LabelVector(label=row.label, text=row.text, ranks=row.ranks, vector=row.vector)
+            for row in tagging.label_rows(taxonomy, batch, vectors)
+        ]
+
+
+def _stays(of: LabelSet, wanted: Mapping[str, str], ready: Collection[tuple[str, str]]) -> bool:
+    """Whether a set is in use, or answers until the one in use is complete."""
+    version = wanted.get(of.taxonomy)
+    return version is not None and (of.version == version or (of.taxonomy, version) not in ready)
+
+
+def _batches(texts: Mapping[str, Sequence[str]]) -> Iterator[dict[str, Sequence[str]]]:
+    """A few hundred texts each; the texts of a label stay together."""
+    batch: dict[str, Sequence[str]] = {}
+    for label, own in texts.items():
+        batch[label] = own
+        if sum(map(len, batch.values())) >= _TEXTS_AT_ONCE:
+            yield batch
+            batch = {}
+    if batch:
+        yield batch
+
+
+class LabelKeeper:
+    """Fills from a thread of its own while a worker runs, so that images never wait for labels."""
+
+    def __init__(self, *, interval: float = _INTERVAL) -> None:
+        self._interval = interval
+        self._fillers: dict[int, LabelFiller] = {}
+        self._mutex = threading.Lock()
+        self._stop, self._wake = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._run, name="labels", daemon=True)
+
+    def add(self, filler: LabelFiller) -> None:
+        """Keep the labels of its space stored, too."""
+        with self._mutex:
+            self._fillers[filler.space.id] = filler
+        self._wake.set()
+
+    def remove(self, space: Space) -> None:
+        """Leave a space to others, after the batch in hand."""
+        with self._mutex:
+            self._fillers.pop(space.id, None)
+
+    def start(self) -> None:
+        """Look until ``stop``."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop after the batch in hand; another worker goes on there."""
+        self._stop.set()
+        self._wake.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self._wake.clear()
+            with self._mutex:
+                fillers = list(self._fillers.values())
+            for filler in fillers:
+                self._fill(filler)
+            self._wake.wait(self._interval)
+
+    def _fill(self, filler: LabelFiller) -> None:
+        try:
+            filler.run(lambda: self._stop.is_set() or filler.space.id not in self._fillers)
+        except Exception as error:  # noqa: BLE001  # this thread must outlive anything
+            if is_unavailable(error) or isinstance(error, EnrichError):
+                _log.warning("labels are stored later", action="labels", error=" ".join(str(error).split()))
+            else:
+                _log.exception("storing labels failed; it is tried again", action="labels", space=filler.space.id)

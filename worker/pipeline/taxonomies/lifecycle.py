@@ -1,0 +1,274 @@
+"""The use case: put taxonomies into force, look back at those that were, and go back to one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from worker import catalog, tagging
+from worker.catalog.revisions import Action, Retagging, Revision, VersionImages
+from worker.catalog.spaces import Space
+from worker.db import Connection, Engine, transaction
+from worker.errors import ApplyingError, NotFoundError, TaxonomyError
+from worker.pipeline.taxonomies import active_taxonomies
+from worker.pipeline.taxonomies.active_taxonomies import InForce
+from worker.pipeline.taxonomies.plan import InCatalog, TaxonomyEdit, edits, in_catalog
+from worker.pipeline.taxonomies.retag import Progress, Retagged, Retagger
+from worker.tagging import Tagger, Taxonomy
+
+#: Gives a tagger for the model of a space.
+Build = Callable[[Space, Sequence[Taxonomy]], Tagger]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Applied:
+    """What a run came to."""
+
+    revision: int
+    is_new: bool  # False: it was in force already, and this run brought tags up to date
+    images: int  # looked at
+    changed: int  # of which a label came or went
+    others: tuple[int, ...]  # spaces that are being filled, whose tags are older than this revision
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HistoryEntry:
+    """A revision, against the one before it."""
+
+    revision: Revision
+    is_current: bool
+    edits: tuple[TaxonomyEdit, ...]  # without those that stayed the same
+    retaggings: tuple[Retagging, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class History:
+    """Revisions, newest first, and what the tags of the active space were decided by."""
+
+    entries: tuple[HistoryEntry, ...]
+    images: tuple[VersionImages, ...]
+
+
+def apply(
+    engine: Engine,
+    wished: Sequence[Taxonomy],
+    build: Build,
+    *,
+    action: Action = "apply",
+    back_to: int | None = None,
+    made_by: str | None = None,
+    progress: Callable[[Progress], None] = lambda _: None,
+) -> Applied:
+    """Put taxonomies into force, and bring the tags of the active space up to date. May be interrupted, and run again.
+
+    Workers tag by the new ones from the moment that the revision is committed; what they wrote before is retagged.
+
+    Raises:
+        ApplyingError: somebody else does so at this moment.
+        TaxonomyError: a condition names a taxonomy that is not there.
+        OutdatedTaxonomiesError: somebody else has put others into force meanwhile.
+    """
+    tagging.in_order(wished)
+    with _alone(engine):
+        found = in_catalog(engine)
+        if found.space is not None:
+            build(found.space, wished)  # whatever is wrong with them is found before they are in force
+        active_taxonomies.keep(engine, wished)
+        versions = active_taxonomies.versions(wished)
+        is_new = found.revision is None or dict(found.revision.versions) != versions
+        revision = _made(engine, versions, action, back_to, made_by) if is_new else found.revision
+        assert revision is not None  # noqa: S101  # it is in force or was made
+        done = _retag(engine, revision.id, wished, build, progress)
+    return Applied(
+        revision=revision.id, is_new=is_new, images=done.images, changed=done.changed, others=_others(engine, revision)
+    )
+
+
+def content(engine: Engine, target: str | None) -> tuple[int | None, list[Taxonomy]]:
+    """The taxonomies to go back to.
+
+    Args:
+        engine: the database.
+        target: number of a revision; or NAME@VERSION, for the taxonomies in force with this one as it was; None: the
+            revision before the one in force; or, if going back to one was interrupted, that one.
+
+    Returns:
+        The revision's number, if it is one, and its taxonomies.
+
+    Raises:
+        NotFoundError: there is no such revision or version.
+        TaxonomyError: it was stored by a release that knows more than this one.
+    """
+    with transaction(engine) as connection:
+        current = catalog.revisions.current_revision(connection)
+        if current is None:
+            raise NotFoundError("no taxonomies are in force yet; the first worker, or `enrich taxonomy apply`, begins")
+        if target is not None and "@" in target:
+            stored = dict(_by_name(catalog.revisions.definitions_of(connection, current.id)))
+            name, _, version = target.partition("@")
+            stored[name] = _version(catalog.taxonomies.kept_taxonomies(connection, [name]), name, version)
+            return None, [tagging.restore(definition, version=own) for own, definition in stored.values()]
+        number = _interrupted(connection, current) if target is None else None
+        number = number or _number(target, current.id)
+        if catalog.revisions.revision_numbered(connection, number) is None:
+            raise NotFoundError(f"there is no revision {number}; `enrich taxonomy history` shows those there are")
+        stored_then = catalog.revisions.definitions_of(connection, number)
+    return number, [tagging.restore(definition, version=version) for version, definition in stored_then]
+
+
+def drop(engine: Engine, name: str) -> None:
+    """Forget a taxonomy that never was in force, as a vocabulary that is only searched, and the vectors of its labels.
+
+    Raises:
+        NotFoundError: the catalog has no such taxonomy.
+        TaxonomyError: it is, or was, in force, or images are tagged by it.
+        ApplyingError: somebody applies taxonomies at this moment.
+    """
+    with _alone(engine), transaction(engine) as connection:
+        current = catalog.revisions.current_revision(connection)
+        used = catalog.taxonomies.versions_in_use(connection)
+        if current is None:
+            raise NotFoundError("no taxonomies are in force yet; the first worker, or `enrich taxonomy apply`, begins")
+        if name in current.versions:
+            raise TaxonomyError(
+                f"{name} is in force: take it out of the files of ENRICH_TAXONOMIES, and `enrich taxonomy apply` "
+                "withdraws its tags and its labels"
+            )
+        if not catalog.taxonomies.kept_taxonomies(connection, [name]):
+            raise NotFoundError(f"there is no taxonomy {name!r}; labels are stored of {', '.join(used) or 'none'}")
+        if name not in used or catalog.taxonomies.has_tags_of(connection, name):
+            raise TaxonomyError(
+                f"{name} was in force once, or images have tags of it: it is kept for `enrich taxonomy rollback` and "
+                "`enrich explain`"
+            )
+        catalog.taxonomies.drop_taxonomy(connection, name)
+
+
+def history(engine: Engine, *, limit: int) -> History:
+    """The newest revisions with what each changed, and how many images have tags of each version."""
+    with transaction(engine) as connection:
+        found = catalog.revisions.revisions(connection, limit=limit + 1)
+        definitions = {each.id: dict(_by_name(catalog.revisions.definitions_of(connection, each.id))) for each in found}
+        retaggings = catalog.revisions.retaggings(connection)
+        space = catalog.spaces.active_space(connection)
+        images = catalog.revisions.images_per_version(connection, space.id) if space else []
+    entries = []
+    for place, each in enumerate(found[:limit]):
+        before = found[place + 1] if place + 1 < len(found) else None
+        entries.append(
+            HistoryEntry(
+                revision=each,
+                is_current=place == 0,
+                edits=tuple(_edits(before, definitions, definitions[each.id])),
+                retaggings=tuple(one for one in retaggings if one.revision == each.id),
+            )
+        )
+    return History(entries=tuple(entries), images=tuple(images))
+
+
+def _edits(
+    before: Revision | None,
+    definitions: Mapping[int, Mapping[str, tuple[str, Mapping[str, Any]]]],
+    after: Mapping[str, tuple[str, Mapping[str, Any]]],
+) -> Iterator[TaxonomyEdit]:
+    old = definitions[before.id] if before else {}
+    for name in sorted(old.keys() | after.keys()):
+        (version, was), (new_version, is_now) = old.get(name, (None, {})), after.get(name, (None, {}))
+        if version != new_version:
+            kind = "added" if version is None else "removed" if new_version is None else "changed"
+            lines = tuple(tagging.edits(was, is_now)) if version and new_version else ()
+            yield TaxonomyEdit(name=name, edit=kind, before=version, after=new_version, edits=lines)  # type: ignore[arg-type]
+
+
+@contextmanager
+def _alone(engine: Engine) -> Iterator[None]:
+    """Be the only one who applies, until the block ends or this process does."""
+    with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        other = catalog.revisions.try_applying(connection)
+        if other is not None:
+            raise ApplyingError(
+                f"taxonomies are being applied already, since {other.since:%H:%M:%S} UTC, from "
+                f"{other.host or 'the machine of the database'} (database session {other.pid}): wait until that has "
+                "ended, or stop it; `enrich taxonomy history` shows how far it is. Nothing was changed"
+            )
+        try:
+            yield
+        finally:
+            connection.invalidate()  # the lock ends with its session
+
+
+def _made(
+    engine: Engine, versions: Mapping[str, str], action: Action, back_to: int | None, made_by: str | None
+) -> Revision:
+    def try_to() -> Revision:
+        with transaction(engine) as connection:
+            return catalog.revisions.make_revision(
+                connection, versions, action=action, made_by=made_by or active_taxonomies.whoami(), back_to=back_to
+            )
+
+    return active_taxonomies.patiently(try_to)
+
+
+def _retag(
+    engine: Engine, revision: int, wished: Sequence[Taxonomy], build: Build, progress: Callable[[Progress], None]
+) -> Retagged:
+    """Until the space that is active at the end is done: another one may be activated meanwhile."""
+    images = written = changed = 0
+    while not (found := in_catalog(engine)).is_finished:
+        assert found.space is not None  # noqa: S101  # otherwise it is finished
+        in_force = InForce(revision=revision, tagger=build(found.space, wished))
+        done = Retagger(engine, found.space, in_force, progress=progress).run()
+        images, written, changed = images + done.images, written + done.written, changed + done.changed
+    return Retagged(images=images, written=written, changed=changed)
+
+
+def _others(engine: Engine, revision: Revision) -> tuple[int, ...]:
+    with transaction(engine) as connection:
+        filling = [each.id for each in catalog.spaces.spaces(connection) if each.state == "filling"]
+        done = {each: catalog.revisions.retagging(connection, each, revision.id) for each in filling}
+    return tuple(each for each, state in done.items() if state is None or state.finished_at is None)
+
+
+def _by_name(
+    stored: Sequence[tuple[str, Mapping[str, Any]]],
+) -> Iterator[tuple[str, tuple[str, Mapping[str, Any]]]]:
+    return ((definition["name"], (version, definition)) for version, definition in stored)
+
+
+def _version(kept: Sequence[catalog.taxonomies.KeptTaxonomy], name: str, version: str) -> tuple[str, Mapping[str, Any]]:
+    found = [each for each in kept if version and each.version.startswith(version)]
+    if len(found) != 1:
+        known = ", ".join(each.version for each in kept)
+        if not known:
+            raise NotFoundError(f"no taxonomy {name!r} was ever in force; `enrich taxonomy list` shows those that were")
+        which = (
+            f"{len(found)} versions of {name!r} begin with {version!r}" if version else "a version is missing after @"
+        )
+        raise NotFoundError(f"{which}; kept are: {known}")
+    return found[0].version, found[0].definition
+
+
+def _interrupted(connection: Connection, current: Revision) -> int | None:
+    """What a rollback that was not finished goes back to: who repeats the command does not mean to undo it."""
+    space = catalog.spaces.active_space(connection)
+    if space is None or current.back_to is None:
+        return None
+    run = catalog.revisions.retagging(connection, space.id, current.id)
+    return current.back_to if run is None or run.finished_at is None else None
+
+
+def _number(target: str | None, current: int) -> int:
+    if target is None:
+        if current == 1:
+            raise NotFoundError("revision 1 is in force; there is none before it")
+        return current - 1
+    if not (target.isascii() and target.isdigit()):
+        raise NotFoundError(
+            f"{target!r} is neither the number of a revision nor NAME@VERSION; see `enrich taxonomy history`"
+        )
+    return int(target)
+
+
+__all__ = ["Applied", "Build", "History", "HistoryEntry", "InCatalog", "apply", "content", "drop", "edits", "history"]

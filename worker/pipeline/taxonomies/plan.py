@@ -1,0 +1,319 @@
+"""The use case: what other taxonomies would change, before anything is changed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from worker import catalog, tagging
+from worker.catalog.revisions import Retagging, Revision
+from worker.catalog.spaces import Space
+from worker.db import Engine, transaction
+from worker.pipeline.common.estimates import Count, Sampling
+from worker.pipeline.taxonomies.active_taxonomies import versions
+from worker.pipeline.taxonomies.retag import Comparer, Progress
+from worker.tagging import Decided, Example, Kind, Move, Tagger, Tally, Taxonomy
+
+#: Images looked at if nothing else is said; a catalog of up to this many is looked at in full.
+SAMPLE = 20_000
+
+#: What becomes of a taxonomy. words: only what people read is different, and tags stay as they are.
+Edit: TypeAlias = Literal["same", "added", "changed", "removed", "words"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaxonomyEdit:
+    """A taxonomy in the wished set against the one in force."""
+
+    name: str
+    edit: Edit
+    before: str | None  # version
+    after: str | None
+    edits: tuple[str, ...]  # for people, one line for each place
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sample:
+    """An image of which something would change."""
+
+    ref: str  # BUCKET/KEY
+    probability: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Change:
+    """One thing that becomes of images in a taxonomy."""
+
+    kind: Kind
+    before: str | None  # label
+    after: str | None
+    images: Count
+    samples: tuple[Sample, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LabelChange:
+    """A label before and after: ``before = unchanged + removed + abstained + flipped_away``, ``after = unchanged +
+    added + flipped_here``.
+    """
+
+    label: str
+    before: Count
+    after: Count
+    unchanged: Count
+    added: Count
+    removed: Count
+    abstained: Count
+    flipped_away: Count
+    flipped_here: Count
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaxonomyPlan:
+    """What becomes of the tags of one taxonomy."""
+
+    edit: TaxonomyEdit
+    abstentions_before: Count
+    abstentions_after: Count
+    labels: tuple[LabelChange, ...]
+    changes: tuple[Change, ...]  # most images first
+    hidden: Count  # images of which a label would come or go, had no person decided: in none of the numbers above
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """All of it."""
+
+    revision: int | None  # in force
+    space: int | None
+    model: str | None
+    unfinished: bool  # the revision in force has not reached all images yet
+    sampling: Sampling
+    changed: Count  # images of which a label comes or goes for readers
+    hidden: Count  # images of which only labels would that a person's decision hides
+    touched: Count  # images with anything to write, if only a version or a probability
+    taxonomies: tuple[TaxonomyPlan, ...]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether applying would do nothing."""
+        edited = any(each.edit.edit != "same" for each in self.taxonomies)
+        return not (edited or self.unfinished or self.touched.seen)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InCatalog:
+    """What a plan starts from."""
+
+    revision: Revision | None
+    definitions: Mapping[str, Mapping[str, Any]]  # taxonomy → what it is
+    space: Space | None
+    retagging: Retagging | None
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether all images have the tags of the revision in force."""
+        return self.space is None or (self.retagging is not None and self.retagging.finished_at is not None)
+
+
+def in_catalog(engine: Engine) -> InCatalog:
+    """The taxonomies in force, the active space, and how far its tags are."""
+    with transaction(engine) as connection:
+        revision = catalog.revisions.current_revision(connection)
+        space = catalog.spaces.active_space(connection)
+        stored = [] if revision is None else catalog.revisions.definitions_of(connection, revision.id)
+        known = revision is not None and space is not None
+        retagging = catalog.revisions.retagging(connection, space.id, revision.id) if known else None  # type: ignore[union-attr]
+    definitions = {definition["name"]: definition for _, definition in stored}
+    return InCatalog(revision=revision, definitions=definitions, space=space, retagging=retagging)
+
+
+def edits(found: InCatalog, wished: Sequence[Taxonomy]) -> list[TaxonomyEdit]:
+    """Taxonomy by taxonomy, by name."""
+    before = dict(found.revision.versions) if found.revision else {}
+    after = {each.name: each for each in wished}
+    return [
+        _edit(name, before.get(name), found.definitions.get(name, {}), after.get(name))
+        for name in sorted(before.keys() | after.keys())
+    ]
+
+
+def plan(
+    engine: Engine,
+    wished: Sequence[Taxonomy],
+    build: Callable[[Space, Sequence[Taxonomy]], Tagger],
+    *,
+    sample: int | None = SAMPLE,
+    progress: Callable[[Progress], None] = lambda _: None,
+) -> Plan:
+    """Compare.
+
+    Args:
+        engine: the database.
+        wished: all taxonomies that there are to be.
+        build: gives a tagger for the model of a space.
+        sample: how many images to look at; None: all.
+        progress: told after each block.
+
+    Raises:
+        TaxonomyError: a condition names a taxonomy that is not there.
+    """
+    tagging.in_order(wished)
+    found = in_catalog(engine)
+    edited = edits(found, wished)
+    # Nothing to find: everything was looked at when it was applied. All images are looked at if that is asked for.
+    is_settled = sample is not None and found.is_finished and all(each.edit in ("same", "words") for each in edited)
+    if found.space is None or is_settled:
+        return _report(engine, found, edited, None, Sampling(images=0, total=0, exact=True))
+    comparer = Comparer(engine, found.space, build(found.space, wished))
+    tally, sampling = _compare(engine, found.space, comparer, sample, progress)
+    return _report(engine, found, edited, tally, sampling)
+
+
+def _edit(name: str, before: str | None, definition: Mapping[str, Any], after: Taxonomy | None) -> TaxonomyEdit:
+    own = tagging.definition(after) if after else {}
+    lines = tuple(tagging.edits(definition, own)) if before and after else ()
+    return TaxonomyEdit(
+        name=name, edit=_kind(before, after, lines), before=before, after=after.version if after else None, edits=lines
+    )
+
+
+def _kind(before: str | None, after: Taxonomy | None, lines: Sequence[str]) -> Edit:
+    if before is None:
+        return "added"
+    if after is None:
+        return "removed"
+    if before != after.version:
+        return "changed"
+    return "words" if lines else "same"
+
+
+def _compare(
+    engine: Engine, space: Space, comparer: Comparer, sample: int | None, progress: Callable[[Progress], None]
+) -> tuple[Tally, Sampling]:
+    with transaction(engine) as connection:
+        total, exact = catalog.bulk_read.count_vectors(connection, space.id)
+        chosen = (
+            catalog.bulk_read.uniform_sample(connection, space.id, size=sample)
+            if sample is not None and sample < total
+            else None
+        )
+    wanted = total if chosen is None else len(chosen)
+    tally = Tally(comparer.vocabulary)
+    for each in comparer.everything() if chosen is None else comparer.these(chosen):
+        decided = Decided(images=each.block.decided.images, answers=each.block.decided.answers)
+        tally.add(each.found, each.block.images, decided)
+        progress(Progress(done=tally.images, total=max(wanted, tally.images)))
+    if chosen is None:
+        total, exact = tally.images, True
+    return tally, Sampling(images=tally.images, total=total, exact=exact)
+
+
+# -- reporting ---------------------------------------------------------------------------------------------------------
+def _report(
+    engine: Engine, found: InCatalog, edited: Sequence[TaxonomyEdit], tally: Tally | None, sampling: Sampling
+) -> Plan:
+    names = _names(engine, tally.examples.values() if tally else ())
+    return Plan(
+        revision=found.revision.id if found.revision else None,
+        space=found.space.id if found.space else None,
+        model=found.space.model if found.space else None,
+        unfinished=not found.is_finished,
+        sampling=sampling,
+        changed=sampling.count(tally.changed if tally else 0),
+        hidden=sampling.count(tally.unseen if tally else 0),
+        touched=sampling.count(tally.touched if tally else 0),
+        taxonomies=tuple(_taxonomy(each, tally, sampling, names) for each in _all_of(edited, tally)),
+    )
+
+
+def _all_of(edited: Sequence[TaxonomyEdit], tally: Tally | None) -> list[TaxonomyEdit]:
+    """Those and, as removed, what tags were met of that neither set has."""
+    met = {tally.vocabulary.answers[answer][0] for answer in tally.before} | set(tally.hidden) if tally else set()
+    strangers = sorted(met - {each.name for each in edited})
+    unknown = [TaxonomyEdit(name=name, edit="removed", before=None, after=None, edits=()) for name in strangers]
+    return [*edited, *unknown]
+
+
+def _names(engine: Engine, examples: Iterable[Sequence[Example]]) -> dict[int, str]:
+    images = {each.image for some in examples for each in some}
+    with transaction(engine) as connection:
+        return {image: str(ref) for image, ref in catalog.bulk_write.refs_of(connection, images).items()}
+
+
+def _taxonomy(edit: TaxonomyEdit, tally: Tally | None, sampling: Sampling, names: Mapping[int, str]) -> TaxonomyPlan:
+    if tally is None:
+        nothing = sampling.count(0)
+        return TaxonomyPlan(
+            edit=edit, abstentions_before=nothing, abstentions_after=nothing, labels=(), changes=(), hidden=nothing
+        )
+    answers = tally.vocabulary.answers
+    ours = [number for number, (taxonomy, _) in enumerate(answers) if taxonomy == edit.name]
+    none = next((number for number in ours if answers[number][1] is None), -1)
+    moves = {move: count for move, count in tally.moves.items() if {move.before, move.after} & set(ours)}
+    labels = sorted((number for number in ours if number != none), key=lambda number: str(answers[number][1]))
+    return TaxonomyPlan(
+        edit=edit,
+        abstentions_before=sampling.count(tally.before[none]),
+        abstentions_after=sampling.count(tally.after[none]),
+        labels=tuple(_label(number, tally, moves, sampling) for number in labels),
+        changes=tuple(
+            _change(move, count, tally, sampling, names)
+            for move, count in sorted(moves.items(), key=lambda item: (-item[1], str(item[0])))
+        ),
+        hidden=sampling.count(tally.hidden[edit.name]),
+    )
+
+
+def _label(number: int, tally: Tally, moves: Mapping[Move, int], sampling: Sampling) -> LabelChange:
+    away: Counter[str] = Counter()
+    here: Counter[str] = Counter()
+    for move, count in moves.items():
+        if move.before == number:
+            away[move.kind] += count
+        if move.after == number:
+            here[move.kind] += count
+    return LabelChange(
+        label=str(tally.vocabulary.answers[number][1]),
+        before=sampling.count(tally.before[number]),
+        after=sampling.count(tally.after[number]),
+        unchanged=sampling.count(tally.before[number] - away.total()),
+        added=sampling.count(here["added"]),
+        removed=sampling.count(away["removed"]),
+        abstained=sampling.count(away["abstained"]),
+        flipped_away=sampling.count(away["flipped"]),
+        flipped_here=sampling.count(here["flipped"]),
+    )
+
+
+def _change(move: Move, count: int, tally: Tally, sampling: Sampling, names: Mapping[int, str]) -> Change:
+    answers = tally.vocabulary.answers
+    return Change(
+        kind=move.kind,
+        before=None if move.before is None else answers[move.before][1],
+        after=None if move.after is None else answers[move.after][1],
+        images=sampling.count(count),
+        samples=tuple(
+            Sample(ref=names[each.image], probability=each.probability)
+            for each in tally.examples[move]
+            if each.image in names
+        ),
+    )
+
+
+__all__ = [
+    "SAMPLE",
+    "Change",
+    "InCatalog",
+    "LabelChange",
+    "Plan",
+    "Sample",
+    "TaxonomyEdit",
+    "TaxonomyPlan",
+    "edits",
+    "in_catalog",
+    "plan",
+    "versions",
+]

@@ -1,0 +1,258 @@
+"""The use case: bring stored tags up to date from stored vectors. Neither object store nor image encoder is asked."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from worker import catalog, db, outbox, tagging
+from worker.catalog.bulk_read import Block
+from worker.catalog.bulk_write import KeptTag, NewTag
+from worker.catalog.spaces import Space
+from worker.db import Connection, Engine, transaction
+from worker.errors import NotFoundError
+from worker.pipeline.taxonomies.active_taxonomies import InForce
+from worker.tagging import Difference, Stored, Tagger, Vocabulary
+
+#: Images read, scored and written at once, at most: a few hundred milliseconds, and megabytes.
+BLOCK = 8_192
+#: Tags of these, about: where images have many each, fewer are taken. A hundred bytes each, while they are written.
+TAGS = 100_000
+#: Images of the first block, whose number of tags nobody knows; how much larger than one block the next may be; and how
+#: many are taken however many tags they have.
+_FIRST, _GROWTH, _LEAST = 512, 4, 16
+#: Seconds until images that workers have in hand are looked at again.
+_PAUSE = 0.05
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Progress:
+    """How far it is."""
+
+    done: int  # images
+    total: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Retagged:
+    """What a run came to."""
+
+    images: int  # looked at
+    written: int  # of which anything was written, if only a version
+    changed: int  # of which a label came or went
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Compared:
+    """Images of a space, and how what is stored about them differs from what would be written."""
+
+    block: Block
+    found: Difference
+
+
+class Comparer:
+    """Scores stored vectors by some taxonomies, and compares with stored tags. Writes nothing."""
+
+    def __init__(self, engine: Engine, space: Space, tagger: Tagger) -> None:
+        """Nothing is read yet."""
+        self._engine = engine.execution_options(isolation_level="REPEATABLE READ")
+        self._space, self._tagger, self._size = space, tagger, min(_FIRST, BLOCK)
+        self._versions = {each.name: each.version for each in tagger.taxonomies}
+        self.vocabulary = Vocabulary.of(tagger.taxonomies)
+
+    def everything(self, after: int = 0) -> Iterator[Compared]:
+        """All images behind ``after``, in order. The next ones are read while the caller works."""
+        with ThreadPoolExecutor(1, thread_name_prefix="read") as pool:
+            reading = pool.submit(self._read_after, after, self._size)
+            while len((block := reading.result()).images):
+                reading = pool.submit(self._read_after, int(block.images[-1]), self._size)
+                yield self._compared(block)
+
+    def these(self, images: Sequence[int]) -> Iterator[Compared]:
+        """Some images; those that are gone are left out."""
+        start = 0
+        while start < len(images):
+            some = images[start : start + self._size]
+            start += len(some)
+            yield self._compared(self._read_images(some))
+
+    def _read_after(self, after: int, limit: int) -> Block:
+        with transaction(self._engine) as connection:
+            return catalog.bulk_read.read_after(
+                connection,
+                self._space,
+                after,
+                limit=limit,
+                numbering=self.vocabulary,
+                versions=self._versions,
+            )
+
+    def _read_images(self, images: Sequence[int]) -> Block:
+        with transaction(self._engine) as connection:
+            return catalog.bulk_read.read_images(
+                connection, self._space, images, numbering=self.vocabulary, versions=self._versions
+            )
+
+    def _compared(self, block: Block) -> Compared:
+        new = tagging.answers(self._tagger.decide(block.vectors), self.vocabulary)
+        tags = block.tags
+        self._sized(len(block.images), max(len(tags.images), len(new.images)))
+        stored = Stored(
+            images=tags.images,
+            answers=tags.answers,
+            score=tags.score,
+            probability=tags.probability,
+            ids=tags.ids,
+            current=tags.current,
+        )
+        return Compared(block=block, found=tagging.difference(stored, new))
+
+    def _sized(self, images: int, tags: int) -> None:
+        """Choose the size of the blocks to come, by what was met in one."""
+        if images:
+            fitting = max(TAGS * images // max(tags, 1), _LEAST)
+            self._size = min(fitting, _GROWTH * self._size, BLOCK)
+
+
+class Retagger:
+    """Gives every image of a space the tags of the revision in force, once; goes on where a run before it ended.
+
+    Any number of workers may write into the space meanwhile. They write by the same revision: see ``revisions``.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        space: Space,
+        labels: InForce,
+        *,
+        progress: Callable[[Progress], None] = lambda _: None,
+    ) -> None:
+        """Nothing is read yet."""
+        self._engine, self._space, self._labels, self._progress = engine, space, labels, progress
+        self._comparer = Comparer(engine, space, labels.tagger)
+        self._versions = {each.name: each.version for each in labels.tagger.taxonomies}
+
+    def run(self) -> Retagged:
+        """Look at all images that were not looked at yet.
+
+        Raises:
+            OutdatedTaxonomiesError: another revision is in force by now, and its retagging will do the rest.
+            NotFoundError: the space was dropped meanwhile.
+        """
+        space, revision = self._space.id, self._labels.revision
+        with transaction(self._engine) as connection:
+            state = catalog.revisions.begin_retagging(connection, space, revision)
+            total, _ = (0, True) if state.finished_at else catalog.bulk_read.count_vectors(connection, space)
+        if state.finished_at:
+            return Retagged(images=0, written=0, changed=0)
+        images = written = changed = 0
+        for each in self._comparer.everything(state.after):
+            in_block = self._settle(each)
+            written, changed = written + in_block[0], changed + in_block[1]
+            images += len(each.block.images)
+            with transaction(self._engine) as connection:
+                last = int(each.block.images[-1])
+                catalog.revisions.advance(connection, space, revision, after=last, images=len(each.block.images))
+            self._progress(Progress(done=state.images + images, total=max(total, state.images + images)))
+        with transaction(self._engine) as connection:
+            catalog.revisions.hold_revision(connection, revision)
+            catalog.revisions.finish_retagging(connection, space, revision)
+        return Retagged(images=images, written=written, changed=changed)
+
+    def _settle(self, compared: Compared) -> tuple[int, int]:
+        """Write what a block needs; images that somebody is writing, or has written since, are compared again.
+
+        Returns:
+            Images of which anything was written, and those of which a label came or went.
+        """
+        written = changed = 0
+        rest: list[int] = []
+        waiting = [compared]
+        while waiting:
+            for each in waiting:
+                done, left = db.again(lambda each=each: self._write(each))  # type: ignore[misc]
+                written, changed, rest = written + len(each.found.images) - len(left), changed + done, rest + left
+            if rest:
+                time.sleep(_PAUSE)
+            waiting, rest = list(self._comparer.these(sorted(rest))), []
+        return written, changed
+
+    def _write(self, each: Compared) -> tuple[int, list[int]]:
+        """(images of which a label came or went, images that are to be compared again)."""
+        rows, block = each.found.images, each.block
+        if not len(rows):
+            return 0, []
+        images = block.images[rows].tolist()
+        space, revision = self._space.id, self._labels.revision
+        with transaction(self._engine) as connection:
+            catalog.revisions.hold_revision(connection, revision)
+            catalog.spaces.hold_active(connection)
+            if not catalog.spaces.hold_space(connection, space):
+                raise NotFoundError(f"space {space} was dropped meanwhile")
+            free = catalog.bulk_write.lock_unchanged(connection, space, images, block.written[rows].tolist())
+            changed = self._write_those(connection, each, free) if free else 0
+            catalog.revisions.note_changed(connection, space, revision, changed)
+        return changed, [image for image in images if image not in free]
+
+    def _write_those(self, connection: Connection, each: Compared, free: frozenset[int]) -> int:
+        changed = catalog.bulk_write.write_differences(
+            connection,
+            self._space.id,
+            gone=_gone(each, free),
+            kept=self._kept(each, free),
+            come=self._come(each, free),
+        )
+        active = catalog.spaces.active_space(connection)  # by now: another one may have been activated meanwhile
+        if active is not None and active.id == self._space.id:  # nobody reads the tags of another one
+            # Also what is hidden: it shows when people withdraw what they decided, which they may do in SQL.
+            entries = [outbox.Feed(kind="enriched", ref=change.ref, etag=change.etag) for change in changed]
+            outbox.append(connection, entries)
+        return sum(not change.hidden for change in changed)
+
+    def _kept(self, each: Compared, free: frozenset[int]) -> Iterator[KeptTag]:
+        found = each.found
+        old, new = found.kept_stored[found.renewed], found.kept_new[found.renewed]
+        columns = (
+            each.block.images[found.stored.images[old]].tolist(),
+            found.stored.ids[old].tolist(),
+            found.stored.answers[old].tolist(),
+            found.new.score[new].tolist(),
+            found.new.probability[new].tolist(),
+        )
+        answers = self._comparer.vocabulary.answers
+        for image, id_, answer, score, probability in zip(*columns, strict=True):
+            if image in free:
+                version = self._versions[answers[answer][0]]
+                yield KeptTag(id=id_, version=version, score=score, probability=probability)
+
+    def _come(self, each: Compared, free: frozenset[int]) -> Iterator[NewTag]:
+        found = each.found
+        columns = (
+            each.block.images[found.new.images[found.come]].tolist(),
+            found.new.answers[found.come].tolist(),
+            found.new.score[found.come].tolist(),
+            found.new.probability[found.come].tolist(),
+        )
+        answers = self._comparer.vocabulary.answers
+        for image, answer, score, probability in zip(*columns, strict=True):
+            if image in free:
+                taxonomy, label = answers[answer]
+                yield NewTag(
+                    image=image,
+                    taxonomy=taxonomy,
+                    version=self._versions[taxonomy],
+                    label=label,
+                    score=score,
+                    probability=probability,
+                )
+
+
+def _gone(each: Compared, free: frozenset[int]) -> Iterator[int]:
+    stored, gone = each.found.stored, each.found.gone
+    images = each.block.images[stored.images[gone]].tolist()
+    for image, id_ in zip(images, stored.ids[gone].tolist(), strict=True):
+        if image in free:
+            yield id_
