@@ -10,10 +10,11 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from tests.fuzz.limits import LIMITS, SIDE
+from tests.fuzz.limits import LIMITS, MOST_BEYOND, SIDE
 from worker.encoder.preprocessing import Recipe
 from worker.errors import ImageRejectedError
-from worker.images import DecodedImage
+from worker.images import DecodedImage, sniff
+from worker.images.decoder_process import _limit_memory
 from worker.images.reader import decode as in_this_process
 from worker.types import ImageMetadata, Reason
 
@@ -59,7 +60,8 @@ def decode(data: bytes) -> str:
         UnexpectedResultError: a promise was broken.
     """
     try:
-        decoded = in_this_process(data, limits=LIMITS, min_side=SIDE, reserve=_reserve)
+        reserve = _reserve_for_avif if sniff(data[:4096]) == "AVIF" else _reserve
+        decoded = in_this_process(data, limits=LIMITS, min_side=SIDE, reserve=reserve)
     except ImageRejectedError as rejected:
         if isinstance(rejected.__cause__, MemoryError):
             raise rejected.__cause__ from None
@@ -78,6 +80,17 @@ def decode(data: bytes) -> str:
 def _reserve(size: int) -> Iterator[None]:
     RESERVED.append(size)
     yield
+
+
+@contextmanager
+def _reserve_for_avif(size: int) -> Iterator[None]:
+    """Limit memory as the decoder's process does: an AV1 stream may claim far more than the file's header."""
+    with _reserve(size):
+        _limit_memory(size + MOST_BEYOND)
+        try:
+            yield
+        finally:
+            _limit_memory(None)
 
 
 def _check_pixels(decoded: DecodedImage) -> None:

@@ -12,11 +12,12 @@ from PIL import Image
 
 from tests.fuzz.bombs import BOMBS, png_of
 from tests.fuzz.giants import LENGTH, MB, MOST_BEYOND, MOST_SECONDS, zeros
-from tests.fuzz.harness import price
+from tests.fuzz.harness import ROOT, price
 from tests.fuzz.targets import DOCUMENTED, PIXELS
 from tests.fuzz.tiff_bombs import strip, tiles
 from tests.unit.images.corpus import encode, huge_jpeg
 from worker.images import readable_formats
+from worker.types import Reason
 
 
 @pytest.mark.parametrize("name", BOMBS)
@@ -28,6 +29,14 @@ def test_a_bomb_costs_little_beyond_its_reservation(name: str) -> None:
     assert cost["seconds"] <= MOST_SECONDS
     assert cost["memory"] <= cost["reserved"] + MOST_BEYOND
     assert cost["outcome"] in {PIXELS, *DOCUMENTED}
+
+
+def test_a_stream_larger_than_its_header_gets_no_memory_for_it() -> None:
+    """An AVIF of 788 bytes, 40 × 24 pixels outside and 65,262 × 4,113 inside: half a gigabyte to libavif alone."""
+    cost = price((ROOT / "tests" / "fixtures" / "images" / "findings" / "larger-than-the-header.avif").read_bytes())
+    assert Reason.CORRUPT == cost["outcome"]
+    assert cost["seconds"] <= 1
+    assert cost["memory"] <= cost["reserved"] + 48 * MB
 
 
 def test_there_are_bombs_of_every_format() -> None:

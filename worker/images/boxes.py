@@ -15,11 +15,10 @@ _T = TypeVar("_T")
 
 #: Boxes of one kind of list, items, and pieces of items; a grid of 100 tiles has some hundred.
 _MOST_PARTS: Final = 4_096
-_NESTED: Final = (b"moov", b"trak", b"mdia", b"minf", b"stbl")
 
 
-def boxes(data: bytes, at: int, end: int, depth: int = 0) -> Iterator[tuple[bytes, int, int]]:
-    """Kind, start and end of the contents, also of boxes in those of `_NESTED`, each in the one before."""
+def boxes(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """Kind of each box, and start and end of its contents."""
     while at + 8 <= end:
         size, kind, head = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8], 8
         if size == 1:
@@ -28,8 +27,6 @@ def boxes(data: bytes, at: int, end: int, depth: int = 0) -> Iterator[tuple[byte
         if stop < at + head:
             return
         yield kind, at + head, stop
-        if depth < len(_NESTED) and kind == _NESTED[depth]:
-            yield from boxes(data, at + head, stop, depth + 1)
         at = stop
 
 
@@ -71,13 +68,9 @@ def few(parts: Iterable[_T]) -> Iterator[_T]:
     """
     for number, part in enumerate(parts):
         if number == _MOST_PARTS:
-            raise hidden("boxes, items or pieces")
+            message = "the file has more boxes, items or pieces than any encoder writes; save it again"
+            raise ImageRejectedError(Reason.CORRUPT, message)
         yield part
-
-
-def hidden(what: str) -> ImageRejectedError:
-    """The refusal of a file that has too many of something."""
-    return ImageRejectedError(Reason.CORRUPT, f"the file has more {what} than any encoder writes; save it again")
 
 
 def _coded_items(data: bytes, start: int, end: int, kinds: frozenset[bytes]) -> set[int]:

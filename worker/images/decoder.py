@@ -20,7 +20,6 @@ from PIL import AvifImagePlugin, Image, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
 from worker.errors import ImageRejectedError
-from worker.images.av1 import coded_sizes
 from worker.images.boxes import require_readable_types
 from worker.images.formats import describe, readable_formats, sniff
 from worker.images.jpeg import JpegStructure, jpeg_structure
@@ -229,12 +228,6 @@ def _check_heif(data: bytes, _: ImageLimits) -> float:
     return 0.0
 
 
-def _check_avif(data: bytes, limits: ImageLimits) -> float:
-    for coded in coded_sizes(data):
-        limits.check_size(*coded)
-    return 0.0
-
-
 def _check_tiff(data: bytes, limits: ImageLimits) -> float:
     tiff = Tiff.parse(data)
     if tiff is None:
@@ -301,5 +294,4 @@ _CHECKS: Final[dict[str, Callable[[bytes, ImageLimits], JpegStructure | float]]]
     "WEBP": _check_webp,
     "TIFF": _check_tiff,
     "HEIF": _check_heif,
-    "AVIF": _check_avif,
 }
