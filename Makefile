@@ -12,12 +12,12 @@ PHOTOS ?=
 help:
 	@echo "make demo [PHOTOS=dir] [EXIT=1]   start everything, tag real photos, show the result"
 	@echo "make test                         every test, against the real servers"
-	@echo "make bench [ARGS=--quick]         ours beside what you would pick instead (docs/performance.md)"
+	@echo "make bench [ARGS=--quick]         ours beside what you would pick instead (docs/explanation/performance.md)"
 	@echo "make chaos [CHAOS_SEED=n]         10,000 objects while everything fails, about 15 minutes"
-	@echo "make fuzz [ARGS=…]                100,000 damaged image files through the decoders (docs/images.md)"
+	@echo "make fuzz [ARGS=…]                100,000 damaged image files through the decoders (docs/reference/images.md)"
 	@echo "make container-test               docker-compose.yml in real containers; root and namespaces needed"
 	@echo "make lint                         ruff, mypy, import contracts"
-	@echo "make docs                         regenerate docs/settings.md and schemas/openapi.json"
+	@echo "make docs                         regenerate the generated pages and schemas/openapi.json"
 	@echo "make format                       let ruff rewrite"
 	@echo "make clean                        remove the environment and local state"
 
@@ -74,9 +74,9 @@ lint: $(STAMP)
 	$(BIN)/lint-imports
 
 docs: $(STAMP)
-	$(BIN)/python -m worker.settings > docs/settings.md
+	$(BIN)/python -m worker.settings > docs/reference/generated/settings.md
 	$(BIN)/python -m worker.api.openapi > schemas/openapi.json
-	$(BIN)/python -m worker.cli.reference docs/cli.md
+	$(BIN)/python -m worker.cli.reference docs/reference/command-line.md
 
 picture: $(STAMP)
 	FORCE_COLOR=1 COLUMNS=104 $(BIN)/enrich demo --exit | $(BIN)/python docs/picture.py > docs/demo.svg

@@ -191,7 +191,7 @@ def _unlimited(connection: Any) -> None:
 
 # -- its server --------------------------------------------------------------------------------------------------------
 def _with_memory(home: Path) -> None:
-    """What docs/scaling.md advises for a million images; it holds from the next start on."""
+    """What docs/explanation/scaling.md advises for a million images; it holds from the next start on."""
     if (home / "configured").exists():
         return
     with _database(home) as engine, engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from bench.plots import Plot
 
-_DOCS = Path(__file__).parents[1] / "docs"
+_DOCS = Path(__file__).parents[1] / "docs" / "explanation"
 _PAGE = _DOCS / "performance.md"
 _JSON = Path(__file__).with_name("results.json")
 _BEGIN, _END = "<!-- results: written by make bench -->", "<!-- end of results -->"
@@ -104,7 +104,7 @@ class Part:
 
 
 def markdown(parts: Mapping[str, Part]) -> str:
-    """The results of ``docs/performance.md``."""
+    """The results of ``docs/explanation/performance.md``."""
     found = [each for part in parts.values() for each in part.found]
     lines = [*_measured(parts), "| what | ours | beside it | | ratio | goal |", "|---|---|---|---|---|---|"]
     for row in (each for each in found if isinstance(each, Row)):

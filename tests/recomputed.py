@@ -1,4 +1,4 @@
-"""An explanation worked out anew from its own numbers, by the words of docs/taxonomies.md and none of the code."""
+"""An explanation recomputed from its own numbers, by the words of docs/reference/taxonomies.md alone."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""How the starter model's heads are made: features, training, evaluation. See docs/starter-model.md."""
+"""How the starter model's heads are made: features, training, evaluation. See docs/reference/starter-model.md."""

@@ -1,4 +1,4 @@
-"""The project's compose file, run as docs/deployment.md says, and what tests ask of what runs."""
+"""The project's compose file, run as docs/how-to/deployment.md says, and what tests ask of what runs."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ def test_a_store_outside(host: Machine, hub: Hub, checkout: Path) -> None:
 
 @contextmanager
 def outside_store(machine: Machine, system: System) -> Iterator[None]:
-    """A SeaweedFS that posts to the api as docs/events.md says."""
+    """A SeaweedFS that posts to the api as docs/how-to/connect-a-store.md says."""
     folder = system.folder / "outside"
     folder.mkdir(exist_ok=True)
     keys = [{"accessKey": "outsider", "secretKey": _PASSWORD}]

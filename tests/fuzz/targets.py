@@ -21,7 +21,7 @@ from worker.types import ImageMetadata, Reason
 PIXELS = "pixels"
 _MOST_FRAMES = 10_000
 
-#: What docs/images.md says a file can be refused for, by its bytes alone.
+#: What docs/reference/images.md says a file can be refused for, by its bytes alone.
 DOCUMENTED = frozenset(
     {
         Reason.EMPTY,

@@ -40,7 +40,7 @@ def test_a_stream_larger_than_its_header_gets_no_memory_for_it() -> None:
 
 
 def test_there_are_bombs_of_every_format() -> None:
-    """What docs/images.md lists is attacked."""
+    """What docs/reference/images.md lists is attacked."""
     families = {name.split()[0].upper() for name in BOMBS}
     assert {name.replace("JPEG2000", "JP2") for name in readable_formats()} <= families
 

@@ -75,7 +75,7 @@ def test_the_preferred_version_s_words_come_first() -> None:
 
 
 def test_the_aliases_that_ship_work() -> None:
-    """What docs/taxonomies.md promises of them."""
+    """What docs/reference/taxonomies.md promises of them."""
     setting = next(each for each in load_taxonomies() if each.name == "setting")
 
     assert resolve([_kept(setting)], "inside") == "indoor"

@@ -23,8 +23,8 @@ def bare(monkeypatch, tmp_path):
 
 
 def test_the_reference_is_current():
-    """docs/settings.md says what the code does."""
-    assert settings.reference() == (ROOT / "docs/settings.md").read_text(), "run `make docs`"
+    """docs/reference/generated/settings.md says what the code does."""
+    assert settings.reference() == (ROOT / "docs/reference/generated/settings.md").read_text(), "run `make docs`"
 
 
 def test_every_setting_is_described():
@@ -80,7 +80,10 @@ def test_secrets_do_not_show_in_representations():
         ("ENRICHMODEL", "did you mean ENRICH_MODEL?"),
         ("ENRICHER_API_TOKEN", "did you mean ENRICH_API_TOKEN?"),
         ("enrich_modle", "enrich_modle is no setting, and is ignored; did you mean ENRICH_MODEL?"),
-        ("ENRICH_FLUX_COMPENSATOR", "is no setting, and is ignored; docs/settings.md lists those there are"),
+        (
+            "ENRICH_FLUX_COMPENSATOR",
+            "is no setting, and is ignored; docs/reference/generated/settings.md lists those there are",
+        ),
     ],
 )
 @pytest.mark.parametrize("place", ["environment", "file"])

@@ -66,7 +66,7 @@ class Problem(BaseModel):
         None, description="Of a feed that does not go on: the cursor to follow from, once all images were read."
     )
     reason: str | None = Field(
-        None, description="With `quarantined` and `given-up`: why. The codes are listed in docs/images.md."
+        None, description="With `quarantined` and `given-up`: why. The codes are listed in docs/reference/images.md."
     )
 
 

@@ -21,7 +21,7 @@ class QuarantineEntry(BaseModel):
 
     bucket: str
     key: str
-    reason: _ReasonCode = Field(description="docs/images.md says what each means and what to do.")
+    reason: _ReasonCode = Field(description="docs/reference/images.md says what each means and what to do.")
     message: str = Field(description="The error itself, with its numbers.")
     etag: str | None = Field(description="Of the bytes that were refused; null where none were read.")
     size: int | None

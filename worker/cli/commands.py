@@ -72,7 +72,10 @@ def _common(
 
 
 def main() -> None:
-    """Entry point: errors of ours are one sentence and exit status 1, not a traceback. docs/cli.md lists the others."""
+    """Entry point: errors of ours are one sentence and exit status 1, not a traceback.
+
+    docs/reference/command-line.md lists the others.
+    """
     for stream in (sys.stdout, sys.stderr):
         _never_fail_to_encode(stream)
     # Ignored by who started us, it is ignored here: then the kernel forgets how our children ended, and all of them

@@ -78,7 +78,8 @@ def _warn(explained: Explained) -> None:
     if explained.uncalibrated:
         context.say(
             f"never calibrated for {explained.space.model}: {', '.join(explained.uncalibrated)}; general thresholds "
-            "were used, though the same probability does not mean the same from two models (docs/taxonomies.md)"
+            "were used, though the same probability does not mean the same from two models "
+            "(docs/reference/taxonomies.md)"
         )
     for note in explained.notes:
         context.say(note)

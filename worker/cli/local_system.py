@@ -40,7 +40,7 @@ _OK = 200
 _BUCKET = "photos"
 #: Beyond what a process may take to finish what it has in hand: to say goodbye, and to end.
 _GOODBYE_SECONDS = 10.0
-#: Of worker and scheduler: told to end, or only a person can help (docs/cli.md).
+#: Of worker and scheduler: told to end, or only a person can help (docs/reference/command-line.md).
 _FINAL = frozenset({0, 78})
 
 

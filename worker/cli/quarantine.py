@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from worker.ledger.quarantine import Quarantined
     from worker.pipeline.operations.quarantine import Changed, Choice
 
-_Reason = Annotated[str | None, typer.Option(metavar="CODE", help="Only this reason; docs/images.md lists the codes.")]
+_Reason = Annotated[
+    str | None, typer.Option(metavar="CODE", help="Only this reason; docs/reference/images.md lists the codes.")
+]
 _Where = Annotated[str | None, typer.Option("--in", metavar="BUCKET[/PREFIX]", help="Only here.")]
 _Since = Annotated[str | None, typer.Option(metavar="AGE", help="Only what came since: 2d, 12h, 15m, or a time.")]
 _Older = Annotated[str | None, typer.Option(metavar="AGE", help="Only what came before: 30d, 12h, or a time.")]

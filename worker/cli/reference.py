@@ -1,4 +1,4 @@
-"""The reference of the command line, from the commands themselves: ``make docs`` writes it into docs/cli.md."""
+"""The reference of the command line, from the commands themselves: ``make docs`` writes it into the page."""
 
 from __future__ import annotations
 

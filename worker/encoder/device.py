@@ -41,7 +41,8 @@ def choose(device: str, dtype: str, machine: Machine) -> Placement:
     """Decide where to run.
 
     ``auto`` takes a GPU when there is one, and the format the device is fast at as long as vectors stay the same for
-    all practical purposes (CLIP: cosine with float32 of at least 0.999, tested; the starter: docs/starter-model.md).
+    all practical purposes (CLIP: cosine with float32 of at least 0.999, tested; the starter:
+    docs/reference/starter-model.md).
 
     Raises:
         ConfigurationError: the device asked for is not here, or the names are unknown.

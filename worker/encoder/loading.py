@@ -31,7 +31,7 @@ def load_encoder(
     """Load a model. Imports torch, takes seconds, and initialises CUDA where there is a GPU: never before a fork.
 
     Args:
-        model: ``starter``, a hub id, or a directory (see ``docs/models.md``).
+        model: ``starter``, a hub id, or a directory (see ``docs/reference/models.md``).
         revision: hub branch, tag or commit; for a directory, the digest it must have.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``.

@@ -10,7 +10,7 @@ from worker.events.jsontext import decode
 from worker.events.values import Envelope, Source
 
 #: Every source, by name. One that is added here gets an address, a place in the API's documents, and the tests of its
-#: fixture folder: see docs/adding-a-source.md.
+#: fixture folder: see docs/how-to/add-a-source.md.
 SOURCES: Mapping[str, Source] = {source.name: source for source in (aws.S3, seaweedfs.SEAWEEDFS)}
 
 

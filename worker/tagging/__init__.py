@@ -1,7 +1,7 @@
 """Tagging: taxonomies as data, and pure arithmetic that turns image vectors into tags or "none of these".
 
 Knows nothing of models, stores or tables: a text encoder comes in as a function, vectors as arrays, tags go out as
-values. ``docs/taxonomies.md`` is the user's side of it.
+values. ``docs/reference/taxonomies.md`` is the user's side of it.
 """
 
 from __future__ import annotations

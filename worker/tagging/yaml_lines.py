@@ -113,7 +113,7 @@ class _Reader(yaml.SafeLoader):
     def document(self) -> Document:
         node = self.get_single_node()
         if node is None:
-            return _unreadable(1, "the file is empty; docs/taxonomies.md shows the smallest valid one")
+            return _unreadable(1, "the file is empty; docs/reference/taxonomies.md shows the smallest valid one")
         value = self._value(node, ())
         ordered = tuple(sorted(self._problems, key=lambda problem: problem.line))
         return Document(value=value, lines=self._lines, problems=ordered)

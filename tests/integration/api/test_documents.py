@@ -1,4 +1,4 @@
-"""The examples of docs/api.md and docs/reading-results.md, run as they are written."""
+"""The examples of docs/reference/api.md and docs/how-to/read-results.md, run as they are written."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def as_in_the_document(image: EnrichedImage) -> EnrichedImage:
     return replace(image, info=info, metadata=metadata, tags=tags)
 
 
-# -- docs/api.md ------------------------------------------------------------------------------------------------------
+# -- docs/reference/api.md --------------------------------------------------------------------------------------------
 
 
 def shape(value: Any) -> Any:
@@ -139,8 +139,8 @@ def broken(engine: Engine) -> None:
 
 
 def test_the_examples_of_the_api(api, flowers, broken):
-    """Each command of docs/api.md, in its order, answers as the document says."""
-    examples = blocks("api.md")
+    """Each command of docs/reference/api.md, in its order, answers as the document says."""
+    examples = blocks("reference/api.md")
     assert [language for language, _ in examples] == ["sh", *["sh", "json"] * ((len(examples) - 1) // 2)]
     assert len(examples) > 10
     for (_, command), (_, answer) in zip(examples[1::2], examples[2::2], strict=True):
@@ -156,30 +156,30 @@ def run(api, command: str) -> Any:
 
 
 def test_every_address_is_described(shared_api):
-    """Nothing that is served is missing from docs/api.md."""
-    document = (DOCS / "api.md").read_text()
+    """Nothing that is served is missing from docs/reference/api.md."""
+    document = (DOCS / "reference/api.md").read_text()
     paths = shared_api.get("/openapi.json").json["paths"]
     kinds = ("nearest-labels", "images", "explanations", "quarantine")
     example = {f"/v1/{kind}/{{bucket}}/{{key}}": f"/v1/{kind}/photos" for kind in kinds}
-    example["/v1/events/seaweedfs"] = "events.md"
+    example["/v1/events/seaweedfs"] = "how-to/connect-a-store.md"
     assert [path for path in paths if example.get(path, path) not in document] == []
 
 
 def test_every_status_is_described(shared_api):
-    """Each status that an operation may answer is in the table of docs/api.md."""
-    document = (DOCS / "api.md").read_text()
+    """Each status that an operation may answer is in the table of docs/reference/api.md."""
+    document = (DOCS / "reference/api.md").read_text()
     operations = [each for path in shared_api.get("/openapi.json").json["paths"].values() for each in path.values()]
     statuses = {status for operation in operations for status in operation["responses"]} - {"200"}
     assert [status for status in sorted(statuses) if f"| {status} |" not in document] == []
 
 
-# -- docs/reading-results.md ------------------------------------------------------------------------------------------
+# -- docs/how-to/read-results.md --------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def reader(engine: Engine):
     """The role of the document's recipe; roles belong to the whole server, so it goes afterwards."""
-    recipe, *_ = [code for language, code in blocks("reading-results.md") if language == "sql"]
+    recipe, *_ = [code for language, code in blocks("how-to/read-results.md") if language == "sql"]
     execute(engine, recipe)
     yield "enrich_reader"
     execute(engine, "DROP OWNED BY enrich_reader; DROP ROLE enrich_reader")
@@ -202,7 +202,7 @@ def queries() -> list[str]:
 
 
 def statements() -> list[str]:
-    return [code for language, code in blocks("reading-results.md") if language == "sql"]
+    return [code for language, code in blocks("how-to/read-results.md") if language == "sql"]
 
 
 def test_a_persons_decision_of_the_document(engine, reader, flowers):
@@ -228,9 +228,9 @@ def test_the_question_whether_the_feed_goes_on(engine, reader, flowers):
 
 def test_the_follower_of_the_document(api, engine, enriched, monkeypatch):
     """Its copy is the catalog: from the beginning, through pruning and removals, while others write."""
-    [code] = [code for language, code in blocks("reading-results.md") if language == "python"]
+    [code] = [code for language, code in blocks("how-to/read-results.md") if language == "python"]
     names: dict[str, Any] = {}
-    exec(compile(code, "reading-results.md", "exec"), names)
+    exec(compile(code, "how-to/read-results.md", "exec"), names)
     monkeypatch.setattr(names["time"], "sleep", threading.Event().wait)
     monkeypatch.setitem(os.environ, "no_proxy", "*")
     copy: dict[str, str] = {}
@@ -271,7 +271,7 @@ def replaced_etag(image: EnrichedImage, etag: str) -> EnrichedImage:
 
 
 def test_the_queries_find_something(engine, reader, flowers):
-    """Every query of docs/reading-results.md runs as the role of its recipe, and its answer is not empty."""
+    """Every query of docs/how-to/read-results.md runs as the role of its recipe, and its answer is not empty."""
     assert len(queries()) > 10
     for query in queries():
         assert as_reader(engine, query) != [], query
@@ -318,7 +318,7 @@ def test_the_role_may_only_read(engine, reader, statement):
 
 def test_the_moment_a_picture_was_taken(engine, flowers):
     """The document's expression for it gives the moment that EXIF means."""
-    document = (DOCS / "reading-results.md").read_text()
+    document = (DOCS / "how-to/read-results.md").read_text()
     expression = "(taken_at - taken_offset) AT TIME ZONE 'UTC'"
     assert expression in document
     with transaction(engine) as connection:
@@ -331,7 +331,7 @@ def test_the_moment_a_picture_was_taken(engine, flowers):
 @pytest.mark.parametrize("view", ["enriched_images", "image_tags", "image_vectors"])
 def test_every_column_is_described(engine, view):
     """The tables of the document have the views' columns, no more and no fewer."""
-    document = (DOCS / "reading-results.md").read_text()
+    document = (DOCS / "how-to/read-results.md").read_text()
     section = document.split(f"**`{view}`** has")[1].split("\n**`")[0].split("\n## ")[0]
     rows = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
     with transaction(engine) as connection:
@@ -339,14 +339,3 @@ def test_every_column_is_described(engine, view):
             text("SELECT column_name FROM information_schema.columns WHERE table_name = :view"), {"view": view}
         ).scalars()
         assert sorted(re.findall(r"`(\w+)`", " ".join(rows))) == sorted(columns)
-
-
-@pytest.mark.parametrize("document", ["api.md", "reading-results.md"])
-def test_links_lead_somewhere(document):
-    """Every relative link names a file that exists, and every anchor a heading in it."""
-    for target in re.findall(r"\]\(([^)]+)\)", (DOCS / document).read_text()):
-        path, _, anchor = target.partition("#")
-        linked = DOCS / (path or document)
-        assert linked.exists(), target
-        headings = re.findall(r"^#+ (.+)$", linked.read_text(), re.MULTILINE) if anchor else []
-        assert not anchor or anchor in {heading.lower().replace(" ", "-") for heading in headings}, target

@@ -42,7 +42,7 @@ def as_role(url: str, name: str) -> str:
 
 @pytest.fixture
 def database(postgres: RunningServers) -> Iterator[Roles]:
-    """Made as docs/deployment.md says: by an administrator, who is needed once, for roles and the extension."""
+    """Made as docs/how-to/deployment.md says: by an administrator, who is needed once, for roles and the extension."""
     with postgres.fresh_database() as url:
         number = make_url(url).database
         names = {role: f"{role}_{number}" for role in ("owner", "worker", "reader")}

@@ -1,4 +1,4 @@
-"""A store that announces nothing: the scheduler finds everything by listing (docs/events.md)."""
+"""A store that announces nothing: the scheduler finds everything by listing (docs/how-to/connect-a-store.md)."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from worker.api import openapi
 from worker.api.parameters import REPEATABLE
 from worker.resources import schemas_dir
 
-REASONS = Path(__file__).parents[3] / "docs" / "images.md"
+REASONS = Path(__file__).parents[3] / "docs" / "reference" / "images.md"
 QUARANTINE_FILTERS = ["reason", "bucket", "prefix", "since", "older_than", "given_up"]
 DOCUMENT: dict[str, Any] = json.loads(openapi.rendered())
 OPERATIONS = {
@@ -159,7 +159,7 @@ def test_what_may_be_repeated_is_a_list():
 
 
 def test_reasons_are_an_enumeration():
-    """Clients are generated with the codes that docs/images.md explains, for asking and for answers."""
+    """Clients are generated with the codes that docs/reference/images.md explains, for asking and for answers."""
     schemas = DOCUMENT["components"]["schemas"]
     documented = re.findall(r"^\| `([a-z-]+)` \| ", REASONS.read_text().partition("## Reasons")[2], re.MULTILINE)
     assert sorted(schemas["Reason"]["enum"]) == sorted(documented)

@@ -26,7 +26,7 @@ from worker.cli.demo import settings_of_a_demo
 from worker.errors import ServerError
 from worker.local import ConnectionInfo
 
-DOCUMENT = Path(__file__).parents[3] / "docs" / "cli.md"
+DOCUMENT = Path(__file__).parents[3] / "docs" / "reference" / "command-line.md"
 
 
 def commands() -> dict[str, Any]:
@@ -38,7 +38,7 @@ def commands() -> dict[str, Any]:
 
 
 class TestReference:
-    """docs/cli.md says what the commands do."""
+    """docs/reference/command-line.md says what the commands do."""
 
     def test_it_is_current(self) -> None:
         """Nobody edits a command without its documentation."""
@@ -71,7 +71,7 @@ class TestReference:
 
     def test_the_shapes_of_the_api_exist(self) -> None:
         """What the table refers to."""
-        known = json.loads((DOCUMENT.parents[1] / "schemas" / "openapi.json").read_text())["components"]["schemas"]
+        known = json.loads((DOCUMENT.parents[2] / "schemas" / "openapi.json").read_text())["components"]["schemas"]
         assert {"Image", "SearchResponse"} <= known.keys()
 
 

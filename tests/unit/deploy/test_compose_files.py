@@ -311,7 +311,7 @@ def test_metrics_are_for_the_internal_network():
     assert port == {"8701"}
     assert {environment_of(name)["ENRICH_METRICS_HOST"] for name in ("worker", "scheduler", "listener")} == {"0.0.0.0"}
     assert [name for name in ("worker", "scheduler", "listener") if "ports" in BASE["services"][name]] == []
-    assert "`port: 8701`" in (compose.ROOT / "docs/deployment.md").read_text()
+    assert "`port: 8701`" in (compose.ROOT / "docs/how-to/deployment.md").read_text()
 
 
 def test_only_what_needs_a_secret_has_it():
@@ -341,10 +341,10 @@ def test_what_opens_files_of_strangers_has_no_way_out():
 
 
 def test_a_worker_that_starting_again_does_not_help_stays():
-    """No restart policy of Docker looks at the status: --hold does, for the two that docs/cli.md names."""
+    """No restart policy of Docker looks at the status: --hold does, for the two that the documentation names."""
     assert BASE["services"]["worker"]["command"] == ["worker", "--hold"]
     assert FINAL == (0, 78)
-    assert "after any status but 0 and 78" in (compose.ROOT / "docs/cli.md").read_text()
+    assert "after any status but 0 and 78" in (compose.ROOT / "docs/reference/command-line.md").read_text()
 
 
 def test_our_processes_cannot_change_their_image():

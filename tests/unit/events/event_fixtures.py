@@ -14,7 +14,7 @@ _EXPECTED = ".expected.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Fixture:
-    """A file in a folder of ``tests/fixtures/events``, and what must come of it: see docs/adding-a-source.md."""
+    """A file in a folder of ``tests/fixtures/events``, and what must come of it: see docs/how-to/add-a-source.md."""
 
     name: str  # folder/file
     events: list[Any]  # one notification, or all of a recorded session

@@ -1,4 +1,4 @@
-"""docs/adding-a-source.md does what it says."""
+"""docs/how-to/add-a-source.md does what it says."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from worker.events import Source
 
-DOCUMENT = (Path(__file__).resolve().parents[3] / "docs" / "adding-a-source.md").read_text()
+DOCUMENT = (Path(__file__).resolve().parents[3] / "docs" / "how-to" / "add-a-source.md").read_text()
 
 
 def blocks(language: str) -> list[str]:

@@ -110,7 +110,10 @@ def test_envelopes_in_one_another_are_bounded() -> None:
         (in_lambda({"Records": [1]}), "$.Records[0].body → $.Records[0]: expected an object, not a number"),
         ({"Records": [{}, {"body": "{}"}]}, "$.Records[0]: expected a member 'body', which is missing (and 1 more)"),
         ({"Records": [s3_record(1), {"x": 1}]}, "$.Records[0].s3.object.key: expected a string, not a number (and 1"),
-        (eventbridge_event(""), "$.detail.object.key: expected an object key, which is empty; see docs/events.md"),
+        (
+            eventbridge_event(""),
+            "$.detail.object.key: expected an object key, which is empty; see docs/how-to/connect-a-store.md",
+        ),
         (eventbridge_event("é" * 513), "$.detail.object.key: expected an object key of at most 1024 bytes, not 1026"),
         (eventbridge_event("a", detail=None), "$: expected a member 'bucket'"),
         ({"Type": "UnsubscribeConfirmation", "TopicArn": TOPIC, "Message": ""}, "$: expected a member 'SubscribeURL'"),

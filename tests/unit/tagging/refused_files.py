@@ -224,7 +224,10 @@ REFUSED: dict[str, tuple[str, str]] = {
         VALID.replace("sad", r'"s\x1bd"'),
         "FILE:4: labels: the character U+001B is not allowed in text; remove it",
     ),
-    "empty": ("# nothing yet\n", "FILE:1: the file is empty; docs/taxonomies.md shows the smallest valid one"),
+    "empty": (
+        "# nothing yet\n",
+        "FILE:1: the file is empty; docs/reference/taxonomies.md shows the smallest valid one",
+    ),
     "a list": ("- a\n- b\n", "FILE:1: must be a map (key: value), not a list"),
     "text": ("mood", "FILE:1: must be a map (key: value), not 'mood'"),
     "null": ("null", "FILE:1: must be a map (key: value), not nothing"),

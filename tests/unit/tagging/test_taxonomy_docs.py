@@ -1,4 +1,4 @@
-"""What docs/taxonomies.md shows must work as shown."""
+"""What docs/reference/taxonomies.md shows must work as shown."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from worker.errors import TaxonomyError
 from worker.tagging import load_taxonomy
 from worker.tagging.validation import schema
 
-PAGE = Path(__file__).parents[3] / "docs" / "taxonomies.md"
+PAGE = Path(__file__).parents[3] / "docs" / "reference" / "taxonomies.md"
 SMALLEST = {"name": "example", "labels": {"a": ["one"], "b": ["two"]}}
 WORDS = "espresso\ncappuccino\n"
 EXAMPLES = re.findall(r"```yaml\n(.*?)```", PAGE.read_text("utf-8"), flags=re.DOTALL)

@@ -102,7 +102,7 @@ def tell_of_the_uncalibrated(built: Tagger) -> None:
         _log.warning(
             f"never calibrated for {built.model}: {', '.join(built.uncalibrated)}; general thresholds are used, though "
             "the same probability does not mean the same from two models: look at some tags, then give the model "
-            "numbers of its own under `models:` (docs/taxonomies.md)",
+            "numbers of its own under `models:` (docs/reference/taxonomies.md)",
             action="calibration",
             model=built.model,
             taxonomies=list(built.uncalibrated),

@@ -1,4 +1,4 @@
-"""``enrich space``: the commands that docs/models.md shows, in the order in which it shows them, and their manners."""
+"""``enrich space``: the commands that docs/reference/models.md shows, in its order, and how they behave."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from worker import bootstrap, cli, logs, tagging
 from worker.cli import commands
 from worker.errors import ConfigurationError, NotFoundError, SpaceMismatchError
 
-DOCUMENT = Path(__file__).parents[4] / "docs" / "models.md"
+DOCUMENT = Path(__file__).parents[4] / "docs" / "reference" / "models.md"
 SECTION = "## Changing models while everything keeps answering"
 COLOURS = {f"{number:02}.jpg": ("red", "green", "blue")[number % 3] for number in range(12)}
 
@@ -72,12 +72,12 @@ def test_the_documented_way_from_one_model_to_another(world, enrich):
 
 
 def test_comparing_for_programs(world, enrich):
-    """What docs/cli.md says that it has."""
+    """What docs/reference/command-line.md says that it has."""
     world.enriched(**COLOURS)
     enrich("space", "create", "turned")
     enrich("space", "fill", "2")
     found = json.loads(enrich("space", "compare", "2", "--json").stdout)
-    table = (DOCUMENT.parent / "cli.md").read_text().partition("| `space compare` |")[2].partition("\n")[0]
+    table = (DOCUMENT.parent / "command-line.md").read_text().partition("| `space compare` |")[2].partition("\n")[0]
     assert all(f'"{name}"' in table for name in (*found, *found["taxonomies"][0]))
     assert ([1, 2], 12, 1.0) == (found["spaces"], found["sampled"], found["taxonomies"][0]["agreement"])
 

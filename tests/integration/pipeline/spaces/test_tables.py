@@ -280,7 +280,7 @@ def test_a_dropped_model_gets_a_new_space(world):
 # -- for other services ------------------------------------------------------------------------------------------------
 @pytest.fixture
 def reader(world):
-    """A role with the rights that docs/reading-results.md gives."""
+    """A role with the rights that docs/how-to/read-results.md gives."""
     world.sql("DROP ROLE IF EXISTS searcher")
     world.sql("CREATE ROLE searcher LOGIN PASSWORD 'p'")
     world.sql("GRANT USAGE ON SCHEMA public TO searcher")

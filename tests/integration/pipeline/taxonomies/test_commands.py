@@ -1,4 +1,4 @@
-"""``enrich taxonomy``: the example of docs/taxonomies.md as it stands there, and the manners of its commands."""
+"""``enrich taxonomy``: the example of docs/reference/taxonomies.md, word for word, and how its commands behave."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from worker.errors import ApplyingError, ConfigurationError
 from worker.pipeline.taxonomies import lifecycle
 from worker.tagging import load_taxonomy
 
-DOCUMENT = Path(__file__).parents[4] / "docs" / "taxonomies.md"
+DOCUMENT = Path(__file__).parents[4] / "docs" / "reference" / "taxonomies.md"
 EXAMPLE = DOCUMENT.read_text().partition("### An example from end to end\n")[2].partition("\n### ")[0]
 FILES = re.findall(r"```yaml\n(.*?)```", EXAMPLE, re.DOTALL)
 SESSIONS = re.findall(r"```console\n(.*?)```", EXAMPLE, re.DOTALL)
@@ -106,13 +106,13 @@ def test_going_back_to_what_is_in_force_says_nothing_of_files(enrich):
 
 
 def test_a_plan_for_programs(enrich):
-    """What docs/cli.md says that it has."""
+    """What docs/reference/command-line.md says that it has."""
     write(FILES[1])
     found = json.loads(enrich("plan", "--json").stdout)
     [taxonomy] = found["taxonomies"]
     assert (False, 300, 1) == (found["is_empty"], found["sampling"]["total"], found["revision"])
     assert "added" == next(each["kind"] for each in taxonomy["changes"] if each["after"] == "green")
-    table = (DOCUMENT.parent / "cli.md").read_text().partition("| `taxonomy plan` |")[2].partition("\n")[0]
+    table = (DOCUMENT.parent / "command-line.md").read_text().partition("| `taxonomy plan` |")[2].partition("\n")[0]
     assert all(f'"{name}"' in table for name in (*found, *taxonomy))
 
 

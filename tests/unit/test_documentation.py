@@ -1,0 +1,62 @@
+"""The written documentation: what it links to and what it names exists."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILT = {"build", "dist", "_schemas"}
+CODE = re.compile(r"^```.*?^```$|`[^`\n]+`", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+#: Pages as texts, messages and comments name them, from the root of the repository.
+NAMED = re.compile(r"(?<![\w/.-])docs/[\w/-]+\.(?:md|svg)")
+SOURCES = {".py", ".md", ".yml", ".yaml", ".json", ".toml"}
+
+
+def is_ours(folder: Path) -> bool:
+    return folder.is_dir() and folder.name not in BUILT and (folder.name[0] != "." or folder.name == ".github")
+
+
+def files(suffixes: set[str]) -> list[Path]:
+    """The repository's files of these kinds, without what tools leave beside them."""
+    inside = (each for folder in ROOT.iterdir() if is_ours(folder) for each in folder.rglob("*"))
+    return sorted(each for each in (*ROOT.iterdir(), *inside) if each.suffix in suffixes and each.is_file())
+
+
+@cache
+def anchors(page: Path) -> set[str]:
+    """The anchors of its headings, as GitHub and the site make them."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+PAGES = files({".md"})
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_relative_links_lead_somewhere(page: Path) -> None:
+    """Every relative link names a file that exists, and every anchor a heading in it."""
+    broken = []
+    for target in LINK.findall(CODE.sub("", page.read_text())):
+        if ":" in target:
+            continue
+        path, _, anchor = target.partition("#")
+        linked = page.parent / path if path else page
+        if not linked.exists() or (anchor and anchor not in anchors(linked.resolve())):
+            broken.append(target)
+
+    assert [] == broken
+
+
+def test_pages_named_in_messages_and_comments_exist() -> None:
+    """Wherever the repository names a page by its path, the page is there."""
+    # What a migration wrote into databases stays as it was written.
+    naming = [ROOT / "Makefile", *(each for each in files(SOURCES) if "migrations" not in each.parts)]
+    named = {(str(each.relative_to(ROOT)), path) for each in naming for path in NAMED.findall(each.read_text())}
+
+    assert [] == sorted((where, path) for where, path in named if not (ROOT / path).exists())
