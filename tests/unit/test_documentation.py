@@ -60,3 +60,15 @@ def test_pages_named_in_messages_and_comments_exist() -> None:
     named = {(str(each.relative_to(ROOT)), path) for each in naming for path in NAMED.findall(each.read_text())}
 
     assert [] == sorted((where, path) for where, path in named if not (ROOT / path).exists())
+
+
+def test_the_index_of_decisions_lists_every_record() -> None:
+    """Number, title and file of each record, in order, with a date and a status."""
+    folder = ROOT / "docs/decisions"
+    records = [(each.name, each.read_text().splitlines()[0]) for each in sorted(folder.glob("0*.md"))]
+    row = re.compile(
+        r"^\| (\d+) \| \[(.+?)\]\((.+?)\) \| \d{4}-\d\d-\d\d \| (?:accepted|amended|superseded).* \|$", re.MULTILINE
+    )
+    listed = [(name, f"# {number}. {title}") for number, title, name in row.findall((folder / "README.md").read_text())]
+
+    assert records == listed
