@@ -76,7 +76,7 @@ lint: $(STAMP)
 docs: $(STAMP)
 	$(BIN)/python -m worker.settings > docs/reference/generated/settings.md
 	$(BIN)/python -m worker.api.openapi > schemas/openapi.json
-	$(BIN)/python -m worker.cli.reference docs/reference/command-line.md
+	$(BIN)/python -m worker.cli.reference > docs/reference/generated/cli.md
 
 picture: $(STAMP)
 	FORCE_COLOR=1 COLUMNS=104 $(BIN)/enrich demo --exit | $(BIN)/python docs/picture.py > docs/demo.svg

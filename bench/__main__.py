@@ -1,4 +1,4 @@
-"""Measure, print one table, and write it to bench/results.json and docs/explanation/performance.md.
+"""Measure, print one table, and write it to bench/results.json and docs/reference/generated/benchmarks.md.
 
 python -m bench [--quick | --long] [--only PART]… [--dry] [--folder build/bench]
 """

@@ -14,10 +14,14 @@ from typing import Any, Self
 
 from bench.plots import Plot
 
-_DOCS = Path(__file__).parents[1] / "docs" / "explanation"
-_PAGE = _DOCS / "performance.md"
+_DOCS = Path(__file__).parents[1] / "docs" / "reference" / "generated"
+_PAGE = _DOCS / "benchmarks.md"
 _JSON = Path(__file__).with_name("results.json")
-_BEGIN, _END = "<!-- results: written by make bench -->", "<!-- end of results -->"
+_HEAD = """\
+# Benchmark results
+
+Written by `make bench`. [Performance](../../explanation/performance.md) says what is compared, and where the time goes.
+"""
 _PACKAGES = ("torch", "transformers", "pillow", "psycopg2-binary", "sqlalchemy")
 
 
@@ -104,14 +108,14 @@ class Part:
 
 
 def markdown(parts: Mapping[str, Part]) -> str:
-    """The results of ``docs/explanation/performance.md``."""
+    """The results of ``docs/reference/generated/benchmarks.md``."""
     found = [each for part in parts.values() for each in part.found]
     lines = [*_measured(parts), "| what | ours | beside it | | ratio | goal |", "|---|---|---|---|---|---|"]
     for row in (each for each in found if isinstance(each, Row)):
         ours, theirs = (f"{figure(value)} {row.unit}".strip() for value in (row.ours, row.theirs))
         lines.append(f"| {row.what} | {ours} | {row.other} | {theirs} | {row.ratio:.2f} × | {row.aim} |")
     lines += [f"\n- {each.sentence}" for each in found if isinstance(each, Note)]
-    lines += [f"\n![{each.title}](performance/{each.name}.svg)" for each in found if isinstance(each, Plot)]
+    lines += [f"\n![{each.title}](benchmarks/{each.name}.svg)" for each in found if isinstance(each, Plot)]
     return "\n".join(lines)
 
 
@@ -144,11 +148,9 @@ def write(found: Mapping[str, Sequence[Found]], where: str, *, order: Sequence[s
         json.dumps({name: part.json() for name, part in parts.items()}, indent=2, ensure_ascii=False) + "\n"
     )
     for plot in (each for part in found.values() for each in part if isinstance(each, Plot)):
-        (_DOCS / "performance").mkdir(exist_ok=True)
-        (_DOCS / "performance" / f"{plot.name}.svg").write_text(plot.svg())
-    before, rest = _PAGE.read_text().split(_BEGIN)
-    after = rest.split(_END)[1]
-    _PAGE.write_text(f"{before}{_BEGIN}\n\n{markdown(parts)}\n\n{_END}{after}")
+        (_DOCS / "benchmarks").mkdir(exist_ok=True)
+        (_DOCS / "benchmarks" / f"{plot.name}.svg").write_text(plot.svg())
+    _PAGE.write_text(f"{_HEAD}\n{markdown(parts)}\n")
 
 
 def _stored() -> dict[str, Part]:

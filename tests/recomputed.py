@@ -1,4 +1,4 @@
-"""An explanation recomputed from its own numbers, by the words of docs/reference/taxonomies.md alone."""
+"""An explanation recomputed from its own numbers, by the words of docs/how-to/explain-tags.md alone."""
 
 from __future__ import annotations
 

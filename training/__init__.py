@@ -1,1 +1,4 @@
-"""How the starter model's heads are made: features, training, evaluation. See docs/reference/starter-model.md."""
+"""How the starter model's heads are made: features, training, evaluation.
+
+See docs/how-to/train-the-starter-model.md.
+"""

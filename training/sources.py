@@ -1,7 +1,7 @@
 """The folders that training and measuring need. They do not ship, because terms differ: the commands ask for them.
 
 Nothing here downloads anything. A folder that lacks something is refused with the name of what is missing, where the
-public has it from, and on what terms; ``docs/reference/starter-model.md`` says how each file is made.
+public has it from, and on what terms; ``docs/how-to/train-the-starter-model.md`` says how each file is made.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-_DOCS = 'docs/reference/starter-model.md, "How it was made", says how to make each'
+_DOCS = "docs/how-to/train-the-starter-model.md says how to make each"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

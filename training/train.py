@@ -5,7 +5,7 @@
 Two losses on frozen features. The first is CLIP's: pictures against the captions, class names and tags of a batch,
 where several pictures may share a text. The second puts questions as taxonomies put them: which of a group's tags,
 each meant by the mean of a few of its prompts. Every answer of a group weighs the same, however rare it is; that is
-what keeps day from swallowing night. ``docs/reference/starter-model.md`` says what the directory holds.
+what keeps day from swallowing night. ``docs/how-to/train-the-starter-model.md`` says what the directory holds.
 """
 
 from __future__ import annotations

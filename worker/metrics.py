@@ -1,6 +1,6 @@
 """What a process counts and times, in Prometheus' terms.
 
-Every name is in ``MetricName``, once, with what it says; ``docs/how-to/deployment.md`` has the same list as a table,
+Every name is in ``MetricName``, once, with what it says; ``docs/reference/metrics.md`` has the same list as a table,
 and a test keeps the two equal. All objects are safe to use from any thread. The series are those of one process:
 dashboards add processes up. Gauges that describe the whole ledger or catalog (``PENDING``, ``OWED_VECTORS``) are set by
 whoever reads it and are the same in every process that does: take their maximum, never their sum.
@@ -36,7 +36,7 @@ MetricName: TypeAlias = Literal[
     # Counter, by source: objects that accepted notifications named. A duplicate counts again: the ledger coalesces it.
     "enrich_hints_total",
     # Counter, by source and reason: what notifications named and is not followed up: "not-watched" objects, and the
-    # codes of docs/how-to/connect-a-store.md.
+    # codes of docs/reference/notifications.md.
     "enrich_ignored_total",
     # Counter, by source: notifications that cannot be parsed, or need a person; their bodies are kept.
     "enrich_rejected_events_total",

@@ -142,7 +142,7 @@ def _over_tls(port: int, certificate: tuple[Path, Path] | None) -> bool:
 
 def test_it_listens_nowhere_but_where_the_documentation_says(system: RunningSystem, ports: PortPlan) -> None:
     """On loopback, on the ports that the documentation lists; sockets of files are in folders of the owner's alone."""
-    table = (Path(__file__).parents[2] / "docs" / "how-to" / "run-locally.md").read_text()
+    table = (Path(__file__).parents[2] / "docs" / "reference" / "local-system.md").read_text()
     listed = re.findall(r"^\| \+(\d+) \|", table, re.MULTILINE)
     assert {port - ports.base for port in _tcp(system)} == set(map(int, listed))
     for each in _listening(system):

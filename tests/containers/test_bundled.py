@@ -233,7 +233,7 @@ def test_everything_restarts(system: System) -> None:
 
 
 def test_a_dump_is_restored_as_documented(system: System) -> None:
-    """ "Backups" in the deployment page, line by line: what was searchable is so again, and uploads since are found."""
+    """ "Backups" in the documentation, line by line: what was searchable is so again, and uploads since are found."""
     dump = system.machine.run(
         "sh", "-c", "docker compose exec -T postgres pg_dump -U enrich -Fc enrich > before.dump; stat -c %s before.dump"
     )
@@ -252,7 +252,7 @@ def test_a_dump_is_restored_as_documented(system: System) -> None:
 def _documented_restore(folder: Path) -> list[str]:
     from tests.unit.deploy.compose import ROOT
 
-    text = (ROOT / "docs/how-to/deployment.md").read_text()
+    text = (ROOT / "docs/how-to/upgrade-and-back-up.md").read_text()
     block = text.split("for the bundled one that is\n\n```sh\n")[1].split("```")[0]
     return [
         line.partition("  #")[0].strip().replace("exec postgres", "exec -T postgres") for line in block.splitlines()

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _ABSTAINED = "–"
 _MEANING_OF_A_DASH = (
     "– means that no label was certain enough: the taxonomy abstains instead of guessing. Lower its threshold or "
-    "margin to have more tags, and more wrong ones (docs/reference/taxonomies.md)."
+    "margin to have more tags, and more wrong ones (docs/explanation/how-tags-are-decided.md)."
 )
 _INTERRUPTED = 130  # as the shell calls it
 

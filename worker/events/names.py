@@ -48,7 +48,7 @@ def object_ref(bucket: str, key: str, *, bucket_path: str, key_path: str) -> Obj
 def _wrong_with(key: str) -> str | None:
     """Why no store can have such a key, behind "expected an object key"."""
     if not key:
-        return ", which is empty; see docs/how-to/connect-a-store.md"
+        return ", which is empty; see docs/reference/notifications.md"
     if "\x00" in key:
         return " without NUL"
     size = len(key.encode())

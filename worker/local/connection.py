@@ -56,7 +56,7 @@ class ConnectionInfo:
             "AWS_DEFAULT_REGION": self.s3_region,
             "AWS_ACCESS_KEY_ID": self.s3_access_key_id,
             "AWS_SECRET_ACCESS_KEY": self.s3_secret_access_key,
-            # botocore waits a minute for the answer after an empty upload: docs/how-to/run-locally.md.
+            # botocore waits a minute for the answer after an empty upload: docs/reference/local-system.md.
             "BOTO_EXPERIMENTAL__NO_EMPTY_CONTINUE": "true",
         }
         known = {name: value for name, value in values.items() if value is not None}

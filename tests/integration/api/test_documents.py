@@ -318,7 +318,7 @@ def test_the_role_may_only_read(engine, reader, statement):
 
 def test_the_moment_a_picture_was_taken(engine, flowers):
     """The document's expression for it gives the moment that EXIF means."""
-    document = (DOCS / "how-to/read-results.md").read_text()
+    document = (DOCS / "reference/views.md").read_text()
     expression = "(taken_at - taken_offset) AT TIME ZONE 'UTC'"
     assert expression in document
     with transaction(engine) as connection:
@@ -331,7 +331,7 @@ def test_the_moment_a_picture_was_taken(engine, flowers):
 @pytest.mark.parametrize("view", ["enriched_images", "image_tags", "image_vectors"])
 def test_every_column_is_described(engine, view):
     """The tables of the document have the views' columns, no more and no fewer."""
-    document = (DOCS / "how-to/read-results.md").read_text()
+    document = (DOCS / "reference/views.md").read_text()
     section = document.split(f"**`{view}`** has")[1].split("\n**`")[0].split("\n## ")[0]
     rows = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
     with transaction(engine) as connection:

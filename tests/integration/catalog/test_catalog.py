@@ -216,7 +216,7 @@ def test_the_write_path_takes_a_constant_number_of_statements(engine, space):
 
 
 def test_the_views_serve_other_services(engine, space):
-    """What docs/how-to/read-results.md promises: one row per image, per tag, per vector."""
+    """What docs/reference/views.md promises: one row per image, per tag, per vector."""
     write(engine, space, enriched_image("a", label="night"))
     with transaction(engine) as connection:
         image_row = connection.execute(text("SELECT bucket, key, tags FROM enriched_images")).one()

@@ -76,7 +76,7 @@ def test_a_parent_finds_what_its_children_find(engine, space):
 
 
 def test_one_operator_asks_texts_and_lists(engine, space):
-    """As docs/how-to/read-results.md says."""
+    """As docs/reference/taxonomies.md says."""
     write(engine, space, dog=[tag(KINDS, "dog"), tag(LIGHT, "day")])
     question = "SELECT count(*) FROM enriched_images WHERE tags -> 'kinds' ? 'dog' AND tags -> 'light' ? 'day'"
     with engine.connect() as connection:

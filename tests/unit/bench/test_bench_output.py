@@ -58,26 +58,25 @@ def test_names_of_lines_do_not_cover_each_other():
 
 @pytest.fixture
 def page(tmp_path, monkeypatch):
-    """A page with room for results, and nothing measured so far."""
-    page = tmp_path / "performance.md"
-    page.write_text("before <!-- results: written by make bench --> old <!-- end of results --> after")
+    """A page of an earlier run, and nothing measured so far."""
+    page = tmp_path / "benchmarks.md"
+    page.write_text("old")
     monkeypatch.setattr(table, "_DOCS", tmp_path)
     monkeypatch.setattr(table, "_PAGE", page)
     monkeypatch.setattr(table, "_JSON", tmp_path / "results.json")
     return page
 
 
-def test_results_are_written_between_the_words(page, tmp_path):
-    """The words of the page stay; table, notes and plots are between them, and as JSON beside."""
+def test_results_take_the_place_of_the_page(page, tmp_path):
+    """Table, notes and plots are on the page, and as JSON beside."""
     table.write({"end": [ROW, Note(sentence="open_clip is left out"), PLOT]}, "a machine", order=["end"])
     text = page.read_text()
-    assert text.startswith("before")
-    assert text.endswith("after")
+    assert text.startswith("# Benchmark results\n")
     assert "old" not in text
     assert "| 640 px | 60 images/s | a peer | 40 images/s | 1.50 × | ≥ 1.2 ×: yes |" in text
     assert "- open_clip is left out" in text
-    assert "![A & B](performance/p.svg)" in text
-    assert (tmp_path / "performance" / "p.svg").is_file()
+    assert "![A & B](benchmarks/p.svg)" in text
+    assert (tmp_path / "benchmarks" / "p.svg").is_file()
     assert 1.5 == pytest.approx(json.loads((tmp_path / "results.json").read_text())["end"]["rows"][0]["ratio"])
 
 
@@ -92,7 +91,7 @@ def test_a_part_that_is_measured_again_replaces_its_own_figures(page):
     assert text.index("2.00 ×") < text.index("1.50 ×")
     assert "`a`: measured" in text
     assert "another." in text
-    assert "![A & B](performance/p.svg)" in text
+    assert "![A & B](benchmarks/p.svg)" in text
 
 
 def test_a_part_that_is_no_more_is_forgotten(page):

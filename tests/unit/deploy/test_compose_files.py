@@ -311,7 +311,7 @@ def test_metrics_are_for_the_internal_network():
     assert port == {"8701"}
     assert {environment_of(name)["ENRICH_METRICS_HOST"] for name in ("worker", "scheduler", "listener")} == {"0.0.0.0"}
     assert [name for name in ("worker", "scheduler", "listener") if "ports" in BASE["services"][name]] == []
-    assert "`port: 8701`" in (compose.ROOT / "docs/how-to/deployment.md").read_text()
+    assert "`port: 8701`" in (compose.ROOT / "docs/reference/metrics.md").read_text()
 
 
 def test_only_what_needs_a_secret_has_it():

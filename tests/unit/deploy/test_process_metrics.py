@@ -49,8 +49,8 @@ def test_names_follow_prometheus_conventions():
 
 
 def test_every_metric_is_documented_once():
-    """The table in docs/how-to/deployment.md has the names of the list, in its order, with their types and labels."""
-    text = (compose.ROOT / "docs/how-to/deployment.md").read_text()
+    """The table in docs/reference/metrics.md has the names of the list, in its order, with their types and labels."""
+    text = (compose.ROOT / "docs/reference/metrics.md").read_text()
     rows = re.findall(r"^\| `(enrich_\w+)` \| (\w+) \| ([^|]*) \|", text, flags=re.MULTILINE)
     labels = {
         each.describe()[0].name: ", ".join(f"`{label}`" for label in each._labelnames) or "–"

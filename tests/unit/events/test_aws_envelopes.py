@@ -112,7 +112,7 @@ def test_envelopes_in_one_another_are_bounded() -> None:
         ({"Records": [s3_record(1), {"x": 1}]}, "$.Records[0].s3.object.key: expected a string, not a number (and 1"),
         (
             eventbridge_event(""),
-            "$.detail.object.key: expected an object key, which is empty; see docs/how-to/connect-a-store.md",
+            "$.detail.object.key: expected an object key, which is empty; see docs/reference/notifications.md",
         ),
         (eventbridge_event("é" * 513), "$.detail.object.key: expected an object key of at most 1024 bytes, not 1026"),
         (eventbridge_event("a", detail=None), "$: expected a member 'bucket'"),

@@ -1,4 +1,4 @@
-"""What docs/reference/taxonomies.md shows must work as shown."""
+"""What the pages on taxonomies show must work as shown."""
 
 from __future__ import annotations
 
@@ -13,10 +13,16 @@ from worker.errors import TaxonomyError
 from worker.tagging import load_taxonomy
 from worker.tagging.validation import schema
 
-PAGE = Path(__file__).parents[3] / "docs" / "reference" / "taxonomies.md"
+DOCS = Path(__file__).parents[3] / "docs"
+PAGE = DOCS / "reference" / "taxonomies.md"
+TUTORIAL = DOCS / "tutorials" / "first-taxonomy.md"
 SMALLEST = {"name": "example", "labels": {"a": ["one"], "b": ["two"]}}
 WORDS = "espresso\ncappuccino\n"
-EXAMPLES = re.findall(r"```yaml\n(.*?)```", PAGE.read_text("utf-8"), flags=re.DOTALL)
+EXAMPLES = [
+    example
+    for page in (PAGE, TUTORIAL, DOCS / "how-to" / "change-taxonomies.md")
+    for example in re.findall(r"```yaml\n(.*?)```", page.read_text("utf-8"), flags=re.DOTALL)
+]
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.split(":")[0])
@@ -39,13 +45,13 @@ def test_every_field_is_documented_with_an_example() -> None:
 
 
 def test_the_refusals_shown_are_those_given(tmp_path: Path) -> None:
-    """The page quotes two messages."""
+    """The tutorial quotes two messages."""
     file = tmp_path / "mood.yaml"
     file.write_text("name: mood\n\n\n\ntreshold: 0.4\nlabels:\n  a: [b]\n  c: [d]\n  no: [e]\n", "utf-8")
     with pytest.raises(TaxonomyError) as caught:
         load_taxonomy(file)
     given = str(caught.value).replace(f"{tmp_path}/", "").splitlines()
-    shown = re.findall(r"^mood\.yaml:\d.*$", PAGE.read_text("utf-8"), flags=re.MULTILINE)
+    shown = re.findall(r"^mood\.yaml:\d.*$", TUTORIAL.read_text("utf-8"), flags=re.MULTILINE)
 
     assert [line.rstrip("…").strip() for line in shown] == [
         message[: len(line.rstrip("…").strip())] for message, line in zip(given, shown, strict=True)

@@ -11,7 +11,7 @@ import pytest
 from training import sources
 from training.sources import Source
 
-_DOCS = Path(__file__).parents[3] / "docs" / "reference" / "starter-model.md"
+_DOCS = Path(__file__).parents[3] / "docs" / "how-to" / "train-the-starter-model.md"
 
 
 def fill(folder: Path, wanted: tuple[Source, ...]) -> None:
@@ -43,7 +43,7 @@ def test_what_is_missing_is_named_with_its_source_and_terms(tmp_path: Path):
     assert str(tmp_path) in message
     assert "Flickr8k.token.txt: Flickr8k (Hodosh" in message
     assert "non-commercial research and education" in message
-    assert "docs/reference/starter-model.md" in message
+    assert "docs/how-to/train-the-starter-model.md" in message
     assert "SUN" not in message
 
 

@@ -1,4 +1,4 @@
-"""``enrich space``: the commands that docs/reference/models.md shows, in its order, and how they behave."""
+"""``enrich space``: the commands that docs/how-to/change-models.md shows, in its order, and how they behave."""
 
 from __future__ import annotations
 
@@ -17,14 +17,13 @@ from worker import bootstrap, cli, logs, tagging
 from worker.cli import commands
 from worker.errors import ConfigurationError, NotFoundError, SpaceMismatchError
 
-DOCUMENT = Path(__file__).parents[4] / "docs" / "reference" / "models.md"
-SECTION = "## Changing models while everything keeps answering"
+DOCUMENT = Path(__file__).parents[4] / "docs" / "how-to" / "change-models.md"
 COLOURS = {f"{number:02}.jpg": ("red", "green", "blue")[number % 3] for number in range(12)}
 
 
 def documented() -> list[list[str]]:
-    text = DOCUMENT.read_text().partition(SECTION)[2].partition("\n### What is refused")[0]
-    return [shlex.split(line.strip()[2:]) for line in text.splitlines() if line.strip().startswith("$ ")]
+    lines = [line.strip() for line in DOCUMENT.read_text().splitlines()]
+    return [shlex.split(line[2:]) for line in lines if line.startswith("$ ")]
 
 
 @pytest.fixture
@@ -57,7 +56,7 @@ def enrich(world, models, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
 
 
 def test_the_documented_way_from_one_model_to_another(world, enrich):
-    """Every command of the section, as it stands there; at the end the old space is gone and the new one answers."""
+    """Every command of the page, as it stands there; at the end the old space is gone and the new one answers."""
     world.enriched(**COLOURS)
     commands = documented()
     assert ["create", "fill", "compare", "activate", "activate", "activate", "retire", "drop", "check"] == [
@@ -77,7 +76,12 @@ def test_comparing_for_programs(world, enrich):
     enrich("space", "create", "turned")
     enrich("space", "fill", "2")
     found = json.loads(enrich("space", "compare", "2", "--json").stdout)
-    table = (DOCUMENT.parent / "command-line.md").read_text().partition("| `space compare` |")[2].partition("\n")[0]
+    table = (
+        (DOCUMENT.parents[1] / "reference" / "command-line.md")
+        .read_text()
+        .partition("| `space compare` |")[2]
+        .partition("\n")[0]
+    )
     assert all(f'"{name}"' in table for name in (*found, *found["taxonomies"][0]))
     assert ([1, 2], 12, 1.0) == (found["spaces"], found["sampled"], found["taxonomies"][0]["agreement"])
 

@@ -1,4 +1,4 @@
-"""``enrich taxonomy``: the example of docs/reference/taxonomies.md, word for word, and how its commands behave."""
+"""``enrich taxonomy``: the example of docs/how-to/change-taxonomies.md, word for word, and how its commands behave."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from worker.errors import ApplyingError, ConfigurationError
 from worker.pipeline.taxonomies import lifecycle
 from worker.tagging import load_taxonomy
 
-DOCUMENT = Path(__file__).parents[4] / "docs" / "reference" / "taxonomies.md"
-EXAMPLE = DOCUMENT.read_text().partition("### An example from end to end\n")[2].partition("\n### ")[0]
+DOCUMENT = Path(__file__).parents[4] / "docs" / "how-to" / "change-taxonomies.md"
+EXAMPLE = DOCUMENT.read_text().partition("## An example from end to end\n")[2].partition("\n## ")[0]
 FILES = re.findall(r"```yaml\n(.*?)```", EXAMPLE, re.DOTALL)
 SESSIONS = re.findall(r"```console\n(.*?)```", EXAMPLE, re.DOTALL)
 
@@ -112,7 +112,12 @@ def test_a_plan_for_programs(enrich):
     [taxonomy] = found["taxonomies"]
     assert (False, 300, 1) == (found["is_empty"], found["sampling"]["total"], found["revision"])
     assert "added" == next(each["kind"] for each in taxonomy["changes"] if each["after"] == "green")
-    table = (DOCUMENT.parent / "command-line.md").read_text().partition("| `taxonomy plan` |")[2].partition("\n")[0]
+    table = (
+        (DOCUMENT.parents[1] / "reference" / "command-line.md")
+        .read_text()
+        .partition("| `taxonomy plan` |")[2]
+        .partition("\n")[0]
+    )
     assert all(f'"{name}"' in table for name in (*found, *taxonomy))
 
 
