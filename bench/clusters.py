@@ -58,7 +58,7 @@ def clustered(folder: Path, *, images: int) -> Iterator[Clustered]:
     with _database(home) as engine:
         with transaction(engine) as connection:
             spec = SpaceSpec(model="bench", revision="1", preprocessing="bench", dimension=DIMENSION)
-            space = catalog.spaces.ensure_space(connection, spec)
+            space = catalog.spaces.ensure(connection, spec)
         if not (home / "filled").exists():
             _fill(engine, space, vectors, tagged)
             (home / "filled").touch()

@@ -24,7 +24,7 @@ from bench.site import bucket_client
 from worker import ledger, process, settings
 from worker.db import transaction
 from worker.errors import FatalDeviceError
-from worker.pipeline.enrichment.model_switch import Serving
+from worker.pipeline.enrichment.model_switch import ModelSwitch
 from worker.types import Hint, Lane, ObjectRef
 
 #: The peer decides one question of two labels; we always decide all shipped taxonomies.
@@ -78,7 +78,7 @@ def ours_with_a_free_encoder(bucket: str, keys: list[str]) -> Turns:
     yield from ours(bucket, keys)
 
 
-def _drain(serving: Serving) -> None:
+def _drain(serving: ModelSwitch) -> None:
     while serving.run_once() is not None:
         pass
 

@@ -32,20 +32,20 @@ def rate(site: Site, bucket: str, *, objects: int, processes: int, rounds: int, 
         try:
             with process(variables, "worker"):
                 _until(lambda: len(_processes(engine)) >= processes, _START_SECONDS, "the workers do not start")
-                ring = broker.Bell(_settings(variables)).ring
-                return max(_round(engine, bucket, objects, ring) for _ in range(1 + rounds))
+                notify = broker.WakeUp(_settings(variables)).send
+                return max(_round(engine, bucket, objects, notify) for _ in range(1 + rounds))
         finally:
             engine.dispose()
 
 
-def _round(engine: Engine, bucket: str, objects: int, ring: Callable[[], None]) -> float:
+def _round(engine: Engine, bucket: str, objects: int, notify: Callable[[], None]) -> float:
     with transaction(engine) as connection:
         connection.execute(text("DELETE FROM images"))  # else a known etag would spare the work
     refs = [ObjectRef(bucket=bucket, key=f"{number:05}.jpg") for number in range(objects)]
     with transaction(engine) as connection:
         ledger.hints.hint(connection, [Hint(ref=ref, source="bench", event="put") for ref in refs], lane=Lane.LIVE)
     times = {0: time.monotonic()}
-    ring()
+    notify()
     deadline = time.monotonic() + _MOST_SECONDS
     while max(times) < objects:
         times.setdefault(_written(engine), time.monotonic())
@@ -67,7 +67,7 @@ def _written(engine: Engine) -> int:
         return int(connection.execute(text("SELECT count(*) FROM images")).scalar_one())
 
 
-def _processes(engine: Engine) -> list[ledger.heartbeats.Process]:
+def _processes(engine: Engine) -> list[ledger.heartbeats.ProcessStatus]:
     with transaction(engine) as connection:
         return ledger.heartbeats.processes(connection)
 

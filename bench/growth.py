@@ -41,7 +41,7 @@ def catalog_size(site: Site, *, sizes: Sequence[int]) -> Iterator[Found]:
         engine = db.connect(url, name="bench")
         with transaction(engine) as connection:
             spec = SpaceSpec(model="bench", revision="1", preprocessing="bench", dimension=DIMENSION)
-            space = catalog.spaces.ensure_space(connection, spec)
+            space = catalog.spaces.ensure(connection, spec)
         for before, size in itertools.pairwise((0, *sizes)):
             _grow(engine, space.id, before + 1, size)
             writes.append((float(size), BATCH / seconds(_writing(engine, space.id), 12)))
@@ -80,7 +80,7 @@ def _writing(engine: Engine, space: int) -> Callable[[], None]:
 
     def write() -> None:
         with transaction(engine) as connection:
-            catalog.write.write(connection, space_id=space, images=[image(next(fresh)) for _ in range(BATCH)])
+            catalog.write.save_images(connection, space_id=space, images=[image(next(fresh)) for _ in range(BATCH)])
 
     return write
 

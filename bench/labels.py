@@ -23,7 +23,7 @@ from worker.db import Engine, transaction
 from worker.pipeline.reading.label_search import LabelSearch
 from worker.pipeline.spaces import fill
 from worker.pipeline.taxonomies import active_taxonomies
-from worker.pipeline.taxonomies.label_vectors import LabelFiller
+from worker.pipeline.taxonomies.label_vectors import LabelVectorWriter
 from worker.tagging import Label, Taxonomy
 from worker.types import Floats, ObjectRef
 
@@ -107,7 +107,7 @@ def _prepared(engine: Engine, images: int) -> _Asked:
     space = retag.fill(engine, images, near + np.random.default_rng(1).standard_normal(near.shape) / _DIMENSION**0.5)
     fill.index(engine, space)
     active_taxonomies.keep(engine, [listed])
-    LabelFiller(engine=engine, space=space, encode_texts=encode).run()
+    LabelVectorWriter(engine=engine, space=space, encode_texts=encode).run()
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("ANALYZE label_vectors, embeddings"))
     keys = [f"{number:09}.jpg" for number in range(1, images + 1, max(images // _TIMES, 1))]
@@ -128,7 +128,7 @@ def _rows(asked: _Asked) -> Iterator[Found]:
     same = np.mean([len(asked.ours(key) & asked.theirs(key, words, matrix)) / _NEAREST for key in asked.keys])
     word = _turns([f"word {number}" for number in range(0, _WORDS, _WORDS // _TIMES)])
     with transaction(asked.engine) as connection:
-        images = catalog.spaces.filled_spaces(connection)[0].images
+        images = catalog.spaces.fill_levels(connection)[0].images
     yield Row(
         what=f"{_NEAREST} nearest of {images:,} images for a label",
         unit="ms",

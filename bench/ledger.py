@@ -53,17 +53,17 @@ def writes(engine: Engine) -> tuple[float, float]:
     """Images/s written with vector and four tags, HNSW index in place: a batch of 32 at once, and row by row."""
     spec = SpaceSpec(model="bench", revision="1", preprocessing="bench", dimension=DIMENSION)
     with transaction(engine) as connection:
-        space = catalog.spaces.ensure_space(connection, spec)
+        space = catalog.spaces.ensure(connection, spec)
     fresh = itertools.count()
 
     def batched() -> None:
         with transaction(engine) as connection:
-            catalog.write.write(connection, space_id=space.id, images=[image(next(fresh)) for _ in range(BATCH)])
+            catalog.write.save_images(connection, space_id=space.id, images=[image(next(fresh)) for _ in range(BATCH)])
 
     def by_row() -> None:
         for _ in range(BATCH):
             with transaction(engine) as connection:
-                catalog.write.write(connection, space_id=space.id, images=[image(next(fresh))])
+                catalog.write.save_images(connection, space_id=space.id, images=[image(next(fresh))])
 
     return BATCH / seconds(batched, 12), BATCH / seconds(by_row, 6)
 
@@ -123,8 +123,8 @@ def counting(engine: Engine, *, pending: int) -> tuple[float, float, float, floa
     with transaction(engine) as connection:
         connection.execute(text("ALTER TABLE inbox ENABLE TRIGGER USER"))
         connection.execute(_PENDING, {"pending": pending})
-        ledger.counters.correct_counts(connection)
-        ledger.counters.fold_counts(connection)
+        ledger.counters.correct(connection)
+        ledger.counters.fold(connection)
     _vacuum(engine)
 
     def asked(statement: TextClause) -> float:

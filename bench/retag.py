@@ -62,7 +62,7 @@ def fill(engine: Engine, count: int, vectors: Floats | None = None) -> Space:
     """Images with these vectors (``[count, 512]``), or any; without an index."""
     spec = SpaceSpec(model="bench", revision="1", preprocessing="bench", dimension=_DIMENSION)
     with transaction(engine) as connection:
-        space = catalog.spaces.ensure_space(connection, spec)
+        space = catalog.spaces.ensure(connection, spec)
         connection.execute(text(f"DROP INDEX embeddings_{space.id}_hnsw"))  # it has no part in this
         ids = list(connection.execute(_IMAGES, {"count": count}).scalars())
     random = np.random.default_rng(0)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from worker import catalog
-from worker.catalog.revisions import Revision
 from worker.catalog.spaces import Space
+from worker.catalog.taxonomy_revisions import Revision
 from worker.db import Engine, transaction
 from worker.encoder import Encoder
 from worker.pipeline.taxonomies import active_taxonomies
-from worker.pipeline.taxonomies.active_taxonomies import Labels
-from worker.pipeline.taxonomies.prompt_vectors import Prompts
+from worker.pipeline.taxonomies.active_taxonomies import ActiveTaxonomies
+from worker.pipeline.taxonomies.prompt_vectors import PromptVectorCache
 from worker.tagging import Taxonomy
 
 
@@ -17,12 +17,12 @@ def put_into_force(engine: Engine, *taxonomies: Taxonomy) -> Revision:
     """Make a revision of exactly these; nothing is retagged."""
     active_taxonomies.keep(engine, taxonomies)
     with transaction(engine) as connection:
-        return catalog.revisions.make_revision(
+        return catalog.taxonomy_revisions.make(
             connection, active_taxonomies.versions(taxonomies), action="apply", made_by="test@here"
         )
 
 
-def following(engine: Engine, space: Space, encoder: Encoder, *first: Taxonomy) -> Labels:
+def following(engine: Engine, space: Space, encoder: Encoder, *first: Taxonomy) -> ActiveTaxonomies:
     """What a worker has; ``first`` are put into force if nothing is."""
     active_taxonomies.begin(engine, lambda: first)
-    return Labels(engine, space, Prompts(engine, space, lambda: encoder))
+    return ActiveTaxonomies(engine, space, PromptVectorCache(engine, space, lambda: encoder))

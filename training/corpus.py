@@ -16,7 +16,7 @@ from training import features, vocabulary
 from training.features import FeatureSet
 from worker.encoder.starter import minilm
 from worker.encoder.starter.cache import cached
-from worker.encoder.starter.model import Parts
+from worker.encoder.starter.model import ModelParts
 
 _SETS = ("sun", "intel", "flowers", "synth", "night")
 #: A photo counts as one of an ImageNet class when the frozen classifier is this sure.
@@ -77,7 +77,7 @@ def class_names(data: Path) -> list[str]:
     return (data / "imagenet_classes.txt").read_text(encoding="utf-8").splitlines()
 
 
-def sentence_vectors(parts: Parts, texts: Sequence[str]) -> Tensor:
+def sentence_vectors(parts: ModelParts, texts: Sequence[str]) -> Tensor:
     """float32 (n, 384) of half the precision; where there are many, from the cache if these very texts were there."""
     if len(texts) < _MANY:
         return _encode(parts, texts).half().float()
@@ -86,7 +86,7 @@ def sentence_vectors(parts: Parts, texts: Sequence[str]) -> Tensor:
 
 
 @torch.inference_mode()
-def _encode(parts: Parts, texts: Sequence[str]) -> Tensor:
+def _encode(parts: ModelParts, texts: Sequence[str]) -> Tensor:
     """Sorted by length, so that little is spent on padding."""
     order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
     vectors = torch.empty(len(texts), minilm.WIDTH)
@@ -96,7 +96,7 @@ def _encode(parts: Parts, texts: Sequence[str]) -> Tensor:
     return vectors
 
 
-def load(data: Path, pages: FeatureSet, parts: Parts) -> Corpus:
+def load(data: Path, pages: FeatureSet, parts: ModelParts) -> Corpus:
     """Flickr8k's training photos with a crop of each, the folders of ``data``, and synthetic pages."""
     numbered = _Texts()
     photos = flickr(data)
@@ -141,7 +141,7 @@ def load(data: Path, pages: FeatureSet, parts: Parts) -> Corpus:
     )
 
 
-def named_as_people_do(parts: Parts, anchors: Tensor) -> Tensor:
+def named_as_people_do(parts: ModelParts, anchors: Tensor) -> Tensor:
     """The classes' vectors, centred, drawn halfway to those of their everyday names where they have any."""
     mean, vectors = anchors.mean(0), functional.normalize(anchors - anchors.mean(0), dim=1)
     names = list(vocabulary.THINGS)
@@ -167,6 +167,6 @@ def _inputs(stored: FeatureSet) -> Tensor:
 
 
 @torch.inference_mode()
-def _chances(parts: Parts, inputs: Tensor) -> Tensor:
+def _chances(parts: ModelParts, inputs: Tensor) -> Tensor:
     chances: Tensor = parts.backbone.classifier(inputs[:, : parts.backbone.classifier.in_features]).softmax(1)
     return chances

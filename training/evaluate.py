@@ -28,7 +28,7 @@ from training.features import FeatureSet
 from training.naming import mentioned, name_objects, report
 from worker.encoder.starter.efficientnet import Features
 from worker.encoder.starter.heads import Heads
-from worker.encoder.starter.model import Parts, filled, load_parts
+from worker.encoder.starter.model import ModelParts, filled, load_parts
 from worker.tagging import Taxonomy, build_label_matrix, load_taxonomies, score
 from worker.types import Floats
 
@@ -63,7 +63,7 @@ class Labelled:
 class Model:
     """Heads over stored features."""
 
-    def __init__(self, parts: Parts, heads: Heads) -> None:
+    def __init__(self, parts: ModelParts, heads: Heads) -> None:
         self._parts, self._heads = parts, heads
 
     @property

@@ -26,7 +26,7 @@ from training import corpus, features, sources, vocabulary
 from training.corpus import NOTHING, Corpus
 from worker.encoder.starter.efficientnet import POOLED
 from worker.encoder.starter.heads import Heads, join_halves
-from worker.encoder.starter.model import Parts, load_parts
+from worker.encoder.starter.model import ModelParts, load_parts
 
 _GROUPS = [torch.tensor([vocabulary.INDEX[tag] for tag in tags]) for tags in vocabulary.GROUPS.values()]
 _OPPOSITES = [(vocabulary.INDEX[a], vocabulary.INDEX[b]) for a, b in vocabulary.OPPOSITES.items()]
@@ -170,7 +170,7 @@ class Sampler:
         return torch.tensor([[self._any_of(options) for _ in range(3)] for options in self._data.tag_texts])
 
 
-def anchors(parts: Parts, data: Corpus) -> Tensor:
+def anchors(parts: ModelParts, data: Corpus) -> Tensor:
     """(1000, 1280): where the classifier's rows, decorrelated, point from the mean photo."""
     photos = data.views[data.captioned, 0, :POOLED]
     weight = parts.backbone.classifier.weight.detach()
@@ -218,7 +218,7 @@ class Geometry:
         return functional.mse_loss(ours - ours.mean(), theirs - theirs.mean())
 
 
-def geometry(data: Path, parts: Parts) -> Geometry:
+def geometry(data: Path, parts: ModelParts) -> Geometry:
     stored = features.arrays(data / "clip_vitb32_class_text_vectors.npz")
     names = [*stored["lvis_names"].tolist(), *stored["coco_names"].tolist()]
     names = [name.replace("_", " ").split(" (")[0] for name in names]

@@ -11,36 +11,36 @@ from worker.catalog.spaces import Space
 from worker.db import Engine, transaction
 from worker.encoder import Encoder, load_encoder
 from worker.errors import ConfigurationError, QueueUnavailableError
-from worker.events.sqs import Queue
+from worker.events.sqs import SqsQueue
 from worker.images import ImageLimits
 from worker.objects import ObjectStore, S3Store, WatchedStore
 from worker.open_database import database
 from worker.pipeline.delivery.feed_retention import Pruner
 from worker.pipeline.enrichment.local_files import FileTagger
-from worker.pipeline.enrichment.missing_buckets import BucketWatch, BucketWatcher
-from worker.pipeline.intake.group_commit import Hold
+from worker.pipeline.enrichment.missing_buckets import MissingBucketCheck, MissingBucketMonitor
+from worker.pipeline.intake.group_commit import WaitLimits
 from worker.pipeline.intake.ingest import Ingest
-from worker.pipeline.intake.sns_subscriptions import Subscriptions
-from worker.pipeline.intake.sqs_consumer import Listener
+from worker.pipeline.intake.sns_subscriptions import SnsSubscriptions
+from worker.pipeline.intake.sqs_consumer import SqsConsumer
 from worker.pipeline.operations.counters import keep_counts
-from worker.pipeline.reading.explain import Explain
+from worker.pipeline.reading.explain import Explainer
 from worker.pipeline.reading.filtered_search import FilteredSearch
-from worker.pipeline.reading.model_warmup import Readiness
-from worker.pipeline.reading.text_search import Search
+from worker.pipeline.reading.model_warmup import ModelWarmup
+from worker.pipeline.reading.text_search import TextSearch
 from worker.pipeline.reconciliation.backfill import Backfill
 from worker.pipeline.reconciliation.recheck import Recheck
-from worker.pipeline.reconciliation.reconcile import Pace, Reconcile, Reconciler, targets
-from worker.pipeline.reconciliation.verify import Verify
-from worker.pipeline.resilience.heartbeat import Keeper
-from worker.pipeline.resilience.worker_breakers import Breakers
+from worker.pipeline.reconciliation.reconcile import PageReconciler, Reconciler, ReconcileSchedule, targets
+from worker.pipeline.reconciliation.verify import Verifier
+from worker.pipeline.resilience.heartbeat import Heartbeat
+from worker.pipeline.resilience.worker_breakers import WorkerBreakers
 from worker.pipeline.spaces import golden_check
-from worker.pipeline.spaces.missing_vector_sweep import Patrol
-from worker.pipeline.spaces.model_loading import Load, Source, load_for
+from worker.pipeline.spaces.missing_vector_sweep import MissingVectorSweep
+from worker.pipeline.spaces.model_loading import Load, ModelSetting, load_for
 from worker.pipeline.taxonomies import active_taxonomies as pipeline_labels
 from worker.pipeline.taxonomies import lifecycle
-from worker.pipeline.taxonomies.active_taxonomies import Labels
-from worker.pipeline.taxonomies.label_vectors import LabelFiller
-from worker.pipeline.taxonomies.prompt_vectors import Prompts
+from worker.pipeline.taxonomies.active_taxonomies import ActiveTaxonomies
+from worker.pipeline.taxonomies.label_vectors import LabelVectorWriter
+from worker.pipeline.taxonomies.prompt_vectors import PromptVectorCache
 from worker.resources import cores
 from worker.settings import Settings
 from worker.tagging import Tagger, Taxonomy
@@ -52,7 +52,7 @@ _DAY = 86_400.0  # seconds
 #: How often a process looks whether another space was activated, or is owed images, at least.
 LOOK_SECONDS = 2.0
 
-Ring = Callable[[], None]
+WakeUpCall = Callable[[], None]
 
 
 def store(settings: Settings) -> ObjectStore:
@@ -88,15 +88,15 @@ def encoder(
     )
 
 
-def source(settings: Settings) -> Source:
+def source(settings: Settings) -> ModelSetting:
     """What ENRICH_MODEL names, in a form that means the same in every working directory."""
     return source_of(settings.model, settings.model_revision)
 
 
-def source_of(model: str, revision: str | None) -> Source:
+def source_of(model: str, revision: str | None) -> ModelSetting:
     """A model's name as a user gives it; a directory as an absolute path."""
     path = Path(model).expanduser()
-    return Source(model=str(path.resolve()) if path.is_dir() else model, revision=revision)
+    return ModelSetting(model=str(path.resolve()) if path.is_dir() else model, revision=revision)
 
 
 def loader(settings: Settings, *, text_only: bool = False) -> Load:
@@ -119,7 +119,7 @@ def tagger(settings: Settings, model: Encoder, names: tuple[str, ...] | None = N
         logit_scale=model.logit_scale,
         model=model.space.model,
     )
-    pipeline_labels.tell_of_the_uncalibrated(built)
+    pipeline_labels.warn_uncalibrated(built)
     return built
 
 
@@ -134,15 +134,20 @@ def limits(settings: Settings) -> ImageLimits:
 
 
 def ingest(
-    settings: Settings, engine: Engine, ring: Ring, *, hold: Hold | None = None, recheck: Recheck | None = None
+    settings: Settings,
+    engine: Engine,
+    notify: WakeUpCall,
+    *,
+    hold: WaitLimits | None = None,
+    recheck: Recheck | None = None,
 ) -> Ingest:
     """Event intake; with ``hold`` and ``recheck``, for senders that do not repeat what was not taken."""
-    subscriptions = Subscriptions(settings.sns_topics)
+    subscriptions = SnsSubscriptions(settings.sns_topics)
     return Ingest(
         engine=engine,
         refusal=settings.watched.refusal,
         watches=settings.watched.covers,
-        ring=ring,
+        notify=notify,
         subscriptions=subscriptions,
         max_bytes=settings.max_event_bytes,
         hold=hold,
@@ -150,12 +155,14 @@ def ingest(
     )
 
 
-def search(settings: Settings, engine: Engine, filtered: FilteredSearch | None = None) -> Search:
+def search(settings: Settings, engine: Engine, filtered: FilteredSearch | None = None) -> TextSearch:
     """Text search; loads the text half of the active space's model when it is first used."""
     return _search(settings, engine, filtered, text_only=True)
 
 
-def _search(settings: Settings, engine: Engine, filtered: FilteredSearch | None = None, *, text_only: bool) -> Search:
+def _search(
+    settings: Settings, engine: Engine, filtered: FilteredSearch | None = None, *, text_only: bool
+) -> TextSearch:
     load, own = loader(settings, text_only=text_only), source(settings)
 
     def load_and_check(space: Space) -> Encoder:
@@ -163,7 +170,7 @@ def _search(settings: Settings, engine: Engine, filtered: FilteredSearch | None 
         golden_check.require(engine, space, model, texts_only=True)
         return model
 
-    return Search(
+    return TextSearch(
         engine,
         lambda: encoder(settings, text_only=text_only),
         load_and_check,
@@ -173,9 +180,9 @@ def _search(settings: Settings, engine: Engine, filtered: FilteredSearch | None 
 
 
 @contextmanager
-def keeping_ready(search: Search) -> Iterator[None]:
+def keeping_ready(search: TextSearch) -> Iterator[None]:
     """While the block runs, have the models ready that searches will need after the next switch."""
-    ready = Readiness(search, interval=LOOK_SECONDS)
+    ready = ModelWarmup(search, interval=LOOK_SECONDS)
     ready.start()
     try:
         yield
@@ -183,17 +190,17 @@ def keeping_ready(search: Search) -> Iterator[None]:
         ready.stop()
 
 
-def labels(settings: Settings, engine: Engine, space: Space, load: Callable[[], Encoder]) -> Labels:
+def labels(settings: Settings, engine: Engine, space: Space, load: Callable[[], Encoder]) -> ActiveTaxonomies:
     """The taxonomies in force, for the model of a space; those of ENRICH_TAXONOMIES if none are in force yet.
 
     Raises:
         TaxonomyError: what is in force was applied by a newer release; or nothing is, and a file is wrong.
     """
     in_force = pipeline_labels.begin(engine, lambda: tagging.load_taxonomies(settings.taxonomies))
-    following = Labels(engine, space, Prompts(engine, space, load))
-    pipeline_labels.tell_of_the_uncalibrated(following.now.tagger)
+    following = ActiveTaxonomies(engine, space, PromptVectorCache(engine, space, load))
+    pipeline_labels.warn_uncalibrated(following.now.tagger)
     if "taxonomies" in settings.model_fields_set:  # a machine that names no files wishes nothing
-        pipeline_labels.tell_of_other_files(in_force, lambda: tagging.load_taxonomies(settings.taxonomies))
+        pipeline_labels.warn_changed_files(in_force, lambda: tagging.load_taxonomies(settings.taxonomies))
     return following
 
 
@@ -202,33 +209,33 @@ def builder(settings: Settings, engine: Engine) -> lifecycle.Build:
     own, load = source(settings), loader(settings, text_only=True)
 
     def build(space: Space, wished: Sequence[Taxonomy]) -> Tagger:
-        prompts = Prompts(engine, space, lambda: load_for(space, own, load))
+        prompts = PromptVectorCache(engine, space, lambda: load_for(space, own, load))
         return Tagger(wished, prompts, logit_scale=prompts.logit_scale, model=space.model)
 
     return build
 
 
-def explain(settings: Settings, engine: Engine, *, text_only: bool) -> tuple[Explain, Callable[[], Encoder]]:
+def explain(settings: Settings, engine: Engine, *, text_only: bool) -> tuple[Explainer, Callable[[], Encoder]]:
     """Explanations, and the model they are by, which is loaded when either is first used."""
     model = _search(settings, engine, text_only=text_only)
-    return Explain(engine, model.model), model.encoder
+    return Explainer(engine, model.model), model.encoder
 
 
-def label_filler(settings: Settings, engine: Engine) -> LabelFiller:
+def label_filler(settings: Settings, engine: Engine) -> LabelVectorWriter:
     """Storing the vectors of labels; loads the text half of the model."""
     space, model = _search(settings, engine, text_only=True).model()
     pipeline_labels.keep(engine, tagging.load_taxonomies(settings.taxonomies))
-    return LabelFiller(engine=engine, space=space, encode_texts=model.encode_texts)
+    return LabelVectorWriter(engine=engine, space=space, encode_texts=model.encode_texts)
 
 
-def backfill(settings: Settings, engine: Engine, ring: Ring) -> Backfill:
+def backfill(settings: Settings, engine: Engine, notify: WakeUpCall) -> Backfill:
     """Hinting what a bucket already holds."""
-    return Backfill(engine=engine, store=store(settings), ring=ring)
+    return Backfill(engine=engine, store=store(settings), notify=notify)
 
 
-def verify(settings: Settings, engine: Engine, ring: Ring) -> Verify:
+def verify(settings: Settings, engine: Engine, notify: WakeUpCall) -> Verifier:
     """The proof that nothing is missing."""
-    return Verify(engine=engine, store=store(settings), ring=ring)
+    return Verifier(engine=engine, store=store(settings), notify=notify)
 
 
 def file_tagger(settings: Settings, names: tuple[str, ...] | None) -> FileTagger:
@@ -244,68 +251,68 @@ def file_tagger(settings: Settings, names: tuple[str, ...] | None) -> FileTagger
 
 
 @contextmanager
-def scheduler(settings: Settings, ring: Ring) -> Iterator[Keeper]:
+def scheduler(settings: Settings, notify: WakeUpCall) -> Iterator[Heartbeat]:
     """The scheduler's heartbeat, reconciliation, and the gauges that describe the whole ledger."""
     engine = database(settings, "scheduler", pool_size=2)
     recheck = Recheck(engine)
-    reconciler = _reconciler(settings, engine, ring, recheck)
-    prune, patrol = Pruner(engine, keep=settings.feed_retention_days * _DAY or None), Patrol(engine)
+    reconciler = _reconciler(settings, engine, notify, recheck)
+    prune, sweep = Pruner(engine, keep=settings.feed_retention_days * _DAY or None), MissingVectorSweep(engine)
 
     def publish() -> None:
         with transaction(engine) as connection:
             metrics.set_pending(ledger.totals.pending_by_lane(connection))
-            metrics.set_owed(catalog.embedding_queue.owed(connection))
+            metrics.set_owed(catalog.embedding_queue.queue_lengths(connection))
         reconciler.publish()
         keep_counts(engine)
         prune()
-        patrol.walk()
+        sweep.walk()
 
-    watcher = _bucket_watcher(settings, engine, ring)
-    keeper = Keeper(engine, kind="scheduler", also=publish, breakers=Breakers(recheck=recheck))
+    watcher = _bucket_watcher(settings, engine, notify)
+    heartbeat = Heartbeat(engine, kind="scheduler", also=publish, breakers=WorkerBreakers(recheck=recheck))
     with serving_metrics(settings):
-        keeper.start()
+        heartbeat.start()
         recheck("the scheduler was started")
         if settings.reconcile_seconds:
             reconciler.start()
         watcher.start()
         try:
-            yield keeper
+            yield heartbeat
         finally:
             watcher.stop()
             reconciler.stop()
-            keeper.stop()
+            heartbeat.stop()
             engine.dispose()
 
 
-def _reconciler(settings: Settings, engine: Engine, ring: Ring, recheck: Recheck) -> Reconciler:
+def _reconciler(settings: Settings, engine: Engine, notify: WakeUpCall, recheck: Recheck) -> Reconciler:
     """Looks for what no event announced, once it is started."""
     objects = store(settings)
-    pace = Pace(interval=settings.reconcile_seconds, pages_per_second=settings.reconcile_pages_per_second)
+    pace = ReconcileSchedule(interval=settings.reconcile_seconds, pages_per_second=settings.reconcile_pages_per_second)
     return Reconciler(
-        Reconcile(engine=engine, store=objects, ring=ring, pace=pace),
+        PageReconciler(engine=engine, store=objects, notify=notify, pace=pace),
         lambda: targets(settings.watched, objects),
         recheck,
     )
 
 
-def _bucket_watcher(settings: Settings, engine: Engine, ring: Ring) -> BucketWatcher:
+def _bucket_watcher(settings: Settings, engine: Engine, notify: WakeUpCall) -> MissingBucketMonitor:
     """Looks whether the store still has the buckets that the ledger knows, once it is started."""
     endpoint = settings.s3_endpoint_url or "AWS"
     patience = settings.missing_bucket_seconds
-    return BucketWatcher(
-        BucketWatch(
+    return MissingBucketMonitor(
+        MissingBucketCheck(
             engine=engine,
             store=store(settings),
             endpoint=endpoint,
             patience=patience,
-            ring=ring,
+            notify=notify,
             watched=settings.watched,
         )
     )
 
 
 @contextmanager
-def listener(settings: Settings, ring: Ring) -> Iterator[tuple[Keeper, list[Listener]]]:
+def listener(settings: Settings, notify: WakeUpCall) -> Iterator[tuple[Heartbeat, list[SqsConsumer]]]:
     """The queues, checked, and the listener's heartbeat.
 
     Raises:
@@ -317,21 +324,21 @@ def listener(settings: Settings, ring: Ring) -> Iterator[tuple[Keeper, list[List
     for each in queues:
         _check(each)
     engine = database(settings, "listener", pool_size=len(queues) + 1)
-    intake = ingest(settings, engine, ring)
-    keeper = Keeper(engine, kind="listener")
+    intake = ingest(settings, engine, notify)
+    heartbeat = Heartbeat(engine, kind="listener")
     with serving_metrics(settings):
-        keeper.start()
+        heartbeat.start()
         try:
-            yield keeper, [Listener(each, intake) for each in queues]
+            yield heartbeat, [SqsConsumer(each, intake) for each in queues]
         finally:
-            keeper.stop()
+            heartbeat.stop()
             engine.dispose()
 
 
-def queue(settings: Settings, url: str) -> Queue:
+def queue(settings: Settings, url: str) -> SqsQueue:
     """A queue of SQS."""
     secret = settings.s3_secret_access_key
-    return Queue(
+    return SqsQueue(
         url,
         endpoint_url=settings.sqs_endpoint_url,
         region=settings.s3_region,
@@ -342,7 +349,7 @@ def queue(settings: Settings, url: str) -> Queue:
     )
 
 
-def _check(queue: Queue) -> None:
+def _check(queue: SqsQueue) -> None:
     """Stop at what a person has to mend; what is only away will come back."""
     try:
         leads_to_dead_letters = queue.check()

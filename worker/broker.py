@@ -81,7 +81,7 @@ def make_app(settings: Settings) -> Celery:
 
 
 # -- sending -----------------------------------------------------------------------------------------------------------
-class Bell:
+class WakeUp:
     """Wakes a worker, at most once until one has answered. Never raises: the ledger has the work already."""
 
     def __init__(self, settings: Settings, app: Celery | None = None) -> None:
@@ -95,7 +95,7 @@ class Bell:
         self._silent_until = 0.0
         self._refused = False
 
-    def ring(self) -> None:
+    def send(self) -> None:
         """Send a wake-up unless one is on its way."""
         self.reaches()
 
@@ -132,7 +132,7 @@ class Bell:
                 "the broker takes no wake-ups; workers look for work by themselves", action="ring", error=str(error)
             )
 
-    def answer(self) -> None:
+    def acknowledge(self) -> None:
         """Let the bell ring again. Called before claiming: whatever is hinted from now on rings anew."""
         try:
             self._redis.delete(BELL)
@@ -142,7 +142,7 @@ class Bell:
 
 # -- receiving ---------------------------------------------------------------------------------------------------------
 def is_wake_up(message: bytes) -> bool:
-    """Whether a message of the queue is one that `Bell` sent, and nothing else.
+    """Whether a message of the queue is one that `WakeUp` sent, and nothing else.
 
     Anybody who can reach the broker can put anything there: what Celery would do with arguments, compressed bodies,
     other serialisers or tasks to call afterwards is not tried.

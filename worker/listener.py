@@ -8,10 +8,10 @@ import time
 from collections.abc import Callable, Sequence
 
 from worker import bootstrap, logs
-from worker.pipeline.intake.sqs_consumer import Listener
-from worker.pipeline.resilience.heartbeat import Keeper
+from worker.pipeline.intake.sqs_consumer import SqsConsumer
+from worker.pipeline.resilience.heartbeat import Heartbeat
 from worker.settings import Settings
-from worker.stop_signal import StopRequest
+from worker.stop_signal import StopFlag
 
 _log = logs.get("listening")
 
@@ -23,34 +23,34 @@ _DRAIN_SECONDS = 8.0
 _EXIT_NO_PROGRESS = 75  # EX_TEMPFAIL: a new process is the remedy
 
 
-def run(settings: Settings, ring: Callable[[], None]) -> None:
+def run(settings: Settings, notify: Callable[[], None]) -> None:
     """Listen to every queue until SIGTERM; a second one does not wait.
 
     Raises:
         ConfigurationError: no queue is named, or one does not exist or may not be used.
     """
-    asked = StopRequest()
+    asked = StopFlag()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: os._exit(1) if asked.is_set() else asked.set())
-    with bootstrap.listener(settings, ring) as (keeper, listeners):
+    with bootstrap.listener(settings, notify) as (heartbeat, listeners):
         for each in listeners:
             each.start()
         _log.info(f"listening to {', '.join(each.queue.name for each in listeners)}", action="listen")
-        _watch(asked, keeper, listeners, silence=settings.sqs_wait_seconds + _SILENCE)
+        _watch(asked, heartbeat, listeners, silence=settings.sqs_wait_seconds + _SILENCE)
         _drain(listeners, seconds=settings.sqs_wait_seconds + _DRAIN_SECONDS)
 
 
-def _watch(asked: StopRequest, keeper: Keeper, listeners: Sequence[Listener], *, silence: float) -> None:
+def _watch(asked: StopFlag, heartbeat: Heartbeat, listeners: Sequence[SqsConsumer], *, silence: float) -> None:
     """Say that there is progress while every queue is heard of; end the process if a thread did, which none should."""
     while not asked.wait(_LOOK_SECONDS):
         if not all(each.is_alive for each in listeners):
             _log.error("a thread ended by itself; the process ends so that a new one can start", action="end")
             os._exit(_EXIT_NO_PROGRESS)
         if all(each.silent_for < silence for each in listeners):
-            keeper.progressed()
+            heartbeat.progressed()
 
 
-def _drain(listeners: Sequence[Listener], *, seconds: float) -> None:
+def _drain(listeners: Sequence[SqsConsumer], *, seconds: float) -> None:
     deadline = time.monotonic() + seconds
     for each in listeners:
         each.ask_to_stop()

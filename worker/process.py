@@ -13,26 +13,26 @@ from worker.db import Engine
 from worker.encoder import Encoder, ForwardPass, MicroBatcher
 from worker.errors import FatalDeviceError
 from worker.open_database import database
-from worker.pipeline.enrichment.canary import Control
+from worker.pipeline.enrichment.canary import CanaryCheck
 from worker.pipeline.enrichment.enricher import Enricher
-from worker.pipeline.enrichment.isolation_lock import Gate
-from worker.pipeline.enrichment.model_switch import Serving
-from worker.pipeline.enrichment.poison_images import Suspects
+from worker.pipeline.enrichment.isolation_lock import IsolationLock
+from worker.pipeline.enrichment.model_switch import ModelSwitch
+from worker.pipeline.enrichment.poison_images import PoisonImages
 from worker.pipeline.enrichment.prepare import Preparer
-from worker.pipeline.enrichment.quarantine_breaker import Guard
-from worker.pipeline.enrichment.sandbox import Trial
+from worker.pipeline.enrichment.quarantine_breaker import QuarantineBreaker
+from worker.pipeline.enrichment.sandbox import Sandbox
 from worker.pipeline.reconciliation.recheck import Recheck
-from worker.pipeline.resilience.circuit_breaker import Window
-from worker.pipeline.resilience.heartbeat import LONGEST_BATCH_IN_LEASES, Keeper, leaving_word
-from worker.pipeline.resilience.memory_budget import ByteBudget, Decoders
+from worker.pipeline.resilience.circuit_breaker import FailureWindow
+from worker.pipeline.resilience.heartbeat import LONGEST_BATCH_IN_LEASES, Heartbeat, reporting_refusal
+from worker.pipeline.resilience.memory_budget import ByteBudget, DecodeSlots
 from worker.pipeline.resilience.retry_policy import RetryPolicy
-from worker.pipeline.resilience.worker_breakers import Breakers
+from worker.pipeline.resilience.worker_breakers import WorkerBreakers
 from worker.pipeline.spaces import golden_check
-from worker.pipeline.spaces.fill import Fill, Progress
-from worker.pipeline.spaces.fill_batch import Filler, Model
-from worker.pipeline.spaces.model_host import Attendant
+from worker.pipeline.spaces.fill import FillProgress, FillRun
+from worker.pipeline.spaces.fill_batch import BatchFiller, Model
+from worker.pipeline.spaces.model_host import ModelHost
 from worker.pipeline.spaces.model_loading import choose, load_for, where
-from worker.pipeline.taxonomies.label_vectors import LabelFiller, LabelKeeper
+from worker.pipeline.taxonomies.label_vectors import LabelVectorIndexer, LabelVectorWriter
 from worker.quick_health import STUCK
 from worker.settings import Settings
 
@@ -53,19 +53,23 @@ TRIAL: tuple[str, ...] = (sys.executable, "-P", "-m", "worker.sandbox")
 
 
 @contextmanager
-def worker(settings: Settings, ring: bootstrap.Ring, broken: Callable[[FatalDeviceError], None]) -> Iterator[Serving]:
+def worker(
+    settings: Settings, notify: bootstrap.WakeUpCall, broken: Callable[[FatalDeviceError], None]
+) -> Iterator[ModelSwitch]:
     """Everything a worker process needs, from the first heartbeat to giving back what is in hand.
 
     ``broken`` is called when the device breaks while another space is being filled.
     """
     sys.setswitchinterval(_SWITCH_SECONDS)
     engine = database(settings, "worker", pool_size=settings.concurrency + 3)
-    with leaving_word(engine, kind="worker", model=bootstrap.describe_model(settings)):
+    with reporting_refusal(engine, kind="worker", model=bootstrap.describe_model(settings)):
         space, encoder_ = choose(engine, bootstrap.source(settings), bootstrap.loader(settings))
         model = loaded_model(settings, engine, space, encoder_)
     _log.info(encoder_.purpose, action="model", space=space.id, state=space.state)
-    breakers = Breakers(recheck=Recheck(engine))
-    keeper = Keeper(engine, kind="worker", model=encoder_.purpose, lease=settings.lease_seconds, breakers=breakers)
+    breakers = WorkerBreakers(recheck=Recheck(engine))
+    heartbeat = Heartbeat(
+        engine, kind="worker", model=encoder_.purpose, lease=settings.lease_seconds, breakers=breakers
+    )
     threads = settings.fetch_threads + bootstrap.decode_threads(settings)  # decoding keeps nobody from fetching
     decoders = _decoders(settings)
     with (
@@ -74,40 +78,44 @@ def worker(settings: Settings, ring: bootstrap.Ring, broken: Callable[[FatalDevi
         bootstrap.serving_metrics(settings),
         storing_labels(engine) as labels,
     ):
-        enricher = _enricher(settings, engine, model, keeper=keeper, decoders=decoders, pool=pool, ring=ring)
-        running = Serving(enricher=enricher, suspects=lambda space: _suspects(settings, engine, space, keeper))
-        attendant = Attendant(
+        enricher = _enricher(settings, engine, model, heartbeat=heartbeat, decoders=decoders, pool=pool, notify=notify)
+        running = ModelSwitch(
+            enricher=enricher, poison_images=lambda space: _poison_images(settings, engine, space, heartbeat)
+        )
+        model_host = ModelHost(
             engine,
             serving=labels.following(make(space, model)),
             load=lambda space: labels.following(make(space)),
             switch=running.switch,
             unload=labels.unload,
             broken=broken,
-            note=keeper.notes,
+            note=heartbeat.notes,
             most=settings.extra_models,
             interval=min(settings.sweep_seconds, bootstrap.LOOK_SECONDS),
         )
-        keeper.start()
-        attendant.start()
+        heartbeat.start()
+        model_host.start()
         try:
             yield running
         finally:
-            attendant.stop()
-            keeper.stop()
+            model_host.stop()
+            heartbeat.stop()
             engine.dispose()
 
 
-def _suspects(settings: Settings, engine: Engine, space: Space, keeper: Keeper) -> Suspects:
+def _poison_images(settings: Settings, engine: Engine, space: Space, heartbeat: Heartbeat) -> PoisonImages:
     # Up to two trials, each of up to twice the patience, have to end before their batch counts as stuck; and half of
     # one before the process counts as ill.
     patience = min(LONGEST_BATCH_IN_LEASES / 5 * settings.lease_seconds, 0.6 * STUCK)
     model, revision = where(space, bootstrap.source(settings))
     command = (*TRIAL, model) if revision is None else (*TRIAL, model, revision)
-    return Suspects(engine=engine, trial=Trial(command=command, patience=patience, progressed=keeper.progressed))
+    return PoisonImages(
+        engine=engine, trial=Sandbox(command=command, patience=patience, progressed=heartbeat.progressed)
+    )
 
 
-def _decoders(settings: Settings) -> Decoders:
-    return Decoders(count=bootstrap.decode_threads(settings), memory=ByteBudget(_DECODER_BYTES))
+def _decoders(settings: Settings) -> DecodeSlots:
+    return DecodeSlots(count=bootstrap.decode_threads(settings), memory=ByteBudget(_DECODER_BYTES))
 
 
 def _enricher(
@@ -115,10 +123,10 @@ def _enricher(
     engine: Engine,
     model: Model,
     *,
-    keeper: Keeper,
-    decoders: Decoders,
+    heartbeat: Heartbeat,
+    decoders: DecodeSlots,
     pool: ThreadPoolExecutor,
-    ring: bootstrap.Ring,
+    notify: bootstrap.WakeUpCall,
 ) -> Enricher:
     preparer = Preparer(
         store=bootstrap.store(settings),
@@ -134,16 +142,16 @@ def _enricher(
         batcher=model.batcher,
         labels=model.labels,
         space=model.space,
-        keeper=keeper,
-        guard=Guard(
-            keeper.breakers.quarantine,
-            Window(ratio=settings.quarantine_breaker_ratio),
-            Control(engine=engine, preparer=preparer, batcher=model.batcher, pool=pool),
+        heartbeat=heartbeat,
+        guard=QuarantineBreaker(
+            heartbeat.breakers.quarantine,
+            FailureWindow(ratio=settings.quarantine_breaker_ratio),
+            CanaryCheck(engine=engine, preparer=preparer, batcher=model.batcher, pool=pool),
         ),
-        suspects=_suspects(settings, engine, model.space, keeper),
-        gate=Gate(),
+        poison_images=_poison_images(settings, engine, model.space, heartbeat),
+        isolation_lock=IsolationLock(),
         pool=pool,
-        ring=ring,
+        notify=notify,
         batch=settings.claim_batch,
         lease=settings.lease_seconds,
     )
@@ -152,36 +160,38 @@ def _enricher(
 class _Labels:
     """Has the labels of every space stored whose model this process has."""
 
-    def __init__(self, engine: Engine, keeper: LabelKeeper) -> None:
-        self._engine, self._keeper = engine, keeper
+    def __init__(self, engine: Engine, heartbeat: LabelVectorIndexer) -> None:
+        self._engine, self._heartbeat = engine, heartbeat
 
-    def following(self, filler: Filler) -> Filler:
+    def following(self, filler: BatchFiller) -> BatchFiller:
         """Begin with this model's space."""
         model = filler.model
-        self._keeper.add(LabelFiller(engine=self._engine, space=model.space, encode_texts=model.encoder.encode_texts))
+        self._heartbeat.add(
+            LabelVectorWriter(engine=self._engine, space=model.space, encode_texts=model.encoder.encode_texts)
+        )
         return filler
 
-    def unload(self, filler: Filler) -> None:
+    def unload(self, filler: BatchFiller) -> None:
         """Leave its space to others, and free its model."""
-        self._keeper.remove(filler.model.space)
+        self._heartbeat.remove(filler.model.space)
         filler.model.batcher.close()
 
 
 @contextmanager
 def storing_labels(engine: Engine) -> Iterator[_Labels]:
     """Store the vectors of labels while the block runs, beside the work on images."""
-    keeper = LabelKeeper()
-    keeper.start()
+    heartbeat = LabelVectorIndexer()
+    heartbeat.start()
     try:
-        yield _Labels(engine, keeper)
+        yield _Labels(engine, heartbeat)
     finally:
-        keeper.stop()
+        heartbeat.stop()
 
 
 @contextmanager
 def filling(
-    settings: Settings, engine: Engine, space: Space, progress: Callable[[Progress], None] = lambda _: None
-) -> Iterator[Fill]:
+    settings: Settings, engine: Engine, space: Space, progress: Callable[[FillProgress], None] = lambda _: None
+) -> Iterator[FillRun]:
     """Filling a space from end to end, in this process; loads its model.
 
     Raises:
@@ -190,20 +200,20 @@ def filling(
     with fillers(settings, engine, _decoders(settings)) as make:
         filler = make(space)
         try:
-            yield Fill(engine=engine, filler=filler, threads=settings.concurrency, progress=progress)
+            yield FillRun(engine=engine, filler=filler, threads=settings.concurrency, progress=progress)
         finally:
             filler.model.batcher.close()
 
 
 @contextmanager
-def fillers(settings: Settings, engine: Engine, decoders: Decoders) -> Iterator[Callable[..., Filler]]:
+def fillers(settings: Settings, engine: Engine, decoders: DecodeSlots) -> Iterator[Callable[..., BatchFiller]]:
     """A function that loads a space's model and gives what works off its queue; they share threads and memory."""
     budget, reads = ByteBudget(_BYTES_IN_FLIGHT // 2), bootstrap.store(settings)
     load, own = bootstrap.loader(settings), bootstrap.source(settings)
     with ThreadPoolExecutor(bootstrap.decode_threads(settings), thread_name_prefix="fill") as pool:
 
-        def make(space: Space, model: Model | None = None) -> Filler:
-            return Filler(
+        def make(space: Space, model: Model | None = None) -> BatchFiller:
+            return BatchFiller(
                 engine=engine,
                 store=reads,
                 model=model or loaded_model(settings, engine, space, load_for(space, own, load)),

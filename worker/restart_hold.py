@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from worker import logs
-from worker.stop_signal import StopRequest
+from worker.stop_signal import StopFlag
 
 _log = logs.get("holding")
 
@@ -26,7 +26,7 @@ def run(command: Sequence[str]) -> int:
     Returns:
         Its exit status, as a shell gives it: 128 and the signal's number where a signal ended it.
     """
-    asked = StopRequest()
+    asked = StopFlag()
     child = subprocess.Popen(command, process_group=0)
 
     def end(number: int, _frame: object) -> None:

@@ -6,7 +6,7 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 
 
-class StopRequest:
+class StopFlag:
     """Like ``threading.Event``, and safe to set in a signal handler.
 
     An Event's ``set`` takes a lock that its ``wait`` holds for moments: a handler that runs in one of them, on the same

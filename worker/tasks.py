@@ -18,14 +18,14 @@ from celery import Celery, signals
 from celery.exceptions import SecurityWarning
 
 from worker import bootstrap, broker, logs, process
-from worker.broker import Bell
+from worker.broker import WakeUp
 from worker.errors import FatalDeviceError, TaxonomyError
-from worker.pipeline.enrichment.model_switch import Serving
+from worker.pipeline.enrichment.model_switch import ModelSwitch
 from worker.pipeline.resilience import heartbeat, watchdog
-from worker.pipeline.resilience.heartbeat import Keeper
-from worker.pipeline.resilience.watchdog import Patience, Surroundings, Watchdog
+from worker.pipeline.resilience.heartbeat import Heartbeat
+from worker.pipeline.resilience.watchdog import Watchdog, WatchdogHooks, WatchdogLimits
 from worker.settings import Settings
-from worker.stop_signal import StopRequest
+from worker.stop_signal import StopFlag
 
 _log = logs.get("tasks")
 
@@ -45,8 +45,8 @@ _EXIT_NO_PROGRESS = 75  # EX_TEMPFAIL: a new process is the remedy
 class _Process:
     """What the task needs, in a process that `enrich worker` started."""
 
-    runtime: Serving
-    bell: Bell
+    runtime: ModelSwitch
+    wake_up: WakeUp
     watchdog: Watchdog
     drain: Drain
 
@@ -61,18 +61,18 @@ def _wake() -> None:
     if _process.drain.has_begun:
         return  # somebody else is woken by the next ring
     with _process.watchdog.awake():
-        _process.bell.answer()
+        _process.wake_up.acknowledge()
         _work(_process.runtime)
 
 
-def _work(runtime: Serving) -> None:
+def _work(runtime: ModelSwitch) -> None:
     try:
         runtime.run_once()
     except FatalDeviceError as error:
         _end_of_device(error)
     except TaxonomyError as error:
         _log.error(f"{error}; this process ends, because it can tag nothing", action="taxonomies")
-        runtime.enricher.keeper.stop()  # gives back what is in hand
+        runtime.enricher.heartbeat.stop()  # gives back what is in hand
         os._exit(_EXIT_TOO_OLD)
 
 
@@ -89,21 +89,21 @@ def run_worker(settings: Settings) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     app = broker.make_app(settings)
     app.task(name=broker.WAKE)(_wake)
-    bell = Bell(settings, app)
-    with process.worker(settings, bell.ring, _end_of_device) as runtime:
-        drain = Drain(runtime.enricher.keeper, seconds=settings.drain_seconds)
+    wake_up = WakeUp(settings, app)
+    with process.worker(settings, wake_up.send, _end_of_device) as runtime:
+        drain = Drain(runtime.enricher.heartbeat, seconds=settings.drain_seconds)
         signals.worker_shutting_down.connect(drain.begin, weak=False)
-        with _watching(settings, runtime, bell, drain) as watching:
-            _process = _Process(runtime=runtime, bell=bell, watchdog=watching, drain=drain)
+        with _watching(settings, runtime, wake_up, drain) as watching:
+            _process = _Process(runtime=runtime, wake_up=wake_up, watchdog=watching, drain=drain)
             _consume(app, settings, drain)
 
 
 class Drain:
     """The end of a process that was told to end: soon, whatever its batches in hand are waiting for."""
 
-    def __init__(self, keeper: Keeper, *, seconds: float) -> None:
-        self._keeper, self._seconds = keeper, seconds
-        self._begun = StopRequest()
+    def __init__(self, heartbeat: Heartbeat, *, seconds: float) -> None:
+        self._heartbeat, self._seconds = heartbeat, seconds
+        self._begun = StopFlag()
 
     @property
     def has_begun(self) -> bool:
@@ -124,7 +124,7 @@ class Drain:
             f"batches in hand are not finished after {self._seconds:g} s (ENRICH_DRAIN_SECONDS); they are given back",
             action="drain",
         )
-        goodbye = threading.Thread(target=self._keeper.stop, name="goodbye", daemon=True)
+        goodbye = threading.Thread(target=self._heartbeat.stop, name="goodbye", daemon=True)
         goodbye.start()
         goodbye.join(_GOODBYE_SECONDS)
         os._exit(0)
@@ -145,24 +145,24 @@ def _consume(app: Celery, settings: Settings, drain: Drain) -> None:
 
 
 @contextmanager
-def _watching(settings: Settings, runtime: Serving, bell: Bell, drain: Drain) -> Iterator[Watchdog]:
+def _watching(settings: Settings, runtime: ModelSwitch, wake_up: WakeUp, drain: Drain) -> Iterator[Watchdog]:
     enricher, breakers = runtime.enricher, runtime.enricher.breakers
-    around = Surroundings(
+    around = WatchdogHooks(
         claimable=lambda: (
             not (drain.has_begun or breakers.hold) and watchdog.claimable(enricher.engine, enricher.floors)
         ),
         due=lambda: breakers.due and not drain.has_begun,
-        ring=lambda: bell.reaches() and not broker.is_in_trouble(),
+        notify=lambda: wake_up.reaches() and not broker.is_in_trouble(),
         work=lambda: _work(runtime),
         end=_end,
     )
-    patience = Patience(
+    patience = WatchdogLimits(
         quiet=2 * settings.sweep_seconds,
         deaf=_DEAF,
         stuck=(heartbeat.LONGEST_BATCH_IN_LEASES + 1) * settings.lease_seconds,
     )
     watching = Watchdog(around, patience)
-    bell.ring()  # for whatever was hinted while nobody listened
+    wake_up.send()  # for whatever was hinted while nobody listened
     watching.start()
     try:
         yield watching
@@ -186,14 +186,14 @@ def _log_as_we_do(**_: Any) -> None:
 # -- the scheduler -----------------------------------------------------------------------------------------------------
 def run_scheduler(settings: Settings) -> None:
     """Ring every few seconds, until SIGTERM: for retries that come due, leases that ended, wake-ups that were lost."""
-    bell = Bell(settings)
-    stop = StopRequest()
+    wake_up = WakeUp(settings)
+    stop = StopFlag()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    with bootstrap.scheduler(settings, bell.ring) as beating:
+    with bootstrap.scheduler(settings, wake_up.send) as beating:
         ring_at = time.monotonic() + settings.sweep_seconds
         while not stop.wait(min(settings.sweep_seconds, _SCHEDULER_SECONDS)):
             if time.monotonic() >= ring_at:
-                bell.ring()
+                wake_up.send()
                 ring_at = time.monotonic() + settings.sweep_seconds
             beating.progressed()

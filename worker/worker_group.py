@@ -19,7 +19,7 @@ from worker import logs
 from worker.errors import ConfigurationError
 from worker.restart_policy import RestartPolicy, is_under_nohup
 from worker.settings import Settings
-from worker.stop_signal import StopRequest
+from worker.stop_signal import StopFlag
 
 _log = logs.get("crew")
 
@@ -98,7 +98,7 @@ def run(settings: Settings, *, cores: int) -> int:
         ConfigurationError: the settings are not for so many members.
     """
     shared = shares(settings, cores=cores)
-    asked = StopRequest()
+    asked = StopFlag()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         if not is_under_nohup(number):
             signal.signal(number, lambda *_: asked.set())
@@ -202,7 +202,7 @@ class _Member:
             self._process.wait()
 
 
-def _keep(members: Sequence[_Member], asked: StopRequest) -> int:
+def _keep(members: Sequence[_Member], asked: StopFlag) -> int:
     while True:
         for each in members:
             status = each.look()

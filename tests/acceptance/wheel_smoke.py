@@ -59,7 +59,7 @@ def taxonomies(_checkout: Path) -> str:
 
 def migrations(_checkout: Path) -> str:
     """The migrations are found."""
-    return catalog.schema.head()
+    return catalog.schema.latest_version()
 
 
 def helps() -> str:

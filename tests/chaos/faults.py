@@ -16,7 +16,7 @@ from itertools import cycle
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from tests.chaos.crew import Crew
+from tests.chaos.group import Crew
 from tests.chaos.proxy import Mode
 from tests.chaos.servers import Servers
 from worker.db import transaction
@@ -77,9 +77,9 @@ def _others(rng: random.Random, seconds: float, workers: int) -> Iterator[Fault]
 class Saboteur:
     """Carries a timetable out."""
 
-    def __init__(self, faults: list[Fault], servers: Servers, crew: Crew) -> None:
+    def __init__(self, faults: list[Fault], servers: Servers, group: Crew) -> None:
         """Nothing happens before ``start``."""
-        self._faults, self._servers, self._crew = faults, servers, crew
+        self._faults, self._servers, self._group = faults, servers, group
         self._pool = ThreadPoolExecutor(4, thread_name_prefix="fault")
         self._thread = threading.Thread(target=self._run, name="saboteur", daemon=True)
         self._store_is_ours = threading.Lock()
@@ -114,14 +114,14 @@ class Saboteur:
             self.seconds[fault.what] += time.monotonic() - began
 
     def _act(self, fault: Fault) -> Callable[[], object]:
-        crew, servers = self._crew, self._servers
+        group, servers = self._group, self._servers
         match fault.what:
             case "worker":
                 return lambda: self._kill_at_work(f"worker-{fault.victim}")
             case "freeze":
                 return lambda: self._freeze_at_work(f"worker-{fault.victim}")
             case "scheduler" | "api":
-                return lambda: crew.kill(fault.what)
+                return lambda: group.kill(fault.what)
             case "database":
                 return lambda: servers.restart("postgres", signal.SIGQUIT)
             case "broker":
@@ -131,15 +131,15 @@ class Saboteur:
 
     def _kill_at_work(self, name: str) -> None:
         """A worker that is still starting is spared: on a slow machine, nobody would ever work."""
-        if _within(_KILL_SECONDS[0], lambda: self._has_work(self._crew.pid(name))):
-            self._crew.kill(name)
+        if _within(_KILL_SECONDS[0], lambda: self._has_work(self._group.pid(name))):
+            self._group.kill(name)
 
     def _freeze_at_work(self, name: str) -> None:
         """Until others have what it had in hand, so that it comes back late."""
-        pid = self._crew.pid(name)
+        pid = self._group.pid(name)
         if not _within(_KILL_SECONDS[1], lambda: self._has_work(pid)):
             return
-        with self._crew.frozen(name):
+        with self._group.frozen(name):
             self.late += _within(_LONGEST_FREEZE, lambda: not self._has_work(pid))
 
     def _has_work(self, pid: int) -> bool:

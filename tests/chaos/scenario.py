@@ -14,9 +14,9 @@ from typing import Any
 
 from tests.chaos import audit, witness
 from tests.chaos.audit import Check, check
-from tests.chaos.crew import API, SCHEDULER, WORKER, Crew
 from tests.chaos.faults import Saboteur, timetable
 from tests.chaos.follower import Follower
+from tests.chaos.group import API, SCHEDULER, WORKER, Crew
 from tests.chaos.relay import Relay
 from tests.chaos.report import Report, spread
 from tests.chaos.script import Script, make_script
@@ -63,7 +63,7 @@ class _Cast:
 
     script: Script
     servers: Servers
-    crew: Crew
+    group: Crew
     relay: Relay
     uploader: Uploader
     follower: Follower
@@ -82,7 +82,7 @@ def run(options: Options) -> Report:
             took = time.monotonic() - healed
             cast.follower.finish()
             checks = [*_checks(cast, options)]
-        ended = cast.crew.stop()
+        ended = cast.group.stop()
         checks += [check("every process ends when it is told to", _unwilling(ended))]
         figures = _figures(cast, quiet=took if quiet else None)
         return Report(
@@ -102,27 +102,27 @@ def _cast(options: Options, servers: Servers) -> Iterator[_Cast]:
     api_url, token = servers.info.api_url, servers.info.api_token
     logs = options.home / "processes"
     logs.mkdir()
-    crew = Crew(environment, logs)
+    group = Crew(environment, logs)
     relay = Relay(api_url=api_url, token=token, bucket=BUCKET)
     faults = timetable(seed=options.seed, seconds=options.seconds, workers=_WORKERS)
     try:
-        crew.start("api", API)
-        crew.start("scheduler", SCHEDULER)
+        group.start("api", API)
+        group.start("scheduler", SCHEDULER)
         for number in range(_WORKERS):
-            crew.start(f"worker-{number}", WORKER)
+            group.start(f"worker-{number}", WORKER)
         yield _Cast(
             script=script,
             servers=servers,
-            crew=crew,
+            group=group,
             relay=relay,
             uploader=Uploader(script, servers.store, BUCKET, relay.announce),
             follower=Follower(api_url=api_url, token=token),
-            saboteur=Saboteur(faults, servers, crew),
+            saboteur=Saboteur(faults, servers, group),
             environment=environment,
         )
     finally:
         relay.stop()
-        crew.stop()
+        group.stop()
 
 
 def _happen(cast: _Cast) -> None:
@@ -179,7 +179,7 @@ def _checks(cast: _Cast, options: Options) -> Iterator[Check]:
 def _missing(cast: _Cast, seen: witness.Seen) -> Iterator[str]:
     """A run in which nothing happened proves nothing."""
     yield from (f"no fault of the kind {what!r}" for what in _NEEDED if not cast.saboteur.done[what])
-    if not any(cast.crew.killed[f"worker-{number}"] for number in range(_WORKERS)):
+    if not any(cast.group.killed[f"worker-{number}"] for number in range(_WORKERS)):
         yield "no worker was killed"
     if not seen.late:
         yield "no worker died with work in hand"
@@ -215,9 +215,9 @@ def _figures(cast: _Cast, *, quiet: float | None) -> dict[str, Any]:
         "deletes": deletes,
         "events": {"sent": relay.sent, "dropped": relay.dropped, "doubled": relay.doubled},
         "requests repeated": relay.repeated,
-        "workers killed": sum(count for name, count in cast.crew.killed.items() if name.startswith("worker")),
+        "workers killed": sum(count for name, count in cast.group.killed.items() if name.startswith("worker")),
         "workers that came back late": saboteur.late,
-        "processes ended": dict(sorted(cast.crew.ended.items())),
+        "processes ended": dict(sorted(cast.group.ended.items())),
         "faults": dict(sorted(saboteur.done.items())),
         "seconds away": {
             what: round(each, 1) for what, each in sorted(saboteur.seconds.items()) if what not in _INSTANT

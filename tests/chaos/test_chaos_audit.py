@@ -100,7 +100,7 @@ class TestFeed:
         """Two changes of one image, and what a reader should have read."""
         for kind, etag in (("enriched", "e0"), ("enriched", "e1")):
             with transaction(engine) as connection:
-                outbox.append(connection, [outbox.Feed(kind=kind, ref=ref("a.jpg"), etag=etag)])  # type: ignore[arg-type]
+                outbox.append(connection, [outbox.NewEntry(kind=kind, ref=ref("a.jpg"), etag=etag)])  # type: ignore[arg-type]
         with transaction(engine) as connection:
             return [
                 Change(id=c.id, kind=c.kind, key=c.key, etag=c.etag)
@@ -140,7 +140,7 @@ class TestWitness:
         witness.install(engine)
         with transaction(engine) as connection:
             ledger.hints.hint(connection, hints("a.jpg"))
-            return catalog.spaces.ensure_space(connection, spec()).id
+            return catalog.spaces.ensure(connection, spec()).id
 
     def claim(self, engine: Engine) -> ledger.claims.Claim:
         with transaction(engine) as connection:
@@ -154,8 +154,8 @@ class TestWitness:
     def write(self, engine: Engine, space: int, claimed: ledger.claims.Claim) -> None:
         """A batch as the pipeline writes it."""
         with transaction(engine) as connection:
-            catalog.write.write(connection, space_id=space, images=[enriched_image("a.jpg")])
-            outbox.append(connection, [outbox.Feed(kind="enriched", ref=ref("a.jpg"), etag="etag-a.jpg")])
+            catalog.write.save_images(connection, space_id=space, images=[enriched_image("a.jpg")])
+            outbox.append(connection, [outbox.NewEntry(kind="enriched", ref=ref("a.jpg"), etag="etag-a.jpg")])
             end = ledger.completion.Completion(id=claimed.objects[0].id, outcome=Outcome.ENRICHED, etag="etag-a.jpg")
             ledger.completion.complete(connection, claimed.token, [end])
 
@@ -169,7 +169,7 @@ class TestWitness:
     def test_parts_in_transactions_of_their_own_are_seen(self, engine: Engine, space: int) -> None:
         """An image that was written before its announcement and completion."""
         with transaction(engine) as connection:
-            catalog.write.write(connection, space_id=space, images=[enriched_image("a.jpg")])
+            catalog.write.save_images(connection, space_id=space, images=[enriched_image("a.jpg")])
         assert 1 == len(self.seen(engine).apart)
 
     def test_an_effect_that_happens_twice_is_seen(self, engine: Engine, space: int) -> None:

@@ -19,7 +19,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from tests.models import tiny_clip, tiny_siglip, tiny_siglip2
 from worker.encoder import Encoder, MicroBatcher, Pixels, load_encoder
-from worker.encoder.failures import Failure, classify
+from worker.encoder.failures import FailureKind, classify
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
 
@@ -199,7 +199,7 @@ def test_a_real_out_of_memory_error_is_recognised():
     """The message of this torch on this driver means what we take it to mean."""
     with pytest.raises(RuntimeError) as caught:
         torch.empty(1 << 50, dtype=torch.uint8, device="cuda")
-    assert classify(caught.value) is Failure.OUT_OF_MEMORY
+    assert classify(caught.value) is FailureKind.OUT_OF_MEMORY
 
 
 _POISON = """

@@ -16,7 +16,7 @@ from sqlalchemy import text
 
 from worker import ledger, quick_health
 from worker.db import Engine, transaction
-from worker.ledger.heartbeats import Heartbeat
+from worker.ledger.heartbeats import ProcessReport
 from worker.local.home import Home, HomeLock
 
 _HOST = socket.gethostname()
@@ -37,7 +37,9 @@ def url(engine: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
 
 def _beat(engine: Engine, kind: str = "worker", *, waiting: str | None = None, host: str = _HOST) -> None:
     with transaction(engine) as connection:
-        ledger.heartbeats.beat(connection, Heartbeat(name=f"{kind}@{host}:1", kind=kind, host=host, waiting=waiting))
+        ledger.heartbeats.beat(
+            connection, ProcessReport(name=f"{kind}@{host}:1", kind=kind, host=host, waiting=waiting)
+        )
 
 
 def _beat_long_ago(engine: Engine, column: str, seconds: float) -> None:
@@ -70,7 +72,7 @@ def test_a_part_that_refused_to_start_is_not_well(engine: Engine, url: str) -> N
     """Its row is fresh, and says why."""
     with transaction(engine) as connection:
         ledger.heartbeats.refuse(
-            connection, Heartbeat(name="worker@here:1", kind="worker", host=_HOST), "another model"
+            connection, ProcessReport(name="worker@here:1", kind="worker", host=_HOST), "another model"
         )
     assert not quick_health.is_well("worker")
 

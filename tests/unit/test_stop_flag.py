@@ -20,7 +20,7 @@ from worker import worker_group
 from worker.local import Supervisor
 from worker.restart_policy import RestartPolicy
 from worker.settings import Settings
-from worker.stop_signal import StopRequest
+from worker.stop_signal import StopFlag
 
 #: Calls and returns after a wait begins, at each of which a signal comes; some are within, some between two waits.
 MOMENTS = range(12)
@@ -63,7 +63,7 @@ def struck(moment: int) -> Iterator[None]:
 
 
 def until_asked() -> None:
-    asked = StopRequest()
+    asked = StopFlag()
     signal.signal(signal.SIGTERM, lambda *_: asked.set())
     while not asked.wait(0.01):
         pass
@@ -110,7 +110,7 @@ def test_a_process_that_cannot_be_started_now_is_started_later(monkeypatch: pyte
 
 def test_all_who_wait_are_woken() -> None:
     """One request reaches every thread, and stays made."""
-    asked, woken = StopRequest(), []
+    asked, woken = StopFlag(), []
     threads = [threading.Thread(target=lambda: woken.append(asked.wait(30))) for _ in range(3)]
     for thread in threads:
         thread.start()
@@ -122,5 +122,5 @@ def test_all_who_wait_are_woken() -> None:
 
 def test_waiting_ends_when_its_time_is_over() -> None:
     """Nobody has asked then; a time that is over already is none."""
-    asked = StopRequest()
+    asked = StopFlag()
     assert (False, False, False) == (asked.wait(0.01), asked.wait(-1), asked.is_set())

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from worker.api.models import Tag
-from worker.pipeline.reading.explain import Explained, ExplainedTaxonomy
+from worker.pipeline.reading.explain import ExplainedTaxonomy, ImageExplanation
 from worker.tagging import LabelReason
 
 _OF_PROMPTS = (
@@ -118,7 +118,7 @@ class Explanation(BaseModel):
     notes: list[str] = Field(description="What could not be explained as it was decided.")
 
 
-def explanation(explained: Explained) -> Explanation:
+def explanation(explained: ImageExplanation) -> Explanation:
     """The explanation."""
     record = explained.record
     return Explanation(

@@ -23,9 +23,9 @@ from worker.api.models import (
 from worker.api.quarantine_models import QuarantineDetails, QuarantineEntry
 
 if TYPE_CHECKING:
-    from worker.ledger.quarantine import Quarantined
+    from worker.ledger.quarantine import QuarantinedObject
     from worker.pipeline.reading.label_search import NearLabels
-    from worker.pipeline.reading.text_search import Followed
+    from worker.pipeline.reading.text_search import FeedPage
 
 _SAME = (
     "bucket", "key", "etag", "version_id", "size", "last_modified", "content_type", "width", "height", "format", "mode",
@@ -70,12 +70,12 @@ def nearest_labels(found: NearLabels) -> NearestLabels:
     return NearestLabels(space=found.space.id, model=found.space.model, labels=labels)
 
 
-def changes(found: Followed) -> Changes:
+def changes(found: FeedPage) -> Changes:
     """A page of the feed; one without changes leaves the reader where it is."""
     return Changes(changes=[Change.model_validate(change) for change in found.changes], next=found.next)
 
 
-def quarantined(entry: Quarantined) -> QuarantineDetails:
+def quarantined(entry: QuarantinedObject) -> QuarantineDetails:
     """An entry with its first bytes."""
     from worker.pipeline.operations.quarantine import hexdump
 

@@ -15,9 +15,9 @@ from worker.api.thread_limits import Offload
 from worker.db import Engine
 from worker.pipeline.intake.ingest import Ingest
 from worker.pipeline.operations.health import IntakeProbe
-from worker.pipeline.reading.explain import Explain
+from worker.pipeline.reading.explain import Explainer
 from worker.pipeline.reading.label_search import LabelSearch
-from worker.pipeline.reading.text_search import Search
+from worker.pipeline.reading.text_search import TextSearch
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,10 +26,10 @@ class Services:
 
     engine: Engine
     ingest: Ingest
-    search: Search
-    explain: Explain
+    search: TextSearch
+    explain: Explainer
     labels: LabelSearch
-    ring: Callable[[], None]  # wakes a worker
+    notify: Callable[[], None]  # wakes a worker
     model: str  # for /readyz: which model is configured and what it is for
     tokens: Tokens
     max_event_bytes: int

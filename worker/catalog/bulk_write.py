@@ -81,7 +81,7 @@ class NewTag:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Changed:
+class ImageTagChange:
     """An image of which a label came or went."""
 
     ref: ObjectRef
@@ -105,7 +105,7 @@ def lock_unchanged(connection: Connection, space: int, images: Sequence[int], wr
 
 def write_differences(
     connection: Connection, space: int, *, gone: Iterable[int], kept: Iterable[KeptTag], come: Iterable[NewTag]
-) -> list[Changed]:
+) -> list[ImageTagChange]:
     """Delete, update and insert a model's tags in one space; tags of people are not touched.
 
     Returns:
@@ -116,7 +116,9 @@ def write_differences(
     connection.connection.cursor().copy_expert(_COPY, lines)
     connection.execute(_ANALYZE)
     rows = connection.execute(_WRITE, {"space": space})
-    return [Changed(ref=ObjectRef(bucket=row.bucket, key=row.key), etag=row.etag, hidden=row.hidden) for row in rows]
+    return [
+        ImageTagChange(ref=ObjectRef(bucket=row.bucket, key=row.key), etag=row.etag, hidden=row.hidden) for row in rows
+    ]
 
 
 def refs_of(connection: Connection, images: Iterable[int]) -> dict[int, ObjectRef]:

@@ -26,9 +26,7 @@ class SampledImage:
     etag: str
 
 
-def sample(
-    connection: Connection, *, suffixes: Collection[str], limit: int, newest: int = 10_000
-) -> list[SampledImage]:
+def draw(connection: Connection, *, suffixes: Collection[str], limit: int, newest: int = 10_000) -> list[SampledImage]:
     """Some of the newest images, those whose key ends in one of ``suffixes`` (".heic") first, else at random."""
     rows = connection.execute(_SAMPLE, {"suffixes": list(suffixes), "limit": limit, "newest": newest})
     return [SampledImage(ref=ObjectRef(bucket=row.bucket, key=row.key), etag=row.etag) for row in rows]

@@ -106,7 +106,7 @@ _NOW = text("SELECT clock_timestamp()")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class OwedImage:
+class QueuedImage:
     """One image in hand."""
 
     id: int
@@ -115,15 +115,15 @@ class OwedImage:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class OwedBatch:
+class QueuedBatch:
     """Images in hand until their lease ends."""
 
     token: int
-    images: tuple[OwedImage, ...]
+    images: tuple[QueuedImage, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Postponed:
+class Postponement:
     """An image that has no vector yet, and why."""
 
     id: int
@@ -133,7 +133,7 @@ class Postponed:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Queue:
+class QueueLength:
     """How long a space's queue is."""
 
     open: int  # waiting or in hand
@@ -143,15 +143,15 @@ class Queue:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class LookedAt:
-    """A step of ``owe_missing``."""
+class SweepStep:
+    """A step of ``enqueue_missing``."""
 
     last: int  # the last image looked at, to go on behind
     queued: int  # how many lacked a vector, and were not queued yet
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Failure:
+class EmbeddingFailure:
     """An image that a space's model could not embed."""
 
     bucket: str
@@ -159,12 +159,12 @@ class Failure:
     error: str | None
 
 
-def owe(connection: Connection, spaces: Collection[int], images: Sequence[int]) -> None:
+def enqueue(connection: Connection, spaces: Collection[int], images: Sequence[int]) -> None:
     """Note that these images need a vector in each of these spaces, unless they have one."""
     connection.execute(_OWE, {"spaces": sorted(spaces), "ids": list(images)})
 
 
-def owe_missing(connection: Connection, space: int, *, after: int, limit: int) -> LookedAt | None:
+def enqueue_missing(connection: Connection, space: int, *, after: int, limit: int) -> SweepStep | None:
     """Look at the next ``limit`` images, and queue those that have no vector in a space. Several may do so at once.
     Nothing is queued for a space that is not filled any more.
 
@@ -172,30 +172,30 @@ def owe_missing(connection: Connection, space: int, *, after: int, limit: int) -
         None when there are no images behind ``after``.
     """
     row = connection.execute(_OWE_MISSING, {"space": space, "after": after, "limit": limit}).one()
-    return None if row.last is None else LookedAt(last=row.last, queued=row.queued)
+    return None if row.last is None else SweepStep(last=row.last, queued=row.queued)
 
 
-def claim_owed(connection: Connection, space: int, *, size: int, lease: float) -> OwedBatch | None:
+def claim(connection: Connection, space: int, *, size: int, lease: float) -> QueuedBatch | None:
     """Take up to ``size`` images for ``lease`` seconds; what was tried before comes alone. Commit before working."""
     rows = connection.execute(_CLAIM, {"space": space, "size": size, "lease": lease}).all()
     if not rows:
         return None
-    settle(connection, space, rows[0].token, [row.image_id for row in rows if row.key is None])
+    complete(connection, space, rows[0].token, [row.image_id for row in rows if row.key is None])
     images = tuple(
-        OwedImage(id=row.image_id, ref=ObjectRef(bucket=row.bucket, key=row.key), attempts=row.attempts)
+        QueuedImage(id=row.image_id, ref=ObjectRef(bucket=row.bucket, key=row.key), attempts=row.attempts)
         for row in rows
         if row.key is not None
     )
-    return OwedBatch(token=rows[0].token, images=images)
+    return QueuedBatch(token=rows[0].token, images=images)
 
 
-def settle(connection: Connection, space: int, token: int, images: Sequence[int]) -> None:
+def complete(connection: Connection, space: int, token: int, images: Sequence[int]) -> None:
     """Take images out of the queue: they have their vector, or are somebody else's concern."""
     if images:
         connection.execute(_PAID, {"space": space, "token": token, "ids": list(images)})
 
 
-def postpone(connection: Connection, space: int, token: int, images: Sequence[Postponed]) -> None:
+def postpone(connection: Connection, space: int, token: int, images: Sequence[Postponement]) -> None:
     """Put images back for later, or give them up, keeping why."""
     if images:
         connection.execute(
@@ -211,40 +211,40 @@ def postpone(connection: Connection, space: int, token: int, images: Sequence[Po
         )
 
 
-def release_owed(connection: Connection, space: int, token: int) -> None:
+def release(connection: Connection, space: int, token: int) -> None:
     """Put a whole batch back; nothing was tried."""
     connection.execute(_RELEASE, {"space": space, "token": token})
 
 
-def queue(connection: Connection, space: int, *, before: datetime | None = None) -> Queue:
+def queue_length(connection: Connection, space: int, *, before: datetime | None = None) -> QueueLength:
     """Count a space's queue."""
     row = connection.execute(_STANDING, {"space": space, "before": before}).one()
-    return Queue(**row._mapping)  # noqa: SLF001  # Row's public mapping view
+    return QueueLength(**row._mapping)  # noqa: SLF001  # Row's public mapping view
 
 
-def spaces_owed(connection: Connection) -> list[int]:
+def spaces_with_work(connection: Connection) -> list[int]:
     """Spaces with work that can be claimed now, the active one first."""
     return list(connection.execute(_CLAIMABLE).scalars())
 
 
-def owed(connection: Connection) -> dict[int, int]:
+def queue_lengths(connection: Connection) -> dict[int, int]:
     """How many images each space waits for that is being filled, or active."""
     statement = text(_OWED.format(counts=counted_or_counting(connection)))
     return {row.id: row.waiting for row in connection.execute(statement)}
 
 
-def failures(connection: Connection, space: int, *, limit: int) -> list[Failure]:
+def failures(connection: Connection, space: int, *, limit: int) -> list[EmbeddingFailure]:
     """Images that were given up."""
     rows = connection.execute(_FAILURES, {"space": space, "limit": limit})
-    return [Failure(**row._mapping) for row in rows]  # noqa: SLF001
+    return [EmbeddingFailure(**row._mapping) for row in rows]  # noqa: SLF001
 
 
-def try_failures_again(connection: Connection, space: int) -> int:
+def retry_failures(connection: Connection, space: int) -> int:
     """Put what was given up back into the queue."""
     return connection.execute(_AGAIN, {"space": space}).rowcount
 
 
-def moment(connection: Connection) -> datetime:
+def now(connection: Connection) -> datetime:
     """The database's clock, by which ``owed_since`` goes."""
     now: datetime = connection.execute(_NOW).scalar_one()
     return now

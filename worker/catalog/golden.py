@@ -24,7 +24,7 @@ _UNNOTE = text("UPDATE spaces SET made_with = NULL WHERE id = :space")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Golden:
+class GoldenItem:
     """One picture or text."""
 
     name: str
@@ -37,10 +37,10 @@ class GoldenSet:
     """All of a space, and what they were made with: names of devices, formats and libraries, with versions."""
 
     made_with: Mapping[str, str]
-    entries: tuple[Golden, ...]
+    entries: tuple[GoldenItem, ...]
 
 
-def golden_set(connection: Connection, space: int) -> GoldenSet | None:
+def load(connection: Connection, space: int) -> GoldenSet | None:
     """What is kept for a space; None if nothing is."""
     import numpy as np
 
@@ -48,7 +48,7 @@ def golden_set(connection: Connection, space: int) -> GoldenSet | None:
     if not rows:
         return None
     entries = tuple(
-        Golden(
+        GoldenItem(
             name=row.name,
             vector=np.asarray(row.vector, dtype=np.float32),
             pixels=None if row.pixels is None else bytes(row.pixels),
@@ -58,9 +58,7 @@ def golden_set(connection: Connection, space: int) -> GoldenSet | None:
     return GoldenSet(made_with=connection.execute(_MADE_WITH, {"space": space}).scalar_one() or {}, entries=entries)
 
 
-def keep_golden(
-    connection: Connection, space: int, entries: Sequence[Golden], made_with: Mapping[str, str]
-) -> GoldenSet:
+def save(connection: Connection, space: int, entries: Sequence[GoldenItem], made_with: Mapping[str, str]) -> GoldenSet:
     """Keep these unless there are some already.
 
     Returns:
@@ -69,7 +67,7 @@ def keep_golden(
     ours = GoldenSet(made_with=dict(made_with), entries=tuple(entries))
     if connection.execute(_LOCK, {"space": space}).one_or_none() is None:
         return ours
-    known = golden_set(connection, space)
+    known = load(connection, space)
     if known is not None:
         return known
     connection.execute(
@@ -83,7 +81,7 @@ def keep_golden(
     return ours
 
 
-def forget_golden(connection: Connection, space: int) -> None:
+def delete(connection: Connection, space: int) -> None:
     """Forget what a space's vectors are compared with; the next model that serves it leaves its own."""
     connection.execute(_LOCK, {"space": space})
     connection.execute(_FORGET, {"space": space})

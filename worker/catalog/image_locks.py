@@ -19,7 +19,7 @@ _KNOWN = text("SELECT id FROM images WHERE id = ANY(CAST(:ids AS bigint[]))")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Locked:
+class LockedImages:
     """Images as they are, until the transaction ends."""
 
     hashes: Mapping[int, str]  # id → SHA-256 of the file, in hex; of those that could be locked
@@ -27,9 +27,9 @@ class Locked:
     gone: frozenset[int]  # no longer in the catalog
 
 
-def lock_images(connection: Connection, ids: Sequence[int]) -> Locked:
+def lock(connection: Connection, ids: Sequence[int]) -> LockedImages:
     """Lock images for writing what belongs to them. Those that somebody else has locked are in neither answer."""
     rows = connection.execute(_LOCK, {"ids": list(ids)}).all()
     hashes = {row.id: row.sha256 for row in rows}
     known = frozenset(connection.execute(_KNOWN, {"ids": list(ids)}).scalars())
-    return Locked(hashes=hashes, etags={row.id: row.etag for row in rows}, gone=frozenset(ids) - known)
+    return LockedImages(hashes=hashes, etags={row.id: row.etag for row in rows}, gone=frozenset(ids) - known)

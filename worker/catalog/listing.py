@@ -61,7 +61,7 @@ class _Condition:
     rows: str | None  # at least as many as pass, in the order of an index; None: there is no index to count by
 
 
-def images(connection: Connection, filter_: ImageFilter, *, limit: int, behind: ObjectRef | None = None) -> ImagePage:
+def page(connection: Connection, filter_: ImageFilter, *, limit: int, behind: ObjectRef | None = None) -> ImagePage:
     """The next ``limit`` images whose keys come behind ``behind``; fewer where many had to be checked to find them.
 
     Images that exist all the while are on exactly one page, whatever is written meanwhile. Use a connection that sees

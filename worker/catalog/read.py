@@ -151,7 +151,7 @@ def known_images(connection: Connection, *, space_id: int, refs: Collection[Obje
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Holding:
+class CatalogEntry:
     """What the catalog has of an object."""
 
     id: int  # of the image
@@ -162,13 +162,15 @@ class Holding:
     tags: frozenset[tuple[str, str, str | None]]  # taxonomy, version, label: decisions by that vector
 
 
-def holdings(connection: Connection, bucket: str, keys: Collection[str], *, space: int | None) -> dict[str, Holding]:
+def entries(
+    connection: Connection, bucket: str, keys: Collection[str], *, space: int | None
+) -> dict[str, CatalogEntry]:
     """What the catalog has of each of the objects; those that it does not have are left out."""
     if not keys:
         return {}
     rows = connection.execute(_HOLDINGS, {"bucket": bucket, "keys": list(keys), "space": space})
     return {
-        row.key: Holding(
+        row.key: CatalogEntry(
             id=row.id, etag=row.etag, embedded=row.embedded, waits=row.waits, given_up=row.given_up,
             tags=frozenset((taxonomy, version, label) for taxonomy, version, label in row.tags),
         )

@@ -54,7 +54,7 @@ def _config(connection: Connection | None = None) -> Config:
     return config
 
 
-def head() -> str:
+def latest_version() -> str:
     """The revision this version of the code needs."""
     return max(_revisions())
 
@@ -64,7 +64,7 @@ def _revisions() -> set[str]:
     return {file.name.partition("_")[0] for file in (_MIGRATIONS / "versions").glob("[0-9]*_*.py")}
 
 
-def revision(connection: Connection) -> str | None:
+def current_version(connection: Connection) -> str | None:
     """The revision the database is at; None when it was never migrated."""
     if not connection.execute(_HAS_REVISION).scalar_one():
         return None
@@ -86,7 +86,7 @@ def migrate(engine: Engine) -> tuple[str | None, str]:
     """
     before = again(lambda: _upgrade(engine))
     indexes.build(engine)
-    return before, head()
+    return before, latest_version()
 
 
 def _upgrade(engine: Engine) -> str | None:
@@ -99,7 +99,7 @@ def _upgrade(engine: Engine) -> str | None:
         connection.execute(_BUT_HOLD_UP_NOBODY)
         _require_pgvector(connection)
         _require_rights(connection)
-        before = revision(connection)
+        before = current_version(connection)
         _refuse_newer(before)
         command.upgrade(_config(connection), "head")
         roles.refresh(connection)
@@ -113,18 +113,18 @@ def require_current(engine: Engine) -> None:
         SchemaVersionError: says which of the two is behind, and the command to run.
     """
     with engine.connect() as connection:
-        found = revision(connection)
-    if found == head():
+        found = current_version(connection)
+    if found == latest_version():
         return
     _refuse_newer(found)
     state = "has no schema yet" if found is None else f"is at schema {found}"
-    raise SchemaVersionError(f"the database {state}, this version needs {head()}: run `enrich migrate`")
+    raise SchemaVersionError(f"the database {state}, this version needs {latest_version()}: run `enrich migrate`")
 
 
 def _refuse_newer(found: str | None) -> None:
     if found is not None and found not in _revisions():
         raise SchemaVersionError(
-            f"the database is at schema {found}, which this version ({head()}) does not know: "
+            f"the database is at schema {found}, which this version ({latest_version()}) does not know: "
             "it was migrated by a newer release; upgrade this one"
         )
 

@@ -66,7 +66,7 @@ class LabelPair:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Judged:
+class HumanAgreement:
     """How two spaces do on the images that people have labelled in one taxonomy."""
 
     taxonomy: str
@@ -95,10 +95,10 @@ def label_pairs(connection: Connection, a: int, b: int, images: Sequence[int]) -
     ]
 
 
-def judged(connection: Connection, a: int, b: int) -> list[Judged]:
+def human_agreement(connection: Connection, a: int, b: int) -> list[HumanAgreement]:
     """Both spaces against people's labels, by taxonomy."""
     rows = connection.execute(_JUDGED, {"a": a, "b": b, "limit": _MOST_JUDGED})
-    return [Judged(**row._mapping) for row in rows]  # noqa: SLF001  # Row's public mapping view
+    return [HumanAgreement(**row._mapping) for row in rows]  # noqa: SLF001  # Row's public mapping view
 
 
 def neighbours(connection: Connection, space: Space, image: int, *, k: int) -> list[int]:

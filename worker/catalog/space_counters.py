@@ -43,26 +43,26 @@ class SpaceMiscount:
     counted: int  # what the counter says
 
 
-def fold_space_counts(connection: Connection) -> None:
+def fold(connection: Connection) -> None:
     """Keep the counters short; see :class:`worker.counters.Counters`."""
     _COUNTERS.fold(connection)
 
 
-def are_spaces_counted(connection: Connection) -> bool:
+def is_counted(connection: Connection) -> bool:
     """Whether the counters are of all vectors: those that were there before them are counted, too."""
     return _COUNTERS.are_complete(connection)
 
 
 def counted_or_counting(connection: Connection) -> str:
     """SQL, for a LATERAL beside ``spaces s``: how many of its images have a vector, wait for one, and were given up."""
-    return _BY_COUNTERS if are_spaces_counted(connection) else _BY_COUNTING
+    return _BY_COUNTERS if is_counted(connection) else _BY_COUNTING
 
 
-def space_miscounts(connection: Connection) -> list[SpaceMiscount]:
+def miscounts(connection: Connection) -> list[SpaceMiscount]:
     """Recount all spaces, and compare. Reads all vectors' rows, not the vectors; nobody waits."""
     return [SpaceMiscount(**row._mapping) for row in _COUNTERS.differences(connection)]  # noqa: SLF001
 
 
-def correct_space_counts(connection: Connection) -> None:
+def correct(connection: Connection) -> None:
     """Make every counter what it counts. Also the first count of what was there before there were counters."""
     _COUNTERS.complete(connection)

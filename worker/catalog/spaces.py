@@ -93,7 +93,7 @@ def space(connection: Connection, number: int) -> Space | None:
     return None if row is None else Space(**row._mapping)  # noqa: SLF001
 
 
-def hold_space(connection: Connection, number: int) -> bool:
+def hold(connection: Connection, number: int) -> bool:
     """Whether a space is there; while the transaction lasts, it is not dropped. Waits for somebody who drops it now."""
     return connection.execute(_HOLD, {"id": number}).one_or_none() is not None
 
@@ -103,22 +103,22 @@ def hold_active(connection: Connection) -> None:
     connection.execute(_HOLD_ACTIVE)
 
 
-def spaces(connection: Connection) -> list[Space]:
+def all_spaces(connection: Connection) -> list[Space]:
     """All spaces, oldest first, without those that were dropped."""
     return [Space(**row._mapping) for row in connection.execute(_ALL)]  # noqa: SLF001
 
 
-def active_space(connection: Connection) -> Space | None:
+def active(connection: Connection) -> Space | None:
     """The one that answers; None while nothing was ever embedded."""
-    return next((each for each in spaces(connection) if each.state == "active"), None)
+    return next((each for each in all_spaces(connection) if each.state == "active"), None)
 
 
-def served_spaces(connection: Connection) -> list[int]:
+def served(connection: Connection) -> list[int]:
     """Spaces that answer, or have answered and are kept up to date: those that should lack nothing."""
     return list(connection.execute(_SERVED).scalars())
 
 
-def ensure_space(connection: Connection, spec: SpaceSpec, *, source: str | None = None) -> Space:
+def ensure(connection: Connection, spec: SpaceSpec, *, source: str | None = None) -> Space:
     """The space of ``spec``, created with its partition if need be.
 
     The first space of a catalog becomes active, with its index; a later one starts as filling and gets its index when
@@ -168,7 +168,7 @@ class FilledSpace:
     made_with: dict[str, str] | None  # device, number format and libraries of its golden vectors
 
 
-def filled_spaces(connection: Connection) -> list[FilledSpace]:
+def fill_levels(connection: Connection) -> list[FilledSpace]:
     """All spaces, oldest first. Reads counters; counts vectors only until those that were there before are counted."""
     without_time_limit(connection)
     counts = counted_or_counting(connection)
@@ -229,7 +229,7 @@ def retire(connection: Connection, space_id: int) -> bool:
     return True
 
 
-def bury(connection: Connection, space_id: int) -> bool:
+def mark_dropped(connection: Connection, space_id: int) -> bool:
     """Mark a space as dropped. When this commits, nobody writes into it any more; vectors and tags are still there.
 
     Returns:

@@ -91,7 +91,7 @@ class KeptTaxonomy:
     in_force: bool
 
 
-def remember_taxonomies(connection: Connection, versions: Sequence[TaxonomyVersion]) -> None:
+def remember(connection: Connection, versions: Sequence[TaxonomyVersion]) -> None:
     """Store versions; of one that is there already, what does not affect scores is brought up to date."""
     if not versions:
         return
@@ -108,7 +108,7 @@ def remember_taxonomies(connection: Connection, versions: Sequence[TaxonomyVersi
     )
 
 
-def kept_taxonomies(connection: Connection, names: Sequence[str] | None = None) -> list[KeptTaxonomy]:
+def kept(connection: Connection, names: Sequence[str] | None = None) -> list[KeptTaxonomy]:
     """All versions, of these taxonomies or of all: by name, the one in force first, then newest first."""
     rows = connection.execute(_KEPT, {"names": None if names is None else list(names)})
     return [KeptTaxonomy(**row._mapping) for row in rows]  # noqa: SLF001  # Row's public mapping view
@@ -139,7 +139,7 @@ def is_tagged(connection: Connection, name: str, label: str) -> bool:
     return bool(connection.execute(_HAS_LABEL, {"name": name, "label": label}).scalar_one())
 
 
-def taxonomy_names(connection: Connection) -> list[str]:
+def names(connection: Connection) -> list[str]:
     """Every taxonomy of which there is a version, or a tag with a label."""
     return list(connection.execute(_NAMES).scalars())
 
@@ -149,7 +149,7 @@ def tagged_labels(connection: Connection, name: str, *, most: int = 1_000) -> li
     return list(connection.execute(_LABELS, {"name": name, "most": most}).scalars())
 
 
-def drop_taxonomy(connection: Connection, name: str) -> None:
+def drop(connection: Connection, name: str) -> None:
     """Forget all versions of a taxonomy, and the vectors of its labels. None may ever have been in force."""
     connection.execute(_DROP, {"name": name})
 

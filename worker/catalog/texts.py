@@ -31,7 +31,7 @@ _FORMAT = "<f4"
 _AT_ONCE = 5_000
 
 
-def known_texts(connection: Connection, space: int, texts: Sequence[str]) -> dict[str, Floats]:
+def known(connection: Connection, space: int, texts: Sequence[str]) -> dict[str, Floats]:
     """Text → ``[d]``, of those that were kept."""
     import numpy as np
 
@@ -45,13 +45,13 @@ def known_texts(connection: Connection, space: int, texts: Sequence[str]) -> dic
     return found
 
 
-def keep_texts(connection: Connection, space: int, vectors: Mapping[str, Floats]) -> None:
+def save(connection: Connection, space: int, vectors: Mapping[str, Floats]) -> None:
     """Keep vectors of texts; one that somebody else has kept meanwhile stays. Nothing is kept for a dropped space."""
     kept = {_digest(each): vector.astype(_FORMAT).tobytes() for each, vector in vectors.items()}
     connection.execute(_KEEP, {"space": space, "digests": list(kept), "vectors": list(kept.values())})
 
 
-def forget_texts(connection: Connection, space: int) -> None:
+def forget(connection: Connection, space: int) -> None:
     """Forget the vectors of a space that was dropped."""
     without_time_limit(connection)
     connection.execute(_FORGET, {"space": space})
@@ -63,7 +63,7 @@ def logit_scale(connection: Connection, space: int) -> float | None:
     return found
 
 
-def keep_logit_scale(connection: Connection, space: int, scale: float) -> None:
+def save_logit_scale(connection: Connection, space: int, scale: float) -> None:
     """Keep it, unless it is known."""
     connection.execute(_KEEP_SCALE, {"space": space, "scale": scale})
 

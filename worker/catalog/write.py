@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import text
 
-from worker.catalog.embedding_queue import owe
+from worker.catalog.embedding_queue import enqueue
 from worker.catalog.removal import bring_back
 from worker.db import Connection, storable
 from worker.types import Floats, ImageMetadata, ObjectInfo, ObjectRef, Tag
@@ -106,7 +106,7 @@ class EnrichedImage:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Embedded:
+class EmbeddedImage:
     """What one model makes of one image."""
 
     image_id: int
@@ -114,7 +114,7 @@ class Embedded:
     tags: tuple[Tag, ...]
 
 
-def write(connection: Connection, *, space_id: int, images: Sequence[EnrichedImage]) -> None:
+def save_images(connection: Connection, *, space_id: int, images: Sequence[EnrichedImage]) -> None:
     """Insert or replace images with their vector and tags in one space.
 
     People's tags stay with the bytes that they are of: where these are others now, the database sets them aside, and
@@ -138,16 +138,16 @@ def write(connection: Connection, *, space_id: int, images: Sequence[EnrichedIma
     bring_back(connection, in_order)
     open_spaces = frozenset(connection.execute(_OPEN).scalars())
     if space_id in open_spaces:
-        write_vectors(
+        save_vectors(
             connection,
             space_id,
             [
-                Embedded(image_id=id_, vector=image.vector, tags=image.tags)
+                EmbeddedImage(image_id=id_, vector=image.vector, tags=image.tags)
                 for id_, image in zip(in_order, images, strict=True)
             ],
         )
     if others := open_spaces - {space_id}:
-        owe(connection, others, in_order)
+        enqueue(connection, others, in_order)
 
 
 def is_open(connection: Connection, space_id: int) -> bool:
@@ -155,7 +155,7 @@ def is_open(connection: Connection, space_id: int) -> bool:
     return space_id in connection.execute(_OPEN).scalars().all()
 
 
-def write_vectors(connection: Connection, space_id: int, images: Sequence[Embedded]) -> None:
+def save_vectors(connection: Connection, space_id: int, images: Sequence[EmbeddedImage]) -> None:
     """Insert or replace the vectors and a model's tags of images that the catalog has."""
     ids = [image.image_id for image in images]
     vectors = [literal(image.vector) for image in images]

@@ -69,5 +69,5 @@ def drop(bucket: Annotated[str, typer.Argument(metavar="BUCKET")]) -> None:
     settings = context.load_settings()
     if not settings.watched.touches(bucket):
         settings.watched.require(bucket)  # workers would not ask the store for its objects
-    use_case.drop(context.database(settings), bucket, ring=broker.Bell(settings).ring)
+    use_case.drop(context.database(settings), bucket, notify=broker.WakeUp(settings).send)
     context.say(f"{context.name(bucket)}: its objects end as workers find them gone; `enrich status` shows how far")

@@ -263,12 +263,12 @@ def _is_of_this_directory(loaded: Settings) -> bool:
 def ring_of(loaded: Settings) -> Callable[[], None]:
     """Wakes a worker. The broker's client is loaded at the first ring: most runs of a command have none."""
 
-    def ring() -> None:
+    def notify() -> None:
         from worker import broker
 
-        broker.Bell(loaded).ring()
+        broker.WakeUp(loaded).send()
 
-    return ring
+    return notify
 
 
 def running_system(loaded: Settings) -> ConnectionInfo:

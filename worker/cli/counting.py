@@ -10,7 +10,7 @@ from rich.table import Table
 from worker.cli import context, read
 
 if TYPE_CHECKING:
-    from worker.pipeline.reading.label_counts import Counts
+    from worker.pipeline.reading.label_counts import LabelCountResult
 
 
 def register(app: typer.Typer) -> None:
@@ -36,7 +36,7 @@ def count(
 
     read.require_source(source)
     bucket, _, prefix = (where or "").partition("/")
-    place = label_counts.Place(bucket=bucket or None, prefix=prefix or None)
+    place = label_counts.CountScope(bucket=bucket or None, prefix=prefix or None)
     engine = context.database(context.load_settings())
     found = label_counts.count(engine, place, taxonomies=taxonomy or (), source=source, limit=limit)
     if as_json:
@@ -47,7 +47,7 @@ def count(
     _print(found, tag_filters.titles(engine, [each.taxonomy for each in found.taxonomies]))
 
 
-def _print(found: Counts, titles: read.Titles) -> None:
+def _print(found: LabelCountResult, titles: read.Titles) -> None:
     table = Table("taxonomy", "label", "images", box=None, pad_edge=False)
     table.columns[-1].justify = "right"
     about = "" if found.exact else "about "

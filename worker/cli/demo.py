@@ -16,7 +16,7 @@ from worker import bootstrap
 from worker.catalog.read import TagRecord
 from worker.cli import context, samples
 from worker.cli.local_system import System, interruptible
-from worker.cli.upload import Sample, Uploads, in_folder, upload
+from worker.cli.upload import Uploads, UploadSample, in_folder, upload
 from worker.errors import EnrichError, NotFoundError
 from worker.local import PortPlan, free_port_base
 from worker.pipeline.operations import quarantine, system_status
@@ -68,7 +68,7 @@ def run(*, photos: Path | None, port_base: int | None, stay: bool) -> None:
     """Start everything, upload, wait, show; then stay until Ctrl-C, or stop."""
     started = time.monotonic()
     own = settings_of_a_demo(context.own_settings())
-    files = in_folder(photos, longest=own.max_bytes) if photos else [Sample(*each) for each in samples.photos()]
+    files = in_folder(photos, longest=own.max_bytes) if photos else [UploadSample(*each) for each in samples.photos()]
     home = own.home / "demo"  # a place of its own: the data of `enrich up` stays as it is
     try:
         with interruptible(), _system(own, home, port_base) as system:
@@ -99,7 +99,7 @@ def _system(own: Settings, home: Path, port_base: int | None) -> System:
 
 
 # -- uploading and waiting ---------------------------------------------------------------------------------------------
-def _enrich(demo: _Run, files: Sequence[Sample]) -> None:
+def _enrich(demo: _Run, files: Sequence[UploadSample]) -> None:
     """Upload, and wait until every object has an outcome. The store's own notifications drive this; we only look."""
     total = len(files)
     context.say(f"uploading {total:,} file{'s' * (total != 1)} to s3://{_BUCKET} …")
@@ -181,7 +181,7 @@ def cells(tags: Iterable[TagRecord]) -> Iterator[str]:
 
 
 def _print_quarantine(demo: _Run) -> None:
-    choice = quarantine.Choice(bucket=_BUCKET)
+    choice = quarantine.QuarantineQuery(bucket=_BUCKET)
     found = quarantine.listing(demo.system.engine, choice, limit=_SHOWN)
     if found.entries:
         context.line("\nIn quarantine:")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from worker.encoder import Encoder
-    from worker.pipeline.reading.explain import Explained, ExplainedTaxonomy
+    from worker.pipeline.reading.explain import ExplainedTaxonomy, ImageExplanation
     from worker.settings import Settings
     from worker.tagging.explain import LabelExplanation, TaxonomyExplanation, TextSimilarity
 
@@ -63,7 +63,7 @@ def explain(
         _write_picture(seen, explained, settings, load())
 
 
-def _print(explained: Explained) -> None:
+def _print(explained: ImageExplanation) -> None:
     for one in explained.taxonomies:
         context.line(_heading(one), style="bold")
         for note in _provenance(one):
@@ -74,7 +74,7 @@ def _print(explained: Explained) -> None:
         context.line("")
 
 
-def _warn(explained: Explained) -> None:
+def _warn(explained: ImageExplanation) -> None:
     if explained.uncalibrated:
         context.say(
             f"never calibrated for {explained.space.model}: {', '.join(explained.uncalibrated)}; general thresholds "
@@ -169,14 +169,14 @@ def _cells(each: LabelExplanation, one: TaxonomyExplanation) -> list[str]:
     return [name, str(each.reason), *shares, f"{each.similarity:.4f}", rival, texts]
 
 
-def _write_picture(path: Path, explained: Explained, settings: Settings, encoder: Encoder) -> None:
+def _write_picture(path: Path, explained: ImageExplanation, settings: Settings, encoder: Encoder) -> None:
     from worker import bootstrap
     from worker.pipeline.reading import model_input as use_case
     from worker.types import ObjectRef
 
     record = explained.record
     ref = ObjectRef(bucket=record.bucket, key=record.key)
-    shown = use_case.seen(bootstrap.store(settings), ref, encoder=encoder, limits=bootstrap.limits(settings))
+    shown = use_case.model_input_of(bootstrap.store(settings), ref, encoder=encoder, limits=bootstrap.limits(settings))
     context.write_file(path, shown.png)
     changed = "; the object has changed since it was tagged" if shown.etag != record.etag else ""
     context.say(f"what the model sees of it is in {path}{changed}")

@@ -13,7 +13,7 @@ from worker.cli import context, read
 if TYPE_CHECKING:
     from worker.catalog.read import ImageRecord
     from worker.db import Engine
-    from worker.pipeline.reading.image_list import Page, Wanted
+    from worker.pipeline.reading.image_list import ImageListPage, ImageQuery
 
 
 def register(app: typer.Typer) -> None:
@@ -59,15 +59,15 @@ def list_images(
         context.say(f"there are more: go on with --after {page.next}, or see --limit")
 
 
-def _wanted(where: str | None, tags: list[str], source: str | None, since: str | None) -> Wanted:
+def _wanted(where: str | None, tags: list[str], source: str | None, since: str | None) -> ImageQuery:
     from worker.errors import ChoiceError
     from worker.pipeline.common.time_filters import parse
-    from worker.pipeline.reading.image_list import Wanted
+    from worker.pipeline.reading.image_list import ImageQuery
 
     read.require_source(source)
     bucket, _, prefix = (where or "").partition("/")
     try:
-        return Wanted(
+        return ImageQuery(
             bucket=bucket or None,
             prefix=prefix or None,
             tags=tuple(read.tag_filter(each) for each in tags),
@@ -78,14 +78,14 @@ def _wanted(where: str | None, tags: list[str], source: str | None, since: str |
         raise typer.BadParameter(str(error)) from error
 
 
-def _page(engine: Engine, wanted: Wanted, *, limit: int, after: str | None) -> Page:
+def _page(engine: Engine, wanted: ImageQuery, *, limit: int, after: str | None) -> ImageListPage:
     """A page may have fewer images than asked for, and others behind it: for a person, it is filled."""
     from worker.pipeline.reading import image_list
 
     page = image_list.images(engine, wanted, limit=limit, after=after)
     while page.next is not None and len(page.images) < limit:
         following = image_list.images(engine, wanted, limit=limit - len(page.images), after=page.next)
-        page = image_list.Page(images=(*page.images, *following.images), next=following.next)
+        page = image_list.ImageListPage(images=(*page.images, *following.images), next=following.next)
     return page
 
 

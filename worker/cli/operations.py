@@ -16,7 +16,7 @@ from worker.cli import context
 if TYPE_CHECKING:
     from worker.ledger.reconciliations import Reconciliation
     from worker.pipeline.operations import system_status
-    from worker.pipeline.reconciliation.backfill import Backfilled
+    from worker.pipeline.reconciliation.backfill import BackfillProgress
 
 _PANEL = "Operating it"
 _SHOWN_OF_AN_ERROR = 120  # characters
@@ -58,7 +58,7 @@ def status(
         context.line(f"{found.rejected_events:,} notifications were refused or not followed up: see `enrich rejected`")
 
 
-def _print_totals(found: system_status.Overview) -> None:
+def _print_totals(found: system_status.SystemStatus) -> None:
     totals = found.totals
     table = Table("objects", "count", title=None, box=None, pad_edge=False)
     table.columns[1].justify = "right"
@@ -77,7 +77,7 @@ def _print_totals(found: system_status.Overview) -> None:
         context.line(f"oldest pending: {context.duration(totals.oldest_pending_seconds)}")
 
 
-def _print_retrying(found: system_status.Overview) -> None:
+def _print_retrying(found: system_status.SystemStatus) -> None:
     table = Table("retried because", "objects", "for example", box=None, pad_edge=False)
     table.columns[1].justify = "right"
     for each in found.retrying:
@@ -86,7 +86,7 @@ def _print_retrying(found: system_status.Overview) -> None:
         context.out.print("", table, "", sep="\n")
 
 
-def _print_processes(found: system_status.Overview) -> None:
+def _print_processes(found: system_status.SystemStatus) -> None:
     table = Table("process", "works on", "last seen", "model", box=None, pad_edge=False)
     running = [each for each in found.processes if each.refused is None]
     for each in running:
@@ -108,7 +108,7 @@ def _batches(count: int) -> str:
     return {0: "nothing now", 1: "1 batch"}.get(count, f"{count:,} batches")
 
 
-def _print_spaces(found: system_status.Overview) -> None:
+def _print_spaces(found: system_status.SystemStatus) -> None:
     table = Table("space", "model", "revision", "dimension", "state", "without a vector", box=None, pad_edge=False)
     table.columns[-1].justify = "right"
     for each in found.spaces:
@@ -159,7 +159,7 @@ def reconcile(
     if target is not None:
         bucket, _, prefix = target.partition("/")
         settings.watched.require(bucket, prefix)
-        use_case.hurry(engine, Target(bucket=bucket, prefix=prefix))
+        use_case.make_due(engine, Target(bucket=bucket, prefix=prefix))
         context.say(f"{context.name(target)}: the next round is due now, if a scheduler runs")
     found = use_case.standing(engine)
     if as_json:
@@ -185,12 +185,12 @@ def backfill(
 ) -> None:
     """Make what a bucket holds and is not done pending work, behind all live work. Safe to repeat."""
     from worker import bootstrap, broker
-    from worker.pipeline.reconciliation.backfill import Backfilled
+    from worker.pipeline.reconciliation.backfill import BackfillProgress
 
     settings = context.load_settings()
     name, _, prefix = bucket.partition("/")
-    use_case = bootstrap.backfill(settings, context.database(settings), broker.Bell(settings).ring)
-    found = Backfilled(last=start_after)
+    use_case = bootstrap.backfill(settings, context.database(settings), broker.WakeUp(settings).send)
+    found = BackfillProgress(last=start_after)
     with context.progress(SpinnerColumn(), TextColumn("{task.description}")) as progress:
         task = progress.add_task("listing …")
         try:
@@ -208,7 +208,7 @@ def backfill(
         context.say(f"`enrich quarantine list --in {name}` says why; `enrich quarantine retry` tries them again")
 
 
-def _counted(found: Backfilled) -> str:
+def _counted(found: BackfillProgress) -> str:
     """``1 key seen, 0 to do: 1 unchanged``."""
     parts = {
         "new": found.new,

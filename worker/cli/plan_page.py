@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from worker.cli import plan_report
 
 if TYPE_CHECKING:
-    from worker.pipeline.taxonomies.plan import Change, LabelChange, Plan, TaxonomyPlan
+    from worker.pipeline.taxonomies.plan import LabelChange, Plan, PlannedChange, TaxonomyPlan
 
 _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;max-width:75rem;margin:2rem auto;padding:0 1rem;color:#1c1e21;background:#fff}
@@ -96,7 +96,7 @@ def _label(label: LabelChange, most: int) -> str:
     return f'<tr><td>{_text(label.label)}</td>{numbers}<td><div class="bar">{spans}</div></td></tr>'
 
 
-def _changes(changes: Iterable[Change]) -> Iterator[str]:
+def _changes(changes: Iterable[PlannedChange]) -> Iterator[str]:
     yield '<table><caption>Changes</caption><tr><th>change</th><th class="n">images</th><th>for example</th></tr>'
     for each in changes:
         examples = ", ".join(f"<code>{_text(sample.ref)}</code> {sample.probability:.2f}" for sample in each.samples)

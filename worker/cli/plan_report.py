@@ -10,8 +10,8 @@ from rich.table import Table
 from worker.cli import context
 
 if TYPE_CHECKING:
-    from worker.pipeline.common.estimates import Count, Sampling
-    from worker.pipeline.taxonomies.plan import Change, LabelChange, Plan, TaxonomyEdit, TaxonomyPlan
+    from worker.pipeline.common.estimates import Estimate, Sampling
+    from worker.pipeline.taxonomies.plan import LabelChange, Plan, PlannedChange, TaxonomyEdit, TaxonomyPlan
 
 _SIGNS = {"same": " ", "words": "~", "changed": "~", "added": "+", "removed": "-"}
 _COLOURS = {"same": None, "words": "cyan", "changed": "yellow", "added": "green", "removed": "red"}
@@ -72,7 +72,7 @@ def headline(edit: TaxonomyEdit) -> str:
     return f"{_SIGNS[edit.edit]} {edit.name}  {versions}  ({what})"
 
 
-def number(count: Count) -> str:
+def number(count: Estimate) -> str:
     """With its interval, if it is an estimate."""
     return f"{count.about:,}" if count.low == count.high else f"{count.about:,} ({count.low:,}–{count.high:,})"
 
@@ -147,7 +147,7 @@ def _drawn(label: LabelChange, most: int) -> str:
     return "".join(sign * count for sign, count in zip(signs, bar(label, most), strict=True))
 
 
-def _show_changes(changes: Sequence[Change]) -> None:
+def _show_changes(changes: Sequence[PlannedChange]) -> None:
     table = Table("change", "images", "for example", box=None, pad_edge=False)
     for each in changes[:_MOST_CHANGES]:
         examples = ", ".join(
@@ -164,7 +164,7 @@ def hidden(plan: TaxonomyPlan) -> str:
     return f"hidden by a person's decision: changes of {number(plan.hidden)} images; not counted above"
 
 
-def sentence(change: Change) -> str:
+def sentence(change: PlannedChange) -> str:
     """What becomes of an image."""
     if change.kind == "flipped":
         return f"{change.before} → {change.after}"

@@ -14,8 +14,8 @@ from worker.cli import context
 
 if TYPE_CHECKING:
     from worker.db import Engine
-    from worker.ledger.quarantine import Quarantined
-    from worker.pipeline.operations.quarantine import Changed, Choice
+    from worker.ledger.quarantine import QuarantinedObject
+    from worker.pipeline.operations.quarantine import QuarantineQuery, QuarantineUpdate
 
 _Reason = Annotated[
     str | None, typer.Option(metavar="CODE", help="Only this reason; docs/reference/images.md lists the codes.")
@@ -66,13 +66,13 @@ def list_entries(
         context.line(", ".join(f"{count:,} {reason}" for reason, count in counts.items()))
         if found.next is not None:
             context.say(f"these are the newest {len(found.entries):,}; go on with --after {found.next}, or see --limit")
-    elif choice == use_case.Choice(given_up=given_up):
+    elif choice == use_case.QuarantineQuery(given_up=given_up):
         context.line("nothing was given up" if given_up else "quarantine is empty")
     else:
         context.line("nothing matches")
 
 
-def _print(entries: tuple[Quarantined, ...]) -> None:
+def _print(entries: tuple[QuarantinedObject, ...]) -> None:
     table = Table("object", "reason", "message", "attempts", "since", "now", box=None, pad_edge=False)
     for entry in entries:
         table.add_row(
@@ -124,8 +124,8 @@ def retry(
     settings = context.load_settings()
     if choice.bucket is not None:
         settings.watched.require(choice.bucket, choice.key or choice.prefix or "")
-    engine, ring = context.database(settings), broker.Bell(settings).ring
-    changed = _watched(lambda told: use_case.retry(engine, choice, ring=ring, progress=told))
+    engine, notify = context.database(settings), broker.WakeUp(settings).send
+    changed = _watched(lambda told: use_case.retry(engine, choice, notify=notify, progress=told))
     if changed.count:
         context.say(f"{_entries(changed.count)} will be tried again")
     else:
@@ -157,7 +157,7 @@ def drop(
         _nothing(engine, choice, "drop")
 
 
-def _nothing(engine: Engine, choice: Choice, verb: str) -> None:
+def _nothing(engine: Engine, choice: QuarantineQuery, verb: str) -> None:
     """Say why nothing was done. It is an error, unless a retry is only repeated: perhaps something else was meant."""
     from worker.errors import NotFoundError
     from worker.pipeline.operations import quarantine as use_case
@@ -179,7 +179,7 @@ def _entries(count: int) -> str:
     return f"{count:,} {'entry' if count == 1 else 'entries'}"
 
 
-def _watched(run: Callable[[Callable[[int], None]], Changed]) -> Changed:
+def _watched(run: Callable[[Callable[[int], None]], QuarantineUpdate]) -> QuarantineUpdate:
     with context.progress(SpinnerColumn(), TextColumn("{task.description}")) as progress:
         task = progress.add_task("looking …")
         return run(lambda count: progress.update(task, description=f"{count:,} so far"))
@@ -193,10 +193,10 @@ def _choice(
     older_than: str | None,
     *,
     given_up: bool = False,
-) -> Choice:
+) -> QuarantineQuery:
     from worker.errors import ChoiceError
     from worker.pipeline.common.time_filters import parse
-    from worker.pipeline.operations.quarantine import Choice
+    from worker.pipeline.operations.quarantine import QuarantineQuery
     from worker.suggestions import shown, suggested
     from worker.types import Reason
 
@@ -210,7 +210,7 @@ def _choice(
     bucket, _, prefix = (where or "").partition("/")
     ref = None if object_ is None else context.image_ref(object_)
     try:
-        return Choice(
+        return QuarantineQuery(
             reason=None if reason is None else Reason(reason),
             bucket=ref.bucket if ref else bucket or None,
             prefix=prefix or None,
@@ -223,19 +223,19 @@ def _choice(
         raise typer.BadParameter(str(error)) from error
 
 
-def _insisted(choice: Choice, *, everything: bool) -> Choice:
+def _insisted(choice: QuarantineQuery, *, everything: bool) -> QuarantineQuery:
     from worker.errors import ChoiceError
-    from worker.pipeline.operations.quarantine import insist
+    from worker.pipeline.operations.quarantine import require_selection
 
     try:
-        insist(choice, everything=everything)
+        require_selection(choice, everything=everything)
     except ChoiceError as error:
         message = f"{error} (BUCKET/KEY, --reason CODE, --in BUCKET[/PREFIX], --since AGE, --older-than AGE, --all)"
         raise typer.BadParameter(message) from error
     return choice
 
 
-def _plain(entry: Quarantined) -> dict[str, object]:
+def _plain(entry: QuarantinedObject) -> dict[str, object]:
     fields = {**asdict(entry), "first_bytes": entry.first_bytes.hex() if entry.first_bytes else None}
     del fields["place"]
     return fields

@@ -38,7 +38,7 @@ def api(
     from worker.api import Services, Tokens, create_app, server
     from worker.open_database import database
     from worker.pipeline.intake.ingest import HOLD
-    from worker.pipeline.reading.explain import Explain
+    from worker.pipeline.reading.explain import Explainer
     from worker.pipeline.reading.filtered_search import FilteredSearch
     from worker.pipeline.reading.label_search import LabelSearch
     from worker.pipeline.reconciliation.recheck import Recheck
@@ -52,17 +52,17 @@ def api(
     )
     tokens.require_for(settings.api_host)
     engine = database(settings, "api", pool_size=16)
-    ring = broker.Bell(settings).ring
+    notify = broker.WakeUp(settings).send
     recheck = Recheck(engine)
     recheck("the API was started")  # what came while nobody listened
     filtered = FilteredSearch(engine, memory=settings.filter_memory_bytes)
     search = bootstrap.search(settings, engine, filtered)
     services = Services(
         engine=engine,
-        ring=ring,
-        ingest=bootstrap.ingest(settings, engine, ring, hold=HOLD, recheck=recheck),
+        notify=notify,
+        ingest=bootstrap.ingest(settings, engine, notify, hold=HOLD, recheck=recheck),
         search=search,
-        explain=Explain(engine, search.model),
+        explain=Explainer(engine, search.model),
         labels=LabelSearch(engine=engine, filtered=filtered),
         model=bootstrap.describe_model(settings),
         tokens=tokens,
@@ -135,7 +135,7 @@ def listen() -> None:
 
     settings = context.process_settings()
     context.tell_what_is_watched(settings)
-    listener.run(settings, broker.Bell(settings).ring)
+    listener.run(settings, broker.WakeUp(settings).send)
 
 
 def migrate(

@@ -15,7 +15,7 @@ from worker.cli import context, space_comparison
 
 if TYPE_CHECKING:
     from worker.catalog.spaces import FilledSpace
-    from worker.pipeline.spaces.fill import Filled, Progress
+    from worker.pipeline.spaces.fill import FillProgress, FillResult
 
 _group = typer.Typer(no_args_is_help=True, help="Embedding spaces, one per model.")
 _Number = Annotated[int, typer.Argument(metavar="NUMBER", help="As `enrich space list` shows it.")]
@@ -116,7 +116,7 @@ def fill(
     raise typer.Exit(1 if done.missing else 0)
 
 
-def _sentence(done: Filled) -> str:
+def _sentence(done: FillResult) -> str:
     parts = [f"{done.filled:,} images embedded"]
     if done.tagged:
         parts.append(f"{done.tagged:,} tagged anew")
@@ -135,13 +135,13 @@ def _sentence(done: Filled) -> str:
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[Progress], None]]:
+def _progress() -> Iterator[Callable[[FillProgress], None]]:
     """A bar on stderr; nothing where nobody watches."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with context.progress(*columns) as bar:
         task = bar.add_task("loading the model", total=None)
 
-        def show(step: Progress) -> None:
+        def show(step: FillProgress) -> None:
             bar.update(task, description=_STAGES[step.stage], completed=step.done, total=step.total)
 
         yield show

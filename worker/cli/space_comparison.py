@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from worker.catalog.space_comparison import LabelPair
     from worker.catalog.spaces import Space
     from worker.db import Engine
-    from worker.pipeline.spaces.compare import Comparison
+    from worker.pipeline.spaces.compare import SpaceComparison
 
 _ABSTAINED = "–"
 
@@ -62,7 +62,7 @@ def _active(engine: Engine, second: Space) -> Space:
     return lifecycle.get(engine, number)
 
 
-def _print(found: Comparison) -> None:
+def _print(found: SpaceComparison) -> None:
     (a, b), (model_a, model_b) = found.spaces, found.models
     context.line(f"{found.sampled:,} images in space {a} ({model_a}) and in space {b} ({model_b})")
     if found.overlap is not None:
@@ -79,7 +79,7 @@ def _print(found: Comparison) -> None:
     _print_judged(found)
 
 
-def _print_changes(found: Comparison) -> None:
+def _print_changes(found: SpaceComparison) -> None:
     table = Table("taxonomy", "from", "to", "images", "for example", box=None, pad_edge=False)
     for each in found.taxonomies:
         for pair in each.changes:
@@ -88,7 +88,7 @@ def _print_changes(found: Comparison) -> None:
         context.out.print("", "What would change most often:", table)
 
 
-def _print_judged(found: Comparison) -> None:
+def _print_judged(found: SpaceComparison) -> None:
     a, b = found.spaces
     table = Table("taxonomy", "labelled", f"right in {a}", f"right in {b}", f"none in {a}", f"none in {b}")
     table.box, table.pad_edge = None, False

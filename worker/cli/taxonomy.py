@@ -159,7 +159,7 @@ def _kept(settings: Settings) -> list[KeptTaxonomy]:
     from worker.db import transaction
 
     with transaction(context.database(settings)) as connection:
-        return catalog.taxonomies.kept_taxonomies(connection)
+        return catalog.taxonomies.kept(connection)
 
 
 def _named(name: str, settings: Settings) -> Taxonomy:

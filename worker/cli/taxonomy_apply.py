@@ -16,11 +16,11 @@ from worker.cli import context, plan_report
 from worker.cli.taxonomy import group
 
 if TYPE_CHECKING:
-    from worker.catalog.revisions import Action
+    from worker.catalog.taxonomy_revisions import Action
     from worker.db import Engine
-    from worker.pipeline.taxonomies.lifecycle import Applied, History, HistoryEntry
+    from worker.pipeline.taxonomies.lifecycle import ApplyResult, History, HistoryEntry
     from worker.pipeline.taxonomies.plan import Plan
-    from worker.pipeline.taxonomies.retag import Progress
+    from worker.pipeline.taxonomies.retag import RetagProgress
     from worker.settings import Settings
     from worker.tagging import Taxonomy
 
@@ -161,7 +161,7 @@ def _apply(
     *,
     action: Action = "apply",
     back_to: int | None = None,
-) -> Applied:
+) -> ApplyResult:
     from worker import bootstrap
     from worker.pipeline.taxonomies import lifecycle
 
@@ -177,7 +177,7 @@ def _apply(
         raise typer.Exit(130) from None
 
 
-def _tell(done: Applied, *, undo: bool) -> None:
+def _tell(done: ApplyResult, *, undo: bool) -> None:
     what = "is in force" if done.is_new else "was in force already"
     back = "; `enrich taxonomy rollback` goes back" if undo and done.is_new and done.revision > 1 else ""
     context.say(
@@ -188,7 +188,7 @@ def _tell(done: Applied, *, undo: bool) -> None:
 
 
 @contextmanager
-def _bar(what: str) -> Iterator[Callable[[Progress], None]]:
+def _bar(what: str) -> Iterator[Callable[[RetagProgress], None]]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with context.progress(*columns) as bar:
         task = bar.add_task(what, total=None)

@@ -25,14 +25,14 @@ _MEBIBYTE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class UploadSample:
     """A file to upload."""
 
     key: str
     read: Callable[[], bytes]
 
 
-def in_folder(folder: Path, *, longest: int) -> list[Sample]:
+def in_folder(folder: Path, *, longest: int) -> list[UploadSample]:
     """Every file below a folder that is not hidden, by its path in it. What cannot be uploaded is named on stderr.
 
     Args:
@@ -48,7 +48,7 @@ def in_folder(folder: Path, *, longest: int) -> list[Sample]:
             continue
         problem = _problem(folder, path, key, longest)
         if problem is None:
-            samples.append(Sample(key, path.read_bytes))
+            samples.append(UploadSample(key, path.read_bytes))
         else:
             context.say(f"not uploaded: {context.name(key)}: {problem}")
     if not samples:
@@ -72,7 +72,7 @@ def _problem(folder: Path, path: Path, key: str, longest: int) -> str | None:
 
 
 def upload(
-    store: ObjectStore, bucket: str, files: Sequence[Sample], *, uploaded: Callable[[], object], say: context.Say
+    store: ObjectStore, bucket: str, files: Sequence[UploadSample], *, uploaded: Callable[[], object], say: context.Say
 ) -> Uploads:
     """Put files, several at a time; one that cannot be read costs one file.
 
@@ -80,7 +80,7 @@ def upload(
         uploaded: called after each.
     """
 
-    def put(file: Sample) -> tuple[ObjectRef, datetime] | None:
+    def put(file: UploadSample) -> tuple[ObjectRef, datetime] | None:
         try:
             content = file.read()
         except OSError as error:

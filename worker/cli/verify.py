@@ -13,7 +13,7 @@ from rich.progress import BarColumn, SpinnerColumn, TextColumn
 from worker.cli import context
 
 if TYPE_CHECKING:
-    from worker.pipeline.reconciliation.verify import Difference, Verification, Verify
+    from worker.pipeline.reconciliation.verify import Discrepancy, Verification, Verifier
 
 _HOLDS, _DOES_NOT_HOLD, _COULD_NOT_COMPARE = 0, 1, 3
 _MEANING = {
@@ -56,7 +56,7 @@ def verify(
     raise typer.Exit(_HOLDS if found.holds and not miscounted else _DOES_NOT_HOLD)
 
 
-def _run(use_case: Verify, bucket: str, prefix: str, *, repair: bool, as_json: bool) -> Verification:
+def _run(use_case: Verifier, bucket: str, prefix: str, *, repair: bool, as_json: bool) -> Verification:
     columns = (SpinnerColumn(), BarColumn(), TextColumn("{task.description}"))
     with context.progress(*columns) as progress:
         expected = use_case.expected(bucket, prefix=prefix)
@@ -90,11 +90,11 @@ def _concluding_nothing_on_failure() -> Iterator[None]:
         raise typer.Exit(_COULD_NOT_COMPARE) from error
 
 
-def _report(each: Difference) -> None:
+def _report(each: Discrepancy) -> None:
     context.line(f"{each.kind:10} {context.name(each.key)}  ({_MEANING[each.kind]})")
 
 
-def _report_json(each: Difference) -> None:
+def _report_json(each: Discrepancy) -> None:
     context.json_line({"difference": asdict(each)})
 
 

@@ -24,7 +24,7 @@ import torch
 
 from worker import logs
 from worker.encoder.device import Placement
-from worker.encoder.failures import Failure, classify
+from worker.encoder.failures import FailureKind, classify
 from worker.encoder.fixed_shape import NormalisedTower, require_one_size
 from worker.encoder.interface import Collect, Pixels, Runtime
 from worker.encoder.preprocessing import Preprocessor
@@ -87,7 +87,7 @@ def compiled(
         failure, reason = classify(error), _reason(error)
         _log.debug(str(error), action="compiling-failed")
     # Outside the handler: while it is open, the traceback keeps what was recorded so far in memory.
-    if placement.device != "cpu" and failure is not Failure.FATAL:
+    if placement.device != "cpu" and failure is not FailureKind.FATAL:
         torch.cuda.empty_cache()
     raise _explained(failure, reason, batch)
 
@@ -155,14 +155,14 @@ class _Graph:
         return self._vectors
 
 
-def _explained(failure: Failure, reason: str, batch: int) -> Exception:
+def _explained(failure: FailureKind, reason: str, batch: int) -> Exception:
     if "captur" in reason:  # by its message an error of the device, which it does no harm
         return ConfigurationError(
             f"this model cannot be recorded as a CUDA graph ({reason}): set ENRICH_ENCODER_RUNTIME=torch"
         )
-    if failure is Failure.FATAL:
+    if failure is FailureKind.FATAL:
         return FatalDeviceError(f"the device broke while the model was being compiled: {reason}")
-    if failure is Failure.OUT_OF_MEMORY:
+    if failure is FailureKind.OUT_OF_MEMORY:
         return ConfigurationError(
             f"no memory to compile the model for batches of {batch} ({reason}): set ENRICH_ENCODER_BATCH lower, or "
             "ENRICH_ENCODER_RUNTIME=torch"

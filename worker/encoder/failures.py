@@ -6,7 +6,7 @@ import enum
 import re
 
 
-class Failure(enum.Enum):
+class FailureKind(enum.Enum):
     """What to do about a failed forward pass."""
 
     FATAL = "fatal"  # the device's context is poisoned: end the process
@@ -32,13 +32,13 @@ _FATAL = re.compile(
 )
 
 
-def classify(error: BaseException) -> Failure:
+def classify(error: BaseException) -> FailureKind:
     """Tell a poisoned device from a full one and from a bad input, by the error's type and message."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return Failure.OUT_OF_MEMORY
+        return FailureKind.OUT_OF_MEMORY
     message = str(error)
     if _OUT_OF_MEMORY.search(message):
-        return Failure.OUT_OF_MEMORY
+        return FailureKind.OUT_OF_MEMORY
     if type(error).__name__ == "AcceleratorError" or _FATAL.search(message):
-        return Failure.FATAL
-    return Failure.ITEM
+        return FailureKind.FATAL
+    return FailureKind.ITEM

@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from worker import logs
-from worker.encoder.failures import Failure, classify
+from worker.encoder.failures import FailureKind, classify
 from worker.encoder.interface import Encoder, Pending, Pixels
 from worker.errors import DeviceMemoryError, FatalDeviceError, ImageRejectedError
 from worker.types import Floats, Reason
@@ -322,16 +322,16 @@ class MicroBatcher:
         if self._observe is not None:
             self._observe(ForwardPass(images=images, seconds=seconds))
 
-    def _recover(self, pixels: Sequence[Pixels], failure: Failure, cause: Exception) -> list[Encoded]:
+    def _recover(self, pixels: Sequence[Pixels], failure: FailureKind, cause: Exception) -> list[Encoded]:
         """Halve what failed; or, for a single image, say what is wrong with it."""
-        if failure is Failure.FATAL:
+        if failure is FailureKind.FATAL:
             raise FatalDeviceError(f"{self._encoder.purpose}: the device is broken: {cause}") from cause
-        if failure is Failure.OUT_OF_MEMORY:
+        if failure is FailureKind.OUT_OF_MEMORY:
             self._shrink(len(pixels))
         if len(pixels) > 1:
             middle = len(pixels) // 2
             return self._encode(pixels[:middle]) + self._encode(pixels[middle:])
-        if failure is Failure.OUT_OF_MEMORY:
+        if failure is FailureKind.OUT_OF_MEMORY:
             return [DeviceMemoryError(f"{self._encoder.purpose} has no memory for a single image: {cause}")]
         return [self._blamed(f"the model fails on this image: {cause}", cause)]
 
@@ -365,7 +365,7 @@ class MicroBatcher:
         try:
             return bool(np.isfinite(self._encoder.encode_images([self._grey])).all())
         except Exception as error:  # noqa: BLE001 - whatever it is, the model does not work
-            return classify(error) is Failure.OUT_OF_MEMORY
+            return classify(error) is FailureKind.OUT_OF_MEMORY
 
 
 def _grey(encoder: Encoder) -> Pixels:

@@ -13,7 +13,7 @@ from worker.encoder.device import Placement
 from worker.encoder.fixed_shape import NormalisedTower, require_one_size
 from worker.encoder.interface import Collect, Pixels
 from worker.encoder.preprocessing import Preprocessor
-from worker.encoder.thread_shards import Lanes
+from worker.encoder.thread_shards import ThreadShards
 from worker.errors import ConfigurationError
 from worker.types import Floats
 
@@ -49,7 +49,7 @@ class OpenVinoTower:
                     f"OpenVINO cannot convert this model ({str(error).strip().splitlines()[0]}); "
                     "set ENRICH_ENCODER_RUNTIME=torch"
                 ) from error
-        self._lanes = Lanes(batch=batch, least=1)
+        self._lanes = ThreadShards(batch=batch, least=1)
         options = {
             "INFERENCE_PRECISION_HINT": _PRECISIONS[placement.dtype],
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),

@@ -25,7 +25,7 @@ _FULL = 8
 Work: TypeAlias = Callable[[int, Sequence[Pixels]], Floats]
 
 
-class Lanes:
+class ThreadShards:
     """Threads that share out every batch. Called by one thread at a time."""
 
     def __init__(self, *, batch: int, least: int = 4) -> None:

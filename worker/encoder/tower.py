@@ -12,7 +12,7 @@ from worker.encoder.device import Placement
 from worker.encoder.interface import Collect, Pixels
 from worker.encoder.preprocessing import Preprocessor
 from worker.encoder.staging import Staging, fetch, link, working_on
-from worker.encoder.thread_shards import Lanes
+from worker.encoder.thread_shards import ThreadShards
 
 
 class ImageTower(Protocol):
@@ -66,10 +66,10 @@ class TorchTower:
         }
 
 
-class LaneTower:
+class ShardedTower:
     """Towers of one model, on a CPU, side by side."""
 
-    def __init__(self, towers: Sequence[ImageTower], lanes: Lanes) -> None:
+    def __init__(self, towers: Sequence[ImageTower], lanes: ThreadShards) -> None:
         """Take a tower for each lane."""
         self._towers = towers
         self._lanes = lanes
@@ -83,8 +83,8 @@ def torch_tower(model: Any, preprocessor: Preprocessor, placement: Placement, *,
     """What runs a model that is in its place already, in batches of at most ``batch``, with all that is there."""
     if placement.device != "cpu":
         return TorchTower(model, preprocessor, placement)
-    lanes = Lanes(batch=batch)
-    return LaneTower([TorchTower(model, preprocessor, placement) for _ in range(lanes.count)], lanes)
+    lanes = ThreadShards(batch=batch)
+    return ShardedTower([TorchTower(model, preprocessor, placement) for _ in range(lanes.count)], lanes)
 
 
 def normalised(values: torch.Tensor, factor: torch.Tensor, offset: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:

@@ -64,7 +64,7 @@ class Message:
     body: bytes
 
 
-class Queue:
+class SqsQueue:
     """One queue. Thread-safe."""
 
     def __init__(

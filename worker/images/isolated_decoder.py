@@ -65,7 +65,7 @@ def decode_apart(data: bytes, *, limits: ImageLimits, min_side: int | None, rese
     return decoded
 
 
-class Child:
+class DecoderProcess:
     """One process, for one thread at a time."""
 
     def __init__(self) -> None:
@@ -143,18 +143,18 @@ class _Pool:
     """Processes that have nothing to do; the one used last is taken first."""
 
     def __init__(self) -> None:
-        self._idle: list[Child] = []
+        self._idle: list[DecoderProcess] = []
         self._lock = threading.Lock()
 
-    def take(self) -> Child:
+    def take(self) -> DecoderProcess:
         with self._lock:
             child = self._idle.pop() if self._idle else None
         if child is None or child.reusable:
-            return child or Child()
+            return child or DecoderProcess()
         child.end()
-        return Child()
+        return DecoderProcess()
 
-    def give_back(self, child: Child) -> None:
+    def give_back(self, child: DecoderProcess) -> None:
         if child.reusable:
             with self._lock:
                 self._idle.append(child)

@@ -163,7 +163,7 @@ def claim(
     worker: str,
     size: int,
     lease: float,
-    suspects: bool = True,
+    poison_images: bool = True,
     of_each_lane: int | None = None,
     floors: Floors | None = None,
 ) -> Claim | None:
@@ -185,7 +185,7 @@ def claim(
         "size": size,
         "lease": lease,
         "worker": worker,
-        "suspects": int(suspects),
+        "suspects": int(poison_images),
         **(NONE if floors is None else floors.now(connection)),
     }
     if of_each_lane is None:

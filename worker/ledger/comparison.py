@@ -70,7 +70,7 @@ _ESTIMATE = """
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Compared:
+class KeyComparison:
     """One key, as the store lists it and as the ledger knows it."""
 
     key: str
@@ -82,7 +82,7 @@ class Compared:
     waits: float | None = None  # seconds since the first hint of pending work
 
 
-def begin_audit(connection: Connection) -> None:
+def begin(connection: Connection) -> None:
     """Forget what an earlier audit met on this connection. Later calls must use the same connection."""
     connection.execute(_BEGIN)
     connection.execute(_CLEAR)
@@ -90,11 +90,11 @@ def begin_audit(connection: Connection) -> None:
 
 def compare(
     connection: Connection, bucket: str, listed: Sequence[tuple[str, str]], *, since: datetime, remember: bool = False
-) -> list[Compared]:
+) -> list[KeyComparison]:
     """One page of a listing, as (key, etag), beside what the ledger knows.
 
     Args:
-        connection: with ``remember``, the one of :func:`begin_audit`.
+        connection: with ``remember``, the one of :func:`begin`.
         bucket: of all keys.
         listed: keys that the ledger can hold (:func:`worker.ledger.is_storable`).
         since: when the audit began.
@@ -105,7 +105,7 @@ def compare(
         {"bucket": bucket, "keys": [key for key, _ in listed], "etags": [etag for _, etag in listed], "since": since},
     )
     return [
-        Compared(
+        KeyComparison(
             key=r.key, listed_etag=r.listed_etag, pending=bool(r.pending), outcome=r.outcome, etag=r.etag,
             recent=bool(r.recent), waits=r.waits,
         )
@@ -115,7 +115,7 @@ def compare(
 
 def unmet(
     connection: Connection, bucket: str, *, prefix: str = "", since: datetime, start: str | None = None
-) -> tuple[list[Compared], str | None]:
+) -> tuple[list[KeyComparison], str | None]:
     """A part of the finished objects that no page named: the catalog has them, the store does not.
 
     Returns:
@@ -130,7 +130,7 @@ def unmet(
         "limit": _PART,
     }
     *rows, end = connection.execute(_UNMET, parameters)
-    found = [Compared(key=row.key, listed_etag=None, outcome=row.outcome, etag=row.etag) for row in rows]
+    found = [KeyComparison(key=row.key, listed_etag=None, outcome=row.outcome, etag=row.etag) for row in rows]
     return found, None if end.key is None else after(end.key)
 
 
@@ -143,7 +143,7 @@ def within(
     since: datetime,
     start: str = "",
     limit: int,
-) -> list[Compared]:
+) -> list[KeyComparison]:
     """Finished objects in ranges of keys that are not among those listed, the first ``limit`` behind ``start``."""
     rows = connection.execute(
         _WITHIN,
@@ -157,7 +157,7 @@ def within(
             "limit": limit,
         },
     )
-    return [Compared(key=row.key, listed_etag=None, outcome=row.outcome, etag=row.etag) for row in rows]
+    return [KeyComparison(key=row.key, listed_etag=None, outcome=row.outcome, etag=row.etag) for row in rows]
 
 
 def estimate(connection: Connection, bucket: str, *, prefix: str = "") -> int:

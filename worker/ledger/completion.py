@@ -99,7 +99,7 @@ _RELEASE = text(f"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class QuarantineEntry:
+class QuarantineRecord:
     """Why an object cannot be enriched, and enough of it to see for oneself."""
 
     reason: Reason
@@ -116,7 +116,7 @@ class Completion:
     id: int
     outcome: Outcome
     etag: str | None = None  # of what was read
-    quarantine: QuarantineEntry | None = None  # exactly with Outcome.QUARANTINED
+    quarantine: QuarantineRecord | None = None  # exactly with Outcome.QUARANTINED
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -198,7 +198,7 @@ def _move(connection: Connection, completions: Sequence[Completion], ended: Coll
         connection.execute(_ENTER_QUARANTINE, _entries(entries))
 
 
-def _entries(entries: Sequence[tuple[Completion, QuarantineEntry]]) -> dict[str, list[object]]:
+def _entries(entries: Sequence[tuple[Completion, QuarantineRecord]]) -> dict[str, list[object]]:
     return {
         "ids": [completion.id for completion, _ in entries],
         "reasons": [str(entry.reason) for _, entry in entries],
@@ -210,7 +210,7 @@ def _entries(entries: Sequence[tuple[Completion, QuarantineEntry]]) -> dict[str,
     }
 
 
-def _kills(entry: QuarantineEntry) -> bool:
+def _kills(entry: QuarantineRecord) -> bool:
     return entry.reason is Reason.KILLED_WORKER
 
 

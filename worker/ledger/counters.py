@@ -39,7 +39,7 @@ class Miscount:
     counted: int  # what the counter says
 
 
-def fold_counts(connection: Connection) -> None:
+def fold(connection: Connection) -> None:
     """Keep the counters short; see :class:`worker.counters.Counters`."""
     _COUNTERS.fold(connection)
 
@@ -54,6 +54,6 @@ def miscounts(connection: Connection, bucket: str | None = None) -> list[Miscoun
     return [Miscount(**row._mapping) for row in _COUNTERS.differences(connection, {"bucket": bucket})]  # noqa: SLF001
 
 
-def correct_counts(connection: Connection, bucket: str | None = None) -> None:
+def correct(connection: Connection, bucket: str | None = None) -> None:
     """Make every counter what it counts. Also the first count of what was there before there were counters."""
     (_COUNTERS.complete if bucket is None else _COUNTERS.correct)(connection, {"bucket": bucket})

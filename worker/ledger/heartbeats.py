@@ -35,7 +35,7 @@ _LIST = text("""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Heartbeat:
+class ProcessReport:
     """What a process says of itself."""
 
     name: str  # unique among running processes, e.g. "worker@host:1234"
@@ -48,7 +48,7 @@ class Heartbeat:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Process:
+class ProcessStatus:
     """A process as the ledger knows it; ages in seconds, by the database's clock."""
 
     name: str
@@ -63,7 +63,7 @@ class Process:
     progress_ago: float
 
 
-def beat(connection: Connection, heartbeat: Heartbeat) -> None:
+def beat(connection: Connection, heartbeat: ProcessReport) -> None:
     """Record a heartbeat."""
     connection.execute(
         _BEAT,
@@ -79,12 +79,12 @@ def beat(connection: Connection, heartbeat: Heartbeat) -> None:
     )
 
 
-def farewell(connection: Connection, name: str) -> None:
+def sign_off(connection: Connection, name: str) -> None:
     """Forget a process that ends in order."""
     connection.execute(_FAREWELL, {"name": name})
 
 
-def refuse(connection: Connection, process: Heartbeat, why: str) -> None:
+def refuse(connection: Connection, process: ProcessReport, why: str) -> None:
     """Record that a process ends without having begun to work, until one of its kind starts on its host."""
     forget_refusals(connection, kind=process.kind, host=process.host)
     values = {"name": process.name, "kind": process.kind, "host": process.host, "model": process.model}
@@ -102,6 +102,6 @@ def now(connection: Connection) -> datetime:
     return moment
 
 
-def processes(connection: Connection) -> list[Process]:
+def processes(connection: Connection) -> list[ProcessStatus]:
     """All processes seen within a day."""
-    return [Process(**row._mapping) for row in connection.execute(_LIST)]  # noqa: SLF001  # Row's public mapping view
+    return [ProcessStatus(**row._mapping) for row in connection.execute(_LIST)]  # noqa: SLF001  # Row's public mapping view

@@ -46,14 +46,14 @@ _TRY = text("""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Hinted:
+class HintResult:
     """What a call to :func:`hint` did."""
 
     objects: int  # distinct objects named
     newly_pending: int  # of these, how many had no work pending before
 
 
-def hint(connection: Connection, hints: Iterable[Hint], *, lane: Lane = Lane.LIVE) -> Hinted:
+def hint(connection: Connection, hints: Iterable[Hint], *, lane: Lane = Lane.LIVE) -> HintResult:
     """Raise ``wanted`` of every object named, once each, creating rows as needed.
 
     The work exists when the transaction commits; ring the bell after that, not before.
@@ -71,7 +71,7 @@ def hint(connection: Connection, hints: Iterable[Hint], *, lane: Lane = Lane.LIV
         if known is None or _is_later(each, known):
             latest[each.ref] = each
     if not latest:
-        return Hinted(objects=0, newly_pending=0)
+        return HintResult(objects=0, newly_pending=0)
     fresh = connection.execute(
         _HINT,
         {
@@ -82,7 +82,7 @@ def hint(connection: Connection, hints: Iterable[Hint], *, lane: Lane = Lane.LIV
             "lanes": [int(lanes[ref]) for ref in latest],
         },
     ).scalars()
-    return Hinted(objects=len(latest), newly_pending=sum(fresh))
+    return HintResult(objects=len(latest), newly_pending=sum(fresh))
 
 
 def try_hint(connection: Connection) -> None:

@@ -88,7 +88,7 @@ _DROP = text(f"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Selection:
+class QuarantineSelection:
     """Which entries; everything given must hold, nothing given means all."""
 
     reason: str | None = None  # a code of worker.types.Reason
@@ -101,7 +101,7 @@ class Selection:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class QuarantinePosition:
     """Between two entries, in the order in which they came."""
 
     since: datetime
@@ -109,7 +109,7 @@ class Place:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Quarantined:
+class QuarantinedObject:
     """An object that cannot be enriched."""
 
     bucket: str
@@ -122,7 +122,7 @@ class Quarantined:
     attempts: int
     since: datetime
     pending: bool  # it is being tried again; the entry is of the last time
-    place: Place
+    place: QuarantinePosition
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -130,16 +130,16 @@ class QuarantinePart:
     """What was done with a part of a selection."""
 
     changed: int
-    end: Place | None  # the rest is behind it; None: there is none
+    end: QuarantinePosition | None  # the rest is behind it; None: there is none
 
 
-def quarantined(
+def page(
     connection: Connection,
-    selection: Selection = Selection(),  # frozen
+    selection: QuarantineSelection = QuarantineSelection(),  # frozen
     *,
     limit: int = 50,
-    behind: Place | None = None,
-) -> list[Quarantined]:
+    behind: QuarantinePosition | None = None,
+) -> list[QuarantinedObject]:
     """The newest entries, newest first; of those that are older than ``behind``.
 
     An entry that comes, or comes again, while somebody turns pages is on none of the later ones: it is new.
@@ -149,23 +149,23 @@ def quarantined(
     return [_entry(row) for row in rows]
 
 
-def quarantine_entry(connection: Connection, ref: ObjectRef) -> Quarantined | None:
+def entry(connection: Connection, ref: ObjectRef) -> QuarantinedObject | None:
     """The entry of one object, or None if it is not in quarantine."""
     row = connection.execute(_ONE, {"bucket": ref.bucket, "key": ref.key}).one_or_none()
     return None if row is None else _entry(row)
 
 
-def quarantine_counts(
+def counts(
     connection: Connection,
-    selection: Selection = Selection(),  # frozen
+    selection: QuarantineSelection = QuarantineSelection(),  # frozen
 ) -> dict[str, int]:
     """How many entries there are by reason, most first. Reads the whole selection: for people, not for hot paths."""
     counts = text(_COUNTS.format(table=_table(selection)))
     return {row.reason: int(row.n) for row in connection.execute(counts, _parameters(selection))}
 
 
-def retry_quarantined(
-    connection: Connection, selection: Selection, *, limit: int, behind: Place | None = None
+def retry(
+    connection: Connection, selection: QuarantineSelection, *, limit: int, behind: QuarantinePosition | None = None
 ) -> QuarantinePart:
     """Make selected entries pending work with all their attempts, behind live uploads; the oldest ``limit`` of them.
 
@@ -175,8 +175,8 @@ def retry_quarantined(
     return _change(connection, statement, selection, limit=limit, behind=behind)
 
 
-def drop_quarantined(
-    connection: Connection, selection: Selection, *, limit: int, behind: Place | None = None
+def drop(
+    connection: Connection, selection: QuarantineSelection, *, limit: int, behind: QuarantinePosition | None = None
 ) -> QuarantinePart:
     """Give selected entries up, the oldest ``limit`` of them: they count as excluded until other bytes come.
 
@@ -186,26 +186,31 @@ def drop_quarantined(
 
 
 def _change(
-    connection: Connection, statement: TextClause, selection: Selection, *, limit: int, behind: Place | None
+    connection: Connection,
+    statement: TextClause,
+    selection: QuarantineSelection,
+    *,
+    limit: int,
+    behind: QuarantinePosition | None,
 ) -> QuarantinePart:
     row = connection.execute(statement, {**_parameters(selection, behind), "limit": limit}).one_or_none()
     if row is None:
         return QuarantinePart(changed=0, end=None)
-    return QuarantinePart(changed=int(row.changed), end=Place(row.since, row.inbox_id))
+    return QuarantinePart(changed=int(row.changed), end=QuarantinePosition(row.since, row.inbox_id))
 
 
-def _entry(row: Row[Any]) -> Quarantined:
+def _entry(row: Row[Any]) -> QuarantinedObject:
     columns = dict(row._mapping)  # noqa: SLF001  # Row's public mapping view
-    place = Place(row.since, columns.pop("inbox_id"))
+    place = QuarantinePosition(row.since, columns.pop("inbox_id"))
     first_bytes = columns.pop("first_bytes")
-    return Quarantined(**columns, place=place, first_bytes=None if first_bytes is None else bytes(first_bytes))
+    return QuarantinedObject(**columns, place=place, first_bytes=None if first_bytes is None else bytes(first_bytes))
 
 
-def _table(selection: Selection) -> str:
+def _table(selection: QuarantineSelection) -> str:
     return "given_up" if selection.given_up else "quarantine"
 
 
-def _parameters(selection: Selection, place: Place | None = None) -> dict[str, object]:
+def _parameters(selection: QuarantineSelection, place: QuarantinePosition | None = None) -> dict[str, object]:
     columns = asdict(selection)
     del columns["given_up"]
     return {

@@ -111,7 +111,7 @@ class Target:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Page:
+class ClaimedPage:
     """A page to be compared, in one scheduler's hands until its lease ends."""
 
     bucket: str
@@ -124,7 +124,7 @@ class Page:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Found:
+class PageResult:
     """What a page came to."""
 
     listed: int = 0
@@ -161,38 +161,38 @@ def watch(connection: Connection, targets: Sequence[Target], *, interval: float)
     connection.execute(_WATCH, {**_columns(targets), "latest": interval})
 
 
-def claim_page(connection: Connection, targets: Sequence[Target], *, lease: float) -> Page | None:
+def claim_page(connection: Connection, targets: Sequence[Target], *, lease: float) -> ClaimedPage | None:
     """Take the page that is due for longest, for ``lease`` seconds; None when none is. Commit before working."""
     row = connection.execute(_CLAIM, {**_columns(targets), "lease": lease}).one_or_none()
-    return None if row is None else Page(**row._mapping)  # noqa: SLF001  # Row's public mapping view
+    return None if row is None else ClaimedPage(**row._mapping)  # noqa: SLF001  # Row's public mapping view
 
 
-def renew_page(connection: Connection, page: Page, *, lease: float) -> bool:
+def renew_page(connection: Connection, page: ClaimedPage, *, lease: float) -> bool:
     """Extend the lease. Returns whether it was still held."""
     return connection.execute(_RENEW, {**_mine(page), "lease": lease}).rowcount == 1
 
 
-def advance(connection: Connection, page: Page, found: Found, *, cursor: str, pause: float) -> bool:
+def advance(connection: Connection, page: ClaimedPage, found: PageResult, *, cursor: str, pause: float) -> bool:
     """End a page; the next one is due in ``pause`` seconds. Returns whether it was still ours."""
     return _apply(connection, _ADVANCE, page, cursor=cursor, pause=pause, **_counts(found))
 
 
-def finish(connection: Connection, page: Page, found: Found, *, interval: float, pause: float) -> bool:
+def finish(connection: Connection, page: ClaimedPage, found: PageResult, *, interval: float, pause: float) -> bool:
     """End the last page of a round: the next is due ``interval`` after this one began, in ``pause`` at the earliest."""
     return _apply(connection, _FINISH, page, interval=interval, pause=pause, **_counts(found))
 
 
-def restart(connection: Connection, page: Page, *, order: Order) -> bool:
+def restart(connection: Connection, page: ClaimedPage, *, order: Order) -> bool:
     """Begin the round again: the store lists in another order than was thought."""
     return _apply(connection, _RESTART, page, order=order)
 
 
-def fail(connection: Connection, page: Page, *, error: str, delay: float) -> bool:
+def fail(connection: Connection, page: ClaimedPage, *, error: str, delay: float) -> bool:
     """Try the same page again in ``delay`` seconds, keeping why."""
     return _apply(connection, _FAIL, page, error=storable(error), delay=delay)
 
 
-def hurry(connection: Connection, target: Target) -> bool:
+def make_due(connection: Connection, target: Target) -> bool:
     """Make a target's next page due now. Returns whether it is known."""
     return connection.execute(_HURRY, {"bucket": target.bucket, "prefix": target.prefix}).rowcount == 1
 
@@ -211,20 +211,20 @@ def next_due(connection: Connection, targets: Sequence[Target]) -> float | None:
     return seconds
 
 
-def reconciliations(connection: Connection) -> list[Reconciliation]:
+def states(connection: Connection) -> list[Reconciliation]:
     """All targets that were ever watched."""
     return [Reconciliation(**row._mapping) for row in connection.execute(_LIST)]  # noqa: SLF001
 
 
-def _apply(connection: Connection, statement: object, page: Page, **values: object) -> bool:
+def _apply(connection: Connection, statement: object, page: ClaimedPage, **values: object) -> bool:
     return connection.execute(statement, {**_mine(page), **values}).rowcount == 1  # type: ignore[call-overload,no-any-return]
 
 
-def _mine(page: Page) -> dict[str, object]:
+def _mine(page: ClaimedPage) -> dict[str, object]:
     return {"bucket": page.bucket, "prefix": page.prefix, "token": page.token}
 
 
-def _counts(found: Found) -> dict[str, int]:
+def _counts(found: PageResult) -> dict[str, int]:
     return {name: getattr(found, name) for name in ("listed", "missing", "stale", "ghost", "unnameable")}
 
 

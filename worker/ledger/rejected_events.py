@@ -61,7 +61,7 @@ def reject_once(connection: Connection, *, source: str, reason: str, body: bytes
     return True
 
 
-def rejected_events(connection: Connection, *, limit: int = 20) -> list[RejectedEvent]:
+def recent(connection: Connection, *, limit: int = 20) -> list[RejectedEvent]:
     """The newest rejected notifications, newest first."""
     rows = connection.execute(_NEWEST, {"limit": limit})
     return [
@@ -69,6 +69,6 @@ def rejected_events(connection: Connection, *, limit: int = 20) -> list[Rejected
     ]
 
 
-def rejected_count(connection: Connection) -> int:
+def count(connection: Connection) -> int:
     """How many are kept."""
     return int(connection.execute(_COUNT).scalar_one())

@@ -90,7 +90,7 @@ class Totals:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Retrying:
+class RetryTotal:
     """Objects that are tried again, for one reason."""
 
     reason: str  # a code of worker.types.RetryReason
@@ -99,7 +99,7 @@ class Retrying:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Standing:
+class ObjectState:
     """What the ledger knows about one object."""
 
     pending: bool
@@ -112,10 +112,10 @@ class Standing:
     given_up: bool = False  # a person gave it up, with the outcome "excluded"
 
 
-def standing(connection: Connection, ref: ObjectRef) -> Standing | None:
+def object_state(connection: Connection, ref: ObjectRef) -> ObjectState | None:
     """Where one object stands; None if no hint ever named it."""
     row = connection.execute(_STANDING, {"bucket": ref.bucket, "key": ref.key}).one_or_none()
-    return None if row is None else Standing(**row._mapping)  # noqa: SLF001  # Row's public mapping view
+    return None if row is None else ObjectState(**row._mapping)  # noqa: SLF001  # Row's public mapping view
 
 
 def totals(connection: Connection, *, bucket: str | None = None) -> Totals:
@@ -124,9 +124,10 @@ def totals(connection: Connection, *, bucket: str | None = None) -> Totals:
     return Totals(**row._mapping)  # noqa: SLF001  # Row's public mapping view
 
 
-def retrying(connection: Connection, *, bucket: str | None = None) -> list[Retrying]:
+def retry_totals(connection: Connection, *, bucket: str | None = None) -> list[RetryTotal]:
     """Why objects are tried again, the most frequent reason first. Reads counters, and an example of each."""
-    return [Retrying(**row._mapping) for row in connection.execute(_counted(connection, _RETRYING), {"bucket": bucket})]  # noqa: SLF001
+    rows = connection.execute(_counted(connection, _RETRYING), {"bucket": bucket})
+    return [RetryTotal(**row._mapping) for row in rows]  # noqa: SLF001
 
 
 def pending_by_lane(connection: Connection) -> dict[Lane, int]:

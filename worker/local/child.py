@@ -17,7 +17,7 @@ from worker.errors import ServerError
 
 #: A log larger than this is moved aside to ``NAME.log.1``.
 MAX_LOG_BYTES = 16 << 20
-_LAST_BREATH = 1.0  # seconds in which a killed process is gone, unless nobody reaps it
+_REAP_TIMEOUT = 1.0  # seconds in which a killed process is gone, unless nobody reaps it
 
 # A child registers itself with the guardian before it becomes the server, so that there is no moment in which the
 # supervisor can die unnoticed by a process that already runs. Standard input is the guardian's pipe until then.
@@ -111,7 +111,7 @@ class Child:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
-        _outlive(self._process.pid)
+        _wait_until_gone(self._process.pid)
         self.spec.after_exit()
 
     def log_tail(self, lines: int = 15) -> str:
@@ -125,9 +125,9 @@ class Child:
         return "".join(f"\n  | {line}" for line in tail) or "\n  | (nothing)"
 
 
-def _outlive(group: int) -> None:
+def _wait_until_gone(group: int) -> None:
     """Wait for killed processes that others reap: they obey a moment later, and hold their ports until then."""
-    deadline = time.monotonic() + _LAST_BREATH
+    deadline = time.monotonic() + _REAP_TIMEOUT
     with suppress(ProcessLookupError, PermissionError):
         while time.monotonic() < deadline:  # a zombie that nobody reaps stays in the group for ever
             os.killpg(group, 0)

@@ -22,7 +22,7 @@ from worker.local import orphan_reaper
 from worker.local.child import Child, ChildSpec, NotReadyError, rotate
 from worker.local.disk import DiskWatch
 from worker.restart_policy import RestartPolicy, is_under_nohup
-from worker.stop_signal import StopRequest
+from worker.stop_signal import StopFlag
 
 _log = logs.get("local")
 _POLL_SECONDS = 0.02
@@ -33,13 +33,13 @@ Announce = Callable[[str], None]
 
 
 @dataclass(slots=True)
-class _Watched:
+class _Supervised:
     child: Child
     deaths: int = 0  # quick ones, in a row
     restart_at: float | None = None  # monotonic; set while it is down, to infinity if for good
 
 
-class Guardian:
+class OrphanReaper:
     """The supervisor's side of the process that outlives it; see ``worker.local.orphan_reaper``."""
 
     def __init__(self, log_dir: Path, keep_open: Sequence[int] = ()) -> None:
@@ -108,11 +108,11 @@ class Supervisor:
         self._log_dir = log_dir
         self._announce = announce or (lambda message: _log.info(message, action="supervise"))
         self._policy = policy or RestartPolicy()
-        self._watched: dict[str, _Watched] = {}
-        self._guardian = Guardian(log_dir, keep_open)
+        self._watched: dict[str, _Supervised] = {}
+        self._guardian = OrphanReaper(log_dir, keep_open)
         self._lock = threading.Lock()
-        self._stopping = StopRequest()
-        self._hurry = StopRequest()
+        self._stopping = StopFlag()
+        self._hurry = StopFlag()
         self._signalled = False
         self._housekeeping = 0.0
         self._disk = DiskWatch(log_dir, self._announce)
@@ -134,7 +134,7 @@ class Supervisor:
         with self._lock:
             if self._stopping.is_set():
                 raise ServerError(f"{spec.name} was not started: interrupted")
-            self._watched[spec.name] = _Watched(child)
+            self._watched[spec.name] = _Supervised(child)
             child.launch(self._guardian.pipe)
         return child
 
@@ -215,7 +215,7 @@ class Supervisor:
                 self._restart(watched)
         self._keep_house()
 
-    def _bury(self, watched: _Watched) -> None:
+    def _bury(self, watched: _Supervised) -> None:
         child = watched.child
         status, lived = child.exit_status(), time.monotonic() - child.started
         self._remove(child)
@@ -229,7 +229,7 @@ class Supervisor:
         watched.deaths = watched.deaths + 1 if lived < self._policy.quick else 1
         self._announce_death(watched, f"died ({child.describe_exit()})")
 
-    def _announce_death(self, watched: _Watched, what: str) -> None:
+    def _announce_death(self, watched: _Supervised, what: str) -> None:
         """Say what happened to a child, and when it is started again."""
         child, policy, deaths = watched.child, self._policy, watched.deaths
         delay = policy.delay(deaths) if deaths < policy.give_up_after else policy.last_delay
@@ -242,7 +242,7 @@ class Supervisor:
         else:
             self._announce(f"{child.spec.name} {what}; restarting it in {delay:g} s, its log is {child.log}")
 
-    def _restart(self, watched: _Watched) -> None:
+    def _restart(self, watched: _Supervised) -> None:
         watched.restart_at = None
         try:
             with self._lock:

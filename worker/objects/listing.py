@@ -11,7 +11,7 @@ from worker.errors import StoreUnavailableError
 _MOST_EMPTY = 10_000
 
 
-class Progress:
+class ListingProgress:
     """Follows one listing. What it keeps of a page are two numbers: 200,000 for a hundred million objects."""
 
     def __init__(self, bucket: str) -> None:

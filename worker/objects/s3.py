@@ -29,10 +29,10 @@ from botocore.exceptions import (
 
 from worker.errors import BucketNotFoundError, ConfigurationError, StoreUnavailableError
 from worker.objects.failures import failure
-from worker.objects.listing import Progress
+from worker.objects.listing import ListingProgress
 from worker.objects.requester_pays import RequesterPays
 from worker.objects.signing import Signer, utc_now
-from worker.objects.transport import Transport
+from worker.objects.transport import HttpTransport
 from worker.objects.values import (
     HEAD_BYTES,
     Answer,
@@ -116,7 +116,7 @@ class S3Store:
         if endpoint_url:
             _check_endpoint(endpoint_url)
         ca_bundle = session._session.get_config_variable("ca_bundle")  # noqa: SLF001  # nowhere else to be had
-        self._transport = Transport(timeout=timeout, pool_size=pool_size, ca_bundle=ca_bundle)
+        self._transport = HttpTransport(timeout=timeout, pool_size=pool_size, ca_bundle=ca_bundle)
         self._signer = Signer(
             lambda ref: self._sign("get_object", ref),
             lambda: session.get_credentials().get_frozen_credentials(),
@@ -163,7 +163,7 @@ class S3Store:
     def list(self, bucket: str, prefix: str = "", start_after: str = "") -> Iterator[ListedObject]:
         """See `ObjectStore.list`."""
         position = {"StartAfter": start_after} if start_after else {}
-        progress = Progress(bucket)
+        progress = ListingProgress(bucket)
         while True:
             with self._errors(bucket):  # boto3 asks for URL-encoded keys and decodes them
                 page = self._client.list_objects_v2(Bucket=bucket, Prefix=prefix, **position)

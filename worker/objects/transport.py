@@ -28,7 +28,7 @@ class _ConnectionResetError(StoreUnavailableError):
     """The connection broke before the answer was complete."""
 
 
-class Transport:
+class HttpTransport:
     """A pool of connections. Safe to use from several threads."""
 
     def __init__(self, *, timeout: float, pool_size: int, ca_bundle: str | None = None) -> None:

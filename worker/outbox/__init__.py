@@ -1,6 +1,6 @@
 """The change feed: what other services read to follow the catalog without polling it whole."""
 
-from worker.outbox.feed import END, Blocker, Change, Feed, append, blocker, end, read, since
+from worker.outbox.feed import END, Blocker, FeedEntry, NewEntry, append, blocker, end, read, since
 from worker.outbox.pruning import prune
 
-__all__ = ["END", "Blocker", "Change", "Feed", "append", "blocker", "end", "prune", "read", "since"]
+__all__ = ["END", "Blocker", "FeedEntry", "NewEntry", "append", "blocker", "end", "prune", "read", "since"]

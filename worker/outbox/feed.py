@@ -97,7 +97,7 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Change:
+class FeedEntry:
     """One entry of the feed. It points; the catalog holds what is true now."""
 
     id: str  # cursor: pass it as ``after`` to go on behind this change
@@ -118,7 +118,7 @@ class Blocker:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Feed:
+class NewEntry:
     """Changes to append."""
 
     kind: Literal["enriched", "removed"]
@@ -126,7 +126,7 @@ class Feed:
     etag: str | None
 
 
-def append(connection: Connection, entries: Sequence[Feed]) -> None:
+def append(connection: Connection, entries: Sequence[NewEntry]) -> None:
     """Add entries; they appear to readers when the transaction commits, together with what they announce."""
     if entries:
         connection.execute(
@@ -140,7 +140,7 @@ def append(connection: Connection, entries: Sequence[Feed]) -> None:
         )
 
 
-def read(connection: Connection, *, after: str | None, limit: int) -> list[Change]:
+def read(connection: Connection, *, after: str | None, limit: int) -> list[FeedEntry]:
     """The next changes in commit order.
 
     Args:
@@ -160,7 +160,7 @@ def read(connection: Connection, *, after: str | None, limit: int) -> list[Chang
     if not is_ours or not rows[0].goes_on:
         raise FeedGoneError(_why(after, is_ours=is_ours), start=end(connection))
     return [
-        Change(id=_cursor(epoch, row), kind=row.kind, bucket=row.bucket, key=row.key, etag=row.etag, at=row.at)
+        FeedEntry(id=_cursor(epoch, row), kind=row.kind, bucket=row.bucket, key=row.key, etag=row.etag, at=row.at)
         for row in rows
         if row.id is not None
     ]

@@ -10,14 +10,14 @@ from worker.tagging.advice import Advice, advice, confusions, cut_prompts, long_
 from worker.tagging.conditions import decidable, in_order
 from worker.tagging.decisions import Decisions
 from worker.tagging.definition_diff import edits
-from worker.tagging.diff_counts import EXAMPLES, Decided, Example, Kind, Move, Tally
+from worker.tagging.diff_counts import EXAMPLES, Example, HumanDecisions, Kind, Move, MoveCounts
 from worker.tagging.explain import LabelReason, TaxonomyExplanation, explain
 from worker.tagging.label_rows import LabelRow, label_rows, texts_of_labels
 from worker.tagging.loading import TaxonomyFile, load_files, load_taxonomies, load_taxonomy, shipped_names
 from worker.tagging.matrix import EncodeTexts, LabelMatrix, build_label_matrices, build_label_matrix
 from worker.tagging.scoring import probabilities, score
 from worker.tagging.serialization import definition, restore
-from worker.tagging.tag_diff import Answers, Difference, Stored, Vocabulary, answers, difference
+from worker.tagging.tag_diff import Answers, StoredAnswers, TagDiff, Vocabulary, answers, tag_diff
 from worker.tagging.tagger import Tagger, are_current
 from worker.tagging.taxonomy import (
     Aggregate,
@@ -37,11 +37,10 @@ __all__ = [
     "Aggregate",
     "Answers",
     "Calibration",
-    "Decided",
     "Decisions",
-    "Difference",
     "EncodeTexts",
     "Example",
+    "HumanDecisions",
     "Kind",
     "Label",
     "LabelMatrix",
@@ -50,10 +49,11 @@ __all__ = [
     "LabelTranslation",
     "Mode",
     "Move",
+    "MoveCounts",
     "Requirement",
-    "Stored",
+    "StoredAnswers",
+    "TagDiff",
     "Tagger",
-    "Tally",
     "Taxonomy",
     "TaxonomyExplanation",
     "TaxonomyFile",
@@ -69,7 +69,6 @@ __all__ = [
     "cut_prompts",
     "decidable",
     "definition",
-    "difference",
     "edits",
     "explain",
     "in_order",
@@ -82,5 +81,6 @@ __all__ = [
     "restore",
     "score",
     "shipped_names",
+    "tag_diff",
     "texts_of_labels",
 ]

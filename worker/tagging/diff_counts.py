@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from worker.tagging.tag_diff import Answers, Difference, Indices, Vocabulary
+from worker.tagging.tag_diff import Answers, Indices, TagDiff, Vocabulary
 
 #: What became of a label on an image. Exactly one of these for each label that holds before or after.
 #: flipped: one label of the taxonomy went and one came; abstained: it went, and now it is none of these.
@@ -39,7 +39,7 @@ class Example:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Decided:
+class HumanDecisions:
     """What people have decided about a batch: k pairs of an image and a taxonomy. The model's answer is hidden."""
 
     images: Indices  # [k], row of the image in the batch
@@ -64,13 +64,13 @@ class _Keys:
             names=tuple(names), taxonomy=np.array(taxonomy, dtype=np.intp), is_label=np.array(is_label, dtype=bool)
         )
 
-    def __call__(self, of: Answers | Decided) -> Indices:
+    def __call__(self, of: Answers | HumanDecisions) -> Indices:
         keys: Indices = of.images * len(self.names) + self.taxonomy[of.answers]
         return keys
 
 
 @dataclass(slots=True)
-class Tally:
+class MoveCounts:
     """Sums over batches: what readers would see. Memory grows with the kinds of moves that were met, not with images.
 
     Where a person has decided in a taxonomy, nobody sees the model's answers in it. They are in no sum but ``hidden``
@@ -88,7 +88,7 @@ class Tally:
     hidden: Counter[str] = field(default_factory=Counter)  # taxonomy → images of which one would, but for a person
     unseen: int = 0  # images of which labels would have come or gone, but for people; not in ``changed``
 
-    def add(self, found: Difference, images: npt.NDArray[np.int64], decided: Decided) -> None:
+    def add(self, found: TagDiff, images: npt.NDArray[np.int64], decided: HumanDecisions) -> None:
         """Count a batch.
 
         Args:
@@ -119,7 +119,7 @@ class Tally:
             self.hidden[keys.names[number]] += int(count)
 
     def _parts(
-        self, found: Difference, keys: _Keys, gone: Indices, come: Indices
+        self, found: TagDiff, keys: _Keys, gone: Indices, come: Indices
     ) -> Iterator[tuple[Kind, Indices, Indices, Indices, npt.NDArray[np.float32]]]:
         """(kind, answers before, answers after, rows, probabilities); -1 in place of an answer: not any."""
         old, new = keys(found.stored), keys(found.new)
@@ -145,7 +145,7 @@ class Tally:
         yield "added", nothing, found.new.answers[new], found.new.images[new], found.new.probability[new]
 
     def _one_sided(
-        self, kind: Kind, found: Difference, lost: Indices
+        self, kind: Kind, found: TagDiff, lost: Indices
     ) -> tuple[Kind, Indices, Indices, Indices, npt.NDArray[np.float32]]:
         nothing = np.full(len(lost), -1, dtype=np.intp)
         stored = found.stored

@@ -11,7 +11,7 @@ import numpy as np
 from worker.tagging import conditions
 from worker.tagging.exact_similarity import exact_rows, similarities
 from worker.tagging.matrix import NONE, Choice, EncodeTexts, encoded
-from worker.tagging.scoring import Rule, Verdict, judge, nearest
+from worker.tagging.scoring import ChoiceResult, Rule, judge, nearest
 from worker.tagging.tagger import Tagger
 from worker.tagging.taxonomy import Label, Taxonomy
 from worker.types import Floats
@@ -195,7 +195,7 @@ class _Explainer:
             explained.append((index, self._label(place, choice, candidates[:, 0], verdict, reason)))
         return explained
 
-    def _reason(self, verdict: Verdict, candidates: Floats, choice: Choice, place: int) -> LabelReason:
+    def _reason(self, verdict: ChoiceResult, candidates: Floats, choice: Choice, place: int) -> LabelReason:
         index = choice.labels[place]
         if verdict.holds[place, 0]:
             return LabelReason.DECIDED
@@ -230,7 +230,7 @@ class _Explainer:
         )
 
     def _label(
-        self, place: int, choice: Choice, candidates: Floats, verdict: Verdict, reason: LabelReason
+        self, place: int, choice: Choice, candidates: Floats, verdict: ChoiceResult, reason: LabelReason
     ) -> LabelExplanation:
         matrix, index = self.by.matrix, choice.labels[place]
         name = matrix.labels[index]

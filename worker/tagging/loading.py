@@ -17,7 +17,7 @@ from worker.tagging.content import MAX_TEXTS
 from worker.tagging.messages import dotted
 from worker.tagging.taxonomy import Taxonomy
 from worker.tagging.validation import problems
-from worker.tagging.yaml_lines import Document, Problem, read
+from worker.tagging.yaml_lines import Document, YamlProblem, read
 
 #: A taxonomy of ten thousand labels fits; parsing more would take minutes.
 MAX_BYTES = 1 << 20
@@ -89,13 +89,13 @@ def _words(path: Path, document: Document) -> tuple[str, ...]:
     try:
         file = safe_files.beside(path.parent, document.value["vocabulary"])
     except NotConfinedError as error:
-        problem = Problem(line=document.line(("vocabulary",)), path=("vocabulary",), message=str(error))
+        problem = YamlProblem(line=document.line(("vocabulary",)), path=("vocabulary",), message=str(error))
         raise TaxonomyError("\n".join(_report(path, [problem]))) from error
     words, found = vocabulary.read(_bytes(file))
     templates = document.value.get("templates", ("{}",))
     if not found and len(words) * len(templates) > MAX_TEXTS:
         message = f"{len(words) * len(templates):,} texts (words × templates); at most {MAX_TEXTS:,} are allowed"
-        found = [Problem(line=1, path=(), message=message)]
+        found = [YamlProblem(line=1, path=(), message=message)]
     if found:
         raise TaxonomyError("\n".join(_report(file, found)))
     return words
@@ -162,7 +162,7 @@ def _bytes(path: Path) -> bytes:
         raise TaxonomyError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
-def _report(path: Path | str, found: Sequence[Problem]) -> Iterable[str]:
+def _report(path: Path | str, found: Sequence[YamlProblem]) -> Iterable[str]:
     for problem in found[:_MOST_PROBLEMS]:
         where = f"{dotted(problem.path)}: " if problem.path else ""
         yield f"{path}:{problem.line}: {where}{problem.message}"

@@ -48,7 +48,7 @@ class Rule:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Verdict:
+class ChoiceResult:
     """The answers to one choice about n images: m labels, each against its strongest rival."""
 
     score: Floats  # [m, n], cosine similarity
@@ -122,7 +122,7 @@ def decide(cosines: Floats, by: Rule, among: Indices | None = None) -> Decisions
     return _in_order(parts, by.matrix)
 
 
-def judge(cosines: Floats, by: Rule, choice: Choice) -> Verdict:
+def judge(cosines: Floats, by: Rule, choice: Choice) -> ChoiceResult:
     """Answer one choice, ``cosines`` being those of its rows, ``[rows of the choice, n]``."""
     candidates = nearest(cosines, choice)
     if choice.parent == NONE and by.matrix.taxonomy.mode == "multi-label":
@@ -138,7 +138,7 @@ def nearest(cosines: Floats, choice: Choice) -> Floats:
     return found
 
 
-def _exclusive(candidates: Floats, by: Rule, choice: Choice) -> Verdict:
+def _exclusive(candidates: Floats, by: Rule, choice: Choice) -> ChoiceResult:
     chances = softmax(candidates * np.float32(by.factor))
     count = len(choice.labels)
     return _verdict(candidates[:count], chances[:count], _leads(chances)[:count], by, choice)
@@ -155,7 +155,7 @@ def _leads(chances: Floats) -> Floats:
     return leads
 
 
-def _each_by_itself(candidates: Floats, by: Rule, choice: Choice) -> Verdict:
+def _each_by_itself(candidates: Floats, by: Rule, choice: Choice) -> ChoiceResult:
     count = len(choice.labels)
     rival = np.full_like(candidates[:count], -np.inf)
     if choice.background:
@@ -166,10 +166,10 @@ def _each_by_itself(candidates: Floats, by: Rule, choice: Choice) -> Verdict:
     return _verdict(candidates[:count], chances, 2 * chances - 1, by, choice)
 
 
-def _verdict(score: Floats, probability: Floats, lead: Floats, by: Rule, choice: Choice) -> Verdict:
+def _verdict(score: Floats, probability: Floats, lead: Floats, by: Rule, choice: Choice) -> ChoiceResult:
     thresholds = by.thresholds[choice.labels, np.newaxis]
     holds = (lead > 0) & (lead >= by.margin) & (probability >= thresholds)
-    return Verdict(score=score, probability=probability, lead=lead, holds=holds)
+    return ChoiceResult(score=score, probability=probability, lead=lead, holds=holds)
 
 
 # -- from verdicts to decisions ----------------------------------------------------------------------------------------
@@ -193,7 +193,7 @@ def _answers(cosines: Floats, by: Rule, choice: Choice, asked: Indices) -> _Answ
     return _joined([found, _abstentions(verdict, asked)]) if choice.parent == NONE else found
 
 
-def _abstentions(verdict: Verdict, asked: Indices) -> _Answers:
+def _abstentions(verdict: ChoiceResult, asked: Indices) -> _Answers:
     """Where nothing holds, that is recorded, with the numbers of the label that came nearest."""
     place = np.flatnonzero(~verdict.holds.any(axis=0))
     best = verdict.probability[:, place].argmax(axis=0)

@@ -57,7 +57,7 @@ class Answers:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Stored(Answers):
+class StoredAnswers(Answers):
     """What the catalog has."""
 
     ids: npt.NDArray[np.int64]  # [k], of the rows
@@ -65,10 +65,10 @@ class Stored(Answers):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Difference:
+class TagDiff:
     """What has to be written for the stored answers to become the new ones."""
 
-    stored: Stored
+    stored: StoredAnswers
     new: Answers
     gone: Indices  # of ``stored``: holds no longer
     come: Indices  # of ``new``: did not hold before
@@ -97,7 +97,7 @@ def answers(decisions: Sequence[Decisions], vocabulary: Vocabulary) -> Answers:
     )
 
 
-def difference(stored: Stored, new: Answers) -> Difference:
+def tag_diff(stored: StoredAnswers, new: Answers) -> TagDiff:
     """Compare what is stored about a batch with what is to be there."""
     span = 1 + max(stored.answers.max(initial=0), new.answers.max(initial=0))
     before, after = stored.images * span + stored.answers, new.images * span + new.answers
@@ -107,7 +107,7 @@ def difference(stored: Stored, new: Answers) -> Difference:
         & (stored.score[kept_stored] == new.score[kept_new])
         & (stored.probability[kept_stored] == new.probability[kept_new])
     )
-    return Difference(
+    return TagDiff(
         stored=stored,
         new=new,
         gone=_others(len(before), kept_stored),

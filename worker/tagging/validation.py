@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator
 from worker import resources
 from worker.tagging.content import content_findings
 from worker.tagging.messages import KINDS, Finding, did_you_mean, lowered, shown
-from worker.tagging.yaml_lines import Document, Path, Problem
+from worker.tagging.yaml_lines import Document, Path, YamlProblem
 
 #: More are not looked for: who has made a thousand mistakes has made one mistake a thousand times.
 MAX_FINDINGS = 1000
@@ -23,7 +23,7 @@ MAX_FINDINGS = 1000
 _Wording: TypeAlias = Callable[["_Violation"], Iterator[Finding]]
 
 
-def problems(document: Document) -> list[Problem]:
+def problems(document: Document) -> list[YamlProblem]:
     """All problems of a file in the order of its lines; empty if it is a valid taxonomy.
 
     A line that YAML itself makes a problem of is not judged further: what it means is unknown.
@@ -34,7 +34,7 @@ def problems(document: Document) -> list[Problem]:
     found = list(document.problems)
     findings = islice(chain(_schema_findings(document.value), content_findings(document)), MAX_FINDINGS)
     for path, message in dict.fromkeys(findings):
-        problem = Problem(line=document.line(path), path=path, message=message)
+        problem = YamlProblem(line=document.line(path), path=path, message=message)
         if problem.line not in spoilt:
             found.append(problem)
     return sorted(found, key=lambda problem: problem.line)

@@ -7,12 +7,12 @@ import unicodedata
 from worker.label_names import normalised
 from worker.tagging.messages import shown
 from worker.tagging.taxonomy import ABSTENTION
-from worker.tagging.yaml_lines import Problem
+from worker.tagging.yaml_lines import YamlProblem
 
 _LONGEST = 200  # characters of a word
 
 
-def read(data: bytes) -> tuple[tuple[str, ...], list[Problem]]:
+def read(data: bytes) -> tuple[tuple[str, ...], list[YamlProblem]]:
     """The words of a file in its order, and what is wrong with it.
 
     Empty lines, and those that begin with ``#``, are no words. Spacing inside of a word does not matter.
@@ -23,7 +23,7 @@ def read(data: bytes) -> tuple[tuple[str, ...], list[Problem]]:
         line = data[: error.start].count(b"\n") + 1
         return (), [_problem(line, "not UTF-8; save the file as UTF-8")]
     words: dict[str, tuple[str, int]] = {}
-    found: list[Problem] = []
+    found: list[YamlProblem] = []
     for number, text in enumerate(lines, start=1):
         word = unicodedata.normalize("NFC", " ".join(text.split()))
         if not word or word.startswith("#"):
@@ -47,5 +47,5 @@ def _faults(word: str) -> list[str]:
     return []
 
 
-def _problem(line: int, message: str) -> Problem:
-    return Problem(line=line, path=(), message=message)
+def _problem(line: int, message: str) -> YamlProblem:
+    return YamlProblem(line=line, path=(), message=message)

@@ -49,7 +49,7 @@ _COLLECTIONS = {_TAG + "map", _TAG + "seq"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Problem:
+class YamlProblem:
     """One thing wrong with a file."""
 
     line: int  # counted from 1
@@ -63,7 +63,7 @@ class Document:
 
     value: Any
     lines: dict[Path, int] = field(default_factory=dict)  # of a map's entry, the line of its key
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[YamlProblem, ...] = ()
     readable: bool = True  # False: there is no value, and the one problem says why
 
     def line(self, path: Path) -> int:
@@ -91,7 +91,7 @@ def read(data: bytes) -> Document:
 
 
 def _unreadable(line: int, message: str) -> Document:
-    return Document(value=None, problems=(Problem(line=line, path=(), message=message),), readable=False)
+    return Document(value=None, problems=(YamlProblem(line=line, path=(), message=message),), readable=False)
 
 
 def _explain(error: yaml.MarkedYAMLError) -> str:
@@ -107,7 +107,7 @@ class _Reader(yaml.SafeLoader):
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self._depth, self._nodes = 0, 0
-        self._problems: list[Problem] = []
+        self._problems: list[YamlProblem] = []
         self._lines: dict[Path, int] = {}
 
     def document(self) -> Document:
@@ -143,7 +143,7 @@ class _Reader(yaml.SafeLoader):
         return node
 
     def _refuse(self, at: yaml.Node | yaml.Event, path: Path, message: str) -> None:
-        self._problems.append(Problem(line=_marks(at)[0].line + 1, path=path, message=message))
+        self._problems.append(YamlProblem(line=_marks(at)[0].line + 1, path=path, message=message))
 
     def _value(self, node: yaml.Node, path: Path) -> Any:
         self._lines.setdefault(path, _marks(node)[0].line + 1)

@@ -16,17 +16,17 @@ from tests.servers import RunningServers
 from worker import catalog, db, ledger, outbox
 from worker.api import Services, Tokens
 from worker.db import Engine, transaction
-from worker.ledger.completion import Completion, QuarantineEntry
-from worker.outbox import Feed
+from worker.ledger.completion import Completion, QuarantineRecord
+from worker.outbox import NewEntry
 from worker.pipeline.intake.ingest import Ingest
-from worker.pipeline.reading.explain import Explain
+from worker.pipeline.reading.explain import Explainer
 from worker.pipeline.reading.label_search import LabelSearch
-from worker.pipeline.reading.text_search import Search
+from worker.pipeline.reading.text_search import TextSearch
 from worker.pipeline.spaces.model_loading import space_spec
 from worker.types import Outcome, Reason
 
 
-class Bell:
+class FakeWakeUp:
     """Counts rings."""
 
     def __init__(self) -> None:
@@ -37,19 +37,19 @@ class Bell:
 
 
 @pytest.fixture
-def bell() -> Bell:
-    return Bell()
+def wake_up() -> FakeWakeUp:
+    return FakeWakeUp()
 
 
-def _services(engine: Engine, bell: Bell) -> Services:
-    search = Search(engine, ColourEncoder)
+def _services(engine: Engine, wake_up: FakeWakeUp) -> Services:
+    search = TextSearch(engine, ColourEncoder)
     return Services(
         engine=engine,
-        ring=bell,
-        explain=Explain(engine, search.model),
+        notify=wake_up,
+        explain=Explainer(engine, search.model),
         labels=LabelSearch(engine=engine),
         ingest=Ingest(
-            engine=engine, refusal=lambda bucket, _: "not watched" if bucket == "unwatched" else None, ring=bell
+            engine=engine, refusal=lambda bucket, _: "not watched" if bucket == "unwatched" else None, notify=wake_up
         ),
         search=search,
         model="tiny: a fake that sees colours",
@@ -59,8 +59,8 @@ def _services(engine: Engine, bell: Bell) -> Services:
 
 
 @pytest.fixture
-def services(engine: Engine, bell: Bell) -> Services:
-    return _services(engine, bell)
+def services(engine: Engine, wake_up: FakeWakeUp) -> Services:
+    return _services(engine, wake_up)
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def shared_api(postgres: RunningServers, migrated: str) -> Iterator[LiveApi]:
     """One for all tests of a module: for those that do not mind what others left in its database."""
     with postgres.fresh_database(template=migrated) as url:
         engine = db.connect(url, name="test", pool_size=10)
-        with serve(_services(engine, Bell())) as live:
+        with serve(_services(engine, FakeWakeUp())) as live:
             yield live
         engine.dispose()
 
@@ -92,9 +92,9 @@ def enriched(engine: Engine):
 
     def write(*images: catalog.write.EnrichedImage) -> None:
         with transaction(engine) as connection:
-            space = catalog.spaces.ensure_space(connection, space_spec(ColourEncoder()))
-            catalog.write.write(connection, space_id=space.id, images=images)
-            outbox.append(connection, [Feed(kind="enriched", ref=i.info.ref, etag=i.info.etag) for i in images])
+            space = catalog.spaces.ensure(connection, space_spec(ColourEncoder()))
+            catalog.write.save_images(connection, space_id=space.id, images=images)
+            outbox.append(connection, [NewEntry(kind="enriched", ref=i.info.ref, etag=i.info.etag) for i in images])
 
     return write
 
@@ -117,7 +117,7 @@ def ended(engine: Engine):
             taken = ledger.claims.claim(connection, worker="test", size=1, lease=60)
             assert taken is not None
             [held] = ledger.completion.lock(connection, taken.token, [each.id for each in taken.objects])
-            why = QuarantineEntry(reason=Reason.TRUNCATED, message="the file ends early", attempts=1)
+            why = QuarantineRecord(reason=Reason.TRUNCATED, message="the file ends early", attempts=1)
             quarantine = why if outcome is Outcome.QUARANTINED else None
             ledger.completion.complete(
                 connection, taken.token, [Completion(id=held, outcome=outcome, quarantine=quarantine)]

@@ -25,10 +25,10 @@ from worker import catalog, ledger, outbox
 from worker.catalog.removal import Removal
 from worker.catalog.write import EnrichedImage
 from worker.db import Engine, transaction
-from worker.ledger.completion import Completion, QuarantineEntry
-from worker.outbox import Feed
+from worker.ledger.completion import Completion, QuarantineRecord
+from worker.outbox import NewEntry
 from worker.pipeline.taxonomies import active_taxonomies
-from worker.pipeline.taxonomies.label_vectors import LabelFiller
+from worker.pipeline.taxonomies.label_vectors import LabelVectorWriter
 from worker.tagging import Calibration, Label, Taxonomy
 from worker.types import Outcome, Reason
 
@@ -64,8 +64,8 @@ def flowers(engine, enriched) -> None:
         enriched_image("blue.jpg", label=None, vector=blue),
     )
     with transaction(engine) as connection:
-        [space] = catalog.spaces.spaces(connection)
-    LabelFiller(engine=engine, space=space, encode_texts=ColourEncoder().encode_texts).run()
+        [space] = catalog.spaces.all_spaces(connection)
+    LabelVectorWriter(engine=engine, space=space, encode_texts=ColourEncoder().encode_texts).run()
 
 
 def resized(image: EnrichedImage) -> EnrichedImage:
@@ -121,7 +121,7 @@ def steady(value: Any) -> Any:
 def broken(engine: Engine) -> None:
     """What the document's examples of the quarantine are about."""
     begins = bytes.fromhex("ffd8ffe000104a46494600010100000100010000ffdb0043")
-    why = QuarantineEntry(
+    why = QuarantineRecord(
         reason=Reason.TRUNCATED,
         message="the file ends before its picture does: 24 bytes",
         attempts=1,
@@ -250,7 +250,7 @@ def test_the_follower_of_the_document(api, engine, enriched, monkeypatch):
             with transaction(engine) as connection:
                 gone = [Removal(ref=ref(f"{n * 3 % 20}.jpg"))]
                 removed = catalog.removal.remove(connection, gone)
-                outbox.append(connection, [Feed(kind="removed", ref=each, etag=None) for each in removed])
+                outbox.append(connection, [NewEntry(kind="removed", ref=each, etag=None) for each in removed])
             with transaction(engine) as connection:
                 outbox.prune(connection, keep=0.3, limit=2)
 

@@ -22,8 +22,8 @@ from tests.ledger import hints
 from worker import catalog, ledger
 from worker.api.app import openapi_document
 from worker.db import transaction
-from worker.ledger.completion import Completion, QuarantineEntry
-from worker.pipeline.taxonomies.label_vectors import LabelFiller
+from worker.ledger.completion import Completion, QuarantineRecord
+from worker.pipeline.taxonomies.label_vectors import LabelVectorWriter
 from worker.tagging import Label, Taxonomy
 from worker.types import Hint, ObjectRef, Outcome, Reason
 
@@ -125,11 +125,11 @@ def world(engine, gallery) -> None:
     """Something for every operation to find."""
     put_into_force(engine, *TAXONOMIES)
     with transaction(engine) as connection:
-        [space] = catalog.spaces.spaces(connection)
+        [space] = catalog.spaces.all_spaces(connection)
         ledger.hints.hint(connection, hints("2026/broken.jpg"))
         claim = ledger.claims.claim(connection, worker="test", size=1, lease=60)
         assert claim is not None
-        why = QuarantineEntry(
+        why = QuarantineRecord(
             reason=Reason.UNSUPPORTED_FORMAT, message="it is a film", attempts=1, size=4, first_bytes=b"film"
         )
         ended = Completion(id=claim.objects[0].id, outcome=Outcome.QUARANTINED, etag="e", quarantine=why)
@@ -137,7 +137,7 @@ def world(engine, gallery) -> None:
         ledger.hints.hint(connection, [Hint(ref=ObjectRef(bucket="typo", key="b.jpg"), source="s3", event="created")])
         ledger.buckets.buckets_found(connection, ["photos"], endpoint="http://store.example")
         ledger.buckets.buckets_missing(connection, ["typo"], endpoint="http://store.example")
-    LabelFiller(engine=engine, space=space, encode_texts=ColourEncoder().encode_texts).run()
+    LabelVectorWriter(engine=engine, space=space, encode_texts=ColourEncoder().encode_texts).run()
 
 
 def examples_of(operation: str) -> list[Any]:

@@ -80,7 +80,7 @@ def test_a_body_is_not_read_for_strangers(shared_api):
     for headers in ({}, {"Content-Encoding": "gzip"}, {"Content-Length": "100000000"}):
         assert shared_api.send("POST", "/v1/events/s3", b"x", token="wrong", headers=headers).status == 401
     with transaction(shared_api.services.engine) as connection:
-        assert ledger.rejected_events.rejected_count(connection) == 0
+        assert ledger.rejected_events.count(connection) == 0
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER", "Bearer "])

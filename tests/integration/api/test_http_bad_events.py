@@ -27,7 +27,7 @@ def s3_with(record_more=None, object_more=None, key="a.jpg"):
 
 def kept(api):
     with transaction(api.services.engine) as connection:
-        return ledger.rejected_events.rejected_count(connection)
+        return ledger.rejected_events.count(connection)
 
 
 # -- keys --------------------------------------------------------------------------------------------------------------
@@ -194,7 +194,7 @@ def test_buckets_that_are_not_watched_are_told_of_once(api, engine):
     for bucket in ("unwatched", "photos", "unwatched"):
         api.post("/v1/events/s3", record("a.jpg", bucket=bucket))
     with transaction(engine) as connection:
-        [kept] = ledger.rejected_events.rejected_events(connection)
+        [kept] = ledger.rejected_events.recent(connection)
     assert ("s3", "not watched", b"unwatched") == (kept.source, kept.reason, kept.body)
 
 
@@ -255,7 +255,7 @@ def test_a_subscription_that_nobody_named_is_kept_for_a_person(api, engine):
         )
         assert (answer.status, answer.json) == (200, {"hinted": 0, "ignored": {"subscription": 1}, "test": False})
     with transaction(engine) as connection:
-        [found] = ledger.rejected_events.rejected_events(connection)
+        [found] = ledger.rejected_events.recent(connection)
     assert "open the SubscribeURL below within three days, or name the topic in ENRICH_SNS_TOPICS" in found.reason
     assert json.loads(found.body)["SubscribeURL"] == confirmation()["SubscribeURL"]
 
@@ -264,7 +264,7 @@ def test_a_made_up_topic_breaks_nothing(api, engine):
     """What cannot be stored as text is stored in other words."""
     assert api.post("/v1/events/s3", confirmation(topic="\u0000" + "x" * 20_000)).status == 200
     with transaction(engine) as connection:
-        [found] = ledger.rejected_events.rejected_events(connection)
+        [found] = ledger.rejected_events.recent(connection)
     assert found.reason.startswith("\N{REPLACEMENT CHARACTER}xxx")
     assert len(found.reason) < 1_000
 

@@ -15,8 +15,8 @@ from tests.fakes import ColourEncoder
 from tests.integration.api.live import serve
 from tests.unit.tagging import fake_texts
 from tests.unit.tagging.test_modes_and_levels import THINGS
-from worker.pipeline.reading.explain import Explain
-from worker.pipeline.reading.text_search import Search
+from worker.pipeline.reading.explain import Explainer
+from worker.pipeline.reading.text_search import TextSearch
 from worker.pipeline.taxonomies import active_taxonomies
 from worker.tagging import Calibration, Label, Tagger, Taxonomy, load_taxonomies
 from worker.types import Floats
@@ -106,7 +106,7 @@ def test_every_number_can_be_worked_out_from_the_answer(services, engine, enrich
     put_into_force(engine, *taxonomies)
     pictures = enumerate(zip(vectors, tagger.tag(vectors), strict=True))
     enriched(*(replace(enriched_image(f"{n}.jpg", vector=vector), tags=tags) for n, (vector, tags) in pictures))
-    explain = Explain(engine, lambda: (Search(engine, ColourEncoder).model()[0], encoder))
+    explain = Explainer(engine, lambda: (TextSearch(engine, ColourEncoder).model()[0], encoder))
     reasons: Counter[str] = Counter()
     with serve(replace(services, explain=explain)) as api:
         for n in range(len(vectors)):

@@ -53,7 +53,7 @@ KEYS = [
 
 def rejected(engine):
     with transaction(engine) as connection:
-        return ledger.rejected_events.rejected_events(connection)
+        return ledger.rejected_events.recent(connection)
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -62,7 +62,7 @@ def test_a_key_arrives_as_the_uploader_wrote_it(shared_api, key):
     assert shared_api.image("photos", key).json["state"] == "unknown"
     assert shared_api.post("/v1/events/s3", record(key)).json == {"hinted": 1, "ignored": {}, "test": False}
     with transaction(shared_api.services.engine) as connection:
-        standing = ledger.totals.standing(connection, ref(key))
+        standing = ledger.totals.object_state(connection, ref(key))
     assert standing is not None
     assert shared_api.image("photos", key).json["state"] == "pending"
 
@@ -84,7 +84,7 @@ def test_what_stores_send_is_taken(shared_api, fixture):
         assert (200, expected) == (answer.status, answer.json)
     with transaction(shared_api.services.engine) as connection:
         for bucket, key in fixture.objects:
-            assert ledger.totals.standing(connection, ObjectRef(bucket=bucket, key=key)) is not None
+            assert ledger.totals.object_state(connection, ObjectRef(bucket=bucket, key=key)) is not None
 
 
 def test_a_test_event_is_accepted(api, engine):
@@ -226,10 +226,10 @@ def test_a_sender_that_hangs_up_leaves_nothing(api, engine):
 # -- commit and wake-up ------------------------------------------------------------------------------------------------
 
 
-def test_the_worker_is_woken(api, bell):
+def test_the_worker_is_woken(api, wake_up):
     """Committed work rings the bell."""
     api.post("/v1/events/s3", record("a.jpg"))
-    assert bell.rung.wait(5)
+    assert wake_up.rung.wait(5)
 
 
 def test_a_broker_that_hangs_delays_nobody(services, engine):
@@ -239,7 +239,7 @@ def test_a_broker_that_hangs_delays_nobody(services, engine):
     def hang() -> None:
         release.wait(30)
 
-    hanging = Ingest(engine=engine, ring=hang)
+    hanging = Ingest(engine=engine, notify=hang)
     with serve(replace(services, ingest=hanging)) as api:
         started = time.monotonic()
         statuses = [api.post("/v1/events/s3", record(f"{number}.jpg")).status for number in range(20)]
@@ -258,7 +258,7 @@ def test_a_bell_that_breaks_is_rung_again(services, engine):
         rings.append(1)
         raise RuntimeError("boom")
 
-    ingest = Ingest(engine=engine, ring=broken)
+    ingest = Ingest(engine=engine, notify=broken)
     with serve(replace(services, ingest=ingest)) as api:
         for count in (1, 2):
             assert api.post("/v1/events/s3", record("a.jpg")).status == 200
@@ -301,6 +301,6 @@ def test_a_deleted_object_is_hinted_like_a_written_one(api, engine):
     event["Records"][0]["eventName"] = "ObjectRemoved:Delete"
     assert api.post("/v1/events/s3", event).json["hinted"] == 1
     with transaction(engine) as connection:
-        standing = ledger.totals.standing(connection, ref("a.jpg"))
+        standing = ledger.totals.object_state(connection, ref("a.jpg"))
     assert standing is not None
     assert standing.pending

@@ -10,7 +10,7 @@ from worker import catalog
 from worker.db import transaction
 from worker.pipeline.spaces.model_loading import space_spec
 from worker.pipeline.taxonomies.active_taxonomies import keep
-from worker.pipeline.taxonomies.label_vectors import LabelFiller
+from worker.pipeline.taxonomies.label_vectors import LabelVectorWriter
 from worker.tagging import Label, Taxonomy
 
 COLOUR = Taxonomy(name="colour", labels=tuple(Label(name=name, prompts=(name,)) for name in ("red", "green", "blue")))
@@ -20,9 +20,9 @@ COLOUR = Taxonomy(name="colour", labels=tuple(Label(name=name, prompts=(name,)) 
 def labels(engine, gallery):
     """Stored, as a worker does it."""
     with transaction(engine) as connection:
-        space = catalog.spaces.ensure_space(connection, space_spec(ColourEncoder()))
+        space = catalog.spaces.ensure(connection, space_spec(ColourEncoder()))
     keep(engine, [COLOUR])
-    LabelFiller(engine=engine, space=space, encode_texts=ColourEncoder().encode_texts).run()
+    LabelVectorWriter(engine=engine, space=space, encode_texts=ColourEncoder().encode_texts).run()
 
 
 def test_the_labels_of_an_image(api, labels):

@@ -63,7 +63,7 @@ def counted() -> float:
     return metrics.REGISTRY.get_sample_value("enrich_hints_total", {"source": "s3"}) or 0.0
 
 
-def test_requests_in_flight_share_commits(api, engine, bell):
+def test_requests_in_flight_share_commits(api, engine, wake_up):
     """Whoever waits while one is written shares the next one, and nobody is answered, counted or rung for before it."""
     commits: list[object] = []
     with ExitStack() as stack:
@@ -71,10 +71,10 @@ def test_requests_in_flight_share_commits(api, engine, bell):
         with all_waiting(api, senders):
             event.listen(engine, "commit", commits.append)
             answered = select.select(senders, [], [], 0.1)[0]
-            assert ([], False, 0) == (answered, bell.rung.is_set(), counted() - before)
+            assert ([], False, 0) == (answered, wake_up.rung.is_set(), counted() - before)
         assert [[200]] * MANY == [statuses(sender, 1) for sender in senders]
     assert 2 == len(commits)
-    assert bell.rung.wait(5)
+    assert wake_up.rung.wait(5)
     assert (MANY, MANY) == (pending(engine), counted() - before)
 
 

@@ -18,7 +18,7 @@ from tests.ledger import pending
 from worker import db
 from worker.db import Engine
 from worker.errors import ModelUnavailableError
-from worker.pipeline.reading.text_search import Search
+from worker.pipeline.reading.text_search import TextSearch
 
 
 def execute(postgres, statement: str) -> None:
@@ -159,7 +159,7 @@ def test_searches_that_wait_for_the_model_hold_up_nothing_else(services, engine)
         loaded.wait(30)
         return ColourEncoder()
 
-    with serve(replace(services, search=Search(engine, load))) as api, ThreadPoolExecutor(60) as pool:
+    with serve(replace(services, search=TextSearch(engine, load))) as api, ThreadPoolExecutor(60) as pool:
         searches = [pool.submit(api.post, "/v1/search", {"text": "red"}) for _ in range(60)]
         time.sleep(0.3)
         started = time.monotonic()
@@ -181,7 +181,7 @@ def test_a_model_that_is_not_to_be_had(services, engine):
             raise ModelUnavailableError("no such model: set ENRICH_MODEL")
         return ColourEncoder()
 
-    with serve(replace(services, search=Search(engine, load))) as api:
+    with serve(replace(services, search=TextSearch(engine, load))) as api:
         answer = api.post("/v1/search", {"text": "red"})
         assert (answer.status, answer.detail) == (503, "no such model: set ENRICH_MODEL")
         assert answer.headers["retry-after"] == "30"

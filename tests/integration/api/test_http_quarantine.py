@@ -10,7 +10,7 @@ from sqlalchemy import text
 from tests.ledger import hints, pending, row
 from worker import ledger
 from worker.db import Engine, transaction
-from worker.ledger.completion import Completion, QuarantineEntry
+from worker.ledger.completion import Completion, QuarantineRecord
 from worker.pipeline.operations import quarantine as use_case
 from worker.types import Outcome, Reason
 
@@ -28,7 +28,7 @@ def refuse(engine: Engine):
             ledger.hints.hint(connection, hints(*keys))
             claim = ledger.claims.claim(connection, worker="test", size=len(keys), lease=60)
             assert claim is not None
-            why = QuarantineEntry(
+            why = QuarantineRecord(
                 reason=reason, message=f"it is {reason}", attempts=1, size=1234, first_bytes=first_bytes
             )
             ledger.completion.complete(
@@ -165,12 +165,12 @@ def test_a_question_that_is_wrong(shared_api, query, status, says):
         ({"all": True}, 3),
     ],
 )
-def test_a_retry(api, engine, refuse, bell, *, choice, count):
+def test_a_retry(api, engine, refuse, wake_up, *, choice, count):
     """Chosen entries are pending and a worker is woken; asked again, nothing is left to do."""
     refuse("2026/cut.jpg", "cut.jpg")
     refuse("2026/empty.jpg", reason=Reason.EMPTY)
     assert api.post("/v1/quarantine/retry", choice).json == {"changed": count, "next": None}
-    assert (pending(engine), bell.rung.is_set()) == (count, count > 0)
+    assert (pending(engine), wake_up.rung.is_set()) == (count, count > 0)
     assert api.post("/v1/quarantine/retry", choice).json == {"changed": 0, "next": None}
 
 

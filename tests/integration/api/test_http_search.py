@@ -9,7 +9,7 @@ import pytest
 
 from tests.fakes import ColourEncoder
 from tests.integration.api.live import serve
-from worker.pipeline.reading.text_search import Search
+from worker.pipeline.reading.text_search import TextSearch
 
 
 def found(api, **request: Any) -> list[str]:
@@ -75,7 +75,7 @@ def test_search_in_an_empty_catalog(api):
 
 def test_search_with_another_model_than_the_workers(services, engine, gallery):
     """409 names both models: finding nothing would hide the mistake."""
-    other = Search(engine, lambda: ColourEncoder("other"))
+    other = TextSearch(engine, lambda: ColourEncoder("other"))
     with serve(replace(services, search=other)) as api:
         answer = api.post("/v1/search", {"text": "red"})
     assert answer.status == 409

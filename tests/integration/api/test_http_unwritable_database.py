@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from tests.integration.api.conftest import Bell, _services
+from tests.integration.api.conftest import FakeWakeUp, _services
 from tests.integration.api.live import record, serve
 from tests.integration.api.test_http_outages import execute, hang_up
 from tests.ledger import pending
@@ -22,7 +22,7 @@ from worker import catalog, db, ledger
 from worker.db import Engine, transaction
 from worker.ledger.reconciliations import Target
 from worker.local import Part
-from worker.pipeline.intake.group_commit import Hold
+from worker.pipeline.intake.group_commit import WaitLimits
 from worker.pipeline.intake.ingest import Ingest
 from worker.pipeline.reconciliation.recheck import Recheck
 
@@ -30,8 +30,8 @@ from worker.pipeline.reconciliation.recheck import Recheck
 def holding(engine: Engine, *, seconds: float) -> Ingest:
     return Ingest(
         engine=engine,
-        ring=lambda: None,
-        hold=Hold(seconds=seconds, callers=10, items=100),
+        notify=lambda: None,
+        hold=WaitLimits(seconds=seconds, callers=10, items=100),
         recheck=Recheck(engine, pause=0.1),
     )
 
@@ -126,7 +126,7 @@ def test_a_database_whose_disk_is_full_is_not_ready_and_takes_no_event(small_dis
     with start_servers(small_disk / "home", parts=[Part.DATABASE]) as servers:
         engine = db.connect(servers.database_url, name="test", pool_size=5)
         catalog.schema.migrate(engine)
-        services = replace(_services(engine, Bell()), ingest=holding(engine, seconds=0.3))
+        services = replace(_services(engine, FakeWakeUp()), ingest=holding(engine, seconds=0.3))
         with serve(services) as api:
             until_ready(api, ready=True)
             ballast = fill(small_disk)

@@ -21,12 +21,12 @@ from worker.db import Engine, transaction
 @pytest.fixture
 def space(engine):
     with transaction(engine) as connection:
-        return catalog.spaces.ensure_space(connection, spec())
+        return catalog.spaces.ensure(connection, spec())
 
 
 def write(engine: Engine, space, *images):
     with transaction(engine) as connection:
-        catalog.write.write(connection, space_id=space.id, images=images)
+        catalog.write.save_images(connection, space_id=space.id, images=images)
 
 
 def image(engine: Engine, key: str):
@@ -150,7 +150,7 @@ def test_images_are_known_only_with_a_vector_of_the_space(engine, space):
     """A new model needs the bytes even though the image is known; of other spaces' tags nothing is told."""
     write(engine, space, enriched_image("a", label=None))
     with transaction(engine) as connection:
-        other = catalog.spaces.ensure_space(connection, spec(model="other"))
+        other = catalog.spaces.ensure(connection, spec(model="other"))
     expected = KnownImage(etag="etag-a", tags=frozenset({("time-of-day", "v", None)}))
     assert ({ref("a"): expected}, {}) == (known(engine, space), known(engine, other))
 
@@ -158,7 +158,7 @@ def test_images_are_known_only_with_a_vector_of_the_space(engine, space):
 def test_an_overwritten_picture_loses_the_vectors_of_other_spaces(engine, space):
     """A vector never outlives the bytes it was made of; the same bytes again keep it."""
     with transaction(engine) as connection:
-        other = catalog.spaces.ensure_space(connection, spec(model="other"))
+        other = catalog.spaces.ensure(connection, spec(model="other"))
     write(engine, space, enriched_image("a"))
     write(engine, other, enriched_image("a"))
     write(engine, space, enriched_image("a"))
@@ -172,9 +172,9 @@ def test_an_overwritten_picture_loses_the_vectors_of_other_spaces(engine, space)
 def test_the_first_space_is_active_and_later_ones_fill(engine, space):
     """Search and views never switch by accident."""
     with transaction(engine) as connection:
-        other = catalog.spaces.ensure_space(connection, spec(model="other"))
+        other = catalog.spaces.ensure(connection, spec(model="other"))
         assert (space.state, other.state) == ("active", "filling")
-        assert space == catalog.spaces.ensure_space(connection, spec())
+        assert space == catalog.spaces.ensure(connection, spec())
 
 
 def test_a_vector_of_another_dimension_is_refused_by_the_table(engine, space):

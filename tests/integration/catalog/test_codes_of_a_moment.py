@@ -23,9 +23,9 @@ from tests.integration.catalog.test_search_by_codes import (
     write,
 )
 from worker import catalog, outbox
-from worker.catalog.write import Embedded
+from worker.catalog.write import EmbeddedImage
 from worker.db import snapshot, transaction
-from worker.outbox import Feed
+from worker.outbox import NewEntry
 from worker.pipeline.reading.filtered_search import FilteredSearch
 
 __all__ = ["large", "search", "space", "vectors"]  # fixtures
@@ -36,7 +36,7 @@ _PLANNER = "SELECT name, setting FROM pg_settings WHERE name IN ('enable_sort', 
 def test_a_space_that_was_filled_while_another_one_was_active(engine, space, vectors, large, monkeypatch):
     """It owed an image a vector when its codes were read, and nobody announces vectors of a space that nobody reads."""
     with transaction(engine) as connection:
-        other = catalog.spaces.ensure_space(connection, spec("other"))
+        other = catalog.spaces.ensure(connection, spec("other"))
     write(engine, other, {"late": (QUERY, "night")})
     search = FilteredSearch(engine, memory=MEMORY)
     ask(engine, search, QUERY, NIGHT)
@@ -46,8 +46,8 @@ def test_a_space_that_was_filled_while_another_one_was_active(engine, space, vec
         catalog.spaces.activate(connection, other.id)
     with transaction(engine) as connection:
         number = connection.execute(text("SELECT id FROM images WHERE key = 'late'")).scalar_one()
-        filled = Embedded(image_id=number, vector=late.vector, tags=late.tags)
-        catalog.write.write_vectors(connection, space.id, [filled])
+        filled = EmbeddedImage(image_id=number, vector=late.vector, tags=late.tags)
+        catalog.write.save_vectors(connection, space.id, [filled])
     with transaction(engine) as connection:
         catalog.spaces.activate(connection, space.id)
     assert keys(ask(engine, search, QUERY, NIGHT))[0] == "late"  # by the database
@@ -58,13 +58,13 @@ def test_a_space_that_was_filled_while_another_one_was_active(engine, space, vec
 
 def test_what_was_pruned_meanwhile_leaves_the_planner_as_it_was(engine, search):
     with transaction(engine) as connection:
-        outbox.append(connection, [Feed(kind="enriched", ref=enriched_image("other").info.ref, etag="e")])
+        outbox.append(connection, [NewEntry(kind="enriched", ref=enriched_image("other").info.ref, etag="e")])
     with transaction(engine) as connection:
         connection.execute(text("UPDATE changes SET at = now() - interval '1 day'"))
         assert outbox.prune(connection, keep=3600.0, limit=10_000)
     with snapshot(engine) as connection:
         before = connection.execute(text(_PLANNER)).all()
-        active = catalog.spaces.active_space(connection)
+        active = catalog.spaces.active(connection)
         assert search(connection, active, QUERY, limit=10, tags=(NIGHT,)).hits
         assert connection.execute(text(_PLANNER)).all() == before
     search.wait()
@@ -75,7 +75,7 @@ def test_a_search_that_began_before_the_codes_were_read_does_not_have_them_read_
 ):
     """Its snapshot does not have the place in the feed yet."""
     with snapshot(engine) as connection:
-        active = catalog.spaces.active_space(connection)
+        active = catalog.spaces.active(connection)
         write(engine, space, {f"new{n}": (vector, "night") for n, vector in enumerate(near_the_query(60))})
         ask(engine, search, QUERY, NIGHT)
         search.wait()

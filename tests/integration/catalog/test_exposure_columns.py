@@ -21,7 +21,7 @@ _SHOWN = text(f"SELECT {', '.join(NAMES)} FROM enriched_images WHERE key = :key"
 @pytest.fixture
 def space(engine):
     with transaction(engine) as connection:
-        return catalog.spaces.ensure_space(connection, spec())
+        return catalog.spaces.ensure(connection, spec())
 
 
 def settings(metadata: ImageMetadata) -> tuple[object, ...]:

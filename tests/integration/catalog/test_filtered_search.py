@@ -18,7 +18,7 @@ IMAGES, DAYS = 3_000, 2_000
 @pytest.fixture
 def space(engine):
     with transaction(engine) as connection:
-        return catalog.spaces.ensure_space(connection, spec())
+        return catalog.spaces.ensure(connection, spec())
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def fill(engine, space, vectors, labels) -> None:
         for n, (vector, label) in enumerate(zip(vectors, labels, strict=True))
     ]
     with transaction(engine) as connection:
-        catalog.write.write(connection, space_id=space.id, images=images)
+        catalog.write.save_images(connection, space_id=space.id, images=images)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("VACUUM ANALYZE"))
 

@@ -29,7 +29,7 @@ def page(
     engine: Engine, limit: int = 100, behind: ObjectRef | None = None, **filters: Any
 ) -> catalog.listing.ImagePage:
     with snapshot(engine) as connection:
-        return catalog.listing.images(connection, ImageFilter(**filters), limit=limit, behind=behind)
+        return catalog.listing.page(connection, ImageFilter(**filters), limit=limit, behind=behind)
 
 
 def keys(engine: Engine, limit: int = 100, **filters: Any) -> list[str]:
@@ -45,8 +45,8 @@ def keys(engine: Engine, limit: int = 100, **filters: Any) -> list[str]:
 
 def write(engine: Engine, *images: catalog.write.EnrichedImage) -> None:
     with transaction(engine) as connection:
-        space = catalog.spaces.ensure_space(connection, spec())
-        catalog.write.write(connection, space_id=space.id, images=images)
+        space = catalog.spaces.ensure(connection, spec())
+        catalog.write.save_images(connection, space_id=space.id, images=images)
 
 
 def decide(engine: Engine, key: str, label: str | None) -> None:
@@ -157,7 +157,7 @@ def test_keys_are_in_the_order_of_bytes(engine):
 def test_buckets_follow_each_other(engine):
     """The place between two pages is a bucket and a key."""
     with transaction(engine) as connection:
-        catalog.spaces.ensure_space(connection, spec())
+        catalog.spaces.ensure(connection, spec())
     write(engine, enriched_image("k1"), enriched_image("k2"))
     with transaction(engine) as connection:
         copied = "bucket, key, etag, size, width, height, format, mode, frames, orientation, sha256, phash, hinted_at"
@@ -214,7 +214,7 @@ def large(postgres: RunningServers, migrated: str) -> Iterator[Engine]:
     with postgres.fresh_database(template=migrated) as url:
         engine = db.connect(url, name="test")
         with transaction(engine) as connection:
-            space = catalog.spaces.ensure_space(connection, spec())
+            space = catalog.spaces.ensure(connection, spec())
             connection.execute(text("SET LOCAL synchronous_commit = off"))
             for statement in _FILL:
                 connection.execute(text(statement), {"n": MANY, "space": space.id})

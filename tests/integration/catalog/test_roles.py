@@ -19,7 +19,7 @@ from worker import catalog, db, outbox
 from worker.catalog import roles
 from worker.db import Engine, transaction
 from worker.errors import ConfigurationError
-from worker.outbox import Feed
+from worker.outbox import NewEntry
 
 VECTOR = np.eye(1, DIMENSION, dtype=np.float32)[0]
 
@@ -78,10 +78,10 @@ def migrated(database: Roles) -> Roles:
 
 def an_image(database: Roles) -> None:
     with transaction(database.worker) as connection:
-        space = catalog.spaces.ensure_space(connection, spec())
+        space = catalog.spaces.ensure(connection, spec())
         image = enriched_image("a.jpg", label="day", vector=VECTOR)
-        catalog.write.write(connection, space_id=space.id, images=[image])
-        outbox.append(connection, [Feed(kind="enriched", ref=image.info.ref, etag="e")])
+        catalog.write.save_images(connection, space_id=space.id, images=[image])
+        outbox.append(connection, [NewEntry(kind="enriched", ref=image.info.ref, etag="e")])
 
 
 def denied(engine: Engine, statement: str) -> bool:
@@ -109,9 +109,9 @@ def test_a_worker_makes_the_first_space_and_its_index_and_no_other_table(databas
     an_image(database)
     with transaction(database.worker) as connection:
         assert catalog.partitions.has_index(connection, 1)
-        space = catalog.spaces.active_space(connection)
+        space = catalog.spaces.active(connection)
         assert space is not None
-        catalog.labels.index_labels(connection, space)
+        catalog.label_vectors.index_labels(connection, space)
         owner = text("SELECT tableowner FROM pg_tables WHERE tablename = 'embeddings_1'")
         assert database.names["owner"] == connection.execute(owner).scalar_one()
     for statement in (

@@ -21,8 +21,8 @@ def test_an_empty_database_is_refused_with_the_command_to_run(empty_engine):
 
 def test_migrating_twice_is_migrating_once(empty_engine):
     """Every deploy may run it."""
-    assert (None, catalog.schema.head()) == catalog.schema.migrate(empty_engine)
-    assert (catalog.schema.head(), catalog.schema.head()) == catalog.schema.migrate(empty_engine)
+    assert (None, catalog.schema.latest_version()) == catalog.schema.migrate(empty_engine)
+    assert (catalog.schema.latest_version(), catalog.schema.latest_version()) == catalog.schema.migrate(empty_engine)
     catalog.schema.require_current(empty_engine)
 
 
@@ -30,7 +30,10 @@ def test_two_migrations_at_once_wait_for_each_other(empty_engine):
     """Two replicas starting together do not fail half-way."""
     with ThreadPoolExecutor(2) as pool:
         results = list(pool.map(lambda _: catalog.schema.migrate(empty_engine), range(2)))
-    assert {(None, catalog.schema.head()), (catalog.schema.head(), catalog.schema.head())} == set(results)
+    assert {
+        (None, catalog.schema.latest_version()),
+        (catalog.schema.latest_version(), catalog.schema.latest_version()),
+    } == set(results)
 
 
 @pytest.mark.parametrize("action", [catalog.schema.require_current, catalog.schema.migrate])
@@ -49,7 +52,7 @@ def test_the_newest_revision_is_the_end_of_alembics_chain():
     from worker.catalog.schema import _config, _revisions
 
     script = ScriptDirectory.from_config(_config())
-    assert script.get_current_head() == catalog.schema.head()
+    assert script.get_current_head() == catalog.schema.latest_version()
     assert {each.revision for each in script.walk_revisions()} == _revisions()
 
 
@@ -162,7 +165,7 @@ def test_a_plain_user_with_the_named_rights_can_migrate(empty_engine, plain_user
     """No superuser is needed once pgvector is there."""
     with db.transaction(empty_engine) as connection:
         connection.execute(text("GRANT CREATE ON SCHEMA public TO plain"))
-    assert (None, catalog.schema.head()) == catalog.schema.migrate(plain_user)
+    assert (None, catalog.schema.latest_version()) == catalog.schema.migrate(plain_user)
 
 
 @pytest.mark.parametrize(
@@ -190,5 +193,5 @@ def test_a_migration_may_take_longer_than_a_workers_statements(empty_engine, mon
             connection.execute(text("SELECT pg_advisory_xact_lock(:id)"), {"id": catalog.schema._MIGRATION_LOCK})
             waiting = pool.submit(catalog.schema.migrate, impatient)
             time.sleep(0.5)
-        assert (None, catalog.schema.head()) == waiting.result(30)
+        assert (None, catalog.schema.latest_version()) == waiting.result(30)
     impatient.dispose()

@@ -11,7 +11,7 @@ from worker import catalog, outbox
 from worker.catalog.removal import Removal
 from worker.catalog.search import Nearest, TagFilter
 from worker.db import snapshot, transaction
-from worker.outbox import Feed
+from worker.outbox import NewEntry
 from worker.pipeline.reading.filtered_search import FilteredSearch
 
 DAY, NIGHT = (TagFilter(taxonomy="time-of-day", label=label) for label in ("day", "night"))
@@ -24,7 +24,7 @@ QUERY = np.where(np.arange(DIMENSION) % 3 == 0, 1, -1).astype(np.float32) / np.s
 @pytest.fixture
 def space(engine):
     with transaction(engine) as connection:
-        return catalog.spaces.ensure_space(connection, spec())
+        return catalog.spaces.ensure(connection, spec())
 
 
 @pytest.fixture
@@ -79,13 +79,15 @@ def write(engine, space, images) -> None:
     """As a worker: with changes in the feed. ``images``: key → (vector, label)."""
     made = [enriched_image(key, label=label, vector=vector) for key, (vector, label) in images.items()]
     with transaction(engine) as connection:
-        catalog.write.write(connection, space_id=space.id, images=made)
-        outbox.append(connection, [Feed(kind="enriched", ref=image.info.ref, etag=image.info.etag) for image in made])
+        catalog.write.save_images(connection, space_id=space.id, images=made)
+        outbox.append(
+            connection, [NewEntry(kind="enriched", ref=image.info.ref, etag=image.info.etag) for image in made]
+        )
 
 
 def ask(engine, search, vector, *tags, limit=10, exact=False) -> Nearest:
     with snapshot(engine) as connection:
-        space = catalog.spaces.active_space(connection)
+        space = catalog.spaces.active(connection)
         found: Nearest = search(connection, space, vector, limit=limit, tags=tags, exact=exact)
     return found
 
@@ -145,7 +147,7 @@ def test_what_was_enriched_since_then_is_found(engine, space, search, by_codes_a
 def test_a_change_behind_an_open_transaction_is_found(engine, space, search, by_codes_alone):
     """The feed does not show it yet: an older transaction may still write."""
     with transaction(engine) as older:
-        outbox.append(older, [Feed(kind="enriched", ref=enriched_image("other").info.ref, etag="e")])
+        outbox.append(older, [NewEntry(kind="enriched", ref=enriched_image("other").info.ref, etag="e")])
         write(engine, space, {"new": (QUERY, "night")})
         assert keys(ask(engine, search, QUERY, NIGHT))[0] == "new"
 
@@ -155,7 +157,7 @@ def test_what_lost_its_tag_or_left_the_catalog_is_not_found(engine, space, vecto
     with transaction(engine) as connection:
         gone = enriched_image(f"k{DAYS + 1}").info.ref
         assert catalog.removal.remove(connection, [Removal(ref=gone)])
-        outbox.append(connection, [Feed(kind="removed", ref=gone, etag=None)])
+        outbox.append(connection, [NewEntry(kind="removed", ref=gone, etag=None)])
     found = ask(engine, search, QUERY, NIGHT)
     assert not {f"k{DAYS}", f"k{DAYS + 1}"} & set(keys(found))
     assert len(found.hits) == 10
@@ -222,7 +224,7 @@ def test_what_left_is_forgotten(engine, search):
     with transaction(engine) as connection:
         gone = [enriched_image(f"k{n}").info.ref for n in range(200)]
         catalog.removal.remove(connection, [Removal(ref=ref) for ref in gone])
-        outbox.append(connection, [Feed(kind="removed", ref=ref, etag=None) for ref in gone])
+        outbox.append(connection, [NewEntry(kind="removed", ref=ref, etag=None) for ref in gone])
     ask(engine, search, QUERY, DAY)
     search.wait()
     assert search.nbytes == before * 1_000 // IMAGES
@@ -243,7 +245,7 @@ def test_a_feed_that_was_pruned_meanwhile(engine, space, search, monkeypatch):
 def test_another_space_is_read_anew(engine, vectors, search, monkeypatch):
     """Whose vectors are others, and tags too."""
     with transaction(engine) as connection:
-        other = catalog.spaces.ensure_space(connection, spec("other"))
+        other = catalog.spaces.ensure(connection, spec("other"))
     made = {f"k{n}": (vector, "night" if n < 300 else "day") for n, vector in enumerate(vectors[::-1])}
     write(engine, other, made)
     with transaction(engine) as connection:
@@ -312,7 +314,7 @@ def test_whatever_happens_it_finds_what_the_database_finds(engine, space, vector
                 with transaction(engine) as connection:
                     gone = enriched_image(key).info.ref
                     if catalog.removal.remove(connection, [Removal(ref=gone)]):
-                        outbox.append(connection, [Feed(kind="removed", ref=gone, etag=None)])
+                        outbox.append(connection, [NewEntry(kind="removed", ref=gone, etag=None)])
             case 3:
                 decide(engine, key, str(rng.choice(["day", "night"])))
         tag, query = (DAY, NIGHT)[step % 2], near_the_query(1, seed=1_000 + step)[0]

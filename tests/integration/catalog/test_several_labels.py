@@ -23,8 +23,8 @@ LIGHT = TaxonomyVersion(name="light", version="l1", many=False, definition={"lab
 @pytest.fixture
 def space(engine):
     with transaction(engine) as connection:
-        catalog.taxonomies.remember_taxonomies(connection, [KINDS, LIGHT])
-        return catalog.spaces.ensure_space(connection, spec())
+        catalog.taxonomies.remember(connection, [KINDS, LIGHT])
+        return catalog.spaces.ensure(connection, spec())
 
 
 def tag(kept, label):
@@ -35,7 +35,7 @@ def write(engine, space, **images):
     """Key → its tags."""
     with transaction(engine) as connection:
         written = [replace(enriched_image(key), tags=tuple(tags)) for key, tags in images.items()]
-        catalog.write.write(connection, space_id=space.id, images=written)
+        catalog.write.save_images(connection, space_id=space.id, images=written)
 
 
 def shown(engine):
@@ -135,10 +135,10 @@ def test_what_is_known_of_an_image_includes_every_label(engine, space):
 def test_versions_are_kept_with_the_newest_words(engine, space):
     """A tag's version can always be looked up; words for people do not make another."""
     with transaction(engine) as connection:
-        catalog.taxonomies.remember_taxonomies(connection, [replace(LIGHT, definition={"title": "Light"})])
-        catalog.taxonomies.remember_taxonomies(connection, [replace(LIGHT, version="l2")])
-        kept = catalog.taxonomies.kept_taxonomies(connection)
-        of_one = catalog.taxonomies.kept_taxonomies(connection, ["kinds"])
+        catalog.taxonomies.remember(connection, [replace(LIGHT, definition={"title": "Light"})])
+        catalog.taxonomies.remember(connection, [replace(LIGHT, version="l2")])
+        kept = catalog.taxonomies.kept(connection)
+        of_one = catalog.taxonomies.kept(connection, ["kinds"])
     assert {("kinds", "k1"), ("light", "l1"), ("light", "l2")} == {(each.name, each.version) for each in kept}
     assert {"title": "Light"} == next(each.definition for each in kept if each.version == "l1")
     assert [("kinds", True)] == [(each.name, each.many) for each in of_one]
@@ -152,7 +152,7 @@ def test_what_is_stored_is_what_was_tagged(engine, space):
     given[0, :3] = [3e-6, 6.1e-8, 0.5004883]  # the smallest halves, and a number between two of them
     with transaction(engine) as connection:
         images = [enriched_image(f"k{n}", vector=vector) for n, vector in enumerate(given)]
-        catalog.write.write(connection, space_id=space.id, images=images)
+        catalog.write.save_images(connection, space_id=space.id, images=images)
         rows = connection.execute(text("SELECT key, CAST(CAST(vector AS vector) AS real[]) FROM image_vectors"))
         stored = {row.key: row[1] for row in rows}
     for number, vector in enumerate(given):

@@ -14,7 +14,7 @@ from tests.acceptance.commands import enrich
 from tests.ledger import hints, pending, row
 from worker import ledger
 from worker.db import Engine, transaction
-from worker.ledger.completion import Completion, QuarantineEntry
+from worker.ledger.completion import Completion, QuarantineRecord
 from worker.types import Outcome, Reason
 
 
@@ -34,7 +34,7 @@ def filled(engine: Engine) -> Engine:
             ledger.hints.hint(connection, hints(key))
             claim = ledger.claims.claim(connection, worker="test", size=1, lease=60)
             assert claim is not None
-            why = QuarantineEntry(reason=reason, message=f"it is {reason}", attempts=1, first_bytes=b"\xff\xd8JFIF")
+            why = QuarantineRecord(reason=reason, message=f"it is {reason}", attempts=1, first_bytes=b"\xff\xd8JFIF")
             ended = Completion(id=claim.objects[0].id, outcome=Outcome.QUARANTINED, quarantine=why)
             ledger.completion.complete(connection, claim.token, [ended])
     with transaction(engine) as connection:

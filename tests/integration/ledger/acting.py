@@ -9,9 +9,9 @@ from worker.ledger.completion import Completion, Retry
 from worker.types import Lane, Outcome
 
 
-def claim(engine: Engine, *, size: int = 10, lease: float = 60, suspects: bool = True, worker: str = "w"):
+def claim(engine: Engine, *, size: int = 10, lease: float = 60, poison_images: bool = True, worker: str = "w"):
     with transaction(engine) as connection:
-        return ledger.claims.claim(connection, worker=worker, size=size, lease=lease, suspects=suspects)
+        return ledger.claims.claim(connection, worker=worker, size=size, lease=lease, poison_images=poison_images)
 
 
 def hint(engine: Engine, *keys: str, lane: Lane = Lane.LIVE):

@@ -62,10 +62,12 @@ class Model:
                 row.lane, row.visible, row.attempts, row.deaths = int(lane), True, 0, 0
             row.wanted += 1
 
-    def check_claim(self, taken: Mapping[str, bool], *, size: int, suspects: bool, each: int | None = None) -> None:
+    def check_claim(
+        self, taken: Mapping[str, bool], *, size: int, poison_images: bool, each: int | None = None
+    ) -> None:
         """Whether these were the ones to take: a suspect alone, or else as many as there are, lower lanes first."""
         gone = [key for key, row in self.rows.items() if row.suspect]
-        if suspects and gone:
+        if poison_images and gone:
             assert 1 == len(taken), "a suspect is worked on alone"
             assert set(taken) <= set(gone), "suspects come first"
             assert all(taken.values()), "and are called suspects"

@@ -34,7 +34,7 @@ def test_hints_coalesce(engine):
 def test_hint_reports_what_is_newly_pending(engine):
     """Callers learn whether anybody needs to be woken."""
     hint(engine, "a")
-    assert ledger.hints.Hinted(objects=2, newly_pending=1) == hint(engine, "a", "b")
+    assert ledger.hints.HintResult(objects=2, newly_pending=1) == hint(engine, "a", "b")
 
 
 def test_a_hint_that_arrives_mid_flight_is_not_lost(engine):

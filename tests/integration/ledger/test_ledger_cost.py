@@ -13,7 +13,7 @@ from tests.ledger import hints, pending, row
 from worker import db, ledger
 from worker.db import transaction
 from worker.ledger import claims, completion, floors
-from worker.ledger.completion import Completion, QuarantineEntry
+from worker.ledger.completion import Completion, QuarantineRecord
 from worker.ledger.floors import Floors
 from worker.ledger.totals import _CLAIMABLE
 from worker.types import Lane, Outcome, Reason
@@ -140,7 +140,7 @@ def test_counting_and_quarantining_take_a_constant_number_of_statements(engine):
     for size in (1, 50):
         counted.append(0)
         taken = claim(engine, size=size)
-        entry = QuarantineEntry(reason=Reason.CORRUPT, message="bad", attempts=1)
+        entry = QuarantineRecord(reason=Reason.CORRUPT, message="bad", attempts=1)
         with transaction(engine) as connection:
             ended = [Completion(id=o.id, outcome=Outcome.QUARANTINED, quarantine=entry) for o in taken.objects]
             ledger.completion.complete(connection, taken.token, ended)

@@ -12,8 +12,8 @@ from sqlalchemy import event, text
 from tests.integration.ledger.acting import claim, complete, hint
 from worker import ledger
 from worker.db import transaction
-from worker.ledger.completion import Completion, QuarantineEntry, Retry
-from worker.ledger.quarantine import Selection
+from worker.ledger.completion import Completion, QuarantineRecord, Retry
+from worker.ledger.quarantine import QuarantineSelection
 from worker.ledger.totals import BY_COUNTING
 from worker.pipeline.operations.counters import keep_counts
 from worker.types import Lane, Outcome, Reason
@@ -42,7 +42,7 @@ def agree(engine) -> bool:
 
 def end(engine, taken, choose: random.Random) -> None:
     """End a claim in all the ways there are."""
-    entry = QuarantineEntry(reason=Reason.CORRUPT, message="bad", attempts=1)
+    entry = QuarantineRecord(reason=Reason.CORRUPT, message="bad", attempts=1)
     ended, again = [], []
     for each in taken.objects:
         outcome = choose.choice([*Outcome])
@@ -69,9 +69,9 @@ def test_counters_are_what_they_count(engine, seed):
             end(engine, taken, choose)
         with transaction(engine) as connection:
             if choose.random() < 0.4:
-                ledger.quarantine.retry_quarantined(connection, Selection(), limit=3)
+                ledger.quarantine.retry(connection, QuarantineSelection(), limit=3)
             if choose.random() < 0.4:
-                ledger.quarantine.drop_quarantined(connection, Selection(), limit=2)
+                ledger.quarantine.drop(connection, QuarantineSelection(), limit=2)
             if choose.random() < 0.3:
                 connection.execute(text("DELETE FROM inbox WHERE id IN (SELECT id FROM inbox LIMIT 3)"))
         if choose.random() < 0.5:
@@ -159,7 +159,7 @@ def pages_read(engine, ask) -> int:
     return sum(plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"] for [plan] in explained)
 
 
-@pytest.mark.parametrize("ask", [ledger.totals.totals, ledger.totals.retrying])
+@pytest.mark.parametrize("ask", [ledger.totals.totals, ledger.totals.retry_totals])
 @pytest.mark.parametrize("bucket", [None, "b", "small"])
 def test_status_reads_no_more_of_a_large_ledger(engine, ask, bucket):
     """Beside 20,000 objects of each kind, done, pending and tried again: counters, and a row of each."""
@@ -175,10 +175,10 @@ def test_what_status_says_of_a_large_ledger(engine):
     with transaction(engine) as connection:
         connection.execute(text("UPDATE inbox SET last_error = 'other' WHERE bucket = 'small'"))
         assert [("store-away", 51, "no answer")] == [
-            (each.reason, each.objects, each.example) for each in ledger.totals.retrying(connection)
+            (each.reason, each.objects, each.example) for each in ledger.totals.retry_totals(connection)
         ]
         assert [("store-away", 1, "other")] == [
-            (each.reason, each.objects, each.example) for each in ledger.totals.retrying(connection, bucket="small")
+            (each.reason, each.objects, each.example) for each in ledger.totals.retry_totals(connection, bucket="small")
         ]
         assert {Lane.LIVE: 101, Lane.RETRY: 51} == ledger.totals.pending_by_lane(connection)
     found = totals(engine, "b")
@@ -197,5 +197,5 @@ def test_a_wrong_counter_is_named_and_corrected(engine):
         [found] = ledger.counters.miscounts(connection, "photos")
         assert ("photos", "enriched", 0, 5) == (found.bucket, found.state, found.recounted, found.counted)
         assert [] == ledger.counters.miscounts(connection, "other")
-        ledger.counters.correct_counts(connection, "photos")
+        ledger.counters.correct(connection, "photos")
         assert [] == ledger.counters.miscounts(connection)

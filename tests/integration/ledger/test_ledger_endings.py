@@ -6,7 +6,7 @@ from tests.integration.ledger.acting import claim, complete, hint, retry
 from tests.ledger import expire_leases, make_due, row
 from worker import ledger
 from worker.db import transaction
-from worker.ledger.completion import Completion, QuarantineEntry, Retry
+from worker.ledger.completion import Completion, QuarantineRecord, Retry
 from worker.types import Lane, Outcome, Reason
 
 
@@ -54,18 +54,18 @@ def test_quarantine_is_entered_with_its_reason_and_left_by_success(engine):
     """The reason and the first bytes are kept until the object becomes something better."""
     hint(engine, "a")
     taken = claim(engine)
-    entry = QuarantineEntry(reason=Reason.CORRUPT, message="bad", attempts=1, size=7, first_bytes=b"\x00\xff")
+    entry = QuarantineRecord(reason=Reason.CORRUPT, message="bad", attempts=1, size=7, first_bytes=b"\x00\xff")
     with transaction(engine) as connection:
         done = Completion(id=taken.objects[0].id, outcome=Outcome.QUARANTINED, etag="q", quarantine=entry)
         ledger.completion.complete(connection, taken.token, [done])
-        [found] = ledger.quarantine.quarantined(connection)
+        [found] = ledger.quarantine.page(connection)
     assert (
         found.key, found.reason, found.message, found.etag, found.size, found.first_bytes,
     ) == ("a", "corrupt", "bad", "q", 7, b"\x00\xff")  # fmt: skip
     hint(engine, "a")
     complete(engine, claim(engine))
     with transaction(engine) as connection:
-        assert ledger.quarantine.quarantined(connection) == []
+        assert ledger.quarantine.page(connection) == []
 
 
 def test_every_object_is_counted_once(engine):
@@ -117,7 +117,7 @@ def test_errors_are_kept_whatever_characters_they_quote(engine):
     """A message that PostgreSQL cannot store would fail the batch that it explains."""
     hint(engine, "a", "b")
     one, other = claim(engine, size=1), claim(engine, size=1)
-    entry = QuarantineEntry(reason=Reason.CORRUPT, message="nul \0, half \ud800", attempts=1)
+    entry = QuarantineRecord(reason=Reason.CORRUPT, message="nul \0, half \ud800", attempts=1)
     with transaction(engine) as connection:
         ledger.completion.retry(
             connection, one.token, [Retry(id=one.objects[0].id, delay=0, error="nul \0, half \udcff")]

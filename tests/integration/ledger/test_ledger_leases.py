@@ -10,7 +10,7 @@ from tests.integration.ledger.acting import claim, complete, hint, keys, retry
 from tests.ledger import expire_leases, row
 from worker import ledger
 from worker.db import transaction
-from worker.ledger.completion import Completion, QuarantineEntry
+from worker.ledger.completion import Completion, QuarantineRecord
 from worker.types import Outcome, Reason
 
 
@@ -35,8 +35,8 @@ def test_members_of_a_dead_workers_batch_are_retried_alone(engine):
     claim(engine)
     expire_leases(engine)
     hint(engine, "fresh")
-    suspects = [claim(engine) for _ in range(3)]
-    assert [(s.suspect, len(s.objects), s.objects[0].attempts) for s in suspects] == [(True, 1, 2)] * 3
+    poison_images = [claim(engine) for _ in range(3)]
+    assert [(s.suspect, len(s.objects), s.objects[0].attempts) for s in poison_images] == [(True, 1, 2)] * 3
     assert keys(claim(engine)) == ["fresh"]
 
 
@@ -46,7 +46,7 @@ def test_a_claim_without_suspects_takes_fresh_work(engine):
     claim(engine)
     expire_leases(engine)
     hint(engine, "fresh")
-    assert keys(claim(engine, suspects=False)) == ["fresh"]
+    assert keys(claim(engine, poison_images=False)) == ["fresh"]
 
 
 def test_a_late_worker_changes_nothing(engine):
@@ -135,11 +135,11 @@ def test_a_late_worker_moves_nothing_into_quarantine_or_out_of_it(engine):
     late = claim(engine)
     expire_leases(engine)
     complete(engine, claim(engine))
-    entry = QuarantineEntry(reason=Reason.CORRUPT, message="bad", attempts=1)
+    entry = QuarantineRecord(reason=Reason.CORRUPT, message="bad", attempts=1)
     with transaction(engine) as connection:
         stale = Completion(id=late.objects[0].id, outcome=Outcome.QUARANTINED, quarantine=entry)
         ledger.completion.complete(connection, late.token, [stale])
-        assert [] == ledger.quarantine.quarantined(connection)
+        assert [] == ledger.quarantine.page(connection)
 
 
 def test_a_hint_since_the_last_attempt_counts_deaths_anew(engine):

@@ -20,15 +20,15 @@ from worker.db import Connection, Engine, transaction
 from worker.ledger import claims, completion, quarantine
 from worker.ledger import hints as hinting
 from worker.ledger.claims import Claim
-from worker.ledger.completion import Completion, QuarantineEntry, Retry
-from worker.ledger.quarantine import Selection
+from worker.ledger.completion import Completion, QuarantineRecord, Retry
+from worker.ledger.quarantine import QuarantineSelection
 from worker.types import Lane, Outcome, Reason
 
 KEYS = ("a", "b", "c", "d")
 WORKERS = ("one", "other")
 LONG = 3_600.0  # seconds: no lease and no delay ends by itself during a test
 ENDINGS = [outcome for outcome in Outcome if outcome is not Outcome.RETRY]
-ENTRY = QuarantineEntry(reason=Reason.CORRUPT, message="bad", attempts=1)
+ENTRY = QuarantineRecord(reason=Reason.CORRUPT, message="bad", attempts=1)
 
 some_keys = st.lists(st.sampled_from(KEYS), min_size=1, unique=True)
 few = st.none() | st.integers(1, 2)
@@ -63,14 +63,20 @@ def machine_on(engine: Engine) -> type[RuleBasedStateMachine]:  # noqa: C901  # 
                 ledger.hints.hint(connection, hints(*keys), lane=lane)
             self.model.hint(keys, lane)
 
-        @rule(target=claims, worker=st.sampled_from(WORKERS), size=st.integers(1, 4), suspects=st.booleans(), each=few)
-        def claim(self, worker: str, size: int, suspects: bool, each: int | None) -> Any:
+        @rule(
+            target=claims,
+            worker=st.sampled_from(WORKERS),
+            size=st.integers(1, 4),
+            poison_images=st.booleans(),
+            each=few,
+        )
+        def claim(self, worker: str, size: int, poison_images: bool, each: int | None) -> Any:
             with transaction(engine) as connection:
                 taken = ledger.claims.claim(
-                    connection, worker=worker, size=size, lease=LONG, suspects=suspects, of_each_lane=each
+                    connection, worker=worker, size=size, lease=LONG, poison_images=poison_images, of_each_lane=each
                 )
             found = self._seen(taken)
-            self.model.check_claim(found, size=size, suspects=suspects, each=each)
+            self.model.check_claim(found, size=size, poison_images=poison_images, each=each)
             return self._note(taken, worker)
 
         @rule(target=claims, size=st.integers(1, 3))
@@ -81,9 +87,9 @@ def machine_on(engine: Engine) -> type[RuleBasedStateMachine]:  # noqa: C901  # 
                 one = ledger.claims.claim(first, worker=WORKERS[0], size=size, lease=LONG)
                 other = ledger.claims.claim(second, worker=WORKERS[1], size=size, lease=LONG)
             assert not self._seen(one).keys() & self._seen(other).keys(), "one object in two hands"
-            self.model.check_claim(self._seen(one), size=size, suspects=True)
+            self.model.check_claim(self._seen(one), size=size, poison_images=True)
             noted = self._note(one, WORKERS[0])
-            self.model.check_claim(self._seen(other), size=size, suspects=True)
+            self.model.check_claim(self._seen(other), size=size, poison_images=True)
             return multiple(*(each for each in (noted, self._note(other, WORKERS[1])) if isinstance(each, Claim)))
 
         @rule(taken=claims, endings=st.lists(st.sampled_from(ENDINGS), min_size=4, max_size=4), count=st.integers(1, 4))
@@ -155,13 +161,13 @@ def machine_on(engine: Engine) -> type[RuleBasedStateMachine]:  # noqa: C901  # 
         @rule(key=maybe_key)
         def retry_quarantined(self, key: str | None) -> None:
             with transaction(engine) as connection:
-                count = ledger.quarantine.retry_quarantined(connection, Selection(key=key), limit=100).changed
+                count = ledger.quarantine.retry(connection, QuarantineSelection(key=key), limit=100).changed
             assert self.model.retry_quarantined(key) == count
 
         @rule(key=maybe_key)
         def drop_quarantined(self, key: str | None) -> None:
             with transaction(engine) as connection:
-                count = ledger.quarantine.drop_quarantined(connection, Selection(key=key), limit=100).changed
+                count = ledger.quarantine.drop(connection, QuarantineSelection(key=key), limit=100).changed
             assert self.model.drop_quarantined(key) == count
 
         @invariant()

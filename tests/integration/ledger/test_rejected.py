@@ -15,7 +15,7 @@ def refuse(engine, *bodies: bytes) -> None:
 
 def kept(engine) -> list[bytes]:
     with transaction(engine) as connection:
-        return [each.body for each in ledger.rejected_events.rejected_events(connection, limit=5_000)]
+        return [each.body for each in ledger.rejected_events.recent(connection, limit=5_000)]
 
 
 def test_the_newest_are_kept_and_older_ones_go(engine, monkeypatch):

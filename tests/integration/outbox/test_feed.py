@@ -16,12 +16,12 @@ from tests.ledger import ref
 from worker import db, outbox
 from worker.db import Engine, transaction
 from worker.errors import CursorError
-from worker.outbox import Feed
+from worker.outbox import NewEntry
 
 
 def append(engine: Engine, *keys: str) -> None:
     with transaction(engine) as connection:
-        outbox.append(connection, [Feed(kind="enriched", ref=ref(key), etag=f"e-{key}") for key in keys])
+        outbox.append(connection, [NewEntry(kind="enriched", ref=ref(key), etag=f"e-{key}") for key in keys])
 
 
 def read(engine: Engine, after: str | None = None, limit: int = 100):
@@ -42,7 +42,7 @@ def test_changes_are_read_page_by_page(engine):
 def test_a_change_is_not_shown_while_an_older_transaction_may_still_add_before_it(engine):
     """A reader that has seen the later commit will not miss the earlier one."""
     with engine.begin() as slow:
-        outbox.append(slow, [Feed(kind="enriched", ref=ref("slow"), etag=None)])
+        outbox.append(slow, [NewEntry(kind="enriched", ref=ref("slow"), etag=None)])
         append(engine, "fast")
         assert read(engine) == []
     assert [change.key for change in read(engine)] == ["slow", "fast"]

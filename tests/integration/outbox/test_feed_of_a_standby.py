@@ -19,7 +19,7 @@ from worker.local import PortPlan, binaries, free_port_base
 from worker.local.child import NotReadyError
 from worker.local.home import Home
 from worker.local.postgres import Postgres
-from worker.outbox import Feed
+from worker.outbox import NewEntry
 
 
 @contextmanager
@@ -61,8 +61,8 @@ def until(condition) -> None:
         time.sleep(0.05)
 
 
-def entries(*keys: str) -> list[Feed]:
-    return [Feed(kind="enriched", ref=ref(key), etag=None) for key in keys]
+def entries(*keys: str) -> list[NewEntry]:
+    return [NewEntry(kind="enriched", ref=ref(key), etag=None) for key in keys]
 
 
 def read(engine: Engine) -> list[str]:

@@ -14,7 +14,7 @@ from tests.servers import RunningServers
 from worker import bootstrap, db, outbox, settings
 from worker.db import Engine, transaction
 from worker.errors import FeedGoneError
-from worker.outbox import Feed
+from worker.outbox import NewEntry
 from worker.pipeline.delivery import feed_retention as use_case
 from worker.pipeline.delivery.feed_retention import Pruner
 
@@ -24,14 +24,14 @@ DAY = 86_400.0
 def append(engine: Engine, *keys: str, days: float = 0) -> None:
     """As a batch of so many days ago."""
     with transaction(engine) as connection:
-        outbox.append(connection, [Feed(kind="enriched", ref=ref(key), etag=None) for key in keys])
+        outbox.append(connection, [NewEntry(kind="enriched", ref=ref(key), etag=None) for key in keys])
         connection.execute(
             text("UPDATE changes SET at = now() - make_interval(secs => :age) WHERE key = ANY(:keys)"),
             {"age": days * DAY, "keys": list(keys)},
         )
 
 
-def read(engine: Engine, after: str | None = None, limit: int = 100) -> list[outbox.Change]:
+def read(engine: Engine, after: str | None = None, limit: int = 100) -> list[outbox.FeedEntry]:
     with transaction(engine) as connection:
         return outbox.read(connection, after=after, limit=limit)
 
@@ -112,7 +112,7 @@ def test_a_change_under_way_is_neither_read_nor_passed_by_pruning(engine):
     append(engine, "first", days=40)
     first = read(engine)[0].id
     with engine.begin() as slow:
-        outbox.append(slow, [Feed(kind="enriched", ref=ref("slow"), etag=None)])
+        outbox.append(slow, [NewEntry(kind="enriched", ref=ref("slow"), etag=None)])
         append(engine, "fast", days=40)
         assert 1 == prune(engine)
         assert [] == keys(engine, first)
@@ -123,7 +123,7 @@ def test_the_end_of_the_feed_has_all_that_is_under_way_behind_it(engine):
     """A place taken while transactions are open: what they write, and what overtook them, comes behind it."""
     append(engine, "seen")
     with engine.begin() as slow:
-        outbox.append(slow, [Feed(kind="enriched", ref=ref("slow"), etag=None)])
+        outbox.append(slow, [NewEntry(kind="enriched", ref=ref("slow"), etag=None)])
         append(engine, "fast")
         place = end(engine)
     assert ["slow", "fast"] == keys(engine, place)
@@ -236,8 +236,8 @@ def test_the_setting_is_what_the_scheduler_goes_by(engine, days, left):
     append(engine, "young")
     url = engine.url.render_as_string(hide_password=False)
     chosen = settings.load(database_url=url, feed_retention_days=days, reconcile_seconds=0)
-    with bootstrap.scheduler(chosen, lambda: None) as keeper:
-        keeper._also()
+    with bootstrap.scheduler(chosen, lambda: None) as heartbeat:
+        heartbeat._also()
     with transaction(engine) as connection:
         assert left == list(connection.execute(text("SELECT key FROM changes ORDER BY id")).scalars())
 

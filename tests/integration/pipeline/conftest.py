@@ -17,18 +17,18 @@ from worker.db import Engine, transaction
 from worker.encoder import MicroBatcher
 from worker.images import ImageLimits
 from worker.objects import MemoryStore
-from worker.pipeline.enrichment.canary import Control
+from worker.pipeline.enrichment.canary import CanaryCheck
 from worker.pipeline.enrichment.enricher import Enricher
-from worker.pipeline.enrichment.isolation_lock import Gate
-from worker.pipeline.enrichment.poison_images import Suspects
+from worker.pipeline.enrichment.isolation_lock import IsolationLock
+from worker.pipeline.enrichment.poison_images import PoisonImages
 from worker.pipeline.enrichment.prepare import Preparer
-from worker.pipeline.enrichment.quarantine_breaker import Guard
-from worker.pipeline.enrichment.sandbox import Trial
-from worker.pipeline.resilience.circuit_breaker import Window
-from worker.pipeline.resilience.heartbeat import Keeper
-from worker.pipeline.resilience.memory_budget import ByteBudget, Decoders
+from worker.pipeline.enrichment.quarantine_breaker import QuarantineBreaker
+from worker.pipeline.enrichment.sandbox import Sandbox
+from worker.pipeline.resilience.circuit_breaker import FailureWindow
+from worker.pipeline.resilience.heartbeat import Heartbeat
+from worker.pipeline.resilience.memory_budget import ByteBudget, DecodeSlots
 from worker.pipeline.resilience.retry_policy import RetryPolicy
-from worker.pipeline.resilience.worker_breakers import Breakers
+from worker.pipeline.resilience.worker_breakers import WorkerBreakers
 from worker.pipeline.spaces.model_loading import space_spec
 from worker.tagging import Label, Taxonomy
 from worker.types import Lane
@@ -49,17 +49,17 @@ def world(engine: Engine, request: pytest.FixtureRequest) -> Iterator[World]:
     store = MemoryStore(BUCKET)
     rung: list[float] = []
     with transaction(engine) as connection:
-        space = catalog.spaces.ensure_space(connection, space_spec(encoder))
+        space = catalog.spaces.ensure(connection, space_spec(encoder))
     clock = Clock()
-    window = Window(ratio=1.0, least=10, clock=clock)
-    keeper = Keeper(engine, kind="worker", lease=30, interval=0.1, breakers=Breakers(clock=clock))
-    keeper.start()
+    window = FailureWindow(ratio=1.0, least=10, clock=clock)
+    heartbeat = Heartbeat(engine, kind="worker", lease=30, interval=0.1, breakers=WorkerBreakers(clock=clock))
+    heartbeat.start()
     preparer = Preparer(
         store=store,
         encoder=encoder,
         limits=limits,
         budget=ByteBudget(1 << 20),
-        decoders=Decoders(count=2, memory=ByteBudget(1 << 20)),
+        decoders=DecodeSlots(count=2, memory=ByteBudget(1 << 20)),
         policy=RetryPolicy(max_attempts=3, base=60),
     )
     with MicroBatcher(encoder) as batcher, ThreadPoolExecutor(4) as pool:
@@ -69,16 +69,16 @@ def world(engine: Engine, request: pytest.FixtureRequest) -> Iterator[World]:
             batcher=batcher,
             labels=following(engine, space, encoder, COLOURS),
             space=space,
-            keeper=keeper,
-            guard=Guard(
-                keeper.breakers.quarantine,
+            heartbeat=heartbeat,
+            guard=QuarantineBreaker(
+                heartbeat.breakers.quarantine,
                 window,
-                Control(engine=engine, preparer=preparer, batcher=batcher, pool=pool),
+                CanaryCheck(engine=engine, preparer=preparer, batcher=batcher, pool=pool),
             ),
-            suspects=Suspects(engine=engine, trial=Trial(command=NO_TRIAL, patience=20.0)),
-            gate=Gate(),
+            poison_images=PoisonImages(engine=engine, trial=Sandbox(command=NO_TRIAL, patience=20.0)),
+            isolation_lock=IsolationLock(),
             pool=pool,
-            ring=lambda: rung.append(time.monotonic()),
+            notify=lambda: rung.append(time.monotonic()),
             batch=8,
             lease=30,
         )
@@ -91,7 +91,7 @@ def world(engine: Engine, request: pytest.FixtureRequest) -> Iterator[World]:
             clock=clock,
             window=window,
         )
-        keeper.stop()
+        heartbeat.stop()
 
 
 class Clock:
@@ -135,9 +135,9 @@ class World(SimpleNamespace):
     def tags(self, key: str) -> dict[str, str | None]:
         return {tag.taxonomy: tag.label for tag in self.image(key).tags}
 
-    def quarantined(self) -> list[ledger.quarantine.Quarantined]:
+    def quarantined(self) -> list[ledger.quarantine.QuarantinedObject]:
         with transaction(self.engine) as connection:
-            return ledger.quarantine.quarantined(connection, limit=1_000)
+            return ledger.quarantine.page(connection, limit=1_000)
 
     def quarantine(self) -> dict[str, str]:
         return {each.key: each.reason for each in self.quarantined()}

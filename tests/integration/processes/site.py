@@ -20,7 +20,7 @@ from sqlalchemy import text
 from tests.pictures import picture
 from tests.servers import RunningServers
 from worker import bootstrap, broker, db, ledger
-from worker.broker import Bell
+from worker.broker import WakeUp
 from worker.db import Engine, transaction
 from worker.ledger.totals import Totals
 from worker.objects import ObjectStore
@@ -72,19 +72,19 @@ class Site:
     def store(self) -> ObjectStore:
         return bootstrap.store(self.settings)
 
-    def ring(self) -> None:
+    def notify(self) -> None:
         """What the API does once a hint is committed."""
-        Bell(self.settings).ring()
+        WakeUp(self.settings).send()
 
-    def upload(self, *keys: str, colour: str = "red", ring: bool = True) -> None:
+    def upload(self, *keys: str, colour: str = "red", notify: bool = True) -> None:
         """Put pictures and hint at them, as the API would."""
         refs = [ObjectRef(bucket=self.bucket, key=key) for key in keys]
         for ref in refs:
             self.store.put(ref, picture(colour), "image/jpeg")
         with transaction(self.engine) as connection:
             ledger.hints.hint(connection, [Hint(ref=ref, source="test", event="put") for ref in refs])
-        if ring:
-            self.ring()
+        if notify:
+            self.notify()
 
     @cached_property
     def broker(self) -> Redis:
@@ -92,7 +92,7 @@ class Site:
 
     def answers_rings(self) -> bool:
         """Ring, and see whether a worker takes the wake-up."""
-        self.ring()
+        self.notify()
         time.sleep(0.3)
         return not self.broker.exists(broker.BELL) and not self.broker.llen(broker.QUEUE)
 
@@ -109,7 +109,7 @@ class Site:
             self.until(lambda: any(each.started_at > since for each in self.processes()), seconds=60)
         return process
 
-    def processes(self) -> list[ledger.heartbeats.Process]:
+    def processes(self) -> list[ledger.heartbeats.ProcessStatus]:
         """Who has reported and not said goodbye."""
         with transaction(self.engine) as connection:
             return ledger.heartbeats.processes(connection)

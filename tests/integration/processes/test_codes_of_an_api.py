@@ -38,8 +38,8 @@ def gallery(site: Site, model: str) -> None:
         enriched_image(f"k{n}", label="night" if n % 2 else "day", vector=vector) for n, vector in enumerate(vectors)
     ]
     with transaction(site.engine) as connection:
-        space = catalog.spaces.ensure_space(connection, space_spec(encoder))
-        catalog.write.write(connection, space_id=space.id, images=images)
+        space = catalog.spaces.ensure(connection, space_spec(encoder))
+        catalog.write.save_images(connection, space_id=space.id, images=images)
         statistics = "UPDATE pg_class SET reltuples = 30000 WHERE oid = CAST(:name AS regclass)"
         connection.execute(text(statistics), {"name": f"embeddings_{space.id}"})
 

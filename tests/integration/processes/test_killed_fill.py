@@ -9,7 +9,7 @@ from tests.integration.processes.site import Site, terminate
 from worker import catalog
 from worker.db import transaction
 from worker.pipeline.spaces import lifecycle
-from worker.pipeline.spaces.model_loading import Source
+from worker.pipeline.spaces.model_loading import ModelSetting
 
 IMAGES = 30
 FILL = ("-m", "tests.integration.processes.fake_worker", "--fill", "2")
@@ -32,7 +32,7 @@ def test_what_a_killed_fill_has_done_is_kept_and_the_next_one_does_the_rest(site
     site.upload(*(f"{number}.jpg" for number in range(IMAGES)))
     site.until_enriched(IMAGES)
     terminate(site.running[-1])
-    lifecycle.create(site.engine, Source(model="other", revision=None), lambda *_: ColourEncoder("other"))
+    lifecycle.create(site.engine, ModelSetting(model="other", revision=None), lambda *_: ColourEncoder("other"))
     killed = site.start(FILL, wait=False, TEST_ENCODE_SECONDS="0.3")
     site.until(lambda: counts(site)[0] >= 4, seconds=60)
     killed.kill()

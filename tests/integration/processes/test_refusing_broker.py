@@ -227,6 +227,6 @@ def test_what_is_no_redis_at_all_costs_speed_only(site: Site, tmp_path: Path) ->
     with listen(port):
         here = dataclasses.replace(site, broker_url=f"redis://127.0.0.1:{port}/0", running=site.running)
         worker = here.start(ENRICH_SWEEP_SECONDS="1")
-        here.upload("photo.jpg", ring=False)
+        here.upload("photo.jpg", notify=False)
         here.until_enriched(1, seconds=20)
         assert worker.poll() is None

@@ -31,7 +31,7 @@ def verify(site: Site, *arguments: str, **env: str) -> subprocess.CompletedProce
 @pytest.fixture
 def lossy(site: Site) -> Site:
     """A bucket with an object that is pending, and one that nobody was told of, whose key means harm to terminals."""
-    site.upload("in/known.jpg", ring=False)
+    site.upload("in/known.jpg", notify=False)
     site.store.put(ObjectRef(bucket=site.bucket, key="in/\x1b[2J\nlost.jpg"), b"bytes", "image/jpeg")
     return site
 

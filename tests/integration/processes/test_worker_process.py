@@ -42,7 +42,7 @@ class TestWakeUps:
 
     def test_work_from_before_the_start_is_found(self, site: Site) -> None:
         """A starting worker looks into the ledger before anybody wakes it."""
-        site.upload(*keys(2), ring=False)
+        site.upload(*keys(2), notify=False)
         site.start()
         assert site.until_enriched(2) < 8
 
@@ -50,13 +50,13 @@ class TestWakeUps:
         """A hint whose ring was lost waits for one sweep at most."""
         site.start(ENRICH_SWEEP_SECONDS="600")  # this worker would not look by itself
         site.start(SCHEDULER)
-        site.upload(*keys(2), ring=False)
+        site.upload(*keys(2), notify=False)
         assert site.until_enriched(2) < 5
 
     def test_a_worker_finds_work_without_scheduler_and_ring(self, site: Site) -> None:
         """A worker that nobody wakes looks into the ledger by itself."""
         site.start()
-        site.upload(*keys(9), ring=False)
+        site.upload(*keys(9), notify=False)
         assert site.until_enriched(9) < 10
 
     def test_wake_ups_do_not_pile_up_while_nobody_listens(self, site: Site) -> None:
@@ -154,7 +154,7 @@ class TestBrokenDevice:
 
     def test_an_image_that_breaks_every_device_is_the_only_one_lost(self, site: Site) -> None:
         """Restarted as often as a supervisor would, workers enrich the neighbours and quarantine the culprit."""
-        site.upload(*keys(3), ring=False)
+        site.upload(*keys(3), notify=False)
         site.upload("black.jpg", colour="black")
 
         def over(worker: subprocess.Popen[bytes]) -> bool:

@@ -55,8 +55,8 @@ class FakeEncoder(Encoder):
         self.nowhere: set[int] = set()
         self.passes: list[list[int]] = []
         self.released = 0
-        self.gate = threading.Event()
-        self.gate.set()
+        self.isolation_lock = threading.Event()
+        self.isolation_lock.set()
         self.entered = threading.Event()
 
     def preprocess(self, image: Image.Image) -> Pixels:
@@ -69,7 +69,7 @@ class FakeEncoder(Encoder):
         values = [int(image.flat[0]) for image in pixels]
         self.passes.append(values)
         self.entered.set()
-        self.gate.wait(30)
+        self.isolation_lock.wait(30)
         if len(values) > self.memory:
             raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
         for value in values:
@@ -120,7 +120,7 @@ class FakeDeviceEncoder(FakeEncoder):
 
 def held(encoder: FakeEncoder, batcher: MicroBatcher) -> Future[list[Encoded]]:
     """Have the batcher wait for the vectors of one image, so that whatever is submitted next has to queue."""
-    encoder.gate.clear()
+    encoder.isolation_lock.clear()
     encoder.entered.clear()
     first = batcher.submit([pixels(0)])
     assert encoder.entered.wait(WAIT)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from worker.encoder.failures import Failure, classify
+from worker.encoder.failures import FailureKind, classify
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ from worker.encoder.failures import Failure, classify
 )
 def test_a_poisoned_device_is_fatal(message):
     """Errors after which the context answers nothing else end the process."""
-    assert Failure.FATAL is classify(RuntimeError(message))
+    assert FailureKind.FATAL is classify(RuntimeError(message))
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_a_poisoned_device_is_fatal(message):
 )
 def test_a_full_device_is_survivable(error):
     """Shortage of memory is told apart from a broken device, whoever reports it."""
-    assert Failure.OUT_OF_MEMORY is classify(error)
+    assert FailureKind.OUT_OF_MEMORY is classify(error)
 
 
 @pytest.mark.parametrize(
@@ -62,4 +62,4 @@ def test_a_full_device_is_survivable(error):
 )
 def test_anything_else_is_about_the_input(error):
     """What neither memory nor device explains is looked for in the batch."""
-    assert Failure.ITEM is classify(error)
+    assert FailureKind.ITEM is classify(error)

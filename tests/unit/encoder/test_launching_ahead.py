@@ -22,7 +22,7 @@ def queued(encoder: FakeEncoder, batcher: MicroBatcher, values: list[int]) -> li
     """One submission for each value, all in line before any is launched."""
     held(encoder, batcher)
     futures = [batcher.submit([pixels(value)]) for value in values]
-    encoder.gate.set()
+    encoder.isolation_lock.set()
     return futures
 
 
@@ -53,7 +53,7 @@ def test_where_launching_computes_vectors_are_delivered_first():
         for value in (1, 2):
             future = batcher.submit([pixels(value)])
             future.add_done_callback(lambda _, value=value: delivered.append([value, len(encoder.passes)]))  # type: ignore[misc]
-        encoder.gate.set()
+        encoder.isolation_lock.set()
     assert delivered == [[1, 2], [2, 3]]
 
 
@@ -72,7 +72,7 @@ def test_a_launch_that_runs_out_of_memory_waits_for_the_pass_before_it(encoder):
         held(encoder, batcher)
         futures = [batcher.submit([pixels(v) for v in values]) for values in ([1, 2], [3, 4, 5, 6])]
         encoder.launch_memory = 3  # [1, 2, 3, 4] does not fit
-        encoder.gate.set()
+        encoder.isolation_lock.set()
         assert [2, 4] == [len(future.result(WAIT)) for future in futures]
         assert batcher.max_batch == 2
     assert encoder.log[2:] == [("launch", [1, 2, 3, 4]), ("launch", [5, 6]), ("collect", [5, 6])]
@@ -101,7 +101,7 @@ def test_a_culprit_that_is_reported_late_is_still_found(encoder):
     with MicroBatcher(encoder, max_batch=2) as batcher:
         held(encoder, batcher)
         futures = [batcher.submit([pixels(v), pixels(v + 1)]) for v in (1, 3)]
-        encoder.gate.set()
+        encoder.isolation_lock.set()
         good, bad = futures[0].result(WAIT)
         assert isinstance(good, np.ndarray)
         assert isinstance(bad, ImageRejectedError)
@@ -128,7 +128,7 @@ def test_passes_in_flight_count_as_queued(encoder):
         batcher.submit([pixels(2)])
         with pytest.raises(TimeoutError):
             batcher.submit([pixels(3)], timeout=0.05)
-        encoder.gate.set()
+        encoder.isolation_lock.set()
         batcher.submit([pixels(4)], timeout=WAIT).result(WAIT)
         assert batcher._queued_bytes <= 3 * one
 
@@ -140,7 +140,7 @@ def test_room_is_given_back(encoder):
     held(encoder, batcher)
     batcher.submit([pixels(v) for v in (1, 2, 3)])
     assert batcher.submit([pixels(4)]).cancel()
-    encoder.gate.set()
+    encoder.isolation_lock.set()
     batcher.close()
     assert 0 == batcher._queued_bytes
 

@@ -51,7 +51,7 @@ def test_submissions_queued_together_share_a_forward_pass(encoder):
     with MicroBatcher(encoder, max_batch=8) as batcher:
         first = held(encoder, batcher)
         futures = [batcher.submit([pixels(10 * n), pixels(10 * n + 1)]) for n in range(1, 5)]
-        encoder.gate.set()
+        encoder.isolation_lock.set()
         assert [values_of(f.result(WAIT)) for f in futures] == [[10, 11], [20, 21], [30, 31], [40, 41]]
         first.result(WAIT)
     assert encoder.passes == [[0], [10, 11, 20, 21, 30, 31, 40, 41]]
@@ -62,7 +62,7 @@ def test_a_submission_larger_than_a_batch_is_cut(encoder):
     with MicroBatcher(encoder, max_batch=4) as batcher:
         held(encoder, batcher)
         futures = [batcher.submit([pixels(v) for v in range(1, 7)]), batcher.submit([pixels(7)])]
-        encoder.gate.set()
+        encoder.isolation_lock.set()
         assert [values_of(f.result(WAIT)) for f in futures] == [[1, 2, 3, 4, 5, 6], [7]]
     assert encoder.passes == [[0], [1, 2, 3, 4], [5, 6, 7]]
 
@@ -167,7 +167,7 @@ def test_a_broken_device_tells_everyone(encoder):
     with MicroBatcher(encoder) as batcher:
         in_flight = held(encoder, batcher)
         queued = [batcher.submit([pixels(1), pixels(2)]), batcher.submit([pixels(3)])]
-        encoder.gate.set()
+        encoder.isolation_lock.set()
         for future in (in_flight, *queued):
             with pytest.raises(FatalDeviceError, match="illegal memory access"):
                 future.result(WAIT)
@@ -184,7 +184,7 @@ def test_closing_finishes_what_is_queued(encoder):
     queued = batcher.submit([pixels(v) for v in range(1, 6)])
     closer = threading.Thread(target=batcher.close)
     closer.start()
-    encoder.gate.set()
+    encoder.isolation_lock.set()
     closer.join(WAIT)
     assert not closer.is_alive()
     assert values_of(queued.result(0)) == [1, 2, 3, 4, 5]
@@ -203,7 +203,7 @@ def test_a_full_line_holds_submitters_back(encoder):
             batcher.submit([pixels(3)], timeout=0.05)
         with ThreadPoolExecutor(1) as pool:
             waiting = pool.submit(batcher.encode, [pixels(5), pixels(6)], timeout=WAIT)
-            encoder.gate.set()
+            encoder.isolation_lock.set()
             assert values_of(waiting.result(WAIT)) == [5, 6]
 
 
@@ -221,7 +221,7 @@ def test_a_caller_that_gives_up_frees_the_device(encoder):
             batcher.encode([pixels(1)], timeout=0.05)
         abandoned = batcher.submit([pixels(2)])
         assert abandoned.cancel()
-        encoder.gate.set()
+        encoder.isolation_lock.set()
         assert values_of(batcher.encode([pixels(3)], timeout=WAIT)) == [3]
         with pytest.raises(CancelledError):
             abandoned.result(WAIT)

@@ -12,7 +12,7 @@ from PIL import Image
 
 from worker.encoder import load_encoder
 from worker.encoder.interface import Pixels
-from worker.encoder.thread_shards import Lanes
+from worker.encoder.thread_shards import ThreadShards
 from worker.types import Floats
 
 
@@ -48,21 +48,21 @@ class Recorder:
 @pytest.mark.parametrize("count", [1, 7, 8, 13, 16, 31, 32, 40])
 def test_vectors_come_in_order_whatever_the_size_of_the_batch(count):
     """Nobody could tell from the answer that there were lanes."""
-    found = Lanes(batch=32)(Recorder(), numbered(count))
+    found = ThreadShards(batch=32)(Recorder(), numbered(count))
     assert [float(number) for number in range(count)] == found[:, 0].tolist()
 
 
 def test_a_full_batch_is_shared_out_evenly():
     """Every lane gets as much as any other, so that none is waited for."""
     work = Recorder()
-    Lanes(batch=32)(work, numbered(32))
+    ThreadShards(batch=32)(work, numbered(32))
     assert {0: 8, 1: 8, 2: 8, 3: 8} == work.lanes
     assert "MainThread" not in work.workers
 
 
 def test_lanes_share_the_threads_that_torch_had():
     """Four threads and batches of 16: two lanes of two threads each."""
-    lanes, work = Lanes(batch=16), Recorder()
+    lanes, work = ThreadShards(batch=16), Recorder()
     lanes(work, numbered(16))
     assert (2, {2}) == (lanes.count, work.torch_threads)
 
@@ -70,13 +70,13 @@ def test_lanes_share_the_threads_that_torch_had():
 def test_a_small_batch_is_done_at_once_by_the_thread_that_brings_it():
     """A single picture is ready sooner with all of torch's threads than with one."""
     work = Recorder()
-    Lanes(batch=32)(work, numbered(3))
+    ThreadShards(batch=32)(work, numbered(3))
     assert ({0: 3}, {"MainThread"}, {4}) == (work.lanes, work.workers, work.torch_threads)
 
 
 def test_nobody_else_loses_threads():
     """Neither who starts lanes nor a thread that comes later, such as one that encodes texts."""
-    Lanes(batch=32)
+    ThreadShards(batch=32)
     later: list[int] = []
     thread = threading.Thread(target=lambda: later.append(torch.get_num_threads()))
     thread.start()
@@ -87,7 +87,7 @@ def test_nobody_else_loses_threads():
 def test_one_thread_is_one_lane():
     """Where there is nothing to share out, nothing is started."""
     torch.set_num_threads(1)
-    lanes, work = Lanes(batch=32), Recorder()
+    lanes, work = ThreadShards(batch=32), Recorder()
     lanes(work, numbered(32))
     assert (1, None, {0: 32}) == (lanes.count, lanes._pool, work.lanes)
 
@@ -104,13 +104,13 @@ def test_an_error_is_raised_once_all_lanes_are_still():
         return np.zeros((len(pixels), 1), dtype=np.float32)
 
     with pytest.raises(MemoryError, match="lane 0"):
-        Lanes(batch=32)(work, numbered(32))
+        ThreadShards(batch=32)(work, numbered(32))
     assert slow_ended.is_set()
 
 
 def test_lanes_end_with_the_encoder_that_had_them():
     """Models are loaded and unloaded while a worker runs; their threads are not left behind."""
-    lanes = Lanes(batch=32)
+    lanes = ThreadShards(batch=32)
     assert lanes._pool is not None
     threads = list(lanes._pool._threads)
     alive = [thread.is_alive() for thread in threads]

@@ -18,7 +18,7 @@ from tests.fuzz.bombs import BOMBS
 from tests.unit.images.corpus import CORPUS, LIMITS
 from worker.errors import DecoderLostError, ImageRejectedError
 from worker.images import ImageLimits, isolated_decoder, read_image
-from worker.images.isolated_decoder import Child, decode_apart
+from worker.images.isolated_decoder import DecoderProcess, decode_apart
 from worker.images.reader import decode
 from worker.types import Reason
 
@@ -78,7 +78,7 @@ def test_an_end_from_outside_is_not(number):
 
 
 def read_while_sending(number: int) -> None:
-    child = Child()
+    child = DecoderProcess()
 
     @contextmanager
     def reserve(_: int) -> Iterator[None]:
@@ -131,7 +131,7 @@ def test_threads_have_processes_of_their_own():
 def test_a_decoder_does_not_get_our_credentials(monkeypatch):
     """What it may be made to do, it does without them."""
     monkeypatch.setenv("ENRICH_DATABASE_URL", "postgresql://with-a-password")
-    child = Child()
+    child = DecoderProcess()
     try:
         child.decode(CORPUS["heic"].build(), limits=LIMITS, min_side=8, reserve=at_once)
         environment = Path(f"/proc/{child._process.pid}/environ").read_bytes()

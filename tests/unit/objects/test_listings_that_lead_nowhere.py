@@ -9,7 +9,7 @@ import pytest
 from tests.bad_store import BadStore, bad_store
 from worker.errors import BucketElsewhereError, StoreUnavailableError
 from worker.objects import S3Store
-from worker.objects.listing import Progress
+from worker.objects.listing import ListingProgress
 
 KEYS = [f"{letter}.jpg" for letter in "abcde"]  # three pages
 
@@ -66,7 +66,7 @@ def test_an_endpoint_that_redirects_is_named_with_what_it_redirects_to(bad: BadS
 
 def test_pages_that_stay_empty_end_at_last() -> None:
     """Some empty pages are usual: stores skip deleted objects page by page."""
-    progress = Progress("photos")
+    progress = ListingProgress("photos")
     tokens = (progress.next_token({"IsTruncated": True, "NextContinuationToken": str(n)}) for n in range(20_000))
     with pytest.raises(StoreUnavailableError, match="10000 empty pages came in a row"):
         list(tokens)

@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.tagging import EXAMPLES, Answers, Decided, Move, Stored, Tally, Vocabulary, difference
+from worker.tagging import EXAMPLES, Answers, HumanDecisions, Move, MoveCounts, StoredAnswers, Vocabulary, tag_diff
 
 LABELS = {"one": ("a", "b", "c"), "two": ("x", "y")}
 ANSWERS = [(taxonomy, label) for taxonomy, labels in LABELS.items() for label in (None, *labels)]
@@ -42,9 +42,9 @@ def arrays(of: Iterable[Fact], vocabulary: Vocabulary, score: float) -> dict[str
     }
 
 
-def decided(of: Iterable[tuple[int, str]], vocabulary: Vocabulary) -> Decided:
+def decided(of: Iterable[tuple[int, str]], vocabulary: Vocabulary) -> HumanDecisions:
     rows = sorted(of)
-    return Decided(
+    return HumanDecisions(
         images=np.array([image for image, _ in rows], dtype=np.intp),
         answers=np.array([vocabulary.number(taxonomy, None) for _, taxonomy in rows], dtype=np.intp),
     )
@@ -54,8 +54,8 @@ def compared(before: set[Fact], after: set[Fact], *, current: bool = True, resco
     vocabulary = Vocabulary()
     old = arrays(before, vocabulary, 0.25)
     count = len(old["images"])
-    stored = Stored(**old, ids=np.arange(count), current=np.full(count, current))
-    found = difference(stored, Answers(**arrays(after, vocabulary, 0.3 if rescored else 0.25)))
+    stored = StoredAnswers(**old, ids=np.arange(count), current=np.full(count, current))
+    found = tag_diff(stored, Answers(**arrays(after, vocabulary, 0.3 if rescored else 0.25)))
     return found, vocabulary
 
 
@@ -98,7 +98,7 @@ def moves(was: set[Fact], wanted: set[Fact]) -> Counter[tuple[str, str, str | No
     return counted
 
 
-def told(tally: Tally) -> Counter[tuple[str, str, str | None, str | None]]:
+def told(tally: MoveCounts) -> Counter[tuple[str, str, str | None, str | None]]:
     answers = tally.vocabulary.answers
 
     def name(number: int | None) -> str | None:
@@ -117,7 +117,7 @@ def test_every_change_of_a_label_is_counted_once_and_as_what_it_is(batches):
     """Over several batches: flips, abstentions, losses, gains, each label before and after; apart, what is hidden."""
     expected: Counter[tuple[str, str, str | None, str | None]] = Counter()
     vocabulary = Vocabulary()
-    tally = Tally(vocabulary)
+    tally = MoveCounts(vocabulary)
     changed, hidden, unseen = 0, Counter[str](), 0
     for number, (before, after, people) in enumerate(batches):
         was, wanted = flat(before), flat(after)
@@ -128,8 +128,10 @@ def test_every_change_of_a_label_is_counted_once_and_as_what_it_is(batches):
         hidden += Counter(taxonomy for _, taxonomy in differs & people)
         unseen += len({image for image, _ in differs & people} - shown)
         old = arrays(was, vocabulary, 0.25)
-        stored = Stored(**old, ids=np.arange(len(old["images"])), current=np.ones(len(old["images"]), dtype=bool))
-        found = difference(stored, Answers(**arrays(wanted, vocabulary, 0.25)))
+        stored = StoredAnswers(
+            **old, ids=np.arange(len(old["images"])), current=np.ones(len(old["images"]), dtype=bool)
+        )
+        found = tag_diff(stored, Answers(**arrays(wanted, vocabulary, 0.25)))
         tally.add(found, np.arange(IMAGES) + number * IMAGES, decided(people, vocabulary))
     assert expected == told(tally)
     assert (hidden, unseen) == (tally.hidden, tally.unseen)
@@ -145,12 +147,12 @@ def test_examples_do_not_depend_on_the_order_of_batches():
     """The same few images stand for a move however it was met."""
     kept = []
     for order in (range(8), reversed(range(8))):
-        tally = Tally(Vocabulary())
+        tally = MoveCounts(Vocabulary())
         for batch in order:
             old = arrays({(image, ("one", "a")) for image in range(50)}, tally.vocabulary, 0.25)
-            stored = Stored(**old, ids=np.arange(50), current=np.ones(50, dtype=bool))
+            stored = StoredAnswers(**old, ids=np.arange(50), current=np.ones(50, dtype=bool))
             new = Answers(**arrays({(image, ("one", "b")) for image in range(50)}, tally.vocabulary, 0.25))
-            tally.add(difference(stored, new), np.arange(50) + 50 * batch, decided((), tally.vocabulary))
+            tally.add(tag_diff(stored, new), np.arange(50) + 50 * batch, decided((), tally.vocabulary))
         [(move, examples)] = tally.examples.items()
         kept.append([each.image for each in examples])
         assert ("flipped", 400) == (move.kind, tally.moves[move])

@@ -47,4 +47,4 @@ async def drop_bucket(bucket: BucketInPath, parts: _Parts) -> None:
     heard from the store that there is no such bucket. A bucket that the store has is refused with 422.
     """
     services = parts.services
-    await parts.reading(lambda: use_case.drop(services.engine, bucket, ring=services.ring))
+    await parts.reading(lambda: use_case.drop(services.engine, bucket, notify=services.notify))

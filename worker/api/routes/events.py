@@ -61,7 +61,7 @@ async def take(request: Request) -> Response:
     return Response(answer.model_dump_json(exclude_unset=True), media_type="application/json")
 
 
-async def _accept(parts: Parts, source: str, body: bytes) -> ingest.Accepted:
+async def _accept(parts: Parts, source: str, body: bytes) -> ingest.IntakeResult:
     """Held while the database is away, a notification has no thread: those are for work, and few."""
     ingest_ = parts.services.ingest
     if len(body) <= _SMALL:

@@ -128,9 +128,9 @@ async def wanted(
     tags: _Tags = [],  # noqa: B006  # FastAPI copies it
     source: _Source = None,
     updated_since: _UpdatedSince = None,
-) -> image_list.Wanted:
+) -> image_list.ImageQuery:
     """The filters of a listing. All that are given must hold."""
-    return image_list.Wanted(
+    return image_list.ImageQuery(
         bucket=bucket,
         prefix=prefix,
         tags=tuple(TagFilter(taxonomy=each.partition("=")[0], label=each.partition("=")[2]) for each in tags),
@@ -139,7 +139,7 @@ async def wanted(
     )
 
 
-_Wanted = Annotated[image_list.Wanted, Depends(wanted)]
+_Wanted = Annotated[image_list.ImageQuery, Depends(wanted)]
 
 
 @router.get("/images", summary="List images")
@@ -169,7 +169,7 @@ async def get_label_counts(
     What is counted is bounded: where there are more than a million rows of tags, and the filters do not leave at most
     100,000 images, the numbers are estimated from a sample, and `exact` is false.
     """
-    place = label_counts.Place(bucket=bucket, prefix=prefix)
+    place = label_counts.CountScope(bucket=bucket, prefix=prefix)
     found = await parts.reading(
         lambda: label_counts.count(parts.services.engine, place, taxonomies=taxonomy, source=source, limit=limit)
     )

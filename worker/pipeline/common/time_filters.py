@@ -6,7 +6,7 @@ import re
 from datetime import UTC, datetime, timedelta
 
 #: How long ago, or when.
-Moment = timedelta | datetime
+TimeFilter = timedelta | datetime
 
 _UNITS = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 _DURATION = re.compile("".join(rf"(?:(?P<{unit}>[0-9]{{1,7}}){unit})?" for unit in _UNITS))
@@ -14,7 +14,7 @@ _LONGEST = timedelta(days=36_500)
 _EARLIEST, _LATEST = 1900, 9000  # years: PostgreSQL and Python agree on them, with any offset
 
 
-def parse(text: str) -> Moment:
+def parse(text: str) -> TimeFilter:
     """``90s``, ``15m``, ``12h``, ``2d``, ``1w`` or several in that order (``1d12h``); or a time with its offset.
 
     Raises:
@@ -38,6 +38,6 @@ def parse(text: str) -> Moment:
     return moment.astimezone(UTC)  # PostgreSQL takes offsets of less than 16 hours only
 
 
-def at(moment: Moment | None, *, now: datetime) -> datetime | None:
+def at(moment: TimeFilter | None, *, now: datetime) -> datetime | None:
     """When that was, seen from ``now``."""
     return now - moment if isinstance(moment, timedelta) else moment

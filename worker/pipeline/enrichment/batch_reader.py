@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from worker.ledger.claims import ClaimedObject
-from worker.pipeline.enrichment.prepare import Ended, Prepared, Preparer, again
+from worker.pipeline.enrichment.prepare import FinalOutcome, Prepared, Preparer, again
 from worker.types import Reason, RetryReason
 
 #: The store, or whoever checks our credentials for it, gives no answer about any object.
@@ -18,11 +18,15 @@ _AWAY = frozenset({RetryReason.STORE_AWAY, RetryReason.MISCONFIGURED})
 _SILENT = frozenset({RetryReason.UNEXPECTED, RetryReason.WRONG_REGION, RetryReason.NOT_WATCHED})
 
 
-def _was_not_asked(found: Prepared | Ended) -> bool:
-    return isinstance(found, Ended) and found.quarantine is not None and found.quarantine.reason is Reason.NOT_WATCHED
+def _was_not_asked(found: Prepared | FinalOutcome) -> bool:
+    return (
+        isinstance(found, FinalOutcome)
+        and found.quarantine is not None
+        and found.quarantine.reason is Reason.NOT_WATCHED
+    )
 
 
-class Tally:
+class BatchReader:
     """Prepares one batch and counts what the store answered. Called from several threads."""
 
     def __init__(
@@ -45,29 +49,29 @@ class Tally:
         """How many it said nothing about."""
         return len(self._answers) - self.answered
 
-    def prepare(self, claimed: ClaimedObject, etag: str | None) -> Prepared | Ended:
+    def prepare(self, claimed: ClaimedObject, etag: str | None) -> Prepared | FinalOutcome:
         """As ``Preparer.prepare``, unless the others show that the bucket is away: a stalling store costs one wait."""
         bucket = claimed.ref.bucket
         if self._answers.count((bucket, False)) >= self._hopeless and (bucket, True) not in self._answers:
             self._untried.append(claimed.id)
             return again(claimed, f"not tried, because of others: {self.why}", self._reason, counted=False)
         found = self._preparer.prepare(claimed, etag, partial(self._before_decoding, claimed))
-        reason = found.retry if isinstance(found, Ended) else None
-        if reason is not None and reason in _AWAY and isinstance(found, Ended):
+        reason = found.retry if isinstance(found, FinalOutcome) else None
+        if reason is not None and reason in _AWAY and isinstance(found, FinalOutcome):
             self.why, self._reason = found.error or "", reason
         if reason not in _SILENT and not _was_not_asked(found):
             self._answers.append((bucket, reason not in _AWAY))
         return found
 
-    def judged(self, found: Iterable[Prepared | Ended]) -> Sequence[Prepared | Ended]:
+    def judged(self, found: Iterable[Prepared | FinalOutcome]) -> Sequence[Prepared | FinalOutcome]:
         """Results with attempts counted where the store answered for others of the bucket: then it is the object."""
         answered = {bucket for bucket, is_answer in self._answers if is_answer}
         return [
-            self._counted(each) if isinstance(each, Ended) and each.claimed.ref.bucket in answered else each
+            self._counted(each) if isinstance(each, FinalOutcome) and each.claimed.ref.bucket in answered else each
             for each in found
         ]
 
-    def _counted(self, ended: Ended) -> Ended:
+    def _counted(self, ended: FinalOutcome) -> FinalOutcome:
         if ended.retry is not RetryReason.STORE_AWAY or ended.claimed.id in self._untried:
             return ended
         return self._preparer.failed(ended.claimed, ended.error or "", retry=RetryReason.STORE_AWAY)

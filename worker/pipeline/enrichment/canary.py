@@ -14,7 +14,7 @@ from worker.db import Engine, transaction
 from worker.encoder import MicroBatcher
 from worker.errors import DeviceMemoryError, ImageRejectedError
 from worker.ledger.claims import ClaimedObject
-from worker.pipeline.enrichment.prepare import Ended, Prepared, Preparer
+from worker.pipeline.enrichment.prepare import FinalOutcome, Prepared, Preparer
 from worker.types import Outcome, Reason, RetryReason
 
 #: Images tried again, and how many must pass until the files are to blame.
@@ -28,7 +28,7 @@ _NOT_OURS = frozenset({
 _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class Blame(enum.Enum):
+class Cause(enum.Enum):
     """Whose fault it is."""
 
     FILES = "files"
@@ -37,34 +37,34 @@ class Blame(enum.Enum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Verdict:
+class CanaryResult:
     """What a control came to."""
 
-    blame: Blame
+    cause: Cause
     sentence: str
 
 
-def is_refusal(ended: Ended) -> bool:
+def is_refusal(ended: FinalOutcome) -> bool:
     """Whether an image was given up for what we found in its bytes, or for what we failed at."""
     return ended.quarantine is not None and ended.quarantine.reason not in _NOT_OURS
 
 
-def verdict(*, passed: int, refused: int) -> Verdict:
+def verdict(*, passed: int, refused: int) -> CanaryResult:
     """One image refused that the same bytes once were enriched of outweighs any number that passed."""
     if refused:
         sentence = (
             f"{refused} of {passed + refused} images that were enriched before are refused now, with the same bytes: "
             "this release, its settings or its machine is at fault"
         )
-        return Verdict(blame=Blame.US, sentence=sentence)
+        return CanaryResult(cause=Cause.US, sentence=sentence)
     if passed >= _ENOUGH:
-        return Verdict(blame=Blame.FILES, sentence=f"{passed} images that were enriched before still are")
+        return CanaryResult(cause=Cause.FILES, sentence=f"{passed} images that were enriched before still are")
     sentence = f"only {passed} images that were enriched before could be tried again, so nobody knows who is at fault"
-    return Verdict(blame=Blame.UNKNOWN, sentence=sentence)
+    return CanaryResult(cause=Cause.UNKNOWN, sentence=sentence)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Control:
+class CanaryCheck:
     """Reads images again that the catalog has, as if they were new. Writes nothing."""
 
     engine: Engine
@@ -72,10 +72,10 @@ class Control:
     batcher: MicroBatcher
     pool: ThreadPoolExecutor
 
-    def __call__(self, suffixes: Collection[str]) -> Verdict:
+    def __call__(self, suffixes: Collection[str]) -> CanaryResult:
         """Try a sample; images named like those that are refused come first."""
         with transaction(self.engine) as connection:
-            sample = catalog.canary_sample.sample(connection, suffixes=suffixes, limit=_SAMPLE)
+            sample = catalog.canary_sample.draw(connection, suffixes=suffixes, limit=_SAMPLE)
         results = [each for each in self.pool.map(self._passes, sample) if each is not None]
         return verdict(passed=results.count(True), refused=results.count(False))
 

@@ -13,7 +13,7 @@ from worker.catalog.write import EnrichedImage
 from worker.db import Connection
 from worker.ledger.claims import Claim
 from worker.ledger.completion import Completion, Retry
-from worker.pipeline.enrichment.prepare import Ended
+from worker.pipeline.enrichment.prepare import FinalOutcome
 from worker.pipeline.resilience.retry_policy import RetryPolicy
 from worker.types import ObjectRef, Outcome, Reason
 
@@ -29,11 +29,11 @@ _OUTAGE_DELAY = 10.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Written:
+class CommitResult:
     """What was still ours when it was written."""
 
     enriched: tuple[EnrichedImage, ...]
-    ended: tuple[Ended, ...]
+    ended: tuple[FinalOutcome, ...]
     lost: int  # members of the batch that others hold by now; nothing was written of them
     at: datetime  # by the database's clock
 
@@ -42,28 +42,28 @@ def write(
     connection: Connection,
     claim: Claim,
     enriched: Sequence[EnrichedImage],
-    ended: Sequence[Ended],
+    ended: Sequence[FinalOutcome],
     *,
     space_id: int,
     revision: int,
     policy: RetryPolicy,
-) -> Written:
+) -> CommitResult:
     """Write all of it. The token decides what: of objects that were given to others, nothing.
 
     Raises:
         OutdatedTaxonomiesError: the tags were decided by another revision of the taxonomies than that in force.
     """
     if enriched:
-        catalog.revisions.hold_revision(connection, revision)  # before anything is locked
+        catalog.taxonomy_revisions.hold(connection, revision)  # before anything is locked
     ids = {each.ref: each.id for each in claim.objects}
     held = ledger.completion.lock(connection, claim.token, ids.values())
-    written = Written(
+    written = CommitResult(
         enriched=tuple(each for each in enriched if ids[each.info.ref] in held),
         ended=tuple(each for each in ended if each.claimed.id in held),
         lost=len(ids) - len(held),
         at=ledger.heartbeats.now(connection),
     )
-    catalog.write.write(connection, space_id=space_id, images=written.enriched)
+    catalog.write.save_images(connection, space_id=space_id, images=written.enriched)
     removed = catalog.removal.remove(connection, _removals(written.ended))
     outbox.append(connection, [*_announced(written.enriched), *_withdrawn(removed)])
     ledger.completion.complete(connection, claim.token, [*_completed(written.enriched, ids), *_finished(written.ended)])
@@ -72,7 +72,7 @@ def write(
     return written
 
 
-def account(written: Written) -> Mapping[Outcome, int]:
+def account(written: CommitResult) -> Mapping[Outcome, int]:
     """Count outcomes and tell of them, once they are committed."""
     if written.lost:
         _log.warning("late: part of the batch was given to others", action="write", lost=written.lost)
@@ -89,7 +89,7 @@ def account(written: Written) -> Mapping[Outcome, int]:
     return counts
 
 
-def _tell(each: Ended) -> None:
+def _tell(each: FinalOutcome) -> None:
     if each.retry is not None:
         metrics.RETRIES.labels(reason=str(each.retry)).inc()
     if each.quarantine is not None:
@@ -100,7 +100,7 @@ def _tell(each: Ended) -> None:
         )  # fmt: skip
 
 
-def _retry(each: Ended, policy: RetryPolicy) -> Retry:
+def _retry(each: FinalOutcome, policy: RetryPolicy) -> Retry:
     assert each.retry is not None  # noqa: S101  # it is to be tried again
     return Retry(
         id=each.claimed.id,
@@ -111,12 +111,12 @@ def _retry(each: Ended, policy: RetryPolicy) -> Retry:
     )
 
 
-def _removals(ended: Iterable[Ended]) -> list[Removal]:
+def _removals(ended: Iterable[FinalOutcome]) -> list[Removal]:
     """Whatever the catalog may hold that describes something that is no longer there."""
     return [removal for removal in map(_removal, ended) if removal is not None]
 
 
-def _removal(each: Ended) -> Removal | None:
+def _removal(each: FinalOutcome) -> Removal | None:
     ref = each.claimed.ref
     if each.quarantine is None:
         if each.outcome not in (Outcome.GONE, Outcome.EXCLUDED):
@@ -128,19 +128,19 @@ def _removal(each: Ended) -> Removal | None:
     return Removal(ref=ref, refused=True, unless=each.etag) if each.etag is not None else None
 
 
-def _announced(enriched: Iterable[EnrichedImage]) -> list[outbox.Feed]:
-    return [outbox.Feed(kind="enriched", ref=each.info.ref, etag=each.info.etag) for each in enriched]
+def _announced(enriched: Iterable[EnrichedImage]) -> list[outbox.NewEntry]:
+    return [outbox.NewEntry(kind="enriched", ref=each.info.ref, etag=each.info.etag) for each in enriched]
 
 
-def _withdrawn(removed: Iterable[ObjectRef]) -> list[outbox.Feed]:
-    return [outbox.Feed(kind="removed", ref=ref, etag=None) for ref in sorted(removed)]
+def _withdrawn(removed: Iterable[ObjectRef]) -> list[outbox.NewEntry]:
+    return [outbox.NewEntry(kind="removed", ref=ref, etag=None) for ref in sorted(removed)]
 
 
 def _completed(enriched: Iterable[EnrichedImage], ids: Mapping[ObjectRef, int]) -> list[Completion]:
     return [Completion(id=ids[each.info.ref], outcome=Outcome.ENRICHED, etag=each.info.etag) for each in enriched]
 
 
-def _finished(ended: Iterable[Ended]) -> list[Completion]:
+def _finished(ended: Iterable[FinalOutcome]) -> list[Completion]:
     return [
         Completion(id=each.claimed.id, outcome=each.outcome, etag=each.etag, quarantine=each.quarantine)
         for each in ended

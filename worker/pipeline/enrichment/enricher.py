@@ -25,14 +25,14 @@ from worker.errors import (
 )
 from worker.ledger.claims import Claim
 from worker.pipeline.enrichment import commit, missing_buckets
-from worker.pipeline.enrichment.batch_reader import Tally
-from worker.pipeline.enrichment.isolation_lock import Gate
-from worker.pipeline.enrichment.poison_images import Suspects
-from worker.pipeline.enrichment.prepare import Ended, Prepared, Preparer, again
-from worker.pipeline.enrichment.quarantine_breaker import Guard
-from worker.pipeline.resilience.heartbeat import Keeper
-from worker.pipeline.resilience.worker_breakers import Breakers, Turns
-from worker.pipeline.taxonomies.active_taxonomies import InForce, Labels
+from worker.pipeline.enrichment.batch_reader import BatchReader
+from worker.pipeline.enrichment.isolation_lock import IsolationLock
+from worker.pipeline.enrichment.poison_images import PoisonImages
+from worker.pipeline.enrichment.prepare import FinalOutcome, Prepared, Preparer, again
+from worker.pipeline.enrichment.quarantine_breaker import QuarantineBreaker
+from worker.pipeline.resilience.heartbeat import Heartbeat
+from worker.pipeline.resilience.worker_breakers import Permits, WorkerBreakers
+from worker.pipeline.taxonomies.active_taxonomies import ActiveTagger, ActiveTaxonomies
 from worker.types import Floats, Outcome, RetryReason, Tag
 
 _log = logs.get("pipeline")
@@ -56,22 +56,22 @@ class Enricher:
     engine: Engine
     preparer: Preparer
     batcher: MicroBatcher
-    labels: Labels
+    labels: ActiveTaxonomies
     space: Space
-    keeper: Keeper
-    guard: Guard
-    suspects: Suspects
-    gate: Gate
+    heartbeat: Heartbeat
+    guard: QuarantineBreaker
+    poison_images: PoisonImages
+    isolation_lock: IsolationLock
     pool: ThreadPoolExecutor  # fetches and decodes
-    ring: Callable[[], None]  # wakes another idle worker thread, here or elsewhere
+    notify: Callable[[], None]  # wakes another idle worker thread, here or elsewhere
     batch: int
     lease: float  # seconds
     floors: ledger.floors.Floors = field(default_factory=ledger.floors.Floors)
 
     @property
-    def breakers(self) -> Breakers:
+    def breakers(self) -> WorkerBreakers:
         """What this process may have to wait for."""
-        return self.keeper.breakers
+        return self.heartbeat.breakers
 
     def run_once(self) -> BatchReport | None:
         """Take one batch to its end.
@@ -95,57 +95,59 @@ class Enricher:
                 turns.database.report(failed=1, why=db.in_one_line(error))
                 return None
 
-    def _take_turn(self, turns: Turns) -> BatchReport | None:
-        with self.gate.reservation() as may_take_suspects:
+    def _take_turn(self, turns: Permits) -> BatchReport | None:
+        with self.isolation_lock.reservation() as may_take_suspects:
             if may_take_suspects:
-                return self._take(turns, suspects=True)
-            with self.gate.shared():  # before claiming: while a suspect is at work, this process holds nothing else
-                return self._take(turns, suspects=False)
+                return self._take(turns, poison_images=True)
+            with (
+                self.isolation_lock.shared()
+            ):  # before claiming: while a suspect is at work, this process holds nothing else
+                return self._take(turns, poison_images=False)
 
-    def _take(self, turns: Turns, *, suspects: bool) -> BatchReport | None:
-        claim = db.again(lambda: self._claim(suspects=suspects, of_each_lane=turns.limit))
+    def _take(self, turns: Permits, *, poison_images: bool) -> BatchReport | None:
+        claim = db.again(lambda: self._claim(poison_images=poison_images, of_each_lane=turns.limit))
         turns.database.report(answered=1)
         if claim is None:
-            self.keeper.progressed()
+            self.heartbeat.progressed()
             return None
         metrics.CLAIMS.inc()
         metrics.BATCH_SIZE.observe(len(claim.objects))
         if claim.suspect or len(claim.objects) == self.batch:
-            self.ring()  # there may be more: somebody else can start on it while we work
-        with self.keeper.holding(claim.token, len(claim.objects)), self._entered(claim, reserved=suspects):
+            self.notify()  # there may be more: somebody else can start on it while we work
+        with self.heartbeat.holding(claim.token, len(claim.objects)), self._entered(claim, reserved=poison_images):
             return self._work_or_isolate(claim, turns)
 
     def _entered(self, claim: Claim, *, reserved: bool) -> AbstractContextManager[None]:
         if not reserved:
             return nullcontext()  # inside already
-        return self.gate.alone() if claim.suspect else self.gate.shared()
+        return self.isolation_lock.alone() if claim.suspect else self.isolation_lock.shared()
 
-    def _claim(self, *, suspects: bool, of_each_lane: int | None) -> Claim | None:
+    def _claim(self, *, poison_images: bool, of_each_lane: int | None) -> Claim | None:
         with transaction(self.engine) as connection:
             return ledger.claims.claim(
                 connection,
-                worker=self.keeper.name,
+                worker=self.heartbeat.name,
                 size=self.batch,
                 lease=self.lease,
-                suspects=suspects,
+                poison_images=poison_images,
                 of_each_lane=of_each_lane,
                 floors=self.floors,
             )
 
-    def _work_or_isolate(self, claim: Claim, turns: Turns) -> BatchReport:
-        found: list[Prepared | Ended] = []
+    def _work_or_isolate(self, claim: Claim, turns: Permits) -> BatchReport:
+        found: list[Prepared | FinalOutcome] = []
         try:
             return self._work(claim, turns, found)
         except FatalDeviceError:
             raise
         except Exception as error:
             if is_unavailable(error) or isinstance(error, TaxonomyError):
-                self.keeper.give_back(claim.token)  # nothing can be recorded now
+                self.heartbeat.give_back(claim.token)  # nothing can be recorded now
                 raise
             _log.exception("a batch failed as a whole", action="batch", token=claim.token, size=len(claim.objects))
             return self._isolate(claim, error, found)
 
-    def _isolate(self, claim: Claim, error: Exception, found: Sequence[Prepared | Ended]) -> BatchReport:
+    def _isolate(self, claim: Claim, error: Exception, found: Sequence[Prepared | FinalOutcome]) -> BatchReport:
         """Have the members of a failed batch worked on one by one; give up on one that fails alone."""
         if len(claim.objects) > 1:
             with transaction(self.engine) as connection:
@@ -157,27 +159,27 @@ class Enricher:
             outcomes = self._write_patiently(claim, None, self.guard.screen([failed], enriched=0))
         except Exception as worse:
             if is_unavailable(worse):
-                self.keeper.give_back(claim.token)
+                self.heartbeat.give_back(claim.token)
                 raise
             # Not even its end can be written. Left to its lease, it would be taken for one that kills its worker.
             _log.exception("an image can be neither enriched nor given up", action="batch", ref=str(failed.claimed.ref))
             outcomes = self._write_patiently(claim, None, [again(failed.claimed, str(worse), RetryReason.UNEXPECTED)])
         return BatchReport(claimed=1, outcomes=outcomes)
 
-    def _work(self, claim: Claim, turns: Turns, found: list[Prepared | Ended]) -> BatchReport:
+    def _work(self, claim: Claim, turns: Permits, found: list[Prepared | FinalOutcome]) -> BatchReport:
         """Do all of it; ``found`` gets what was read, for those who have to say what failed."""
         found += self._results(claim, turns)
         prepared = [each for each in found if isinstance(each, Prepared)]
-        ended = [each for each in found if isinstance(each, Ended)]
+        ended = [each for each in found if isinstance(each, FinalOutcome)]
         vectors, failed = self._encode(prepared)
         tagged = _tagged(vectors, self.labels.now) if vectors else None
         ended = self.guard.screen(ended + failed, enriched=len(vectors))
         outcomes = self._write_patiently(claim, tagged, ended)
-        self.keeper.progressed()
+        self.heartbeat.progressed()
         return BatchReport(claimed=len(claim.objects), outcomes=outcomes)
 
-    def _results(self, claim: Claim, turns: Turns) -> Sequence[Prepared | Ended]:
-        self.suspects.before_reading(claim)
+    def _results(self, claim: Claim, turns: Permits) -> Sequence[Prepared | FinalOutcome]:
+        self.poison_images.before_reading(claim)
         with self.engine.connect() as connection:
             known = catalog.read.known_images(
                 connection, space_id=self.space.id, refs=[each.ref for each in claim.objects]
@@ -185,19 +187,19 @@ class Enricher:
         is_current = self.labels.now.tagger.is_current
         # An etag is worth sending only if there is nothing to do should it match.
         etags = {ref: each.etag for ref, each in known.items() if is_current(each.tags)}
-        tally = Tally(
+        tally = BatchReader(
             self.preparer,
             hopeless=self.breakers.store.threshold,
-            before_decoding=partial(self.suspects.before_decoding, claim),
+            before_decoding=partial(self.poison_images.before_decoding, claim),
         )
         read = [each.given_up or etags.get(each.ref) for each in claim.objects]
         found = list(self.pool.map(tally.prepare, claim.objects, read))
         turns.store.report(answered=tally.answered, failed=tally.failed, why=tally.why)
         return missing_buckets.concluded(self.engine, tally.judged(found))
 
-    def _encode(self, prepared: Sequence[Prepared]) -> tuple[list[tuple[Prepared, Floats]], list[Ended]]:
+    def _encode(self, prepared: Sequence[Prepared]) -> tuple[list[tuple[Prepared, Floats]], list[FinalOutcome]]:
         vectors: list[tuple[Prepared, Floats]] = []
-        failed: list[Ended] = []
+        failed: list[FinalOutcome] = []
         if not prepared:
             return vectors, failed
         with metrics.ENCODE_SECONDS.time():
@@ -214,7 +216,9 @@ class Enricher:
                 vectors.append((each, result))
         return vectors, failed
 
-    def _write_patiently(self, claim: Claim, tagged: _Tagged | None, ended: Sequence[Ended]) -> Mapping[Outcome, int]:
+    def _write_patiently(
+        self, claim: Claim, tagged: _Tagged | None, ended: Sequence[FinalOutcome]
+    ) -> Mapping[Outcome, int]:
         deadline = time.monotonic() + _WRITE_PATIENCE
         while True:
             try:
@@ -230,7 +234,7 @@ class Enricher:
                 self.breakers.database.report(answered=1)
                 return commit.account(written)
 
-    def _write(self, claim: Claim, tagged: _Tagged | None, ended: Sequence[Ended]) -> commit.Written:
+    def _write(self, claim: Claim, tagged: _Tagged | None, ended: Sequence[FinalOutcome]) -> commit.CommitResult:
         with metrics.WRITE_SECONDS.time(), transaction(self.engine) as connection:
             return commit.write(
                 connection,
@@ -251,13 +255,13 @@ class _Tagged:
     images: tuple[EnrichedImage, ...]
 
 
-def _tagged(vectors: Sequence[tuple[Prepared, Floats]], by: InForce) -> _Tagged:
+def _tagged(vectors: Sequence[tuple[Prepared, Floats]], by: ActiveTagger) -> _Tagged:
     tags = by.tagger.tag(np.stack([vector for _, vector in vectors]))
     images = (_enriched(each, vector, its) for (each, vector), its in zip(vectors, tags, strict=True))
     return _Tagged(revision=by.revision, images=tuple(images))
 
 
-def _tagged_anew(tagged: _Tagged, by: InForce) -> _Tagged:
+def _tagged_anew(tagged: _Tagged, by: ActiveTagger) -> _Tagged:
     tags = by.tagger.tag(np.stack([image.vector for image in tagged.images]))
     images = (replace(image, tags=its) for image, its in zip(tagged.images, tags, strict=True))
     return _Tagged(revision=by.revision, images=tuple(images))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class Gate:
+class IsolationLock:
     """Many ordinary batches, or one suspect alone.
 
     An image whose last worker died is worked on while the process holds nothing else: if it kills this process too,

@@ -11,7 +11,7 @@ from worker.db import Engine, in_one_line, is_unavailable, transaction
 from worker.errors import BucketNotFoundError, ConfigurationError, EnrichError
 from worker.ledger.buckets import Bucket
 from worker.objects import ObjectStore
-from worker.pipeline.enrichment.prepare import Ended, Prepared
+from worker.pipeline.enrichment.prepare import FinalOutcome, Prepared
 from worker.pipeline.operations.buckets import PART
 from worker.types import Hint, Lane, ObjectRef, Outcome, RetryReason
 from worker.watched_buckets import EVERY_BUCKET, Watched
@@ -30,7 +30,7 @@ _MOST_ASKED = 50
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class BucketWatch:
+class MissingBucketCheck:
     """Looks which buckets of the ledger the store has.
 
     A missing bucket is given up, so that its images leave the catalog, only where the store that says so had it before,
@@ -43,7 +43,7 @@ class BucketWatch:
     store: ObjectStore
     endpoint: str  # by which the store is told from others
     patience: float  # seconds; 0: nothing is given up but what a person drops
-    ring: Callable[[], None]
+    notify: Callable[[], None]
     watched: Watched = field(default_factory=lambda: Watched((EVERY_BUCKET,)))  # others are not looked for
 
     def look(self) -> None:
@@ -115,14 +115,14 @@ class BucketWatch:
         for hints in self._known_objects(name):
             with transaction(self.engine) as connection:
                 ledger.hints.hint(connection, hints, lane=Lane.BACKFILL)
-            self.ring()
+            self.notify()
         hastened = PART
         while hastened == PART:
             with transaction(self.engine) as connection:
                 hastened = ledger.buckets.hasten(connection, name, limit=PART)
         with transaction(self.engine) as connection:
             ledger.buckets.bucket_swept(connection, name)
-        self.ring()
+        self.notify()
 
     def _known_objects(self, name: str) -> Iterator[list[Hint]]:
         start, ranges = "", ledger.key_ranges.between(None, None, prefix="", order="bytes")
@@ -138,10 +138,10 @@ class BucketWatch:
             start = part[-1].key
 
 
-class BucketWatcher:
+class MissingBucketMonitor:
     """Looks every half a minute, on a thread of its own."""
 
-    def __init__(self, watch: BucketWatch, *, interval: float = _INTERVAL) -> None:
+    def __init__(self, watch: MissingBucketCheck, *, interval: float = _INTERVAL) -> None:
         self._watch, self._interval = watch, interval
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="buckets", daemon=True)
@@ -168,7 +168,7 @@ class BucketWatcher:
             self._stop.wait(self._interval)
 
 
-def concluded(engine: Engine, found: Sequence[Prepared | Ended]) -> list[Prepared | Ended]:
+def concluded(engine: Engine, found: Sequence[Prepared | FinalOutcome]) -> list[Prepared | FinalOutcome]:
     """What a batch came to, where the store has no such bucket: gone, if the bucket counts as deleted."""
     names = {each.claimed.ref.bucket for each in found if _is_bucketless(each)}
     if not names:
@@ -178,11 +178,11 @@ def concluded(engine: Engine, found: Sequence[Prepared | Ended]) -> list[Prepare
     return [_ended_as_gone(each, gone) for each in found]
 
 
-def _is_bucketless(each: Prepared | Ended) -> bool:
-    return isinstance(each, Ended) and each.retry is RetryReason.NO_SUCH_BUCKET
+def _is_bucketless(each: Prepared | FinalOutcome) -> bool:
+    return isinstance(each, FinalOutcome) and each.retry is RetryReason.NO_SUCH_BUCKET
 
 
-def _ended_as_gone(each: Prepared | Ended, gone: Collection[str]) -> Prepared | Ended:
+def _ended_as_gone(each: Prepared | FinalOutcome, gone: Collection[str]) -> Prepared | FinalOutcome:
     if isinstance(each, Prepared) or not _is_bucketless(each) or each.claimed.ref.bucket not in gone:
         return each
     return replace(each, outcome=Outcome.GONE, retry=None, error=None, counted=True)

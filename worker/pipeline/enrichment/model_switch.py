@@ -8,18 +8,18 @@ from dataclasses import dataclass, field, replace
 from threading import Condition
 
 from worker.catalog.spaces import Space
-from worker.pipeline.enrichment.canary import Control
+from worker.pipeline.enrichment.canary import CanaryCheck
 from worker.pipeline.enrichment.enricher import BatchReport, Enricher
-from worker.pipeline.enrichment.poison_images import Suspects
-from worker.pipeline.spaces.fill_batch import Filler
+from worker.pipeline.enrichment.poison_images import PoisonImages
+from worker.pipeline.spaces.fill_batch import BatchFiller
 
 
 @dataclass(kw_only=True, slots=True)
-class Serving:
+class ModelSwitch:
     """The enricher of a process; called from several threads, while another one exchanges it."""
 
     enricher: Enricher
-    suspects: Callable[[Space], Suspects]  # who tries what may kill, with a space's model
+    poison_images: Callable[[Space], PoisonImages]  # who tries what may kill, with a space's model
     _in_hand: Counter[int] = field(default_factory=Counter)  # batches, by space
     _changed: Condition = field(default_factory=Condition)
 
@@ -35,22 +35,22 @@ class Serving:
                 self._in_hand[enricher.space.id] -= 1
                 self._changed.notify_all()
 
-    def switch(self, filler: Filler) -> None:
+    def switch(self, filler: BatchFiller) -> None:
         """Write into a filler's space from now on.
 
         Returns when the batches in hand have ended: then nothing uses the model before any more, and it may be freed.
         """
         before = self.enricher
-        self.enricher = replace(_with(before, filler), suspects=self.suspects(filler.model.space))
-        before.keeper.serves(filler.model.encoder.purpose)
+        self.enricher = replace(_with(before, filler), poison_images=self.poison_images(filler.model.space))
+        before.heartbeat.serves(filler.model.encoder.purpose)
         with self._changed:
             self._changed.wait_for(lambda: not self._in_hand[before.space.id], timeout=before.lease)
 
 
-def _with(before: Enricher, filler: Filler) -> Enricher:
+def _with(before: Enricher, filler: BatchFiller) -> Enricher:
     model = filler.model
     preparer = replace(before.preparer, encoder=model.encoder)
-    control = Control(engine=before.engine, preparer=preparer, batcher=model.batcher, pool=before.pool)
+    control = CanaryCheck(engine=before.engine, preparer=preparer, batcher=model.batcher, pool=before.pool)
     return replace(
         before,
         preparer=preparer,

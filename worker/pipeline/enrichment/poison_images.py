@@ -8,7 +8,7 @@ from worker import ledger
 from worker.db import Engine, transaction
 from worker.errors import ImageRejectedError, PutOffError
 from worker.ledger.claims import Claim, ClaimedObject
-from worker.pipeline.enrichment.sandbox import Trial
+from worker.pipeline.enrichment.sandbox import Sandbox
 from worker.types import Reason
 
 #: Workers that may die while they work on the bytes of one image alone, where its guilt cannot be proved: because no
@@ -22,11 +22,11 @@ _DEATHS_WITH_TRIALS = 6
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Suspects:
+class PoisonImages:
     """Decides what is done before the bytes of a suspect are touched."""
 
     engine: Engine
-    trial: Trial
+    trial: Sandbox
 
     def before_reading(self, claim: Claim) -> None:
         """Expose a suspect that is never found guilty and never finished either, from the beginning.
@@ -50,7 +50,7 @@ class Suspects:
         if each.exposed_deaths >= EXPOSED_DEATHS:
             raise _killer(f"{each.exposed_deaths} worker processes died while they worked on this image alone")
         if each.exposed_deaths and _deaths_unseen(each) < _DEATHS_WITH_TRIALS:
-            how = self.trial.convict(data, expose=lambda: self._expose(claim, each))
+            how = self.trial.try_image(data, expose=lambda: self._expose(claim, each))
             if how is not None:
                 raise _killer(f"a process that had just encoded a plain picture was given this image, and {how}")
         self._expose(claim, each)

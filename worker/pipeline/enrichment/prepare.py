@@ -27,10 +27,10 @@ from worker.errors import (
 )
 from worker.images import ImageLimits
 from worker.ledger.claims import ClaimedObject
-from worker.ledger.completion import QuarantineEntry
+from worker.ledger.completion import QuarantineRecord
 from worker.objects import Fetched, Gone, NotModified, NotRead, ObjectStore, climbs_out
 from worker.pipeline.common.content_encoding import plain_head, unpacked
-from worker.pipeline.resilience.memory_budget import ByteBudget, Decoders, Loan
+from worker.pipeline.resilience.memory_budget import ByteBudget, DecodeSlots, Reservation
 from worker.pipeline.resilience.retry_policy import RetryPolicy
 from worker.types import ImageMetadata, ObjectInfo, Outcome, Reason, RetryReason
 
@@ -56,13 +56,13 @@ class Prepared:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Ended:
+class FinalOutcome:
     """An object that needs no encoder any more."""
 
     claimed: ClaimedObject
     outcome: Outcome
     etag: str | None = None
-    quarantine: QuarantineEntry | None = None
+    quarantine: QuarantineRecord | None = None
     retry: RetryReason | None = None  # with RETRY: why, as a code
     error: str | None = None  # with RETRY: why, as a sentence
     counted: bool = True  # with RETRY: False if the attempt was not the object's fault
@@ -72,9 +72,9 @@ def _nothing(_: bytes) -> None:
     """Most images may be decoded at once."""
 
 
-def again(claimed: ClaimedObject, error: str, reason: RetryReason, *, counted: bool = True) -> Ended:
+def again(claimed: ClaimedObject, error: str, reason: RetryReason, *, counted: bool = True) -> FinalOutcome:
     """The end of an object that is to be tried again."""
-    return Ended(claimed=claimed, outcome=Outcome.RETRY, retry=reason, error=error, counted=counted)
+    return FinalOutcome(claimed=claimed, outcome=Outcome.RETRY, retry=reason, error=error, counted=counted)
 
 
 def _why(error: EnrichError) -> RetryReason:
@@ -93,20 +93,20 @@ class Preparer:
     encoder: Encoder
     limits: ImageLimits
     budget: ByteBudget
-    decoders: Decoders
+    decoders: DecodeSlots
     policy: RetryPolicy
 
     def prepare(
         self, claimed: ClaimedObject, etag: str | None, before_decoding: BeforeDecoding = _nothing
-    ) -> Prepared | Ended:
+    ) -> Prepared | FinalOutcome:
         """Bring one object to the encoder's door. Every error is somebody's outcome.
 
         Raises:
             DBAPIError: from ``before_decoding``, when the database is away; from nothing else.
         """
         try:
-            with self.budget.lease() as loan:
-                return self._prepare(claimed, etag, loan, before_decoding)
+            with self.budget.lease() as reservation:
+                return self._prepare(claimed, etag, reservation, before_decoding)
         except PutOffError as error:
             return again(claimed, str(error), RetryReason.PUT_OFF, counted=False)
         except _NOTHING_LEARNT as error:
@@ -128,7 +128,7 @@ class Preparer:
         retry: RetryReason = RetryReason.UNEXPECTED,
         info: ObjectInfo | None = None,
         data: bytes = b"",
-    ) -> Ended:
+    ) -> FinalOutcome:
         """Retry because of ``retry``, or quarantine with ``reason`` once the attempts are used up.
 
         ``info`` and ``data`` are what was read before it failed, if anything was.
@@ -138,10 +138,10 @@ class Preparer:
         rejected = ImageRejectedError(reason, f"{error} (after {claimed.tries} attempts)")
         return self.quarantined(claimed, rejected, info, data)
 
-    def _refused(self, claimed: ClaimedObject, error: ObjectRefusedError | NotWatchedError) -> Ended:
+    def _refused(self, claimed: ClaimedObject, error: ObjectRefusedError | NotWatchedError) -> FinalOutcome:
         is_there = isinstance(error, ObjectArchivedError | ObjectUnreadableError) and not climbs_out(claimed.ref.key)
         if claimed.guess and not is_there:  # without the right to list, AWS denies access to what is not there
-            return Ended(claimed=claimed, outcome=Outcome.GONE)
+            return FinalOutcome(claimed=claimed, outcome=Outcome.GONE)
         if isinstance(error, NotWatchedError):
             return self.failed(claimed, str(error), Reason.NOT_WATCHED, retry=RetryReason.NOT_WATCHED)
         if isinstance(error, ObjectArchivedError):
@@ -155,39 +155,39 @@ class Preparer:
 
     def _unexpected(
         self, claimed: ClaimedObject, error: Exception, info: ObjectInfo | None = None, data: bytes = b""
-    ) -> Ended:
+    ) -> FinalOutcome:
         _log.exception("an image failed in an unexpected way", action="prepare", ref=str(claimed.ref))
         return self.failed(claimed, f"{type(error).__name__}: {error}", info=info, data=data)
 
     def _prepare(
-        self, claimed: ClaimedObject, etag: str | None, loan: Loan, before_decoding: BeforeDecoding
-    ) -> Prepared | Ended:
+        self, claimed: ClaimedObject, etag: str | None, reservation: Reservation, before_decoding: BeforeDecoding
+    ) -> Prepared | FinalOutcome:
         def worth_reading(info: ObjectInfo, head: bytes) -> bool:
             worth = images.is_worth_reading(info.ref.key, info.content_type, plain_head(info, head))
             if worth and info.size <= self.limits.max_bytes:  # what is larger is not read
-                loan.draw(info.size)
+                reservation.draw(info.size)
             return worth
 
         with metrics.FETCH_SECONDS.time():
             got = self.store.get(claimed.ref, etag=etag, max_bytes=self.limits.max_bytes, worth_reading=worth_reading)
         match got:
             case NotModified():
-                return Ended(claimed=claimed, outcome=Outcome.UNCHANGED, etag=etag)
+                return FinalOutcome(claimed=claimed, outcome=Outcome.UNCHANGED, etag=etag)
             case Gone():
-                return Ended(claimed=claimed, outcome=Outcome.GONE)
+                return FinalOutcome(claimed=claimed, outcome=Outcome.GONE)
             case NotRead():
                 return self._not_read(claimed, got)
             case Fetched():
                 return self._unpack(claimed, got, before_decoding)
 
-    def _not_read(self, claimed: ClaimedObject, got: NotRead) -> Ended:
+    def _not_read(self, claimed: ClaimedObject, got: NotRead) -> FinalOutcome:
         info = got.info
         if not images.is_worth_reading(info.ref.key, info.content_type, plain_head(info, got.head)):
-            return Ended(claimed=claimed, outcome=Outcome.EXCLUDED, etag=info.etag)
+            return FinalOutcome(claimed=claimed, outcome=Outcome.EXCLUDED, etag=info.etag)
         message = f"{info.size:,} bytes; the limit is {self.limits.max_bytes:,} (ENRICH_MAX_BYTES)"
         return self.quarantined(claimed, ImageRejectedError(Reason.TOO_MANY_BYTES, message), info, got.head)
 
-    def _unpack(self, claimed: ClaimedObject, got: Fetched, before_decoding: BeforeDecoding) -> Prepared | Ended:
+    def _unpack(self, claimed: ClaimedObject, got: Fetched, before_decoding: BeforeDecoding) -> Prepared | FinalOutcome:
         metrics.FETCH_BYTES.inc(len(got.data))
         try:
             with unpacked(got, self.limits, self.decoders.unpack) as data:
@@ -197,7 +197,7 @@ class Preparer:
 
     def _decode(
         self, claimed: ClaimedObject, info: ObjectInfo, data: bytes, before_decoding: BeforeDecoding
-    ) -> Prepared | Ended:
+    ) -> Prepared | FinalOutcome:
         try:
             before_decoding(data)
         except ImageRejectedError as rejected:
@@ -220,13 +220,13 @@ class Preparer:
 
     def quarantined(
         self, claimed: ClaimedObject, rejected: ImageRejectedError, info: ObjectInfo | None = None, data: bytes = b""
-    ) -> Ended:
+    ) -> FinalOutcome:
         """The end of an object that cannot be enriched, with what a person needs to see why."""
-        return Ended(
+        return FinalOutcome(
             claimed=claimed,
             outcome=Outcome.QUARANTINED,
             etag=info.etag if info else None,
-            quarantine=QuarantineEntry(
+            quarantine=QuarantineRecord(
                 reason=rejected.reason,
                 message=str(rejected),
                 attempts=claimed.attempts,

@@ -10,9 +10,9 @@ from pathlib import PurePosixPath
 from worker import logs
 from worker.db import is_unavailable
 from worker.errors import FatalDeviceError
-from worker.pipeline.enrichment.canary import Blame, Verdict, is_refusal, verdict
-from worker.pipeline.enrichment.prepare import Ended
-from worker.pipeline.resilience.circuit_breaker import Breaker, Turn, Window
+from worker.pipeline.enrichment.canary import CanaryResult, Cause, is_refusal, verdict
+from worker.pipeline.enrichment.prepare import FinalOutcome
+from worker.pipeline.resilience.circuit_breaker import CircuitBreaker, FailureWindow, Permit
 from worker.types import Outcome, RetryReason
 
 _log = logs.get("pipeline")
@@ -23,7 +23,7 @@ _SETTLED_SECONDS = 600.0
 _KEPT = 100
 
 
-class Guard:
+class QuarantineBreaker:
     """Watches how much is refused. When it is too much, nothing is given up until images that were enriched before have
     been tried again: if they pass, the files are to blame, and go into quarantine; if they do not, we are.
 
@@ -32,19 +32,19 @@ class Guard:
 
     def __init__(
         self,
-        breaker: Breaker,
-        window: Window,
-        control: Callable[[Collection[str]], Verdict],
+        breaker: CircuitBreaker,
+        window: FailureWindow,
+        control: Callable[[Collection[str]], CanaryResult],
     ) -> None:
         """Take finished parts; ``control`` is given the refused keys' suffixes."""
         self._breaker, self._window, self._control = breaker, window, control
         self._suffixes: deque[str] = deque(maxlen=_KEPT)
 
-    def using(self, control: Callable[[Collection[str]], Verdict]) -> Guard:
+    def using(self, control: Callable[[Collection[str]], CanaryResult]) -> QuarantineBreaker:
         """The same breaker and the same counts, with another way of finding out: for another model."""
-        return Guard(self._breaker, self._window, control)
+        return QuarantineBreaker(self._breaker, self._window, control)
 
-    def screen(self, ended: Sequence[Ended], *, enriched: int) -> list[Ended]:
+    def screen(self, ended: Sequence[FinalOutcome], *, enriched: int) -> list[FinalOutcome]:
         """What is to be written of a batch's ends: refusals are held back while too much is refused."""
         refused = [each for each in ended if is_refusal(each)]
         self._suffixes.extend(PurePosixPath(each.claimed.ref.key).suffix.lower() for each in refused)
@@ -55,12 +55,12 @@ class Guard:
             return list(ended)
         return [_held_back(each) if is_refusal(each) else each for each in ended]
 
-    def look(self, turn: Turn) -> None:
+    def look(self, turn: Permit) -> None:
         """Find out who is to blame, if it is time to."""
         if not turn.limit:
             return
         found = self._find_out()
-        if found.blame is Blame.FILES:
+        if found.cause is Cause.FILES:
             _log.warning(
                 f"{found.sentence}: the refused files are broken", action="breaker", breaker="quarantine",
                 suffixes=sorted(set(self._suffixes)),
@@ -72,7 +72,7 @@ class Guard:
             _log.error(found.sentence, action="breaker", breaker="quarantine")
         turn.report(failed=1, why=found.sentence)
 
-    def _find_out(self) -> Verdict:
+    def _find_out(self) -> CanaryResult:
         try:
             return self._control(frozenset(self._suffixes))
         except Exception as error:
@@ -82,7 +82,7 @@ class Guard:
             return verdict(passed=0, refused=0)
 
 
-def _held_back(ended: Ended) -> Ended:
+def _held_back(ended: FinalOutcome) -> FinalOutcome:
     entry = ended.quarantine
     assert entry is not None  # noqa: S101  # it is a refusal
     return replace(

@@ -37,7 +37,7 @@ _ORDERS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUI
 _UNCLEAR = 2
 
 
-class Ending(enum.StrEnum):
+class SandboxResult(enum.StrEnum):
     """What one try came to."""
 
     SURVIVED = "survived"  # the image did no harm, or nothing worse than an error
@@ -48,7 +48,7 @@ class Ending(enum.StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Trial:
+class Sandbox:
     """Starts the processes, one at a time: each has a copy of the model, and several might end for want of memory."""
 
     command: Sequence[str]  # loads the model, says READY, reads an image from stdin, decodes and encodes it
@@ -56,7 +56,7 @@ class Trial:
     progressed: Callable[[], None] = lambda: None  # called whenever a process is ready, or has ended
     _turn: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False, compare=False)
 
-    def convict(self, data: bytes, *, expose: Callable[[], None]) -> str | None:
+    def try_image(self, data: bytes, *, expose: Callable[[], None]) -> str | None:
         """Try an image.
 
         Args:
@@ -83,26 +83,26 @@ class Trial:
             self.progressed()
             metrics.TRIALS.labels(result=str(ending)).inc()
             _log.info(f"an image was tried in a process of its own: {how}", action="trial", result=str(ending))
-            if ending is Ending.KILLED:
+            if ending is SandboxResult.KILLED:
                 break
-            if ending is Ending.INTERRUPTED:
+            if ending is SandboxResult.INTERRUPTED:
                 raise PutOffError(f"its trial was interrupted: {how}")
-            if ending is not Ending.UNCLEAR:
+            if ending is not SandboxResult.UNCLEAR:
                 return None
         return how
 
-    def _try(self, data: bytes, expose: Callable[[], None]) -> tuple[Ending, str]:
+    def _try(self, data: bytes, expose: Callable[[], None]) -> tuple[SandboxResult, str]:
         try:
             # A session of its own: what a terminal sends to our group is for us.
             started = subprocess.Popen(
                 self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0, start_new_session=True
             )
         except OSError as error:  # no memory, no process number, no file handle
-            return Ending.UNAVAILABLE, f"none could be started: {error}"
+            return SandboxResult.UNAVAILABLE, f"none could be started: {error}"
         with started as process:
             try:
                 if not self._is_ready(process):
-                    return Ending.UNAVAILABLE, f"none could be had within {self.patience:.0f} s"
+                    return SandboxResult.UNAVAILABLE, f"none could be had within {self.patience:.0f} s"
                 self.progressed()
                 expose()
                 with suppress(subprocess.TimeoutExpired):
@@ -123,17 +123,17 @@ class Trial:
             said += part
         return True
 
-    def _judged(self, status: int | None) -> tuple[Ending, str]:
+    def _judged(self, status: int | None) -> tuple[SandboxResult, str]:
         if status is None:
-            return Ending.UNCLEAR, f"was still at it after {self.patience:.0f} s"
+            return SandboxResult.UNCLEAR, f"was still at it after {self.patience:.0f} s"
         if status == 0:
-            return Ending.SURVIVED, "nothing happened"
+            return SandboxResult.SURVIVED, "nothing happened"
         if status > 0:
-            return Ending.UNCLEAR, f"ended with exit status {status}"
+            return SandboxResult.UNCLEAR, f"ended with exit status {status}"
         how = f"was killed by {_name(-status)}"
         if -status in _ORDERS:
-            return Ending.INTERRUPTED, how
-        return (Ending.KILLED if -status in _OWN_DOING else Ending.UNCLEAR), how
+            return SandboxResult.INTERRUPTED, how
+        return (SandboxResult.KILLED if -status in _OWN_DOING else SandboxResult.UNCLEAR), how
 
 
 def _readable(descriptor: int, seconds: float) -> bool:

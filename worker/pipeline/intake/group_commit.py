@@ -20,7 +20,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 1.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Hold:
+class WaitLimits:
     """How much waits for a database that is away, and for how long."""
 
     seconds: float  # from the call to the error
@@ -29,7 +29,7 @@ class Hold:
 
 
 @dataclass(kw_only=True, slots=True, eq=False)
-class _Share(Generic[_Item]):
+class _Participant(Generic[_Item]):
     """One caller's part of a group."""
 
     items: Sequence[_Item]
@@ -47,7 +47,7 @@ class _Share(Generic[_Item]):
             self.items = ()
 
 
-class SharedWrite(Generic[_Item]):
+class GroupCommit(Generic[_Item]):
     """Safe to use from any thread; one thread of its own writes for all that wait. Nobody waits for a group to fill.
 
     A group whose write fails is written again caller by caller, so that each gets the error that is its own; unless the
@@ -59,7 +59,7 @@ class SharedWrite(Generic[_Item]):
         write: Callable[[Sequence[_Item]], object],
         *,
         is_everybodys: Callable[[Exception], bool],
-        hold: Hold | None = None,
+        hold: WaitLimits | None = None,
         held: Callable[[Exception], None] = lambda _: None,
     ) -> None:
         """Write nothing yet.
@@ -71,8 +71,8 @@ class SharedWrite(Generic[_Item]):
             held: called with the first of such errors in a row.
         """
         self._write, self._is_everybodys, self._held = write, is_everybodys, held
-        self._hold = hold or Hold(seconds=0, callers=0, items=0)
-        self._waiting: deque[_Share[_Item]] = deque()
+        self._hold = hold or WaitLimits(seconds=0, callers=0, items=0)
+        self._waiting: deque[_Participant[_Item]] = deque()
         self._items = 0  # of those that wait
         self._outage: Exception | None = None
         self._pause = _FIRST_PAUSE
@@ -92,7 +92,7 @@ class SharedWrite(Generic[_Item]):
 
         Returns at once. Whoever cancels it before its turn came has written nothing.
         """
-        share = _Share(items=items, until=time.monotonic() + self._hold.seconds)
+        share = _Participant(items=items, until=time.monotonic() + self._hold.seconds)
         with self._came:
             if self._outage is not None and self._is_full(len(items)):
                 share.done.set_exception(self._outage)
@@ -109,7 +109,7 @@ class SharedWrite(Generic[_Item]):
         hold = self._hold
         return bool(self._waiting) and (len(self._waiting) >= hold.callers or self._items + more > hold.items)
 
-    def _enqueue(self, share: _Share[_Item], *, first: bool = False) -> None:
+    def _enqueue(self, share: _Participant[_Item], *, first: bool = False) -> None:
         (self._waiting.appendleft if first else self._waiting.append)(share)
         self._items += share.size
 
@@ -121,9 +121,9 @@ class SharedWrite(Generic[_Item]):
             if group and not self._settle(group):
                 time.sleep(self._rest())
 
-    def _next(self) -> list[_Share[_Item]]:
+    def _next(self) -> list[_Participant[_Item]]:
         """Those whose turn it is, in the order they came, without those who gave up meanwhile."""
-        group: list[_Share[_Item]] = []
+        group: list[_Participant[_Item]] = []
         size = 0
         while self._waiting and (not group or size + self._waiting[0].size <= _LARGE):
             share = self._waiting.popleft()
@@ -133,7 +133,7 @@ class SharedWrite(Generic[_Item]):
                 size += share.size
         return group
 
-    def _settle(self, group: Sequence[_Share[_Item]]) -> bool:
+    def _settle(self, group: Sequence[_Participant[_Item]]) -> bool:
         """Returns whether something could be written, or each caller got an error of its own."""
         error = self._attempt([item for share in group for item in share.items])
         if error is None:
@@ -161,7 +161,7 @@ class SharedWrite(Generic[_Item]):
     def _over(self) -> None:
         self._outage, self._pause = None, _FIRST_PAUSE
 
-    def _put_back(self, group: Sequence[_Share[_Item]], error: Exception) -> None:
+    def _put_back(self, group: Sequence[_Participant[_Item]], error: Exception) -> None:
         """Hold those whose time is not up. They go first, in the order they came."""
         if self._outage is None:
             self._held(error)

@@ -12,14 +12,14 @@ from worker import events, ledger, logs, metrics
 from worker.db import Engine, in_one_line, is_passing, transaction
 from worker.errors import MalformedEventError
 from worker.events import Refused, Subscription
-from worker.pipeline.intake.group_commit import Hold, SharedWrite
-from worker.pipeline.intake.sns_subscriptions import Subscriptions
+from worker.pipeline.intake.group_commit import GroupCommit, WaitLimits
+from worker.pipeline.intake.sns_subscriptions import SnsSubscriptions
 from worker.types import Hint, Lane
 
 _log = logs.get("pipeline")
 
 #: Stores that post an event once wait longer than this for an answer. Ten seconds of restarting are well within it.
-HOLD = Hold(seconds=25.0, callers=1_000, items=100_000)
+HOLD = WaitLimits(seconds=25.0, callers=1_000, items=100_000)
 #: Objects above which a notification is not of an upload, but of an import, a replay or an attack: stores send one at a
 #: time, queues ten. It waits behind live work, and nobody's notification waits for its write.
 BULK = 100
@@ -30,7 +30,7 @@ _KEPT = 100
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Accepted:
+class IntakeResult:
     """The answer to a notification whose work is committed."""
 
     hinted: int  # distinct objects whose work is now pending
@@ -40,11 +40,11 @@ class Accepted:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Begun:
+class PendingIntake:
     """A notification whose work is about to be committed."""
 
     committed: Future[None]  # done when it is, or with the database's error; who cancels it may have been too late
-    accepted: Accepted  # the answer, from then on
+    accepted: IntakeResult  # the answer, from then on
 
 
 class RejectedEventError(MalformedEventError):
@@ -56,7 +56,7 @@ class RejectedEventError(MalformedEventError):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Understood:
+class _ParsedNotification:
     """A notification, and what of it is ours."""
 
     hints: tuple[Hint, ...]
@@ -76,10 +76,10 @@ class Ingest:
         engine: Engine,
         refusal: Callable[[str, str], str | None] = lambda _bucket, _key: None,
         watches: Callable[[str, str], bool] | None = None,
-        ring: Callable[[], None],
-        subscriptions: Subscriptions | None = None,
+        notify: Callable[[], None],
+        subscriptions: SnsSubscriptions | None = None,
         max_bytes: int = 4 << 20,
-        hold: Hold | None = None,
+        hold: WaitLimits | None = None,
         recheck: Callable[[str], None] = lambda _: None,
     ) -> None:
         """Take finished parts.
@@ -98,14 +98,14 @@ class Ingest:
         self._refusal = refusal
         self._watches = watches or (lambda bucket, key: refusal(bucket, key) is None)
         self._told: set[str] = set()  # buckets that are not ours, of which we told
-        self._ringer = _Ringer(ring)
+        self._wake_ups = _WakeUpThread(notify)
         self._recheck = recheck
-        self._write_hints = SharedWrite(self._hint, is_everybodys=is_passing, hold=hold, held=self._away)
-        self._write_bulk = SharedWrite(self._hint, is_everybodys=is_passing, hold=hold, held=self._away)
-        self._subscriptions = subscriptions or Subscriptions()
+        self._write_hints = GroupCommit(self._hint, is_everybodys=is_passing, hold=hold, held=self._away)
+        self._write_bulk = GroupCommit(self._hint, is_everybodys=is_passing, hold=hold, held=self._away)
+        self._subscriptions = subscriptions or SnsSubscriptions()
         self._max_bytes = max_bytes
 
-    def accept(self, source: str, body: bytes) -> Accepted:
+    def accept(self, source: str, body: bytes) -> IntakeResult:
         """Record what a notification hints at. When this returns, the inbox rows are committed.
 
         Raises:
@@ -119,12 +119,12 @@ class Ingest:
             _tell_of_refusal(source, str(error))
             raise RejectedEventError(str(error), kept) from error
         hinted = self._commit(source, [(understood, body)])
-        return Accepted(
+        return IntakeResult(
             hinted=hinted, ignored=understood.ignored, test=understood.test,
             refused=tuple(each.reason for each in understood.refused),
         )  # fmt: skip
 
-    def begin(self, source: str, body: bytes) -> Begun | None:
+    def begin(self, source: str, body: bytes) -> PendingIntake | None:
         """Do what `accept` does, without waiting for anything: for a caller that must not, such as an event loop.
 
         Returns:
@@ -140,9 +140,9 @@ class Ingest:
             return None
         committed, hinted = self._write_hints.submit(understood.hints), _objects(understood.hints)
         committed.add_done_callback(lambda done: None if _failed(done) else _count(source, hinted, understood.ignored))
-        return Begun(
+        return PendingIntake(
             committed=committed,
-            accepted=Accepted(hinted=hinted, ignored=understood.ignored, test=understood.test),
+            accepted=IntakeResult(hinted=hinted, ignored=understood.ignored, test=understood.test),
         )
 
     def missed(self) -> None:
@@ -162,7 +162,7 @@ class Ingest:
         Returns:
             For each body, in their order, None once its work is committed, or why it was refused.
         """
-        taken: list[tuple[_Understood, bytes]] = []
+        taken: list[tuple[_ParsedNotification, bytes]] = []
         refused: list[str | None] = []
         for body in bodies:
             try:
@@ -173,7 +173,7 @@ class Ingest:
         self._commit(carrier, taken, [(why, body) for why, body in zip(refused, bodies, strict=True) if why])
         return refused
 
-    def _understand(self, source: str, body: bytes) -> _Understood:
+    def _understand(self, source: str, body: bytes) -> _ParsedNotification:
         if len(body) > self._max_bytes:
             raise MalformedEventError(
                 f"{len(body):,} bytes, more than {self._max_bytes:,} (ENRICH_MAX_EVENT_BYTES); send less at once"
@@ -187,7 +187,7 @@ class Ingest:
         ignored["not-watched"] += len(certain) - watched
         if _objects(ours) > BULK:
             ours = tuple(replace(hint, lane=Lane.BACKFILL) for hint in ours)
-        return _Understood(
+        return _ParsedNotification(
             hints=ours, ignored=dict(+ignored), test=envelope.test, subscriptions=envelope.subscriptions,
             strange=strange, refused=envelope.refused,
         )  # fmt: skip
@@ -206,7 +206,10 @@ class Ingest:
         return found
 
     def _commit(
-        self, carrier: str, taken: Sequence[tuple[_Understood, bytes]], refused: Sequence[tuple[str, bytes]] = ()
+        self,
+        carrier: str,
+        taken: Sequence[tuple[_ParsedNotification, bytes]],
+        refused: Sequence[tuple[str, bytes]] = (),
     ) -> int:
         """Write all of it, then wake somebody; returns how many objects are named."""
         hints = [hint for understood, _ in taken for hint in understood.hints]
@@ -225,7 +228,7 @@ class Ingest:
             _count(carrier, _objects(understood.hints), understood.ignored)
         return hinted
 
-    def _answers(self, understood: _Understood) -> Iterator[str]:
+    def _answers(self, understood: _ParsedNotification) -> Iterator[str]:
         """What a person has to do: kept with the body."""
         return filter(None, map(self._subscriptions.answer, understood.subscriptions))
 
@@ -241,7 +244,7 @@ class Ingest:
         for why in fresh:
             _tell_of_refusal(carrier, why)
         if hints:
-            self._ringer.pull()
+            self._wake_ups.pull()
 
     def _away(self, error: Exception) -> None:
         _log.warning("notifications wait for the database", action="hold", error=in_one_line(error))
@@ -250,7 +253,7 @@ class Ingest:
     def _hint(self, hints: Sequence[Hint]) -> None:
         with transaction(self._engine) as connection:
             ledger.hints.hint(connection, hints)
-        self._ringer.pull()
+        self._wake_ups.pull()
 
 
 def _objects(hints: Sequence[Hint]) -> int:
@@ -277,14 +280,14 @@ def _tell_of_refusal(source: str, reason: str) -> None:
     )  # fmt: skip
 
 
-class _Ringer:
+class _WakeUpThread:
     """Rings on a thread of its own: a broker that is away or slow must not keep a sender from its answer.
 
     Pulls during a ring come to one more ring. Whatever is not rung when the process ends, the sweeper rings.
     """
 
-    def __init__(self, ring: Callable[[], None]) -> None:
-        self._ring = ring
+    def __init__(self, notify: Callable[[], None]) -> None:
+        self._notify = notify
         self._pulled = threading.Event()
         self._mutex = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -301,6 +304,6 @@ class _Ringer:
         while self._pulled.wait():
             self._pulled.clear()
             try:
-                self._ring()
+                self._notify()
             except Exception:  # noqa: BLE001  # whatever the bell does, this thread must live on
                 _log.exception("ringing failed; the scheduler will ring", action="ring")

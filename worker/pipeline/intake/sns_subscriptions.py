@@ -19,7 +19,7 @@ _ANSWER_BYTES = 64 << 10
 _SHOWN = 400
 
 
-class Subscriptions:
+class SnsSubscriptions:
     """Confirms what was named in advance, and says about everything else what a person has to do."""
 
     def __init__(self, topics: Collection[str] = (), *, fetch: Callable[[str], None] | None = None) -> None:

@@ -12,7 +12,7 @@ from itertools import count
 from worker import logs, metrics
 from worker.db import is_unavailable
 from worker.errors import EnrichError
-from worker.events.sqs import Message, Queue
+from worker.events.sqs import Message, SqsQueue
 from worker.pipeline.intake.ingest import Ingest
 
 _log = logs.get("pipeline")
@@ -23,7 +23,7 @@ _SHORTEST, _LONGEST = 0.5, 60.0  # seconds between attempts to reach what is awa
 _BROKEN = "broken"  # in place of a reason: nothing is known but that it could not be recorded
 
 
-class Listener:
+class SqsConsumer:
     """Receives, records, deletes; on a thread of its own, until it is stopped.
 
     Whatever happens between receiving and deleting, the queue delivers again: a hint recorded twice is harmless, one
@@ -31,7 +31,7 @@ class Listener:
     messages back while the database is away would use up their deliveries and send good ones to the dead letters.
     """
 
-    def __init__(self, queue: Queue, ingest: Ingest, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, queue: SqsQueue, ingest: Ingest, *, clock: Callable[[], float] = time.monotonic) -> None:
         """Take finished parts; nothing happens yet."""
         self.queue = queue
         self._ingest, self._clock = ingest, clock

@@ -21,7 +21,7 @@ def listing(engine: Engine) -> list[Bucket]:
         return ledger.buckets.buckets(connection)
 
 
-def drop(engine: Engine, name: str, *, ring: Callable[[], None]) -> None:
+def drop(engine: Engine, name: str, *, notify: Callable[[], None]) -> None:
     """Have a bucket that the store does not have count as deleted, without waiting any longer.
 
     Its events end, and its images leave the catalog, once a worker has heard from the store, for each of them, that
@@ -43,4 +43,4 @@ def drop(engine: Engine, name: str, *, ring: Callable[[], None]) -> None:
         ledger.buckets.buckets_gone(connection, [name])
         ledger.buckets.hasten(connection, name, limit=PART)
     _log.warning("a bucket was dropped", action="bucket", bucket=name)
-    ring()
+    notify()

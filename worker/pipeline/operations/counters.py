@@ -11,17 +11,17 @@ _log = logs.get("pipeline")
 def keep_counts(engine: Engine) -> None:
     """Fold what writers have noted; count what was there before the counters, once, after an upgrade."""
     with transaction(engine) as connection:
-        ledger.counters.fold_counts(connection)
-        catalog.space_counters.fold_space_counts(connection)
+        ledger.counters.fold(connection)
+        catalog.space_counters.fold(connection)
         ledger_is_counted, spaces_are_counted = (
             ledger.counters.is_counted(connection),
-            catalog.space_counters.are_spaces_counted(connection),
+            catalog.space_counters.is_counted(connection),
         )
     if not ledger_is_counted:
         with transaction(engine) as connection:
-            ledger.counters.correct_counts(connection)
+            ledger.counters.correct(connection)
         _log.info("the ledger is counted; from now on its counters are read", action="count")
     if not spaces_are_counted:
         with transaction(engine) as connection:
-            catalog.space_counters.correct_space_counts(connection)
+            catalog.space_counters.correct(connection)
         _log.info("vectors are counted; from now on their counters are read", action="count")

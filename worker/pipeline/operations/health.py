@@ -97,7 +97,7 @@ def _refusals(connection: Connection) -> list[str]:
     return list(dict.fromkeys(refused))
 
 
-def _problem(process: ledger.heartbeats.Process) -> str | None:
+def _problem(process: ledger.heartbeats.ProcessStatus) -> str | None:
     if process.refused is not None:
         return f"{process.name} refused to start: {process.refused}"
     if process.seen_ago > SILENT:

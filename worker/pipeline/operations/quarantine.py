@@ -11,10 +11,10 @@ from typing import Protocol
 from worker import db, ledger, logs
 from worker.db import Connection, Engine, transaction
 from worker.errors import ChoiceError, NotFoundError
-from worker.ledger.quarantine import Place, Quarantined, QuarantinePart, Selection
+from worker.ledger.quarantine import QuarantinedObject, QuarantinePart, QuarantinePosition, QuarantineSelection
 from worker.pipeline.common import cursors, time_filters
 from worker.pipeline.common.bucket_filters import require_bucket
-from worker.pipeline.common.time_filters import Moment
+from worker.pipeline.common.time_filters import TimeFilter
 from worker.types import ObjectRef, Reason
 
 _log = logs.get("pipeline")
@@ -26,7 +26,7 @@ _LIST, _CHANGE = "quarantine", "quarantine-change"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Choice:
+class QuarantineQuery:
     """Which entries are meant; everything given must hold, nothing given means all.
 
     Raises:
@@ -37,8 +37,8 @@ class Choice:
     bucket: str | None = None
     prefix: str | None = None  # of the key
     key: str | None = None
-    since: Moment | None = None  # put into quarantine since then
-    older_than: Moment | None = None  # put into quarantine before then
+    since: TimeFilter | None = None  # put into quarantine since then
+    older_than: TimeFilter | None = None  # put into quarantine before then
     given_up: bool = False  # of what was given up, not of the quarantine; times are those of giving it up
 
     def __post_init__(self) -> None:
@@ -47,9 +47,9 @@ class Choice:
         if self.prefix is not None and self.key is not None:
             raise ChoiceError("give a prefix or a key, not both")
 
-    def selection(self, now: datetime) -> Selection:
+    def selection(self, now: datetime) -> QuarantineSelection:
         """The same with times instead of ages."""
-        return Selection(
+        return QuarantineSelection(
             reason=self.reason,
             bucket=self.bucket,
             prefix=self.prefix,
@@ -61,15 +61,15 @@ class Choice:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Listing:
+class QuarantinePage:
     """A page of entries, newest first."""
 
-    entries: tuple[Quarantined, ...]
+    entries: tuple[QuarantinedObject, ...]
     next: str | None  # cursor of the page behind; None: this is the last
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Changed:
+class QuarantineUpdate:
     """How far a retry or a drop came."""
 
     count: int  # entries changed by this call
@@ -83,24 +83,24 @@ class NotQuarantinedError(NotFoundError):
         super().__init__(f"{ref} is not in quarantine; `enrich show` and GET /v1/images say where an object stands")
 
 
-def listing(engine: Engine, choice: Choice, *, limit: int, after: str | None = None) -> Listing:
+def listing(engine: Engine, choice: QuarantineQuery, *, limit: int, after: str | None = None) -> QuarantinePage:
     """A page of entries, newest first.
 
     Raises:
         CursorError: ``after`` is not the ``next`` of an earlier page.
         UnknownNameError: nothing is known of the bucket.
     """
-    behind = None if after is None else Place(*cursors.decode(after, _LIST, datetime, int))
+    behind = None if after is None else QuarantinePosition(*cursors.decode(after, _LIST, datetime, int))
     with transaction(engine) as connection:
         require_bucket(connection, choice.bucket)
         selection = choice.selection(ledger.heartbeats.now(connection))
-        found = ledger.quarantine.quarantined(connection, selection, limit=limit + 1, behind=behind)
+        found = ledger.quarantine.page(connection, selection, limit=limit + 1, behind=behind)
     last = found[limit - 1].place if len(found) > limit else None
     following = None if last is None else cursors.encode(_LIST, last.since, last.id)
-    return Listing(entries=tuple(found[:limit]), next=following)
+    return QuarantinePage(entries=tuple(found[:limit]), next=following)
 
 
-def counts(engine: Engine, choice: Choice) -> dict[str, int]:
+def counts(engine: Engine, choice: QuarantineQuery) -> dict[str, int]:
     """How many entries there are by reason, most first.
 
     Raises:
@@ -108,29 +108,29 @@ def counts(engine: Engine, choice: Choice) -> dict[str, int]:
     """
     with transaction(engine) as connection:
         require_bucket(connection, choice.bucket)
-        return ledger.quarantine.quarantine_counts(connection, choice.selection(ledger.heartbeats.now(connection)))
+        return ledger.quarantine.counts(connection, choice.selection(ledger.heartbeats.now(connection)))
 
 
-def entry(engine: Engine, ref: ObjectRef) -> Quarantined:
+def entry(engine: Engine, ref: ObjectRef) -> QuarantinedObject:
     """One object's entry.
 
     Raises:
         NotQuarantinedError: it has none.
     """
     with transaction(engine) as connection:
-        found = ledger.quarantine.quarantine_entry(connection, ref)
+        found = ledger.quarantine.entry(connection, ref)
     if found is None:
         raise NotQuarantinedError(ref)
     return found
 
 
-def insist(choice: Choice, *, everything: bool) -> None:
+def require_selection(choice: QuarantineQuery, *, everything: bool) -> None:
     """Have everything only where somebody asked for it.
 
     Raises:
         ChoiceError: nothing was chosen, or both something and everything.
     """
-    if (replace(choice, given_up=False) == Choice()) != everything:
+    if (replace(choice, given_up=False) == QuarantineQuery()) != everything:
         raise ChoiceError(
             "say which: by reason, bucket and prefix, age, or one object; or all of them, and nothing else"
         )
@@ -138,13 +138,13 @@ def insist(choice: Choice, *, everything: bool) -> None:
 
 def retry(
     engine: Engine,
-    choice: Choice,
+    choice: QuarantineQuery,
     *,
-    ring: Callable[[], None],
+    notify: Callable[[], None],
     after: str | None = None,
     patience: float | None = None,
     progress: Callable[[int], None] = lambda _: None,
-) -> Changed:
+) -> QuarantineUpdate:
     """Make entries pending work, part by part, and wake somebody. One object is tried again also if it was given up.
 
     Each part is a transaction of its own: what was done stays done, and the same call again goes on with the rest.
@@ -164,52 +164,46 @@ def retry(
     """
 
     def told(count: int) -> None:
-        ring()
+        notify()
         progress(count)
 
-    changed = _change(
-        engine, ledger.quarantine.retry_quarantined, choice, after=after, patience=patience, progress=told
-    )
+    changed = _change(engine, ledger.quarantine.retry, choice, after=after, patience=patience, progress=told)
     if choice.key is not None and not changed.count:
         resumed = replace(choice, given_up=True)
-        changed = _change(
-            engine, ledger.quarantine.retry_quarantined, resumed, after=after, patience=patience, progress=told
-        )
+        changed = _change(engine, ledger.quarantine.retry, resumed, after=after, patience=patience, progress=told)
     _log.info(f"{changed.count} objects in quarantine are tried again", action="quarantine-retry", count=changed.count)
     return changed
 
 
 def drop(
     engine: Engine,
-    choice: Choice,
+    choice: QuarantineQuery,
     *,
     after: str | None = None,
     patience: float | None = None,
     progress: Callable[[int], None] = lambda _: None,
-) -> Changed:
+) -> QuarantineUpdate:
     """Give entries up, part by part, as :func:`retry` does it."""
-    changed = _change(
-        engine, ledger.quarantine.drop_quarantined, choice, after=after, patience=patience, progress=progress
-    )
+    changed = _change(engine, ledger.quarantine.drop, choice, after=after, patience=patience, progress=progress)
     _log.info(f"{changed.count} objects in quarantine were given up", action="quarantine-drop", count=changed.count)
     return changed
 
 
 class _Apply(Protocol):
     def __call__(
-        self, connection: Connection, selection: Selection, *, limit: int, behind: Place | None
+        self, connection: Connection, selection: QuarantineSelection, *, limit: int, behind: QuarantinePosition | None
     ) -> QuarantinePart: ...
 
 
 def _change(
     engine: Engine,
     apply: _Apply,
-    choice: Choice,
+    choice: QuarantineQuery,
     *,
     after: str | None,
     patience: float | None,
     progress: Callable[[int], None],
-) -> Changed:
+) -> QuarantineUpdate:
     began, behind = _start(engine, after, choice.bucket)
     selection = _until(choice.selection(began), began)
     deadline = None if patience is None else time.monotonic() + patience
@@ -222,25 +216,27 @@ def _change(
         if behind is None or (deadline is not None and time.monotonic() >= deadline):
             break
     following = None if behind is None else cursors.encode(_CHANGE, began, behind.since, behind.id)
-    return Changed(count=count, next=following)
+    return QuarantineUpdate(count=count, next=following)
 
 
-def _start(engine: Engine, after: str | None, bucket: str | None) -> tuple[datetime, Place | None]:
+def _start(engine: Engine, after: str | None, bucket: str | None) -> tuple[datetime, QuarantinePosition | None]:
     """When the first call was, and how far the last one came."""
     if after is not None:
         began, *place = cursors.decode(after, _CHANGE, datetime, datetime, int)
-        return began, Place(*place)
+        return began, QuarantinePosition(*place)
     with transaction(engine) as connection:
         require_bucket(connection, bucket)
         return ledger.heartbeats.now(connection), None
 
 
-def _until(selection: Selection, began: datetime) -> Selection:
+def _until(selection: QuarantineSelection, began: datetime) -> QuarantineSelection:
     """Without what is newer: entries that come back would be retried for as long as they fail."""
     return replace(selection, before=began if selection.before is None else min(selection.before, began))
 
 
-def _part(engine: Engine, apply: _Apply, selection: Selection, behind: Place | None) -> QuarantinePart:
+def _part(
+    engine: Engine, apply: _Apply, selection: QuarantineSelection, behind: QuarantinePosition | None
+) -> QuarantinePart:
     with transaction(engine) as connection:
         return apply(connection, selection, limit=_PART, behind=behind)
 

@@ -10,12 +10,12 @@ from worker.pipeline.common.bucket_filters import require_bucket
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Overview:
+class SystemStatus:
     """The state of the whole system, from the database alone."""
 
     totals: ledger.totals.Totals
-    retrying: list[ledger.totals.Retrying]
-    processes: list[ledger.heartbeats.Process]
+    retrying: list[ledger.totals.RetryTotal]
+    processes: list[ledger.heartbeats.ProcessStatus]
     spaces: list[catalog.spaces.Space]
     owed: dict[int, int]  # space → images that wait for their vector in it
     rejected_events: int  # kept
@@ -23,7 +23,7 @@ class Overview:
     feed_blocker: outbox.Blocker | None  # whose transaction holds the change feed back
 
 
-def overview(engine: Engine, *, bucket: str | None = None) -> Overview:
+def overview(engine: Engine, *, bucket: str | None = None) -> SystemStatus:
     """Count and list. Each part is of one moment; the parts are a few milliseconds apart.
 
     Raises:
@@ -31,14 +31,14 @@ def overview(engine: Engine, *, bucket: str | None = None) -> Overview:
     """
     with transaction(engine) as connection:
         require_bucket(connection, bucket)
-        return Overview(
+        return SystemStatus(
             totals=ledger.totals.totals(connection, bucket=bucket),
-            retrying=ledger.totals.retrying(connection, bucket=bucket),
+            retrying=ledger.totals.retry_totals(connection, bucket=bucket),
             processes=ledger.heartbeats.processes(connection),
-            spaces=catalog.spaces.spaces(connection),
-            owed=catalog.embedding_queue.owed(connection),
-            rejected_events=ledger.rejected_events.rejected_count(connection),
-            reconciliations=ledger.reconciliations.reconciliations(connection),
+            spaces=catalog.spaces.all_spaces(connection),
+            owed=catalog.embedding_queue.queue_lengths(connection),
+            rejected_events=ledger.rejected_events.count(connection),
+            reconciliations=ledger.reconciliations.states(connection),
             feed_blocker=outbox.blocker(connection),
         )
 
@@ -46,7 +46,7 @@ def overview(engine: Engine, *, bucket: str | None = None) -> Overview:
 def rejected(engine: Engine, *, limit: int) -> list[ledger.rejected_events.RejectedEvent]:
     """The newest refused notifications."""
     with transaction(engine) as connection:
-        return ledger.rejected_events.rejected_events(connection, limit=limit)
+        return ledger.rejected_events.recent(connection, limit=limit)
 
 
 def totals(engine: Engine, *, bucket: str | None = None) -> ledger.totals.Totals:

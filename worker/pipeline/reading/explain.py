@@ -35,7 +35,7 @@ _MOST_TEXTS = 20_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Newer:
+class NewerVersionResult:
     """What a newer version of a taxonomy would say."""
 
     version: str
@@ -51,11 +51,11 @@ class ExplainedTaxonomy:
     standing: Standing
     written: tuple[TagRecord, ...]  # the stored tags of this space, with their provenance
     human: tuple[TagRecord, ...]  # what people decided: it takes the place of what the model says
-    newer: Newer | None
+    newer: NewerVersionResult | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Explained:
+class ImageExplanation:
     """An image's tags, and why it has them."""
 
     record: ImageRecord
@@ -69,7 +69,7 @@ class Explained:
         return tuple(each.numbers.taxonomy for each in self.taxonomies if not each.numbers.calibrated)
 
 
-class Explain:
+class Explainer:
     """Explains images from the vectors and the taxonomy versions in the catalog; asks neither object store nor image
     encoder. Threads may share one: vectors of prompts are kept between calls.
     """
@@ -86,7 +86,7 @@ class Explain:
 
     def __call__(
         self, ref: ObjectRef, taxonomies: Sequence[Taxonomy] | None = None, *, only: Sequence[str] = ()
-    ) -> Explained:
+    ) -> ImageExplanation:
         """Explain one image.
 
         Args:
@@ -106,20 +106,22 @@ class Explain:
         explained = self._explain(record, taxonomies)
         return _limited(explained, only) if only else explained
 
-    def _explain(self, record: ImageRecord, taxonomies: Sequence[Taxonomy] | None) -> Explained:
+    def _explain(self, record: ImageRecord, taxonomies: Sequence[Taxonomy] | None) -> ImageExplanation:
         ref = ObjectRef(bucket=record.bucket, key=record.key)
         space, encoder = self._model()
         with transaction(self._engine) as connection:
             vector = catalog.read.vector(connection, space.id, ref)
-            kept = _answering(catalog.taxonomies.kept_taxonomies(connection), record) if taxonomies is None else []
+            kept = _answering(catalog.taxonomies.kept(connection), record) if taxonomies is None else []
         if vector is None:
             raise NothingEmbeddedError(
                 f"{ref} has no vector of {space.model}, which answers: it was not embedded with it yet, or not at all"
             )
-        by = _Judge(vector=vector, encoder=encoder, encode_texts=lambda texts: self._encode(space, encoder, texts))
+        by = _ImageScorer(
+            vector=vector, encoder=encoder, encode_texts=lambda texts: self._encode(space, encoder, texts)
+        )
         if taxonomies is not None:
             told = [_compared(numbers, record, space, None) for numbers in by.explain(taxonomies)]
-            return Explained(record=record, space=space, taxonomies=tuple(told), notes=() if told else (_NONE,))
+            return ImageExplanation(record=record, space=space, taxonomies=tuple(told), notes=() if told else (_NONE,))
         return _by_kept(by, record, space, kept)
 
     def _encode(self, space: Space, encoder: Encoder, texts: Sequence[str]) -> Floats:
@@ -135,13 +137,13 @@ class Explain:
     def _made(self, space: Space, encoder: Encoder, texts: Sequence[str]) -> dict[str, Floats]:
         """Where the catalog has the vectors that decided, by those: this machine's may differ in the last bits."""
         with transaction(self._engine) as connection:
-            made = catalog.texts.known_texts(connection, space.id, texts)
+            made = catalog.texts.known(connection, space.id, texts)
         rest = [each for each in texts if each not in made]
         return made | (dict(zip(rest, encoder.encode_texts(rest), strict=True)) if rest else {})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Judge:
+class _ImageScorer:
     """One image's vector and its model."""
 
     vector: Floats
@@ -154,7 +156,7 @@ class _Judge:
         return tagging.explain(tagger, self.vector, self.encode_texts)
 
 
-def _by_kept(by: _Judge, record: ImageRecord, space: Space, kept: Sequence[KeptTaxonomy]) -> Explained:
+def _by_kept(by: _ImageScorer, record: ImageRecord, space: Space, kept: Sequence[KeptTaxonomy]) -> ImageExplanation:
     by_version = {(each.name, each.version): each for each in kept}
     newest, notes = _newest(kept)
     decided = {tag.taxonomy: tag.taxonomy_version for tag in _written(record, space)}
@@ -178,10 +180,10 @@ def _by_kept(by: _Judge, record: ImageRecord, space: Space, kept: Sequence[KeptT
     compared = [_compared(told[name], record, space, now[name] if name in older else None) for name in told]
     if not compared and not notes:
         notes.append(_NONE)
-    return Explained(record=record, space=space, taxonomies=tuple(compared), notes=tuple(notes))
+    return ImageExplanation(record=record, space=space, taxonomies=tuple(compared), notes=tuple(notes))
 
 
-def _limited(explained: Explained, only: Sequence[str]) -> Explained:
+def _limited(explained: ImageExplanation, only: Sequence[str]) -> ImageExplanation:
     shown = tuple(each for each in explained.taxonomies if each.numbers.taxonomy in only)
     missing = sorted(set(only) - {each.numbers.taxonomy for each in shown})
     notes = tuple(f"{name}: not in force, and this image has no tags of it" for name in missing)
@@ -224,7 +226,7 @@ def _compared(
     written = tuple(tag for tag in ours if tag.space == space.id)
     newer = None
     if newest is not None:
-        newer = Newer(version=newest.version, labels=newest.decided, applies=newest.applies)
+        newer = NewerVersionResult(version=newest.version, labels=newest.decided, applies=newest.applies)
     return ExplainedTaxonomy(
         numbers=numbers,
         standing=_standing(numbers, written, newer),
@@ -234,7 +236,7 @@ def _compared(
     )
 
 
-def _standing(numbers: TaxonomyExplanation, written: Sequence[TagRecord], newer: Newer | None) -> Standing:
+def _standing(numbers: TaxonomyExplanation, written: Sequence[TagRecord], newer: NewerVersionResult | None) -> Standing:
     would_write = {(numbers.version, label) for label in numbers.decided or (None,)} if numbers.applies else set()
     if {(tag.taxonomy_version, tag.label) for tag in written} != would_write:
         return "differs" if written else "nothing"

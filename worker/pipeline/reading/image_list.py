@@ -13,15 +13,15 @@ from worker.db import Engine, snapshot
 from worker.errors import ChoiceError
 from worker.pipeline.common import cursors, time_filters
 from worker.pipeline.common.bucket_filters import require_bucket
-from worker.pipeline.common.tag_filters import meant
-from worker.pipeline.common.time_filters import Moment
+from worker.pipeline.common.tag_filters import resolve_label
+from worker.pipeline.common.time_filters import TimeFilter
 from worker.types import ObjectRef
 
 _LIST = "images"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Wanted:
+class ImageQuery:
     """Which images are meant; everything given must hold, nothing given means all.
 
     Raises:
@@ -32,7 +32,7 @@ class Wanted:
     prefix: str | None = None  # of the key
     tags: tuple[TagFilter, ...] = ()  # labels by name, title or alias
     source: str | None = None  # of these tags; without any, of at least one tag
-    updated_since: Moment | None = None
+    updated_since: TimeFilter | None = None
 
     def __post_init__(self) -> None:
         if self.bucket is None and self.prefix is not None:
@@ -40,14 +40,14 @@ class Wanted:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Page:
+class ImageListPage:
     """Images in the order of bucket and key."""
 
     images: tuple[ImageRecord, ...]
     next: str | None  # cursor of the page behind; None: this is the last
 
 
-def images(engine: Engine, wanted: Wanted, *, limit: int, after: str | None = None) -> Page:
+def images(engine: Engine, wanted: ImageQuery, *, limit: int, after: str | None = None) -> ImageListPage:
     """A page, of one moment.
 
     Raises:
@@ -60,13 +60,13 @@ def images(engine: Engine, wanted: Wanted, *, limit: int, after: str | None = No
         filter_ = ImageFilter(
             bucket=wanted.bucket,
             prefix=wanted.prefix,
-            tags=tuple(meant(connection, wanted.tags)),
+            tags=tuple(resolve_label(connection, wanted.tags)),
             source=wanted.source,
             updated_since=time_filters.at(wanted.updated_since, now=began),
         )
-        found = catalog.listing.images(connection, filter_, limit=limit, behind=behind)
+        found = catalog.listing.page(connection, filter_, limit=limit, behind=behind)
     following = None if found.end is None else cursors.encode(_LIST, began, found.end.bucket, found.end.key)
-    return Page(images=found.images, next=following)
+    return ImageListPage(images=found.images, next=following)
 
 
 def _start(after: str | None, *, now: datetime) -> tuple[datetime, ObjectRef | None]:

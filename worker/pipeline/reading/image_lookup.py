@@ -9,7 +9,7 @@ from worker import catalog, ledger
 from worker.catalog.read import ImageRecord
 from worker.db import Engine, snapshot
 from worker.errors import NotFoundError
-from worker.ledger.totals import Standing
+from worker.ledger.totals import ObjectState
 from worker.types import ObjectRef
 
 #: What is known about an object that is not in the catalog.
@@ -26,7 +26,7 @@ _UNKNOWN = (
 class ImageNotFoundError(NotFoundError):
     """The catalog does not have an image; carries what the ledger knows about the object instead."""
 
-    def __init__(self, ref: ObjectRef, standing: Standing | None) -> None:
+    def __init__(self, ref: ObjectRef, standing: ObjectState | None) -> None:
         super().__init__(f"{ref} is not in the catalog: {_explain(standing)}")
         self.state = _state(standing)
         self.reason = standing.reason if standing is not None and self.state in ("quarantined", "given-up") else None
@@ -42,11 +42,11 @@ def image(engine: Engine, ref: ObjectRef) -> ImageRecord:
         found = catalog.read.image(connection, ref)
         if found is not None:
             return found
-        standing = ledger.totals.standing(connection, ref)
+        standing = ledger.totals.object_state(connection, ref)
     raise ImageNotFoundError(ref, standing)
 
 
-def _state(standing: Standing | None) -> State:
+def _state(standing: ObjectState | None) -> State:
     if standing is None:
         return "unknown"
     if standing.pending:
@@ -54,7 +54,7 @@ def _state(standing: Standing | None) -> State:
     return "given-up" if standing.given_up else _FINISHED.get(standing.outcome or "", "unknown")
 
 
-def _explain(standing: Standing | None) -> str:
+def _explain(standing: ObjectState | None) -> str:
     if standing is None:
         return _UNKNOWN
     if standing.pending:

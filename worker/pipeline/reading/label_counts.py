@@ -15,7 +15,7 @@ from worker.pipeline.common.tag_filters import require_taxonomies
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Place:
+class CountScope:
     """Where images are counted.
 
     Raises:
@@ -41,7 +41,7 @@ class TaxonomyCounts:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Counts:
+class LabelCountResult:
     """Of all taxonomies, by name."""
 
     taxonomies: tuple[TaxonomyCounts, ...]
@@ -49,8 +49,8 @@ class Counts:
 
 
 def count(
-    engine: Engine, place: Place, *, taxonomies: Sequence[str] = (), source: str | None = None, limit: int
-) -> Counts:
+    engine: Engine, place: CountScope, *, taxonomies: Sequence[str] = (), source: str | None = None, limit: int
+) -> LabelCountResult:
     """Count, at one moment. ``limit`` is for the labels of each taxonomy.
 
     Raises:
@@ -59,7 +59,7 @@ def count(
     with snapshot(engine) as connection:
         require_bucket(connection, place.bucket)
         require_taxonomies(connection, taxonomies)
-        space = catalog.spaces.active_space(connection)
+        space = catalog.spaces.active(connection)
         found = catalog.label_counts.label_counts(
             connection,
             None if space is None else space.id,
@@ -69,7 +69,7 @@ def count(
             source=source,
         )
     grouped = groupby(found.counts, key=lambda each: each.taxonomy)
-    return Counts(taxonomies=tuple(_of(name, list(own), limit) for name, own in grouped), exact=found.exact)
+    return LabelCountResult(taxonomies=tuple(_of(name, list(own), limit) for name, own in grouped), exact=found.exact)
 
 
 def _of(taxonomy: str, counts: Sequence[LabelCount], limit: int) -> TaxonomyCounts:

@@ -6,13 +6,13 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from worker import catalog, label_names, tagging
-from worker.catalog.labels import LabelSet, NearLabel
+from worker.catalog.label_vectors import LabelSet, NearLabel
 from worker.catalog.search import Hit, Nearest, TagFilter
 from worker.catalog.spaces import Space
 from worker.catalog.taxonomies import KeptTaxonomy
 from worker.db import Connection, Engine, snapshot
 from worker.errors import NotFoundError
-from worker.pipeline.common.tag_filters import meant, require_taxonomies
+from worker.pipeline.common.tag_filters import require_taxonomies, resolve_label
 from worker.pipeline.reading import image_lookup
 from worker.pipeline.reading.filtered_search import FilteredSearch
 from worker.pipeline.reading.text_search import NothingEmbeddedError
@@ -25,7 +25,7 @@ class LabelNotFoundError(NotFoundError):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Stored:
+class LabelCoverage:
     """How far a taxonomy's labels are stored in a space."""
 
     taxonomy: str
@@ -80,7 +80,7 @@ class LabelSearch:
             if vector is None:
                 raise NothingEmbeddedError(f"{ref} has no vector of {space.model}, which answers")
             sets = _searchable(connection, space, taxonomies)
-            found = catalog.labels.nearest_labels(connection, space, vector, sets=sets, limit=limit)
+            found = catalog.label_vectors.nearest_labels(connection, space, vector, sets=sets, limit=limit)
             words = {
                 each.taxonomy: label_names.titles(
                     catalog.taxonomies.described(connection, each.taxonomy, each.version) or {}
@@ -104,22 +104,22 @@ class LabelSearch:
         search = self.filtered or catalog.search.nearest
         with snapshot(self.engine) as connection:  # a set that is replaced meanwhile is still there
             space = _active(connection)
-            wanted = meant(connection, tags)
+            wanted = resolve_label(connection, tags)
             answers = [
                 search(connection, space, vector, limit=limit, tags=wanted, exact=exact)
                 for vector in _vectors(connection, space, label)
             ]
         return _together(answers, limit)
 
-    def stored(self) -> list[Stored]:
+    def stored(self) -> list[LabelCoverage]:
         """How far the taxonomies in use are stored in the active space."""
         with snapshot(self.engine) as connection:  # a set that is replaced meanwhile is still there
             space = _active(connection)
-            sets = {(each.taxonomy, each.version): each for each in catalog.labels.label_sets(connection, space.id)}
+            sets = {
+                (each.taxonomy, each.version): each for each in catalog.label_vectors.label_sets(connection, space.id)
+            }
             used = catalog.taxonomies.versions_in_use(connection)
-            kept = [
-                each for each in catalog.taxonomies.kept_taxonomies(connection) if used.get(each.name) == each.version
-            ]
+            kept = [each for each in catalog.taxonomies.kept(connection) if used.get(each.name) == each.version]
         return [_stored(each, space, sets.get((each.name, each.version))) for each in kept]
 
 
@@ -149,9 +149,9 @@ def _named(near: NearLabel, title: str, description: str) -> NamedLabel:
     )
 
 
-def _stored(kept: KeptTaxonomy, space: Space, labels: LabelSet | None) -> Stored:
+def _stored(kept: KeptTaxonomy, space: Space, labels: LabelSet | None) -> LabelCoverage:
     taxonomy = tagging.restore(kept.definition, version=kept.version)
-    return Stored(
+    return LabelCoverage(
         taxonomy=kept.name,
         version=kept.version,
         space=space.id,
@@ -162,7 +162,7 @@ def _stored(kept: KeptTaxonomy, space: Space, labels: LabelSet | None) -> Stored
 
 
 def _active(connection: Connection) -> Space:
-    space = catalog.spaces.active_space(connection)
+    space = catalog.spaces.active(connection)
     if space is None:
         raise NothingEmbeddedError("no image was embedded yet")
     return space
@@ -171,19 +171,19 @@ def _active(connection: Connection) -> Space:
 def _vectors(connection: Connection, space: Space, label: TagFilter) -> Sequence[Floats]:
     """By its name at once: a list of words is long, and is read only to find what else may be meant."""
     labels = _newest(connection, space).get(label.taxonomy)
-    vectors = [] if labels is None else catalog.labels.label_vectors(connection, labels.id, label.label)
+    vectors = [] if labels is None else catalog.label_vectors.label_vectors(connection, labels.id, label.label)
     if vectors:
         return vectors
-    [named] = meant(connection, [label])
+    [named] = resolve_label(connection, [label])
     [labels] = _searchable(connection, space, [label.taxonomy])
-    vectors = catalog.labels.label_vectors(connection, labels.id, named.label)
+    vectors = catalog.label_vectors.label_vectors(connection, labels.id, named.label)
     if not vectors:
-        raise LabelNotFoundError(_without_vector(label, catalog.labels.stored_labels(connection, labels.id)))
+        raise LabelNotFoundError(_without_vector(label, catalog.label_vectors.stored_labels(connection, labels.id)))
     return vectors
 
 
 def _newest(connection: Connection, space: Space) -> dict[str, LabelSet]:
-    return {each.taxonomy: each for each in catalog.labels.label_sets(connection, space.id) if each.ready}
+    return {each.taxonomy: each for each in catalog.label_vectors.label_sets(connection, space.id) if each.ready}
 
 
 def _searchable(connection: Connection, space: Space, taxonomies: Sequence[str]) -> list[LabelSet]:

@@ -16,14 +16,14 @@ from worker.types import ObjectRef
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Seen:
+class ModelInput:
     """What the model saw of an object."""
 
     png: bytes
     etag: str  # of the bytes it was made of
 
 
-def seen(store: ObjectStore, ref: ObjectRef, *, encoder: Encoder, limits: ImageLimits) -> Seen:
+def model_input_of(store: ObjectStore, ref: ObjectRef, *, encoder: Encoder, limits: ImageLimits) -> ModelInput:
     """Fetch an object and prepare it as for the model.
 
     Raises:
@@ -42,4 +42,4 @@ def seen(store: ObjectStore, ref: ObjectRef, *, encoder: Encoder, limits: ImageL
         shown = as_picture(encoder.preprocess(picture))
     out = io.BytesIO()
     shown.save(out, "PNG")
-    return Seen(png=out.getvalue(), etag=got.info.etag)
+    return ModelInput(png=out.getvalue(), etag=got.info.etag)

@@ -6,15 +6,15 @@ import threading
 
 from worker import logs
 from worker.db import is_unavailable
-from worker.pipeline.reading.text_search import Search
+from worker.pipeline.reading.text_search import TextSearch
 
 _log = logs.get("pipeline")
 
 
-class Readiness:
+class ModelWarmup:
     """Looks every few seconds, from a thread of its own, which spaces there are to be ready for."""
 
-    def __init__(self, search: Search, *, interval: float) -> None:
+    def __init__(self, search: TextSearch, *, interval: float) -> None:
         self._search, self._interval = search, interval
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="readiness", daemon=True)

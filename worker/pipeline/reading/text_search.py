@@ -14,7 +14,7 @@ from worker.catalog.spaces import Space
 from worker.db import Engine, snapshot, transaction
 from worker.encoder import Encoder
 from worker.errors import EnrichError, NotFoundError, SpaceMismatchError, TextTooLongError
-from worker.pipeline.common.tag_filters import meant
+from worker.pipeline.common.tag_filters import resolve_label
 from worker.pipeline.reading.filtered_search import FilteredSearch
 from worker.pipeline.spaces.model_loading import space_spec
 from worker.types import Floats
@@ -29,7 +29,7 @@ class NothingEmbeddedError(NotFoundError):
     """Images were embedded, but none with the model that this process is configured with."""
 
 
-class Search:
+class TextSearch:
     """Text search in the active space. Text encoders load when the first search needs one, and are kept for the spaces
     that are being filled as well, so that a switch finds the new model ready.
     """
@@ -82,7 +82,7 @@ class Search:
         words = " ".join(text.split())
         while True:
             with transaction(self._engine) as connection:
-                space, filters = catalog.spaces.active_space(connection), meant(connection, tags)
+                space, filters = catalog.spaces.active(connection), resolve_label(connection, tags)
             if space is None:
                 self._models.own()  # what is wrong with it is said now
                 return Nearest(hits=[], exact=True, complete=True)
@@ -101,7 +101,7 @@ class Search:
         if not self._models.in_use:
             return  # nobody has searched yet
         with transaction(self._engine) as connection:
-            spaces = catalog.spaces.spaces(connection)
+            spaces = catalog.spaces.all_spaces(connection)
         wanted = [each for each in spaces if each.state == "active"]
         wanted += [each for each in reversed(spaces) if each.state == "filling"][: self._spare]
         self._models.keep(wanted)
@@ -111,7 +111,7 @@ class Search:
     ) -> Nearest | None:
         """None if another space is active by now."""
         with snapshot(self._engine) as connection:
-            active = catalog.spaces.active_space(connection)  # of the moment at which everything below is read
+            active = catalog.spaces.active(connection)  # of the moment at which everything below is read
             if active is None or active.id != space.id:
                 return None
             return self._search(connection, space, vector, limit=limit, tags=tags, exact=exact)
@@ -125,7 +125,7 @@ class Search:
             SpaceMismatchError: the model is not the one that the space was filled with.
         """
         with transaction(self._engine) as connection:
-            space = catalog.spaces.active_space(connection)
+            space = catalog.spaces.active(connection)
         if space is None:
             raise NothingEmbeddedError("no image was embedded yet")
         return space, self._models.of(space)
@@ -133,7 +133,7 @@ class Search:
     def encoder(self) -> Encoder:
         """The model of the space that answers; while there is none, the configured one."""
         with transaction(self._engine) as connection:
-            space = catalog.spaces.active_space(connection)
+            space = catalog.spaces.active(connection)
         return self._models.own() if space is None else self._models.of(space)
 
     def _encode(self, space: Space, text: str) -> Floats:
@@ -228,14 +228,14 @@ def _not_ours(space: Space, encoder: Encoder) -> NothingEmbeddedError:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Followed:
+class FeedPage:
     """A page of the change feed."""
 
-    changes: tuple[outbox.Change, ...]
+    changes: tuple[outbox.FeedEntry, ...]
     next: str | None  # where to go on; None: nothing has ever changed
 
 
-def changes(engine: Engine, *, after: str | None, limit: int) -> Followed:
+def changes(engine: Engine, *, after: str | None, limit: int) -> FeedPage:
     """The change feed behind a cursor; behind everything, for ``after="end"``.
 
     Raises:
@@ -244,6 +244,6 @@ def changes(engine: Engine, *, after: str | None, limit: int) -> Followed:
     """
     with transaction(engine) as connection:
         if after == outbox.END:
-            return Followed(changes=(), next=outbox.end(connection))
+            return FeedPage(changes=(), next=outbox.end(connection))
         found = outbox.read(connection, after=after, limit=limit)
-    return Followed(changes=tuple(found), next=found[-1].id if found else after)
+    return FeedPage(changes=tuple(found), next=found[-1].id if found else after)

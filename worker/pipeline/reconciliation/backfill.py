@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from worker import ledger
 from worker.db import Engine, transaction
 from worker.objects import ListedObject, ObjectStore
-from worker.pipeline.reconciliation.listing_diff import Comparison, Judged, State, pages
+from worker.pipeline.reconciliation.listing_diff import Classified, ListingDiff, State, pages
 from worker.types import Hint, Lane, ObjectRef
 
 _TO_DO: frozenset[State] = frozenset({"missing", "incomplete", "stale"})
@@ -17,7 +17,7 @@ _REFUSED: frozenset[State] = frozenset({"excluded", "quarantined"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Backfilled:
+class BackfillProgress:
     """How far a backfill is: keys by what they were found to be."""
 
     seen: int = 0
@@ -39,11 +39,11 @@ class Backfill:
 
     engine: Engine
     store: ObjectStore
-    ring: Callable[[], None]
+    notify: Callable[[], None]
 
     def run(
         self, bucket: str, *, prefix: str = "", start_after: str = "", refused: bool = False
-    ) -> Iterator[Backfilled]:
+    ) -> Iterator[BackfillProgress]:
         """Hint page by page; each page is committed on its own, so an interrupted run goes on behind its last key.
 
         Args:
@@ -57,7 +57,7 @@ class Backfill:
         """
         with transaction(self.engine) as connection:
             since = ledger.heartbeats.now(connection)
-        comparison = Comparison(engine=self.engine, store=self.store, bucket=bucket, since=since, settle=0.0)
+        comparison = ListingDiff(engine=self.engine, store=self.store, bucket=bucket, since=since, settle=0.0)
         wanted = _TO_DO | _REFUSED if refused else _TO_DO
         states: Counter[State] = Counter()
         to_do = 0
@@ -70,7 +70,7 @@ class Backfill:
                 to_do += len(chosen)
                 yield _so_far(states, to_do, page)
 
-    def _hint(self, bucket: str, chosen: Sequence[Judged]) -> None:
+    def _hint(self, bucket: str, chosen: Sequence[Classified]) -> None:
         hints = [
             Hint(ref=ObjectRef(bucket=bucket, key=each.compared.key), source="backfill", event=each.state)
             for each in chosen
@@ -79,16 +79,16 @@ class Backfill:
             return
         with transaction(self.engine) as connection:
             ledger.hints.hint(connection, hints, lane=Lane.BACKFILL)
-        self.ring()
+        self.notify()
 
 
-def _cannot_be_told(each: Judged) -> bool:
+def _cannot_be_told(each: Classified) -> bool:
     """Where a store lists no etags, only reading an object shows whether it has other bytes."""
     return each.state == "enriched" and not each.compared.listed_etag
 
 
-def _so_far(states: Counter[State], to_do: int, page: Sequence[ListedObject]) -> Backfilled:
-    return Backfilled(
+def _so_far(states: Counter[State], to_do: int, page: Sequence[ListedObject]) -> BackfillProgress:
+    return BackfillProgress(
         seen=states.total(),
         to_do=to_do,
         new=states["missing"],

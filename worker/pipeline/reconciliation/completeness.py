@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from worker import catalog, tagging
-from worker.catalog.read import Holding
+from worker.catalog.read import CatalogEntry
 from worker.db import Connection
 from worker.tagging import Taxonomy
 
@@ -16,7 +16,7 @@ Standing: TypeAlias = Literal["whole", "waits", "lacks"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Demands:
+class CompletenessCriteria:
     """What is wanted of every image at one moment."""
 
     space: int | None  # the active one; None: nothing was ever embedded
@@ -24,7 +24,7 @@ class Demands:
     taxonomies: tuple[Taxonomy, ...]
     retagged_to: int | None  # images up to this one follow the revision; None: all of them do
 
-    def standing(self, held: Holding) -> Standing:
+    def standing(self, held: CatalogEntry) -> Standing:
         """How far an image meets them."""
         if self.space is None:
             return "whole"
@@ -35,7 +35,7 @@ class Demands:
         return "waits" if self.retagged_to is not None and held.id > self.retagged_to else "lacks"
 
 
-class Entirety:
+class CompletenessCheck:
     """Reads what is wanted; definitions of taxonomies only when another revision is in force. For one thread."""
 
     def __init__(self) -> None:
@@ -43,26 +43,26 @@ class Entirety:
 
     def holdings(
         self, connection: Connection, bucket: str, keys: Collection[str]
-    ) -> tuple[Mapping[str, Holding], Demands]:
+    ) -> tuple[Mapping[str, CatalogEntry], CompletenessCriteria]:
         """What the catalog has of the objects, and what is wanted of them. Of one moment if the transaction is."""
         wanted = self._demands(connection)
-        return catalog.read.holdings(connection, bucket, keys, space=wanted.space), wanted
+        return catalog.read.entries(connection, bucket, keys, space=wanted.space), wanted
 
-    def _demands(self, connection: Connection) -> Demands:
-        space, current = catalog.spaces.active_space(connection), catalog.revisions.current_revision(connection)
+    def _demands(self, connection: Connection) -> CompletenessCriteria:
+        space, current = catalog.spaces.active(connection), catalog.taxonomy_revisions.current(connection)
         revision = None if current is None else current.id
         if revision is not None and revision != self._known[0]:
-            stored = catalog.revisions.definitions_of(connection, revision)
+            stored = catalog.taxonomy_revisions.definitions_of(connection, revision)
             self._known = (
                 revision,
                 tuple(tagging.restore(definition, version=version) for version, definition in stored),
             )
         number = None if space is None else space.id
         if number is None or revision is None:
-            return Demands(space=number, revision=revision, taxonomies=(), retagged_to=None)
-        going = catalog.revisions.retagging(connection, number, revision)
+            return CompletenessCriteria(space=number, revision=revision, taxonomies=(), retagged_to=None)
+        going = catalog.taxonomy_revisions.retagging(connection, number, revision)
         finished = going is not None and going.finished_at is not None
-        return Demands(
+        return CompletenessCriteria(
             space=number,
             revision=revision,
             taxonomies=self._known[1],

@@ -11,12 +11,12 @@ from itertools import islice
 from typing import Literal, TypeAlias, TypeVar
 
 from worker import ledger
-from worker.catalog.read import Holding
+from worker.catalog.read import CatalogEntry
 from worker.db import Connection, Engine, see_one_moment, snapshot, transaction
 from worker.errors import ObjectRefusedError
-from worker.ledger.comparison import Compared
+from worker.ledger.comparison import KeyComparison
 from worker.objects import ListedObject, ObjectStore
-from worker.pipeline.reconciliation.completeness import Demands, Entirety
+from worker.pipeline.reconciliation.completeness import CompletenessCheck, CompletenessCriteria
 from worker.types import Hint, Lane, ObjectInfo, ObjectRef
 
 #: missing: listed, but never enriched nor refused; incomplete: without its vector in the active space, or a decision of
@@ -47,7 +47,7 @@ UNREADABLE = "\N{REPLACEMENT CHARACTER}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Difference:
+class Discrepancy:
     """One object on which store and ledger disagree."""
 
     kind: Kind
@@ -57,37 +57,37 @@ class Difference:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Judged:
+class Classified:
     """One object and which term of the equation it is."""
 
     state: State
-    compared: Compared
+    compared: KeyComparison
     hopeless: bool = False  # incomplete, and given up: who makes it pending again and again gains nothing
 
     @property
-    def difference(self) -> Difference | None:
+    def difference(self) -> Discrepancy | None:
         """None where both sides agree."""
         kind = _KINDS.get(self.state)
         if kind is None:
             return None
         each = self.compared
-        return Difference(kind=kind, key=each.key, listed_etag=each.listed_etag, known_etag=each.etag)
+        return Discrepancy(kind=kind, key=each.key, listed_etag=each.listed_etag, known_etag=each.etag)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Found:
     """One object, and where it stands; None: neither side has it."""
 
-    compared: Compared
+    compared: KeyComparison
     state: State | None
     hopeless: bool = False
 
-    def judged(self, state: State) -> Judged:
-        return Judged(state=state, compared=self.compared, hopeless=self.hopeless)
+    def judged(self, state: State) -> Classified:
+        return Classified(state=state, compared=self.compared, hopeless=self.hopeless)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Comparison:
+class ListingDiff:
     """Judges pages of one bucket's listing by the ledger.
 
     A difference that may only be an event on its way, or a listing that is older than the ledger, is looked at again
@@ -99,9 +99,9 @@ class Comparison:
     bucket: str
     since: datetime  # the database's time before the first request for a page
     settle: float
-    entirety: Entirety = field(default_factory=Entirety)
+    completeness: CompletenessCheck = field(default_factory=CompletenessCheck)
 
-    def page(self, connection: Connection, page: Sequence[ListedObject], *, remember: bool = False) -> list[Judged]:
+    def page(self, connection: Connection, page: Sequence[ListedObject], *, remember: bool = False) -> list[Classified]:
         """Judge one page. Objects that were deleted while we looked are left out.
 
         Args:
@@ -117,7 +117,7 @@ class Comparison:
             see_one_moment(connection)
             compared = self._compared(connection, storable, remember=remember)
         judged = [_unnameable(each) for each in page if not ledger.key_ranges.is_storable(each.key)]
-        doubtful: list[Compared] = []
+        doubtful: list[KeyComparison] = []
         for each in compared:
             state, found = each.state, each.compared
             if state in ("missing", "incomplete", "stale") and (found.recent or _is_young(written[found.key])):
@@ -126,7 +126,7 @@ class Comparison:
                 judged.append(each.judged(state))
         return judged + self.again(doubtful)
 
-    def first_look(self, connection: Connection, page: Sequence[ListedObject]) -> list[Judged]:
+    def first_look(self, connection: Connection, page: Sequence[ListedObject]) -> list[Classified]:
         """Judge one page by what its listing and the ledger say now, whatever may be on its way."""
         storable: list[tuple[str, str | None]] = [
             (each.key, each.etag) for each in page if ledger.key_ranges.is_storable(each.key)
@@ -137,7 +137,7 @@ class Comparison:
         judged = [_unnameable(each) for each in page if not ledger.key_ranges.is_storable(each.key)]
         return judged + [each.judged(each.state) for each in compared if each.state is not None]
 
-    def again(self, doubtful: Sequence[Compared]) -> list[Judged]:
+    def again(self, doubtful: Sequence[KeyComparison]) -> list[Classified]:
         """Ask the store and the ledger about each object once more, and judge by what they say now."""
         if not doubtful:
             return []
@@ -148,7 +148,7 @@ class Comparison:
             known = self._compared(connection, [(each.key, etags[each.key]) for each in doubtful])
         return [each.judged(each.state) for each in known if each.state is not None]
 
-    def repair(self, differences: Iterable[Difference], *, source: str) -> int:
+    def repair(self, differences: Iterable[Discrepancy], *, source: str) -> int:
         """Make differences pending work, behind all live work. Returns how many of them can be."""
         hints = [
             Hint(ref=ObjectRef(bucket=self.bucket, key=each.key), source=source, event=each.kind)
@@ -166,7 +166,7 @@ class Comparison:
         pairs = [(key, etag or "") for key, etag in listed]
         compared = ledger.comparison.compare(connection, self.bucket, pairs, since=self.since, remember=remember)
         doubted = {each.key for each in compared if etags[each.key] is not None and each.outcome == "enriched"}
-        held, wanted = self.entirety.holdings(connection, self.bucket, doubted)
+        held, wanted = self.completeness.holdings(connection, self.bucket, doubted)
         found = []
         for each in compared:
             now = replace(each, listed_etag=etags[each.key])
@@ -180,7 +180,7 @@ class Comparison:
                 found.append(_Found(compared=now, state=state_of(now)))
         return found
 
-    def _etag(self, each: Compared) -> str | None:
+    def _etag(self, each: KeyComparison) -> str | None:
         """What the store says now; where it refuses to, or cannot be asked, what its listing said."""
         if each.listed_etag is not None and UNREADABLE in each.key:
             return each.listed_etag
@@ -191,7 +191,7 @@ class Comparison:
         return None if info is None else info.etag
 
 
-def state_of(each: Compared) -> State | None:
+def state_of(each: KeyComparison) -> State | None:
     """Which term of the equation an object is; None: neither side has it."""
     known = each.outcome not in (None, "gone")
     if each.pending:
@@ -206,12 +206,12 @@ def state_of(each: Compared) -> State | None:
     return each.outcome  # type: ignore[return-value]  # the table's check constraint lists them
 
 
-def _as_held(each: Compared, held: Holding | None) -> Compared:
+def _as_held(each: KeyComparison, held: CatalogEntry | None) -> KeyComparison:
     """With the catalog's etag; None: it has no such image, so nothing was done for it."""
     return replace(each, outcome=None, etag=None) if held is None else replace(each, etag=held.etag)
 
 
-def _entire(state: State | None, wanted: Demands, held: Holding | None) -> State | None:
+def _entire(state: State | None, wanted: CompletenessCriteria, held: CatalogEntry | None) -> State | None:
     """What is enriched by its outcome and its bytes is so only if it has everything."""
     if state != "enriched" or held is None:
         return state
@@ -231,8 +231,8 @@ def pages(items: Iterable[_T]) -> Iterator[list[_T]]:
         yield page
 
 
-def _unnameable(each: ListedObject) -> Judged:
-    return Judged(state="unnameable", compared=Compared(key=each.key, listed_etag=each.etag))
+def _unnameable(each: ListedObject) -> Classified:
+    return Classified(state="unnameable", compared=KeyComparison(key=each.key, listed_etag=each.etag))
 
 
 def _is_young(written: datetime) -> bool:

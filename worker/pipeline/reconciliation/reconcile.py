@@ -14,9 +14,9 @@ from worker import ledger, logs, metrics
 from worker.db import Connection, Engine, is_unavailable, transaction
 from worker.errors import EnrichError, NotFoundError
 from worker.ledger.key_ranges import Order
-from worker.ledger.reconciliations import Found, Page, Reconciliation, Target
+from worker.ledger.reconciliations import ClaimedPage, PageResult, Reconciliation, Target
 from worker.objects import ListedObject, ObjectStore
-from worker.pipeline.reconciliation.listing_diff import PAGE, UNREADABLE, Comparison, Judged
+from worker.pipeline.reconciliation.listing_diff import PAGE, UNREADABLE, Classified, ListingDiff
 from worker.watched_buckets import Watched
 
 _log = logs.get("pipeline")
@@ -35,7 +35,7 @@ _NEXT_ORDER: dict[Order, Order] = {"bytes": "folders", "folders": "any"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Pace:
+class ReconcileSchedule:
     """How often, and how fast."""
 
     interval: float  # seconds from the beginning of a round to that of the next
@@ -52,7 +52,7 @@ class Pace:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Reconcile:
+class PageReconciler:
     """Compares one page at a time, and makes every difference pending work.
 
     All state is in the database, after each page: whichever scheduler comes next goes on behind the last key. Ghosts
@@ -61,8 +61,8 @@ class Reconcile:
 
     engine: Engine
     store: ObjectStore
-    ring: Callable[[], None]
-    pace: Pace
+    notify: Callable[[], None]
+    pace: ReconcileSchedule
     settle: float = 2.0  # seconds until what may be an event on its way is looked at again
 
     def step(self, targets: Sequence[Target]) -> bool:
@@ -80,7 +80,7 @@ class Reconcile:
                 ledger.reconciliations.fail(connection, page, error=str(error), delay=delay)
         return True
 
-    def _compare(self, page: Page) -> None:
+    def _compare(self, page: ClaimedPage) -> None:
         listed, complete = self._list(page)
         if not _is_in_order(page, listed):
             self._reorder(page)
@@ -91,7 +91,7 @@ class Reconcile:
             found.update(each.state for each in judged if not each.hopeless)
         self._record(page, _found(found), cursor)
 
-    def _list(self, page: Page) -> tuple[list[ListedObject], bool]:
+    def _list(self, page: ClaimedPage) -> tuple[list[ListedObject], bool]:
         """The next page, and whether it is the last. It ends with a key that can be kept and continued behind."""
         listed: list[ListedObject] = []
         for each in self.store.list(page.bucket, prefix=page.prefix, start_after=page.cursor):
@@ -100,16 +100,18 @@ class Reconcile:
                 return listed, False
         return listed, True
 
-    def _reorder(self, page: Page) -> None:
+    def _reorder(self, page: ClaimedPage) -> None:
         order = _NEXT_ORDER[page.order]
         _log.info("the store lists in another order; its round begins again", action="reconcile",
                   bucket=page.bucket, order=order)  # fmt: skip
         with transaction(self.engine) as connection:
             ledger.reconciliations.restart(connection, page, order=order)
 
-    def _judged(self, page: Page, listed: Sequence[ListedObject], cursor: str | None) -> Iterator[list[Judged]]:
+    def _judged(
+        self, page: ClaimedPage, listed: Sequence[ListedObject], cursor: str | None
+    ) -> Iterator[list[Classified]]:
         """Judge and repair the page, then the ghosts in it, part by part."""
-        comparison = Comparison(
+        comparison = ListingDiff(
             engine=self.engine, store=self.store, bucket=page.bucket, since=page.since, settle=self.settle
         )
         with self.engine.connect() as connection:
@@ -120,14 +122,14 @@ class Reconcile:
                     if not ledger.reconciliations.renew_page(connection, page, lease=_LEASE):
                         return  # somebody else has it: what was found is pending work, and is not found again
 
-    def _repaired(self, comparison: Comparison, judged: list[Judged]) -> list[Judged]:
+    def _repaired(self, comparison: ListingDiff, judged: list[Classified]) -> list[Classified]:
         # What was given up is tried again by people: whoever works for another space could do nothing about it.
         differences = [found for each in judged if not each.hopeless and (found := each.difference) is not None]
         if comparison.repair(differences, source="reconcile"):
-            self.ring()
+            self.notify()
         return judged
 
-    def _record(self, page: Page, found: Found, cursor: str | None) -> None:
+    def _record(self, page: ClaimedPage, found: PageResult, cursor: str | None) -> None:
         pause = self.pace.pause(max(page.expected, found.listed))
         with transaction(self.engine) as connection:
             if cursor is None:
@@ -150,21 +152,21 @@ def targets(watched: Watched, store: ObjectStore) -> list[Target]:
 def standing(engine: Engine) -> list[Reconciliation]:
     """Where each target stands."""
     with transaction(engine) as connection:
-        return ledger.reconciliations.reconciliations(connection)
+        return ledger.reconciliations.states(connection)
 
 
-def hurry(engine: Engine, target: Target) -> None:
+def make_due(engine: Engine, target: Target) -> None:
     """Make a target's next round due now, for whichever scheduler comes by.
 
     Raises:
         NotFoundError: no scheduler watches it; names those that are watched.
     """
     with transaction(engine) as connection:
-        if ledger.reconciliations.hurry(connection, target):
+        if ledger.reconciliations.make_due(connection, target):
             return
         known = [
             each.bucket + ("/" + each.prefix if each.prefix else "")
-            for each in ledger.reconciliations.reconciliations(connection)
+            for each in ledger.reconciliations.states(connection)
         ]
     raise NotFoundError(
         f"no scheduler reconciles this; watched are: {', '.join(known) or 'none'}. "
@@ -177,7 +179,7 @@ class Reconciler:
 
     def __init__(
         self,
-        reconcile: Reconcile,
+        reconcile: PageReconciler,
         find_targets: Callable[[], Sequence[Target]],
         recheck: Callable[[str], None] = lambda _: None,
     ) -> None:
@@ -201,7 +203,7 @@ class Reconciler:
     def publish(self) -> None:
         """Set the gauges of this scheduler's targets."""
         with transaction(self._reconcile.engine) as connection:
-            known = ledger.reconciliations.reconciliations(connection)
+            known = ledger.reconciliations.states(connection)
         for each in known:
             if Target(bucket=each.bucket, prefix=each.prefix) in self._targets:
                 metrics.RECONCILE_AGE.labels(bucket=each.bucket, prefix=each.prefix).set(each.age)
@@ -237,8 +239,8 @@ class Reconciler:
 
 
 def _absent(
-    connection: Connection, page: Page, listed: Sequence[ListedObject], cursor: str | None
-) -> Iterator[list[ledger.comparison.Compared]]:
+    connection: Connection, page: ClaimedPage, listed: Sequence[ListedObject], cursor: str | None
+) -> Iterator[list[ledger.comparison.KeyComparison]]:
     """What the ledger knows between the page before and the end of this one, and the page does not list."""
     ranges = ledger.key_ranges.between(page.cursor or None, cursor, prefix=page.prefix, order=page.order)
     keys = [each.key for each in listed if ledger.key_ranges.is_storable(each.key)]
@@ -260,18 +262,18 @@ def _is_name(key: str) -> bool:
     return ledger.key_ranges.is_storable(key) and UNREADABLE not in key
 
 
-def _is_in_order(page: Page, listed: Sequence[ListedObject]) -> bool:
+def _is_in_order(page: ClaimedPage, listed: Sequence[ListedObject]) -> bool:
     keys = [*([page.cursor] if page.cursor else []), *(each.key for each in listed if _is_name(each.key))]
     return all(ledger.key_ranges.ascends(one, other, page.order) for one, other in pairwise(keys))
 
 
-def _found(states: Counter[str]) -> Found:
+def _found(states: Counter[str]) -> PageResult:
     """What is incomplete is counted with what is missing: something of it is."""
     states["missing"] += states.pop("incomplete", 0)
-    return Found(**{name: states[name] for name in Found.__dataclass_fields__})
+    return PageResult(**{name: states[name] for name in PageResult.__dataclass_fields__})
 
 
-def _announce(page: Page, found: Found) -> None:
+def _announce(page: ClaimedPage, found: PageResult) -> None:
     counts = {kind: getattr(found, kind) for kind in ("missing", "stale", "ghost", "unnameable")}
     for kind, count in counts.items():
         metrics.RECONCILE_DIFFERENCES.labels(kind=kind).inc(count)

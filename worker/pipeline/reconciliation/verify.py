@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from worker import catalog, ledger
 from worker.db import Engine, transaction
 from worker.objects import ObjectStore
-from worker.pipeline.reconciliation.listing_diff import Comparison, Difference, Judged, Kind, pages
+from worker.pipeline.reconciliation.listing_diff import Classified, Discrepancy, Kind, ListingDiff, pages
 
-__all__ = ["Difference", "Kind", "Verification", "Verify"]
+__all__ = ["Discrepancy", "Kind", "Verification", "Verifier"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,7 +49,7 @@ class _Tally:
     oldest: float = 0.0
     repaired: int = 0
 
-    def add(self, each: Judged) -> None:
+    def add(self, each: Classified) -> None:
         self.states[each.state] += 1
         if each.state == "pending":
             self.oldest = max(self.oldest, each.compared.waits or 0.0)
@@ -60,12 +60,12 @@ class _Tally:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Verify:
+class Verifier:
     """Lists a bucket beside the ledger, in whatever order the store lists. Memory is that of a page."""
 
     engine: Engine
     store: ObjectStore
-    ring: Callable[[], None]
+    notify: Callable[[], None]
     settle: float = 2.0  # seconds until what may be an event on its way is looked at again
 
     def expected(self, bucket: str, *, prefix: str = "") -> int:
@@ -80,7 +80,7 @@ class Verify:
         prefix: str = "",
         repair: bool = False,
         progress: Callable[[int], None] = lambda _: None,
-        report: Callable[[Difference], None] = lambda _: None,
+        report: Callable[[Discrepancy], None] = lambda _: None,
     ) -> Verification:
         """Compare, and name every difference to ``report`` as it is found; with ``repair``, make it pending work.
 
@@ -100,7 +100,7 @@ class Verify:
                 report(difference)
             if repair and differences:
                 tally.repaired += comparison.repair(differences, source="verify")
-                self.ring()
+                self.notify()
             progress(tally.listed)
         miscounts = self._miscounts(bucket, repair=repair)
         return _verification(bucket, prefix, tally, miscounts, self._space_miscounts(repair=repair))
@@ -111,28 +111,28 @@ class Verify:
                 return []
             found = ledger.counters.miscounts(connection, bucket)
             if found and repair:
-                ledger.counters.correct_counts(connection, bucket)
+                ledger.counters.correct(connection, bucket)
         return found
 
     def _space_miscounts(self, *, repair: bool) -> list[catalog.space_counters.SpaceMiscount]:
         with transaction(self.engine) as connection:
-            if not catalog.space_counters.are_spaces_counted(connection):
+            if not catalog.space_counters.is_counted(connection):
                 return []
-            found = catalog.space_counters.space_miscounts(connection)
+            found = catalog.space_counters.miscounts(connection)
             if found and repair:
-                catalog.space_counters.correct_space_counts(connection)
+                catalog.space_counters.correct(connection)
         return found
 
-    def _comparison(self, bucket: str) -> Comparison:
+    def _comparison(self, bucket: str) -> ListingDiff:
         with transaction(self.engine) as connection:
             since = ledger.heartbeats.now(connection)
-        return Comparison(engine=self.engine, store=self.store, bucket=bucket, since=since, settle=self.settle)
+        return ListingDiff(engine=self.engine, store=self.store, bucket=bucket, since=since, settle=self.settle)
 
-    def _judged(self, comparison: Comparison, prefix: str) -> Iterator[list[Judged]]:
+    def _judged(self, comparison: ListingDiff, prefix: str) -> Iterator[list[Classified]]:
         # One connection, for its temporary table; one short transaction a page, so that none is open while listing.
         with self.engine.connect() as connection:
             with connection.begin():
-                ledger.comparison.begin_audit(connection)
+                ledger.comparison.begin(connection)
             for page in pages(self.store.list(comparison.bucket, prefix=prefix)):
                 yield comparison.page(connection, page, remember=True)
             start: str | None = None

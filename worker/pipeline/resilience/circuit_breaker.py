@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Pacing:
+class BackoffPolicy:
     """How a breaker opens and closes."""
 
     threshold: int = 1  # failures in a row, without an answer between them, that open it
@@ -24,7 +24,7 @@ class Pacing:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Change:
+class StateChange:
     """A breaker opened or closed."""
 
     is_open: bool
@@ -32,10 +32,10 @@ class Change:
     seconds: float  # it was open for; 0 where it just opened
 
 
-class Turn:
+class Permit:
     """What a caller may do now, and where it says what came of it."""
 
-    def __init__(self, breaker: Breaker, limit: int | None) -> None:
+    def __init__(self, breaker: CircuitBreaker, limit: int | None) -> None:
         self._breaker = breaker
         self.limit = limit  # None: as much as you like; 0: nothing now; otherwise so much, and nobody else meanwhile
 
@@ -44,7 +44,7 @@ class Turn:
         self._breaker.settle(answered=answered, failed=failed, why=why, trying=bool(self.limit))
 
 
-class Breaker:
+class CircuitBreaker:
     """Closed while something answers; open, with growing pauses, once it fails so many times in a row.
 
     After a pause one caller at a time may try, with a little: the first answers of what was away should not be met by
@@ -55,9 +55,9 @@ class Breaker:
 
     def __init__(
         self,
-        pacing: Pacing,
+        pacing: BackoffPolicy,
         *,
-        announce: Callable[[Change], None] = lambda _: None,
+        announce: Callable[[StateChange], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = lambda: random.uniform(0.5, 1.0),  # noqa: S311
     ) -> None:
@@ -102,21 +102,21 @@ class Breaker:
         return 0.0 if opened is None else self._clock() - opened
 
     @contextmanager
-    def turn(self) -> Iterator[Turn]:
+    def turn(self) -> Iterator[Permit]:
         """Ask for a turn. One that is not reported on changes nothing: the next may try at once."""
         with self._mutex:
             trying = self._opened is not None and self._may_try()
             self._trying = self._trying or trying
             limit = self._pacing.ramp[self._step] if trying else None if self._opened is None else 0
         try:
-            yield Turn(self, limit)
+            yield Permit(self, limit)
         finally:
             if trying:
                 with self._mutex:
                     self._trying = False
 
     def report(self, *, answered: int = 0, failed: int = 0, why: str = "") -> None:
-        """As ``Turn.report``, from one who did not ask whether it may."""
+        """As ``Permit.report``, from one who did not ask whether it may."""
         self.settle(answered=answered, failed=failed, why=why, trying=False)
 
     def settle(self, *, answered: int, failed: int, why: str, trying: bool) -> None:
@@ -136,7 +136,7 @@ class Breaker:
     def _may_try(self) -> bool:
         return not self._trying and self._clock() >= self._until
 
-    def _answered(self, *, trying: bool) -> Change | None:
+    def _answered(self, *, trying: bool) -> StateChange | None:
         self._failures = 0
         if self._opened is None:
             return None
@@ -146,7 +146,7 @@ class Breaker:
         self._step, self._pauses = self._step + 1, 0
         return self._close() if self._step == len(self._pacing.ramp) else None
 
-    def _failed(self, failed: int, why: str, *, trying: bool) -> Change | None:
+    def _failed(self, failed: int, why: str, *, trying: bool) -> StateChange | None:
         if not failed:
             return None
         if self._opened is None:
@@ -155,7 +155,7 @@ class Breaker:
                 return None
             self._opened = self._clock()
             self._pause(why)
-            return Change(is_open=True, why=why, seconds=0.0)
+            return StateChange(is_open=True, why=why, seconds=0.0)
         if trying:
             self._pause(why)
         return None
@@ -165,13 +165,13 @@ class Breaker:
         self._until = self._clock() + bound * self._jitter()
         self._pauses, self._step, self.why = self._pauses + 1, 0, why
 
-    def _close(self) -> Change:
-        change = Change(is_open=False, why=self.why, seconds=self.seconds)
+    def _close(self) -> StateChange:
+        change = StateChange(is_open=False, why=self.why, seconds=self.seconds)
         self._opened, self._failures, self._pauses, self._step = None, 0, 0, 0
         return change
 
 
-class Window:
+class FailureWindow:
     """How much of what was done lately went wrong: the newest so many, and none older than so many seconds."""
 
     def __init__(

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from worker import db, ledger, logs, metrics
 from worker.db import Connection, Engine, is_unavailable, transaction
 from worker.errors import SpaceMismatchError
-from worker.pipeline.resilience.worker_breakers import Breakers
+from worker.pipeline.resilience.worker_breakers import WorkerBreakers
 
 _log = logs.get("pipeline")
 
@@ -21,12 +21,12 @@ LONGEST_BATCH_IN_LEASES = 20
 
 
 @contextmanager
-def leaving_word(engine: Engine, *, kind: str, model: str) -> Iterator[None]:
+def reporting_refusal(engine: Engine, *, kind: str, model: str) -> Iterator[None]:
     """If the block finds that this process must not write, say so where operators look, before it ends."""
     try:
         yield
     except SpaceMismatchError as error:
-        process = ledger.heartbeats.Heartbeat(name=_name(kind), kind=kind, host=socket.gethostname(), model=model)
+        process = ledger.heartbeats.ProcessReport(name=_name(kind), kind=kind, host=socket.gethostname(), model=model)
         try:
             with transaction(engine) as connection:
                 ledger.heartbeats.refuse(connection, process, str(error))
@@ -39,7 +39,7 @@ def _name(kind: str) -> str:
     return f"{kind}@{socket.gethostname()}:{os.getpid()}"
 
 
-class Keeper:
+class Heartbeat:
     """Renews the leases of claims in hand and writes the heartbeat, from one thread.
 
     Not a lock: a process that is paused for longer than its lease loses it, and what it then writes is refused.
@@ -53,12 +53,12 @@ class Keeper:
         model: str | None = None,
         lease: float = 60.0,
         interval: float | None = None,
-        breakers: Breakers | None = None,
+        breakers: WorkerBreakers | None = None,
         also: Callable[[], None] = lambda: None,
     ) -> None:
         """Nothing happens yet. ``also`` is called with every heartbeat, which says what ``breakers`` wait for."""
         self._also = also
-        self.breakers = breakers or Breakers()
+        self.breakers = breakers or WorkerBreakers()
         self._engine, self._kind, self._model, self._lease = engine, kind, model, lease
         self._interval = interval or min(lease / 3, 10.0)
         self._held: dict[int, float] = {}
@@ -76,7 +76,7 @@ class Keeper:
         A process that was killed may have left its row, and its name: in a container the process id is always the same.
         """
         with transaction(self._engine) as connection:
-            ledger.heartbeats.farewell(connection, self.name)
+            ledger.heartbeats.sign_off(connection, self.name)
             ledger.heartbeats.forget_refusals(connection, kind=self._kind, host=socket.gethostname())
         self._beat()
         self._thread.start()
@@ -91,7 +91,7 @@ class Keeper:
         try:
             with transaction(self._engine) as connection:
                 ledger.completion.release(connection, tokens)
-                ledger.heartbeats.farewell(connection, self.name)
+                ledger.heartbeats.sign_off(connection, self.name)
         except Exception as error:  # noqa: BLE001  # leases end by themselves
             _log.warning("could not say goodbye; leases will end by themselves", action="farewell", error=str(error))
 
@@ -162,7 +162,7 @@ class Keeper:
         with transaction(self._engine) as connection:
             ledger.heartbeats.beat(
                 connection,
-                ledger.heartbeats.Heartbeat(
+                ledger.heartbeats.ProcessReport(
                     name=self.name,
                     kind=self._kind,
                     host=socket.gethostname(),

@@ -18,13 +18,13 @@ class ByteBudget:
         self._changed = threading.Condition()
 
     @contextmanager
-    def lease(self) -> Iterator[Loan]:
+    def lease(self) -> Iterator[Reservation]:
         """A loan that is paid back when the block ends, whatever was drawn."""
-        loan = Loan(self)
+        reservation = Reservation(self)
         try:
-            yield loan
+            yield reservation
         finally:
-            self._give(loan.drawn)
+            self._give(reservation.drawn)
 
     def take(self, size: int) -> int:
         """Wait for ``size`` bytes. A file larger than the whole budget takes all of it, and is alone in memory."""
@@ -45,7 +45,7 @@ class ByteBudget:
             self._changed.notify_all()
 
 
-class Loan:
+class Reservation:
     """What one file has drawn from the budget."""
 
     def __init__(self, budget: ByteBudget) -> None:
@@ -62,7 +62,7 @@ class Loan:
 _UNPACKED_BYTES = 512 << 20
 
 
-class Decoders:
+class DecodeSlots:
     """Bounds on decoding: so many at once, because more than there are cores only wait for each other; and so much
     memory between them, because one picture may need as much as a hundred others.
     """
@@ -81,13 +81,13 @@ class Decoders:
     @contextmanager
     def unpack(self, size: int) -> Iterator[None]:
         """Hold ``size`` bytes for a file that was stored compressed. Not during a turn, for which others wait here."""
-        with self._unpacked.lease() as loan:
-            loan.draw(size)
+        with self._unpacked.lease() as reservation:
+            reservation.draw(size)
             yield
 
     @contextmanager
     def reserve(self, size: int) -> Iterator[None]:
         """Hold ``size`` bytes of memory; waits until they are free. A picture larger than all of it is alone."""
-        with self._memory.lease() as loan:
-            loan.draw(size)
+        with self._memory.lease() as reservation:
+            reservation.draw(size)
             yield

@@ -17,7 +17,7 @@ _LOOK_SECONDS = 1.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Patience:
+class WatchdogLimits:
     """How long is too long."""
 
     quiet: float  # seconds that work may wait before we take it although nobody woke us
@@ -26,12 +26,12 @@ class Patience:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Surroundings:
+class WatchdogHooks:
     """What a watchdog can ask and do."""
 
     claimable: Callable[[], bool]  # whether a claim would return something now, and may be made
     due: Callable[[], bool]  # whether something that was away may be tried again now: no ring comes for that
-    ring: Callable[[], bool]  # wakes a worker: us, if we are not deaf and nobody else is quicker; whether it could
+    notify: Callable[[], bool]  # wakes a worker: us, if we are not deaf and nobody else is quicker; whether it could
     work: Callable[[], object]  # takes one batch to its end
     end: Callable[[str], None]  # ends this process, with a sentence why
 
@@ -46,7 +46,7 @@ class Watchdog:
     """
 
     def __init__(
-        self, around: Surroundings, patience: Patience, *, clock: Callable[[], float] = time.monotonic
+        self, around: WatchdogHooks, patience: WatchdogLimits, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._around, self._patience, self._clock = around, patience, clock
         self._woken_at = clock()
@@ -88,7 +88,7 @@ class Watchdog:
             self._not_woken(now)
 
     def _not_woken(self, now: float) -> None:
-        if self._around.ring():
+        if self._around.notify():
             self._unheard += 1
             if self._unheard > self._patience.deaf:
                 self._around.end(

@@ -8,33 +8,33 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from worker import logs, metrics
-from worker.pipeline.resilience.circuit_breaker import Breaker, Change, Pacing, Turn
+from worker.pipeline.resilience.circuit_breaker import BackoffPolicy, CircuitBreaker, Permit, StateChange
 
 _log = logs.get("pipeline")
 
 #: A batch without a single answer is not yet an outage if it was small; a recovering store is not met by everything.
-STORE = Pacing(threshold=5, first=1.0, longest=30.0, ramp=(1, 2, 4))
-DATABASE = Pacing(threshold=1, first=1.0, longest=15.0)
+STORE = BackoffPolicy(threshold=5, first=1.0, longest=30.0, ramp=(1, 2, 4))
+DATABASE = BackoffPolicy(threshold=1, first=1.0, longest=15.0)
 #: Work goes on at a trickle, so that good uploads get through and their success can be seen.
-QUARANTINE = Pacing(threshold=1, first=1.0, longest=60.0, ramp=(2,))
+QUARANTINE = BackoffPolicy(threshold=1, first=1.0, longest=60.0, ramp=(2,))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Turns:
+class Permits:
     """A turn of each breaker; the narrowest decides."""
 
-    database: Turn
-    store: Turn
-    quarantine: Turn
+    database: Permit
+    store: Permit
+    quarantine: Permit
 
     @property
     def limit(self) -> int | None:
-        """As ``Turn.limit``."""
+        """As ``Permit.limit``."""
         limits = (self.database.limit, self.store.limit, self.quarantine.limit)
         return min((limit for limit in limits if limit is not None), default=None)
 
 
-class Breakers:
+class WorkerBreakers:
     """Those of one process. Each process finds out for itself: what is away for one need not be for another."""
 
     def __init__(
@@ -42,12 +42,16 @@ class Breakers:
     ) -> None:
         """All closed. ``recheck`` is called with a sentence after an outage in which events may have been lost."""
         self._recheck = recheck
-        self.database = Breaker(DATABASE, announce=self._after(_database_changed, "the database was away"), clock=clock)
-        self.store = Breaker(STORE, announce=self._after(_store_changed, "the object store was away"), clock=clock)
-        self.quarantine = Breaker(QUARANTINE, announce=_quarantine_changed, clock=clock)
+        self.database = CircuitBreaker(
+            DATABASE, announce=self._after(_database_changed, "the database was away"), clock=clock
+        )
+        self.store = CircuitBreaker(
+            STORE, announce=self._after(_store_changed, "the object store was away"), clock=clock
+        )
+        self.quarantine = CircuitBreaker(QUARANTINE, announce=_quarantine_changed, clock=clock)
 
-    def _after(self, announce: Callable[[Change], None], why: str) -> Callable[[Change], None]:
-        def changed(change: Change) -> None:
+    def _after(self, announce: Callable[[StateChange], None], why: str) -> Callable[[StateChange], None]:
+        def changed(change: StateChange) -> None:
             announce(change)
             if not change.is_open:
                 self._recheck(why)
@@ -55,10 +59,10 @@ class Breakers:
         return changed
 
     @contextmanager
-    def turn(self) -> Iterator[Turns]:
+    def turn(self) -> Iterator[Permits]:
         """Ask all of them at once."""
         with self.database.turn() as database, self.store.turn() as store, self.quarantine.turn() as quarantine:
-            yield Turns(database=database, store=store, quarantine=quarantine)
+            yield Permits(database=database, store=store, quarantine=quarantine)
 
     @property
     def hold(self) -> bool:
@@ -81,8 +85,8 @@ class Breakers:
         return "; ".join(found) or None
 
 
-def _announcing(name: str, opened: Callable[[Change], None], closed: str) -> Callable[[Change], None]:
-    def announce(change: Change) -> None:
+def _announcing(name: str, opened: Callable[[StateChange], None], closed: str) -> Callable[[StateChange], None]:
+    def announce(change: StateChange) -> None:
         metrics.BREAKER_OPEN.labels(breaker=name).set(change.is_open)
         if change.is_open:
             opened(change)
@@ -92,18 +96,18 @@ def _announcing(name: str, opened: Callable[[Change], None], closed: str) -> Cal
     return announce
 
 
-def _store_is_away(change: Change) -> None:
+def _store_is_away(change: StateChange) -> None:
     _log.warning(
         "nothing can be read from the object store; work waits, and counts no attempts", action="breaker",
         breaker="store", why=change.why,
     )  # fmt: skip
 
 
-def _database_is_away(change: Change) -> None:
+def _database_is_away(change: StateChange) -> None:
     _log.warning("the database is away; its work waits", action="breaker", breaker="database", why=change.why)
 
 
-def _too_much_is_refused(change: Change) -> None:
+def _too_much_is_refused(change: StateChange) -> None:
     _log.error(
         f"{change.why}: nothing more is put into quarantine, and work goes on at a trickle, until images that were "
         "enriched before have been tried again. What went into quarantine just now: `enrich quarantine list`; after a "

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from worker import catalog
-from worker.catalog.space_comparison import Judged, LabelPair
+from worker.catalog.space_comparison import HumanAgreement, LabelPair
 from worker.catalog.spaces import Space
 from worker.db import Engine, transaction
 
@@ -26,7 +26,7 @@ class Agreement:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Comparison:
+class SpaceComparison:
     """Two spaces side by side: the first is usually the active one."""
 
     spaces: tuple[int, int]
@@ -36,7 +36,7 @@ class Comparison:
     k: int
     overlap: float | None  # mean share of the k nearest images that are the same; None without queries
     taxonomies: tuple[Agreement, ...]
-    judged: tuple[Judged, ...]  # where people have labelled
+    judged: tuple[HumanAgreement, ...]  # where people have labelled
 
 
 def compare(
@@ -49,7 +49,7 @@ def compare(
     k: int,
     shown: int = 5,
     progress: Callable[[int], None] = lambda _: None,
-) -> Comparison:
+) -> SpaceComparison:
     """Compare tags on a sample, neighbours of some of it, and both with everything that people have labelled.
 
     Args:
@@ -65,12 +65,12 @@ def compare(
     with transaction(engine) as connection:
         ids = catalog.space_comparison.common_sample(connection, first.id, second.id, limit=sample)
         pairs = catalog.space_comparison.label_pairs(connection, first.id, second.id, ids)
-        labelled = catalog.space_comparison.judged(connection, first.id, second.id)
+        labelled = catalog.space_comparison.human_agreement(connection, first.id, second.id)
     shares = []
     for number, image in enumerate(ids[:queries], 1):
         shares.append(_overlap(engine, first, second, image, k))
         progress(number)
-    return Comparison(
+    return SpaceComparison(
         spaces=(first.id, second.id),
         models=(first.model, second.model),
         sampled=len(ids),

@@ -14,7 +14,7 @@ from typing import Literal, TypeAlias
 from worker import catalog, db, ledger, logs
 from worker.db import Connection, Engine, transaction
 from worker.errors import NotFoundError, OutdatedTaxonomiesError
-from worker.pipeline.spaces.fill_batch import Filler, FillReport, passes
+from worker.pipeline.spaces.fill_batch import BatchFiller, FillReport, passes
 from worker.pipeline.taxonomies import retag
 from worker.pipeline.taxonomies.retag import Retagger
 
@@ -31,7 +31,7 @@ _MOST_PASSES = 5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Progress:
+class FillProgress:
     """How far it is."""
 
     stage: Stage  # waiting: live uploads have the machine
@@ -40,7 +40,7 @@ class Progress:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Filled:
+class FillResult:
     """What a run came to."""
 
     space: int
@@ -52,7 +52,7 @@ class Filled:
 
 
 @dataclass(kw_only=True, slots=True)
-class _Tally:
+class _Sums:
     """Sums over threads."""
 
     filled: int = 0
@@ -80,17 +80,17 @@ class _Remaining:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Fill:
+class FillRun:
     """Fills one space. Any number of processes may do so at once, and any of them may be killed: all progress is in the
     database, so that the next run, or the others, go on where it was.
     """
 
     engine: Engine
-    filler: Filler
+    filler: BatchFiller
     threads: int  # batches in flight
-    progress: Callable[[Progress], None] = lambda _: None
+    progress: Callable[[FillProgress], None] = lambda _: None
 
-    def run(self, *, retry_failed: bool = False) -> Filled:
+    def run(self, *, retry_failed: bool = False) -> FillResult:
         """Fill, tag and index; returns when nothing is left to do that this process could do.
 
         Raises:
@@ -100,13 +100,13 @@ class Fill:
         with still_there(self.engine, self.filler.model.space.id):
             return self._run(retry_failed=retry_failed)
 
-    def _run(self, *, retry_failed: bool) -> Filled:
+    def _run(self, *, retry_failed: bool) -> FillResult:
         space = self.filler.model.space
         with transaction(self.engine) as connection:
             catalog.spaces.refill(connection, space.id)
             if retry_failed:
-                catalog.embedding_queue.try_failures_again(connection, space.id)
-        tally, missing, before = _Tally(), self._missing(), -1
+                catalog.embedding_queue.retry_failures(connection, space.id)
+        tally, missing, before = _Sums(), self._missing(), -1
         for _ in range(_MOST_PASSES):
             if missing in (0, before) and before >= 0:
                 break
@@ -116,8 +116,8 @@ class Fill:
         tagged = self._retag()
         self._index()
         with transaction(self.engine) as connection:
-            failed = catalog.embedding_queue.queue(connection, space.id).failed
-        return Filled(
+            failed = catalog.embedding_queue.queue_length(connection, space.id).failed
+        return FillResult(
             space=space.id,
             filled=tally.filled,
             changed=tally.changed,
@@ -131,7 +131,7 @@ class Fill:
             return catalog.spaces.missing_in(connection, self.filler.model.space.id)
 
     # -- vectors -----------------------------------------------------------------------------------------------------
-    def _pass(self, tally: _Tally, *, total: int) -> None:
+    def _pass(self, tally: _Sums, *, total: int) -> None:
         """Queue what is missing, chunk by chunk, while threads work it off."""
         stop = threading.Event()
         remaining = _Remaining(self._missing)
@@ -140,7 +140,7 @@ class Fill:
             try:
                 for urgent in self._feed(lambda: any(each.done() for each in running)):
                     stage: Stage = "waiting" if urgent else "filling"
-                    self.progress(Progress(stage=stage, done=max(total - remaining(), 0), total=total))
+                    self.progress(FillProgress(stage=stage, done=max(total - remaining(), 0), total=total))
                     time.sleep(_PAUSE)
             finally:
                 stop.set()
@@ -154,7 +154,7 @@ class Fill:
             try:
                 with transaction(self.engine) as connection:
                     urgent = ledger.claims.urgent(connection)
-                    queue = catalog.embedding_queue.queue(connection, space, before=scanned)
+                    queue = catalog.embedding_queue.queue_length(connection, space, before=scanned)
                     if scanned is None and queue.open < _CHUNK:
                         after, scanned = self._queue_more(connection, after)
                     elif scanned is not None and queue.older == 0:
@@ -168,10 +168,12 @@ class Fill:
             yield urgent
 
     def _queue_more(self, connection: Connection, after: int) -> tuple[int, datetime | None]:
-        step = catalog.embedding_queue.owe_missing(connection, self.filler.model.space.id, after=after, limit=_CHUNK)
-        return (after, catalog.embedding_queue.moment(connection)) if step is None else (step.last, None)
+        step = catalog.embedding_queue.enqueue_missing(
+            connection, self.filler.model.space.id, after=after, limit=_CHUNK
+        )
+        return (after, catalog.embedding_queue.now(connection)) if step is None else (step.last, None)
 
-    def _work(self, tally: _Tally, stop: threading.Event) -> None:
+    def _work(self, tally: _Sums, stop: threading.Event) -> None:
         while not stop.is_set():
             try:
                 report = self.filler.run_once()
@@ -196,8 +198,8 @@ class Fill:
             except OutdatedTaxonomiesError:
                 continue  # others are in force by now
 
-    def _tagging(self, step: retag.Progress) -> None:
-        self.progress(Progress(stage="tagging", done=step.done, total=step.total))
+    def _tagging(self, step: retag.RetagProgress) -> None:
+        self.progress(FillProgress(stage="tagging", done=step.done, total=step.total))
 
     # -- index -------------------------------------------------------------------------------------------------------
     def _index(self) -> None:
@@ -222,7 +224,9 @@ def still_there(engine: Engine, number: int) -> Iterator[None]:
         raise NotFoundError(f"space {number} was dropped meanwhile") from error
 
 
-def index(engine: Engine, space: catalog.spaces.Space, progress: Callable[[Progress], None] = lambda _: None) -> None:
+def index(
+    engine: Engine, space: catalog.spaces.Space, progress: Callable[[FillProgress], None] = lambda _: None
+) -> None:
     """Build a space's index, if it has none; readers and writers go on meanwhile."""
     with ThreadPoolExecutor(1, thread_name_prefix="index") as pool:
         building = pool.submit(catalog.partitions.build_index, engine, space.id, space.dimension)
@@ -230,6 +234,6 @@ def index(engine: Engine, space: catalog.spaces.Space, progress: Callable[[Progr
             with transaction(engine) as connection:
                 found = catalog.partitions.index_progress(connection, space.id)
             if found is not None:
-                progress(Progress(stage="indexing", done=found[0], total=max(found)))
+                progress(FillProgress(stage="indexing", done=found[0], total=max(found)))
             time.sleep(_PAUSE)
         building.result()

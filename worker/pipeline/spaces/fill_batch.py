@@ -14,9 +14,9 @@ from typing import TypeAlias
 import numpy as np
 
 from worker import catalog, images, ledger, logs, outbox
-from worker.catalog.embedding_queue import OwedBatch, OwedImage, Postponed
+from worker.catalog.embedding_queue import Postponement, QueuedBatch, QueuedImage
 from worker.catalog.spaces import Space
-from worker.catalog.write import Embedded
+from worker.catalog.write import EmbeddedImage
 from worker.db import Connection, Engine, Trouble, transaction, trouble
 from worker.encoder import Encoder, MicroBatcher, Pixels
 from worker.errors import (
@@ -33,9 +33,9 @@ from worker.errors import (
 from worker.images import ImageLimits
 from worker.objects import Fetched, NotRead, ObjectStore
 from worker.pipeline.common.content_encoding import unpacked
-from worker.pipeline.resilience.memory_budget import ByteBudget, Decoders, Loan
+from worker.pipeline.resilience.memory_budget import ByteBudget, DecodeSlots, Reservation
 from worker.pipeline.resilience.retry_policy import RetryPolicy
-from worker.pipeline.taxonomies.active_taxonomies import InForce, Labels
+from worker.pipeline.taxonomies.active_taxonomies import ActiveTagger, ActiveTaxonomies
 from worker.types import Floats, Hint, Lane, ObjectInfo
 
 _log = logs.get("pipeline")
@@ -47,22 +47,22 @@ _CONTENDED_DELAY = 2.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Read:
+class _ReadyImage:
     """An image that only waits for the encoder."""
 
-    image: OwedImage
+    image: QueuedImage
     sha256: str
     pixels: Pixels
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Changed:
+class _ChangedInStore:
     """The store has something else than the catalog: the normal path's concern."""
 
-    image: OwedImage
+    image: QueuedImage
 
 
-_Result: TypeAlias = _Read | _Changed | Postponed
+_Result: TypeAlias = _ReadyImage | _ChangedInStore | Postponement
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,11 +82,11 @@ class Model:
     space: Space
     encoder: Encoder
     batcher: MicroBatcher  # the encoder's
-    labels: Labels
+    labels: ActiveTaxonomies
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Filler:
+class BatchFiller:
     """Works off a space's queue, one batch at a time; called from several threads and processes at once."""
 
     engine: Engine
@@ -94,7 +94,7 @@ class Filler:
     model: Model
     limits: ImageLimits
     budget: ByteBudget
-    decoders: Decoders
+    decoders: DecodeSlots
     policy: RetryPolicy
     pool: ThreadPoolExecutor  # fetches and decodes
     batch: int
@@ -113,9 +113,7 @@ class Filler:
         with transaction(self.engine) as connection:
             urgent = ledger.claims.urgent(connection)
             claimed = (
-                None
-                if urgent
-                else catalog.embedding_queue.claim_owed(connection, space, size=self.batch, lease=self.lease)
+                None if urgent else catalog.embedding_queue.claim(connection, space, size=self.batch, lease=self.lease)
             )
         if claimed is None:
             return None
@@ -127,31 +125,31 @@ class Filler:
             self._give_back(claimed)
             raise
 
-    def _give_back(self, claimed: OwedBatch) -> None:
+    def _give_back(self, claimed: QueuedBatch) -> None:
         try:
             with transaction(self.engine) as connection:
-                catalog.embedding_queue.release_owed(connection, self.model.space.id, claimed.token)
+                catalog.embedding_queue.release(connection, self.model.space.id, claimed.token)
         except Exception as error:  # noqa: BLE001  # the lease ends by itself
             _log.warning("a batch could not be given back; its lease will end", action="fill", error=str(error))
 
-    def _work(self, claimed: OwedBatch) -> FillReport:
+    def _work(self, claimed: QueuedBatch) -> FillReport:
         worn = [each for each in claimed.images if each.attempts > self.policy.max_attempts]
         fresh = [each for each in claimed.images if each.attempts <= self.policy.max_attempts]
         results: list[_Result] = [_given_up(each, "its worker died with it in hand, every time") for each in worn]
         results += self.pool.map(self._read, fresh)
-        vectors, failed = self._encode([each for each in results if isinstance(each, _Read)])
-        postponed = failed + [each for each in results if isinstance(each, Postponed)]
-        changed = [each.image for each in results if isinstance(each, _Changed)]
+        vectors, failed = self._encode([each for each in results if isinstance(each, _ReadyImage)])
+        postponed = failed + [each for each in results if isinstance(each, Postponement)]
+        changed = [each.image for each in results if isinstance(each, _ChangedInStore)]
         return self._write(claimed, vectors, changed, postponed)
 
     # -- reading -----------------------------------------------------------------------------------------------------
-    def _read(self, image: OwedImage) -> _Result:
+    def _read(self, image: QueuedImage) -> _Result:
         """Fetch, decode and prepare one image. Never raises: every error is that image's alone."""
         try:
-            with self.budget.lease() as loan:
-                return self._fetch(image, loan)
+            with self.budget.lease() as reservation:
+                return self._fetch(image, reservation)
         except (StoreUnavailableError, BucketNotFoundError, ConfigurationError) as error:
-            return Postponed(id=image.id, error=str(error), delay=_OUTAGE_DELAY, counted=False)
+            return Postponement(id=image.id, error=str(error), delay=_OUTAGE_DELAY, counted=False)
         except ImageRejectedError as error:
             return _given_up(image, str(error))
         except (NotWatchedError, ObjectRefusedError) as error:
@@ -159,10 +157,10 @@ class Filler:
         except Exception as error:  # noqa: BLE001  # one bad image costs one image
             return self._retried(image, f"{type(error).__name__}: {error}")
 
-    def _fetch(self, image: OwedImage, loan: Loan) -> _Result:
+    def _fetch(self, image: QueuedImage, reservation: Reservation) -> _Result:
         def worth_reading(info: ObjectInfo, _: bytes) -> bool:
             if info.size <= self.limits.max_bytes:
-                loan.draw(info.size)
+                reservation.draw(info.size)
             return True
 
         got = self.store.get(image.ref, etag=None, max_bytes=self.limits.max_bytes, worth_reading=worth_reading)
@@ -175,21 +173,21 @@ class Filler:
                     )
                     with decoded.pixels as picture:
                         pixels = encoder.preprocess(picture)
-                return _Read(image=image, sha256=decoded.metadata.sha256, pixels=pixels)
+                return _ReadyImage(image=image, sha256=decoded.metadata.sha256, pixels=pixels)
             case NotRead():
                 return _given_up(image, f"{got.info.size:,} bytes; the limit is {self.limits.max_bytes:,}")
             case _:
-                return _Changed(image=image)
+                return _ChangedInStore(image=image)
 
-    def _retried(self, image: OwedImage, error: str) -> Postponed:
+    def _retried(self, image: QueuedImage, error: str) -> Postponement:
         if self.policy.exhausted(image.attempts):
             return _given_up(image, f"{error} (after {image.attempts} attempts)")
-        return Postponed(id=image.id, error=error, delay=self.policy.delay(image.attempts))
+        return Postponement(id=image.id, error=error, delay=self.policy.delay(image.attempts))
 
     # -- encoding ----------------------------------------------------------------------------------------------------
-    def _encode(self, read: Sequence[_Read]) -> tuple[list[tuple[_Read, Floats]], list[Postponed]]:
-        vectors: list[tuple[_Read, Floats]] = []
-        failed: list[Postponed] = []
+    def _encode(self, read: Sequence[_ReadyImage]) -> tuple[list[tuple[_ReadyImage, Floats]], list[Postponement]]:
+        vectors: list[tuple[_ReadyImage, Floats]] = []
+        failed: list[Postponement] = []
         for each, result in zip(read, self.model.batcher.encode([each.pixels for each in read]), strict=True):
             if isinstance(result, ImageRejectedError):
                 failed.append(_given_up(each.image, str(result)))
@@ -202,10 +200,10 @@ class Filler:
     # -- writing -----------------------------------------------------------------------------------------------------
     def _write(
         self,
-        claimed: OwedBatch,
-        vectors: Sequence[tuple[_Read, Floats]],
-        changed: list[OwedImage],
-        postponed: list[Postponed],
+        claimed: QueuedBatch,
+        vectors: Sequence[tuple[_ReadyImage, Floats]],
+        changed: list[QueuedImage],
+        postponed: list[Postponement],
     ) -> FillReport:
         """In two transactions, each of which locks in the order in which workers do: the ledger, images, the queue."""
         by = self.model.labels.now
@@ -217,51 +215,53 @@ class Filler:
 
     def _write_by(
         self,
-        by: InForce,
-        claimed: OwedBatch,
-        vectors: Sequence[tuple[_Read, Floats]],
-        changed: list[OwedImage],
-        postponed: list[Postponed],
+        by: ActiveTagger,
+        claimed: QueuedBatch,
+        vectors: Sequence[tuple[_ReadyImage, Floats]],
+        changed: list[QueuedImage],
+        postponed: list[Postponement],
     ) -> FillReport:
         space = self.model.space.id
         images_of = {read.image.id: read for read, _ in vectors}
         embedded = _tagged(vectors, by)
         with transaction(self.engine) as connection:
-            catalog.revisions.hold_revision(connection, by.revision)  # before anything is locked
+            catalog.taxonomy_revisions.hold(connection, by.revision)  # before anything is locked
             catalog.spaces.hold_active(connection)
             if not catalog.write.is_open(connection, space):
                 # Retired meanwhile, and its queue with it, but for what was queued at that moment.
-                catalog.embedding_queue.settle(connection, space, claimed.token, [each.id for each in claimed.images])
+                catalog.embedding_queue.complete(connection, space, claimed.token, [each.id for each in claimed.images])
                 return FillReport(filled=0, changed=0, later=0, failed=0)
-            locked = catalog.image_locks.lock_images(connection, list(images_of))
+            locked = catalog.image_locks.lock(connection, list(images_of))
             # Somebody else may hold a newer token for these by now. Their vectors are right all the same: the images
             # are still those that were read.
             written = [each for each in embedded if locked.hashes.get(each.image_id) == images_of[each.image_id].sha256]
             if written:
-                catalog.write.write_vectors(connection, space, written)
+                catalog.write.save_vectors(connection, space, written)
                 self._announce(connection, [images_of[each.image_id].image for each in written], locked.etags)
             done = {each.image_id for each in written} | locked.gone
-            catalog.embedding_queue.settle(connection, space, claimed.token, sorted(done))
+            catalog.embedding_queue.complete(connection, space, claimed.token, sorted(done))
         changed += [images_of[id_].image for id_ in locked.hashes.keys() - done]
         postponed += [_contended(id_) for id_ in images_of.keys() - locked.hashes.keys() - locked.gone]
         self._put_back(claimed, changed, postponed)
         return _report(claimed, postponed, filled=len(written), changed=len(changed))
 
-    def _announce(self, connection: Connection, images: Sequence[OwedImage], etags: Mapping[int, str | None]) -> None:
+    def _announce(self, connection: Connection, images: Sequence[QueuedImage], etags: Mapping[int, str | None]) -> None:
         """In the feed, where tags came into views: in the active space, which this one may have become meanwhile."""
-        active = catalog.spaces.active_space(connection)
+        active = catalog.spaces.active(connection)
         if active is not None and active.id == self.model.space.id:
-            entries = [outbox.Feed(kind="enriched", ref=image.ref, etag=etags[image.id]) for image in images]
+            entries = [outbox.NewEntry(kind="enriched", ref=image.ref, etag=etags[image.id]) for image in images]
             outbox.append(connection, entries)
 
-    def _put_back(self, claimed: OwedBatch, changed: Sequence[OwedImage], postponed: Sequence[Postponed]) -> None:
+    def _put_back(
+        self, claimed: QueuedBatch, changed: Sequence[QueuedImage], postponed: Sequence[Postponement]
+    ) -> None:
         """What has no vector yet. Of an object that is not what the catalog says, a worker owes us what it finds."""
         if not (changed or postponed):
             return
         hints = [Hint(ref=each.ref, source="fill", event="changed") for each in changed]
         with transaction(self.engine) as connection:
             ledger.hints.hint(connection, hints, lane=Lane.BACKFILL)
-            catalog.embedding_queue.settle(
+            catalog.embedding_queue.complete(
                 connection, self.model.space.id, claimed.token, [each.id for each in changed]
             )
             catalog.embedding_queue.postpone(connection, self.model.space.id, claimed.token, postponed)
@@ -272,25 +272,25 @@ def passes(error: BaseException) -> bool:
     return trouble(error) in (Trouble.AWAY, Trouble.BUSY)
 
 
-def _tagged(vectors: Sequence[tuple[_Read, Floats]], by: InForce) -> list[Embedded]:
+def _tagged(vectors: Sequence[tuple[_ReadyImage, Floats]], by: ActiveTagger) -> list[EmbeddedImage]:
     if not vectors:
         return []
     tags = by.tagger.tag(np.stack([vector for _, vector in vectors]))
     return [
-        Embedded(image_id=read.image.id, vector=vector, tags=its)
+        EmbeddedImage(image_id=read.image.id, vector=vector, tags=its)
         for (read, vector), its in zip(vectors, tags, strict=True)
     ]
 
 
-def _given_up(image: OwedImage, error: str) -> Postponed:
-    return Postponed(id=image.id, error=error, delay=None)
+def _given_up(image: QueuedImage, error: str) -> Postponement:
+    return Postponement(id=image.id, error=error, delay=None)
 
 
-def _contended(image: int) -> Postponed:
-    return Postponed(id=image, error="a worker has it in hand", delay=_CONTENDED_DELAY, counted=False)
+def _contended(image: int) -> Postponement:
+    return Postponement(id=image, error="a worker has it in hand", delay=_CONTENDED_DELAY, counted=False)
 
 
-def _report(claimed: OwedBatch, postponed: Sequence[Postponed], *, filled: int, changed: int) -> FillReport:
+def _report(claimed: QueuedBatch, postponed: Sequence[Postponement], *, filled: int, changed: int) -> FillReport:
     refs = {each.id: each.ref for each in claimed.images}
     failed = [each for each in postponed if each.delay is None]
     for each in failed:

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import features
 
 from worker import catalog
-from worker.catalog.golden import Golden, GoldenSet
+from worker.catalog.golden import GoldenItem, GoldenSet
 from worker.catalog.spaces import Space
 from worker.db import Engine, transaction
 from worker.encoder import Encoder, Pixels
@@ -37,7 +37,7 @@ _MOST_LEVELS = 0.5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Difference:
+class GoldenMismatch:
     """One picture or text of which the model makes something else."""
 
     name: str
@@ -46,13 +46,13 @@ class Difference:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Check:
+class GoldenResult:
     """What a comparison came to."""
 
     space: int
     compared: int
     least_cosine: float
-    differences: tuple[Difference, ...]
+    differences: tuple[GoldenMismatch, ...]
     changed: Mapping[str, tuple[str | None, str | None]]  # library, device or format → then, now; where they differ
 
     @property
@@ -60,15 +60,15 @@ class Check:
         return not self.differences
 
 
-def check(engine: Engine, space: Space, encoder: Encoder, *, texts_only: bool = False) -> Check:
+def check(engine: Engine, space: Space, encoder: Encoder, *, texts_only: bool = False) -> GoldenResult:
     """Compare what ``encoder`` makes here with what is kept for the space; keep it if nothing is yet."""
     with transaction(engine) as connection:
-        known = catalog.golden.golden_set(connection, space.id)
+        known = catalog.golden.load(connection, space.id)
     made = _measure(encoder, texts_only=texts_only)
     now = made_with(encoder)
     if known is None and not texts_only:
         with transaction(engine) as connection:
-            known = catalog.golden.keep_golden(connection, space.id, made, now)
+            known = catalog.golden.save(connection, space.id, made, now)
     return _compared(space, known or GoldenSet(made_with=now, entries=()), made, now)
 
 
@@ -87,11 +87,11 @@ def accept(engine: Engine, space: Space, encoder: Encoder) -> None:
     """Compare with what ``encoder`` makes here from now on."""
     made = _measure(encoder, texts_only=False)
     with transaction(engine) as connection:
-        catalog.golden.forget_golden(connection, space.id)
-        catalog.golden.keep_golden(connection, space.id, made, made_with(encoder))
+        catalog.golden.delete(connection, space.id)
+        catalog.golden.save(connection, space.id, made, made_with(encoder))
 
 
-def explain(found: Check, space: Space) -> str:
+def explain(found: GoldenResult, space: Space) -> str:
     """What differs, in a sentence or two, and what to do about it."""
     if found.changed:
         changes = (f"{name} {then or '(none)'} → {now or '(none)'}" for name, (then, now) in found.changed.items())
@@ -124,21 +124,21 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _measure(encoder: Encoder, *, texts_only: bool) -> list[Golden]:
-    texts = [Golden(name=name, vector=row, pixels=None) for name, row in golden_inputs.of_texts(encoder).items()]
+def _measure(encoder: Encoder, *, texts_only: bool) -> list[GoldenItem]:
+    texts = [GoldenItem(name=name, vector=row, pixels=None) for name, row in golden_inputs.of_texts(encoder).items()]
     if texts_only:
         return texts
     pixels = golden_inputs.prepared(encoder)
     rows = golden_inputs.of_pictures(encoder, pixels)
-    return texts + [Golden(name=name, vector=row, pixels=_pack(pixels[name])) for name, row in rows.items()]
+    return texts + [GoldenItem(name=name, vector=row, pixels=_pack(pixels[name])) for name, row in rows.items()]
 
 
-def _compared(space: Space, known: GoldenSet, made: Iterable[Golden], now: Mapping[str, str]) -> Check:
+def _compared(space: Space, known: GoldenSet, made: Iterable[GoldenItem], now: Mapping[str, str]) -> GoldenResult:
     then = known.made_with
     least = _LEAST_COSINE_BFLOAT16 if "bfloat16" in (then.get("dtype"), now["dtype"]) else _LEAST_COSINE
     ours = {each.name: each for each in made}
     pairs = [(each, ours[each.name]) for each in known.entries if each.name in ours]
-    return Check(
+    return GoldenResult(
         space=space.id,
         compared=len(pairs),
         least_cosine=least,
@@ -151,15 +151,15 @@ def _compared(space: Space, known: GoldenSet, made: Iterable[Golden], now: Mappi
     )
 
 
-def _differences(pairs: Iterable[tuple[Golden, Golden]], least: float) -> Iterator[Difference]:
+def _differences(pairs: Iterable[tuple[GoldenItem, GoldenItem]], least: float) -> Iterator[GoldenMismatch]:
     for theirs, ours in pairs:
         cosine = _cosine(theirs, ours)
         levels = 0.0 if theirs.pixels is None or ours.pixels is None else _levels(theirs.pixels, ours.pixels)
         if not cosine >= least or levels > _MOST_LEVELS:  # a cosine of NaN is none that is high enough
-            yield Difference(name=ours.name, cosine=cosine, levels=levels)
+            yield GoldenMismatch(name=ours.name, cosine=cosine, levels=levels)
 
 
-def _cosine(one: Golden, other: Golden) -> float:
+def _cosine(one: GoldenItem, other: GoldenItem) -> float:
     if one.vector.shape != other.vector.shape:
         return 0.0
     return float(one.vector.astype(np.float64) @ other.vector.astype(np.float64))
@@ -174,7 +174,7 @@ def _levels(one: bytes, other: bytes) -> float:
     return mean if theirs.dtype == np.uint8 else mean * 64
 
 
-def _describe(each: Difference) -> str:
+def _describe(each: GoldenMismatch) -> str:
     cosine = f"cosine {each.cosine:.4f}"
     if each.levels > _MOST_LEVELS:
         return f"{each.name} is prepared otherwise (by {each.levels:.1f} of 255 levels on average; {cosine})"

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from worker import catalog
-from worker.catalog.embedding_queue import Failure
+from worker.catalog.embedding_queue import EmbeddingFailure
 from worker.catalog.spaces import FilledSpace, Space
 from worker.db import Connection, Engine, transaction
 from worker.errors import ConfigurationError, NotFoundError
 from worker.pipeline.spaces import fill, golden_check
-from worker.pipeline.spaces.fill import Progress
-from worker.pipeline.spaces.model_loading import Load, Source, make
+from worker.pipeline.spaces.fill import FillProgress
+from worker.pipeline.spaces.model_loading import Load, ModelSetting, make
 
 #: Seconds for which uploads of this moment are waited for before a space is called incomplete, and again each time
 #: that they get fewer.
@@ -23,7 +23,7 @@ _MANY = 5_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Activated:
+class ActivationResult:
     """What a switch came to."""
 
     before: int | None  # the space that was active, if it was another one
@@ -33,7 +33,7 @@ class Activated:
 def filled(engine: Engine) -> list[FilledSpace]:
     """All spaces, with how far each is filled."""
     with transaction(engine) as connection:
-        return catalog.spaces.filled_spaces(connection)
+        return catalog.spaces.fill_levels(connection)
 
 
 def get(engine: Engine, number: int) -> Space:
@@ -49,13 +49,13 @@ def get(engine: Engine, number: int) -> Space:
     return found
 
 
-def failures(engine: Engine, number: int, *, limit: int) -> list[Failure]:
+def failures(engine: Engine, number: int, *, limit: int) -> list[EmbeddingFailure]:
     """Images that a space's model could not embed."""
     with transaction(engine) as connection:
         return catalog.embedding_queue.failures(connection, number, limit=limit)
 
 
-def create(engine: Engine, source: Source, load: Load) -> Space:
+def create(engine: Engine, source: ModelSetting, load: Load) -> Space:
     """Load a model and make its space, with golden vectors; nothing happens if it has one already.
 
     Raises:
@@ -69,8 +69,8 @@ def create(engine: Engine, source: Source, load: Load) -> Space:
 
 
 def activate(
-    engine: Engine, number: int, *, force: bool, progress: Callable[[Progress], None] = lambda _: None
-) -> Activated:
+    engine: Engine, number: int, *, force: bool, progress: Callable[[FillProgress], None] = lambda _: None
+) -> ActivationResult:
     """Make a space the active one, in one transaction: readers see either the old one or the new one.
 
     Its index is built first, if it has none. The space that was active goes on being filled.
@@ -90,16 +90,16 @@ def activate(
     with transaction(engine) as connection:
         if not force:
             _require_tagged(connection, number)  # again: an index takes hours, in which others may be put into force
-        before = catalog.spaces.active_space(connection)
+        before = catalog.spaces.active(connection)
         if not catalog.spaces.activate(connection, number):
             raise NotFoundError(f"space {number} was dropped meanwhile; the active one is as before")
-        failed = catalog.embedding_queue.queue(connection, number).failed
-    return Activated(before=before.id if before is not None and before.id != number else None, failed=failed)
+        failed = catalog.embedding_queue.queue_length(connection, number).failed
+    return ActivationResult(before=before.id if before is not None and before.id != number else None, failed=failed)
 
 
 def _require_full(engine: Engine, number: int) -> None:
     with transaction(engine) as connection:
-        now = catalog.embedding_queue.moment(connection)
+        now = catalog.embedding_queue.now(connection)
         missing = catalog.spaces.missing_in(connection, number, before=now)
     deadline = time.monotonic() + _PATIENCE
     while 0 < missing < _MANY and time.monotonic() < deadline:
@@ -117,12 +117,12 @@ def _require_full(engine: Engine, number: int) -> None:
 
 def _require_tagged(connection: Connection, number: int) -> None:
     """By the taxonomies in force, which stay so until the transaction ends: applying retags the active space alone."""
-    current = catalog.revisions.current_revision(connection)
+    current = catalog.taxonomy_revisions.current(connection)
     if current is None:
         return
-    catalog.revisions.hold_revision(connection, current.id)
-    catalog.revisions.note_empty(connection, number, current.id)
-    state = catalog.revisions.retagging(connection, number, current.id)
+    catalog.taxonomy_revisions.hold(connection, current.id)
+    catalog.taxonomy_revisions.note_empty(connection, number, current.id)
+    state = catalog.taxonomy_revisions.retagging(connection, number, current.id)
     if state is None or state.finished_at is None:
         raise ConfigurationError(
             f"the tags of space {number} are older than revision {current.id} of the taxonomies, which is in force: "
@@ -180,13 +180,13 @@ def drop(
     if not again:
         get(engine, number)
         with transaction(engine) as connection:
-            if not catalog.spaces.bury(connection, number):
+            if not catalog.spaces.mark_dropped(connection, number):
                 raise ConfigurationError(_is_active(number, "dropped"))
     for count in catalog.partitions.drop_tags(engine, number):
         deleted(count)
     with transaction(engine) as connection:
-        catalog.texts.forget_texts(connection, number)
-    catalog.labels.drop_label_index(engine, number)
+        catalog.texts.forget(connection, number)
+    catalog.label_vectors.drop_label_index(engine, number)
     catalog.partitions.drop_partition(engine, number, waiting=waiting)
 
 

@@ -13,7 +13,7 @@ _STEP = 10_000
 _ENOUGH = 50_000
 
 
-class Patrol:
+class MissingVectorSweep:
     """Walks the catalog step by step, over and over, for each space that answers, or has answered and is kept ready.
 
     Whoever writes an image queues it for the other spaces in the same transaction, so that there is nothing to find,
@@ -33,13 +33,13 @@ class Patrol:
             How many images were queued.
         """
         with transaction(self._engine) as connection:
-            queues, served = catalog.embedding_queue.owed(connection), catalog.spaces.served_spaces(connection)
+            queues, served = catalog.embedding_queue.queue_lengths(connection), catalog.spaces.served(connection)
         self._at = {space: self._at.get(space, 0) for space in served}
         return sum(self._step(space) for space in served if queues.get(space, 0) < _ENOUGH)
 
     def _step(self, space: int) -> int:
         with transaction(self._engine) as connection:
-            step = catalog.embedding_queue.owe_missing(connection, space, after=self._at[space], limit=_STEP)
+            step = catalog.embedding_queue.enqueue_missing(connection, space, after=self._at[space], limit=_STEP)
         self._at[space] = 0 if step is None else step.last
         if step is None or step.queued == 0:
             return 0

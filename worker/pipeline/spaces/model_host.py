@@ -10,7 +10,7 @@ from worker import catalog, logs
 from worker.catalog.spaces import Space
 from worker.db import Engine, in_one_line, transaction
 from worker.errors import EnrichError, FatalDeviceError
-from worker.pipeline.spaces.fill_batch import Filler, passes
+from worker.pipeline.spaces.fill_batch import BatchFiller, passes
 
 _log = logs.get("pipeline")
 
@@ -18,7 +18,7 @@ _log = logs.get("pipeline")
 _RETRY_LOADING = 60.0
 
 
-class Attendant:
+class ModelHost:
     """Looks at the spaces every few seconds, from a thread of its own.
 
     When another space has been activated, its model is loaded, if it is not yet, and the worker is switched to it;
@@ -30,10 +30,10 @@ class Attendant:
         self,
         engine: Engine,
         *,
-        serving: Filler,
-        load: Callable[[Space], Filler],
-        switch: Callable[[Filler], None],
-        unload: Callable[[Filler], None],
+        serving: BatchFiller,
+        load: Callable[[Space], BatchFiller],
+        switch: Callable[[BatchFiller], None],
+        unload: Callable[[BatchFiller], None],
         broken: Callable[[FatalDeviceError], None],
         note: Callable[[str | None], None] = lambda _: None,
         most: int,
@@ -55,7 +55,7 @@ class Attendant:
         self._engine, self._load, self._switch, self._unload, self._broken = engine, load, switch, unload, broken
         self._note, self._most, self._interval = note, most, interval
         self._serving = serving
-        self._others: dict[int, Filler] = {}
+        self._others: dict[int, BatchFiller] = {}
         self._refused: dict[int, tuple[float, str]] = {}  # space → when to try again, and why not now
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="attendant", daemon=True)
@@ -79,8 +79,8 @@ class Attendant:
             Whether there may be more to do at once.
         """
         with transaction(self._engine) as connection:
-            spaces = {each.id: each for each in catalog.spaces.spaces(connection)}
-            owed = catalog.embedding_queue.spaces_owed(connection)
+            spaces = {each.id: each for each in catalog.spaces.all_spaces(connection)}
+            owed = catalog.embedding_queue.spaces_with_work(connection)
         self._follow(next((each for each in spaces.values() if each.state == "active"), None))
         self._forget({number for number, each in spaces.items() if each.state != "retired"})
         fillers = [filler for number in owed if number in spaces and (filler := self._filler(spaces[number]))]
@@ -118,7 +118,7 @@ class Attendant:
             self._unload(self._others.pop(next(iter(self._others))))
         _log.info(f"serving space {active.id} now, that of {active.model}", action="switch", space=active.id)
 
-    def _filler(self, space: Space) -> Filler | None:
+    def _filler(self, space: Space) -> BatchFiller | None:
         if space.id == self._serving.model.space.id:
             return self._serving
         if space.id not in self._others and len(self._others) < self._most:
@@ -127,7 +127,7 @@ class Attendant:
                 self._others[space.id] = filler
         return self._others.get(space.id)
 
-    def _loaded(self, space: Space) -> Filler | None:
+    def _loaded(self, space: Space) -> BatchFiller | None:
         if space.id in self._refused and time.monotonic() < self._refused[space.id][0]:
             return None
         try:

@@ -22,7 +22,7 @@ Load: TypeAlias = Callable[[str, str | None], Encoder]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Source:
+class ModelSetting:
     """What ENRICH_MODEL and ENRICH_MODEL_REVISION say."""
 
     model: str  # "starter", a hub id, or an absolute path
@@ -34,19 +34,19 @@ def space_spec(encoder: Encoder) -> SpaceSpec:
     return replace(encoder.space, preprocessing=f"{encoder.space.preprocessing}+{decoding(encoder.shrink_to)}")
 
 
-def make(engine: Engine, encoder: Encoder, source: Source) -> Space:
+def make(engine: Engine, encoder: Encoder, source: ModelSetting) -> Space:
     """The space of a model, made if need be: active if it is the first one, else filling."""
     while True:
         try:
             with transaction(engine) as connection:
-                return catalog.spaces.ensure_space(connection, space_spec(encoder), source=source.model)
+                return catalog.spaces.ensure(connection, space_spec(encoder), source=source.model)
         except Exception as error:
             if not catalog.partitions.is_lock_timeout(error):
                 raise
             _log.warning("the new space waits for long transactions that write images", action="space")
 
 
-def load_for(space: Space, own: Source, load: Load) -> Encoder:
+def load_for(space: Space, own: ModelSetting, load: Load) -> Encoder:
     """The model whose vectors a space has, from where it was loaded when the space was made.
 
     If that is a directory which this machine does not have, what ENRICH_MODEL names is tried instead.
@@ -60,7 +60,7 @@ def load_for(space: Space, own: Source, load: Load) -> Encoder:
     return encoder
 
 
-def where(space: Space, own: Source) -> tuple[str, str | None]:
+def where(space: Space, own: ModelSetting) -> tuple[str, str | None]:
     """Where this machine has a space's model, and at which revision; None for a directory, which has no other than its
     own.
     """
@@ -81,7 +81,7 @@ def require_space(space: Space, encoder: Encoder) -> None:
         raise SpaceMismatchError(_difference(space, spec))
 
 
-def choose(engine: Engine, own: Source, load: Load) -> tuple[Space, Encoder]:
+def choose(engine: Engine, own: ModelSetting, load: Load) -> tuple[Space, Encoder]:
     """The space that a worker writes into first, and its model.
 
     In an empty catalog it is that of ENRICH_MODEL. Afterwards the catalog's active space decides, so that switching
@@ -93,7 +93,7 @@ def choose(engine: Engine, own: Source, load: Load) -> tuple[Space, Encoder]:
         ModelUnavailableError: the active space's model is not to be had.
     """
     with transaction(engine) as connection:
-        known = catalog.spaces.spaces(connection)
+        known = catalog.spaces.all_spaces(connection)
     active = next((each for each in known if each.state == "active"), None)
     if active is None:
         encoder = load(own.model, own.revision)
@@ -108,7 +108,7 @@ def choose(engine: Engine, own: Source, load: Load) -> tuple[Space, Encoder]:
     return active, _instead(active, own, load)
 
 
-def _instead(active: Space, own: Source, load: Load) -> Encoder:
+def _instead(active: Space, own: ModelSetting, load: Load) -> Encoder:
     _log.warning(
         f"ENRICH_MODEL is {own.model}, but the catalog's active space {active.id} is that of {active.model}, which is "
         "loaded instead; `enrich space create` and `enrich space activate` change the model",

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from worker import catalog, logs, tagging
-from worker.catalog.revisions import Revision
 from worker.catalog.spaces import Space
 from worker.catalog.taxonomies import TaxonomyVersion
+from worker.catalog.taxonomy_revisions import Revision
 from worker.db import Engine, transaction
 from worker.errors import EnrichError, TaxonomyError
-from worker.pipeline.taxonomies.prompt_vectors import Prompts
+from worker.pipeline.taxonomies.prompt_vectors import PromptVectorCache
 from worker.tagging import Tagger, Taxonomy
 
 _log = logs.get("pipeline")
@@ -28,17 +28,17 @@ _PATIENCE = 60.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class InForce:
+class ActiveTagger:
     """A revision of the taxonomies, and what decides by it."""
 
     revision: int
     tagger: Tagger
 
 
-class Labels:
+class ActiveTaxonomies:
     """One model's tagger. Threads share it; each takes ``now`` once for each batch."""
 
-    def __init__(self, engine: Engine, space: Space, prompts: Prompts) -> None:
+    def __init__(self, engine: Engine, space: Space, prompts: PromptVectorCache) -> None:
         """Read what is in force.
 
         Raises:
@@ -46,16 +46,16 @@ class Labels:
         """
         self._engine, self._space, self._prompts = engine, space, prompts
         self._mutex = threading.Lock()
-        self._now: InForce | None = None
+        self._now: ActiveTagger | None = None
         self._now = self.follow()
 
     @property
-    def now(self) -> InForce:
+    def now(self) -> ActiveTagger:
         """What was in force when ``follow`` was last called."""
         assert self._now is not None  # noqa: S101  # set in __init__
         return self._now
 
-    def follow(self) -> InForce:
+    def follow(self) -> ActiveTagger:
         """What is in force; prompts that are new are encoded. To be called where writing says what it has is outdated.
 
         Raises:
@@ -63,14 +63,14 @@ class Labels:
         """
         with self._mutex:
             with transaction(self._engine) as connection:
-                current = catalog.revisions.current_revision(connection)
+                current = catalog.taxonomy_revisions.current(connection)
                 assert current is not None  # noqa: S101  # `begin` was called first
                 if self._now is not None and self._now.revision == current.id:
                     return self._now
-                stored = catalog.revisions.definitions_of(connection, current.id)
-                catalog.revisions.note_empty(connection, self._space.id, current.id)
+                stored = catalog.taxonomy_revisions.definitions_of(connection, current.id)
+                catalog.taxonomy_revisions.note_empty(connection, self._space.id, current.id)
             taxonomies = [tagging.restore(definition, version=version) for version, definition in stored]
-            before, self._now = self._now, InForce(revision=current.id, tagger=self.build(taxonomies))
+            before, self._now = self._now, ActiveTagger(revision=current.id, tagger=self.build(taxonomies))
         if before is not None:
             _log.info(f"tagging by revision {current.id} of the taxonomies now", action="taxonomies")
         return self._now
@@ -83,7 +83,7 @@ class Labels:
 def begin(engine: Engine, wished: Callable[[], Sequence[Taxonomy]], *, made_by: str | None = None) -> Revision:
     """The revision in force; in a catalog without one, what ``wished`` gives is put into force first."""
     with transaction(engine) as connection:
-        found = catalog.revisions.current_revision(connection)
+        found = catalog.taxonomy_revisions.current(connection)
     if found is not None:
         return found
     taxonomies = wished()
@@ -91,12 +91,12 @@ def begin(engine: Engine, wished: Callable[[], Sequence[Taxonomy]], *, made_by: 
 
     def try_to() -> Revision:
         with transaction(engine) as connection:
-            return catalog.revisions.begin_revision(connection, versions(taxonomies), made_by=made_by or whoami())
+            return catalog.taxonomy_revisions.begin(connection, versions(taxonomies), made_by=made_by or whoami())
 
     return patiently(try_to)
 
 
-def tell_of_the_uncalibrated(built: Tagger) -> None:
+def warn_uncalibrated(built: Tagger) -> None:
     """Say which taxonomies nobody chose numbers for with this model."""
     if built.uncalibrated:
         _log.warning(
@@ -109,7 +109,7 @@ def tell_of_the_uncalibrated(built: Tagger) -> None:
         )
 
 
-def tell_of_other_files(in_force: Revision, wished: Callable[[], Sequence[Taxonomy]]) -> None:
+def warn_changed_files(in_force: Revision, wished: Callable[[], Sequence[Taxonomy]]) -> None:
     """Say where files, which are what is wished, are not what is in force."""
     try:
         if versions(wished()) == dict(in_force.versions):
@@ -131,7 +131,7 @@ def keep(engine: Engine, taxonomies: Sequence[Taxonomy]) -> None:
         for each in taxonomies
     ]
     with transaction(engine) as connection:
-        catalog.taxonomies.remember_taxonomies(connection, kept)
+        catalog.taxonomies.remember(connection, kept)
 
 
 def versions(taxonomies: Sequence[Taxonomy]) -> Mapping[str, str]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from worker import catalog, logs, tagging
-from worker.catalog.labels import LabelSet, LabelVector
+from worker.catalog.label_vectors import LabelSet, LabelVector
 from worker.catalog.spaces import Space
 from worker.db import Engine, is_unavailable, transaction
 from worker.errors import EnrichError, TaxonomyError
@@ -22,7 +22,7 @@ _INTERVAL = 15.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class LabelFiller:
+class LabelVectorWriter:
     """Stores what is missing of the taxonomies in use, in one space."""
 
     engine: Engine
@@ -42,39 +42,39 @@ class LabelFiller:
             return 0
         with self.engine.connect() as session:  # holds the lock, in no transaction
             autocommit = session.execution_options(isolation_level="AUTOCOMMIT")
-            if not catalog.labels.lock_labels(autocommit, self.space.id):
+            if not catalog.label_vectors.lock_labels(autocommit, self.space.id):
                 return None
             try:
                 return self._fill(stopped)
             finally:
-                catalog.labels.unlock_labels(autocommit, self.space.id)
+                catalog.label_vectors.unlock_labels(autocommit, self.space.id)
 
     def _missing(self) -> bool:
         with transaction(self.engine) as connection:
             if catalog.spaces.space(connection, self.space.id) is None:
                 return False  # it was dropped
             wanted = catalog.taxonomies.versions_in_use(connection)
-            sets = catalog.labels.label_sets(connection, self.space.id)
+            sets = catalog.label_vectors.label_sets(connection, self.space.id)
         ready = {(each.taxonomy, each.version) for each in sets if each.ready}
         return set(wanted.items()) != ready
 
     def _fill(self, stopped: Callable[[], bool]) -> int:
         with transaction(self.engine) as connection:
             wanted = catalog.taxonomies.versions_in_use(connection)
-            catalog.labels.index_labels(connection, self.space)
+            catalog.label_vectors.index_labels(connection, self.space)
         stored = 0
         for taxonomy, version in wanted.items():
             with transaction(self.engine) as connection:
-                begun = catalog.labels.begin_label_set(connection, self.space.id, taxonomy, version)
+                begun = catalog.label_vectors.begin_label_set(connection, self.space.id, taxonomy, version)
             if begun is not None and not begun.ready:
                 stored += self._try_set(begun, stopped)
             if stopped():
                 return stored
         with transaction(self.engine) as connection:
-            sets = catalog.labels.label_sets(connection, self.space.id)
+            sets = catalog.label_vectors.label_sets(connection, self.space.id)
             ready = {(each.taxonomy, each.version) for each in sets if each.ready}
             kept = [each.id for each in sets if _stays(each, wanted, ready)]
-            catalog.labels.forget_label_sets(connection, self.space.id, but=kept)
+            catalog.label_vectors.forget_label_sets(connection, self.space.id, but=kept)
         return stored
 
     def _try_set(self, begun: LabelSet, stopped: Callable[[], bool]) -> int:
@@ -87,7 +87,7 @@ class LabelFiller:
     def _fill_set(self, begun: LabelSet, stopped: Callable[[], bool]) -> int:
         with transaction(self.engine) as connection:
             definition = catalog.taxonomies.definition(connection, begun.taxonomy, begun.version)
-            there = catalog.labels.stored_labels(connection, begun.id)
+            there = catalog.label_vectors.stored_labels(connection, begun.id)
         if definition is None:
             return 0
         taxonomy = tagging.restore(definition, version=begun.version)
@@ -98,11 +98,11 @@ class LabelFiller:
                 return stored
             rows = self._rows(taxonomy, batch)
             with transaction(self.engine) as connection:
-                if not catalog.labels.store_labels(connection, self.space.id, begun.id, rows):
+                if not catalog.label_vectors.store_labels(connection, self.space.id, begun.id, rows):
                     return stored  # somebody dropped the taxonomy, or the space
             stored += len(batch)
         with transaction(self.engine) as connection:
-            finished = catalog.labels.finish_label_set(connection, begun.id)
+            finished = catalog.label_vectors.finish_label_set(connection, begun.id)
         if not finished:
             return stored
         _log.info(
@@ -141,17 +141,17 @@ def _batches(texts: Mapping[str, Sequence[str]]) -> Iterator[dict[str, Sequence[
         yield batch
 
 
-class LabelKeeper:
+class LabelVectorIndexer:
     """Fills from a thread of its own while a worker runs, so that images never wait for labels."""
 
     def __init__(self, *, interval: float = _INTERVAL) -> None:
         self._interval = interval
-        self._fillers: dict[int, LabelFiller] = {}
+        self._fillers: dict[int, LabelVectorWriter] = {}
         self._mutex = threading.Lock()
         self._stop, self._wake = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="labels", daemon=True)
 
-    def add(self, filler: LabelFiller) -> None:
+    def add(self, filler: LabelVectorWriter) -> None:
         """Keep the labels of its space stored, too."""
         with self._mutex:
             self._fillers[filler.space.id] = filler
@@ -182,7 +182,7 @@ class LabelKeeper:
                 self._fill(filler)
             self._wake.wait(self._interval)
 
-    def _fill(self, filler: LabelFiller) -> None:
+    def _fill(self, filler: LabelVectorWriter) -> None:
         try:
             filler.run(lambda: self._stop.is_set() or filler.space.id not in self._fillers)
         except Exception as error:  # noqa: BLE001  # this thread must outlive anything

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from worker import catalog, tagging
-from worker.catalog.revisions import Action, Retagging, Revision, VersionImages
 from worker.catalog.spaces import Space
+from worker.catalog.taxonomy_revisions import Action, Retagging, Revision, VersionImages
 from worker.db import Connection, Engine, transaction
 from worker.errors import ApplyingError, NotFoundError, TaxonomyError
 from worker.pipeline.taxonomies import active_taxonomies
-from worker.pipeline.taxonomies.active_taxonomies import InForce
-from worker.pipeline.taxonomies.plan import InCatalog, TaxonomyEdit, edits, in_catalog
-from worker.pipeline.taxonomies.retag import Progress, Retagged, Retagger
+from worker.pipeline.taxonomies.active_taxonomies import ActiveTagger
+from worker.pipeline.taxonomies.plan import CatalogState, TaxonomyEdit, edits, in_catalog
+from worker.pipeline.taxonomies.retag import Retagger, RetagProgress, RetagResult
 from worker.tagging import Tagger, Taxonomy
 
 #: Gives a tagger for the model of a space.
@@ -23,7 +23,7 @@ Build = Callable[[Space, Sequence[Taxonomy]], Tagger]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Applied:
+class ApplyResult:
     """What a run came to."""
 
     revision: int
@@ -59,8 +59,8 @@ def apply(
     action: Action = "apply",
     back_to: int | None = None,
     made_by: str | None = None,
-    progress: Callable[[Progress], None] = lambda _: None,
-) -> Applied:
+    progress: Callable[[RetagProgress], None] = lambda _: None,
+) -> ApplyResult:
     """Put taxonomies into force, and bring the tags of the active space up to date. May be interrupted, and run again.
 
     Workers tag by the new ones from the moment that the revision is committed; what they wrote before is retagged.
@@ -81,7 +81,7 @@ def apply(
         revision = _made(engine, versions, action, back_to, made_by) if is_new else found.revision
         assert revision is not None  # noqa: S101  # it is in force or was made
         done = _retag(engine, revision.id, wished, build, progress)
-    return Applied(
+    return ApplyResult(
         revision=revision.id, is_new=is_new, images=done.images, changed=done.changed, others=_others(engine, revision)
     )
 
@@ -102,19 +102,19 @@ def content(engine: Engine, target: str | None) -> tuple[int | None, list[Taxono
         TaxonomyError: it was stored by a release that knows more than this one.
     """
     with transaction(engine) as connection:
-        current = catalog.revisions.current_revision(connection)
+        current = catalog.taxonomy_revisions.current(connection)
         if current is None:
             raise NotFoundError("no taxonomies are in force yet; the first worker, or `enrich taxonomy apply`, begins")
         if target is not None and "@" in target:
-            stored = dict(_by_name(catalog.revisions.definitions_of(connection, current.id)))
+            stored = dict(_by_name(catalog.taxonomy_revisions.definitions_of(connection, current.id)))
             name, _, version = target.partition("@")
-            stored[name] = _version(catalog.taxonomies.kept_taxonomies(connection, [name]), name, version)
+            stored[name] = _version(catalog.taxonomies.kept(connection, [name]), name, version)
             return None, [tagging.restore(definition, version=own) for own, definition in stored.values()]
         number = _interrupted(connection, current) if target is None else None
         number = number or _number(target, current.id)
-        if catalog.revisions.revision_numbered(connection, number) is None:
+        if catalog.taxonomy_revisions.numbered(connection, number) is None:
             raise NotFoundError(f"there is no revision {number}; `enrich taxonomy history` shows those there are")
-        stored_then = catalog.revisions.definitions_of(connection, number)
+        stored_then = catalog.taxonomy_revisions.definitions_of(connection, number)
     return number, [tagging.restore(definition, version=version) for version, definition in stored_then]
 
 
@@ -127,7 +127,7 @@ def drop(engine: Engine, name: str) -> None:
         ApplyingError: somebody applies taxonomies at this moment.
     """
     with _alone(engine), transaction(engine) as connection:
-        current = catalog.revisions.current_revision(connection)
+        current = catalog.taxonomy_revisions.current(connection)
         used = catalog.taxonomies.versions_in_use(connection)
         if current is None:
             raise NotFoundError("no taxonomies are in force yet; the first worker, or `enrich taxonomy apply`, begins")
@@ -136,24 +136,26 @@ def drop(engine: Engine, name: str) -> None:
                 f"{name} is in force: take it out of the files of ENRICH_TAXONOMIES, and `enrich taxonomy apply` "
                 "withdraws its tags and its labels"
             )
-        if not catalog.taxonomies.kept_taxonomies(connection, [name]):
+        if not catalog.taxonomies.kept(connection, [name]):
             raise NotFoundError(f"there is no taxonomy {name!r}; labels are stored of {', '.join(used) or 'none'}")
         if name not in used or catalog.taxonomies.has_tags_of(connection, name):
             raise TaxonomyError(
                 f"{name} was in force once, or images have tags of it: it is kept for `enrich taxonomy rollback` and "
                 "`enrich explain`"
             )
-        catalog.taxonomies.drop_taxonomy(connection, name)
+        catalog.taxonomies.drop(connection, name)
 
 
 def history(engine: Engine, *, limit: int) -> History:
     """The newest revisions with what each changed, and how many images have tags of each version."""
     with transaction(engine) as connection:
-        found = catalog.revisions.revisions(connection, limit=limit + 1)
-        definitions = {each.id: dict(_by_name(catalog.revisions.definitions_of(connection, each.id))) for each in found}
-        retaggings = catalog.revisions.retaggings(connection)
-        space = catalog.spaces.active_space(connection)
-        images = catalog.revisions.images_per_version(connection, space.id) if space else []
+        found = catalog.taxonomy_revisions.recent(connection, limit=limit + 1)
+        definitions = {
+            each.id: dict(_by_name(catalog.taxonomy_revisions.definitions_of(connection, each.id))) for each in found
+        }
+        retaggings = catalog.taxonomy_revisions.retaggings(connection)
+        space = catalog.spaces.active(connection)
+        images = catalog.taxonomy_revisions.images_per_version(connection, space.id) if space else []
     entries = []
     for place, each in enumerate(found[:limit]):
         before = found[place + 1] if place + 1 < len(found) else None
@@ -186,7 +188,7 @@ def _edits(
 def _alone(engine: Engine) -> Iterator[None]:
     """Be the only one who applies, until the block ends or this process does."""
     with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
-        other = catalog.revisions.try_applying(connection)
+        other = catalog.taxonomy_revisions.try_applying(connection)
         if other is not None:
             raise ApplyingError(
                 f"taxonomies are being applied already, since {other.since:%H:%M:%S} UTC, from "
@@ -204,7 +206,7 @@ def _made(
 ) -> Revision:
     def try_to() -> Revision:
         with transaction(engine) as connection:
-            return catalog.revisions.make_revision(
+            return catalog.taxonomy_revisions.make(
                 connection, versions, action=action, made_by=made_by or active_taxonomies.whoami(), back_to=back_to
             )
 
@@ -212,22 +214,22 @@ def _made(
 
 
 def _retag(
-    engine: Engine, revision: int, wished: Sequence[Taxonomy], build: Build, progress: Callable[[Progress], None]
-) -> Retagged:
+    engine: Engine, revision: int, wished: Sequence[Taxonomy], build: Build, progress: Callable[[RetagProgress], None]
+) -> RetagResult:
     """Until the space that is active at the end is done: another one may be activated meanwhile."""
     images = written = changed = 0
     while not (found := in_catalog(engine)).is_finished:
         assert found.space is not None  # noqa: S101  # otherwise it is finished
-        in_force = InForce(revision=revision, tagger=build(found.space, wished))
+        in_force = ActiveTagger(revision=revision, tagger=build(found.space, wished))
         done = Retagger(engine, found.space, in_force, progress=progress).run()
         images, written, changed = images + done.images, written + done.written, changed + done.changed
-    return Retagged(images=images, written=written, changed=changed)
+    return RetagResult(images=images, written=written, changed=changed)
 
 
 def _others(engine: Engine, revision: Revision) -> tuple[int, ...]:
     with transaction(engine) as connection:
-        filling = [each.id for each in catalog.spaces.spaces(connection) if each.state == "filling"]
-        done = {each: catalog.revisions.retagging(connection, each, revision.id) for each in filling}
+        filling = [each.id for each in catalog.spaces.all_spaces(connection) if each.state == "filling"]
+        done = {each: catalog.taxonomy_revisions.retagging(connection, each, revision.id) for each in filling}
     return tuple(each for each, state in done.items() if state is None or state.finished_at is None)
 
 
@@ -252,10 +254,10 @@ def _version(kept: Sequence[catalog.taxonomies.KeptTaxonomy], name: str, version
 
 def _interrupted(connection: Connection, current: Revision) -> int | None:
     """What a rollback that was not finished goes back to: who repeats the command does not mean to undo it."""
-    space = catalog.spaces.active_space(connection)
+    space = catalog.spaces.active(connection)
     if space is None or current.back_to is None:
         return None
-    run = catalog.revisions.retagging(connection, space.id, current.id)
+    run = catalog.taxonomy_revisions.retagging(connection, space.id, current.id)
     return current.back_to if run is None or run.finished_at is None else None
 
 
@@ -271,4 +273,15 @@ def _number(target: str | None, current: int) -> int:
     return int(target)
 
 
-__all__ = ["Applied", "Build", "History", "HistoryEntry", "InCatalog", "apply", "content", "drop", "edits", "history"]
+__all__ = [
+    "ApplyResult",
+    "Build",
+    "CatalogState",
+    "History",
+    "HistoryEntry",
+    "apply",
+    "content",
+    "drop",
+    "edits",
+    "history",
+]

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from worker import catalog, tagging
-from worker.catalog.revisions import Retagging, Revision
 from worker.catalog.spaces import Space
+from worker.catalog.taxonomy_revisions import Retagging, Revision
 from worker.db import Engine, transaction
-from worker.pipeline.common.estimates import Count, Sampling
+from worker.pipeline.common.estimates import Estimate, Sampling
 from worker.pipeline.taxonomies.active_taxonomies import versions
-from worker.pipeline.taxonomies.retag import Comparer, Progress
-from worker.tagging import Decided, Example, Kind, Move, Tagger, Tally, Taxonomy
+from worker.pipeline.taxonomies.retag import RetagProgress, TagComparer
+from worker.tagging import Example, HumanDecisions, Kind, Move, MoveCounts, Tagger, Taxonomy
 
 #: Images looked at if nothing else is said; a catalog of up to this many is looked at in full.
 SAMPLE = 20_000
@@ -35,7 +35,7 @@ class TaxonomyEdit:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Sample:
+class ChangedImage:
     """An image of which something would change."""
 
     ref: str  # BUCKET/KEY
@@ -43,14 +43,14 @@ class Sample:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Change:
+class PlannedChange:
     """One thing that becomes of images in a taxonomy."""
 
     kind: Kind
     before: str | None  # label
     after: str | None
-    images: Count
-    samples: tuple[Sample, ...]
+    images: Estimate
+    samples: tuple[ChangedImage, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,14 +60,14 @@ class LabelChange:
     """
 
     label: str
-    before: Count
-    after: Count
-    unchanged: Count
-    added: Count
-    removed: Count
-    abstained: Count
-    flipped_away: Count
-    flipped_here: Count
+    before: Estimate
+    after: Estimate
+    unchanged: Estimate
+    added: Estimate
+    removed: Estimate
+    abstained: Estimate
+    flipped_away: Estimate
+    flipped_here: Estimate
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,11 +75,11 @@ class TaxonomyPlan:
     """What becomes of the tags of one taxonomy."""
 
     edit: TaxonomyEdit
-    abstentions_before: Count
-    abstentions_after: Count
+    abstentions_before: Estimate
+    abstentions_after: Estimate
     labels: tuple[LabelChange, ...]
-    changes: tuple[Change, ...]  # most images first
-    hidden: Count  # images of which a label would come or go, had no person decided: in none of the numbers above
+    changes: tuple[PlannedChange, ...]  # most images first
+    hidden: Estimate  # images of which a label would come or go, had no person decided: in none of the numbers above
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,9 +91,9 @@ class Plan:
     model: str | None
     unfinished: bool  # the revision in force has not reached all images yet
     sampling: Sampling
-    changed: Count  # images of which a label comes or goes for readers
-    hidden: Count  # images of which only labels would that a person's decision hides
-    touched: Count  # images with anything to write, if only a version or a probability
+    changed: Estimate  # images of which a label comes or goes for readers
+    hidden: Estimate  # images of which only labels would that a person's decision hides
+    touched: Estimate  # images with anything to write, if only a version or a probability
     taxonomies: tuple[TaxonomyPlan, ...]
 
     @property
@@ -104,7 +104,7 @@ class Plan:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class InCatalog:
+class CatalogState:
     """What a plan starts from."""
 
     revision: Revision | None
@@ -118,19 +118,19 @@ class InCatalog:
         return self.space is None or (self.retagging is not None and self.retagging.finished_at is not None)
 
 
-def in_catalog(engine: Engine) -> InCatalog:
+def in_catalog(engine: Engine) -> CatalogState:
     """The taxonomies in force, the active space, and how far its tags are."""
     with transaction(engine) as connection:
-        revision = catalog.revisions.current_revision(connection)
-        space = catalog.spaces.active_space(connection)
-        stored = [] if revision is None else catalog.revisions.definitions_of(connection, revision.id)
+        revision = catalog.taxonomy_revisions.current(connection)
+        space = catalog.spaces.active(connection)
+        stored = [] if revision is None else catalog.taxonomy_revisions.definitions_of(connection, revision.id)
         known = revision is not None and space is not None
-        retagging = catalog.revisions.retagging(connection, space.id, revision.id) if known else None  # type: ignore[union-attr]
+        retagging = catalog.taxonomy_revisions.retagging(connection, space.id, revision.id) if known else None  # type: ignore[union-attr]
     definitions = {definition["name"]: definition for _, definition in stored}
-    return InCatalog(revision=revision, definitions=definitions, space=space, retagging=retagging)
+    return CatalogState(revision=revision, definitions=definitions, space=space, retagging=retagging)
 
 
-def edits(found: InCatalog, wished: Sequence[Taxonomy]) -> list[TaxonomyEdit]:
+def edits(found: CatalogState, wished: Sequence[Taxonomy]) -> list[TaxonomyEdit]:
     """Taxonomy by taxonomy, by name."""
     before = dict(found.revision.versions) if found.revision else {}
     after = {each.name: each for each in wished}
@@ -146,7 +146,7 @@ def plan(
     build: Callable[[Space, Sequence[Taxonomy]], Tagger],
     *,
     sample: int | None = SAMPLE,
-    progress: Callable[[Progress], None] = lambda _: None,
+    progress: Callable[[RetagProgress], None] = lambda _: None,
 ) -> Plan:
     """Compare.
 
@@ -167,7 +167,7 @@ def plan(
     is_settled = sample is not None and found.is_finished and all(each.edit in ("same", "words") for each in edited)
     if found.space is None or is_settled:
         return _report(engine, found, edited, None, Sampling(images=0, total=0, exact=True))
-    comparer = Comparer(engine, found.space, build(found.space, wished))
+    comparer = TagComparer(engine, found.space, build(found.space, wished))
     tally, sampling = _compare(engine, found.space, comparer, sample, progress)
     return _report(engine, found, edited, tally, sampling)
 
@@ -191,8 +191,8 @@ def _kind(before: str | None, after: Taxonomy | None, lines: Sequence[str]) -> E
 
 
 def _compare(
-    engine: Engine, space: Space, comparer: Comparer, sample: int | None, progress: Callable[[Progress], None]
-) -> tuple[Tally, Sampling]:
+    engine: Engine, space: Space, comparer: TagComparer, sample: int | None, progress: Callable[[RetagProgress], None]
+) -> tuple[MoveCounts, Sampling]:
     with transaction(engine) as connection:
         total, exact = catalog.bulk_read.count_vectors(connection, space.id)
         chosen = (
@@ -201,11 +201,11 @@ def _compare(
             else None
         )
     wanted = total if chosen is None else len(chosen)
-    tally = Tally(comparer.vocabulary)
+    tally = MoveCounts(comparer.vocabulary)
     for each in comparer.everything() if chosen is None else comparer.these(chosen):
-        decided = Decided(images=each.block.decided.images, answers=each.block.decided.answers)
+        decided = HumanDecisions(images=each.block.decided.images, answers=each.block.decided.answers)
         tally.add(each.found, each.block.images, decided)
-        progress(Progress(done=tally.images, total=max(wanted, tally.images)))
+        progress(RetagProgress(done=tally.images, total=max(wanted, tally.images)))
     if chosen is None:
         total, exact = tally.images, True
     return tally, Sampling(images=tally.images, total=total, exact=exact)
@@ -213,7 +213,7 @@ def _compare(
 
 # -- reporting ---------------------------------------------------------------------------------------------------------
 def _report(
-    engine: Engine, found: InCatalog, edited: Sequence[TaxonomyEdit], tally: Tally | None, sampling: Sampling
+    engine: Engine, found: CatalogState, edited: Sequence[TaxonomyEdit], tally: MoveCounts | None, sampling: Sampling
 ) -> Plan:
     names = _names(engine, tally.examples.values() if tally else ())
     return Plan(
@@ -229,7 +229,7 @@ def _report(
     )
 
 
-def _all_of(edited: Sequence[TaxonomyEdit], tally: Tally | None) -> list[TaxonomyEdit]:
+def _all_of(edited: Sequence[TaxonomyEdit], tally: MoveCounts | None) -> list[TaxonomyEdit]:
     """Those and, as removed, what tags were met of that neither set has."""
     met = {tally.vocabulary.answers[answer][0] for answer in tally.before} | set(tally.hidden) if tally else set()
     strangers = sorted(met - {each.name for each in edited})
@@ -243,7 +243,9 @@ def _names(engine: Engine, examples: Iterable[Sequence[Example]]) -> dict[int, s
         return {image: str(ref) for image, ref in catalog.bulk_write.refs_of(connection, images).items()}
 
 
-def _taxonomy(edit: TaxonomyEdit, tally: Tally | None, sampling: Sampling, names: Mapping[int, str]) -> TaxonomyPlan:
+def _taxonomy(
+    edit: TaxonomyEdit, tally: MoveCounts | None, sampling: Sampling, names: Mapping[int, str]
+) -> TaxonomyPlan:
     if tally is None:
         nothing = sampling.count(0)
         return TaxonomyPlan(
@@ -267,7 +269,7 @@ def _taxonomy(edit: TaxonomyEdit, tally: Tally | None, sampling: Sampling, names
     )
 
 
-def _label(number: int, tally: Tally, moves: Mapping[Move, int], sampling: Sampling) -> LabelChange:
+def _label(number: int, tally: MoveCounts, moves: Mapping[Move, int], sampling: Sampling) -> LabelChange:
     away: Counter[str] = Counter()
     here: Counter[str] = Counter()
     for move, count in moves.items():
@@ -288,15 +290,15 @@ def _label(number: int, tally: Tally, moves: Mapping[Move, int], sampling: Sampl
     )
 
 
-def _change(move: Move, count: int, tally: Tally, sampling: Sampling, names: Mapping[int, str]) -> Change:
+def _change(move: Move, count: int, tally: MoveCounts, sampling: Sampling, names: Mapping[int, str]) -> PlannedChange:
     answers = tally.vocabulary.answers
-    return Change(
+    return PlannedChange(
         kind=move.kind,
         before=None if move.before is None else answers[move.before][1],
         after=None if move.after is None else answers[move.after][1],
         images=sampling.count(count),
         samples=tuple(
-            Sample(ref=names[each.image], probability=each.probability)
+            ChangedImage(ref=names[each.image], probability=each.probability)
             for each in tally.examples[move]
             if each.image in names
         ),
@@ -305,11 +307,11 @@ def _change(move: Move, count: int, tally: Tally, sampling: Sampling, names: Map
 
 __all__ = [
     "SAMPLE",
-    "Change",
-    "InCatalog",
+    "CatalogState",
+    "ChangedImage",
     "LabelChange",
     "Plan",
-    "Sample",
+    "PlannedChange",
     "TaxonomyEdit",
     "TaxonomyPlan",
     "edits",

@@ -16,7 +16,7 @@ from worker.types import Floats
 _AT_ONCE = 256
 
 
-class Prompts:
+class PromptVectorCache:
     """A text encoder that remembers, also across processes.
 
     How a model's library sums depends on the batch and the device. With one set of vectors in the database, every
@@ -46,7 +46,7 @@ class Prompts:
             return known
         scale = self._model().logit_scale
         with transaction(self._engine) as connection:
-            catalog.texts.keep_logit_scale(connection, self._space.id, scale)
+            catalog.texts.save_logit_scale(connection, self._space.id, scale)
         return scale
 
     def __call__(self, texts: Sequence[str]) -> Floats:
@@ -63,12 +63,12 @@ class Prompts:
         unknown = [each for each in texts if each not in self._known]
         if unknown:
             with transaction(self._engine) as connection:
-                self._known |= catalog.texts.known_texts(connection, self._space.id, unknown)
+                self._known |= catalog.texts.known(connection, self._space.id, unknown)
 
     def _encode(self, texts: Sequence[str]) -> None:
         ours = dict(zip(texts, self._model().encode_texts(texts), strict=True))
         with transaction(self._engine) as connection:
-            catalog.texts.keep_texts(connection, self._space.id, ours)
+            catalog.texts.save(connection, self._space.id, ours)
         self.encoded += len(texts)
         self._look_up(texts)  # somebody else may have been first
         for each, vector in ours.items():

@@ -13,8 +13,8 @@ from worker.catalog.bulk_write import KeptTag, NewTag
 from worker.catalog.spaces import Space
 from worker.db import Connection, Engine, transaction
 from worker.errors import NotFoundError
-from worker.pipeline.taxonomies.active_taxonomies import InForce
-from worker.tagging import Difference, Stored, Tagger, Vocabulary
+from worker.pipeline.taxonomies.active_taxonomies import ActiveTagger
+from worker.tagging import StoredAnswers, TagDiff, Tagger, Vocabulary
 
 #: Images read, scored and written at once, at most: a few hundred milliseconds, and megabytes.
 BLOCK = 8_192
@@ -28,7 +28,7 @@ _PAUSE = 0.05
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Progress:
+class RetagProgress:
     """How far it is."""
 
     done: int  # images
@@ -36,7 +36,7 @@ class Progress:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Retagged:
+class RetagResult:
     """What a run came to."""
 
     images: int  # looked at
@@ -45,14 +45,14 @@ class Retagged:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Compared:
+class TagComparison:
     """Images of a space, and how what is stored about them differs from what would be written."""
 
     block: Block
-    found: Difference
+    found: TagDiff
 
 
-class Comparer:
+class TagComparer:
     """Scores stored vectors by some taxonomies, and compares with stored tags. Writes nothing."""
 
     def __init__(self, engine: Engine, space: Space, tagger: Tagger) -> None:
@@ -62,7 +62,7 @@ class Comparer:
         self._versions = {each.name: each.version for each in tagger.taxonomies}
         self.vocabulary = Vocabulary.of(tagger.taxonomies)
 
-    def everything(self, after: int = 0) -> Iterator[Compared]:
+    def everything(self, after: int = 0) -> Iterator[TagComparison]:
         """All images behind ``after``, in order. The next ones are read while the caller works."""
         with ThreadPoolExecutor(1, thread_name_prefix="read") as pool:
             reading = pool.submit(self._read_after, after, self._size)
@@ -70,7 +70,7 @@ class Comparer:
                 reading = pool.submit(self._read_after, int(block.images[-1]), self._size)
                 yield self._compared(block)
 
-    def these(self, images: Sequence[int]) -> Iterator[Compared]:
+    def these(self, images: Sequence[int]) -> Iterator[TagComparison]:
         """Some images; those that are gone are left out."""
         start = 0
         while start < len(images):
@@ -95,11 +95,11 @@ class Comparer:
                 connection, self._space, images, numbering=self.vocabulary, versions=self._versions
             )
 
-    def _compared(self, block: Block) -> Compared:
+    def _compared(self, block: Block) -> TagComparison:
         new = tagging.answers(self._tagger.decide(block.vectors), self.vocabulary)
         tags = block.tags
         self._sized(len(block.images), max(len(tags.images), len(new.images)))
-        stored = Stored(
+        stored = StoredAnswers(
             images=tags.images,
             answers=tags.answers,
             score=tags.score,
@@ -107,7 +107,7 @@ class Comparer:
             ids=tags.ids,
             current=tags.current,
         )
-        return Compared(block=block, found=tagging.difference(stored, new))
+        return TagComparison(block=block, found=tagging.tag_diff(stored, new))
 
     def _sized(self, images: int, tags: int) -> None:
         """Choose the size of the blocks to come, by what was met in one."""
@@ -126,16 +126,16 @@ class Retagger:
         self,
         engine: Engine,
         space: Space,
-        labels: InForce,
+        labels: ActiveTagger,
         *,
-        progress: Callable[[Progress], None] = lambda _: None,
+        progress: Callable[[RetagProgress], None] = lambda _: None,
     ) -> None:
         """Nothing is read yet."""
         self._engine, self._space, self._labels, self._progress = engine, space, labels, progress
-        self._comparer = Comparer(engine, space, labels.tagger)
+        self._comparer = TagComparer(engine, space, labels.tagger)
         self._versions = {each.name: each.version for each in labels.tagger.taxonomies}
 
-    def run(self) -> Retagged:
+    def run(self) -> RetagResult:
         """Look at all images that were not looked at yet.
 
         Raises:
@@ -144,10 +144,10 @@ class Retagger:
         """
         space, revision = self._space.id, self._labels.revision
         with transaction(self._engine) as connection:
-            state = catalog.revisions.begin_retagging(connection, space, revision)
+            state = catalog.taxonomy_revisions.begin_retagging(connection, space, revision)
             total, _ = (0, True) if state.finished_at else catalog.bulk_read.count_vectors(connection, space)
         if state.finished_at:
-            return Retagged(images=0, written=0, changed=0)
+            return RetagResult(images=0, written=0, changed=0)
         images = written = changed = 0
         for each in self._comparer.everything(state.after):
             in_block = self._settle(each)
@@ -155,14 +155,16 @@ class Retagger:
             images += len(each.block.images)
             with transaction(self._engine) as connection:
                 last = int(each.block.images[-1])
-                catalog.revisions.advance(connection, space, revision, after=last, images=len(each.block.images))
-            self._progress(Progress(done=state.images + images, total=max(total, state.images + images)))
+                catalog.taxonomy_revisions.advance(
+                    connection, space, revision, after=last, images=len(each.block.images)
+                )
+            self._progress(RetagProgress(done=state.images + images, total=max(total, state.images + images)))
         with transaction(self._engine) as connection:
-            catalog.revisions.hold_revision(connection, revision)
-            catalog.revisions.finish_retagging(connection, space, revision)
-        return Retagged(images=images, written=written, changed=changed)
+            catalog.taxonomy_revisions.hold(connection, revision)
+            catalog.taxonomy_revisions.finish_retagging(connection, space, revision)
+        return RetagResult(images=images, written=written, changed=changed)
 
-    def _settle(self, compared: Compared) -> tuple[int, int]:
+    def _settle(self, compared: TagComparison) -> tuple[int, int]:
         """Write what a block needs; images that somebody is writing, or has written since, are compared again.
 
         Returns:
@@ -180,7 +182,7 @@ class Retagger:
             waiting, rest = list(self._comparer.these(sorted(rest))), []
         return written, changed
 
-    def _write(self, each: Compared) -> tuple[int, list[int]]:
+    def _write(self, each: TagComparison) -> tuple[int, list[int]]:
         """(images of which a label came or went, images that are to be compared again)."""
         rows, block = each.found.images, each.block
         if not len(rows):
@@ -188,16 +190,16 @@ class Retagger:
         images = block.images[rows].tolist()
         space, revision = self._space.id, self._labels.revision
         with transaction(self._engine) as connection:
-            catalog.revisions.hold_revision(connection, revision)
+            catalog.taxonomy_revisions.hold(connection, revision)
             catalog.spaces.hold_active(connection)
-            if not catalog.spaces.hold_space(connection, space):
+            if not catalog.spaces.hold(connection, space):
                 raise NotFoundError(f"space {space} was dropped meanwhile")
             free = catalog.bulk_write.lock_unchanged(connection, space, images, block.written[rows].tolist())
             changed = self._write_those(connection, each, free) if free else 0
-            catalog.revisions.note_changed(connection, space, revision, changed)
+            catalog.taxonomy_revisions.note_changed(connection, space, revision, changed)
         return changed, [image for image in images if image not in free]
 
-    def _write_those(self, connection: Connection, each: Compared, free: frozenset[int]) -> int:
+    def _write_those(self, connection: Connection, each: TagComparison, free: frozenset[int]) -> int:
         changed = catalog.bulk_write.write_differences(
             connection,
             self._space.id,
@@ -205,14 +207,14 @@ class Retagger:
             kept=self._kept(each, free),
             come=self._come(each, free),
         )
-        active = catalog.spaces.active_space(connection)  # by now: another one may have been activated meanwhile
+        active = catalog.spaces.active(connection)  # by now: another one may have been activated meanwhile
         if active is not None and active.id == self._space.id:  # nobody reads the tags of another one
             # Also what is hidden: it shows when people withdraw what they decided, which they may do in SQL.
-            entries = [outbox.Feed(kind="enriched", ref=change.ref, etag=change.etag) for change in changed]
+            entries = [outbox.NewEntry(kind="enriched", ref=change.ref, etag=change.etag) for change in changed]
             outbox.append(connection, entries)
         return sum(not change.hidden for change in changed)
 
-    def _kept(self, each: Compared, free: frozenset[int]) -> Iterator[KeptTag]:
+    def _kept(self, each: TagComparison, free: frozenset[int]) -> Iterator[KeptTag]:
         found = each.found
         old, new = found.kept_stored[found.renewed], found.kept_new[found.renewed]
         columns = (
@@ -228,7 +230,7 @@ class Retagger:
                 version = self._versions[answers[answer][0]]
                 yield KeptTag(id=id_, version=version, score=score, probability=probability)
 
-    def _come(self, each: Compared, free: frozenset[int]) -> Iterator[NewTag]:
+    def _come(self, each: TagComparison, free: frozenset[int]) -> Iterator[NewTag]:
         found = each.found
         columns = (
             each.block.images[found.new.images[found.come]].tolist(),
@@ -250,7 +252,7 @@ class Retagger:
                 )
 
 
-def _gone(each: Compared, free: frozenset[int]) -> Iterator[int]:
+def _gone(each: TagComparison, free: frozenset[int]) -> Iterator[int]:
     stored, gone = each.found.stored, each.found.gone
     images = each.block.images[stored.images[gone]].tolist()
     for image, id_ in zip(images, stored.ids[gone].tolist(), strict=True):

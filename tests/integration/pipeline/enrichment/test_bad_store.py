@@ -125,7 +125,7 @@ def test_one_bucket_that_fails_costs_the_others_nothing_and_its_objects_no_attem
     assert all(at_bad_store.image(key) for key in GOOD)
     assert not at_bad_store.enricher.breakers.store.is_open
     with transaction(at_bad_store.engine) as connection:
-        standing = ledger.totals.standing(connection, ObjectRef(bucket="lost", key="lost-0.jpg"))
+        standing = ledger.totals.object_state(connection, ObjectRef(bucket="lost", key="lost-0.jpg"))
     assert standing is not None
     assert (True, 0) == (standing.pending, standing.attempts)
 

@@ -13,7 +13,7 @@ from tests.ledger import ref
 from tests.pictures import picture
 from worker.errors import ImageRejectedError
 from worker.images import ImageLimits
-from worker.pipeline.reading.model_input import seen
+from worker.pipeline.reading.model_input import model_input_of
 from worker.types import Outcome
 
 
@@ -102,6 +102,6 @@ def test_what_the_model_saw_is_shown_of_packed_objects_too(world):
     world.store.put(ref("a.jpg"), packed(picture("red")), "image/jpeg", content_encoding="gzip")
     world.store.put(ref("b.jpg"), b"brotli", "image/jpeg", content_encoding="br")
     limits = ImageLimits(max_bytes=1_000_000, max_pixels=1_000_000, max_side=5_000)
-    assert seen(world.store, ref("a.jpg"), encoder=world.encoder, limits=limits).png.startswith(b"\x89PNG")
+    assert model_input_of(world.store, ref("a.jpg"), encoder=world.encoder, limits=limits).png.startswith(b"\x89PNG")
     with pytest.raises(ImageRejectedError, match="Content-Encoding is 'br'"):
-        seen(world.store, ref("b.jpg"), encoder=world.encoder, limits=limits)
+        model_input_of(world.store, ref("b.jpg"), encoder=world.encoder, limits=limits)

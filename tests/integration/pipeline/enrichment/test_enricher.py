@@ -16,7 +16,7 @@ from tests.pictures import picture
 from worker import catalog, ledger
 from worker.db import transaction
 from worker.errors import AccessDeniedError, BucketNotFoundError, FatalDeviceError, StoreUnavailableError
-from worker.pipeline.resilience.heartbeat import Keeper
+from worker.pipeline.resilience.heartbeat import Heartbeat
 from worker.types import Outcome
 
 
@@ -200,7 +200,7 @@ def test_a_batch_that_fails_as_a_whole_is_taken_apart(world):
     """When even our own code fails on one member, the others get through and the member keeps the error."""
     for key in ("a.jpg", "bad.jpg", "c.jpg"):
         world.upload(key, picture())
-    write = catalog.write.write
+    write = catalog.write.save_images
 
     def fail_on_bad(connection, *, space_id, images):
         if any(image.info.ref.key == "bad.jpg" for image in images):
@@ -208,7 +208,7 @@ def test_a_batch_that_fails_as_a_whole_is_taken_apart(world):
         write(connection, space_id=space_id, images=images)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(catalog.write, "write", fail_on_bad)
+        patch.setattr(catalog.write, "save_images", fail_on_bad)
         for _ in range(8):
             world.run()
             make_due(world.engine)
@@ -273,7 +273,7 @@ def test_a_batch_that_finds_the_database_gone_is_given_back_uncounted(world, mon
 
     with monkeypatch.context() as patch:
         patch.setattr("worker.pipeline.enrichment.enricher._WRITE_PATIENCE", 0.0)
-        patch.setattr(catalog.write, "write", away)
+        patch.setattr(catalog.write, "save_images", away)
         assert world.enricher.run_once() is None
     deadline = time.monotonic() + 5
     while row(world.engine, "a.jpg").token is not None and time.monotonic() < deadline:
@@ -340,26 +340,26 @@ def test_an_object_over_the_byte_limit_does_not_wait_for_memory_it_will_not_use(
     """It is quarantined unread, also while other files have all of the budget."""
     world.upload("big.jpg", picture() + b"\0" * 1_000_001)
     budget = world.enricher.preparer.budget
-    with ThreadPoolExecutor(1) as pool, budget.lease() as loan:
-        loan.draw(1 << 20)
+    with ThreadPoolExecutor(1) as pool, budget.lease() as reservation:
+        reservation.draw(1 << 20)
         running = pool.submit(world.run)
         try:
             assert {Outcome.QUARANTINED: 1} == running.result(5)
         finally:
             budget._give(1 << 20)
-            loan.drawn = 0
+            reservation.drawn = 0
 
 
 def test_a_process_that_comes_back_under_the_name_of_a_dead_one_starts_anew(engine):
     """In a container the process id is always the same; what waits for a restart must see one."""
     with transaction(engine) as connection:
-        name = Keeper(engine, kind="worker").name
-        ledger.heartbeats.beat(connection, ledger.heartbeats.Heartbeat(name=name, kind="worker", host="h"))
+        name = Heartbeat(engine, kind="worker").name
+        ledger.heartbeats.beat(connection, ledger.heartbeats.ProcessReport(name=name, kind="worker", host="h"))
         connection.execute(text("UPDATE processes SET started_at = now() - interval '1 hour'"))
-    keeper = Keeper(engine, kind="worker", interval=60)
-    keeper.start()
+    heartbeat = Heartbeat(engine, kind="worker", interval=60)
+    heartbeat.start()
     with transaction(engine) as connection:
         [process] = ledger.heartbeats.processes(connection)
         age = ledger.heartbeats.now(connection) - process.started_at
-    keeper.stop()
+    heartbeat.stop()
     assert age.total_seconds() < 60

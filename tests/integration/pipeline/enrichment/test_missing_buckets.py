@@ -15,7 +15,7 @@ from worker import ledger
 from worker.db import transaction
 from worker.errors import ChoiceError, NotFoundError, StoreUnavailableError
 from worker.objects import S3Store, WatchedStore
-from worker.pipeline.enrichment.missing_buckets import BucketWatch
+from worker.pipeline.enrichment.missing_buckets import MissingBucketCheck
 from worker.pipeline.operations import buckets
 from worker.types import Hint, ObjectRef
 from worker.watched_buckets import Watched
@@ -37,8 +37,8 @@ class Site:
         self.world, self.bad = world, bad
         self.objects = S3Store(endpoint_url=bad.url, access_key_id="id", secret_access_key="secret", timeout=5)
         world.enricher = replace(world.enricher, preparer=replace(world.enricher.preparer, store=self.objects))
-        self.watch = BucketWatch(
-            engine=world.engine, store=self.objects, endpoint=bad.url, patience=DAY, ring=lambda: None
+        self.watch = MissingBucketCheck(
+            engine=world.engine, store=self.objects, endpoint=bad.url, patience=DAY, notify=lambda: None
         )
 
     def upload(self, bucket: str, *keys: str) -> None:
@@ -71,7 +71,7 @@ class Site:
 
     def standing(self, bucket: str, key: str) -> tuple[bool, str | None]:
         with transaction(self.world.engine) as connection:
-            found = ledger.totals.standing(connection, ObjectRef(bucket=bucket, key=key))
+            found = ledger.totals.object_state(connection, ObjectRef(bucket=bucket, key=key))
         return (found.pending, found.outcome) if found is not None else (False, None)
 
 
@@ -196,7 +196,7 @@ def test_a_missing_bucket_is_dropped_by_a_person_at_once(site):
     site.hint("archive", "c.jpg")
     site.work()
     replace(site.watch, endpoint="http://another.store.example").look()
-    buckets.drop(site.world.engine, "archive", ring=lambda: None)
+    buckets.drop(site.world.engine, "archive", notify=lambda: None)
     site.watch.look()
     site.work()
     assert set() == site.images("archive")
@@ -206,9 +206,9 @@ def test_a_missing_bucket_is_dropped_by_a_person_at_once(site):
 def test_a_bucket_that_the_store_has_is_not_dropped(site):
     """Nor one that nobody ever named: that is a slip of the keyboard."""
     with pytest.raises(ChoiceError, match="photos: the store has this bucket"):
-        buckets.drop(site.world.engine, BUCKET, ring=lambda: None)
+        buckets.drop(site.world.engine, BUCKET, notify=lambda: None)
     with pytest.raises(NotFoundError, match="known are: archive, photos"):
-        buckets.drop(site.world.engine, "photo", ring=lambda: None)
+        buckets.drop(site.world.engine, "photo", notify=lambda: None)
 
 
 def test_buckets_that_are_not_watched_are_not_looked_for(world, bad):

@@ -174,8 +174,8 @@ def test_a_guess_at_an_object_that_is_known_is_an_event_for_it(world):
 def test_a_reading_that_is_not_watched_is_neither_counted_nor_told_of(world):
     """The object that the event names is watched: there is nothing to set."""
     watched = Watched((f"{BUCKET}/a b/",))
-    intake = Ingest(engine=world.engine, refusal=watched.refusal, watches=watched.covers, ring=world.enricher.ring)
+    intake = Ingest(engine=world.engine, refusal=watched.refusal, watches=watched.covers, notify=world.enricher.notify)
     accepted = intake.accept("s3", json.dumps({"Records": [s3_record("a+b/x.jpg", bucket=BUCKET)]}).encode())
     assert (1, {}, ["a b/x.jpg"]) == (accepted.hinted, accepted.ignored, known(world))
     with transaction(world.engine) as connection:
-        assert 0 == ledger.rejected_events.rejected_count(connection)
+        assert 0 == ledger.rejected_events.count(connection)

@@ -54,14 +54,14 @@ def views(world: World) -> tuple[object, ...]:
         vector = "(SELECT CAST(vector AS halfvec) FROM image_vectors)"
         nearest = text(f"SELECT tags ->> 'colour' FROM search_images({vector}, 5)")
         searched = connection.execute(nearest).scalar_one()
-        space = catalog.spaces.active_space(connection)
+        space = catalog.spaces.active(connection)
         assert space is not None
         query = np.ones(space.dimension, dtype=np.float32) / np.sqrt(space.dimension)
         found, listed = {}, {}
         for label in ("red", "blue", "teal"):
             filters = [TagFilter(taxonomy="colour", label=label)]
             found[label] = len(catalog.search.nearest(connection, space, query, limit=5, tags=filters).hits)
-            listed[label] = len(listing.images(connection, ImageFilter(tags=tuple(filters)), limit=5).images)
+            listed[label] = len(listing.page(connection, ImageFilter(tags=tuple(filters)), limit=5).images)
         assert found == listed
     return image_tags, enriched_images, searched, [label for label, count in found.items() if count]
 
@@ -162,13 +162,13 @@ def test_a_statement_that_takes_long_has_tagged_what_it_saw_when_it_began(teal):
         with transaction(teal.engine) as connection:
             connection.execute(text(waiting), {"label": "teal"})
 
-    with teal.engine.connect() as gate:
-        gate.execute(text("SELECT pg_advisory_xact_lock(7)"))
+    with teal.engine.connect() as isolation_lock:
+        isolation_lock.execute(text("SELECT pg_advisory_xact_lock(7)"))
         tagging = threading.Thread(target=tag_slowly)
         tagging.start()
         until_somebody_waits(teal.engine, tagging)
         put(teal, "blue")
-        gate.rollback()
+        isolation_lock.rollback()
     tagging.join()
     assert ([("blue", "zero-shot")], "blue", "blue", ["blue"]) == views(teal)
     assert [("teal", red)] == earlier(teal)

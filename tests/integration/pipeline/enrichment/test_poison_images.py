@@ -15,10 +15,10 @@ from tests.pictures import picture
 from worker import ledger
 from worker.db import transaction
 from worker.errors import StoreUnavailableError
-from worker.ledger.quarantine import Selection
+from worker.ledger.quarantine import QuarantineSelection
 from worker.pipeline.enrichment.poison_images import EXPOSED_DEATHS
-from worker.pipeline.enrichment.sandbox import Trial
-from worker.pipeline.resilience.heartbeat import Keeper
+from worker.pipeline.enrichment.sandbox import Sandbox
+from worker.pipeline.resilience.heartbeat import Heartbeat
 from worker.types import Outcome
 
 DIES = "import os, sys; print('ready', flush=True); sys.stdin.buffer.read(); os.kill(os.getpid(), {number})"
@@ -35,8 +35,8 @@ def die(*_args: object, **_named: object) -> None:
 
 def give_trials(world, script: str) -> None:
     """Have suspects tried by this script from now on."""
-    trial = Trial(command=(sys.executable, "-c", script), patience=20.0)
-    world.enricher = replace(world.enricher, suspects=replace(world.enricher.suspects, trial=trial))
+    trial = Sandbox(command=(sys.executable, "-c", script), patience=20.0)
+    world.enricher = replace(world.enricher, poison_images=replace(world.enricher.poison_images, trial=trial))
 
 
 def run_until_death(world) -> None:
@@ -61,7 +61,7 @@ def deaths(world, key: str) -> tuple[int, int]:
 @pytest.fixture(autouse=True)
 def _no_renewals(monkeypatch):
     """One that is under way when a worker "dies" here would give the lease a new end after it was taken away."""
-    monkeypatch.setattr(Keeper, "_renew", lambda _: None)
+    monkeypatch.setattr(Heartbeat, "_renew", lambda _: None)
 
 
 @pytest.fixture
@@ -162,8 +162,8 @@ class TestInnocent:
         world.encoder.preprocess, working = die, world.encoder.preprocess
         run_until_death(world)
         world.encoder.preprocess = working
-        dying = replace(world.enricher.suspects, trial=SimpleNamespace(convict=die))
-        world.enricher = replace(world.enricher, suspects=dying)
+        dying = replace(world.enricher.poison_images, trial=SimpleNamespace(try_image=die))
+        world.enricher = replace(world.enricher, poison_images=dying)
         assert 5 == work_to_the_end(world)
         assert ({"colour": "red"}, {}) == (world.tags("a.jpg"), world.quarantine())
 
@@ -208,7 +208,7 @@ class TestGuilty:
         assert 0 == work_to_the_end(lone_killer)
         if again == "a person":
             with transaction(lone_killer.engine) as connection:
-                ledger.quarantine.retry_quarantined(connection, Selection(), limit=10)
+                ledger.quarantine.retry(connection, QuarantineSelection(), limit=10)
         else:
             lone_killer.hint("killer.jpg", "b.jpg")
         assert 0 == work_to_the_end(lone_killer)

@@ -16,8 +16,8 @@ from worker import process
 from worker import sandbox as worker_trial
 from worker.catalog.spaces import Space
 from worker.errors import PutOffError
-from worker.pipeline.enrichment.sandbox import READY, Ending, Trial
-from worker.pipeline.resilience.heartbeat import LONGEST_BATCH_IN_LEASES, Keeper
+from worker.pipeline.enrichment.sandbox import READY, Sandbox, SandboxResult
+from worker.pipeline.resilience.heartbeat import LONGEST_BATCH_IN_LEASES, Heartbeat
 from worker.quick_health import STUCK
 from worker.settings import Settings
 
@@ -25,18 +25,18 @@ _HEAD = "import os, sys, time; from pathlib import Path; say = lambda: os.write(
 _READ = "data = sys.stdin.buffer.read(); "
 
 
-def trial(script: str, *, patience: float = 20.0) -> Trial:
-    return Trial(command=(sys.executable, "-c", _HEAD + script), patience=patience)
+def trial(script: str, *, patience: float = 20.0) -> Sandbox:
+    return Sandbox(command=(sys.executable, "-c", _HEAD + script), patience=patience)
 
 
 def end(number: int) -> str:
     return f"say(); {_READ} os.kill(os.getpid(), {number})"
 
 
-def convict(script: str, *, data: bytes = b"image", patience: float = 20.0) -> tuple[str | None, int]:
+def try_image(script: str, *, data: bytes = b"image", patience: float = 20.0) -> tuple[str | None, int]:
     """What is said of the image, and how often it was exposed."""
     exposed: list[float] = []
-    how = trial(script, patience=patience).convict(data, expose=lambda: exposed.append(time.monotonic()))
+    how = trial(script, patience=patience).try_image(data, expose=lambda: exposed.append(time.monotonic()))
     return how, len(exposed)
 
 
@@ -55,17 +55,17 @@ def convict(script: str, *, data: bytes = b"image", patience: float = 20.0) -> t
 )
 def test_how_a_process_ends_says_what_the_image_did(script, verdict):
     """What it does to itself is proof at once; what somebody else may have done has to happen twice."""
-    assert verdict == convict(script)
+    assert verdict == try_image(script)
 
 
 _IGNORING_CHILDREN = """
 import signal, sys, types
 from worker import cli
 from worker.cli import commands
-from worker.pipeline.enrichment.sandbox import Trial
+from worker.pipeline.enrichment.sandbox import Sandbox
 
 def convict(script: str) -> None:
-    print(Trial(command=(sys.executable, "-c", script), patience=20).convict(b"image", expose=lambda: None))
+    print(Sandbox(command=(sys.executable, "-c", script), patience=20).convict(b"image", expose=lambda: None))
 
 module = types.ModuleType("worker.cli.convict")
 module.register = lambda app: app.command()(convict)
@@ -90,44 +90,46 @@ def test_one_unclear_end_is_not_enough(tmp_path: Path):
     """Killed once, survived once: it was somebody else."""
     mark = tmp_path / "tried"
     script = f"mark = Path({str(mark)!r}); first = not mark.exists(); mark.touch(); say(); {_READ}"
-    assert (None, 2) == convict(f"{script} first and os.kill(os.getpid(), 9)")
+    assert (None, 2) == try_image(f"{script} first and os.kill(os.getpid(), 9)")
 
 
 @pytest.mark.parametrize("number", [15, 2, 1, 3])
 def test_an_order_to_end_is_no_verdict(number):
     """It was meant for this service."""
     with pytest.raises(PutOffError, match="interrupted"):
-        convict(end(number))
+        try_image(end(number))
 
 
 def test_a_process_that_never_becomes_ready_is_not_waited_for():
     """Nothing was learnt about the image, which was never given to it."""
     began = time.monotonic()
-    assert (None, 0) == convict("time.sleep(60)", patience=0.5)
+    assert (None, 0) == try_image("time.sleep(60)", patience=0.5)
     assert time.monotonic() - began < 10
 
 
 def test_a_machine_that_can_start_nothing_learns_nothing():
     """No memory, no process number: the worker does it itself."""
-    assert Trial(command=("/nowhere/python",), patience=1.0).convict(b"", expose=lambda: None) is None
+    assert Sandbox(command=("/nowhere/python",), patience=1.0).try_image(b"", expose=lambda: None) is None
 
 
 def test_an_image_on_which_it_never_ends_is_one_that_kills():
     """Twice, so that a machine that stood still for a moment is not mistaken for it."""
-    how, exposed = convict("say(); time.sleep(60)", data=b"x" * (1 << 20), patience=1.0)
+    how, exposed = try_image("say(); time.sleep(60)", data=b"x" * (1 << 20), patience=1.0)
     assert ("was still at it after 1 s", 2) == (how, exposed)
 
 
 def test_a_large_file_arrives_whole():
     """Whatever the size of a pipe."""
     data = b"x" * (8 << 20)
-    assert (None, 1) == convict(f"say(); {_READ} assert len(data) == {len(data)}, os.kill(os.getpid(), 11)", data=data)
+    assert (None, 1) == try_image(
+        f"say(); {_READ} assert len(data) == {len(data)}, os.kill(os.getpid(), 11)", data=data
+    )
 
 
 def test_nothing_is_left_behind():
     """A process that is given up is gone when the verdict is there."""
     command = (sys.executable, "-c", _HEAD + "say(); time.sleep(600)")
-    Trial(command=command, patience=0.3).convict(b"", expose=lambda: None)
+    Sandbox(command=command, patience=0.3).try_image(b"", expose=lambda: None)
     assert (
         "time.sleep(600)"
         not in subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
@@ -144,15 +146,15 @@ def test_one_image_is_tried_at_a_time():
         go_on.wait(20)
 
     verdicts: list[str | None] = []
-    first = threading.Thread(target=lambda: verdicts.append(trials.convict(b"first", expose=expose)))
+    first = threading.Thread(target=lambda: verdicts.append(trials.try_image(b"first", expose=expose)))
     first.start()
     assert given.wait(20)
     with pytest.raises(PutOffError, match="one at a time"):
-        trials.convict(b"second", expose=lambda: None)
+        trials.try_image(b"second", expose=lambda: None)
     go_on.set()
     first.join(20)
     assert ["was killed by SIGSEGV"] == verdicts
-    assert "was killed by SIGSEGV" == trials.convict(b"second", expose=lambda: None)
+    assert "was killed by SIGSEGV" == trials.try_image(b"second", expose=lambda: None)
 
 
 def test_a_trial_that_could_not_be_begun_keeps_nobody_from_theirs():
@@ -163,15 +165,15 @@ def test_a_trial_that_could_not_be_begun_keeps_nobody_from_theirs():
 
     trials = trial(f"say(); {_READ}")
     with pytest.raises(PutOffError, match="lease"):
-        trials.convict(b"", expose=lose)
-    assert trials.convict(b"", expose=lambda: None) is None
+        trials.try_image(b"", expose=lose)
+    assert trials.try_image(b"", expose=lambda: None) is None
 
 
 def test_every_step_of_a_trial_is_progress():
     """Two processes that never end take longer than a worker may take for nothing."""
     script, moved = "say(); time.sleep(60)", []
     command = (sys.executable, "-c", _HEAD + script)
-    Trial(command=command, patience=1.0, progressed=lambda: moved.append(1)).convict(b"", expose=lambda: None)
+    Sandbox(command=command, patience=1.0, progressed=lambda: moved.append(1)).try_image(b"", expose=lambda: None)
     assert 4 == len(moved)  # ready, given up; twice
 
 
@@ -179,7 +181,7 @@ def test_every_step_of_a_trial_is_progress():
 def test_no_step_takes_longer_than_what_watches_the_worker_allows(lease, engine):
     """Its health, its watchdog, and what ends the process where the worker has died."""
     space = Space(id=1, state="active", dimension=512, model="m", revision="r", preprocessing="p", source=None)
-    made = process._suspects(Settings(lease_seconds=lease), engine, space, Keeper(engine, kind="worker"))
+    made = process._poison_images(Settings(lease_seconds=lease), engine, space, Heartbeat(engine, kind="worker"))
     patience = made.trial.patience
     assert patience < STUCK
     assert 4 * patience < LONGEST_BATCH_IN_LEASES * lease
@@ -190,7 +192,7 @@ def test_the_endings_are_those_that_metrics_know():
     """A result that is not preset would be missed by rate()."""
     from worker import metrics
 
-    assert {(str(each),) for each in Ending} <= set(metrics.TRIALS._metrics)
+    assert {(str(each),) for each in SandboxResult} <= set(metrics.TRIALS._metrics)
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ import pytest
 
 from tests.integration.pipeline.intake.sqs_server import REGION, Aws, Proxy, aws_server, proxied
 from worker.db import Engine
-from worker.events.sqs import Queue
+from worker.events.sqs import SqsQueue
 from worker.pipeline.intake.ingest import Ingest
-from worker.pipeline.intake.sqs_consumer import Listener
+from worker.pipeline.intake.sqs_consumer import SqsConsumer
 
 
 def until(holds: Callable[[], bool], *, seconds: float = 15.0) -> None:
@@ -45,24 +45,26 @@ def rung() -> threading.Event:
     return threading.Event()
 
 
-def make_queue(url: str, *, visibility: int = 60, wait: int = 1) -> Queue:
-    return Queue(url, region=REGION, wait=wait, visibility=visibility, access_key_id="test", secret_access_key="test")
+def make_queue(url: str, *, visibility: int = 60, wait: int = 1) -> SqsQueue:
+    return SqsQueue(
+        url, region=REGION, wait=wait, visibility=visibility, access_key_id="test", secret_access_key="test"
+    )
 
 
 @pytest.fixture
 def ingest(engine: Engine, rung: threading.Event) -> Ingest:
     return Ingest(
-        engine=engine, refusal=lambda bucket, _: "not watched" if bucket == "unwatched" else None, ring=rung.set
+        engine=engine, refusal=lambda bucket, _: "not watched" if bucket == "unwatched" else None, notify=rung.set
     )
 
 
 @pytest.fixture
-def listen(ingest: Ingest) -> Iterator[Callable[..., Listener]]:
+def listen(ingest: Ingest) -> Iterator[Callable[..., SqsConsumer]]:
     """Starts a listener on a queue; it is stopped afterwards."""
-    running: list[Listener] = []
+    running: list[SqsConsumer] = []
 
-    def start(url: str, *, intake: Ingest | None = None, visibility: int = 60) -> Listener:
-        listener = Listener(make_queue(url, visibility=visibility), intake or ingest)
+    def start(url: str, *, intake: Ingest | None = None, visibility: int = 60) -> SqsConsumer:
+        listener = SqsConsumer(make_queue(url, visibility=visibility), intake or ingest)
         running.append(listener)
         listener.start()
         return listener

@@ -21,12 +21,12 @@ WRAPPINGS = [name for name in WRAPPED if name != "seaweedfs"]
 
 def reasons(engine):
     with transaction(engine) as connection:
-        return sorted(each.reason for each in ledger.rejected_events.rejected_events(connection, limit=1_000))
+        return sorted(each.reason for each in ledger.rejected_events.recent(connection, limit=1_000))
 
 
 def pending_keys(engine, keys):
     with transaction(engine) as connection:
-        return [key for key in keys if (found := ledger.totals.standing(connection, ref(key))) and found.pending]
+        return [key for key in keys if (found := ledger.totals.object_state(connection, ref(key))) and found.pending]
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def test_deep_json_is_refused_quickly(engine, hear):
 
 def test_a_message_that_is_too_large_is_refused(engine, hear, rung):
     """AWS allows one mebibyte; other servers may have other ideas. The limit is that of HTTP requests."""
-    small = Ingest(engine=engine, ring=rung.set, max_bytes=10_000)
+    small = Ingest(engine=engine, notify=rung.set, max_bytes=10_000)
     hear(json.dumps(s3_event("large.jpg")) + " " * 10_000, s3_event("a.jpg"), intake=small)
     [reason] = reasons(engine)
     assert reason.endswith("bytes, more than 10,000 (ENRICH_MAX_EVENT_BYTES); send less at once")

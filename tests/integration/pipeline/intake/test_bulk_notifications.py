@@ -18,7 +18,7 @@ from worker.watched_buckets import Watched
 @pytest.fixture
 def ingest(engine: Engine) -> Ingest:
     """On a database of its own."""
-    return Ingest(engine=engine, ring=lambda: None)
+    return Ingest(engine=engine, notify=lambda: None)
 
 
 def body(keys: Sequence[str]) -> bytes:
@@ -64,13 +64,13 @@ def test_of_many_buckets_that_are_not_watched_only_some_are_told(engine: Engine)
         asked.append(bucket)
         return f"{bucket} is not watched"
 
-    ingest = Ingest(engine=engine, refusal=refusal, watches=lambda _bucket, _key: False, ring=lambda: None)
+    ingest = Ingest(engine=engine, refusal=refusal, watches=lambda _bucket, _key: False, notify=lambda: None)
     records = [{"s3": {"bucket": {"name": f"bucket-{n % 500}"}, "object": {"key": f"{n}.jpg"}}} for n in range(1_000)]
     for _ in range(2):
         taken = ingest.accept("s3", json.dumps({"Records": records}).encode())
         assert {"not-watched": 1_000} == taken.ignored
     with transaction(engine) as connection:
-        assert 100 == ledger.rejected_events.rejected_count(connection)
+        assert 100 == ledger.rejected_events.count(connection)
     assert [f"bucket-{n}" for n in range(100)] == asked
 
 
@@ -79,10 +79,10 @@ def test_a_bucket_that_is_not_watched_is_kept_once_by_all_processes(engine: Engi
     """Whichever of its objects each of them meets first, and also after a restart."""
     ours = Watched(names=(watched,))
     for key in ("a.jpg", "b.jpg"):
-        ingest = Ingest(engine=engine, refusal=ours.refusal, watches=ours.covers, ring=lambda: None)
+        ingest = Ingest(engine=engine, refusal=ours.refusal, watches=ours.covers, notify=lambda: None)
         record = {"s3": {"bucket": {"name": "uploads"}, "object": {"key": key}}}
         assert {"not-watched": 1} == ingest.accept("s3", json.dumps({"Records": [record]}).encode()).ignored
     with transaction(engine) as connection:
-        [kept] = ledger.rejected_events.rejected_events(connection)
+        [kept] = ledger.rejected_events.recent(connection)
     assert b"uploads" == kept.body
     assert "add uploads" in kept.reason

@@ -156,9 +156,9 @@ def test_a_queue_that_is_away_does_not_keep_a_listener_from_starting(engine, env
         sqs_queues=("http://127.0.0.1:1/1/x",), database_url=environment["ENRICH_DATABASE_URL"],
         s3_access_key_id="test", s3_secret_access_key=SecretStr("test"),
     )  # fmt: skip
-    with bootstrap.listener(settings, lambda: None) as (keeper, listeners):
+    with bootstrap.listener(settings, lambda: None) as (heartbeat, listeners):
         assert [each.queue.name for each in listeners] == ["x"]
-        assert [each.name for each in processes(engine)] == [keeper.name]
+        assert [each.name for each in processes(engine)] == [heartbeat.name]
     assert "cannot be reached" in "".join(capsys.readouterr())
 
 
@@ -178,7 +178,9 @@ def test_a_queue_without_dead_letters_is_told_at_the_start(aws, engine, environm
 def test_a_listener_that_hears_nothing_is_not_healthy(engine):
     """Heartbeats alone are not enough: the queues must answer."""
     with transaction(engine) as connection:
-        ledger.heartbeats.beat(connection, ledger.heartbeats.Heartbeat(name="listener@x:1", kind="listener", host="x"))
+        ledger.heartbeats.beat(
+            connection, ledger.heartbeats.ProcessReport(name="listener@x:1", kind="listener", host="x")
+        )
     assert health.problem(engine, kind="listener", host="x") is None
     with transaction(engine) as connection:
         connection.execute(text("UPDATE processes SET progress_at = now() - interval '400 seconds'"))

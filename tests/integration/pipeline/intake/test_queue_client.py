@@ -9,7 +9,7 @@ import pytest
 from tests.integration.api.live import record
 from tests.integration.pipeline.intake.conftest import make_queue
 from worker.errors import ConfigurationError, EnrichError, QueueUnavailableError
-from worker.events.sqs import Queue
+from worker.events.sqs import SqsQueue
 
 
 def test_a_batch_that_is_deleted_in_part_is_counted_so(aws, queue_url):
@@ -102,11 +102,11 @@ def test_a_web_page_is_not_taken_for_an_empty_queue(proxy):
 def test_a_server_s_address_that_is_none_is_refused(endpoint):
     """ENRICH_SQS_ENDPOINT_URL, before anything is sent."""
     with pytest.raises(ConfigurationError, match="check ENRICH_SQS_QUEUES, ENRICH_SQS_ENDPOINT_URL"):
-        Queue("https://sqs.eu-west-1.amazonaws.com/1/q", endpoint_url=endpoint)
+        SqsQueue("https://sqs.eu-west-1.amazonaws.com/1/q", endpoint_url=endpoint)
 
 
 def test_a_profile_that_is_not_there_is_told(monkeypatch):
     """boto3 looks for it when a client is made."""
     monkeypatch.setenv("AWS_PROFILE", "nope")
     with pytest.raises(ConfigurationError, match=r"\(nope\) could not be found; check .* AWS_PROFILE"):
-        Queue("https://sqs.eu-west-1.amazonaws.com/1/q")
+        SqsQueue("https://sqs.eu-west-1.amazonaws.com/1/q")

@@ -35,7 +35,7 @@ POISON = [
 
 def rejected(engine):
     with transaction(engine) as connection:
-        return ledger.rejected_events.rejected_events(connection)
+        return ledger.rejected_events.recent(connection)
 
 
 def counted(result):
@@ -81,7 +81,7 @@ def test_what_aws_sends_arrives_by_every_way_it_takes(aws, engine, listen, queue
     listen(queue_url)
     until(lambda: aws.messages(queue_url) == (0, 0))
     with transaction(engine) as connection:
-        found = [key for key in keys if ledger.totals.standing(connection, ObjectRef(bucket=bucket, key=key))]
+        found = [key for key in keys if ledger.totals.object_state(connection, ObjectRef(bucket=bucket, key=key))]
     assert keys == found
     assert rejected(engine) == []
 
@@ -236,7 +236,7 @@ def test_a_message_that_breaks_us_keeps_no_other_from_being_recorded(aws, engine
             raise ValueError("a mistake")
 
     aws.send(queue_url, record("a.jpg"), record("x.jpg", bucket="boom"), record("b.jpg"))
-    listen(queue_url, intake=Ingest(engine=engine, refusal=refusal, ring=lambda: None))
+    listen(queue_url, intake=Ingest(engine=engine, refusal=refusal, notify=lambda: None))
     until(lambda: pending(engine) == 2 and aws.messages(queue_url) == (0, 1))
 
 
@@ -267,7 +267,7 @@ def test_messages_are_kept_while_the_database_is_away(aws, listen, tmp_path):
         catalog.schema.migrate(engine)
         kill_server(own, "postgres")
         aws.send(url, record("a.jpg"), record("b.jpg"))
-        intake = Ingest(engine=engine, ring=lambda: None)
+        intake = Ingest(engine=engine, notify=lambda: None)
         listen(url, intake=intake, visibility=2)
         until(lambda: aws.messages(url) == (0, 2))
         until_gone = time.monotonic() + 6
@@ -284,7 +284,7 @@ def test_messages_are_given_back_when_stopped_while_the_database_is_away(aws, qu
     """At once, and whole: whoever listens next has them without waiting."""
     nowhere = db.connect("postgresql://enrich@127.0.0.1:1/enrich", name="test", pool_size=1)
     aws.send(queue_url, record("a.jpg"))
-    listener = listen(queue_url, intake=Ingest(engine=nowhere, ring=lambda: None))
+    listener = listen(queue_url, intake=Ingest(engine=nowhere, notify=lambda: None))
     until(lambda: aws.messages(queue_url) == (0, 1))
     assert listener.stop(within=10)
     assert aws.messages(queue_url) == (1, 0)

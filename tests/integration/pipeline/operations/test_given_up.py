@@ -11,11 +11,11 @@ from worker.db import transaction
 from worker.errors import AccessDeniedError
 from worker.pipeline.enrichment.poison_images import EXPOSED_DEATHS
 from worker.pipeline.operations import quarantine
-from worker.pipeline.operations.quarantine import Choice
+from worker.pipeline.operations.quarantine import QuarantineQuery
 from worker.pipeline.reading import image_lookup
 from worker.pipeline.reading.image_lookup import ImageNotFoundError
 from worker.pipeline.reconciliation.backfill import Backfill
-from worker.pipeline.reconciliation.verify import Verify
+from worker.pipeline.reconciliation.verify import Verifier
 from worker.types import Outcome, Reason
 
 CUT = picture(size=(640, 480))[:-500]
@@ -26,12 +26,12 @@ def given_up(world):
     """A file that is cut short, which a person has given up."""
     world.upload("cut.jpg", CUT)
     world.run()
-    assert 1 == quarantine.drop(world.engine, Choice(bucket=BUCKET, key="cut.jpg")).count
+    assert 1 == quarantine.drop(world.engine, QuarantineQuery(bucket=BUCKET, key="cut.jpg")).count
     return world
 
 
 def backfill(world, **options):
-    *_, last = Backfill(engine=world.engine, store=world.store, ring=world.enricher.ring).run(BUCKET, **options)
+    *_, last = Backfill(engine=world.engine, store=world.store, notify=world.enricher.notify).run(BUCKET, **options)
     return last
 
 
@@ -50,7 +50,7 @@ def settle(world) -> None:
 
 
 def retry(world, **choice) -> int:
-    return quarantine.retry(world.engine, Choice(**choice), ring=world.enricher.ring).count
+    return quarantine.retry(world.engine, QuarantineQuery(**choice), notify=world.enricher.notify).count
 
 
 STAYS = ("given-up", "truncated")
@@ -83,7 +83,7 @@ def test_a_store_without_conditional_requests_does_not_undo_it(given_up, monkeyp
 
 def test_verify_and_its_repair_leave_it(given_up):
     """It is accounted for."""
-    verify = Verify(engine=given_up.engine, store=given_up.store, ring=given_up.enricher.ring, settle=0)
+    verify = Verifier(engine=given_up.engine, store=given_up.store, notify=given_up.enricher.notify, settle=0)
     found = verify.run(BUCKET, repair=True)
     assert (True, 1, 0) == (found.holds, found.excluded, found.repaired)
 
@@ -115,17 +115,17 @@ def test_who_gave_up_may_try_again_one_object_or_a_choice(given_up):
         assert 1 == retry(given_up, **choice)
         settle(given_up)
         assert {"cut.jpg": "truncated"} == given_up.quarantine()
-        quarantine.drop(given_up.engine, Choice())
+        quarantine.drop(given_up.engine, QuarantineQuery())
     assert 0 == retry(given_up)
     assert 0 == retry(given_up, given_up=True, reason=Reason.CORRUPT)
 
 
 def test_what_was_given_up_is_listed_apart(given_up):
     """With the reason and what the file begins with."""
-    assert () == quarantine.listing(given_up.engine, Choice(), limit=9).entries
-    [entry] = quarantine.listing(given_up.engine, Choice(given_up=True), limit=9).entries
+    assert () == quarantine.listing(given_up.engine, QuarantineQuery(), limit=9).entries
+    [entry] = quarantine.listing(given_up.engine, QuarantineQuery(given_up=True), limit=9).entries
     assert ("cut.jpg", "truncated", CUT[:512]) == (entry.key, entry.reason, entry.first_bytes)
-    assert {"truncated": 1} == quarantine.counts(given_up.engine, Choice(given_up=True))
+    assert {"truncated": 1} == quarantine.counts(given_up.engine, QuarantineQuery(given_up=True))
 
 
 def test_what_the_store_denies_stays_given_up_until_it_can_be_read(world, monkeypatch):
@@ -139,7 +139,7 @@ def test_what_the_store_denies_stays_given_up_until_it_can_be_read(world, monkey
         patch.setattr(world.store, "get", deny)
         world.hint("a.jpg")
         settle(world)
-        quarantine.drop(world.engine, Choice(reason=Reason.ACCESS_DENIED))
+        quarantine.drop(world.engine, QuarantineQuery(reason=Reason.ACCESS_DENIED))
         world.hint("a.jpg")
         settle(world)
         assert (("given-up", "access-denied"), {}) == (state(world, "a.jpg"), world.quarantine())
@@ -159,7 +159,7 @@ def test_a_killer_that_was_given_up_is_not_let_loose_again(world):
         expire_leases(world.engine)
     world.run()
     assert {"killer.jpg": "killed-worker"} == world.quarantine()
-    quarantine.drop(world.engine, Choice(reason=Reason.KILLED_WORKER))
+    quarantine.drop(world.engine, QuarantineQuery(reason=Reason.KILLED_WORKER))
     passes = list(world.encoder.passes)
     world.hint("killer.jpg")
     settle(world)

@@ -51,7 +51,7 @@ def fail_to_write(monkeypatch, _world):
         if images:
             raise ZeroDivisionError("a bug in a decoder")
 
-    monkeypatch.setattr(catalog.write, "write", write)
+    monkeypatch.setattr(catalog.write, "save_images", write)
 
 
 @pytest.mark.parametrize("fail", [fail_to_decode, fail_to_preprocess, fail_to_tag, fail_to_write])

@@ -13,10 +13,11 @@ from tests.ledger import BUCKET, pending, ref, row
 from tests.pictures import picture
 from worker.db import transaction
 from worker.errors import ChoiceError, CursorError
-from worker.ledger.quarantine import Selection, drop_quarantined, retry_quarantined
+from worker.ledger import quarantine as ledger_quarantine
+from worker.ledger.quarantine import QuarantineSelection
 from worker.pipeline.common.tag_filters import UnknownNameError
 from worker.pipeline.operations import quarantine
-from worker.pipeline.operations.quarantine import Choice, NotQuarantinedError
+from worker.pipeline.operations.quarantine import NotQuarantinedError, QuarantineQuery
 from worker.types import Outcome, Reason
 
 HOUR = timedelta(hours=1)
@@ -64,12 +65,17 @@ def fill(engine, number: int) -> None:
 
 
 def keys(world, **choice):
-    return {entry.key for entry in quarantine.listing(world.engine, Choice(**choice), limit=100).entries}
+    return {entry.key for entry in quarantine.listing(world.engine, QuarantineQuery(**choice), limit=100).entries}
 
 
 def retry(world, *, after=None, patience=None, progress=lambda _: None, **choice):
     return quarantine.retry(
-        world.engine, Choice(**choice), ring=world.enricher.ring, after=after, patience=patience, progress=progress
+        world.engine,
+        QuarantineQuery(**choice),
+        notify=world.enricher.notify,
+        after=after,
+        patience=patience,
+        progress=progress,
     )
 
 
@@ -101,7 +107,7 @@ def test_pages_show_each_entry_once_newest_first(engine, limit):
     fill(engine, 7)
     seen, after = [], None
     while True:
-        page = quarantine.listing(engine, Choice(bucket="many"), limit=limit, after=after)
+        page = quarantine.listing(engine, QuarantineQuery(bucket="many"), limit=limit, after=after)
         seen += [int(entry.key) for entry in page.entries]
         after = page.next
         if after is None:
@@ -114,16 +120,16 @@ def test_entries_that_came_at_the_same_time_are_all_shown(engine):
     fill(engine, 9)
     with transaction(engine) as connection:
         connection.execute(text("UPDATE quarantine SET since = now()"))
-    first = quarantine.listing(engine, Choice(), limit=5)
-    second = quarantine.listing(engine, Choice(), limit=5, after=first.next)
+    first = quarantine.listing(engine, QuarantineQuery(), limit=5)
+    second = quarantine.listing(engine, QuarantineQuery(), limit=5, after=first.next)
     assert 9 == len({entry.key for entry in (*first.entries, *second.entries)})
 
 
 def test_what_comes_while_pages_are_turned_shifts_nothing(engine):
     """Neither new entries nor dropped ones make a reader miss or repeat the others."""
     fill(engine, 6)
-    first = quarantine.listing(engine, Choice(), limit=3)
-    quarantine.drop(engine, Choice(bucket="many", key="000005"))
+    first = quarantine.listing(engine, QuarantineQuery(), limit=3)
+    quarantine.drop(engine, QuarantineQuery(bucket="many", key="000005"))
     with transaction(engine) as connection:
         connection.execute(
             text(
@@ -131,15 +137,15 @@ def test_what_comes_while_pages_are_turned_shifts_nothing(engine):
                 "(SELECT id FROM inbox WHERE key = '000006')"
             )
         )
-    second = quarantine.listing(engine, Choice(), limit=3, after=first.next)
+    second = quarantine.listing(engine, QuarantineQuery(), limit=3, after=first.next)
     assert ["000006", "000005", "000004"] == [entry.key for entry in first.entries]
     assert (["000003", "000002", "000001"], None) == ([entry.key for entry in second.entries], second.next)
 
 
 def test_the_counts_cover_the_whole_selection(filled):
     """By reason, most first; of what was chosen."""
-    assert [("not-an-image", 2), ("truncated", 1)] == list(quarantine.counts(filled.engine, Choice()).items())
-    assert {"truncated": 1} == quarantine.counts(filled.engine, Choice(reason=Reason.TRUNCATED))
+    assert [("not-an-image", 2), ("truncated", 1)] == list(quarantine.counts(filled.engine, QuarantineQuery()).items())
+    assert {"truncated": 1} == quarantine.counts(filled.engine, QuarantineQuery(reason=Reason.TRUNCATED))
 
 
 def test_one_entry_has_what_the_file_begins_with(filled):
@@ -179,8 +185,8 @@ def test_a_retry_by_age_leaves_the_others(filled):
 def test_a_retry_that_is_pending_is_not_counted_again(filled):
     """Impatience does no harm, and who looks sees that it is under way."""
     assert (3, 0) == (retry(filled).count, retry(filled).count)
-    assert [True] * 3 == [e.pending for e in quarantine.listing(filled.engine, Choice(), limit=9).entries]
-    assert 0 == quarantine.drop(filled.engine, Choice()).count
+    assert [True] * 3 == [e.pending for e in quarantine.listing(filled.engine, QuarantineQuery(), limit=9).entries]
+    assert 0 == quarantine.drop(filled.engine, QuarantineQuery()).count
 
 
 def test_a_retry_has_all_its_attempts_again(filled):
@@ -202,7 +208,7 @@ def test_a_large_retry_is_many_small_transactions_that_go_on_where_they_ended(en
     counts, after = [], None
     while True:
         changed = quarantine.retry(
-            engine, Choice(bucket="many"), ring=lambda: None, after=after, patience=0, progress=told.append
+            engine, QuarantineQuery(bucket="many"), notify=lambda: None, after=after, patience=0, progress=told.append
         )
         counts.append(changed.count)
         after = changed.next
@@ -224,7 +230,7 @@ def test_what_fails_again_during_a_retry_is_not_retried_for_ever(engine, monkeyp
             )
             connection.execute(text("UPDATE inbox SET done = wanted WHERE done < wanted"))
 
-    changed = quarantine.retry(engine, Choice(), ring=lambda: None, progress=refuse_again)
+    changed = quarantine.retry(engine, QuarantineQuery(), notify=lambda: None, progress=refuse_again)
     assert (20, None) == (changed.count, changed.next)
 
 
@@ -240,7 +246,7 @@ def test_a_part_holds_its_locks_for_itself_only(engine, monkeypatch):
             other.execute(text("SELECT FROM inbox WHERE done < wanted FOR UPDATE"))
             waited.append(False)
 
-    quarantine.retry(engine, Choice(), ring=lambda: None, progress=look)
+    quarantine.retry(engine, QuarantineQuery(), notify=lambda: None, progress=look)
     assert [False] * 4 == waited
 
 
@@ -249,13 +255,13 @@ def test_two_at_once_do_it_once(engine, monkeypatch):
     fill(engine, 300)
     monkeypatch.setattr(quarantine, "_PART", 20)
     with ThreadPoolExecutor(4) as pool:
-        calls = [pool.submit(quarantine.retry, engine, Choice(), ring=lambda: None) for _ in range(4)]
+        calls = [pool.submit(quarantine.retry, engine, QuarantineQuery(), notify=lambda: None) for _ in range(4)]
         assert 300 == sum(call.result().count for call in calls)
     with transaction(engine) as connection:
         assert {2} == set(connection.execute(text("SELECT wanted FROM inbox")).scalars())
 
 
-@pytest.mark.parametrize("change", [retry_quarantined, drop_quarantined])
+@pytest.mark.parametrize("change", [ledger_quarantine.retry, ledger_quarantine.drop])
 @pytest.mark.parametrize(
     "meanwhile",
     [
@@ -272,7 +278,7 @@ def test_what_changed_while_the_lock_was_waited_for_is_left_alone(engine, change
 
         def run() -> int:
             with transaction(engine) as connection:
-                return int(change(connection, Selection(reason="empty"), limit=10).changed)
+                return int(change(connection, QuarantineSelection(reason="empty"), limit=10).changed)
 
         waiting = pool.submit(run)
         until_somebody_waits(engine)
@@ -300,7 +306,7 @@ def until_somebody_waits(engine) -> None:
 
 def test_dropped_entries_are_excluded_until_other_bytes_come(filled):
     """Giving up is an outcome too: it is counted, and an event for the same bytes changes nothing."""
-    assert 1 == quarantine.drop(filled.engine, Choice(bucket=BUCKET, key="a/cut.jpg")).count
+    assert 1 == quarantine.drop(filled.engine, QuarantineQuery(bucket=BUCKET, key="a/cut.jpg")).count
     assert ("excluded", {"a/text.jpg", "b/text.jpg"}) == (row(filled.engine, "a/cut.jpg").outcome, keys(filled))
     filled.hint("a/cut.jpg")
     filled.run()
@@ -317,22 +323,22 @@ def test_dropped_entries_are_excluded_until_other_bytes_come(filled):
 def test_a_choice_that_means_nothing_is_refused(wrong):
     """A key without its bucket names objects of every bucket: nobody means that."""
     with pytest.raises(ChoiceError, match=r"bucket|not both"):
-        Choice(**wrong)
+        QuarantineQuery(**wrong)
 
 
 @pytest.mark.parametrize(("choice", "everything"), [({}, False), ({"bucket": "b"}, True)])
 def test_everything_is_only_done_where_it_was_asked_for(choice, everything):
     """Neither by leaving everything out, nor beside something that was chosen."""
     with pytest.raises(ChoiceError, match="say which"):
-        quarantine.insist(Choice(**choice), everything=everything)
+        quarantine.require_selection(QuarantineQuery(**choice), everything=everything)
 
 
 def test_cursors_of_lists_and_of_changes_are_not_mixed_up(engine):
     """One goes back in time, the other forward."""
     fill(engine, 3)
-    listed = quarantine.listing(engine, Choice(), limit=1).next
+    listed = quarantine.listing(engine, QuarantineQuery(), limit=1).next
     with pytest.raises(CursorError):
-        quarantine.retry(engine, Choice(), ring=lambda: None, after=listed)
+        quarantine.retry(engine, QuarantineQuery(), notify=lambda: None, after=listed)
 
 
 # -- speed ------------------------------------------------------------------------------------------------------------
@@ -345,9 +351,9 @@ def test_a_page_and_a_part_read_little_of_a_large_quarantine(engine, choice):
     with engine.connect() as connection:
         connection.execution_options(isolation_level="AUTOCOMMIT").execute(text("VACUUM ANALYZE inbox, quarantine"))
     reads = rows_read(engine)
-    quarantine.listing(engine, Choice(**choice), limit=10)
+    quarantine.listing(engine, QuarantineQuery(**choice), limit=10)
     listed = rows_read(engine) - reads
-    quarantine.retry(engine, Choice(**choice), ring=lambda: None, patience=0)
+    quarantine.retry(engine, QuarantineQuery(**choice), notify=lambda: None, patience=0)
     assert listed < 100
     assert rows_read(engine) - reads - listed < 10 * quarantine._PART
 

@@ -19,10 +19,10 @@ from worker import catalog
 from worker.catalog.search import TagFilter
 from worker.db import transaction
 from worker.errors import NotFoundError
-from worker.pipeline.reading.explain import Explain, Newer
+from worker.pipeline.reading.explain import Explainer, NewerVersionResult
 from worker.pipeline.reading.image_lookup import ImageNotFoundError
-from worker.pipeline.reading.model_input import seen
-from worker.pipeline.reading.text_search import NothingEmbeddedError, Search
+from worker.pipeline.reading.model_input import model_input_of
+from worker.pipeline.reading.text_search import NothingEmbeddedError, TextSearch
 from worker.pipeline.spaces.model_loading import space_spec
 from worker.pipeline.taxonomies import active_taxonomies
 from worker.tagging import Calibration, Label, LabelReason, Requirement, Taxonomy, restore
@@ -40,13 +40,13 @@ def red(world):
 @pytest.fixture
 def explain(red):
     """Explains by what the catalog has."""
-    return Explain(red.engine, Search(red.engine, lambda: red.encoder).model)
+    return Explainer(red.engine, TextSearch(red.engine, lambda: red.encoder).model)
 
 
 def remember(engine, *taxonomies: Taxonomy) -> None:
     """Put these into force beside what is; nothing is tagged anew."""
     with transaction(engine) as connection:
-        kept = [each for each in catalog.taxonomies.kept_taxonomies(connection) if each.in_force]
+        kept = [each for each in catalog.taxonomies.kept(connection) if each.in_force]
     beside = {each.name: restore(each.definition, version=each.version) for each in kept}
     beside |= {each.name: each for each in taxonomies}
     put_into_force(engine, *beside.values())
@@ -71,7 +71,7 @@ def test_tags_of_an_older_version_are_explained_by_it(red, explain):
     remember(red.engine, edited)
     [one] = explain(ref("red.jpg")).taxonomies
     assert (one.standing, one.numbers.version, one.numbers.decided) == ("older-version", COLOURS.version, ("red",))
-    assert one.newer == Newer(version=edited.version, labels=(), applies=True)
+    assert one.newer == NewerVersionResult(version=edited.version, labels=(), applies=True)
 
 
 def test_versions_that_cannot_be_asked_together_are_explained_by_the_newest(red, explain):
@@ -152,7 +152,7 @@ def test_prompts_are_those_that_decided(red, explain):
     """The vectors in the catalog, though this machine's model would make others."""
     expected = explain(ref("red.jpg")).taxonomies[0].numbers
     red.encoder.encode_texts = lambda texts: ColourEncoder().encode_texts(["blue"] * len(texts))
-    anew = Explain(red.engine, Search(red.engine, lambda: red.encoder).model)
+    anew = Explainer(red.engine, TextSearch(red.engine, lambda: red.encoder).model)
     assert expected == anew(ref("red.jpg")).taxonomies[0].numbers
 
 
@@ -206,20 +206,20 @@ def test_an_image_without_a_vector_of_this_model_is_refused(red):
     """Vectors of two models are never compared."""
     other = ColourEncoder("other")
     with transaction(red.engine) as connection:
-        catalog.spaces.activate(connection, catalog.spaces.ensure_space(connection, space_spec(other)).id)
+        catalog.spaces.activate(connection, catalog.spaces.ensure(connection, space_spec(other)).id)
     with pytest.raises(NothingEmbeddedError, match="has no vector of other"):
-        Explain(red.engine, Search(red.engine, lambda: other).model)(ref("red.jpg"))
+        Explainer(red.engine, TextSearch(red.engine, lambda: other).model)(ref("red.jpg"))
 
 
 def test_nothing_is_explained_in_an_empty_catalog(engine):
     """There is no such image."""
     with pytest.raises(NothingEmbeddedError, match="no image was embedded yet"):
-        Search(engine, ColourEncoder).model()
+        TextSearch(engine, ColourEncoder).model()
 
 
 def test_what_the_model_sees_is_a_picture(red):
     """As large as the model takes it, with the etag of the bytes it was made of."""
-    shown = seen(red.store, ref("red.jpg"), encoder=ColourPlanes(), limits=SMALL)
+    shown = model_input_of(red.store, ref("red.jpg"), encoder=ColourPlanes(), limits=SMALL)
     with Image.open(io.BytesIO(shown.png)) as image:
         assert ("PNG", (4, 4)) == (image.format, image.size)
         reddest = np.asarray(image).reshape(-1, 3).mean(axis=0)
@@ -232,7 +232,7 @@ def test_what_is_gone_cannot_be_shown(red):
     """The sentence says which object."""
     red.store.delete(ref("red.jpg"))
     with pytest.raises(NotFoundError, match=r"red\.jpg cannot be read"):
-        seen(red.store, ref("red.jpg"), encoder=ColourPlanes(), limits=SMALL)
+        model_input_of(red.store, ref("red.jpg"), encoder=ColourPlanes(), limits=SMALL)
 
 
 class ColourPlanes(ColourEncoder):
@@ -251,5 +251,5 @@ def test_searches_find_labels_by_title_and_alias(red, word, found):
         labels=(Label(name="red", title="Rot", aliases=("crimson",), prompts=("red",)), *COLOURS.labels[1:]),
     )
     active_taxonomies.keep(red.engine, [named])
-    search = Search(red.engine, lambda: red.encoder)
+    search = TextSearch(red.engine, lambda: red.encoder)
     assert found == len(search("red", limit=5, tags=[TagFilter(taxonomy="colour", label=word)]).hits)

@@ -48,8 +48,8 @@ def site(engine, tmp_path, monkeypatch):
     keep(engine, [COLOUR])
     image = replace(enriched_image("red.jpg", vector=vector), tags=tags)
     with transaction(engine) as connection:
-        space = catalog.spaces.ensure_space(connection, space_spec(encoder))
-        catalog.write.write(connection, space_id=space.id, images=[image])
+        space = catalog.spaces.ensure(connection, space_spec(encoder))
+        catalog.write.save_images(connection, space_id=space.id, images=[image])
     return engine
 
 
@@ -114,7 +114,7 @@ def test_labels_are_filled_shown_and_searched(site):
 def test_a_vocabulary_that_was_never_applied_can_be_forgotten(site):
     """With its vectors; and stored again."""
     with transaction(site) as connection:
-        catalog.revisions.begin_revision(connection, {"colour": COLOUR.version}, made_by="a@b")
+        catalog.taxonomy_revisions.begin(connection, {"colour": COLOUR.version}, made_by="a@b")
     run("labels", "fill")
     run("labels", "drop", "words")
     assert ["colour"] == [each["taxonomy"] for each in json.loads(run("labels", "status", "--json"))]
@@ -133,13 +133,13 @@ def test_what_decides_or_decided_is_not_forgotten(site):
     mood = Taxonomy(name="mood", labels=(Label(name="glad", prompts=("green",)),), background=("blue",))
     keep(site, [mood])
     with transaction(site) as connection:
-        catalog.revisions.begin_revision(connection, {"mood": mood.version}, made_by="a@b")
+        catalog.taxonomy_revisions.begin(connection, {"mood": mood.version}, made_by="a@b")
     with pytest.raises(TaxonomyError, match=r"mood is in force: .*enrich taxonomy apply"):
         run("labels", "drop", "mood")
     with pytest.raises(TaxonomyError, match="or images have tags of it"):
         run("labels", "drop", "colour")
     with transaction(site) as connection:
-        catalog.revisions.make_revision(connection, {}, action="apply", made_by="a@b")
+        catalog.taxonomy_revisions.make(connection, {}, action="apply", made_by="a@b")
     with pytest.raises(TaxonomyError, match="mood was in force once"):
         run("labels", "drop", "mood")
     assert {"colour", "mood"} <= set(run("taxonomy", "list").split())

@@ -13,7 +13,7 @@ from tests.factories import enriched_image, spec
 from tests.fakes import ColourEncoder
 from tests.ledger import ref
 from worker import catalog
-from worker.catalog.labels import nearest_labels_query
+from worker.catalog.label_vectors import nearest_labels_query
 from worker.catalog.search import TagFilter
 from worker.db import transaction
 from worker.pipeline.common.tag_filters import UnknownNameError
@@ -23,7 +23,7 @@ from worker.pipeline.reading.text_search import NothingEmbeddedError
 from worker.pipeline.spaces.model_loading import space_spec
 from worker.pipeline.taxonomies import lifecycle
 from worker.pipeline.taxonomies.active_taxonomies import keep
-from worker.pipeline.taxonomies.label_vectors import LabelFiller, LabelKeeper
+from worker.pipeline.taxonomies.label_vectors import LabelVectorIndexer, LabelVectorWriter
 from worker.tagging import Label, Taxonomy
 
 COLOUR = Taxonomy(
@@ -68,7 +68,7 @@ class Texts:
 @pytest.fixture
 def space(engine):
     with transaction(engine) as connection:
-        return catalog.spaces.ensure_space(connection, space_spec(ColourEncoder()))
+        return catalog.spaces.ensure(connection, space_spec(ColourEncoder()))
 
 
 @pytest.fixture
@@ -79,14 +79,14 @@ def gallery(engine, space):
         enriched_image(f"{name}.jpg", vector=v) for name, v in zip(("red", "green", "blue"), vectors, strict=True)
     ]
     with transaction(engine) as connection:
-        catalog.write.write(connection, space_id=space.id, images=images)
+        catalog.write.save_images(connection, space_id=space.id, images=images)
     return LabelSearch(engine=engine)
 
 
 def fill(engine, space, *taxonomies: Taxonomy) -> Texts:
     use(engine, *taxonomies)
     texts = Texts()
-    assert LabelFiller(engine=engine, space=space, encode_texts=texts).run() is not None
+    assert LabelVectorWriter(engine=engine, space=space, encode_texts=texts).run() is not None
     return texts
 
 
@@ -131,12 +131,12 @@ def test_labels_far_behind_those_of_others_are_found(engine, space):
         # So few are sorted, not looked up in the index, unless it is made to.
         connection.execute(text("SET LOCAL enable_sort = off"))
         connection.execute(text("SET LOCAL hnsw.max_scan_tuples = 1"))
-        sets = [each for each in catalog.labels.label_sets(connection, space.id) if each.taxonomy == "colour"]
+        sets = [each for each in catalog.label_vectors.label_sets(connection, space.id) if each.taxonomy == "colour"]
         [row, *_] = connection.execute(
             text("EXPLAIN (FORMAT JSON) " + nearest_labels_query(space)),
             {"vector": str(red.tolist()), "sets": [sets[0].id], "limit": 6},
         ).scalar_one()
-        found = catalog.labels.nearest_labels(connection, space, red, sets=sets, limit=3)
+        found = catalog.label_vectors.nearest_labels(connection, space, red, sets=sets, limit=3)
     assert "label_vectors_1_hnsw" in str(row)
     assert ["blue", "green", "red"] == sorted(each.label for each in found)
     assert "red" == found[0].label
@@ -220,12 +220,12 @@ def test_an_interrupted_filling_goes_on_where_it_was(engine, space, gallery):
     """After the last committed batch; what is incomplete is not searched."""
     use(engine, words(*(f"word {number}" for number in range(600))))
     first, second = Texts(), Texts()
-    LabelFiller(engine=engine, space=space, encode_texts=first).run(lambda: len(first.batches) == 1)
+    LabelVectorWriter(engine=engine, space=space, encode_texts=first).run(lambda: len(first.batches) == 1)
     [stored] = gallery.stored()
     assert (stored.labels, stored.of, stored.ready) == (256, 600, False)
     with pytest.raises(LabelNotFoundError, match="there are none yet"):
         near(gallery, "red.jpg")
-    assert LabelFiller(engine=engine, space=space, encode_texts=second).run() == 344
+    assert LabelVectorWriter(engine=engine, space=space, encode_texts=second).run() == 344
     assert sorted(first.asked + second.asked) == sorted(f"word {number}" for number in range(600))
     [stored] = gallery.stored()
     assert (stored.labels, stored.ready) == (600, True)
@@ -241,11 +241,11 @@ def test_a_new_version_takes_the_place_of_the_old_when_it_is_complete(engine, sp
         seen.append(near(gallery, "red.jpg", limit=1))
         return ColourEncoder().encode_texts(texts)
 
-    LabelFiller(engine=engine, space=space, encode_texts=encode).run()
+    LabelVectorWriter(engine=engine, space=space, encode_texts=encode).run()
     assert seen == [[("words", "red")]] * 2
     assert near(gallery, "red.jpg", limit=1) == [("words", "red ink")]
     with transaction(engine) as connection:
-        assert [each.labels for each in catalog.labels.label_sets(connection, space.id)] == [302]
+        assert [each.labels for each in catalog.label_vectors.label_sets(connection, space.id)] == [302]
         assert connection.execute(text("SELECT count(DISTINCT set_id) FROM label_vectors")).scalar_one() == 1
 
 
@@ -253,14 +253,14 @@ def test_what_is_forgotten_while_it_is_filled_is_left(engine, space, gallery):
     """The rest is stored all the same."""
     use(engine, COLOUR, words(*(f"word {number}" for number in range(600))))
     with transaction(engine) as connection:
-        catalog.revisions.begin_revision(connection, {"colour": COLOUR.version}, made_by="a@b")
+        catalog.taxonomy_revisions.begin(connection, {"colour": COLOUR.version}, made_by="a@b")
 
     def encode(texts):
         if "word 0" in texts:
             lifecycle.drop(engine, "words")
         return ColourEncoder().encode_texts(texts)
 
-    assert 3 == LabelFiller(engine=engine, space=space, encode_texts=encode).run()
+    assert 3 == LabelVectorWriter(engine=engine, space=space, encode_texts=encode).run()
     assert [("colour", True)] == [(each.taxonomy, each.ready) for each in gallery.stored()]
 
 
@@ -274,24 +274,24 @@ def test_one_process_fills_at_a_time(engine, space):
         assert go_on.wait(20)
         return ColourEncoder().encode_texts(texts)
 
-    thread = threading.Thread(target=LabelFiller(engine=engine, space=space, encode_texts=slowly).run)
+    thread = threading.Thread(target=LabelVectorWriter(engine=engine, space=space, encode_texts=slowly).run)
     thread.start()
     assert begun.wait(20)
     other = Texts()
-    assert LabelFiller(engine=engine, space=space, encode_texts=other).run() is None
+    assert LabelVectorWriter(engine=engine, space=space, encode_texts=other).run() is None
     go_on.set()
     thread.join()
     assert other.asked == []
-    assert LabelFiller(engine=engine, space=space, encode_texts=other).run() == 0
+    assert LabelVectorWriter(engine=engine, space=space, encode_texts=other).run() == 0
 
 
 def test_spaces_are_never_mixed(engine, space, gallery):
     """Each has its own vectors and its own index; those of a space that is dropped go with it."""
     with transaction(engine) as connection:
-        other = catalog.spaces.ensure_space(connection, spec(model="other"))
+        other = catalog.spaces.ensure(connection, spec(model="other"))
     fill(engine, space, COLOUR)
     use(engine, COLOUR)
-    LabelFiller(
+    LabelVectorWriter(
         engine=engine, space=other, encode_texts=lambda texts: -np.asarray(ColourEncoder().encode_texts(texts))
     ).run()
     assert near(gallery, "red.jpg", limit=1) == [("colour", "red")]
@@ -300,10 +300,10 @@ def test_spaces_are_never_mixed(engine, space, gallery):
             text("SELECT indexname FROM pg_indexes WHERE indexname LIKE 'label_vectors%hnsw' ORDER BY 1")
         ).scalars()
         assert list(indexes) == [f"label_vectors_{each.id}_hnsw" for each in (space, other)]
-        assert catalog.spaces.bury(connection, other.id)
+        assert catalog.spaces.mark_dropped(connection, other.id)
         left = connection.execute(text("SELECT DISTINCT space_id FROM label_vectors")).scalars()
         assert list(left) == [space.id]
-    assert LabelFiller(engine=engine, space=other, encode_texts=Texts()).run() == 0
+    assert LabelVectorWriter(engine=engine, space=other, encode_texts=Texts()).run() == 0
 
 
 def test_a_keeper_stores_what_comes_into_use(engine, space, gallery):
@@ -317,17 +317,17 @@ def test_a_keeper_stores_what_comes_into_use(engine, space, gallery):
             raise failure
         return texts(some)
 
-    keeper = LabelKeeper(interval=0.05)
-    keeper.start()
-    keeper.add(LabelFiller(engine=engine, space=space, encode_texts=encode))
+    heartbeat = LabelVectorIndexer(interval=0.05)
+    heartbeat.start()
+    heartbeat.add(LabelVectorWriter(engine=engine, space=space, encode_texts=encode))
     try:
         wait_for(lambda: [each.ready for each in gallery.stored()] == [True])
         use(engine, words("red ink"))
         wait_for(lambda: [each.ready for each in gallery.stored()] == [True, True])
-        keeper.remove(space)
+        heartbeat.remove(space)
         use(engine, replace(ANY, name="later"))
     finally:
-        keeper.stop()
+        heartbeat.stop()
     assert sorted(texts.asked) == ["a red thing", "blue", "green", "red", "red ink"]
 
 
@@ -349,10 +349,12 @@ def test_ten_thousand_labels_cost_a_search_of_the_index(engine, space, gallery):
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     places = {f"word {number}": number for number in range(10_000)}
     use(engine, words(*places))
-    LabelFiller(engine=engine, space=space, encode_texts=lambda texts: vectors[[places[each] for each in texts]]).run()
+    LabelVectorWriter(
+        engine=engine, space=space, encode_texts=lambda texts: vectors[[places[each] for each in texts]]
+    ).run()
     with transaction(engine) as connection:
         connection.execute(text("ANALYZE label_vectors"))
-        [labels] = catalog.labels.label_sets(connection, space.id)
+        [labels] = catalog.label_vectors.label_sets(connection, space.id)
         plan = connection.execute(
             text("EXPLAIN (ANALYZE, FORMAT TEXT) " + nearest_labels_query(space)),
             {"vector": str(vectors[7].tolist()), "sets": [labels.id], "limit": 20},
@@ -361,7 +363,10 @@ def test_ten_thousand_labels_cost_a_search_of_the_index(engine, space, gallery):
         assert f"Index Scan using label_vectors_{space.id}_hnsw" in lines
         assert "Seq Scan" not in lines
         found = [
-            [each.label for each in catalog.labels.nearest_labels(connection, space, vector, sets=[labels], limit=10)]
+            [
+                each.label
+                for each in catalog.label_vectors.nearest_labels(connection, space, vector, sets=[labels], limit=10)
+            ]
             for vector in vectors[:20]
         ]
     exact = [[f"word {place}" for place in np.argsort(-(vectors @ vector))[:10]] for vector in vectors[:20]]

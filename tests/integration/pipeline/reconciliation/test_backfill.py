@@ -17,7 +17,9 @@ from worker.pipeline.reconciliation.backfill import Backfill
 @pytest.fixture
 def backfill(world):
     def run(**options):
-        found = list(Backfill(engine=world.engine, store=world.store, ring=world.enricher.ring).run(BUCKET, **options))
+        found = list(
+            Backfill(engine=world.engine, store=world.store, notify=world.enricher.notify).run(BUCKET, **options)
+        )
         return found[-1]
 
     return run

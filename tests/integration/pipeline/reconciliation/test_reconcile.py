@@ -15,10 +15,10 @@ from tests.pictures import picture
 from worker import ledger
 from worker.db import transaction
 from worker.errors import StoreUnavailableError
-from worker.ledger.reconciliations import Found, Target
+from worker.ledger.reconciliations import PageResult, Target
 from worker.objects import MemoryStore
 from worker.pipeline.reconciliation import reconcile as module
-from worker.pipeline.reconciliation.reconcile import Pace, Reconcile, Reconciler, targets
+from worker.pipeline.reconciliation.reconcile import PageReconciler, Reconciler, ReconcileSchedule, targets
 from worker.watched_buckets import Watched
 
 HERE = (Target(bucket=BUCKET),)
@@ -35,8 +35,8 @@ def reconcile(world, monkeypatch):
     )
     with transaction(world.engine) as connection:
         ledger.reconciliations.watch(connection, HERE, interval=3_600)
-    pace = Pace(interval=3_600, pages_per_second=1_000_000)
-    return Reconcile(engine=world.engine, store=world.store, ring=world.enricher.ring, pace=pace, settle=0)
+    pace = ReconcileSchedule(interval=3_600, pages_per_second=1_000_000)
+    return PageReconciler(engine=world.engine, store=world.store, notify=world.enricher.notify, pace=pace, settle=0)
 
 
 def in_folder_order(world):
@@ -67,12 +67,12 @@ def due(world, where=HERE):
     with transaction(world.engine) as connection:
         for each in where:
             connection.execute(text("UPDATE reconciliations SET due_at = now()"))
-            assert ledger.reconciliations.hurry(connection, each)
+            assert ledger.reconciliations.make_due(connection, each)
 
 
 def state(world):
     with transaction(world.engine) as connection:
-        [found] = ledger.reconciliations.reconciliations(connection)
+        [found] = ledger.reconciliations.states(connection)
     return found
 
 
@@ -160,7 +160,9 @@ def test_a_restarted_scheduler_goes_on_behind_the_last_key(world, reconcile):
     world.store.list = note
     for _ in range(4):
         due(world)
-        Reconcile(engine=world.engine, store=world.store, ring=world.enricher.ring, pace=reconcile.pace).step(HERE)
+        PageReconciler(engine=world.engine, store=world.store, notify=world.enricher.notify, pace=reconcile.pace).step(
+            HERE
+        )
     assert ["", "02.txt", "05.txt", "08.txt"] == asked
     assert (None, 10) == (state(world).cursor, state(world).last_listed)
 
@@ -200,7 +202,7 @@ def test_two_schedulers_do_not_take_the_same_page(world, reconcile):
     assert reconcile.step(HERE)
     with transaction(world.engine) as connection:
         assert not ledger.reconciliations.renew_page(connection, first, lease=60)
-        assert not ledger.reconciliations.advance(connection, first, Found(listed=3), cursor="99", pause=0)
+        assert not ledger.reconciliations.advance(connection, first, PageResult(listed=3), cursor="99", pause=0)
     assert ("02.txt", 3) == (state(world).cursor, state(world).listed)
 
 
@@ -215,7 +217,7 @@ def test_a_round_is_due_an_interval_after_the_last_began(world, reconcile):
 
 def test_pages_are_spread_over_half_of_the_interval_and_never_faster_than_the_rate():
     """A small bucket is done in seconds, a large one in half an hour, a huge one as fast as may be."""
-    pace = Pace(interval=3_600, pages_per_second=10)
+    pace = ReconcileSchedule(interval=3_600, pages_per_second=10)
     assert [1.0, 0.18, 0.1] == [round(pace.pause(objects), 3) for objects in (5_000, 10_000_000, 1_000_000_000)]
 
 
@@ -277,7 +279,7 @@ def test_the_thread_comes_round_again_and_survives_errors(world, reconcile, monk
             raise StoreUnavailableError("not yet")
         return HERE
 
-    reconciler = Reconciler(replace(reconcile, pace=Pace(interval=0.1, pages_per_second=100)), find)
+    reconciler = Reconciler(replace(reconcile, pace=ReconcileSchedule(interval=0.1, pages_per_second=100)), find)
     reconciler.start()
     _until(lambda: state(world).finished_at is not None)
     world.store.put(ref("late.jpg"), picture(), "image/jpeg")

@@ -18,14 +18,14 @@ from worker.errors import AccessDeniedError, BucketNotFoundError, StoreUnavailab
 from worker.objects import ListedObject
 from worker.pipeline.enrichment.poison_images import EXPOSED_DEATHS
 from worker.pipeline.reconciliation.backfill import Backfill
-from worker.pipeline.reconciliation.verify import Verify
+from worker.pipeline.reconciliation.verify import Verifier
 
 LONG_AGO = datetime.now(UTC) - timedelta(days=9)
 
 
 @pytest.fixture
 def verify(world):
-    return Verify(engine=world.engine, store=world.store, ring=world.enricher.ring, settle=0)
+    return Verifier(engine=world.engine, store=world.store, notify=world.enricher.notify, settle=0)
 
 
 def differences(verify, **options):
@@ -99,15 +99,15 @@ def test_an_overwrite_while_a_page_is_compared_is_no_difference(world, verify, m
     world.upload("a.jpg", picture("red"))
     drain(world)
     lists(world)
-    holdings = catalog.read.holdings
+    entries = catalog.read.entries
 
     def overwritten_just_now(*args, **options):
-        monkeypatch.setattr(catalog.read, "holdings", holdings)
+        monkeypatch.setattr(catalog.read, "entries", entries)
         world.upload("a.jpg", picture("blue"))
         drain(world)
-        return holdings(*args, **options)
+        return entries(*args, **options)
 
-    monkeypatch.setattr(catalog.read, "holdings", overwritten_just_now)
+    monkeypatch.setattr(catalog.read, "entries", overwritten_just_now)
     result, found = differences(verify)
     assert (True, [], 1) == (result.holds, found, result.enriched)
 
@@ -235,7 +235,7 @@ def test_a_key_whose_bytes_are_no_text_is_unnameable_once_it_was_looked_for(worl
 def test_a_backfill_leaves_out_what_cannot_be_recorded(world):
     """And takes the rest of the page."""
     lists(world, *UNNAMEABLE, "good.jpg")
-    [found] = Backfill(engine=world.engine, store=world.store, ring=world.enricher.ring).run(BUCKET)
+    [found] = Backfill(engine=world.engine, store=world.store, notify=world.enricher.notify).run(BUCKET)
     assert (1, 1, len(UNNAMEABLE)) == (found.to_do, found.new, found.unnameable)
 
 

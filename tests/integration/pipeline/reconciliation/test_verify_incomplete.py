@@ -11,13 +11,13 @@ from tests.pictures import picture
 from worker import catalog, ledger
 from worker.db import transaction
 from worker.ledger.reconciliations import Target
-from worker.pipeline.reconciliation.reconcile import Pace, Reconcile
-from worker.pipeline.reconciliation.verify import Verify
+from worker.pipeline.reconciliation.reconcile import PageReconciler, ReconcileSchedule
+from worker.pipeline.reconciliation.verify import Verifier
 
 
 @pytest.fixture
 def verify(world):
-    return Verify(engine=world.engine, store=world.store, ring=world.enricher.ring, settle=0)
+    return Verifier(engine=world.engine, store=world.store, notify=world.enricher.notify, settle=0)
 
 
 @pytest.mark.parametrize(
@@ -47,15 +47,15 @@ def test_an_image_without_its_vector_or_a_decision_is_incomplete(world, verify, 
 def give_the_vector_up(world):
     """As workers do whose attempts are used up; returns its space."""
     with transaction(world.engine) as connection:
-        space = catalog.spaces.active_space(connection)
+        space = catalog.spaces.active(connection)
         assert space is not None
         connection.execute(text("DELETE FROM embeddings"))
-        catalog.embedding_queue.owe_missing(connection, space.id, after=0, limit=10)
-        batch = catalog.embedding_queue.claim_owed(connection, space.id, size=1, lease=60)
+        catalog.embedding_queue.enqueue_missing(connection, space.id, after=0, limit=10)
+        batch = catalog.embedding_queue.claim(connection, space.id, size=1, lease=60)
         assert batch is not None
-        given_up = catalog.embedding_queue.Postponed(id=batch.images[0].id, error="no", delay=None)
+        given_up = catalog.embedding_queue.Postponement(id=batch.images[0].id, error="no", delay=None)
         catalog.embedding_queue.postpone(connection, space.id, batch.token, [given_up])
-        assert 1 == catalog.spaces.filled_spaces(connection)[0].failed
+        assert 1 == catalog.spaces.fill_levels(connection)[0].failed
     return space
 
 
@@ -64,15 +64,17 @@ def test_the_scheduler_does_not_ask_for_a_given_up_vector_again_and_again(world,
     world.upload("a.jpg", picture())
     drain(world)
     here = [Target(bucket=BUCKET)]
-    pace = Pace(interval=3_600, pages_per_second=1_000_000)
-    reconcile = Reconcile(engine=world.engine, store=world.store, ring=world.enricher.ring, pace=pace, settle=0)
+    pace = ReconcileSchedule(interval=3_600, pages_per_second=1_000_000)
+    reconcile = PageReconciler(
+        engine=world.engine, store=world.store, notify=world.enricher.notify, pace=pace, settle=0
+    )
     with transaction(world.engine) as connection:
         ledger.reconciliations.watch(connection, here, interval=3_600)
     give_the_vector_up(world)
     assert reconcile.step(here)
     with transaction(world.engine) as connection:
         waiting = connection.execute(text("SELECT key FROM inbox WHERE done < wanted")).scalars().all()
-        [state] = ledger.reconciliations.reconciliations(connection)
+        [state] = ledger.reconciliations.states(connection)
     assert ([], 0) == (waiting, state.last_missing)
     assert [("incomplete", "a.jpg")] == differences(verify)[1]
 
@@ -87,7 +89,7 @@ def test_a_vector_that_was_given_up_is_made_up_for(world, verify):
     drain(world)
     assert verify.run(BUCKET).holds
     with transaction(world.engine) as connection:
-        [filled] = catalog.spaces.filled_spaces(connection)
+        [filled] = catalog.spaces.fill_levels(connection)
         assert ((1, 0), []) == (
             (filled.images, filled.failed),
             catalog.embedding_queue.failures(connection, space.id, limit=5),
@@ -101,14 +103,14 @@ def test_what_somebody_else_will_make_up_for_is_pending(world, verify):
     drain(world)
     with transaction(world.engine) as connection:
         ids = {row.key: row.id for row in connection.execute(text("SELECT key, id FROM images"))}
-        space, revision = catalog.spaces.active_space(connection), catalog.revisions.current_revision(connection)
+        space, revision = catalog.spaces.active(connection), catalog.taxonomy_revisions.current(connection)
         assert space is not None
         assert revision is not None
         connection.execute(text("DELETE FROM embeddings WHERE image_id = :id"), {"id": ids["a.jpg"]})
-        catalog.embedding_queue.owe_missing(connection, space.id, after=0, limit=10)
+        catalog.embedding_queue.enqueue_missing(connection, space.id, after=0, limit=10)
         connection.execute(text("DELETE FROM tags WHERE image_id IN (:a, :b)"), {"a": ids["b.jpg"], "b": ids["c.jpg"]})
-        catalog.revisions.begin_retagging(connection, space.id, revision.id)
-        catalog.revisions.restart_retagging(connection, space.id, revision.id)
-        catalog.revisions.advance(connection, space.id, revision.id, after=ids["b.jpg"], images=2)
+        catalog.taxonomy_revisions.begin_retagging(connection, space.id, revision.id)
+        catalog.taxonomy_revisions.restart_retagging(connection, space.id, revision.id)
+        catalog.taxonomy_revisions.advance(connection, space.id, revision.id, after=ids["b.jpg"], images=2)
     result, found = differences(verify)
     assert ([("incomplete", "b.jpg")], 2, 0) == (found, result.pending, result.enriched)

@@ -130,7 +130,7 @@ class TestStoreAway:
         while waiting is None and time.monotonic() < deadline:
             time.sleep(0.05)
             with transaction(world.engine) as connection:
-                [process], retrying = ledger.heartbeats.processes(connection), ledger.totals.retrying(connection)
+                [process], retrying = ledger.heartbeats.processes(connection), ledger.totals.retry_totals(connection)
             waiting = process.waiting
         assert "nothing can be read from the object store" in (waiting or "")
         assert [("store-away", 8)] == [(each.reason, each.objects) for each in retrying]

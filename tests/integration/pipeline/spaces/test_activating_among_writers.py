@@ -15,8 +15,8 @@ WRITERS, EACH = 6, 0.1
 def test_activating_waits_for_writers_that_are_there_and_not_for_those_that_come(engine):
     """Each tells by the active space whether its vectors are news; there is always one of them under way."""
     with transaction(engine) as connection:
-        catalog.spaces.ensure_space(connection, spec())
-        other = catalog.spaces.ensure_space(connection, spec("other"))
+        catalog.spaces.ensure(connection, spec())
+        other = catalog.spaces.ensure(connection, spec("other"))
     stop = threading.Event()
     seen: list[list[int]] = []
 
@@ -24,9 +24,9 @@ def test_activating_waits_for_writers_that_are_there_and_not_for_those_that_come
         while not stop.is_set():
             with transaction(engine) as connection:
                 catalog.spaces.hold_active(connection)
-                active = [catalog.spaces.active_space(connection)]
+                active = [catalog.spaces.active(connection)]
                 time.sleep(EACH)
-                active.append(catalog.spaces.active_space(connection))
+                active.append(catalog.spaces.active(connection))
             seen.append([each.id for each in active if each is not None])
 
     writers = [threading.Thread(target=write) for _ in range(WRITERS)]

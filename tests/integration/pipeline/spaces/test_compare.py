@@ -6,7 +6,7 @@ import pytest
 
 from tests.integration.pipeline.spaces.world import TurnedEncoder
 from worker import catalog
-from worker.catalog.space_comparison import Judged, LabelPair
+from worker.catalog.space_comparison import HumanAgreement, LabelPair
 from worker.db import transaction
 from worker.pipeline.spaces import compare, lifecycle
 
@@ -60,7 +60,7 @@ def test_both_are_measured_against_what_people_decided(world):
         "INSERT INTO tags (image_id, taxonomy, taxonomy_version, label, source) "
         "SELECT id, 'colour', 'v', 'green', 'human' FROM images WHERE key IN ('01.jpg', '02.jpg', '04.jpg')"
     )
-    expected = Judged(taxonomy="colour", images=3, a_right=2, b_right=1, a_abstained=0, b_abstained=0)
+    expected = HumanAgreement(taxonomy="colour", images=3, a_right=2, b_right=1, a_abstained=0, b_abstained=0)
     assert (expected,) == compared(world, new, sample=1).judged
 
 

@@ -17,8 +17,8 @@ from worker import catalog
 from worker.db import transaction
 from worker.errors import AccessDeniedError, FatalDeviceError, StoreUnavailableError
 from worker.pipeline.spaces import lifecycle
-from worker.pipeline.spaces.fill import Fill
-from worker.pipeline.taxonomies.label_vectors import LabelFiller
+from worker.pipeline.spaces.fill import FillRun
+from worker.pipeline.taxonomies.label_vectors import LabelVectorWriter
 from worker.tagging import Label
 from worker.types import Outcome
 
@@ -27,7 +27,7 @@ TWELVE = {f"{number:02}.jpg": ("red", "green", "blue")[number % 3] for number in
 
 def queue_all(world, space) -> None:
     with transaction(world.engine) as connection:
-        catalog.embedding_queue.owe_missing(connection, space.id, after=0, limit=100)
+        catalog.embedding_queue.enqueue_missing(connection, space.id, after=0, limit=100)
 
 
 def test_filling_gives_every_image_a_vector_tags_and_the_space_an_index(world):
@@ -117,7 +117,7 @@ def test_an_overwrite_while_its_picture_is_being_embedded_wins(world):
     queue_all(world, new)
     filler = world.filler(new)
     with transaction(world.engine) as connection:
-        held = catalog.embedding_queue.claim_owed(connection, new.id, size=8, lease=60)
+        held = catalog.embedding_queue.claim(connection, new.id, size=8, lease=60)
     assert held is not None
     read = [filler._read(each) for each in held.images]
     world.enriched(a="blue")
@@ -156,7 +156,7 @@ def test_what_failed_is_tried_again_when_asked(world):
     world.enriched(a="green")
     new = world.space("turned")
     world.fill(new, encoder=Picky("turned"))
-    done = Fill(engine=world.engine, filler=world.filler(new), threads=1).run(retry_failed=True)
+    done = FillRun(engine=world.engine, filler=world.filler(new), threads=1).run(retry_failed=True)
     assert (1, 0, {"a": "green"}) == (done.filled, done.failed, world.tags_in(new))
 
 
@@ -189,7 +189,7 @@ def test_what_a_dead_process_had_in_hand_is_done_by_another_one_alone(world):
     new = world.space("turned")
     queue_all(world, new)
     with transaction(world.engine) as connection:  # and then the process is killed
-        taken = catalog.embedding_queue.claim_owed(connection, new.id, size=4, lease=0)
+        taken = catalog.embedding_queue.claim(connection, new.id, size=4, lease=0)
     assert taken is not None
     assert 4 == len(taken.images)
     filler = world.filler(new)
@@ -250,8 +250,8 @@ def test_no_transaction_is_open_while_a_model_is_at_work(world):
     encoder = Watching(world.engine)
     filler = world.filler(new, encoder=encoder)
     put_into_force(world.engine, COLOURS, replace(COLOURS, name="other", templates=("a {} one",)))
-    assert 12 == Fill(engine=world.engine, filler=filler, threads=2).run().filled
-    LabelFiller(engine=world.engine, space=new, encode_texts=encoder.encode_texts).run()
+    assert 12 == FillRun(engine=world.engine, filler=filler, threads=2).run().filled
+    LabelVectorWriter(engine=world.engine, space=new, encode_texts=encoder.encode_texts).run()
     assert ([], True) == (encoder.idle, encoder.looks >= 4)
 
 
@@ -303,7 +303,7 @@ def test_the_queue_is_bounded(world, monkeypatch):
         nonlocal longest
         longest = max(longest, world.open_in(new))
 
-    assert 12 == Fill(engine=world.engine, filler=world.filler(new), threads=1, progress=look).run().filled
+    assert 12 == FillRun(engine=world.engine, filler=world.filler(new), threads=1, progress=look).run().filled
     assert longest < 10
 
 

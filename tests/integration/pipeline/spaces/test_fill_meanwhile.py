@@ -11,7 +11,7 @@ from tests.active_taxonomies import put_into_force
 from tests.integration.pipeline.spaces.world import COLOURS, TurnedEncoder
 from worker.errors import ConfigurationError, NotFoundError
 from worker.pipeline.spaces import fill, lifecycle
-from worker.pipeline.spaces.fill import Fill, Filled
+from worker.pipeline.spaces.fill import FillResult, FillRun
 
 TWELVE = {f"{number:02}.jpg": ("red", "green", "blue")[number % 3] for number in range(12)}
 
@@ -46,11 +46,11 @@ def _in_parts(monkeypatch):
     monkeypatch.setattr(fill, "_CHUNK", 4)
 
 
-def fill_while(world, space, action: Callable[[], None]) -> Filled:
+def fill_while(world, space, action: Callable[[], None]) -> FillResult:
     encoder = Meanwhile("turned")
     filler = world.filler(space, encoder=encoder, lease=0.2)
     encoder.action = action
-    return Fill(engine=world.engine, filler=filler, threads=2).run()
+    return FillRun(engine=world.engine, filler=filler, threads=2).run()
 
 
 @pytest.mark.usefixtures("_in_parts")

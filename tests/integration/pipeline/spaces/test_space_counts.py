@@ -20,7 +20,7 @@ from worker.types import SpaceSpec
 def make_space(engine, model: str) -> int:
     spec = SpaceSpec(model=model, revision="1", preprocessing="none", dimension=2)
     with transaction(engine) as connection:
-        return catalog.spaces.ensure_space(connection, spec).id
+        return catalog.spaces.ensure(connection, spec).id
 
 
 def add_images(engine, *keys: str) -> list[int]:
@@ -45,9 +45,9 @@ def add_vectors(engine, space: int, images: list[int], *, into: str = "embedding
 def standing(engine) -> dict[int, tuple[int, int, int]]:
     """Space → vectors, waiting, given up."""
     with transaction(engine) as connection:
-        assert [] == catalog.space_counters.space_miscounts(connection)
-        owed = catalog.embedding_queue.owed(connection)
-        return {each.id: (each.images, owed[each.id], each.failed) for each in catalog.spaces.filled_spaces(connection)}
+        assert [] == catalog.space_counters.miscounts(connection)
+        owed = catalog.embedding_queue.queue_lengths(connection)
+        return {each.id: (each.images, owed[each.id], each.failed) for each in catalog.spaces.fill_levels(connection)}
 
 
 def test_counters_are_what_they_count(engine):
@@ -57,23 +57,26 @@ def test_counters_are_what_they_count(engine):
     add_vectors(engine, one, images)
     assert {one: (5, 0, 0), other: (0, 0, 0)} == standing(engine)
     with transaction(engine) as connection:
-        catalog.embedding_queue.owe_missing(connection, other, after=0, limit=100)
+        catalog.embedding_queue.enqueue_missing(connection, other, after=0, limit=100)
     keep_counts(engine)
     assert {one: (5, 0, 0), other: (0, 5, 0)} == standing(engine)
     with transaction(engine) as connection:
-        batch = catalog.embedding_queue.claim_owed(connection, other, size=3, lease=60)
+        batch = catalog.embedding_queue.claim(connection, other, size=3, lease=60)
         assert batch is not None
         in_hand = [each.id for each in batch.images]
         catalog.embedding_queue.postpone(
-            connection, other, batch.token, [catalog.embedding_queue.Postponed(id=in_hand[0], error="no", delay=None)]
+            connection,
+            other,
+            batch.token,
+            [catalog.embedding_queue.Postponement(id=in_hand[0], error="no", delay=None)],
         )
-        catalog.embedding_queue.settle(connection, other, batch.token, in_hand[1:])
+        catalog.embedding_queue.complete(connection, other, batch.token, in_hand[1:])
     add_vectors(engine, other, in_hand[1:], into=f"embeddings_{other}")  # a statement that names the partition
     assert {one: (5, 0, 0), other: (2, 2, 1)} == standing(engine)
     with transaction(engine) as connection:
         connection.execute(text("DELETE FROM images WHERE id = :id"), {"id": in_hand[1]})
         connection.execute(text(f"DELETE FROM embeddings_{one} WHERE image_id = :id"), {"id": in_hand[2]})
-        assert 1 == catalog.embedding_queue.try_failures_again(connection, other)
+        assert 1 == catalog.embedding_queue.retry_failures(connection, other)
     assert {one: (3, 0, 0), other: (1, 3, 0)} == standing(engine)
     keep_counts(engine)
     assert {one: (3, 0, 0), other: (1, 3, 0)} == standing(engine)
@@ -100,7 +103,7 @@ def test_a_dropped_space_is_no_miscount(engine):
     one, other = make_space(engine, "one"), make_space(engine, "other")
     add_vectors(engine, other, add_images(engine, "a", "b"))
     with transaction(engine) as connection:
-        assert catalog.spaces.bury(connection, other)
+        assert catalog.spaces.mark_dropped(connection, other)
     catalog.partitions.drop_partition(engine, other)
     assert {one: (0, 0, 0)} == standing(engine)
 
@@ -111,12 +114,12 @@ def test_listing_spaces_reads_no_vectors(engine):
     images = add_images(engine, *(str(number) for number in range(20_000)))
     add_vectors(engine, one, images)
     with transaction(engine) as connection:
-        catalog.embedding_queue.owe_missing(connection, other, after=0, limit=20_000)
+        catalog.embedding_queue.enqueue_missing(connection, other, after=0, limit=20_000)
     with transaction(engine) as connection:
         connection.execute(text("ANALYZE embeddings, owed_vectors"))
     keep_counts(engine)
     # How large the tables are and which indexes they have is asked of PostgreSQL, which reads pages the first time.
-    for ask in (catalog.spaces.filled_spaces, catalog.embedding_queue.owed):
+    for ask in (catalog.spaces.fill_levels, catalog.embedding_queue.queue_lengths):
         with transaction(engine) as connection:
             ask(connection)
         assert pages_read(engine, ask) < 100
@@ -131,7 +134,7 @@ def test_vectors_that_were_there_before_the_counters_are_counted_once(engine):
         connection.execute(text("TRUNCATE space_counts, space_deltas, space_counted"))
     add_vectors(engine, one, add_images(engine, "c"))
     with transaction(engine) as connection:
-        assert 3 == catalog.spaces.filled_spaces(connection)[0].images
+        assert 3 == catalog.spaces.fill_levels(connection)[0].images
     for _ in range(2):
         keep_counts(engine)
         assert {one: (3, 0, 0)} == standing(engine)
@@ -142,9 +145,9 @@ def test_a_wrong_counter_is_named_and_corrected(engine):
     space = make_space(engine, "one")
     with transaction(engine) as connection:
         connection.execute(text("INSERT INTO space_deltas VALUES (:space, 'vectors', 5)"), {"space": space})
-        [found] = catalog.space_counters.space_miscounts(connection)
+        [found] = catalog.space_counters.miscounts(connection)
         assert (space, "vectors", 0, 5) == (found.space_id, found.state, found.recounted, found.counted)
-        catalog.space_counters.correct_space_counts(connection)
+        catalog.space_counters.correct(connection)
     assert {space: (0, 0, 0)} == standing(engine)
 
 
@@ -178,7 +181,7 @@ def test_counting_begins_beside_transactions_that_write_vectors(engine, behind, 
     space = make_space(engine, "one")
     images = add_images(engine, "a", "b")
     with transaction(engine) as connection:
-        catalog.embedding_queue.owe_missing(connection, space, after=0, limit=10)
+        catalog.embedding_queue.enqueue_missing(connection, space, after=0, limit=10)
         connection.execute(text("INSERT INTO inbox (bucket, key, lane, source) VALUES ('b', 'a', 0, 's3')"))
     with engine.begin() as connection:
         command.downgrade(_config(connection), behind)
@@ -191,7 +194,7 @@ def test_counting_begins_beside_transactions_that_write_vectors(engine, behind, 
             migrating = pool.submit(catalog.schema.migrate, engine)
             until_somebody_waits(engine)
             writing.execute(text(then), {"id": images[0]})
-        assert (behind, catalog.schema.head()) == migrating.result(30)
+        assert (behind, catalog.schema.latest_version()) == migrating.result(30)
     keep_counts(engine)
     assert {space: (1, 1 if "owed" in then else 2, 0)} == standing(engine)
     with transaction(engine) as connection:

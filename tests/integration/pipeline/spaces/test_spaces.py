@@ -17,10 +17,10 @@ from worker.pipeline.spaces import lifecycle
 def two(engine):
     """An active space with two images, and one that has the first of them only."""
     with transaction(engine) as connection:
-        old, new = (catalog.spaces.ensure_space(connection, spec(model)) for model in ("old", "new"))
+        old, new = (catalog.spaces.ensure(connection, spec(model)) for model in ("old", "new"))
         images = [enriched_image("a", label="day"), enriched_image("b", label="day")]
-        catalog.write.write(connection, space_id=old.id, images=images)
-        catalog.write.write(connection, space_id=new.id, images=[enriched_image("a", label="night")])
+        catalog.write.save_images(connection, space_id=old.id, images=images)
+        catalog.write.save_images(connection, space_id=new.id, images=[enriched_image("a", label="night")])
     return old.id, new.id
 
 
@@ -44,7 +44,7 @@ def test_activating_switches_what_readers_see_and_can_be_taken_back(engine, two)
     """Nothing is deleted: the old space answers again when it is activated again."""
     old, new = two
     with transaction(engine) as connection:
-        catalog.write.write(connection, space_id=new, images=[enriched_image("b", label="night")])
+        catalog.write.save_images(connection, space_id=new, images=[enriched_image("b", label="night")])
     assert old == lifecycle.activate(engine, new, force=False).before
     assert {"a": "night", "b": "night"} == labels(engine)
     assert {"old": ("filling", 2), "new": ("active", 2)} == states(engine)

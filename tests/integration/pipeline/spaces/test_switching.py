@@ -13,19 +13,19 @@ from tests.ledger import pending
 from worker.api import Services, Tokens
 from worker.errors import ConfigurationError, ModelUnavailableError, SpaceMismatchError
 from worker.pipeline.intake.ingest import Ingest
-from worker.pipeline.reading.explain import Explain
+from worker.pipeline.reading.explain import Explainer
 from worker.pipeline.reading.label_search import LabelSearch
-from worker.pipeline.reading.text_search import Search
+from worker.pipeline.reading.text_search import TextSearch
 from worker.pipeline.spaces import lifecycle
-from worker.pipeline.spaces.model_host import Attendant
-from worker.pipeline.spaces.model_loading import Source, choose, load_for
+from worker.pipeline.spaces.model_host import ModelHost
+from worker.pipeline.spaces.model_loading import ModelSetting, choose, load_for
 
 COLOURS = {"red.jpg": "red", "green.jpg": "green", "blue.jpg": "blue"}
-OWN = Source(model="tiny", revision=None)
+OWN = ModelSetting(model="tiny", revision=None)
 
 
-def search_of(world, **options) -> Search:
-    return Search(world.engine, lambda: load("tiny"), lambda space: load_for(space, OWN, load), **options)
+def search_of(world, **options) -> TextSearch:
+    return TextSearch(world.engine, lambda: load("tiny"), lambda space: load_for(space, OWN, load), **options)
 
 
 class Running:
@@ -34,7 +34,7 @@ class Running:
     def __init__(self, world, *, most: int = 1, note=lambda _: None) -> None:
         self.world = world
         self.unloaded: list[int] = []
-        self.attendant = Attendant(
+        self.model_host = ModelHost(
             world.engine,
             serving=world.filler(world.serving.enricher.space),
             load=lambda space: world.filler(space, encoder=load(str(space.source))),
@@ -51,7 +51,7 @@ class Running:
         filler.model.batcher.close()
 
     def settle(self) -> None:
-        while self.attendant.look():
+        while self.model_host.look():
             pass
 
 
@@ -70,13 +70,13 @@ def test_searches_and_uploads_go_on_while_spaces_are_switched(world, two):
     search = search_of(world, spare=1)
     services = Services(
         engine=world.engine,
-        ingest=Ingest(engine=world.engine, ring=lambda: None),
+        ingest=Ingest(engine=world.engine, notify=lambda: None),
         search=search,
-        explain=Explain(world.engine, search.model),
+        explain=Explainer(world.engine, search.model),
         labels=LabelSearch(engine=world.engine),
         model="tiny",
         tokens=Tokens(),
-        ring=lambda: None,
+        notify=lambda: None,
         max_event_bytes=100_000,
     )
     running, numbers = Running(world), iter(range(10_000))
@@ -104,7 +104,7 @@ def test_searches_and_uploads_go_on_while_spaces_are_switched(world, two):
         meanwhile(ask, threads=3) as failed_searches,
         meanwhile(upload) as failed_uploads,
         meanwhile(work) as failed_batches,
-        meanwhile(running.attendant.look) as failed_looks,
+        meanwhile(running.model_host.look) as failed_looks,
     ):
         for round_ in range(20):
             lifecycle.activate(world.engine, (new, old)[round_ % 2].id, force=True)
@@ -192,7 +192,7 @@ def test_a_model_is_freed_when_its_last_batch_has_ended(world, two, monkeypatch)
     batch.start()
     assert fetching.wait(10)
     lifecycle.activate(world.engine, new.id, force=True)
-    look = threading.Thread(target=running.attendant.look)
+    look = threading.Thread(target=running.model_host.look)
     look.start()
     time.sleep(0.3)
     assert (new.id, []) == (world.serving.enricher.space.id, running.unloaded)
@@ -220,7 +220,7 @@ def test_the_api_has_the_next_model_ready_before_the_switch(world, two):
         loaded.append(space.model)
         return load_for(space, OWN, load)
 
-    search = Search(world.engine, lambda: load("tiny"), noted, spare=1)
+    search = TextSearch(world.engine, lambda: load("tiny"), noted, spare=1)
     search.keep_ready()
     assert [] == loaded, "nobody has searched yet"
     search("red", limit=1)
@@ -239,7 +239,7 @@ def test_the_catalog_decides_which_model_a_worker_runs(world, two):
     lifecycle.activate(world.engine, new.id, force=False)
     space, encoder = choose(world.engine, OWN, load)
     assert (new.id, "turned") == (space.id, encoder.space.model)
-    space, encoder = choose(world.engine, Source(model="turned", revision=None), load)
+    space, encoder = choose(world.engine, ModelSetting(model="turned", revision=None), load)
     assert (new.id, "turned") == (space.id, encoder.space.model)
 
 
@@ -264,7 +264,7 @@ def test_a_changed_model_at_the_same_place_is_refused_with_what_differs(world):
 def test_a_model_that_is_not_there_is_refused_when_its_space_is_made(world):
     """With the loader's words, and nothing is left behind."""
     with pytest.raises(ModelUnavailableError, match="no model 'nothing' here"):
-        lifecycle.create(world.engine, Source(model="nothing", revision=None), load)
+        lifecycle.create(world.engine, ModelSetting(model="nothing", revision=None), load)
     assert [1] == world.sql("SELECT id FROM spaces")
 
 
@@ -283,7 +283,7 @@ def test_a_model_whose_words_are_others_is_refused_without_loading_it_for_every_
         loads.append(space.id)
         raise SpaceMismatchError("the vector of text 1 is another one (cosine 0.1000)")
 
-    search = Search(world.engine, lambda: load("tiny"), other)
+    search = TextSearch(world.engine, lambda: load("tiny"), other)
     for _ in range(3):
         with pytest.raises(SpaceMismatchError, match="text 1"):
             search("red", limit=1)

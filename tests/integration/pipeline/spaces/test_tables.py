@@ -16,14 +16,14 @@ from tests.active_taxonomies import put_into_force
 from tests.factories import DIMENSION, enriched_image
 from tests.integration.pipeline.spaces.world import COLOURS, load, meanwhile
 from worker import catalog, db, outbox
-from worker.catalog.golden import Golden
-from worker.catalog.labels import LabelVector
+from worker.catalog.golden import GoldenItem
+from worker.catalog.label_vectors import LabelVector
 from worker.catalog.taxonomies import TaxonomyVersion
 from worker.db import transaction
 from worker.errors import NotFoundError
 from worker.pipeline.spaces import fill, lifecycle
-from worker.pipeline.taxonomies.label_vectors import LabelFiller
-from worker.pipeline.taxonomies.prompt_vectors import Prompts
+from worker.pipeline.taxonomies.label_vectors import LabelVectorWriter
+from worker.pipeline.taxonomies.prompt_vectors import PromptVectorCache
 from worker.pipeline.taxonomies.retag import Retagger
 
 #: Tables with what a space's model made of texts.
@@ -123,7 +123,7 @@ def test_what_a_models_texts_left_behind_goes_with_its_space(world):
     new = world.space("turned")
     for space in (world.serving.enricher.space, new):
         world.model(space)
-        LabelFiller(engine=world.engine, space=space, encode_texts=load(space.model).encode_texts).run()
+        LabelVectorWriter(engine=world.engine, space=space, encode_texts=load(space.model).encode_texts).run()
     before = {table: world.sql(f"SELECT count(*) FROM {table} WHERE space_id = 1") for table in OF_TEXTS}
     lifecycle.drop(world.engine, new.id)
     for table in OF_TEXTS:
@@ -139,20 +139,18 @@ def test_who_is_late_leaves_nothing_in_a_dropped_space(world, late):
     world.enriched(a="red")
     new = world.space("turned")
     with transaction(world.engine) as connection:
-        catalog.taxonomies.remember_taxonomies(connection, [LATE])
-        begun = catalog.labels.begin_label_set(connection, new.id, COLOURS.name, COLOURS.version)
+        catalog.taxonomies.remember(connection, [LATE])
+        begun = catalog.label_vectors.begin_label_set(connection, new.id, COLOURS.name, COLOURS.version)
     assert begun is not None
     vector = np.ones(DIMENSION, dtype=np.float32) / DIMENSION**0.5
     rows = [LabelVector(label="red", text=None, ranks=True, vector=vector)]
     steps = {
-        "prompts": lambda c: catalog.texts.keep_texts(c, new.id, {"late": vector}),
-        "golden": lambda c: catalog.golden.keep_golden(
-            c, new.id, [Golden(name="late", vector=vector, pixels=None)], {}
-        ),
-        "set": lambda c: catalog.labels.begin_label_set(c, new.id, LATE.name, LATE.version),
-        "labels": lambda c: catalog.labels.store_labels(c, new.id, begun.id, rows),
-        "index": lambda c: catalog.labels.index_labels(c, new),
-        "queue": lambda c: catalog.embedding_queue.owe_missing(c, new.id, after=0, limit=10),
+        "prompts": lambda c: catalog.texts.save(c, new.id, {"late": vector}),
+        "golden": lambda c: catalog.golden.save(c, new.id, [GoldenItem(name="late", vector=vector, pixels=None)], {}),
+        "set": lambda c: catalog.label_vectors.begin_label_set(c, new.id, LATE.name, LATE.version),
+        "labels": lambda c: catalog.label_vectors.store_labels(c, new.id, begun.id, rows),
+        "index": lambda c: catalog.label_vectors.index_labels(c, new),
+        "queue": lambda c: catalog.embedding_queue.enqueue_missing(c, new.id, after=0, limit=10),
     }
 
     def write() -> None:
@@ -161,7 +159,7 @@ def test_who_is_late_leaves_nothing_in_a_dropped_space(world, late):
 
     with ThreadPoolExecutor(1) as pool:
         with transaction(world.engine) as dropping:
-            assert catalog.spaces.bury(dropping, new.id)
+            assert catalog.spaces.mark_dropped(dropping, new.id)
             writing = pool.submit(write)
             time.sleep(0.3)
             assert not writing.done()
@@ -181,7 +179,7 @@ def test_a_retagging_that_is_late_leaves_no_tags_of_a_dropped_space(world):
     retagger = Retagger(world.engine, new, world.model(new).labels.follow())
     with ThreadPoolExecutor(1) as pool:
         with transaction(world.engine) as dropping:
-            assert catalog.spaces.bury(dropping, new.id)
+            assert catalog.spaces.mark_dropped(dropping, new.id)
             retagging = pool.submit(retagger.run)
             time.sleep(0.5)
             assert not retagging.done()
@@ -193,7 +191,7 @@ def test_a_retagging_that_is_late_leaves_no_tags_of_a_dropped_space(world):
 def test_new_texts_can_be_encoded_for_a_space_that_was_dropped(world):
     """They are not kept, but a worker that has not noticed yet has them."""
     new = world.space("turned")
-    prompts = Prompts(world.engine, new, lambda: load("turned"))
+    prompts = PromptVectorCache(world.engine, new, lambda: load("turned"))
     lifecycle.drop(world.engine, new.id)
     assert (1, DIMENSION) == prompts(["red"]).shape
     assert [] == world.sql("SELECT digest FROM text_vectors WHERE space_id = :s", s=new.id)
@@ -301,7 +299,7 @@ def test_a_reader_searches_by_vector_with_the_active_spaces_index(world, reader)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     images = [enriched_image(f"{number:04}", vector=vector) for number, vector in enumerate(vectors)]
     with transaction(world.engine) as connection:
-        catalog.write.write(connection, space_id=1, images=images)
+        catalog.write.save_images(connection, space_id=1, images=images)
     world.sql("ANALYZE")
     with transaction(reader) as connection:
         connection.execute(text("SET LOCAL default_transaction_read_only = on"))

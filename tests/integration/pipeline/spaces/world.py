@@ -23,22 +23,22 @@ from worker.encoder import Encoder, MicroBatcher, Pixels
 from worker.errors import ModelUnavailableError
 from worker.images import ImageLimits
 from worker.objects import MemoryStore
-from worker.pipeline.enrichment.canary import Control
+from worker.pipeline.enrichment.canary import CanaryCheck
 from worker.pipeline.enrichment.enricher import Enricher
-from worker.pipeline.enrichment.isolation_lock import Gate
-from worker.pipeline.enrichment.model_switch import Serving
-from worker.pipeline.enrichment.poison_images import Suspects
+from worker.pipeline.enrichment.isolation_lock import IsolationLock
+from worker.pipeline.enrichment.model_switch import ModelSwitch
+from worker.pipeline.enrichment.poison_images import PoisonImages
 from worker.pipeline.enrichment.prepare import Preparer
-from worker.pipeline.enrichment.quarantine_breaker import Guard
-from worker.pipeline.enrichment.sandbox import Trial
-from worker.pipeline.resilience.circuit_breaker import Window
-from worker.pipeline.resilience.heartbeat import Keeper
-from worker.pipeline.resilience.memory_budget import ByteBudget, Decoders
+from worker.pipeline.enrichment.quarantine_breaker import QuarantineBreaker
+from worker.pipeline.enrichment.sandbox import Sandbox
+from worker.pipeline.resilience.circuit_breaker import FailureWindow
+from worker.pipeline.resilience.heartbeat import Heartbeat
+from worker.pipeline.resilience.memory_budget import ByteBudget, DecodeSlots
 from worker.pipeline.resilience.retry_policy import RetryPolicy
 from worker.pipeline.spaces import golden_check
-from worker.pipeline.spaces.fill import Fill, Filled
-from worker.pipeline.spaces.fill_batch import Filler, Model
-from worker.pipeline.spaces.model_loading import Source, make
+from worker.pipeline.spaces.fill import FillResult, FillRun
+from worker.pipeline.spaces.fill_batch import BatchFiller, Model
+from worker.pipeline.spaces.model_loading import ModelSetting, make
 from worker.tagging import Label, Taxonomy
 from worker.types import Floats
 
@@ -71,7 +71,7 @@ class World:
     store: MemoryStore
     stack: ExitStack
     pool: ThreadPoolExecutor
-    serving: Serving = field(init=False)
+    serving: ModelSwitch = field(init=False)
 
     def upload(self, key: str, colour: str = "red") -> None:
         self.store.put(ref(key), picture(colour), "image/jpeg")
@@ -89,7 +89,7 @@ class World:
         self.work()
 
     def space(self, name: str) -> Space:
-        return make(self.engine, load(name), Source(model=name, revision=None))
+        return make(self.engine, load(name), ModelSetting(model=name, revision=None))
 
     def model(self, space: Space, encoder: Encoder | None = None, taxonomies: Sequence[Taxonomy] = (COLOURS,)) -> Model:
         encoder = encoder or load(space.model)
@@ -98,22 +98,22 @@ class World:
             space=space, encoder=encoder, labels=labels, batcher=self.stack.enter_context(MicroBatcher(encoder))
         )
 
-    def filler(self, space: Space, *, lease: float = 300.0, **options: Any) -> Filler:
-        return Filler(
+    def filler(self, space: Space, *, lease: float = 300.0, **options: Any) -> BatchFiller:
+        return BatchFiller(
             engine=self.engine,
             store=self.store,
             model=self.model(space, **options),
             limits=LIMITS,
             budget=ByteBudget(1 << 20),
-            decoders=Decoders(count=4, memory=ByteBudget(1 << 26)),
+            decoders=DecodeSlots(count=4, memory=ByteBudget(1 << 26)),
             policy=RetryPolicy(max_attempts=3, base=0.01),
             pool=self.pool,
             batch=4,
             lease=lease,
         )
 
-    def fill(self, space: Space, **options: Any) -> Filled:
-        return Fill(engine=self.engine, filler=self.filler(space, **options), threads=2).run()
+    def fill(self, space: Space, **options: Any) -> FillResult:
+        return FillRun(engine=self.engine, filler=self.filler(space, **options), threads=2).run()
 
     def keys_in(self, space: Space) -> set[str]:
         with transaction(self.engine) as connection:
@@ -133,7 +133,7 @@ class World:
 
     def open_in(self, space: Space) -> int:
         with transaction(self.engine) as connection:
-            return catalog.embedding_queue.queue(connection, space.id).open
+            return catalog.embedding_queue.queue_length(connection, space.id).open
 
     def sql(self, statement: str, **values: Any) -> Any:
         with transaction(self.engine) as connection:
@@ -144,26 +144,26 @@ class World:
 @contextmanager
 def world(engine: Engine) -> Iterator[World]:
     """A worker that serves the space of "tiny" and runs when it is told to."""
-    keeper = Keeper(engine, kind="worker", lease=30, interval=0.1)
+    heartbeat = Heartbeat(engine, kind="worker", lease=30, interval=0.1)
     with ExitStack() as stack:
         pool = stack.enter_context(ThreadPoolExecutor(4))
         made = World(engine=engine, store=MemoryStore(BUCKET), stack=stack, pool=pool)
         space = made.space("tiny")
         golden_check.require(engine, space, load("tiny"))
-        serving = enricher(made, made.model(space), keeper)
-        made.serving = Serving(enricher=serving, suspects=lambda _: serving.suspects)
-        keeper.start()
-        stack.callback(keeper.stop)
+        serving = enricher(made, made.model(space), heartbeat)
+        made.serving = ModelSwitch(enricher=serving, poison_images=lambda _: serving.poison_images)
+        heartbeat.start()
+        stack.callback(heartbeat.stop)
         yield made
 
 
-def enricher(made: World, model: Model, keeper: Keeper) -> Enricher:
+def enricher(made: World, model: Model, heartbeat: Heartbeat) -> Enricher:
     preparer = Preparer(
         store=made.store,
         encoder=model.encoder,
         limits=LIMITS,
         budget=ByteBudget(1 << 20),
-        decoders=Decoders(count=4, memory=ByteBudget(1 << 26)),
+        decoders=DecodeSlots(count=4, memory=ByteBudget(1 << 26)),
         policy=RetryPolicy(max_attempts=3, base=60),
     )
     return Enricher(
@@ -172,16 +172,16 @@ def enricher(made: World, model: Model, keeper: Keeper) -> Enricher:
         batcher=model.batcher,
         labels=model.labels,
         space=model.space,
-        keeper=keeper,
-        guard=Guard(
-            keeper.breakers.quarantine,
-            Window(ratio=1.0),
-            Control(engine=made.engine, preparer=preparer, batcher=model.batcher, pool=made.pool),
+        heartbeat=heartbeat,
+        guard=QuarantineBreaker(
+            heartbeat.breakers.quarantine,
+            FailureWindow(ratio=1.0),
+            CanaryCheck(engine=made.engine, preparer=preparer, batcher=model.batcher, pool=made.pool),
         ),
-        suspects=Suspects(engine=made.engine, trial=Trial(command=("false",), patience=20.0)),
-        gate=Gate(),
+        poison_images=PoisonImages(engine=made.engine, trial=Sandbox(command=("false",), patience=20.0)),
+        isolation_lock=IsolationLock(),
         pool=made.pool,
-        ring=lambda: None,
+        notify=lambda: None,
         batch=8,
         lease=30,
     )

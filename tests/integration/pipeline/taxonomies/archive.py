@@ -18,10 +18,10 @@ from worker.catalog.write import EnrichedImage
 from worker.db import Engine, transaction
 from worker.pipeline.spaces.model_loading import space_spec
 from worker.pipeline.taxonomies import lifecycle, plan
-from worker.pipeline.taxonomies.active_taxonomies import Labels
-from worker.pipeline.taxonomies.lifecycle import Applied
+from worker.pipeline.taxonomies.active_taxonomies import ActiveTaxonomies
+from worker.pipeline.taxonomies.lifecycle import ApplyResult
 from worker.pipeline.taxonomies.plan import Plan
-from worker.pipeline.taxonomies.prompt_vectors import Prompts
+from worker.pipeline.taxonomies.prompt_vectors import PromptVectorCache
 from worker.tagging import Calibration, Label, Requirement, Tagger, Taxonomy
 from worker.types import Floats, Tag
 
@@ -63,7 +63,7 @@ class Archive:
     engine: Engine
     space: Space
     encoder: ColourEncoder
-    labels: Labels
+    labels: ActiveTaxonomies
     written: dict[str, Floats] = field(default_factory=dict)
 
     @classmethod
@@ -71,7 +71,7 @@ class Archive:
         """Empty, with these in force."""
         encoder = ColourEncoder()
         with transaction(engine) as connection:
-            space = catalog.spaces.ensure_space(connection, space_spec(encoder), source="tiny")
+            space = catalog.spaces.ensure(connection, space_spec(encoder), source="tiny")
         return cls(engine, space, encoder, following(engine, space, encoder, *first))
 
     def add(self, count: int, *, seed: int = 0) -> list[str]:
@@ -86,19 +86,19 @@ class Archive:
         by = self.labels.now
         tags = by.tagger.tag(np.stack(list(images.values())))
         with transaction(self.engine) as connection:
-            catalog.revisions.hold_revision(connection, by.revision)
+            catalog.taxonomy_revisions.hold(connection, by.revision)
             rows = [image_of(key, vector, its) for (key, vector), its in zip(images.items(), tags, strict=True)]
-            catalog.write.write(connection, space_id=self.space.id, images=rows)
+            catalog.write.save_images(connection, space_id=self.space.id, images=rows)
         self.written |= images
 
     def build(self, space: Space, wished: Sequence[Taxonomy]) -> Tagger:
-        prompts = Prompts(self.engine, space, lambda: self.encoder)
+        prompts = PromptVectorCache(self.engine, space, lambda: self.encoder)
         return Tagger(wished, prompts, logit_scale=prompts.logit_scale, model=space.model)
 
     def plan(self, *wished: Taxonomy, sample: int | None = plan.SAMPLE) -> Plan:
         return plan.plan(self.engine, wished, self.build, sample=sample)
 
-    def apply(self, *wished: Taxonomy, **options: Any) -> Applied:
+    def apply(self, *wished: Taxonomy, **options: Any) -> ApplyResult:
         return lifecycle.apply(self.engine, wished, self.build, made_by="test@here", **options)
 
     def put_into_force(self, *wished: Taxonomy) -> None:

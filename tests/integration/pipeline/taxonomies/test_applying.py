@@ -17,7 +17,7 @@ from worker.errors import ApplyingError, NotFoundError, OutdatedTaxonomiesError,
 from worker.pipeline.common import time_filters
 from worker.pipeline.reading import image_list
 from worker.pipeline.taxonomies import lifecycle, retag
-from worker.pipeline.taxonomies.retag import Comparer, Retagger
+from worker.pipeline.taxonomies.retag import Retagger, TagComparer
 from worker.tagging import Label, Requirement, Taxonomy
 
 #: For a taxonomy without blue.
@@ -56,7 +56,7 @@ def test_lists_by_time_do_not_know_of_other_tags(archive):
     [(latest,)] = archive.sql("SELECT max(enriched_at) + interval '1 microsecond' FROM images")
     announced = len(archive.feed())
     assert 0 < archive.apply(STRICT).changed == len(archive.feed()) - announced
-    since = image_list.Wanted(updated_since=time_filters.parse(latest.isoformat()))
+    since = image_list.ImageQuery(updated_since=time_filters.parse(latest.isoformat()))
     assert () == image_list.images(archive.engine, since, limit=10).images
 
 
@@ -162,7 +162,7 @@ def test_the_history_of_a_large_catalog_takes_its_time(archive):
         other.execute(text("LOCK TABLE tags"))
         with transaction(archive.engine) as connection:
             connection.execute(text("SET LOCAL statement_timeout = '100ms'"))
-            counted = pool.submit(catalog.revisions.images_per_version, connection, archive.space.id)
+            counted = pool.submit(catalog.taxonomy_revisions.images_per_version, connection, archive.space.id)
             time.sleep(0.3)
             other.rollback()
             assert [300] == [each.images for each in counted.result()]
@@ -240,7 +240,7 @@ def test_an_interrupted_retagging_goes_on_where_it_was(archive, monkeypatch):
     before = archive.seen()
     monkeypatch.setattr(retag, "BLOCK", 100)
 
-    def interrupt(step: retag.Progress) -> None:
+    def interrupt(step: retag.RetagProgress) -> None:
         if step.done >= 100:
             raise KeyboardInterrupt
 
@@ -262,7 +262,7 @@ def test_blocks_hold_so_many_tags_however_many_an_image_has(archive, monkeypatch
     monkeypatch.setattr(retag, "_FIRST", 40)
     monkeypatch.setattr(retag, "TAGS", tags)
     wished = [COLOUR, *(colours(f"t{number}") for number in range(3))]
-    comparer = Comparer(archive.engine, archive.space, archive.build(archive.space, wished))
+    comparer = TagComparer(archive.engine, archive.space, archive.build(archive.space, wished))
     blocks = list(comparer.everything())
     assert sizes == [len(each.block.images) for each in blocks]
     assert all(len(each.found.new.images) == 4 * len(each.block.images) <= tags for each in blocks)

@@ -103,7 +103,7 @@ def test_a_full_plan_finds_what_nobody_applied(archive):
 def test_a_plan_of_an_empty_catalog(engine):
     """Nothing was embedded: there are taxonomies to add, and no image to look at."""
     with transaction(engine) as connection:
-        assert catalog.revisions.current_revision(connection) is None
+        assert catalog.taxonomy_revisions.current(connection) is None
     empty = Archive.of(engine, COLOUR)
     plan = empty.plan(COLOUR, WARM)
     assert (0, ["same", "added"]) == (plan.touched.about, [each.edit.edit for each in plan.taxonomies])

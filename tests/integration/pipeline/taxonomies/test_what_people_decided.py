@@ -14,7 +14,7 @@ from worker.db import transaction
 from worker.errors import AccessDeniedError, ObjectArchivedError
 from worker.pipeline.enrichment.poison_images import EXPOSED_DEATHS
 from worker.pipeline.operations import quarantine
-from worker.pipeline.operations.quarantine import Choice
+from worker.pipeline.operations.quarantine import QuarantineQuery
 from worker.types import Outcome
 
 PEOPLE = [("colour", "teal"), ("mood", None), ("mood", "calm")]
@@ -114,11 +114,11 @@ def test_they_survive_several_broken_files_and_a_retry(corrected):
     for data in (b"broken", b"broken still"):
         corrected.upload("a", data)
         corrected.run()
-    quarantine.drop(corrected.engine, Choice(bucket=BUCKET, key="a"))
+    quarantine.drop(corrected.engine, QuarantineQuery(bucket=BUCKET, key="a"))
     corrected.upload("a", b"broken again")
     corrected.run()
     corrected.store.put(ref("a"), picture(), "image/jpeg")
-    quarantine.retry(corrected.engine, Choice(bucket=BUCKET, key="a"), ring=corrected.enricher.ring)
+    quarantine.retry(corrected.engine, QuarantineQuery(bucket=BUCKET, key="a"), notify=corrected.enricher.notify)
     corrected.run()
     assert PEOPLE == by_people(corrected)
 

@@ -35,8 +35,8 @@ def main(url: str, seed: int) -> None:
 
 def write(archive: Archive, revision: int, rows: list[catalog.write.EnrichedImage]) -> None:
     with transaction(archive.engine) as connection:
-        catalog.revisions.hold_revision(connection, revision)
-        catalog.write.write(connection, space_id=archive.space.id, images=rows)
+        catalog.taxonomy_revisions.hold(connection, revision)
+        catalog.write.save_images(connection, space_id=archive.space.id, images=rows)
 
 
 if __name__ == "__main__":

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.pipeline.common.estimates import Count, Sampling
+from worker.pipeline.common.estimates import Estimate, Sampling
 
 
 def test_a_full_look_is_exact():
     """No interval where nothing was guessed."""
-    assert Count(seen=7, about=7, low=7, high=7) == Sampling(images=100, total=100, exact=True).count(7)
+    assert Estimate(seen=7, about=7, low=7, high=7) == Sampling(images=100, total=100, exact=True).count(7)
 
 
 def test_a_known_interval():

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from worker.pipeline.intake.group_commit import Hold, SharedWrite
+from worker.pipeline.intake.group_commit import GroupCommit, WaitLimits
 
 
 class AwayError(Exception):
@@ -33,8 +33,8 @@ class Ledger:
             raise error
         self.transactions.append(list(items))
 
-    def shared(self) -> SharedWrite[str]:
-        return SharedWrite(self.write, is_everybodys=lambda error: isinstance(error, AwayError))
+    def shared(self) -> GroupCommit[str]:
+        return GroupCommit(self.write, is_everybodys=lambda error: isinstance(error, AwayError))
 
 
 def write_while_busy(ledger: Ledger, waiting: Sequence[Sequence[str]]) -> list[BaseException | None]:
@@ -163,9 +163,9 @@ class Outage:
     def __call__(self, _: Sequence[str]) -> Exception | None:
         return None if self.over.is_set() else AwayError()
 
-    def shared(self, ledger: Ledger, hold: Hold) -> SharedWrite[str]:
+    def shared(self, ledger: Ledger, hold: WaitLimits) -> GroupCommit[str]:
         ledger.release.set()
-        return SharedWrite(
+        return GroupCommit(
             ledger.write, is_everybodys=lambda error: isinstance(error, AwayError), hold=hold, held=self.noted.append
         )
 
@@ -174,7 +174,7 @@ def test_callers_are_held_until_an_outage_is_over():
     """Nobody has to come again: all are written, in the order they came, and the outage is noted once."""
     outage = Outage()
     ledger = Ledger(outage)
-    write = outage.shared(ledger, Hold(seconds=30, callers=10, items=10))
+    write = outage.shared(ledger, WaitLimits(seconds=30, callers=10, items=10))
     held = [write.submit(["a"]), write.submit(["b"])]
     while len(ledger.tried) < 3:
         threading.Event().wait(0.01)
@@ -189,7 +189,7 @@ def test_callers_are_held_until_an_outage_is_over():
 def test_a_caller_is_held_so_long_and_no_longer():
     """Then it gets the error, and whoever came later is held on."""
     outage = Outage()
-    write = outage.shared(Ledger(outage), Hold(seconds=2, callers=10, items=10))
+    write = outage.shared(Ledger(outage), WaitLimits(seconds=2, callers=10, items=10))
     early = write.submit(["early"])
     threading.Event().wait(1.5)
     late = write.submit(["late"])
@@ -199,7 +199,9 @@ def test_a_caller_is_held_so_long_and_no_longer():
     late.result(10)
 
 
-@pytest.mark.parametrize("hold", [Hold(seconds=30, callers=2, items=100), Hold(seconds=30, callers=100, items=2)])
+@pytest.mark.parametrize(
+    "hold", [WaitLimits(seconds=30, callers=2, items=100), WaitLimits(seconds=30, callers=100, items=2)]
+)
 def test_so_many_are_held_and_no_more(hold):
     """Beyond the bounds a caller is refused at once; when there is room again, it is held."""
     outage = Outage()

@@ -11,7 +11,7 @@ import pytest
 from urllib3.exceptions import HTTPError
 
 from worker.events import Subscription
-from worker.pipeline.intake.sns_subscriptions import Subscriptions, open_address
+from worker.pipeline.intake.sns_subscriptions import SnsSubscriptions, open_address
 
 TOPIC = "arn:aws:sns:us-west-2:123456789012:uploads"
 URL = f"https://sns.us-west-2.amazonaws.com/?Action=ConfirmSubscription&TopicArn={TOPIC}&Token=x"
@@ -25,7 +25,7 @@ def fail(_: str) -> None:
 def test_a_topic_that_was_named_is_confirmed() -> None:
     """The address is opened once, and nobody has to do anything."""
     opened: list[str] = []
-    assert Subscriptions([TOPIC], fetch=opened.append).answer(ASKED) is None
+    assert SnsSubscriptions([TOPIC], fetch=opened.append).answer(ASKED) is None
     assert [URL] == opened
 
 
@@ -39,7 +39,7 @@ def test_a_topic_that_was_named_is_confirmed() -> None:
 )
 def test_what_was_not_named_is_left_to_a_person(asked: Subscription, says: str) -> None:
     """Nothing is opened; the sentence says what to do."""
-    said = Subscriptions(["another"], fetch=fail).answer(asked)
+    said = SnsSubscriptions(["another"], fetch=fail).answer(asked)
     assert said is not None
     assert re.search(says, said)
 
@@ -48,14 +48,14 @@ def test_an_address_elsewhere_is_not_opened_even_for_a_topic_that_was_named() ->
     """The name of a topic is no secret."""
     opened: list[str] = []
     asked = Subscription(kind="SubscriptionConfirmation", topic=TOPIC, url="http://169.254.169.254/latest")
-    said = Subscriptions([TOPIC], fetch=opened.append).answer(asked)
+    said = SnsSubscriptions([TOPIC], fetch=opened.append).answer(asked)
     assert said == f"{TOPIC} asks to confirm a subscription at an address that is not SNS's; it was not opened"
     assert opened == []
 
 
 def test_a_confirmation_that_fails_is_left_to_a_person() -> None:
     """SNS may be out of reach from here; the sentence says why, on one line."""
-    said = Subscriptions([TOPIC], fetch=fail).answer(ASKED)
+    said = SnsSubscriptions([TOPIC], fetch=fail).answer(ASKED)
     assert said is not None
     assert "could not be confirmed (no route): open the SubscribeURL" in said
 

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from worker.pipeline.resilience.circuit_breaker import Breaker, Change, Pacing, Turn, Window
+from worker.pipeline.resilience.circuit_breaker import BackoffPolicy, CircuitBreaker, FailureWindow, Permit, StateChange
 
-_PACING = Pacing(threshold=3, first=2.0, longest=10.0, ramp=(1, 4))
+_PACING = BackoffPolicy(threshold=3, first=2.0, longest=10.0, ramp=(1, 4))
 
 
 class Clock:
@@ -29,21 +29,21 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def changes() -> list[Change]:
+def changes() -> list[StateChange]:
     return []
 
 
 @pytest.fixture
-def breaker(clock: Clock, changes: list[Change]) -> Breaker:
-    return Breaker(_PACING, announce=changes.append, clock=clock, jitter=lambda: 1.0)
+def breaker(clock: Clock, changes: list[StateChange]) -> CircuitBreaker:
+    return CircuitBreaker(_PACING, announce=changes.append, clock=clock, jitter=lambda: 1.0)
 
 
-def limit(breaker: Breaker) -> int | None:
+def limit(breaker: CircuitBreaker) -> int | None:
     with breaker.turn() as turn:
         return turn.limit
 
 
-def attempt(breaker: Breaker, *, answered: int = 0, failed: int = 0) -> int | None:
+def attempt(breaker: CircuitBreaker, *, answered: int = 0, failed: int = 0) -> int | None:
     with breaker.turn() as turn:
         turn.report(answered=answered, failed=failed, why="503")
         return turn.limit
@@ -52,27 +52,29 @@ def attempt(breaker: Breaker, *, answered: int = 0, failed: int = 0) -> int | No
 class TestOpening:
     """So many failures in a row, with no answer between them."""
 
-    def test_a_closed_one_limits_nothing(self, breaker: Breaker) -> None:
+    def test_a_closed_one_limits_nothing(self, breaker: CircuitBreaker) -> None:
         """Any number of callers at once."""
         with breaker.turn() as one, breaker.turn() as other:
             assert (None, None) == (one.limit, other.limit)
 
-    def test_failures_in_a_row_open_it_and_are_announced_once(self, breaker: Breaker, changes: list[Change]) -> None:
+    def test_failures_in_a_row_open_it_and_are_announced_once(
+        self, breaker: CircuitBreaker, changes: list[StateChange]
+    ) -> None:
         """However many threads find out at once."""
         with breaker.turn() as one, breaker.turn() as other:
             one.report(failed=3, why="503")
             other.report(failed=3, why="504")
-        assert [Change(is_open=True, why="503", seconds=0.0)] == changes
+        assert [StateChange(is_open=True, why="503", seconds=0.0)] == changes
         assert (True, 0) == (breaker.is_open, limit(breaker))
 
-    def test_an_answer_between_failures_keeps_it_closed(self, breaker: Breaker) -> None:
+    def test_an_answer_between_failures_keeps_it_closed(self, breaker: CircuitBreaker) -> None:
         """An object that always fails is not an outage."""
         for _ in range(10):
             attempt(breaker, failed=2)
             attempt(breaker, answered=1)
         assert not breaker.is_open
 
-    def test_an_answer_beside_failures_keeps_it_closed(self, breaker: Breaker) -> None:
+    def test_an_answer_beside_failures_keeps_it_closed(self, breaker: CircuitBreaker) -> None:
         """Whoever answers one of thirty-two is not away."""
         attempt(breaker, answered=1, failed=31)
         attempt(breaker, failed=2)
@@ -83,30 +85,34 @@ class TestTryingAgain:
     """One caller at a time, with little, then more."""
 
     @pytest.fixture(autouse=True)
-    def _opened(self, breaker: Breaker) -> None:
+    def _opened(self, breaker: CircuitBreaker) -> None:
         attempt(breaker, failed=3)
 
-    def test_nobody_may_try_during_the_pause(self, breaker: Breaker, clock: Clock) -> None:
+    def test_nobody_may_try_during_the_pause(self, breaker: CircuitBreaker, clock: Clock) -> None:
         """Until it is over."""
         clock.now += 1.9
         assert (0, False) == (limit(breaker), breaker.is_due)
         clock.now += 0.2
         assert (True, 1) == (breaker.is_due, limit(breaker))
 
-    def test_one_may_try_at_a_time(self, breaker: Breaker, clock: Clock) -> None:
+    def test_one_may_try_at_a_time(self, breaker: CircuitBreaker, clock: Clock) -> None:
         """The others wait for what comes of it; one that had nothing to try does not keep the next from trying."""
         clock.now += 2
         with breaker.turn() as one, breaker.turn() as other:
             assert (1, 0, False) == (one.limit, other.limit, breaker.is_due)
         assert 1 == limit(breaker)
 
-    def test_answers_lead_up_the_ramp_and_close_it(self, breaker: Breaker, clock: Clock, changes: list[Change]) -> None:
+    def test_answers_lead_up_the_ramp_and_close_it(
+        self, breaker: CircuitBreaker, clock: Clock, changes: list[StateChange]
+    ) -> None:
         """And that is announced, with how long it took."""
         clock.now += 2
         assert [1, 4, None] == [attempt(breaker, answered=1) for _ in range(3)]
-        assert Change(is_open=False, why="503", seconds=2.0) == changes[-1]
+        assert StateChange(is_open=False, why="503", seconds=2.0) == changes[-1]
 
-    def test_pauses_grow_to_the_longest(self, breaker: Breaker, clock: Clock, changes: list[Change]) -> None:
+    def test_pauses_grow_to_the_longest(
+        self, breaker: CircuitBreaker, clock: Clock, changes: list[StateChange]
+    ) -> None:
         """And it says nothing new meanwhile."""
         waits = []
         for _ in range(5):
@@ -118,7 +124,7 @@ class TestTryingAgain:
         assert [2, 4, 8, 10, 10] == waits
         assert 1 == len(changes)
 
-    def test_a_failure_on_the_ramp_starts_over(self, breaker: Breaker, clock: Clock) -> None:
+    def test_a_failure_on_the_ramp_starts_over(self, breaker: CircuitBreaker, clock: Clock) -> None:
         """With a pause, and with little again."""
         clock.now += 2
         attempt(breaker, answered=1)
@@ -126,12 +132,12 @@ class TestTryingAgain:
         clock.now += 2
         assert 1 == limit(breaker)
 
-    def test_a_late_answer_shortens_the_pause_only(self, breaker: Breaker) -> None:
+    def test_a_late_answer_shortens_the_pause_only(self, breaker: CircuitBreaker) -> None:
         """It was asked for before the breaker opened: worth a try, not worth everything."""
         breaker.report(answered=1)
         assert (True, 1) == (breaker.is_open, limit(breaker))
 
-    def test_it_can_be_closed_from_outside(self, breaker: Breaker, changes: list[Change]) -> None:
+    def test_it_can_be_closed_from_outside(self, breaker: CircuitBreaker, changes: list[StateChange]) -> None:
         """Once; a second time is no news."""
         breaker.close()
         breaker.close()
@@ -144,9 +150,9 @@ class Model(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.clock = Clock()
-        self.changes: list[Change] = []
-        self.breaker = Breaker(_PACING, announce=self.changes.append, clock=self.clock)
-        self.turns: list[tuple[AbstractContextManager[Turn], Turn]] = []
+        self.changes: list[StateChange] = []
+        self.breaker = CircuitBreaker(_PACING, announce=self.changes.append, clock=self.clock)
+        self.turns: list[tuple[AbstractContextManager[Permit], Permit]] = []
         self.in_a_row = 0
         self.tried_at: float | None = None  # when the last try failed
 
@@ -210,12 +216,12 @@ class TestWindow:
 
     def test_small_samples_say_nothing(self, clock: Clock) -> None:
         """A single broken file is no bad deploy."""
-        window = Window(ratio=0.5, least=4, clock=clock)
+        window = FailureWindow(ratio=0.5, least=4, clock=clock)
         assert [False, True] == [window.record(good=0, bad=3), window.record(good=0, bad=1)]
 
     def test_what_is_old_does_not_count(self, clock: Clock) -> None:
         """Bad files of this morning say nothing about this deploy."""
-        window = Window(ratio=0.5, least=4, seconds=60, clock=clock)
+        window = FailureWindow(ratio=0.5, least=4, seconds=60, clock=clock)
         window.record(good=0, bad=3)
         clock.now += 61
         assert not window.record(good=0, bad=1)
@@ -223,12 +229,12 @@ class TestWindow:
 
     def test_a_ratio_of_one_is_never_exceeded(self, clock: Clock) -> None:
         """The way to switch it off."""
-        assert not Window(ratio=1.0, least=1, clock=clock).record(good=0, bad=1_000)
+        assert not FailureWindow(ratio=1.0, least=1, clock=clock).record(good=0, bad=1_000)
 
     @given(st.lists(st.booleans(), min_size=1, max_size=80), st.floats(0.0, 1.0))
     def test_it_is_the_ratio_of_the_newest(self, results: list[bool], ratio: float) -> None:
         """By the definition, for any sequence."""
-        window = Window(ratio=ratio, least=10, most=30)
+        window = FailureWindow(ratio=ratio, least=10, most=30)
         for good in results:
             found = window.record(good=int(good), bad=int(not good))
         newest = results[-30:]
@@ -236,14 +242,14 @@ class TestWindow:
 
     def test_it_can_forget(self, clock: Clock) -> None:
         """After somebody has looked into it."""
-        window = Window(ratio=0.5, least=4, clock=clock)
+        window = FailureWindow(ratio=0.5, least=4, clock=clock)
         window.record(good=0, bad=9)
         window.clear()
         assert (0, 0) == window.counts()
 
     def test_it_takes_nothing_in_for_a_while_if_told_so(self, clock: Clock) -> None:
         """What was found out holds for longer than a few images; not for ever."""
-        window = Window(ratio=0.5, least=4, clock=clock)
+        window = FailureWindow(ratio=0.5, least=4, clock=clock)
         window.clear(ignore=60)
         assert not window.record(good=0, bad=9)
         clock.now += 61

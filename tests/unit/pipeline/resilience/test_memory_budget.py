@@ -7,7 +7,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
-from worker.pipeline.resilience.memory_budget import ByteBudget, Decoders
+from worker.pipeline.resilience.memory_budget import ByteBudget, DecodeSlots
 
 
 def test_loans_never_exceed_the_capacity():
@@ -15,8 +15,8 @@ def test_loans_never_exceed_the_capacity():
     budget, mutex, held, most = ByteBudget(100), threading.Lock(), [0], [0]
 
     def borrow(size: int) -> None:
-        with budget.lease() as loan:
-            loan.draw(size)
+        with budget.lease() as reservation:
+            reservation.draw(size)
             with mutex:
                 held[0] += size
                 most[0] = max(most[0], held[0])
@@ -31,24 +31,24 @@ def test_loans_never_exceed_the_capacity():
 def test_a_file_larger_than_the_budget_gets_all_of_it():
     """Nothing waits for ever."""
     budget = ByteBudget(100)
-    with budget.lease() as loan:
-        loan.draw(1_000)
-        assert loan.drawn == 100
-    with budget.lease() as loan:
-        loan.draw(100)
-        assert loan.drawn == 100
+    with budget.lease() as reservation:
+        reservation.draw(1_000)
+        assert reservation.drawn == 100
+    with budget.lease() as reservation:
+        reservation.draw(100)
+        assert reservation.drawn == 100
 
 
 def test_an_error_pays_the_loan_back():
     """A failed decode does not shrink the budget."""
     budget = ByteBudget(10)
     for _ in range(3):
-        with suppress(ZeroDivisionError), budget.lease() as loan:
-            loan.draw(10)
+        with suppress(ZeroDivisionError), budget.lease() as reservation:
+            reservation.draw(10)
             _ = 1 / 0
-    with budget.lease() as loan:
-        loan.draw(10)
-        assert loan.drawn == 10
+    with budget.lease() as reservation:
+        reservation.draw(10)
+        assert reservation.drawn == 10
 
 
 def test_small_files_do_not_pass_a_large_one_for_ever():
@@ -57,13 +57,13 @@ def test_small_files_do_not_pass_a_large_one_for_ever():
 
     def small() -> None:
         while not stop.is_set():
-            with budget.lease() as loan:
-                loan.draw(30)
+            with budget.lease() as reservation:
+                reservation.draw(30)
                 time.sleep(0.01)
 
     def large() -> None:
-        with budget.lease() as loan:
-            loan.draw(100)
+        with budget.lease() as reservation:
+            reservation.draw(100)
             done.set()
 
     with ThreadPoolExecutor(5) as pool:
@@ -78,7 +78,7 @@ def test_small_files_do_not_pass_a_large_one_for_ever():
 
 def test_decoders_take_turns():
     """Never more pictures at once than there are decoders, whatever the number of threads."""
-    decoders = Decoders(count=2, memory=ByteBudget(100))
+    decoders = DecodeSlots(count=2, memory=ByteBudget(100))
     inside, most = [], []
 
     def decode(number):
@@ -96,7 +96,7 @@ def test_decoders_take_turns():
 def test_pictures_share_the_decoders_memory():
     """Small pictures are decoded side by side; one that needs more than there is waits for all, and is alone."""
     memory = ByteBudget(100)
-    decoders = Decoders(count=8, memory=memory)
+    decoders = DecodeSlots(count=8, memory=memory)
     held: list[int] = []
     most: list[int] = []
 

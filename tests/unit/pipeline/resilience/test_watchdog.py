@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from worker.pipeline.resilience.watchdog import Patience, Surroundings, Watchdog
+from worker.pipeline.resilience.watchdog import Watchdog, WatchdogHooks, WatchdogLimits
 
 _QUIET, _DEAF, _STUCK = 10.0, 3, 100.0
 
@@ -28,7 +28,7 @@ class World:
         self.batches += 1
         self.claimable = False
 
-    def ring(self) -> bool:
+    def notify(self) -> bool:
         self.rings += self.broker
         return self.broker
 
@@ -40,14 +40,14 @@ def world() -> World:
 
 @pytest.fixture
 def watchdog(world: World) -> Watchdog:
-    around = Surroundings(
+    around = WatchdogHooks(
         claimable=lambda: world.claimable,
         due=lambda: world.due,
-        ring=world.ring,
+        notify=world.notify,
         work=world.work,
         end=world.ended.append,
     )
-    return Watchdog(around, Patience(quiet=_QUIET, deaf=_DEAF, stuck=_STUCK), clock=lambda: world.now)
+    return Watchdog(around, WatchdogLimits(quiet=_QUIET, deaf=_DEAF, stuck=_STUCK), clock=lambda: world.now)
 
 
 def look(watchdog: Watchdog, world: World, *, after: float, claimable: bool = True) -> None:
@@ -126,14 +126,14 @@ def test_stopping_waits_for_work_taken_unwoken(world: World) -> None:
         may_end.wait(5)
         finished.set()
 
-    around = Surroundings(
+    around = WatchdogHooks(
         claimable=lambda: world.claimable,
         due=lambda: False,
-        ring=lambda: False,
+        notify=lambda: False,
         work=work,
         end=world.ended.append,
     )
-    watchdog = Watchdog(around, Patience(quiet=0.01, deaf=_DEAF, stuck=_STUCK))
+    watchdog = Watchdog(around, WatchdogLimits(quiet=0.01, deaf=_DEAF, stuck=_STUCK))
     world.claimable = True
     watchdog.start()
     assert begun.wait(5)

@@ -136,19 +136,19 @@ class Applier:
     host: str | None  # None: on the database's machine, through a socket
 
 
-def current_revision(connection: Connection) -> Revision | None:
+def current(connection: Connection) -> Revision | None:
     """What is in force; None in a catalog that no worker has begun."""
     row = connection.execute(_CURRENT).one_or_none()
     return None if row is None else Revision(**row._mapping)  # noqa: SLF001  # Row's public mapping view
 
 
-def revision_numbered(connection: Connection, number: int) -> Revision | None:
+def numbered(connection: Connection, number: int) -> Revision | None:
     """A revision by its number."""
     row = connection.execute(_BY_NUMBER, {"id": number}).one_or_none()
     return None if row is None else Revision(**row._mapping)  # noqa: SLF001
 
 
-def revisions(connection: Connection, *, limit: int) -> list[Revision]:
+def recent(connection: Connection, *, limit: int) -> list[Revision]:
     """The newest revisions, newest first."""
     return [Revision(**row._mapping) for row in connection.execute(_ALL, {"limit": limit})]  # noqa: SLF001
 
@@ -158,7 +158,7 @@ def definitions_of(connection: Connection, revision: int) -> list[tuple[str, Map
     return [(row.version, row.definition) for row in connection.execute(_DEFINITIONS, {"id": revision})]
 
 
-def hold_revision(connection: Connection, revision: int) -> None:
+def hold(connection: Connection, revision: int) -> None:
     """Keep a revision in force until the transaction ends; to be called before anything else is locked.
 
     Raises:
@@ -171,7 +171,7 @@ def hold_revision(connection: Connection, revision: int) -> None:
         raise OutdatedTaxonomiesError(had=revision, current=current)
 
 
-def make_revision(
+def make(
     connection: Connection, versions: Mapping[str, str], *, action: Action, made_by: str, back_to: int | None = None
 ) -> Revision:
     """Put taxonomies into force when this commits; nothing else may be locked before. They are kept already.
@@ -188,12 +188,12 @@ def make_revision(
     return Revision(**row._mapping)  # noqa: SLF001
 
 
-def begin_revision(connection: Connection, versions: Mapping[str, str], *, made_by: str) -> Revision:
+def begin(connection: Connection, versions: Mapping[str, str], *, made_by: str) -> Revision:
     """The revision in force, or a first one with these versions."""
     connection.execute(_BRIEFLY)
     connection.execute(_ALONE)
-    found = current_revision(connection)
-    return found or make_revision(connection, versions, action="begin", made_by=made_by)
+    found = current(connection)
+    return found or make(connection, versions, action="begin", made_by=made_by)
 
 
 # -- how far stored tags are -------------------------------------------------------------------------------------------

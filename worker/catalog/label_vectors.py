@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from worker.catalog.partitions import unlimited
 from worker.catalog.search import iterate
-from worker.catalog.spaces import Space, hold_space
+from worker.catalog.spaces import Space, hold
 from worker.catalog.write import literal
 from worker.db import Connection, Engine
 from worker.types import Floats
@@ -99,7 +99,7 @@ def unlock_labels(connection: Connection, space_id: int) -> None:
 
 def begin_label_set(connection: Connection, space_id: int, taxonomy: str, version: str) -> LabelSet | None:
     """Begin a set, unless it was begun; None if the space was dropped, or the taxonomy."""
-    if not hold_space(connection, space_id):
+    if not hold(connection, space_id):
         return None
     connection.execute(_BEGIN, {"space": space_id, "taxonomy": taxonomy, "version": version})
     of_space = label_sets(connection, space_id)
@@ -147,7 +147,7 @@ def forget_label_sets(connection: Connection, space_id: int, *, but: Sequence[in
 
 def index_labels(connection: Connection, space: Space) -> None:
     """Make the space's index, unless it is there. Searches go on meanwhile; whoever stores labels waits."""
-    if not hold_space(connection, space.id):
+    if not hold(connection, space.id):
         return
     if not connection.execute(_INDEXED, {"name": _index(space.id)}).scalar_one():
         connection.execute(_MAKE_INDEX, {"space": space.id})
