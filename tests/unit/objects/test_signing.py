@@ -1,4 +1,4 @@
-"""URLs that we sign ourselves are those of boto3, to the letter."""
+"""URLs that we have botocore sign without boto3's client are those of boto3, to the letter."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from worker.objects.requester_pays import HEADER
 from worker.objects.signing import Signer
 from worker.types import ObjectRef
 
@@ -57,6 +58,7 @@ class Boto:
         )
         self.asked = 0
         self._payer = {"RequestPayer": "requester"} if pays else {}
+        self.headers = {HEADER: "requester"} if pays else {}
 
     def url(self, ref: ObjectRef) -> str:
         self.asked += 1
@@ -82,8 +84,8 @@ def boto(somewhere: Boto, monkeypatch: pytest.MonkeyPatch) -> Boto:
     return somewhere
 
 
-def signer(boto: Boto, now: datetime = NOW) -> Signer:
-    return Signer(boto.url, boto.keys, seconds=900, now=lambda: now)
+def signer(boto: Boto) -> Signer:
+    return Signer(boto.url, boto.keys, seconds=900)
 
 
 @hypothesis_settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -91,35 +93,25 @@ def signer(boto: Boto, now: datetime = NOW) -> Signer:
 def test_every_key_is_signed_as_boto3_signs_it(boto: Boto, key: str) -> None:
     """Dots, slashes, blanks, percent signs and other scripts included."""
     ref = ObjectRef(bucket="photos", key=key)
-    assert boto.url(ref) == signer(boto).url(ref)
+    assert boto.url(ref) == signer(boto).url(ref, boto.headers)
 
 
 @pytest.mark.parametrize("bucket", ["photos", "with.dots", "another-one"])
 def test_buckets_are_where_boto3_says(boto: Boto, bucket: str) -> None:
     """In the path or in the host's name, as it decides for each."""
     ref = ObjectRef(bucket=bucket, key="a b/c.jpg")
-    assert boto.url(ref) == signer(boto).url(ref)
+    assert boto.url(ref) == signer(boto).url(ref, boto.headers)
 
 
 def test_boto3_is_asked_once_for_a_bucket(boto: Boto) -> None:
     """And again when it may have learnt better."""
     ours = signer(boto)
     for number in range(10):
-        ours.url(ObjectRef(bucket="photos", key=f"{number}.jpg"))
+        ours.url(ObjectRef(bucket="photos", key=f"{number}.jpg"), boto.headers)
     assert 1 == boto.asked
-    ours.forget("photos")
-    ours.url(ObjectRef(bucket="photos", key="a.jpg"))
+    ours.forget()
+    ours.url(ObjectRef(bucket="photos", key="a.jpg"), boto.headers)
     assert 2 == boto.asked
-
-
-def test_a_new_day_has_a_new_key(boto: Boto, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The key that is kept is that of its day."""
-    times = iter([NOW, datetime(2026, 11, 22, tzinfo=UTC)])
-    ours = Signer(boto.url, boto.keys, seconds=900, now=lambda: next(times))
-    ref = ObjectRef(bucket="photos", key="a.jpg")
-    first, second = ours.url(ref), ours.url(ref)
-    monkeypatch.setattr(auth, "get_current_datetime", lambda: datetime(2026, 11, 22, tzinfo=UTC))
-    assert first != second == boto.url(ref)
 
 
 def test_what_is_signed_in_another_way_is_left_to_boto3() -> None:
@@ -130,7 +122,7 @@ def test_what_is_signed_in_another_way_is_left_to_boto3() -> None:
         asked.append(ref.key)
         return f"https://photos--x-s3.example/{ref.key}?X-Amz-Algorithm=other"
 
-    ours = Signer(by_boto, lambda: pytest.fail("not needed"), seconds=900, now=lambda: NOW)
-    urls = [ours.url(ObjectRef(bucket="photos--x-s3", key=key)) for key in ("a", "b")]
+    ours = Signer(by_boto, lambda: pytest.fail("not needed"), seconds=900)
+    urls = [ours.url(ObjectRef(bucket="photos--x-s3", key=key), {}) for key in ("a", "b")]
     assert ["key", "a", "b"] == asked
     assert "https://photos--x-s3.example/b?X-Amz-Algorithm=other" == urls[1]
