@@ -14,6 +14,8 @@ CODE = re.compile(r"^```.*?^```$|`[^`\n]+`", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 #: Pages as texts, messages and comments name them, from the root of the repository.
 NAMED = re.compile(r"(?<![\w/.-])docs/[\w/-]+\.(?:md|svg)")
+#: Files and folders as pages name them.
+PATH = re.compile(r"`((?:bench|deploy|docs|schemas|tests|training|worker)/[\w./-]*)`")
 SOURCES = {".py", ".md", ".yml", ".yaml", ".json", ".toml"}
 
 
@@ -72,3 +74,15 @@ def test_the_index_of_decisions_lists_every_record() -> None:
     listed = [(name, f"# {number}. {title}") for number, title, name in row.findall((folder / "README.md").read_text())]
 
     assert records == listed
+
+
+#: The others speak of the past.
+PRESENT = [page for page in PAGES if page.name != "CHANGELOG.md" and page.parent.name != "decisions"]
+
+
+@pytest.mark.parametrize("page", PRESENT, ids=lambda page: str(page.relative_to(ROOT)))
+def test_files_and_folders_named_on_pages_exist(page: Path) -> None:
+    """Every path of this repository that a page puts between backticks is there; NAME stands for the reader's own."""
+    named = [path for path in PATH.findall(page.read_text()) if "NAME" not in path]
+
+    assert [] == [path for path in named if not (ROOT / path).exists()]
