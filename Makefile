@@ -4,6 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 DEMO   := $(VENV)/.installed-demo
+SITE   := $(VENV)/.installed-docs
 EXIT   ?=
 PHOTOS ?=
 
@@ -17,7 +18,7 @@ help:
 	@echo "make fuzz [ARGS=…]                100,000 damaged image files through the decoders (docs/reference/images.md)"
 	@echo "make container-test               docker-compose.yml in real containers; root and namespaces needed"
 	@echo "make lint                         ruff, mypy, import contracts"
-	@echo "make docs                         regenerate the generated pages and schemas/openapi.json"
+	@echo "make docs                         the generated pages, then the site in build/site, with every link checked"
 	@echo "make format                       let ruff rewrite"
 	@echo "make clean                        remove the environment and local state"
 
@@ -43,6 +44,12 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "installing into $(VENV), with what tests need: 2.5 GB, about two minutes the first time"
 	$(call INSTALL,$(_OF_DEMO)$(comma)dev)
 	@touch $(DEMO) $@
+
+# Apart, so that nobody who only tests has to wait for it.
+$(SITE): $(STAMP)
+	@echo "installing what builds the documentation"
+	$(call INSTALL,$(_OF_DEMO)$(comma)dev$(comma)docs)
+	@touch $@
 
 demo: $(DEMO)
 	@$(BIN)/enrich demo $(if $(PHOTOS),--photos "$(PHOTOS)") $(if $(EXIT),--exit)
@@ -73,10 +80,12 @@ lint: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-docs: $(STAMP)
+docs: $(SITE)
 	$(BIN)/python -m worker.settings > docs/reference/generated/settings.md
-	$(BIN)/python -m worker.api.openapi > schemas/openapi.json
+	$(BIN)/python -m worker.api.openapi
 	$(BIN)/python -m worker.cli.reference > docs/reference/generated/cli.md
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	@echo "build/site/index.html"
 
 picture: $(STAMP)
 	FORCE_COLOR=1 COLUMNS=104 $(BIN)/enrich demo --exit | $(BIN)/python docs/picture.py > docs/demo.svg
