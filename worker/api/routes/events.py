@@ -13,8 +13,9 @@ from worker.api.authentication import EventRoute
 from worker.api.models import Accepted
 from worker.api.problems import described
 from worker.api.services import Parts, parts_of
+from worker.errors import MalformedEventError
 from worker.events import Source
-from worker.pipeline.intake import ingest
+from worker.pipeline.intake.ingest import Notification
 
 #: Bytes up to which a body is parsed on the event loop: a fraction of a millisecond, less than two threads take to
 #: hand it to each other. Notifications of one object have about a thousand.
@@ -50,28 +51,33 @@ async def take(request: Request) -> Response:
     try:
         body = await request.body()
         with metrics.INTAKE_SECONDS.time():
-            accepted = await _accept(parts, source, body)
+            taken = await _take(parts, source, body)
     except HTTPException as error:
         if error.status_code == HTTPStatus.SERVICE_UNAVAILABLE:
             parts.services.ingest.missed()
         raise
-    answer = Accepted(hinted=accepted.hinted, ignored=dict(accepted.ignored), test=accepted.test)
-    if accepted.refused:
-        answer.refused, answer.reasons = len(accepted.refused), list(accepted.refused[:_REASONS])
+    answer = Accepted(hinted=taken.hinted, ignored=dict(taken.ignored), test=taken.test)
+    if taken.refused:
+        answer.refused, answer.reasons = len(taken.refused), [part.reason for part in taken.refused[:_REASONS]]
     return Response(answer.model_dump_json(exclude_unset=True), media_type="application/json")
 
 
-async def _accept(parts: Parts, source: str, body: bytes) -> ingest.IntakeResult:
-    """Held while the database is away, a notification has no thread: those are for work, and few."""
-    ingest_ = parts.services.ingest
-    if len(body) <= _SMALL:
-        begun = ingest_.begin(source, body)
+async def _take(parts: Parts, source: str, body: bytes) -> Notification:
+    """Held while the database is away, a plain notification has no thread: those are for work, and few."""
+    ingest = parts.services.ingest
+    try:
+        if len(body) <= _SMALL:
+            notification = ingest.parse(source, body)
+        else:
+            notification = await parts.intake(lambda: ingest.parse(source, body))
+    except MalformedEventError as error:
+        why = str(error)
+        raise await parts.intake(lambda: ingest.reject(source, body, why)) from error
+    if notification.is_plain:
+        await parts.intake.result_of(ingest.submit(source, notification))
     else:
-        begun = await parts.intake(lambda: ingest_.begin(source, body))
-    if begun is None:
-        return await parts.intake(lambda: ingest_.accept(source, body))
-    await parts.intake.result_of(begun.committed)
-    return begun.accepted
+        await parts.intake(lambda: ingest.commit(source, [notification]))
+    return notification
 
 
 for _source in events.SOURCES.values():

@@ -29,24 +29,6 @@ _TOLD = 100
 _KEPT = 100
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class IntakeResult:
-    """The answer to a notification whose work is committed."""
-
-    hinted: int  # distinct objects whose work is now pending
-    ignored: Mapping[str, int]  # by reason: what the notification named that is not ours to enrich
-    test: bool  # a store's test event: understood, nothing to do
-    refused: tuple[str, ...] = ()  # why parts of it cannot be understood; they are kept, the rest is committed
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PendingIntake:
-    """A notification whose work is about to be committed."""
-
-    committed: Future[None]  # done when it is, or with the database's error; who cancels it may have been too late
-    accepted: IntakeResult  # the answer, from then on
-
-
 class RejectedEventError(MalformedEventError):
     """A notification that was refused and kept for inspection."""
 
@@ -56,15 +38,26 @@ class RejectedEventError(MalformedEventError):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _ParsedNotification:
-    """A notification, and what of it is ours."""
+class Notification:
+    """A parsed notification, and what of it is watched. Nothing is committed yet."""
 
+    body: bytes
     hints: tuple[Hint, ...]
-    ignored: Mapping[str, int]
-    test: bool
+    ignored: Mapping[str, int]  # by reason: what it names that is not watched
+    test: bool  # a store's test event: understood, nothing to do
     subscriptions: tuple[Subscription, ...]  # to be answered
-    strange: Mapping[str, str]  # bucket that is not ours → why not, where nobody was told yet
-    refused: tuple[Refused, ...]
+    unwatched: Mapping[str, str]  # bucket that is not watched → why not, where this was not logged yet
+    refused: tuple[Refused, ...]  # parts that cannot be understood; they are kept, the rest is committed
+
+    @property
+    def hinted(self) -> int:
+        """Distinct objects that it names, without other readings of the same names."""
+        return _objects(self.hints)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is the notification of an upload: a few hints, and nothing to keep or to answer."""
+        return 0 < self.hinted <= BULK and not (self.subscriptions or self.unwatched or self.refused)
 
 
 class Ingest:
@@ -88,7 +81,7 @@ class Ingest:
             engine: on a migrated database.
             refusal: (bucket, key) → why it is not ours to enrich; None where it is.
             watches: (bucket, key) → whether it is ours, which costs less to say of each; default by ``refusal``.
-            ring: wakes a worker. It may take its time: it is called on a thread of its own.
+            notify: wakes a worker. It may take its time: it is called on a thread of its own.
             subscriptions: which topics' subscriptions may be confirmed; default none.
             max_bytes: larger notifications are not parsed.
             hold: bounds on the notifications that wait for a database that is away; None: each fails at once.
@@ -97,7 +90,7 @@ class Ingest:
         self._engine = engine
         self._refusal = refusal
         self._watches = watches or (lambda bucket, key: refusal(bucket, key) is None)
-        self._told: set[str] = set()  # buckets that are not ours, of which we told
+        self._logged: set[str] = set()  # buckets that are not ours, of which we told
         self._wake_ups = _WakeUpThread(notify)
         self._recheck = recheck
         self._write_hints = GroupCommit(self._hint, is_everybodys=is_passing, hold=hold, held=self._away)
@@ -105,132 +98,96 @@ class Ingest:
         self._subscriptions = subscriptions or SnsSubscriptions()
         self._max_bytes = max_bytes
 
-    def accept(self, source: str, body: bytes) -> IntakeResult:
-        """Record what a notification hints at. When this returns, the inbox rows are committed.
-
-        Raises:
-            RejectedEventError: it cannot be parsed; it was kept under the id the error carries.
-        """
-        try:
-            understood = self._understand(source, body)
-        except MalformedEventError as error:
-            with transaction(self._engine) as connection:
-                kept = ledger.rejected_events.reject(connection, source=source, reason=str(error), body=body)
-            _tell_of_refusal(source, str(error))
-            raise RejectedEventError(str(error), kept) from error
-        hinted = self._commit(source, [(understood, body)])
-        return IntakeResult(
-            hinted=hinted, ignored=understood.ignored, test=understood.test,
-            refused=tuple(each.reason for each in understood.refused),
-        )  # fmt: skip
-
-    def begin(self, source: str, body: bytes) -> PendingIntake | None:
-        """Do what `accept` does, without waiting for anything: for a caller that must not, such as an event loop.
-
-        Returns:
-            None where that cannot be: the notification has to be refused, or asks for more than hints. Nothing was
-            done then; `accept` does it.
-        """
-        try:
-            understood = self._understand(source, body)
-        except MalformedEventError:
-            return None
-        more = understood.subscriptions or understood.strange or understood.refused
-        if more or not understood.hints or _objects(understood.hints) > BULK:
-            return None
-        committed, hinted = self._write_hints.submit(understood.hints), _objects(understood.hints)
-        committed.add_done_callback(lambda done: None if _failed(done) else _count(source, hinted, understood.ignored))
-        return PendingIntake(
-            committed=committed,
-            accepted=IntakeResult(hinted=hinted, ignored=understood.ignored, test=understood.test),
-        )
-
-    def missed(self) -> None:
-        """Note that a notification was refused although nothing is wrong with it: its sender may not repeat it."""
-        self._recheck("notifications were refused while they could not be committed")
-
-    def accept_all(self, source: str, bodies: Sequence[bytes], *, carrier: str) -> list[str | None]:
-        """Record what several notifications hint at, in one transaction; also which of them cannot be parsed.
-
-        May be repeated with the same bodies: what was refused before is kept once.
+    def parse(self, source: str, body: bytes) -> Notification:
+        """Understand a notification. Asks neither the database nor the network, and takes time in proportion to it.
 
         Args:
-            source: one of ``events.SOURCES``, of all of them.
-            bodies: as they came.
-            carrier: what brought them, for metrics and `enrich rejected`.
+            source: one of ``events.SOURCES``.
+            body: as it came.
 
-        Returns:
-            For each body, in their order, None once its work is committed, or why it was refused.
+        Raises:
+            MalformedEventError: it cannot be parsed, or is too large.
         """
-        taken: list[tuple[_ParsedNotification, bytes]] = []
-        refused: list[str | None] = []
-        for body in bodies:
-            try:
-                taken.append((self._understand(source, body), body))
-                refused.append(None)
-            except MalformedEventError as error:
-                refused.append(str(error))
-        self._commit(carrier, taken, [(why, body) for why, body in zip(refused, bodies, strict=True) if why])
-        return refused
-
-    def _understand(self, source: str, body: bytes) -> _ParsedNotification:
         if len(body) > self._max_bytes:
             raise MalformedEventError(
                 f"{len(body):,} bytes, more than {self._max_bytes:,} (ENRICH_MAX_EVENT_BYTES); send less at once"
             )
         envelope = events.parse(source, body)
-        ours = tuple(hint for hint in envelope.hints if self._watches(hint.ref.bucket, hint.ref.key))
+        watched = tuple(hint for hint in envelope.hints if self._watches(hint.ref.bucket, hint.ref.key))
         certain = [hint for hint in envelope.hints if not hint.guess]
-        watched = sum(not hint.guess for hint in ours)
-        strange = self._strange(certain) if watched < len(certain) else {}
+        unwatched = len(certain) - sum(not hint.guess for hint in watched)
         ignored = Counter(str(each.reason) for each in envelope.ignored)
-        ignored["not-watched"] += len(certain) - watched
-        if _objects(ours) > BULK:
-            ours = tuple(replace(hint, lane=Lane.BACKFILL) for hint in ours)
-        return _ParsedNotification(
-            hints=ours, ignored=dict(+ignored), test=envelope.test, subscriptions=envelope.subscriptions,
-            strange=strange, refused=envelope.refused,
+        ignored["not-watched"] += unwatched
+        if _objects(watched) > BULK:
+            watched = tuple(replace(hint, lane=Lane.BACKFILL) for hint in watched)
+        return Notification(
+            body=body, hints=watched, ignored=dict(+ignored), test=envelope.test, refused=envelope.refused,
+            subscriptions=envelope.subscriptions, unwatched=self._unwatched(certain) if unwatched else {},
         )  # fmt: skip
 
-    def _strange(self, hints: Iterable[Hint]) -> dict[str, str]:
+    def submit(self, source: str, notification: Notification) -> Future[None]:
+        """Have a plain notification committed together with others, for a caller that must not block.
+
+        Returns:
+            Done once its inbox rows are committed, or with the database's error. Cancelling it may be too late.
+        """
+        committed = self._write_hints.submit(notification.hints)
+        committed.add_done_callback(lambda done: None if _failed(done) else _count(source, [notification]))
+        return committed
+
+    def commit(
+        self, carrier: str, notifications: Sequence[Notification], malformed: Sequence[tuple[str, bytes]] = ()
+    ) -> None:
+        """Commit what notifications hint at, in one transaction, and keep what people have to look into.
+
+        May be repeated: what is kept already is not kept twice. Subscriptions are answered before.
+
+        Args:
+            carrier: what brought them, for metrics and `enrich rejected`.
+            notifications: parsed.
+            malformed: why a body could not be parsed, and the body: kept with the rest.
+        """
+        hints = [hint for each in notifications for hint in each.hints]
+        unwatched = {bucket: why for each in notifications for bucket, why in each.unwatched.items()}
+        notes = [(note, each.body) for each in notifications for note in self._answers(each)]
+        notes += [(why, bucket.encode()) for bucket, why in unwatched.items()]
+        notes += [(part.reason, part.part) for each in notifications for part in each.refused[:_KEPT]]
+        notes += malformed
+        if notes:
+            self._write(carrier, hints, notes)
+        elif hints:
+            write = self._write_bulk if _objects(hints) > BULK else self._write_hints
+            write(hints)
+        self._logged.update(unwatched)
+        _count(carrier, notifications)
+
+    def reject(self, source: str, body: bytes, why: str) -> RejectedEventError:
+        """Keep a notification that cannot be parsed; returns the error for its sender."""
+        with transaction(self._engine) as connection:
+            kept = ledger.rejected_events.reject(connection, source=source, reason=why, body=body)
+        _log_rejected(source, why)
+        return RejectedEventError(why, kept)
+
+    def missed(self) -> None:
+        """Note that a notification was refused although nothing is wrong with it: its sender may not repeat it."""
+        self._recheck("notifications were refused while they could not be committed")
+
+    def _unwatched(self, hints: Iterable[Hint]) -> dict[str, str]:
         """Of buckets of which nobody was told yet, why they are not ours; of a bounded number, however many."""
         found: dict[str, str] = {}
         for bucket, key in ((hint.ref.bucket, hint.ref.key) for hint in hints):
-            if len(self._told) + len(found) >= _TOLD:
+            if len(self._logged) + len(found) >= _TOLD:
                 break
-            if bucket in self._told or bucket in found or self._watches(bucket, key):
+            if bucket in self._logged or bucket in found or self._watches(bucket, key):
                 continue
             # Of the bucket, not the object: what other processes tell, or this one after a restart, is the same then.
             if why := self._refusal(bucket, ""):
                 found[bucket] = why
         return found
 
-    def _commit(
-        self,
-        carrier: str,
-        taken: Sequence[tuple[_ParsedNotification, bytes]],
-        refused: Sequence[tuple[str, bytes]] = (),
-    ) -> int:
-        """Write all of it, then wake somebody; returns how many objects are named."""
-        hints = [hint for understood, _ in taken for hint in understood.hints]
-        strange = {bucket: why for understood, _ in taken for bucket, why in understood.strange.items()}
-        notes = [(note, body) for understood, body in taken for note in self._answers(understood)]
-        notes += [(why, bucket.encode()) for bucket, why in strange.items()]
-        notes += [(each.reason, each.part) for understood, _ in taken for each in understood.refused[:_KEPT]]
-        if hints and not (notes or refused):
-            write = self._write_bulk if _objects(hints) > BULK else self._write_hints
-            write(hints)
-        elif hints or notes or refused:
-            self._write(carrier, hints, (*notes, *refused))
-        self._told.update(strange)
-        hinted = _objects(hints)
-        for understood, _ in taken:
-            _count(carrier, _objects(understood.hints), understood.ignored)
-        return hinted
-
-    def _answers(self, understood: _ParsedNotification) -> Iterator[str]:
+    def _answers(self, notification: Notification) -> Iterator[str]:
         """What a person has to do: kept with the body."""
-        return filter(None, map(self._subscriptions.answer, understood.subscriptions))
+        return filter(None, map(self._subscriptions.answer, notification.subscriptions))
 
     def _write(self, carrier: str, hints: Sequence[Hint], kept: Sequence[tuple[str, bytes]]) -> None:
         """Hints, and bodies to keep with the reason."""
@@ -242,7 +199,7 @@ class Ingest:
                 if ledger.rejected_events.reject_once(connection, source=carrier, reason=why, body=body)
             ]
         for why in fresh:
-            _tell_of_refusal(carrier, why)
+            _log_rejected(carrier, why)
         if hints:
             self._wake_ups.pull()
 
@@ -261,18 +218,19 @@ def _objects(hints: Sequence[Hint]) -> int:
     return len({hint.ref for hint in hints if not hint.guess})
 
 
-def _count(carrier: str, hinted: int, ignored: Mapping[str, int]) -> None:
-    if hinted:
-        metrics.HINTS.labels(source=carrier).inc(hinted)
-    for reason, count in ignored.items():
-        metrics.IGNORED.labels(source=carrier, reason=reason).inc(count)
+def _count(carrier: str, notifications: Sequence[Notification]) -> None:
+    for each in notifications:
+        if each.hinted:
+            metrics.HINTS.labels(source=carrier).inc(each.hinted)
+        for reason, count in each.ignored.items():
+            metrics.IGNORED.labels(source=carrier, reason=reason).inc(count)
 
 
 def _failed(done: Future[None]) -> bool:
     return done.cancelled() or done.exception() is not None
 
 
-def _tell_of_refusal(source: str, reason: str) -> None:
+def _log_rejected(source: str, reason: str) -> None:
     metrics.REJECTED_EVENTS.labels(source=source).inc()
     _log.warning(
         "a notification was refused, or needs somebody's hand: see `enrich rejected`",

@@ -11,7 +11,7 @@ from itertools import count
 
 from worker import logs, metrics
 from worker.db import is_unavailable
-from worker.errors import EnrichError
+from worker.errors import EnrichError, MalformedEventError
 from worker.events.sqs import Message, SqsQueue
 from worker.pipeline.intake.ingest import Ingest
 
@@ -139,24 +139,31 @@ class SqsConsumer:
 
     def _record(self, bodies: Sequence[bytes]) -> list[str | None]:
         try:
-            return self._ingest.accept_all(_SOURCE, bodies, carrier=CARRIER)
+            return self._record_together(bodies)
         except Exception as error:
             if is_unavailable(error):
                 raise
-            _log.exception("messages could not be recorded together", action="listen", queue=self.queue.name)
-        return [self._record_one(body) for body in bodies]
+            what, alone = "messages could not be recorded together; each is tried alone", len(bodies) == 1
+            if alone:
+                what = "a message could not be recorded; it stays in the queue"
+            _log.exception(what, action="listen", queue=self.queue.name)
+            if alone:
+                return [_BROKEN]
+        # One message must not keep the others from being recorded, whatever it does.
+        return [reason for body in bodies for reason in self._record([body])]
 
-    def _record_one(self, body: bytes) -> str | None:
-        """One message must not keep the others from being recorded, whatever it does."""
-        try:
-            return self._ingest.accept_all(_SOURCE, [body], carrier=CARRIER)[0]
-        except Exception as error:
-            if is_unavailable(error):
-                raise
-            _log.exception(
-                "a message could not be recorded; it stays in the queue", action="listen", queue=self.queue.name
-            )
-            return _BROKEN
+    def _record_together(self, bodies: Sequence[bytes]) -> list[str | None]:
+        """For each body None once its work is committed, or why it was refused."""
+        taken, reasons = [], list[str | None]()
+        for body in bodies:
+            try:
+                taken.append(self._ingest.parse(_SOURCE, body))
+                reasons.append(None)
+            except MalformedEventError as error:
+                reasons.append(str(error))
+        malformed = [(why, body) for why, body in zip(reasons, bodies, strict=True) if why]
+        self._ingest.commit(CARRIER, taken, malformed)
+        return reasons
 
     # -- what becomes of the messages ----------------------------------------------------------------------------------
     def _settle(self, messages: Sequence[Message], reasons: Sequence[str | None]) -> None:

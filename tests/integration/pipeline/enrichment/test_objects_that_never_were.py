@@ -175,7 +175,8 @@ def test_a_reading_that_is_not_watched_is_neither_counted_nor_told_of(world):
     """The object that the event names is watched: there is nothing to set."""
     watched = Watched((f"{BUCKET}/a b/",))
     intake = Ingest(engine=world.engine, refusal=watched.refusal, watches=watched.covers, notify=world.enricher.notify)
-    accepted = intake.accept("s3", json.dumps({"Records": [s3_record("a+b/x.jpg", bucket=BUCKET)]}).encode())
+    accepted = intake.parse("s3", json.dumps({"Records": [s3_record("a+b/x.jpg", bucket=BUCKET)]}).encode())
+    intake.commit("s3", [accepted])
     assert (1, {}, ["a b/x.jpg"]) == (accepted.hinted, accepted.ignored, known(world))
     with transaction(world.engine) as connection:
         assert 0 == ledger.rejected_events.count(connection)
