@@ -24,8 +24,8 @@ from worker.api.quarantine_models import QuarantineDetails, QuarantineEntry
 
 if TYPE_CHECKING:
     from worker.ledger.quarantine import QuarantinedObject
+    from worker.pipeline.delivery.change_feed import FeedPage
     from worker.pipeline.reading.label_search import NearLabels
-    from worker.pipeline.reading.text_search import FeedPage
 
 _SAME = (
     "bucket", "key", "etag", "version_id", "size", "last_modified", "content_type", "width", "height", "format", "mode",

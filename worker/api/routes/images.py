@@ -29,6 +29,7 @@ from worker.api.problems import described
 from worker.api.services import Parts, Services, parts_of
 from worker.catalog.search import Nearest, TagFilter
 from worker.pipeline.common import time_filters
+from worker.pipeline.delivery import change_feed
 from worker.pipeline.reading import image_list, image_lookup, label_counts, text_search
 from worker.types import ObjectRef
 
@@ -244,5 +245,5 @@ async def changes(parts: _Parts, after: _After = None, limit: _Limit = 1_000) ->
     one, and how to start over.
     """
     return serializers.changes(
-        await parts.reading(lambda: text_search.changes(parts.services.engine, after=after, limit=limit))
+        await parts.reading(lambda: change_feed.changes(parts.services.engine, after=after, limit=limit))
     )

@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 
-from worker import catalog, logs, outbox
+from worker import catalog, logs
 from worker.catalog.search import Nearest, TagFilter
 from worker.catalog.spaces import Space
 from worker.db import Engine, snapshot, transaction
@@ -225,25 +225,3 @@ def _not_ours(space: Space, encoder: Encoder) -> NothingEmbeddedError:
     else:
         way_out = "set ENRICH_MODEL to what the workers use"
     return NothingEmbeddedError(f"no image was embedded with {ours}; the catalog has vectors of {theirs}: {way_out}")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FeedPage:
-    """A page of the change feed."""
-
-    changes: tuple[outbox.FeedEntry, ...]
-    next: str | None  # where to go on; None: nothing has ever changed
-
-
-def changes(engine: Engine, *, after: str | None, limit: int) -> FeedPage:
-    """The change feed behind a cursor; behind everything, for ``after="end"``.
-
-    Raises:
-        CursorError: ``after`` is no cursor.
-        FeedGoneError: the feed no longer has everything that comes after it.
-    """
-    with transaction(engine) as connection:
-        if after == outbox.END:
-            return FeedPage(changes=(), next=outbox.end(connection))
-        found = outbox.read(connection, after=after, limit=limit)
-    return FeedPage(changes=tuple(found), next=found[-1].id if found else after)
