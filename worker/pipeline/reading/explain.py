@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import groupby
 from typing import Literal, TypeAlias
 
@@ -69,6 +70,48 @@ class ImageExplanation:
         return tuple(each.numbers.taxonomy for each in self.taxonomies if not each.numbers.calibrated)
 
 
+class _TextVectors:
+    """Vectors of texts, kept between calls. Safe to share among threads."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._known: dict[tuple[int, str], Floats] = {}
+
+    def of(self, space: Space, encoder: Encoder, texts: Sequence[str]) -> Floats:
+        """``[n, d]``, one unit vector for each text."""
+        known = self._known  # as it is now, whatever other threads do
+        missing = [each for each in dict.fromkeys(texts) if (space.id, each) not in known]
+        new = self._load(space, encoder, missing) if missing else {}
+        vectors = [new[each] if each in new else known[space.id, each] for each in texts]
+        if new:
+            kept = known if len(known) + len(new) <= _MOST_TEXTS else {}
+            self._known = kept | {(space.id, text): vector for text, vector in new.items()}
+        return np.stack(vectors)
+
+    def _load(self, space: Space, encoder: Encoder, texts: Sequence[str]) -> dict[str, Floats]:
+        """Where the catalog has the vectors that decided, those: this machine's may differ in the last bits."""
+        with transaction(self._engine) as connection:
+            stored = catalog.texts.known(connection, space.id, texts)
+        rest = [each for each in texts if each not in stored]
+        return stored | (dict(zip(rest, encoder.encode_texts(rest), strict=True)) if rest else {})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _ImageScorer:
+    """One image's vector and its model."""
+
+    vector: Floats
+    space: Space
+    encoder: Encoder
+    texts: _TextVectors
+
+    def explain(self, taxonomies: Sequence[Taxonomy]) -> tuple[TaxonomyExplanation, ...]:
+        encode_texts = partial(self.texts.of, self.space, self.encoder)
+        scale, model = self.encoder.logit_scale, self.encoder.space.model
+        tagger = Tagger(taxonomies, encode_texts, logit_scale=scale, model=model)
+        return tagging.explain(tagger, self.vector, encode_texts)
+
+
 class Explainer:
     """Explains images from the vectors and the taxonomy versions in the catalog; asks neither object store nor image
     encoder. Threads may share one: vectors of prompts are kept between calls.
@@ -82,7 +125,7 @@ class Explainer:
             model: gives the space that answers, and the text half of its model at least.
         """
         self._engine, self._model = engine, model
-        self._known: dict[tuple[int, str], Floats] = {}
+        self._texts = _TextVectors(engine)
 
     def __call__(
         self, ref: ObjectRef, taxonomies: Sequence[Taxonomy] | None = None, *, only: Sequence[str] = ()
@@ -103,60 +146,29 @@ class Explainer:
         record = image_lookup.image(self._engine, ref)
         with transaction(self._engine) as connection:
             require_taxonomies(connection, only)
-        explained = self._explain(record, taxonomies)
+        scorer, kept = self._read(ref, record)
+        explained = _by_kept(scorer, record, kept) if taxonomies is None else _by_given(scorer, record, taxonomies)
         return _limited(explained, only) if only else explained
 
-    def _explain(self, record: ImageRecord, taxonomies: Sequence[Taxonomy] | None) -> ImageExplanation:
-        ref = ObjectRef(bucket=record.bucket, key=record.key)
+    def _read(self, ref: ObjectRef, record: ImageRecord) -> tuple[_ImageScorer, list[KeptTaxonomy]]:
         space, encoder = self._model()
         with transaction(self._engine) as connection:
             vector = catalog.read.vector(connection, space.id, ref)
-            kept = _answering(catalog.taxonomies.kept(connection), record) if taxonomies is None else []
+            kept = catalog.taxonomies.kept(connection)
         if vector is None:
             raise NothingEmbeddedError(
                 f"{ref} has no vector of {space.model}, which answers: it was not embedded with it yet, or not at all"
             )
-        by = _ImageScorer(
-            vector=vector, encoder=encoder, encode_texts=lambda texts: self._encode(space, encoder, texts)
-        )
-        if taxonomies is not None:
-            told = [_compared(numbers, record, space, None) for numbers in by.explain(taxonomies)]
-            return ImageExplanation(record=record, space=space, taxonomies=tuple(told), notes=() if told else (_NONE,))
-        return _by_kept(by, record, space, kept)
-
-    def _encode(self, space: Space, encoder: Encoder, texts: Sequence[str]) -> Floats:
-        known = self._known  # as it is now, whatever other threads do
-        missing = [each for each in dict.fromkeys(texts) if (space.id, each) not in known]
-        new = self._made(space, encoder, missing) if missing else {}
-        vectors = [new[each] if each in new else known[space.id, each] for each in texts]
-        if new:
-            kept = known if len(known) + len(new) <= _MOST_TEXTS else {}
-            self._known = kept | {(space.id, text): vector for text, vector in new.items()}
-        return np.stack(vectors)
-
-    def _made(self, space: Space, encoder: Encoder, texts: Sequence[str]) -> dict[str, Floats]:
-        """Where the catalog has the vectors that decided, by those: this machine's may differ in the last bits."""
-        with transaction(self._engine) as connection:
-            made = catalog.texts.known(connection, space.id, texts)
-        rest = [each for each in texts if each not in made]
-        return made | (dict(zip(rest, encoder.encode_texts(rest), strict=True)) if rest else {})
+        return _ImageScorer(vector=vector, space=space, encoder=encoder, texts=self._texts), _answering(kept, record)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _ImageScorer:
-    """One image's vector and its model."""
-
-    vector: Floats
-    encoder: Encoder
-    encode_texts: Callable[[Sequence[str]], Floats]
-
-    def explain(self, taxonomies: Sequence[Taxonomy]) -> tuple[TaxonomyExplanation, ...]:
-        scale, model = self.encoder.logit_scale, self.encoder.space.model
-        tagger = Tagger(taxonomies, self.encode_texts, logit_scale=scale, model=model)
-        return tagging.explain(tagger, self.vector, self.encode_texts)
+def _by_given(scorer: _ImageScorer, record: ImageRecord, taxonomies: Sequence[Taxonomy]) -> ImageExplanation:
+    told = tuple(_compared(numbers, record, scorer.space, None) for numbers in scorer.explain(taxonomies))
+    return ImageExplanation(record=record, space=scorer.space, taxonomies=told, notes=() if told else (_NONE,))
 
 
-def _by_kept(by: _ImageScorer, record: ImageRecord, space: Space, kept: Sequence[KeptTaxonomy]) -> ImageExplanation:
+def _by_kept(scorer: _ImageScorer, record: ImageRecord, kept: Sequence[KeptTaxonomy]) -> ImageExplanation:
+    space = scorer.space
     by_version = {(each.name, each.version): each for each in kept}
     newest, notes = _newest(kept)
     decided = {tag.taxonomy: tag.taxonomy_version for tag in _written(record, space)}
@@ -165,7 +177,7 @@ def _by_kept(by: _ImageScorer, record: ImageRecord, space: Space, kept: Sequence
         for name, version in decided.items()
         if name in newest and (name, version) in by_version and newest[name].version != version
     }
-    told = now = {each.taxonomy: each for each in by.explain(list(newest.values()))}
+    told = now = {each.taxonomy: each for each in scorer.explain(list(newest.values()))}
     notes += [
         f"{name}: version {version}, which decided, is not in the catalog any more; explained by the newest one"
         for name, version in decided.items()
@@ -173,7 +185,7 @@ def _by_kept(by: _ImageScorer, record: ImageRecord, space: Space, kept: Sequence
     ]
     if older:
         try:
-            told = {each.taxonomy: each for each in by.explain([older.get(name, newest[name]) for name in newest])}
+            told = {each.taxonomy: each for each in scorer.explain([older.get(name, newest[name]) for name in newest])}
         except TaxonomyError as error:  # each version was in use, but never beside these
             notes.append(f"the versions that decided cannot be asked together ({error}); explained by the newest ones")
             older = {}
