@@ -62,7 +62,7 @@ def test_the_table_says_what_is_in_the_photos(tmp_path: Path, production: tuple[
         "coffee.png": "food",
     }
     assert "broken-upload.jpg (truncated): the JPEG file ends before its picture does" in shown
-    assert "+ 0 excluded (no images) + 1 quarantined + 0 pending" in shown
+    assert "+ 0 excluded (not images) + 1 quarantined + 0 pending" in shown
     assert shown.index("Search for “a cat”") < shown.index("chelsea.png", shown.index("Search for “a cat”"))
     assert "\x1b" not in shown + demo.said()
     assert visitors == []
@@ -87,7 +87,7 @@ def test_a_folder_of_ones_own_with_everything_in_it(tmp_path: Path) -> None:
     with running("demo", "--exit", "--photos", str(folder), cwd=tmp_path, logs=tmp_path) as demo:
         assert demo.process.wait(280) == 0, demo.said()
     shown = demo.stdout.read_text()
-    assert "4 uploaded = 2 enriched + 1 excluded (no images) + 1 quarantined + 0 pending" in shown
+    assert "4 uploaded = 2 enriched + 1 excluded (not images) + 1 quarantined + 0 pending" in shown
     assert "│2026 été/[bold]a+b 100% 🌈.jpg" in shown
     assert r"│new\nline.png" in shown
     assert r"not uploaded: bad\udcff.jpg: its name is not valid UTF-8" in demo.said()

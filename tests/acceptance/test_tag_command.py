@@ -112,7 +112,7 @@ def test_ctrl_c_on_a_terminal_keeps_what_was_tagged(folder: Path) -> None:
         process.send_signal(signal.SIGINT)
         shown = read(lambda text: False)
         assert process.wait(30) == 130
-    [count] = re.findall(r"interrupted: ([\d,]+) of 3,000 files were looked at", " ".join(shown.split()))
+    [count] = re.findall(r"interrupted: ([\d,]+) of 3,000 files were examined", " ".join(shown.split()))
     assert 0 < int(count.replace(",", "")) == len(re.findall(r"photos/red\.jpg", shown)) < 3_000
     assert "Traceback" not in shown
 

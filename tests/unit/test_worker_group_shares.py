@@ -46,4 +46,4 @@ def test_a_member_has_no_members() -> None:
 def test_a_crew_is_not_killed_before_it_has_killed_a_member_that_hangs() -> None:
     """Members have process groups of their own: one that hangs would outlive `enrich up`, and keep its memory."""
     given = settings.Settings(_env_file=None, processes=2, drain_seconds=3)
-    assert given.drain_seconds + local_system._GOODBYE_SECONDS >= worker_group.longest_end(given) + 2
+    assert given.drain_seconds + local_system._EXIT_SECONDS >= worker_group.longest_end(given) + 2

@@ -1,7 +1,7 @@
-"""``enrich``: commands, thin. Results go to stdout, everything else to stderr.
+"""``enrich``: thin commands. Results go to stdout, everything else to stderr.
 
-Modules of this room import what is heavy inside their functions, so that ``enrich --help`` answers at once; and
-``enrich health``, which is run every few seconds beside the work, answers before the commands are even imported.
+Modules here import heavy dependencies inside their functions, so that ``enrich --help`` answers at once.
+``enrich health`` runs every few seconds, so it answers before the commands are even imported.
 """
 
 from __future__ import annotations

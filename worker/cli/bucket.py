@@ -1,4 +1,4 @@
-"""``enrich bucket``: which buckets are missing from the store, and giving one of these up."""
+"""``enrich bucket``: list buckets that are missing from the store, and drop one that is gone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 _Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
-_group = typer.Typer(no_args_is_help=True, help="Buckets of which objects were named: list, drop one that is gone.")
+_group = typer.Typer(
+    no_args_is_help=True, help="Buckets that objects were announced in: list them, drop one that is gone."
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -26,7 +28,7 @@ def register(app: typer.Typer) -> None:
 
 @_group.command("list")
 def list_buckets(*, as_json: _Json = False) -> None:
-    """Where each was found last, and since when it is missing from the store."""
+    """List known buckets: when and where each was last found, and how long it has been missing from the store."""
     from worker.pipeline.operations import buckets as use_case
 
     settings = context.load_settings()
@@ -36,32 +38,32 @@ def list_buckets(*, as_json: _Json = False) -> None:
     elif found:
         _print(found, settings.watched)
     else:
-        context.line("no object was ever named")
+        context.line("no object has been announced yet")
 
 
 def _print(found: list[Bucket], watched: Watched) -> None:
-    table = Table("bucket", "now", "found last", "at", box=None, pad_edge=False)
+    table = Table("bucket", "state", "last found", "endpoint", box=None, pad_edge=False)
     for each in found:
         when = f"{each.found_at:%F %T}" if each.found_at else "never"
-        table.add_row(context.name(each.name), _now(each, watched), when, context.name(each.endpoint or ""))
+        table.add_row(context.name(each.name), _state(each, watched), when, context.name(each.endpoint or ""))
     context.out.print(table)
 
 
-def _now(each: Bucket, watched: Watched) -> str:
+def _state(each: Bucket, watched: Watched) -> str:
     if not watched.touches(each.name):
         return "not watched (ENRICH_BUCKETS)"
     if each.gone_for is not None:
-        return f"gone since {context.duration(each.gone_for)}"
+        return f"gone for {context.duration(each.gone_for)}"
     if each.missing_for is not None:
-        return f"missing since {context.duration(each.missing_for)}"
-    return "found" if each.found_at else "not looked for yet"
+        return f"missing for {context.duration(each.missing_for)}"
+    return "found" if each.found_at else "not checked yet"
 
 
 @_group.command("drop")
 def drop(bucket: Annotated[str, typer.Argument(metavar="BUCKET")]) -> None:
-    """Have a bucket that does not exist count as deleted now: its events end, its images leave the catalog.
+    """Treat a missing bucket as deleted now: its events are closed, and its images leave the catalog.
 
-    A worker asks the store for each object once more, so nothing that is still there is lost.
+    Workers first ask the store for each object once more, so nothing that still exists is lost.
     """
     from worker import broker
     from worker.pipeline.operations import buckets as use_case
@@ -70,4 +72,7 @@ def drop(bucket: Annotated[str, typer.Argument(metavar="BUCKET")]) -> None:
     if not settings.watched.touches(bucket):
         settings.watched.require(bucket)  # workers would not ask the store for its objects
     use_case.drop(context.database(settings), bucket, notify=broker.WakeUp(settings).send)
-    context.say(f"{context.name(bucket)}: its objects end as workers find them gone; `enrich status` shows how far")
+    context.say(
+        f"{context.name(bucket)}: workers remove its objects once they have confirmed that these are gone; "
+        "`enrich status` shows progress"
+    )

@@ -1,4 +1,4 @@
-"""All commands as one program, and what their errors come to."""
+"""All commands as one program, and how their errors are reported."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from worker.cli import context
 __all__ = ["MODULES", "main", "program"]
 
 _USAGE = 2
-#: They take names of files, which may be any bytes.
-_OF_FILES = ("tag", "demo")
-#: Starting again does not help: a person has to restore files or libraries.
+#: They take file names, which may hold any bytes.
+_FILE_COMMANDS = ("tag", "demo")
+#: Restarting does not help: someone has to restore files or libraries.
 _EX_CONFIG = 78
 
-#: Which module of this room has which commands, in the order of ``enrich --help``.
+#: The commands of each module, in the order of ``enrich --help``.
 MODULES: Mapping[str, tuple[str, ...]] = {
     "up": ("demo", "up", "env"),
     "tag": ("tag",),
@@ -42,7 +42,7 @@ MODULES: Mapping[str, tuple[str, ...]] = {
 
 
 def program(command: str | None = None) -> typer.Typer:
-    """All commands, or the modules of one: reading what all of them take would cost more than most of them do."""
+    """All commands, or only the modules of one: importing all of them takes longer than most commands run."""
     modules = [module for module, names in MODULES.items() if command in names] or MODULES
     app = typer.Typer(
         name="enrich",
@@ -62,9 +62,9 @@ def _common(
         bool,
         typer.Option(
             "--version",
-            callback=lambda asked: _tell_version() if asked else None,
+            callback=lambda asked: _print_version() if asked else None,
             is_eager=True,
-            help="Print the version and stop.",
+            help="Print the version and exit.",
         ),
     ] = False,
 ) -> None:
@@ -72,16 +72,16 @@ def _common(
 
 
 def main() -> None:
-    """Entry point: errors of ours are one sentence and exit status 1, not a traceback.
+    """Entry point. Our own errors are one sentence and exit status 1, not a traceback.
 
-    docs/reference/command-line.md lists the others.
+    docs/reference/command-line.md lists the other statuses.
     """
     for stream in (sys.stdout, sys.stderr):
         _never_fail_to_encode(stream)
-    # Ignored by who started us, it is ignored here: then the kernel forgets how our children ended, and all of them
-    # seem to have ended well.
+    # If our parent ignores SIGCHLD, we inherit that. The kernel then discards the exit statuses of our children, and
+    # all of them seem to have succeeded.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    _refuse_what_is_no_text(sys.argv[1:])
+    _require_utf8(sys.argv[1:])
     try:
         program(sys.argv[1] if len(sys.argv) > 1 else None)()
     except Exception as error:
@@ -93,23 +93,23 @@ def main() -> None:
 
 
 def _never_fail_to_encode(stream: object) -> None:
-    """A file's name may hold bytes that are no text; printing it shows them escaped."""
+    """File names may hold bytes that are not text: print these escaped."""
     reconfigure = getattr(stream, "reconfigure", None)
     if reconfigure is not None:
         reconfigure(errors="backslashreplace")
 
 
-def _refuse_what_is_no_text(arguments: Sequence[str]) -> None:
-    """Neither a database nor a model takes bytes that are not UTF-8; Python hands them on as halves of characters."""
-    for argument in arguments if arguments[:1] and arguments[0] not in _OF_FILES else ():
+def _require_utf8(arguments: Sequence[str]) -> None:
+    """Refuse bytes that are not UTF-8. Python decodes them to lone surrogates, which no database or model takes."""
+    for argument in arguments if arguments[:1] and arguments[0] not in _FILE_COMMANDS else ():
         try:
             argument.encode()
         except UnicodeEncodeError:
-            sys.stderr.write(f"enrich: {argument} is not UTF-8, and no bucket, key, label or word is anything else\n")
+            sys.stderr.write(f"enrich: {argument} is not UTF-8; buckets, keys, labels and search texts must be\n")
             sys.exit(_USAGE)
 
 
-def _tell_version() -> None:
+def _print_version() -> None:
     import worker
 
     typer.echo(worker.__version__)
@@ -117,7 +117,7 @@ def _tell_version() -> None:
 
 
 def exit_status(error: Exception) -> int:
-    """Of a command that ended with an error of ours."""
+    """The exit status of a command that ended with one of our errors."""
     from worker.errors import SpaceMismatchError
 
     return _EX_CONFIG if isinstance(error, SpaceMismatchError) else 1

@@ -24,21 +24,21 @@ if TYPE_CHECKING:
     from worker.settings import Settings
     from worker.types import ObjectRef
 
-#: Settings that say which system is meant.
+#: Settings that identify a system.
 _SERVERS = ("database_url", "broker_url", "s3_endpoint_url")
-#: Columns where nobody's terminal says how many there are: files and pipes have no edge to break lines at.
+#: Width in columns when the output is not a terminal: files and pipes need no line breaks.
 _WIDE = 100_000
 
 
 class _Console(Console):
-    """Shows tables whole, whatever its width."""
+    """Prints tables in full at any width."""
 
     def print(self, *objects: Any, **how: Any) -> None:
         super().print(*(tables.fitted(each, self) if isinstance(each, Table) else each for each in objects), **how)
 
 
 def _console(stream: TextIO, *, stderr: bool = False) -> Console:
-    # No markup: names of files and keys may hold brackets.
+    # No markup: file names and keys may hold brackets.
     wide = None if stream.isatty() or "COLUMNS" in os.environ else _WIDE
     return _Console(stderr=stderr, width=wide, markup=False, highlight=False, emoji=False)
 
@@ -47,61 +47,61 @@ out = _console(sys.stdout)
 err = _console(sys.stderr, stderr=True)
 
 
-# -- talking -----------------------------------------------------------------------------------------------------------
+# -- output ------------------------------------------------------------------------------------------------------------
 def say(sentence: str) -> None:
-    """Tell a person what is going on, on stderr."""
+    """Print a message for people, on stderr."""
     err.print(printable(sentence))
 
 
 def line(sentence: str, *, style: str | None = None) -> None:
-    """A line of the result."""
+    """Print one line of the result."""
     out.print(printable(sentence), style=style)
 
 
 def json_line(value: object) -> None:
-    """One JSON object on a line of its own."""
+    """Print one JSON object on a line of its own."""
     _write(json.dumps(value, ensure_ascii=not _speaks_unicode(), default=_plain))
 
 
 def json_document(value: object) -> None:
-    """One JSON document, for programs and for people."""
+    """Print one indented JSON document."""
     _write(json.dumps(value, ensure_ascii=not _speaks_unicode(), default=_plain, indent=2))
 
 
 def is_terminal() -> bool:
-    """Whether a person is looking at stdout."""
+    """Whether stdout is a terminal."""
     return sys.stdout.isatty()
 
 
 def printable(text: str) -> str:
-    """Text that cannot move the cursor or break a table: what is no character to look at is escaped."""
+    """Escape unprintable characters, so that a text cannot move the cursor or break a table."""
     return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
 
 
 def name(text: str) -> str:
-    """A file's name or a key, on one line."""
+    """A file name or key, printable and on one line."""
     return printable(text).replace("\n", "\\n")
 
 
-def confirm(question: str, *, otherwise: str) -> None:
-    """Ask whether to go on, and end the command where the answer is no, or nobody can be asked.
+def confirm(question: str, *, declined: str) -> None:
+    """Ask whether to go on. End the command if the answer is no, or if stdin is not a terminal.
 
     Args:
-        question: for a person.
-        otherwise: what to say then.
+        question: what to ask.
+        declined: what to say when the command ends.
     """
     if not sys.stdin.isatty():
-        say(f"{question} There is nobody to ask, so {otherwise}: give --yes")
+        say(f"{question} Not a terminal: pass --yes to confirm. {declined}")
         raise typer.Exit(1)
     if not typer.confirm(question, err=True):
-        say(otherwise)
+        say(declined)
         raise typer.Exit(1)
 
 
 def progress(*columns: ProgressColumn) -> Progress:
-    """A bar on stderr that goes away; nothing where nobody watches.
+    """A transient progress bar on stderr; disabled if stderr is not a terminal.
 
-    Results printed meanwhile appear above it; where stdout is a file or a pipe, that is where they go.
+    Results printed meanwhile appear above it, unless stdout is a file or a pipe.
     """
     return Progress(
         *columns,
@@ -123,7 +123,7 @@ def duration(seconds: float) -> str:
 
 
 def sentence(error: Exception) -> str | None:
-    """What to tell a person; None for what is our mistake."""
+    """The message for people; None if the error is a bug of ours."""
     from worker.errors import EnrichError
 
     if isinstance(error, EnrichError):
@@ -132,8 +132,8 @@ def sentence(error: Exception) -> str | None:
 
     if is_forbidden(error):
         return (
-            f"the database user of ENRICH_DATABASE_URL may not do this ({in_one_line(error)}): set it to the role that "
-            "owns the tables, the one that runs `enrich migrate`"
+            f"the database user of ENRICH_DATABASE_URL may not do this ({in_one_line(error)}): use the role that owns "
+            "the tables, the one that runs `enrich migrate`"
         )
     if is_unavailable(error):
         return f"the database went away: {' '.join(str(error).split())[:300]}; try again when it is back"
@@ -159,22 +159,22 @@ def _plain(value: object) -> Any:
 
 # -- settings ----------------------------------------------------------------------------------------------------------
 def own_settings() -> Settings:
-    """The environment's settings and nothing else, for a command that a person waits for."""
+    """Settings from the environment alone, for an interactive command."""
     from worker import settings
 
-    return _heard(settings.load())
+    return _for_a_person(settings.load())
 
 
 def load_settings() -> Settings:
-    """The environment's settings; those of a running ``enrich up`` of this directory where it says nothing else."""
+    """Settings from the environment; where it names no server, those of the ``enrich up`` running in this directory."""
     from worker import settings
 
     _borrow_from_running_system()
-    return _heard(settings.load())
+    return _for_a_person(settings.load())
 
 
 def process_settings() -> Settings:
-    """The same, for a process whose log is all that is seen of it."""
+    """The same for a long-running process, which reports through its log only."""
     from worker import logs, settings
 
     _borrow_from_running_system()
@@ -185,17 +185,17 @@ def process_settings() -> Settings:
     return loaded
 
 
-def tell_what_is_watched(loaded: Settings) -> None:
-    """For a process that starts: which buckets it reads, or that it reads none."""
+def log_watched(loaded: Settings) -> None:
+    """Log at start-up which buckets this process reads, or that it reads none."""
     from worker import logs
 
-    told = loaded.watched
-    level = logging.INFO if told.names else logging.WARNING
-    logs.get("settings").log(level, told.described(), action="watch")
+    watched = loaded.watched
+    level = logging.INFO if watched.names else logging.WARNING
+    logs.get("settings").log(level, watched.described(), action="watch")
 
 
 def image_ref(image: str) -> ObjectRef:
-    """BUCKET/KEY → which object."""
+    """Parse BUCKET/KEY."""
     from worker.types import ObjectRef
 
     bucket, slash, key = image.partition("/")
@@ -205,10 +205,10 @@ def image_ref(image: str) -> ObjectRef:
 
 
 def output(path: Path | None) -> Path | None:
-    """A file that a command is to write, looked at before the work is done; for an option's ``callback``.
+    """Check an output path before the work is done; for an option's ``callback``.
 
     Raises:
-        ConfigurationError: it cannot be one.
+        ConfigurationError: no file can be written there.
     """
     from worker.errors import ConfigurationError
 
@@ -234,7 +234,7 @@ def write_file(path: Path, data: bytes) -> None:
 
 
 def database(loaded: Settings, *, pool_size: int = 1) -> Engine:
-    """The migrated database, for a command that reads a little; twice ``pool_size`` connections at most."""
+    """The migrated database, for a short command; at most twice ``pool_size`` connections."""
     from worker.errors import ConfigurationError
     from worker.open_database import database
 
@@ -250,7 +250,7 @@ def database(loaded: Settings, *, pool_size: int = 1) -> Engine:
 
 
 def _is_of_this_directory(loaded: Settings) -> bool:
-    """Whether the database is that of `enrich up` here, as a shell has it that `enrich env` once set up."""
+    """Whether the URL is that of `enrich up` in this directory, as `enrich env` exports it."""
     from urllib.parse import urlsplit
 
     from worker.local.home import Home
@@ -260,8 +260,8 @@ def _is_of_this_directory(loaded: Settings) -> bool:
     return base is not None and (address.hostname, address.port) == (LOOPBACK, PortPlan(base=base).postgres)
 
 
-def ring_of(loaded: Settings) -> Callable[[], None]:
-    """Wakes a worker. The broker's client is loaded at the first ring: most runs of a command have none."""
+def notifier(loaded: Settings) -> Callable[[], None]:
+    """A function that wakes a worker. The broker's client is imported on first use: most commands never need it."""
 
     def notify() -> None:
         from worker import broker
@@ -272,10 +272,10 @@ def ring_of(loaded: Settings) -> Callable[[], None]:
 
 
 def running_system(loaded: Settings) -> ConnectionInfo:
-    """What `enrich up` runs in this directory, or else `enrich demo`.
+    """The system that `enrich up` runs in this directory, or else that of `enrich demo`.
 
     Raises:
-        ServerError: neither runs.
+        ServerError: neither is running.
     """
     from worker import local
     from worker.errors import ServerError
@@ -290,8 +290,8 @@ def running_system(loaded: Settings) -> ConnectionInfo:
         raise
 
 
-def _heard(loaded: Settings) -> Settings:
-    """People are told what matters by ``say``; logs are for processes, unless they are asked for."""
+def _for_a_person(loaded: Settings) -> Settings:
+    """Send notices to stderr, and log warnings only, unless ENRICH_LOG_LEVEL is set."""
     from worker import logs, notices, settings
 
     asked = "log_level" in loaded.model_fields_set
@@ -314,8 +314,8 @@ def _borrow_from_running_system() -> None:
         running = running_system(plain)
     except ServerError:
         return
-    # A server that is named and is not the running system's: another system is meant. One that is, as the store that
-    # `enrich up` was given, does not say where the rest of it is.
+    # A setting that names a server other than the running system's means another system. One that names the same
+    # server, such as the store given to `enrich up`, does not say where its other parts are.
     if all(value == getattr(running, name) for name, value in named.items()):
         for variable, value in running.environment().items():
             os.environ[variable] = os.environ.get(variable) or value

@@ -20,17 +20,17 @@ def register(app: typer.Typer) -> None:
 
 def count(
     where: Annotated[
-        str | None, typer.Argument(metavar="[BUCKET[/PREFIX]]", help="Only there.", show_default=False)
+        str | None, typer.Argument(metavar="[BUCKET[/PREFIX]]", help="Only in this place.", show_default=False)
     ] = None,
-    taxonomy: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only of these taxonomies.")] = None,
+    taxonomy: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only these taxonomies.")] = None,
     source: Annotated[
         str | None,
-        typer.Option("--source", metavar="SOURCE", help="Only tags that were decided so: zero-shot, human …"),
+        typer.Option("--source", metavar="SOURCE", help="Only tags from this source: zero-shot, human …"),
     ] = None,
-    limit: Annotated[int, typer.Option(metavar="N", min=1, max=10_000, help="At most so many of each taxonomy.")] = 50,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, as the API answers.")] = False,
+    limit: Annotated[int, typer.Option(metavar="N", min=1, max=10_000, help="Most labels per taxonomy.")] = 50,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, in the API's format.")] = False,
 ) -> None:
-    """Count the images that have each label now, and those that a taxonomy is undecided about."""
+    """Count the images that have each label now, and those for which a taxonomy is undecided."""
     from worker.pipeline.common import tag_filters
     from worker.pipeline.reading import label_counts
 

@@ -27,17 +27,17 @@ _BUCKET = "demo"
 _SHOWN = 40
 _ABSTAINED = "–"
 _MEANING_OF_A_DASH = (
-    "– means that no label was certain enough, so that the taxonomy abstains instead of guessing, or that it does not "
+    "– means that no label was certain enough, so the taxonomy abstains instead of guessing, or that it does not "
     "apply to the image."
 )
 _COLUMNS = {"time-of-day": "time of day", "setting": "setting", "document-page": "page type", "subject": "subject"}
 _SEARCHES = ("a cat", "a rocket launching into the sky")
 _OWN_SEARCHES = ("people outdoors", "a page with text")
-#: Longest wait for one more image to be done; a slow machine is not a stuck one.
+#: Longest wait for the next image: a slow machine must not count as stuck.
 _PATIENCE = 120.0
-#: How often those who watch a log instead of a bar are told how far it is.
+#: How often progress is printed when there is no progress bar.
 _TELL_EVERY = 10.0
-#: The user's choices that a demo honours. None of them names a server: it must not write into somebody's production.
+#: The user's settings that a demo honours. None of them names a server: a demo must not write into production.
 _HONOURED = frozenset(
     {
         "model",
@@ -69,14 +69,14 @@ def run(*, photos: Path | None, port_base: int | None, stay: bool) -> None:
     started = time.monotonic()
     own = settings_of_a_demo(context.own_settings())
     files = in_folder(photos, longest=own.max_bytes) if photos else [UploadSample(*each) for each in samples.photos()]
-    home = own.home / "demo"  # a place of its own: the data of `enrich up` stays as it is
+    home = own.home / "demo"  # apart from the data of `enrich up`
     try:
         with interruptible(), _system(own, home, port_base) as system:
             demo = _Run(system=system, settings=system.settings())
             _enrich(demo, files)
             _show(demo, stay=stay)
             _search(demo, _OWN_SEARCHES if photos else _SEARCHES)
-            context.say(f"{time.monotonic() - started:.0f} s from nothing to search results")
+            context.say(f"{time.monotonic() - started:.0f} s from an empty directory to search results")
             if stay:
                 system.stay()
     finally:
@@ -84,7 +84,7 @@ def run(*, photos: Path | None, port_base: int | None, stay: bool) -> None:
 
 
 def settings_of_a_demo(own: Settings) -> Settings:
-    """The user's choices, but none of their servers: neither those of the environment nor those of a ``.env``."""
+    """The user's settings, without servers from the environment or a ``.env``."""
     honoured = own.model_fields_set & _HONOURED
     values = {name: getattr(own, name) for name in honoured}
     return Settings.model_construct(set(honoured), **values, buckets=(_BUCKET,))
@@ -100,7 +100,7 @@ def _system(own: Settings, home: Path, port_base: int | None) -> System:
 
 # -- uploading and waiting ---------------------------------------------------------------------------------------------
 def _enrich(demo: _Run, files: Sequence[UploadSample]) -> None:
-    """Upload, and wait until every object has an outcome. The store's own notifications drive this; we only look."""
+    """Upload, and wait until every object has an outcome. The store's own notifications drive this; we only watch."""
     total = len(files)
     context.say(f"uploading {total:,} file{'s' * (total != 1)} to s3://{_BUCKET} …")
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -109,13 +109,13 @@ def _enrich(demo: _Run, files: Sequence[UploadSample]) -> None:
         demo.uploaded = upload(
             bootstrap.store(demo.settings), _BUCKET, files, uploaded=lambda: progress.advance(bar), say=context.say
         )
-        progress.reset(bar, total=len(demo.uploaded), description="enriching what the store's events name")
+        progress.reset(bar, total=len(demo.uploaded), description="enriching what the store announced")
         for done in _outcomes(demo):
             progress.update(bar, completed=done)
 
 
 def _outcomes(demo: _Run) -> Iterator[int]:
-    """How many are done, again and again, until all are."""
+    """Yield the number of objects done until all are."""
     total, done, moved, told = len(demo.uploaded), 0, time.monotonic(), time.monotonic()
     while done < total:
         now, before, done = time.monotonic(), done, _done(demo)
@@ -152,13 +152,13 @@ def _show(demo: _Run, *, stay: bool) -> None:
             context.line(f"… and {totals.enriched - _SHOWN:,} more")
     _print_quarantine(demo)
     context.line(
-        f"\n{len(demo.uploaded):,} uploaded = {totals.enriched:,} enriched + {totals.excluded:,} excluded (no images) "
+        f"\n{len(demo.uploaded):,} uploaded = {totals.enriched:,} enriched + {totals.excluded:,} excluded (not images) "
         f"+ {totals.quarantined:,} quarantined + {totals.pending:,} pending\n"
     )
 
 
 def _table(demo: _Run) -> Table:
-    table = Table("image", *_COLUMNS.values(), "searchable after", title="What the system found out", pad_edge=False)
+    table = Table("image", *_COLUMNS.values(), "searchable after", title="Results", pad_edge=False)
     for ref, uploaded in sorted(demo.uploaded.items()):
         if table.row_count == _SHOWN:
             break
@@ -172,7 +172,7 @@ def _table(demo: _Run) -> Table:
 
 
 def cells(tags: Iterable[TagRecord]) -> Iterator[str]:
-    """A cell for each taxonomy of the table; several labels side by side, and a dash where nothing fits."""
+    """A cell for each taxonomy in the table: labels separated by commas, or a dash if there are none."""
     labels: dict[str, list[str]] = {taxonomy: [] for taxonomy in _COLUMNS}
     for tag in tags:
         if tag.active and tag.label and tag.taxonomy in labels:

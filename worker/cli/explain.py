@@ -31,22 +31,22 @@ def register(app: typer.Typer) -> None:
 def explain(
     image: Annotated[str, typer.Argument(metavar="BUCKET/KEY")],
     taxonomy: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="By these instead: shipped names, files or directories.")
+        list[str] | None, typer.Option(metavar="NAME", help="Use these instead: shipped names, files or directories.")
     ] = None,
     seen: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE.png",
             callback=context.output,
-            help="Fetch the object and write there what the model saw.",
+            help="Fetch the object and write what the model saw to this file.",
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Every number, as one JSON document on stdout.")] = False,
 ) -> None:
-    """Why an image has its tags: prompts, similarities, thresholds, reasons, from the vector in the catalog.
+    """Explain the tags of an image: prompts, similarities, thresholds and reasons, from its vector in the catalog.
 
-    Explained by the taxonomy versions that decided; a file that is not in use yet can be tried with --taxonomy. The
-    object is fetched only for --seen.
+    Uses the taxonomy versions that decided the tags; --taxonomy tries a file that is not in use yet. The object is
+    fetched only for --seen.
     """
     from worker import bootstrap, tagging
     from worker.api.explanations import explanation
@@ -77,8 +77,8 @@ def _print(explained: ImageExplanation) -> None:
 def _warn(explained: ImageExplanation) -> None:
     if explained.uncalibrated:
         context.say(
-            f"never calibrated for {explained.space.model}: {', '.join(explained.uncalibrated)}; general thresholds "
-            "were used, though the same probability does not mean the same from two models "
+            f"not calibrated for {explained.space.model}: {', '.join(explained.uncalibrated)}; the general thresholds "
+            "were used, although equal probabilities from two models do not mean the same "
             "(docs/reference/taxonomies.md)"
         )
     for note in explained.notes:
@@ -94,7 +94,7 @@ def _heading(one: ExplainedTaxonomy) -> str:
 
 def _provenance(one: ExplainedTaxonomy) -> Iterator[str]:
     for tag in one.human:
-        yield f"a person decided so at {_time(tag.decided_at)}; the numbers are what the model says"
+        yield f"decided by a person at {_time(tag.decided_at)}; the numbers are the model's"
     version = one.numbers.version
     if one.written:
         first = one.written[0]
@@ -118,7 +118,7 @@ def _time(moment: datetime) -> str:
 
 
 def lines_below(one: TaxonomyExplanation) -> Iterator[str]:
-    """What the labels were held against, and how their probabilities come from that."""
+    """What the labels were compared with, and the formula of their probabilities."""
     for rivals in one.background:
         where = f"of {rivals.parent}" if rivals.parent else "of all"
         yield f"background {where}: {rivals.similarity:.4f}, of {_nearest(rivals.texts)}"
@@ -129,7 +129,7 @@ def lines_below(one: TaxonomyExplanation) -> Iterator[str]:
 
 
 def _formula(one: TaxonomyExplanation) -> str:
-    """How the table's probabilities come from its similarities."""
+    """How the table's probabilities follow from its similarities."""
     alone = f"1 / (1 + exp({one.factor:g} × (rival - similarity)))"
     among = f"exp({one.factor:g} × similarity), divided by the sum of that over all candidates"
     if one.mode != "multi-label":
@@ -149,7 +149,7 @@ def table(one: TaxonomyExplanation) -> Table:
     for each in labels[:_MOST_LABELS]:
         made.add_row(*_cells(each, one), style=None if each.holds else "dim")
     if len(labels) > _MOST_LABELS:
-        made.add_row(f"and {len(labels) - _MOST_LABELS:,} more: --json has all", style="dim")
+        made.add_row(f"and {len(labels) - _MOST_LABELS:,} more: --json shows all", style="dim")
     return made
 
 
@@ -179,4 +179,4 @@ def _write_picture(path: Path, explained: ImageExplanation, settings: Settings, 
     shown = use_case.model_input_of(bootstrap.store(settings), ref, encoder=encoder, limits=bootstrap.limits(settings))
     context.write_file(path, shown.png)
     changed = "; the object has changed since it was tagged" if shown.etag != record.etag else ""
-    context.say(f"what the model sees of it is in {path}{changed}")
+    context.say(f"the model's view of the image is in {path}{changed}")

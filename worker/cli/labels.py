@@ -1,4 +1,4 @@
-"""``enrich labels``: labels as things that can be searched."""
+"""``enrich labels``: search among labels, and store the vectors that this needs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.table import Table
 
 from worker.cli import context
 
-_group = typer.Typer(no_args_is_help=True, help="Labels near to an image; how far labels can be searched.")
+_group = typer.Typer(no_args_is_help=True, help="The labels nearest to an image, and which labels are searchable.")
 
 _Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
@@ -23,11 +23,11 @@ def register(app: typer.Typer) -> None:
 @_group.command()
 def near(
     image: Annotated[str, typer.Argument(metavar="BUCKET/KEY")],
-    taxonomy: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only of these taxonomies.")] = None,
-    limit: Annotated[int, typer.Option(metavar="N", min=1, max=1_000, help="At most so many.")] = 10,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, as the API answers.")] = False,
+    taxonomy: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only these taxonomies.")] = None,
+    limit: Annotated[int, typer.Option(metavar="N", min=1, max=1_000, help="Most labels to show.")] = 10,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, in the API's format.")] = False,
 ) -> None:
-    """The labels nearest to an image, of all taxonomies and vocabularies in use. Near is not decided."""
+    """List the labels nearest to an image, from all taxonomies and vocabularies in use. A near label is not a tag."""
     from worker import label_names
     from worker.api import serializers
     from worker.pipeline.reading.label_search import LabelSearch
@@ -47,7 +47,7 @@ def near(
 
 @_group.command()
 def status(as_json: _Json = False) -> None:
-    """How many labels of each taxonomy in use can be searched in the active space."""
+    """Show how many labels of each taxonomy in use are searchable in the active space."""
     from worker.pipeline.reading.label_search import LabelSearch
 
     found = LabelSearch(engine=context.database(context.load_settings())).stored()
@@ -63,10 +63,10 @@ def status(as_json: _Json = False) -> None:
 
 @_group.command()
 def fill() -> None:
-    """Store the labels that are missing now, which workers do in time by themselves: of all taxonomies in force, and of
-    the files of ENRICH_TAXONOMIES, applied or not.
+    """Store missing label vectors now instead of waiting for the workers: those of all taxonomies in force, and of the
+    files in ENRICH_TAXONOMIES, applied or not.
 
-    Goes on where it was interrupted. `enrich labels drop` forgets what was stored and never applied.
+    Continues where it was interrupted. `enrich labels drop` removes labels that were stored but never applied.
     """
     from worker import bootstrap
 
@@ -74,18 +74,20 @@ def fill() -> None:
     filler = bootstrap.label_filler(settings, context.database(settings))
     stored = filler.run()
     if stored is None:
-        context.say("a worker is storing them; `enrich labels status` shows how far it is")
+        context.say("a worker is already storing them; `enrich labels status` shows progress")
     else:
         context.say(f"{stored:,} labels stored in space {filler.space.id}")
 
 
 @_group.command()
 def drop(
-    taxonomy: Annotated[str, typer.Argument(metavar="NAME", help="As `enrich labels status` shows it.")],
+    taxonomy: Annotated[str, typer.Argument(metavar="NAME", help="Name as shown by `enrich labels status`.")],
 ) -> None:
-    """Forget a taxonomy or vocabulary that was stored, but never applied. What is in force is refused."""
+    """Remove the labels of a taxonomy or vocabulary that was stored but never applied. One in force is refused."""
     from worker.pipeline.taxonomies import lifecycle
 
     settings = context.load_settings()
     lifecycle.drop(context.database(settings, pool_size=2), taxonomy)
-    context.say(f"{taxonomy} is forgotten; `enrich labels fill` stores it again if a file of ENRICH_TAXONOMIES has it")
+    context.say(
+        f"{taxonomy} is removed; `enrich labels fill` stores it again if a file in ENRICH_TAXONOMIES defines it"
+    )

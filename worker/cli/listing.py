@@ -1,4 +1,4 @@
-"""``enrich list``: images by place and tags, without a search."""
+"""``enrich list``: images by place and tags, without a text search."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ def register(app: typer.Typer) -> None:
 def list_images(
     *,
     where: Annotated[
-        str | None, typer.Argument(metavar="[BUCKET[/PREFIX]]", help="Only there.", show_default=False)
+        str | None, typer.Argument(metavar="[BUCKET[/PREFIX]]", help="Only in this place.", show_default=False)
     ] = None,
     tag: Annotated[list[str] | None, typer.Option(metavar="TAXONOMY=LABEL", help="Only images with this tag.")] = None,
     source: Annotated[
         str | None,
-        typer.Option("--source", metavar="SOURCE", help="Only with a tag that was decided so: zero-shot, human …"),
+        typer.Option("--source", metavar="SOURCE", help="Only images with a tag from this source: zero-shot, human …"),
     ] = None,
     since: Annotated[
-        str | None, typer.Option(metavar="AGE", help="Only what was enriched since: 2d, 12h, or a time.")
+        str | None, typer.Option(metavar="AGE", help="Only images enriched since then: 2d, 12h, or a time.")
     ] = None,
-    limit: Annotated[int, typer.Option(metavar="N", min=1, max=1_000, help="At most so many.")] = 20,
-    after: Annotated[str | None, typer.Option(metavar="CURSOR", help="Go on where an earlier list ended.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, as the API answers.")] = False,
+    limit: Annotated[int, typer.Option(metavar="N", min=1, max=1_000, help="Most images to show.")] = 20,
+    after: Annotated[str | None, typer.Option(metavar="CURSOR", help="Continue where an earlier list ended.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, in the API's format.")] = False,
 ) -> None:
-    """List images in the order of bucket and key, with their tags."""
+    """List images and their tags, sorted by bucket and key."""
     from worker.api import models, serializers
     from worker.pipeline.common import tag_filters
 
     engine = context.database(context.load_settings())
-    page = _page(engine, _wanted(where, tag or [], source, since), limit=limit, after=after)
+    page = _page(engine, _query(where, tag or [], source, since), limit=limit, after=after)
     if as_json:
         answer = models.ImageList(images=[serializers.image(each) for each in page.images], next=page.next)
         context.json_document(answer.model_dump(mode="json"))
@@ -56,10 +56,10 @@ def list_images(
     if not page.images and after is None:
         context.say(read.why_nothing(engine, [read.tag_filter(each) for each in tag or []]))
     if page.next is not None:
-        context.say(f"there are more: go on with --after {page.next}, or see --limit")
+        context.say(f"more images match: continue with --after {page.next}, or raise --limit")
 
 
-def _wanted(where: str | None, tags: list[str], source: str | None, since: str | None) -> ImageQuery:
+def _query(where: str | None, tags: list[str], source: str | None, since: str | None) -> ImageQuery:
     from worker.errors import ChoiceError
     from worker.pipeline.common.time_filters import parse
     from worker.pipeline.reading.image_list import ImageQuery
@@ -78,13 +78,13 @@ def _wanted(where: str | None, tags: list[str], source: str | None, since: str |
         raise typer.BadParameter(str(error)) from error
 
 
-def _page(engine: Engine, wanted: ImageQuery, *, limit: int, after: str | None) -> ImageListPage:
-    """A page may have fewer images than asked for, and others behind it: for a person, it is filled."""
+def _page(engine: Engine, query: ImageQuery, *, limit: int, after: str | None) -> ImageListPage:
+    """Fill the page: one query may return fewer images than asked for although more follow."""
     from worker.pipeline.reading import image_list
 
-    page = image_list.images(engine, wanted, limit=limit, after=after)
+    page = image_list.images(engine, query, limit=limit, after=after)
     while page.next is not None and len(page.images) < limit:
-        following = image_list.images(engine, wanted, limit=limit - len(page.images), after=page.next)
+        following = image_list.images(engine, query, limit=limit - len(page.images), after=page.next)
         page = image_list.ImageListPage(images=(*page.images, *following.images), next=following.next)
     return page
 

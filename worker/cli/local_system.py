@@ -1,4 +1,4 @@
-"""Servers and processes as one thing that starts, says where it is, and stops."""
+"""The local system: starts servers and processes, prints their addresses, and stops them."""
 
 from __future__ import annotations
 
@@ -36,11 +36,12 @@ from worker.settings import Settings
 from worker.watched_buckets import EVERY_BUCKET
 
 _OK = 200
-#: Created and watched in the embedded store where no other is named.
+#: Created and watched in the embedded store if no other is named.
 _BUCKET = "photos"
-#: Beyond what a process may take to finish what it has in hand: to say goodbye, and to end.
-_GOODBYE_SECONDS = 10.0
-#: Of worker and scheduler: told to end, or only a person can help (docs/reference/command-line.md).
+#: On top of the drain time, for a process to sign off and exit.
+_EXIT_SECONDS = 10.0
+#: Exit statuses of worker and scheduler that mean no restart: stopped on request, or only a person can help
+#: (docs/reference/command-line.md).
 _FINAL = frozenset({0, 78})
 
 
@@ -50,7 +51,7 @@ class System:
     def __init__(
         self, settings: Settings, *, home: Path, ports: PortPlan, buckets: Sequence[str], say: Callable[[str], None]
     ) -> None:
-        """Nothing happens yet. ``buckets`` are watched besides those of the settings; the first is the one shown."""
+        """Start nothing yet. ``buckets`` are watched besides those of the settings; the first is the one shown."""
         self._settings = settings
         self._say = say
         self.stack = LocalStack(
@@ -70,7 +71,7 @@ class System:
         """Remove what an earlier run left, before this one starts.
 
         Raises:
-            ServerError: that run still goes on.
+            ServerError: the earlier run is still going on.
         """
         home = self.stack.home
         home.prepare()
@@ -91,7 +92,7 @@ class System:
             opening.callback(self.engine.dispose)
             if self.stack.runs(Part.STORE):
                 self._create_buckets()
-                recheck.ask(self.engine)  # events that our store had in memory when it ended are lost
+                recheck.ask(self.engine)  # events that our store held in memory when it stopped are lost
             self._say("starting the API, the worker and the scheduler …")
             self._start_processes()
             self._open = opening.pop_all()
@@ -103,28 +104,28 @@ class System:
         self._open.close()
 
     def stay(self) -> None:
-        """Say where everything is, and keep it running until Ctrl-C, SIGTERM or a closed terminal."""
+        """Print where everything is, and keep it running until Ctrl-C, SIGTERM or a closed terminal."""
         supervisor = self.stack.supervisor
-        # Whoever reads the last line may press Ctrl-C at once: it is heard from before the first one on, and not as an
-        # exception, which would be lost if it came while an object is finalised.
+        # The user may press Ctrl-C as soon as the last line appears, so signals are handled before the first one is
+        # printed. They raise no exception, which would be lost if it came while an object is finalised.
         with suppress(KeyboardInterrupt), supervisor.signals():
             self._say(self.banner())
-            supervisor.run(stopping=self._say_what_is_finished)
+            supervisor.run(stopping=self._announce_stop)
 
-    def _say_what_is_finished(self) -> None:
+    def _announce_stop(self) -> None:
         try:
             unfinished = system_status.totals(self.engine).in_flight
         except Exception as error:
             if not db.is_passing(error):
                 raise
-            unfinished = 0  # the database is what died, or is busy: nobody is kept from stopping
+            unfinished = 0  # the database has died or is busy, which must not keep us from stopping
         if not unfinished:
             self._say("stopping …")
             return
-        what = "1 image is" if unfinished == 1 else f"{unfinished:,} images are"
+        what = "1 image" if unfinished == 1 else f"{unfinished:,} images"
         self._say(
-            f"stopping: {what} being finished, which takes {self._settings.drain_seconds:.0f} s at most …\n"
-            "Ctrl-C again stops at once: nothing is lost, the next start goes on with what is unfinished."
+            f"stopping: finishing {what}, {self._settings.drain_seconds:.0f} s at most …\n"
+            "Press Ctrl-C again to stop at once. Nothing is lost: the next start continues with unfinished images."
         )
 
     @property
@@ -132,17 +133,17 @@ class System:
         return self.stack.connection_info()
 
     def environment(self) -> dict[str, str]:
-        """What our processes run with: every setting by name, so that no ``.env`` and no export has a say in it."""
+        """The environment of our processes: every setting is given, so that no ``.env`` and no export overrides one."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("ENRICH_")}
         return {**inherited, **exported(self._settings), **self.stack.worker_environment()}
 
     def settings(self) -> Settings:
-        """Settings of a client of this system."""
+        """Settings for a client of this system."""
         given = {name.removeprefix("ENRICH_").lower(): value for name, value in self.stack.environment().items()}
         return settings.load(**{**self._settings.model_dump(), **given})
 
     def banner(self) -> str:
-        """Where everything is, for a person."""
+        """Where everything is, for people."""
         info, home = self.info, self.stack.home.root
         return (
             f"\n  API       {info.api_url}/docs\n"
@@ -153,7 +154,7 @@ class System:
             f"  data      {home}/data\n"
             f"  logs      {home}/logs\n\n"
             f'  In another shell:  eval "$(enrich env)", upload with any S3 client, and look at `enrich status`.\n'
-            f"  Ctrl-C stops everything. Images that are being worked on are finished first.\n"
+            f"  Ctrl-C stops everything. Images in progress are finished first.\n"
         )
 
     def _watched(self) -> str:
@@ -161,10 +162,10 @@ class System:
         if names == (EVERY_BUCKET,):
             return "every bucket (ENRICH_BUCKETS=*)"
         listed = ", ".join(names) or "nothing"
-        return f"{listed}   (others: enrich up {' '.join(f'--bucket {name}' for name in names)} --bucket NAME)"
+        return f"{listed}   (to add one: enrich up {' '.join(f'--bucket {name}' for name in names)} --bucket NAME)"
 
     def _create_buckets(self) -> None:
-        """Those that are watched in our own store, and that it does not have yet."""
+        """Create the watched buckets that our own store does not have yet."""
         own = self.settings()
         store = bootstrap.store(own)
         for bucket in {_bucket_of(name) for name in own.buckets} - {self.info.bucket, EVERY_BUCKET}:
@@ -204,7 +205,7 @@ class System:
         )
 
     def _metrics(self, kind: str) -> dict[str, str]:
-        """The scheduler's metrics are behind those of the workers: two processes cannot have one port."""
+        """The scheduler's port comes after those of the workers: two processes cannot share one."""
         port = self._settings.metrics_port
         return {"ENRICH_METRICS_PORT": str(port + self._settings.processes)} if port and kind == "scheduler" else {}
 
@@ -214,21 +215,21 @@ class System:
             argv=_command(kind),
             env=self.environment() | self._metrics(kind),
             probe=lambda: _require_reported(self.engine, kind, since),
-            ready_seconds=300.0,  # a model may have to be fetched
-            stop_seconds=self._settings.drain_seconds + _GOODBYE_SECONDS,
+            ready_seconds=300.0,  # the model may have to be downloaded
+            stop_seconds=self._settings.drain_seconds + _EXIT_SECONDS,
             final=_FINAL,
             purpose=kind,
         )
 
 
 def _bucket_of(name: str) -> str:
-    """Of ``bucket`` or ``bucket/prefix``."""
+    """The bucket of ``bucket`` or ``bucket/prefix``."""
     return name.partition("/")[0]
 
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """SIGTERM and a closed terminal are like Ctrl-C: everything is stopped on the way out."""
+    """Treat SIGTERM and a closed terminal like Ctrl-C, so that everything is stopped on the way out."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -259,7 +260,7 @@ def _require_reported(engine: Engine, kind: str, since: datetime) -> None:
 
 
 def exported(given: Settings) -> dict[str, str]:
-    """Settings as the variables they are read from; those that are unset are left out."""
+    """Settings as environment variables; unset ones are left out."""
     return {f"ENRICH_{name.upper()}": _text(value) for name, value in given if value is not None}
 
 
@@ -270,7 +271,7 @@ def _text(value: object) -> str:
 
 
 def _replacements(settings: Settings) -> Replacements:
-    """Servers the user named themselves; a default is no name."""
+    """Servers that the user has named; defaults do not count."""
     given = settings.model_fields_set
     secret = settings.s3_secret_access_key
     return Replacements(

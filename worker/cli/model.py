@@ -1,4 +1,4 @@
-"""The model's files, before anything needs them."""
+"""``enrich model``: download a model before anything needs it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from worker.cli import context
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
-    commands = typer.Typer(no_args_is_help=True, help="Put a model's files where processes look for them.")
+    commands = typer.Typer(no_args_is_help=True, help="Download a model's files before they are needed.")
     commands.command()(fetch)
     app.add_typer(commands, name="model", rich_help_panel="Running it")
 
@@ -30,14 +30,14 @@ def fetch(
         typer.Option(
             "--from",
             metavar="DIR",
-            help="Copy it from here instead: another machine's hub cache, or one model's files, with their commit as "
-            "the revision.",
+            help="Copy the files from here instead: another machine's hub cache, or a folder with one model's files "
+            "and their commit as --revision.",
         ),
     ] = None,
 ) -> None:
-    """Have a model in this machine's hub cache, so that no later start asks the network.
+    """Put a model into this machine's hub cache, so that processes start without the network.
 
-    Does nothing where it is there already.
+    Does nothing if it is there already.
     """
     from worker.encoder import fetch_model
 

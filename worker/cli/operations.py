@@ -1,4 +1,4 @@
-"""Operating: what is pending, what was refused, what was there before."""
+"""Operating the system: ``enrich status``, ``reconcile``, ``backfill`` and ``rejected``."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def register(app: typer.Typer) -> None:
 def status(
     bucket: Annotated[str | None, typer.Option(metavar="NAME", help="Only this bucket.")] = None, as_json: _Json = False
 ) -> None:
-    """Where every known object stands, who is running, which spaces exist."""
+    """Show how many objects are in each state, which processes are running, and which spaces exist."""
     from worker.pipeline.operations import system_status
 
     found = system_status.overview(context.database(context.load_settings()), bucket=bucket)
@@ -51,11 +51,11 @@ def status(
         blocker = found.feed_blocker
         since = f" since {blocker.since:%F %T} UTC" if blocker.since else ""
         context.line(
-            f"the change feed waits for an open transaction: process {blocker.pid} of the database, "
+            f"the change feed waits for an open transaction: database process {blocker.pid}, "
             f"{context.name(blocker.application)}{since}"
         )
     if found.rejected_events:
-        context.line(f"{found.rejected_events:,} notifications were refused or not followed up: see `enrich rejected`")
+        context.line(f"{found.rejected_events:,} notifications were rejected or ignored: see `enrich rejected`")
 
 
 def _print_totals(found: system_status.SystemStatus) -> None:
@@ -68,7 +68,7 @@ def _print_totals(found: system_status.SystemStatus) -> None:
         ("excluded (not images)", totals.excluded),
         ("quarantined", totals.quarantined),
         ("gone (deleted from the bucket)", totals.gone),
-        (f"pending ({lanes}; {totals.in_flight} being worked on)", totals.pending),
+        (f"pending ({lanes}; {totals.in_flight} in progress)", totals.pending),
     ]
     for name, count in rows:
         table.add_row(name, f"{count:,}")
@@ -78,7 +78,7 @@ def _print_totals(found: system_status.SystemStatus) -> None:
 
 
 def _print_retrying(found: system_status.SystemStatus) -> None:
-    table = Table("retried because", "objects", "for example", box=None, pad_edge=False)
+    table = Table("retry reason", "objects", "example", box=None, pad_edge=False)
     table.columns[1].justify = "right"
     for each in found.retrying:
         table.add_row(each.reason, f"{each.objects:,}", context.name(each.example)[:_SHOWN_OF_AN_ERROR])
@@ -87,7 +87,7 @@ def _print_retrying(found: system_status.SystemStatus) -> None:
 
 
 def _print_processes(found: system_status.SystemStatus) -> None:
-    table = Table("process", "works on", "last seen", "model", box=None, pad_edge=False)
+    table = Table("process", "working on", "last seen", "model", box=None, pad_edge=False)
     running = [each for each in found.processes if each.refused is None]
     for each in running:
         table.add_row(
@@ -96,32 +96,30 @@ def _print_processes(found: system_status.SystemStatus) -> None:
             f"{context.duration(each.seen_ago)} ago",
             (each.model or "").split(":")[0],
         )
-    context.out.print(table if running else "no worker and no scheduler is running", "")
+    context.out.print(table if running else "no worker or scheduler is running", "")
     for each in found.processes:
         if each.waiting:
-            context.line(f"{each.name} waits: {each.waiting}")
+            context.line(f"{each.name} is waiting: {each.waiting}")
         if each.refused:
             context.line(f"{each.name} refused to start, {context.duration(each.seen_ago)} ago: {each.refused}")
 
 
 def _batches(count: int) -> str:
-    return {0: "nothing now", 1: "1 batch"}.get(count, f"{count:,} batches")
+    return {0: "nothing", 1: "1 batch"}.get(count, f"{count:,} batches")
 
 
 def _print_spaces(found: system_status.SystemStatus) -> None:
-    table = Table("space", "model", "revision", "dimension", "state", "without a vector", box=None, pad_edge=False)
+    table = Table("space", "model", "revision", "dimension", "state", "missing vectors", box=None, pad_edge=False)
     table.columns[-1].justify = "right"
     for each in found.spaces:
-        owed = f"{found.owed[each.id]:,}" if each.id in found.owed else ""
-        table.add_row(str(each.id), each.model, each.revision[:12], str(each.dimension), each.state, owed)
+        missing = f"{found.owed[each.id]:,}" if each.id in found.owed else ""
+        table.add_row(str(each.id), each.model, each.revision[:12], str(each.dimension), each.state, missing)
     if found.spaces:
         context.out.print(table, "")
 
 
 def _print_reconciliations(found: Sequence[Reconciliation]) -> None:
-    table = Table(
-        "compared", "last round", "objects", "found new", "changed", "deleted", "now", box=None, pad_edge=False
-    )
+    table = Table("reconciled", "last round", "objects", "new", "changed", "deleted", "state", box=None, pad_edge=False)
     for each in found:
         table.add_row(
             context.name(f"{each.bucket}/{each.prefix}".rstrip("/")),
@@ -130,27 +128,27 @@ def _print_reconciliations(found: Sequence[Reconciliation]) -> None:
             f"{each.last_missing:,}",
             f"{each.last_stale:,}",
             f"{each.last_ghost:,}",
-            context.name(_now(each)),
+            context.name(_state(each)),
         )
     if found:
         context.out.print(table, "")
 
 
-def _now(each: Reconciliation) -> str:
+def _state(each: Reconciliation) -> str:
     if each.last_error:
         return f"failed: {each.last_error}"
     if each.cursor is not None:
-        return f"{each.listed:,} compared, up to {each.cursor}" if each.cursor else "begins"
+        return f"{each.listed:,} compared, up to {each.cursor}" if each.cursor else "starting"
     return f"next in {context.duration(each.due_in)}"
 
 
 def reconcile(
     target: Annotated[
-        str | None, typer.Argument(metavar="[BUCKET[/PREFIX]]", help="Begin its next round now.", show_default=False)
+        str | None, typer.Argument(metavar="[BUCKET[/PREFIX]]", help="Start its next round now.", show_default=False)
     ] = None,
     as_json: _Json = False,
 ) -> None:
-    """Where the scheduler's comparison of each watched bucket is; with a bucket, begin its next round now."""
+    """Show how far the scheduler has reconciled each watched bucket; with a bucket, start its next round now."""
     from worker.ledger.reconciliations import Target
     from worker.pipeline.reconciliation import reconcile as use_case
 
@@ -167,23 +165,25 @@ def reconcile(
     elif found:
         _print_reconciliations(found)
     else:
-        context.line("nothing is reconciled yet: run `enrich scheduler` with ENRICH_RECONCILE_SECONDS above 0")
+        context.line("nothing has been reconciled yet: run `enrich scheduler` with ENRICH_RECONCILE_SECONDS above 0")
 
 
 def backfill(
     bucket: Annotated[str, typer.Argument(metavar="BUCKET[/PREFIX]")],
     *,
     start_after: Annotated[
-        str, typer.Option(metavar="KEY", help="Go on behind this key: the last one an earlier run printed.")
+        str, typer.Option(metavar="KEY", help="Continue after this key, the last one that an earlier run printed.")
     ] = "",
     refused: Annotated[
         bool,
         typer.Option(
-            "--refused", help="Also what is in quarantine or no image. What was given up stays so for the same bytes."
+            "--refused",
+            help="Also objects that are quarantined or not images. Objects given up stay so while their bytes are the "
+            "same.",
         ),
     ] = False,
 ) -> None:
-    """Make what a bucket holds and is not done pending work, behind all live work. Safe to repeat."""
+    """Queue every object of a bucket that is not done yet, behind all live work. Safe to repeat."""
     from worker import bootstrap, broker
     from worker.pipeline.reconciliation.backfill import BackfillProgress
 
@@ -199,13 +199,13 @@ def backfill(
                 progress.update(task, description=so_far)
         except BaseException:
             if found.seen:
-                context.say(f"stopped: {_counted(found)}; go on with --start-after {shlex.quote(found.last)}")
+                context.say(f"stopped: {_counted(found)}; continue with --start-after {shlex.quote(found.last)}")
             raise
     context.say(_counted(found))
     if found.to_do:
-        context.say(f"`enrich status --bucket {name}` shows how far the workers are")
+        context.say(f"`enrich status --bucket {name}` shows the workers' progress")
     if found.quarantined and not refused:
-        context.say(f"`enrich quarantine list --in {name}` says why; `enrich quarantine retry` tries them again")
+        context.say(f"`enrich quarantine list --in {name}` says why; `enrich quarantine retry` tries again")
 
 
 def _counted(found: BackfillProgress) -> str:
@@ -215,21 +215,21 @@ def _counted(found: BackfillProgress) -> str:
         "changed": found.changed,
         "incomplete": found.incomplete,
         "unchanged": found.unchanged,
-        "pending already": found.pending,
-        "no image or given up": found.excluded,
+        "already pending": found.pending,
+        "not images or given up": found.excluded,
         "in quarantine": found.quarantined,
-        "not to be recorded": found.unnameable,
+        "impossible to record": found.unnameable,
     }
     seen = f"{found.seen:,} {'key' if found.seen == 1 else 'keys'} seen, {found.to_do:,} to do"
-    told = ", ".join(f"{count:,} {what}" for what, count in parts.items() if count)
-    return f"{seen}: {told}" if told else seen
+    details = ", ".join(f"{count:,} {what}" for what, count in parts.items() if count)
+    return f"{seen}: {details}" if details else seen
 
 
 def rejected(
-    limit: Annotated[int, typer.Option(metavar="N", min=1, max=1_000, help="At most so many.")] = 20,
+    limit: Annotated[int, typer.Option(metavar="N", min=1, max=1_000, help="Most notifications to show.")] = 20,
     as_json: _Json = False,
 ) -> None:
-    """Notifications that could not be parsed, and buckets that are not watched, newest first."""
+    """List notifications that could not be parsed or name buckets that are not watched, newest first."""
     from worker.pipeline.operations import system_status
 
     rows = system_status.rejected(context.database(context.load_settings()), limit=limit)
@@ -241,4 +241,4 @@ def rejected(
         context.line(row.reason, style="bold")
         context.line(row.body.decode(errors="backslashreplace")[:_SHOWN_OF_A_BODY] + "\n")
     if not rows:
-        context.line("no notification was refused")
+        context.line("no notification was rejected")

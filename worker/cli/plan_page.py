@@ -1,4 +1,4 @@
-"""A plan as a page that needs nothing beside it: no scripts, no fonts, no images."""
+"""A plan as a self-contained HTML page: no scripts, no fonts, no images."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ th,td{padding:.2rem .7rem .2rem 0;text-align:left;border-bottom:1px solid #e3e5e
 @media (prefers-color-scheme:dark){body{background:#17191c;color:#e3e5e8}th,td{border-color:#33373d}
 .added{color:#6fcf85}.removed{color:#ff8a80}.changed,.words{color:#e6b450}}
 """
-_COLUMNS = ("now", "then", "unchanged", "added", "removed", "flipped here", "flipped away", "abstained")
+_COLUMNS = ("before", "after", "unchanged", "added", "removed", "flipped here", "flipped away", "abstained")
 #: Width of the bars, in thousandths.
 _WIDTH = 1000
 
 
 def page(plan: Plan) -> str:
-    """HTML. Every text from outside is escaped."""
+    """The plan as HTML. All text is escaped."""
     body = "".join(_body(plan))
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -44,8 +44,8 @@ def _body(plan: Plan) -> Iterator[str]:
     yield f"<p>{_text(_heading(plan))}</p><p>{_text(plan_report.basis(plan.sampling))}.</p>"
     yield f"<p><strong>{_text(plan_report.summary(plan))}.</strong></p>"
     yield (
-        '<p>Bars: <span class="stays">&emsp;</span> stays, <span class="goes">&emsp;</span> goes, '
-        '<span class="comes">&emsp;</span> comes.</p>'
+        '<p>Bars: <span class="stays">&emsp;</span> kept, <span class="goes">&emsp;</span> lost, '
+        '<span class="comes">&emsp;</span> gained.</p>'
     )
     for each in plan.taxonomies:
         yield from _taxonomy(each)
@@ -53,7 +53,7 @@ def _body(plan: Plan) -> Iterator[str]:
 
 def _heading(plan: Plan) -> str:
     now = f"Revision {plan.revision} is in force" if plan.revision else "No taxonomies are in force yet"
-    return f"{now}; the model is {plan.model}." if plan.model else f"{now}; nothing was embedded yet."
+    return f"{now}; the model is {plan.model}." if plan.model else f"{now}; nothing has been embedded yet."
 
 
 def _taxonomy(plan: TaxonomyPlan) -> Iterator[str]:
@@ -97,7 +97,7 @@ def _label(label: LabelChange, most: int) -> str:
 
 
 def _changes(changes: Iterable[PlannedChange]) -> Iterator[str]:
-    yield '<table><caption>Changes</caption><tr><th>change</th><th class="n">images</th><th>for example</th></tr>'
+    yield '<table><caption>Changes</caption><tr><th>change</th><th class="n">images</th><th>examples</th></tr>'
     for each in changes:
         examples = ", ".join(f"<code>{_text(sample.ref)}</code> {sample.probability:.2f}" for sample in each.samples)
         count = _cells([plan_report.number(each.images)])

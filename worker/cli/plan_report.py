@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 _SIGNS = {"same": " ", "words": "~", "changed": "~", "added": "+", "removed": "-"}
 _COLOURS = {"same": None, "words": "cyan", "changed": "yellow", "added": "green", "removed": "red"}
 _BAR = 30
-_MOST_LINES = 12  # of what is different in a definition
+_MOST_LINES = 12  # of a definition's differences
 _MOST_LABELS = 40
 _MOST_CHANGES = 15
 _EXAMPLES = 3  # of each
-#: Stays, goes, comes.
+#: Kept, lost, gained.
 _BLOCKS, _ASCII = ("█", "░", "▓"), ("#", "-", "+")
 
 
-def show(plan: Plan, *, wished: str = "the files") -> None:
-    """Print it; ``wished``: what is compared with the tags."""
+def show(plan: Plan, *, source: str = "the files") -> None:
+    """Print a plan; ``source``: what is compared with the tags."""
     if plan.is_empty:
         checked = f"; {basis(plan.sampling)}" if plan.sampling.images else ""
-        context.line(f"nothing to change: {wished} are revision {plan.revision}, and all tags follow it{checked}")
+        context.line(f"nothing to change: {source} are revision {plan.revision}, and all tags follow it{checked}")
         return
     context.line(basis(plan.sampling))
     for each in plan.taxonomies:
@@ -39,15 +39,15 @@ def show(plan: Plan, *, wished: str = "the files") -> None:
 
 
 def basis(sampling: Sampling) -> str:
-    """What the numbers rest on."""
+    """What the numbers are based on."""
     if not sampling.total:
-        return "no image had to be looked at"
+        return "no image had to be examined"
     if sampling.is_full:
-        return f"all {sampling.total:,} images were looked at"
+        return f"all {sampling.total:,} images were examined"
     about = "" if sampling.exact else "about "
     return (
-        f"{sampling.images:,} of {about}{sampling.total:,} images were looked at, drawn uniformly: numbers of images "
-        "are estimates with 95 % intervals; --full counts"
+        f"based on a uniform sample of {sampling.images:,} of {about}{sampling.total:,} images: numbers of images are "
+        "estimates with 95 % intervals; --full counts exactly"
     )
 
 
@@ -55,20 +55,20 @@ def summary(plan: Plan) -> str:
     """One sentence."""
     unfinished = ""
     if plan.unfinished and plan.revision:
-        unfinished = f"; applying revision {plan.revision} has not been finished"
-    hidden = f"; of {number(plan.hidden)} more a person's decision hides it" if plan.hidden.seen else ""
+        unfinished = f"; revision {plan.revision} has not been fully applied"
+    hidden = f"; on {number(plan.hidden)} more a person's decision hides the change" if plan.hidden.seen else ""
     return (
-        f"{number(plan.changed)} images get or lose a label{hidden}; {number(plan.touched)} have something to write, "
-        f"versions and probabilities counted{unfinished}"
+        f"{number(plan.changed)} images gain or lose a label{hidden}; {number(plan.touched)} are rewritten, including "
+        f"changes of version or probability only{unfinished}"
     )
 
 
 def headline(edit: TaxonomyEdit) -> str:
-    """A taxonomy and what becomes of it."""
+    """A taxonomy and how it changes."""
     versions = " → ".join(version for version in (edit.before, edit.after) if version)
     if edit.before == edit.after:
         versions = edit.before or ""
-    what = {"words": "only words for people", "same": "the same"}.get(edit.edit, edit.edit)
+    what = {"words": "display texts only", "same": "unchanged"}.get(edit.edit, edit.edit)
     return f"{_SIGNS[edit.edit]} {edit.name}  {versions}  ({what})"
 
 
@@ -78,13 +78,13 @@ def number(count: Estimate) -> str:
 
 
 def shortened(lines: Sequence[str]) -> list[str]:
-    """Not more than fit."""
+    """The first lines, and how many more there are."""
     more = len(lines) - _MOST_LINES
     return [*lines[:_MOST_LINES], *([f"… and {more} more"] if more > 0 else [])]
 
 
 def bar(label: LabelChange, most: int, *, width: int = _BAR) -> tuple[int, int, int]:
-    """Widths of what stays, goes and comes, where ``most`` images are the full width."""
+    """Widths of the kept, lost and gained parts, where ``most`` images are the full width."""
     before, after = label.before.about, label.after.about
     stays = min(before, after)
 
@@ -111,8 +111,8 @@ def _show_labels(plan: TaxonomyPlan) -> None:
     table = Table(box=None, pad_edge=False)
     for column in (
         "label",
-        "now",
-        "then",
+        "before",
+        "after",
         "unchanged",
         "added",
         "removed",
@@ -121,7 +121,7 @@ def _show_labels(plan: TaxonomyPlan) -> None:
         "abstained",
     ):
         table.add_column(column, justify="left" if column == "label" else "right")
-    table.add_column("stays, goes, comes")
+    table.add_column("kept, lost, gained")
     ordered = sorted(plan.labels, key=lambda each: -(each.before.about + each.after.about))
     most = max((max(each.before.about, each.after.about) for each in ordered), default=0)
     for each in ordered[:_MOST_LABELS]:
@@ -139,7 +139,7 @@ def _show_labels(plan: TaxonomyPlan) -> None:
     table.add_row("none of these", number(plan.abstentions_before), number(plan.abstentions_after))
     context.out.print(table)
     if len(ordered) > _MOST_LABELS:
-        context.line(f"… and {len(ordered) - _MOST_LABELS} labels with fewer images; --json has them all")
+        context.line(f"… and {len(ordered) - _MOST_LABELS} labels with fewer images; --json lists them all")
 
 
 def _drawn(label: LabelChange, most: int) -> str:
@@ -148,7 +148,7 @@ def _drawn(label: LabelChange, most: int) -> str:
 
 
 def _show_changes(changes: Sequence[PlannedChange]) -> None:
-    table = Table("change", "images", "for example", box=None, pad_edge=False)
+    table = Table("change", "images", "examples", box=None, pad_edge=False)
     for each in changes[:_MOST_CHANGES]:
         examples = ", ".join(
             f"{context.name(sample.ref)} {sample.probability:.2f}" for sample in each.samples[:_EXAMPLES]
@@ -156,16 +156,16 @@ def _show_changes(changes: Sequence[PlannedChange]) -> None:
         table.add_row(context.name(sentence(each)), number(each.images), examples)
     context.out.print(table)
     if len(changes) > _MOST_CHANGES:
-        context.line(f"… and {len(changes) - _MOST_CHANGES} rarer ones; --json and --html have them all")
+        context.line(f"… and {len(changes) - _MOST_CHANGES} rarer ones; --json and --html list them all")
 
 
 def hidden(plan: TaxonomyPlan) -> str:
-    """What becomes of answers that nobody reads."""
-    return f"hidden by a person's decision: changes of {number(plan.hidden)} images; not counted above"
+    """Changes that a person's decision hides."""
+    return f"hidden by a person's decision: changes on {number(plan.hidden)} images; not counted above"
 
 
 def sentence(change: PlannedChange) -> str:
-    """What becomes of an image."""
+    """How an image's label changes."""
     if change.kind == "flipped":
         return f"{change.before} → {change.after}"
     if change.kind == "abstained":

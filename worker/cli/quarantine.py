@@ -1,4 +1,4 @@
-"""``enrich quarantine``: see what could not be enriched, try it again, or give it up."""
+"""``enrich quarantine``: see what could not be enriched, retry it, or give it up."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _Reason = Annotated[
     str | None, typer.Option(metavar="CODE", help="Only this reason; docs/reference/images.md lists the codes.")
 ]
 _Where = Annotated[str | None, typer.Option("--in", metavar="BUCKET[/PREFIX]", help="Only here.")]
-_Since = Annotated[str | None, typer.Option(metavar="AGE", help="Only what came since: 2d, 12h, 15m, or a time.")]
-_Older = Annotated[str | None, typer.Option(metavar="AGE", help="Only what came before: 30d, 12h, or a time.")]
+_Since = Annotated[str | None, typer.Option(metavar="AGE", help="Only entries since then: 2d, 12h, 15m, or a time.")]
+_Older = Annotated[str | None, typer.Option(metavar="AGE", help="Only entries from before: 30d, 12h, or a time.")]
 _Object = Annotated[str | None, typer.Argument(metavar="[BUCKET/KEY]", help="Only this object.")]
 _GivenUp = Annotated[
-    bool, typer.Option("--given-up", help="Of what people gave up, with the time of that; not of the quarantine.")
+    bool, typer.Option("--given-up", help="Objects that people gave up, and when, instead of the quarantine.")
 ]
 _All = Annotated[bool, typer.Option("--all", help="All entries.")]
 _Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
-_group = typer.Typer(no_args_is_help=True, help="What could not be enriched, and why: list, show, retry, drop.")
+_group = typer.Typer(no_args_is_help=True, help="Objects that could not be enriched, and why: list, show, retry, drop.")
 
 
 def register(app: typer.Typer) -> None:
@@ -46,13 +46,11 @@ def list_entries(
     since: _Since = None,
     older_than: _Older = None,
     given_up: _GivenUp = False,
-    limit: Annotated[int, typer.Option(metavar="N", min=1, max=100_000, help="At most so many.")] = 50,
-    after: Annotated[
-        str | None, typer.Option(metavar="CURSOR", help="Go on behind an earlier list: its `next`.")
-    ] = None,
+    limit: Annotated[int, typer.Option(metavar="N", min=1, max=100_000, help="Most entries to show.")] = 50,
+    after: Annotated[str | None, typer.Option(metavar="CURSOR", help="Continue an earlier list: its `next`.")] = None,
     as_json: _Json = False,
 ) -> None:
-    """The newest entries, and how many there are by reason."""
+    """List the newest entries, and count them by reason."""
     from worker.pipeline.operations import quarantine as use_case
 
     choice = _choice(None, reason, where, since, older_than, given_up=given_up)
@@ -65,15 +63,15 @@ def list_entries(
         _print(found.entries)
         context.line(", ".join(f"{count:,} {reason}" for reason, count in counts.items()))
         if found.next is not None:
-            context.say(f"these are the newest {len(found.entries):,}; go on with --after {found.next}, or see --limit")
+            context.say(f"the newest {len(found.entries):,}; continue with --after {found.next}, or raise --limit")
     elif choice == use_case.QuarantineQuery(given_up=given_up):
-        context.line("nothing was given up" if given_up else "quarantine is empty")
+        context.line("nothing was given up" if given_up else "the quarantine is empty")
     else:
         context.line("nothing matches")
 
 
 def _print(entries: tuple[QuarantinedObject, ...]) -> None:
-    table = Table("object", "reason", "message", "attempts", "since", "now", box=None, pad_edge=False)
+    table = Table("object", "reason", "message", "attempts", "since", "state", box=None, pad_edge=False)
     for entry in entries:
         table.add_row(
             context.name(f"{entry.bucket}/{entry.key}"),
@@ -81,14 +79,14 @@ def _print(entries: tuple[QuarantinedObject, ...]) -> None:
             context.name(entry.message),
             str(entry.attempts),
             f"{entry.since:%F %T}",
-            "tried again" if entry.pending else "",
+            "retrying" if entry.pending else "",
         )
     context.out.print(table)
 
 
 @_group.command()
 def show(object_: Annotated[str, typer.Argument(metavar="BUCKET/KEY")], as_json: _Json = False) -> None:
-    """One entry, with the first bytes of what was uploaded."""
+    """Show one entry, with the first bytes of the upload."""
     from worker.pipeline.operations import quarantine as use_case
 
     ref = context.image_ref(object_)
@@ -115,21 +113,21 @@ def retry(
 ) -> None:
     """Make entries pending work again, with all their attempts. May be stopped and repeated.
 
-    An object that is named is tried again also if it was given up.
+    An object given by name is retried even if it was given up.
     """
     from worker import broker
     from worker.pipeline.operations import quarantine as use_case
 
-    choice = _insisted(_choice(object_, reason, where, since, older_than, given_up=given_up), everything=everything)
+    choice = _required(_choice(object_, reason, where, since, older_than, given_up=given_up), everything=everything)
     settings = context.load_settings()
     if choice.bucket is not None:
         settings.watched.require(choice.bucket, choice.key or choice.prefix or "")
     engine, notify = context.database(settings), broker.WakeUp(settings).send
-    changed = _watched(lambda told: use_case.retry(engine, choice, notify=notify, progress=told))
+    changed = _with_progress(lambda report: use_case.retry(engine, choice, notify=notify, progress=report))
     if changed.count:
-        context.say(f"{_entries(changed.count)} will be tried again")
+        context.say(f"{_entries(changed.count)} will be retried")
     else:
-        _nothing(engine, choice, "retry")
+        _explain_nothing(engine, choice, "retry")
 
 
 @_group.command()
@@ -142,31 +140,33 @@ def drop(
     older_than: _Older = None,
     everything: _All = False,
 ) -> None:
-    """Give entries up: they count as excluded until new bytes are uploaded or someone retries them. May be repeated."""
+    """Give entries up: they count as excluded until new bytes are uploaded or they are retried. May be repeated."""
     from worker.pipeline.operations import quarantine as use_case
 
-    choice = _insisted(_choice(object_, reason, where, since, older_than), everything=everything)
+    choice = _required(_choice(object_, reason, where, since, older_than), everything=everything)
     engine = context.database(context.load_settings())
-    changed = _watched(lambda told: use_case.drop(engine, choice, progress=told))
+    changed = _with_progress(lambda report: use_case.drop(engine, choice, progress=report))
     if changed.count:
         context.say(
-            f"{_entries(changed.count)} given up; the objects count as excluded until other bytes come. "
-            "`enrich quarantine retry --given-up` undoes it"
+            f"{_entries(changed.count)} given up; the objects count as excluded until new bytes are uploaded. "
+            "`enrich quarantine retry --given-up` undoes this"
         )
     else:
-        _nothing(engine, choice, "drop")
+        _explain_nothing(engine, choice, "drop")
 
 
-def _nothing(engine: Engine, choice: QuarantineQuery, verb: str) -> None:
-    """Say why nothing was done. It is an error, unless a retry is only repeated: perhaps something else was meant."""
+def _explain_nothing(engine: Engine, choice: QuarantineQuery, verb: str) -> None:
+    """Say why nothing was done. This is an error, because the user may have meant something else; a repeated retry is
+    not.
+    """
     from worker.errors import NotFoundError
     from worker.pipeline.operations import quarantine as use_case
 
     listing = f"`enrich quarantine list{' --given-up' if choice.given_up else ''}` shows what is there"
     if pending := sum(use_case.counts(engine, choice).values()):
-        why = f"{_entries(pending)} {'is' if pending == 1 else 'are'} being tried again already"
+        why = f"{_entries(pending)} {'is' if pending == 1 else 'are'} already being retried"
         if verb == "retry":
-            context.say(f"nothing to retry: {why}; `enrich status` says how far")
+            context.say(f"nothing to retry: {why}; `enrich status` shows progress")
             return
     elif choice.key is not None:
         why = f"{choice.bucket}/{choice.key} is not in quarantine; {listing}"
@@ -179,9 +179,9 @@ def _entries(count: int) -> str:
     return f"{count:,} {'entry' if count == 1 else 'entries'}"
 
 
-def _watched(run: Callable[[Callable[[int], None]], QuarantineUpdate]) -> QuarantineUpdate:
+def _with_progress(run: Callable[[Callable[[int], None]], QuarantineUpdate]) -> QuarantineUpdate:
     with context.progress(SpinnerColumn(), TextColumn("{task.description}")) as progress:
-        task = progress.add_task("looking …")
+        task = progress.add_task("searching …")
         return run(lambda count: progress.update(task, description=f"{count:,} so far"))
 
 
@@ -223,7 +223,7 @@ def _choice(
         raise typer.BadParameter(str(error)) from error
 
 
-def _insisted(choice: QuarantineQuery, *, everything: bool) -> QuarantineQuery:
+def _required(choice: QuarantineQuery, *, everything: bool) -> QuarantineQuery:
     from worker.errors import ChoiceError
     from worker.pipeline.operations.quarantine import require_selection
 

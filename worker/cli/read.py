@@ -1,4 +1,4 @@
-"""Reading back."""
+"""``enrich show`` and ``enrich search``."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from worker.db import Engine
     from worker.settings import Settings
 
-    #: (taxonomy, label) → what people call it.
+    #: (taxonomy, label) → its title.
     Titles: TypeAlias = Mapping[tuple[str, str], str]
 
 _PANEL = "Reading results"
-_Json = Annotated[bool, typer.Option("--json", help="JSON on stdout, as the API answers.")]
+_Json = Annotated[bool, typer.Option("--json", help="JSON on stdout, in the API's format.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -33,7 +33,7 @@ def register(app: typer.Typer) -> None:
 
 
 def show(image: Annotated[str, typer.Argument(metavar="BUCKET/KEY")], as_json: _Json = False) -> None:
-    """Everything known about one image."""
+    """Show everything known about one image."""
     from worker.api import serializers
     from worker.pipeline.common import tag_filters
     from worker.pipeline.reading import image_lookup
@@ -80,7 +80,7 @@ def _print_tags(image: models.Image, titles: Titles) -> None:
 
 
 def _print_earlier(image: models.Image, titles: Titles) -> None:
-    """What people decided about other bytes, which is not in force."""
+    """Print what people decided about earlier bytes, which is not in force."""
     if not image.earlier_tags:
         return
     table = Table("taxonomy", "label", "version", "decided", "sha256", pad_edge=False)
@@ -92,19 +92,19 @@ def _print_earlier(image: models.Image, titles: Titles) -> None:
             tag.decided_at.isoformat(sep=" ", timespec="minutes"),
             tag.sha256 or "",
         )
-    context.out.print("", "people decided about other bytes under this key (not in force):", table, sep="\n")
+    context.out.print("", "decided by people for earlier bytes under this key (not in force):", table, sep="\n")
 
 
 def search(
     text: Annotated[str, typer.Argument(metavar="TEXT", help="What to look for, in words.")] = "",
     label: Annotated[
-        str | None, typer.Option(metavar="TAXONOMY/LABEL", help="In place of words: what is nearest to this label.")
+        str | None, typer.Option(metavar="TAXONOMY/LABEL", help="Instead of words: the images nearest to this label.")
     ] = None,
     *,
     tag: Annotated[list[str] | None, typer.Option(metavar="TAXONOMY=LABEL", help="Only images with this tag.")] = None,
-    limit: Annotated[int, typer.Option(metavar="N", min=1, max=1_000, help="At most so many.")] = 10,
+    limit: Annotated[int, typer.Option(metavar="N", min=1, max=1_000, help="Most images to show.")] = 10,
     exact: Annotated[
-        bool, typer.Option("--exact", help="Compare every image that passes, however long that takes.")
+        bool, typer.Option("--exact", help="Compare every image that has the tags, however long that takes.")
     ] = False,
     as_json: _Json = False,
 ) -> None:
@@ -127,7 +127,7 @@ def search(
         context.json_document(found.model_dump(mode="json"))
         return
     if not found.complete:
-        context.say("the search stopped at a limit, and nearer images may be missing: --exact compares all")
+        context.say("the search stopped at a limit, so nearer images may be missing: --exact compares all")
     titles = tag_filters.titles(engine, {taxonomy for hit in found.hits for taxonomy in hit.tags})
     _print_hits(found.hits, titles)
     if not found.hits:
@@ -137,10 +137,10 @@ def search(
 def _answered(
     settings: Settings, text: str, limit: int, tags: Sequence[TagFilter], *, exact: bool
 ) -> models.SearchResponse | None:
-    """What the API of `enrich up` answers, which has loaded the model.
+    """The answer of the API of `enrich up`, which has the model loaded already.
 
-    None where there is none, it refuses, or it is of a release that answers otherwise: then the search is made here,
-    and says why it cannot be.
+    None if there is no such API, it refuses, or it is of a release with another response format. The caller then
+    searches in this process, which reports errors itself.
     """
     import urllib3
 
@@ -197,19 +197,19 @@ def _print_hits(hits: Sequence[models.Hit], titles: Titles) -> None:
 
 
 def why_nothing(engine: Engine, tags: Sequence[TagFilter]) -> str:
-    """Why nothing is found or listed, and what to do next."""
+    """Why nothing was found, and what to do next."""
     from worker.pipeline.operations import system_status
 
     totals = system_status.totals(engine)
     if totals.enriched:
         asked = " and ".join(f"{each.taxonomy}={each.label}" for each in tags)
-        has = f"no image has {context.name(asked)} there" if tags else "no image is there"
-        return f"{has}, of {totals.enriched:,}: `enrich count` says how many images each label has"
+        none = f"none of {totals.enriched:,} images has {context.name(asked)} there" if tags else "no image is there"
+        return f"{none}: `enrich count` shows how many images each label has"
     if totals.pending:
-        return f"no image is enriched yet; {totals.pending:,} are pending: `enrich status` shows how far it is"
+        return f"no image is enriched yet; {totals.pending:,} are pending: `enrich status` shows progress"
     return (
-        "no image is enriched yet: upload some to a watched bucket, or have `enrich backfill BUCKET` look for what is "
-        "there already; `enrich status` shows what became of them"
+        "no image is enriched yet: upload some to a watched bucket, or queue existing ones with `enrich backfill "
+        "BUCKET`; `enrich status` shows their states"
     )
 
 
@@ -238,12 +238,12 @@ def tag_filter(text: str) -> TagFilter:
 
 
 def require_source(source: str | None) -> None:
-    """Refuse what is no way to decide a tag."""
+    """Refuse an unknown source of tags."""
     from worker.api.models import TagSource
     from worker.suggestions import shown, suggested
 
     known = get_args(TagSource)
     if source is not None and source not in known:
         raise typer.BadParameter(
-            f"there is no source {shown(source)}; {suggested(source, known, otherwise=', '.join(known))}"
+            f"unknown source {shown(source)}; {suggested(source, known, otherwise=', '.join(known))}"
         )

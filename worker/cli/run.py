@@ -1,4 +1,4 @@
-"""The long-running processes, and what supervisors ask about them."""
+"""The long-running processes, ``enrich migrate``, and the health check for supervisors."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def register(app: typer.Typer) -> None:
 def api(
     fd: Annotated[int | None, typer.Option(help="Serve on this inherited listening socket.", hidden=True)] = None,
 ) -> None:
-    """Serve event intake and reading over HTTP."""
+    """Serve the HTTP API: event intake and reading."""
     import uvicorn
 
     from worker import bootstrap, broker, logs, metrics
@@ -44,7 +44,7 @@ def api(
     from worker.pipeline.reconciliation.recheck import Recheck
 
     settings = context.process_settings()
-    context.tell_what_is_watched(settings)
+    context.log_watched(settings)
     tokens = Tokens(
         admin=_secret(settings.api_token),
         events=_secret(settings.api_events_token),
@@ -54,7 +54,7 @@ def api(
     engine = database(settings, "api", pool_size=16)
     notify = broker.WakeUp(settings).send
     recheck = Recheck(engine)
-    recheck("the API was started")  # what came while nobody listened
+    recheck("the API was started")  # for events that came while it was down
     filtered = FilteredSearch(engine, memory=settings.filter_memory_bytes)
     search = bootstrap.search(settings, engine, filtered)
     services = Services(
@@ -80,19 +80,19 @@ def api(
 def worker(
     processes: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, max=256, help="How many to run, cores divided among them [ENRICH_PROCESSES]."),
+        typer.Option(metavar="N", min=1, max=256, help="How many to run; they share the cores [ENRICH_PROCESSES]."),
     ] = None,
     hold: Annotated[
         bool,
         typer.Option(
             "--hold",
-            help="Where a supervisor starts again whatever ends, as Docker does: having ended with status 0 or 78 "
-            "without being told to, do nothing until SIGTERM.",
+            help="For supervisors that restart every process that ends, such as Docker: after an end with status 0 or "
+            "78 that nobody asked for, wait for SIGTERM instead of exiting.",
         ),
     ] = False,
     lifeline: Annotated[int | None, typer.Option(help="End when this pipe closes.", hidden=True)] = None,
 ) -> None:
-    """Claim, fetch, embed, tag and write, until SIGTERM."""
+    """Run a worker: claim, fetch, embed, tag and write images, until SIGTERM."""
     if hold:
         from worker import restart_hold
 
@@ -100,19 +100,19 @@ def worker(
         raise typer.Exit(
             restart_hold.run([*restart_hold.WORKER, *([] if processes is None else [f"--processes={processes}"])])
         )
-    # Read when numpy is imported, by whichever of the next lines. Its products are small here, and the threads that it
-    # takes for them by itself, one per core, spin for a while after each.
+    # Read when numpy is imported, by one of the next lines. Its products are small here, and the threads that it
+    # starts for them by default, one per core, spin for a while after each.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from worker import worker_group
     from worker.resources import cores
 
     if lifeline is not None:
-        worker_group.follow(lifeline)  # before anything that takes its time
+        worker_group.follow(lifeline)  # before anything slow
     settings = context.process_settings()
     if processes is not None:
         settings = settings.model_copy(update={"processes": processes})
-    if lifeline is None:  # a crew's members leave it to the crew
-        context.tell_what_is_watched(settings)
+    if lifeline is None:  # in a worker group, the group logs it
+        context.log_watched(settings)
     if settings.processes > 1:
         raise typer.Exit(worker_group.run(settings, cores=cores()))
     from worker import tasks
@@ -121,20 +121,20 @@ def worker(
 
 
 def scheduler() -> None:
-    """Ring for work nobody was woken for, until SIGTERM."""
+    """Run the scheduler: due retries, expired leases, reconciliation, until SIGTERM."""
     from worker import tasks
 
     settings = context.process_settings()
-    context.tell_what_is_watched(settings)
+    context.log_watched(settings)
     tasks.run_scheduler(settings)
 
 
 def listen() -> None:
-    """Take notifications from the SQS queues of ENRICH_SQS_QUEUES, until SIGTERM."""
+    """Receive notifications from the SQS queues in ENRICH_SQS_QUEUES, until SIGTERM."""
     from worker import broker, listener
 
     settings = context.process_settings()
-    context.tell_what_is_watched(settings)
+    context.log_watched(settings)
     listener.run(settings, broker.WakeUp(settings).send)
 
 
@@ -142,17 +142,17 @@ def migrate(
     worker_role: Annotated[
         str | None,
         typer.Option(
-            "--worker", metavar="ROLE", help="Give this role the rights that the long-running processes need."
+            "--worker", metavar="ROLE", help="Grant this role the rights that the long-running processes need."
         ),
     ] = None,
     reader_role: Annotated[
         str | None,
-        typer.Option("--reader", metavar="ROLE", help="Give this role the views and the change feed, to read."),
+        typer.Option("--reader", metavar="ROLE", help="Grant this role read access to the views and the change feed."),
     ] = None,
 ) -> None:
-    """Bring the database to the schema this version needs; as the role that owns it.
+    """Migrate the database to the schema that this version needs. Run it as the role that owns the schema.
 
-    Roles that were named once keep their rights: later migrations need not name them again.
+    Roles named once keep their rights: later migrations need not name them again.
     """
     from worker import catalog, db
     from worker.open_database import require_database
@@ -173,7 +173,7 @@ def migrate(
 def health_of(
     part: Annotated[str, typer.Argument(metavar="PART", help="api, worker, scheduler or listener, on this host.")],
 ) -> None:
-    """Exit 0 if a part of this host is healthy, 1 if not: for container health checks."""
+    """Exit with 0 if a process on this host is healthy, with 1 if not: for container health checks."""
     if part not in ("api", "worker", "scheduler", "listener"):
         raise typer.BadParameter(f"{part!r} is not a part; choose api, worker, scheduler or listener")
     settings = context.load_settings()
@@ -195,7 +195,7 @@ def _process_problem(settings: Settings, part: str) -> str | None:
 
 
 def _but_waits(settings: Settings, part: str) -> str:
-    """What a healthy process waits for."""
+    """What a healthy process is waiting for."""
     if part == "api":
         return ""
     from worker.open_database import database
@@ -203,7 +203,7 @@ def _but_waits(settings: Settings, part: str) -> str:
 
     engine = database(settings, "health", pool_size=1)
     waiting = health.waiting(engine, kind=part, host=socket.gethostname())
-    return f", and waits: {waiting}" if waiting else ""
+    return f", but is waiting: {waiting}" if waiting else ""
 
 
 def _api_problem(settings: Settings) -> str | None:

@@ -1,4 +1,4 @@
-"""Photos that ship inside packages, for the demo: nothing is fetched from the web."""
+"""The demo's photos, which ship inside Python packages: nothing is fetched from the web."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from worker.errors import ConfigurationError
 
-#: Real photos and scans, each with something to see. Licences: scikit-image's and scikit-learn's own data notes.
+#: Real photos and scans with recognisable content. Licences: see the data notes of scikit-image and scikit-learn.
 _SKIMAGE = (
     "astronaut.png",
     "camera.png",
@@ -28,7 +28,7 @@ _SKLEARN = ("china.jpg", "flower.jpg")
 
 
 def photos() -> list[tuple[str, Callable[[], bytes]]]:
-    """Key and content of each photo, the page of their credits, and an upload that broke off half-way."""
+    """Key and content of each photo, of a page with their credits, and of a truncated upload."""
     skimage, sklearn = _folder("skimage", "data"), _folder("sklearn", "datasets/images")
     files = [skimage / name for name in _SKIMAGE] + [sklearn / name for name in _SKLEARN]
     found = [(path.name, path.read_bytes) for path in files if path.is_file()]
@@ -38,7 +38,7 @@ def photos() -> list[tuple[str, Callable[[], bytes]]]:
 
 
 def _typeset(text: str) -> bytes:
-    """A page as a scanner would deliver it: the packages' photos include none that is whole and legible."""
+    """A page as a scanner would deliver it: the packages' photos include no complete, legible page."""
     page = Image.new("RGB", (1_240, 1_754), (252, 251, 247))  # A4 at 150 dpi
     lines = [line for paragraph in text.splitlines() for line in textwrap.wrap(paragraph, 90) or [""]]
     ink, font = (25, 25, 28), ImageFont.load_default(22)
@@ -52,6 +52,6 @@ def _folder(package: str, inside: str) -> Path:
     spec = find_spec(package)
     if spec is None or spec.origin is None:
         raise ConfigurationError(
-            "the demo's photos come with packages: pip install 'image-enricher[demo]', or name a folder: --photos"
+            "the demo's photos are not installed: pip install 'image-enricher[demo]', or name a folder: --photos DIR"
         )
     return Path(spec.origin).parent / inside

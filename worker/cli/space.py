@@ -1,4 +1,4 @@
-"""``enrich space``: which model's vectors answer, and how to change it while everything runs."""
+"""``enrich space``: which model's vectors answer searches, and how to change it while everything runs."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from worker.pipeline.spaces.fill import FillProgress, FillResult
 
 _group = typer.Typer(no_args_is_help=True, help="Embedding spaces, one per model.")
-_Number = Annotated[int, typer.Argument(metavar="NUMBER", help="As `enrich space list` shows it.")]
+_Number = Annotated[int, typer.Argument(metavar="NUMBER", help="Number as shown by `enrich space list`.")]
 _SHOWN_FAILURES = 10
 _STAGES = {
     "filling": "embedding",
     "waiting": "waiting: live uploads go first",
-    "tagging": "tagging anew",
+    "tagging": "retagging",
     "indexing": "building the index",
 }
 
@@ -37,7 +37,7 @@ def register(app: typer.Typer) -> None:
 def list_spaces(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
-    """All spaces, and how many images have a vector in each."""
+    """List all spaces, and how many images have a vector in each."""
     from worker.pipeline.spaces import lifecycle as use_case
 
     found = use_case.filled(context.database(context.load_settings()))
@@ -52,7 +52,7 @@ def list_spaces(
     if found:
         context.out.print(table)
     else:
-        context.line("no image was embedded yet")
+        context.line("no image has been embedded yet")
 
 
 def _row(each: FilledSpace) -> tuple[str, ...]:
@@ -74,10 +74,10 @@ def create(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="`starter`, a hub id, or a directory.")],
     revision: Annotated[
         str | None,
-        typer.Option("--revision", metavar="REVISION", help="Of a hub id: commit, tag or branch. Pin a commit."),
+        typer.Option("--revision", metavar="REVISION", help="For a hub id: commit, tag or branch. Pin a commit."),
     ] = None,
 ) -> None:
-    """Make a space for a model. From now on new uploads are embedded in it, too; nobody reads it yet."""
+    """Create a space for a model. From then on new uploads are embedded in it, too. Searches do not read it yet."""
     from worker import bootstrap
     from worker.pipeline.spaces import lifecycle as use_case
 
@@ -85,21 +85,21 @@ def create(
     engine = context.database(settings)
     made = use_case.create(engine, bootstrap.source_of(model, revision), bootstrap.loader(settings))
     if made.state == "active":
-        context.say(f"space {made.id} is that of {made.model}, and the active one")
+        context.say(f"space {made.id} ({made.model}) is the active one")
         return
-    context.say(f"space {made.id} is that of {made.model}, {made.state}; `enrich space fill {made.id}` fills it")
+    context.say(f"space {made.id} ({made.model}) is {made.state}; `enrich space fill {made.id}` embeds existing images")
 
 
 @_group.command()
 def fill(
     space: _Number,
     retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Also images that the model could not embed before.")
+        bool, typer.Option("--retry-failed", help="Also retry images that the model could not embed before.")
     ] = False,
 ) -> None:
-    """Embed all images that a space lacks, tag them, and build its index; live uploads go first.
+    """Embed all images whose vector is missing in a space, tag them, and build its index. Live uploads go first.
 
-    May be stopped and started again, and run on several machines at once.
+    May be stopped and restarted, and run on several machines at once.
     """
     from worker import process
     from worker.open_database import database
@@ -119,13 +119,13 @@ def fill(
 def _sentence(done: FillResult) -> str:
     parts = [f"{done.filled:,} images embedded"]
     if done.tagged:
-        parts.append(f"{done.tagged:,} tagged anew")
+        parts.append(f"{done.tagged:,} retagged")
     if done.failed:
         parts.append(f"{done.failed:,} cannot be embedded (--retry-failed tries them again)")
     if done.missing:
         parts.append(
-            f"{done.missing:,} still missing: the store has something else than the catalog, or was away; "
-            "let workers work off what is pending, and run this again"
+            f"{done.missing:,} still missing: their objects have changed since they were enriched, or the store was "
+            "unavailable; let workers finish what is pending, and run this again"
         )
     else:
         parts.append(
@@ -136,7 +136,7 @@ def _sentence(done: FillResult) -> str:
 
 @contextmanager
 def _progress() -> Iterator[Callable[[FillProgress], None]]:
-    """A bar on stderr; nothing where nobody watches."""
+    """A progress bar on stderr; disabled if stderr is not a terminal."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with context.progress(*columns) as bar:
         task = bar.add_task("loading the model", total=None)
@@ -153,11 +153,11 @@ _group.command()(space_comparison.compare)
 @_group.command()
 def activate(
     space: _Number,
-    force: Annotated[bool, typer.Option("--force", help="Also if images are missing in it.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Even if vectors are missing in it.")] = False,
 ) -> None:
-    """Let searches, views and tag filters answer from this space, at once and for all readers.
+    """Make searches, views and tag filters answer from this space, at once for all readers.
 
-    The other one goes on being filled, so that going back is as quick.
+    New uploads are still embedded in the previous space, so that you can go back just as quickly.
     """
     from worker.pipeline.spaces import lifecycle as use_case
 
@@ -167,7 +167,7 @@ def activate(
     if done.failed:
         context.say(f"{done.failed:,} images have no vector in it: its model cannot embed them")
     back = (
-        f"; `enrich space activate {done.before}` goes back, `enrich space retire {done.before}` ends embedding for it"
+        f"; `enrich space activate {done.before}` goes back, `enrich space retire {done.before}` stops embedding in it"
         if done.before is not None
         else ""
     )
@@ -176,7 +176,7 @@ def activate(
 
 @_group.command()
 def retire(space: _Number) -> None:
-    """Embed new uploads no longer in a space; what it has is kept."""
+    """Stop embedding new uploads in a space. Its vectors and tags are kept."""
     from worker.pipeline.spaces import lifecycle as use_case
 
     use_case.retire(context.database(context.load_settings()), space)
@@ -188,13 +188,13 @@ def drop(
     space: _Number,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
-    """Delete a space: its vectors, its index and its tags. There is no way back but filling it anew."""
+    """Delete a space: its vectors, its index and its tags. The only way back is to fill it again."""
     from worker.pipeline.spaces import lifecycle as use_case
 
     engine = context.database(context.load_settings())
     size = f"{use_case.size(engine, space) / 1e9:,.2f} GB"
     if not yes:
-        context.confirm(f"delete space {space} with its tags, and free {size}?", otherwise="nothing was deleted")
+        context.confirm(f"Delete space {space} with its tags, and free {size}?", declined="Nothing was deleted.")
     with context.progress(TextColumn("{task.description}")) as bar:
         task = bar.add_task("deleting tags", total=None)
         count = 0
@@ -207,19 +207,20 @@ def drop(
         use_case.drop(
             engine, space, deleted=deleted, waiting=lambda why: bar.update(task, description=f"waiting: {why}")
         )
-    context.say(f"space {space} is gone: {count:,} tags deleted, {size} freed")
+    context.say(f"space {space} is deleted: {count:,} tags deleted, {size} freed")
 
 
 @_group.command()
 def check(
     space: _Number,
     accept: Annotated[
-        bool, typer.Option("--accept", help="Take what the model makes here for right from now on.")
+        bool,
+        typer.Option("--accept", help="Use the vectors that the model produces here as the reference from now on."),
     ] = False,
 ) -> None:
-    """Load a space's model and compare what it makes here with what the space was filled with.
+    """Load a space's model and check that it produces the same vectors here as those stored in the space.
 
-    Exit status 78 if it makes other vectors. Workers do the same at their start.
+    Exit status 78 if they differ. Workers run the same check when they start.
     """
     from worker import bootstrap
     from worker.pipeline.spaces import golden_check
@@ -233,4 +234,4 @@ def check(
     if accept:
         golden_check.accept(engine, found, model)
     golden_check.require(engine, found, model)
-    context.say(f"{model.space.model} makes the vectors here that space {space} was filled with")
+    context.say(f"{model.space.model} produces the same vectors here as those stored in space {space}")

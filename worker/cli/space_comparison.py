@@ -1,4 +1,4 @@
-"""``enrich space compare``: two spaces side by side, before one decides."""
+"""``enrich space compare``: two spaces side by side, to decide between them."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _ABSTAINED = "–"
 
 
 def compare(  # noqa: PLR0917  # typer reads options from positionals
-    space: Annotated[int, typer.Argument(metavar="NUMBER", help="As `enrich space list` shows it.")],
-    other: Annotated[int | None, typer.Option("--with", metavar="NUMBER", help="By default the active one.")] = None,
+    space: Annotated[int, typer.Argument(metavar="NUMBER", help="Number as shown by `enrich space list`.")],
+    other: Annotated[int | None, typer.Option("--with", metavar="NUMBER", help="Default: the active one.")] = None,
     sample: Annotated[int, typer.Option(metavar="N", min=1, help="Most images whose tags are compared.")] = 10_000,
     queries: Annotated[int, typer.Option(metavar="N", min=0, help="Most images whose neighbours are compared.")] = 200,
-    k: Annotated[int, typer.Option("--k", metavar="K", min=1, max=100, help="Neighbours of each.")] = 10,
+    k: Annotated[int, typer.Option("--k", metavar="K", min=1, max=100, help="Neighbours per image.")] = 10,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
-    """How far a space agrees with another one: tags, neighbours, and accuracy where people have labelled images."""
+    """Show how far two spaces agree: tags, neighbours, and accuracy where people have labelled images."""
     from worker.pipeline.spaces import compare as use_case
     from worker.pipeline.spaces import lifecycle
 
@@ -58,7 +58,7 @@ def _active(engine: Engine, second: Space) -> Space:
 
     number = next((each.id for each in lifecycle.filled(engine) if each.state == "active"), None)
     if number is None or number == second.id:
-        raise ConfigurationError(f"space {second.id} is the active one: name another one, --with NUMBER")
+        raise ConfigurationError(f"space {second.id} is the active one: name another with --with NUMBER")
     return lifecycle.get(engine, number)
 
 
@@ -80,23 +80,23 @@ def _print(found: SpaceComparison) -> None:
 
 
 def _print_changes(found: SpaceComparison) -> None:
-    table = Table("taxonomy", "from", "to", "images", "for example", box=None, pad_edge=False)
+    table = Table("taxonomy", "from", "to", "images", "example", box=None, pad_edge=False)
     for each in found.taxonomies:
         for pair in each.changes:
             table.add_row(each.taxonomy, *_labels(pair), f"{pair.images:,}", context.name(pair.example))
     if table.rows:
-        context.out.print("", "What would change most often:", table)
+        context.out.print("", "Most frequent changes:", table)
 
 
 def _print_judged(found: SpaceComparison) -> None:
     a, b = found.spaces
-    table = Table("taxonomy", "labelled", f"right in {a}", f"right in {b}", f"none in {a}", f"none in {b}")
+    table = Table("taxonomy", "labelled", f"correct in {a}", f"correct in {b}", f"none in {a}", f"none in {b}")
     table.box, table.pad_edge = None, False
     for each in found.judged:
         shares = (each.a_right, each.b_right, each.a_abstained, each.b_abstained)
         table.add_row(each.taxonomy, f"{each.images:,}", *(f"{share / each.images:.0%}" for share in shares))
     if table.rows:
-        context.out.print("", "Against what people have labelled:", table)
+        context.out.print("", "Compared with people's labels:", table)
 
 
 def _labels(pair: LabelPair) -> tuple[str, str]:

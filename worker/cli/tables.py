@@ -1,4 +1,4 @@
-"""Tables that show everything at any width: names are folded or rows become blocks, and nothing is cut off."""
+"""Tables that show everything at any width: long cells are folded, or rows become blocks. Nothing is cut off."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from rich.measure import Measurement
 from rich.table import Column, Table
 from rich.text import Text
 
-#: Into how many lines a cell, or a word as long as a file's name, is folded at most, and how short such lines may be:
-#: more of them, or shorter ones, are a stack of syllables.
+#: The most lines into which a cell or a long word, such as a file name, is folded, and the least length of such a line:
+#: more or shorter lines are hard to read.
 _LINES, _LEAST = 3, 12
 _UNBOUNDED = 1_000_000
 
 
 def fitted(table: Table, console: Console) -> RenderableType:
-    """A table as it is where it fits; else with long cells folded; else each row as a block, a line for each cell."""
+    """The table unchanged if it fits; else with long cells folded; else each row as a block, one line per cell."""
     if _width(console, table) <= console.width:
         return table
     for column in table.columns:
@@ -45,7 +45,7 @@ def _column_width(console: Console, column: Column) -> int:
 
 
 def _least(column: Column) -> int:
-    """To which width its cells can be folded."""
+    """The least width to which its cells can be folded."""
     texts = [str(cell) for cell in (column.header, *column.cells)]
     word = max((cell_len(word) for text in texts for word in text.split()), default=0)
     longest = max(map(cell_len, texts), default=0)
@@ -53,7 +53,7 @@ def _least(column: Column) -> int:
 
 
 def _shrunk(widths: list[int], least: list[int], room: int) -> list[int] | None:
-    """The widest columns narrowed, as far as they can be folded; None where even that is too much."""
+    """Column widths with the widest ones narrowed, as far as they can be folded; None if they still do not fit."""
     if sum(least) > room:
         return None
     shrunk = list(widths)
@@ -63,7 +63,7 @@ def _shrunk(widths: list[int], least: list[int], room: int) -> list[int] | None:
 
 
 def _blocks(table: Table) -> Iterator[RenderableType]:
-    """The first cell as a headline, and below it, indented, the others that are not empty under their names."""
+    """Each row's first cell as a headline; below it, indented, the other cells that are not empty, with their names."""
     if table.title is not None:
         yield Text(str(table.title), style=table.title_style or "table.title", overflow="fold")
     names = [" ".join(str(column.header).split("\n")) for column in table.columns]

@@ -1,4 +1,4 @@
-"""``enrich tag``: the same encoder and tagging code, without any server."""
+"""``enrich tag``: tag local files with the same encoder and tagging code, without any server."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 _ABSTAINED = "–"
 _MEANING_OF_A_DASH = (
-    "– means that no label was certain enough: the taxonomy abstains instead of guessing. Lower its threshold or "
-    "margin to have more tags, and more wrong ones (docs/explanation/how-tags-are-decided.md)."
+    "– means that no label was certain enough: the taxonomy abstains instead of guessing. A lower threshold or margin "
+    "gives more tags, and more wrong ones (docs/explanation/how-tags-are-decided.md)."
 )
-_INTERRUPTED = 130  # as the shell calls it
+_INTERRUPTED = 130  # the shell's status for SIGINT
 
 
 def register(app: typer.Typer) -> None:
@@ -38,18 +38,18 @@ def tag(
     taxonomy: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Only these: shipped names, files or directories.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, also on a terminal.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line, even on a terminal.")] = False,
 ) -> None:
-    """Tag local files. A table on a terminal, one JSON object a line otherwise.
+    """Tag local files. Prints a table on a terminal, else one JSON object per line.
 
-    Of a directory, everything below it that is named like an image; hidden files are left out.
+    In a directory, tags every file below it that has an image's extension, except hidden ones.
     """
     from worker import bootstrap
 
     settings = context.own_settings()
     files = list(_files(paths))
     if not files:
-        raise typer.BadParameter("no image files there: name files, or directories that hold some")
+        raise typer.BadParameter("no image files there: name image files, or directories that hold some")
     use_case = bootstrap.file_tagger(settings, tuple(taxonomy) if taxonomy else None)
     taxonomies, results = use_case.tagger.taxonomies, use_case.run(files)
     if as_json or not context.is_terminal():
@@ -60,7 +60,7 @@ def tag(
 
 
 def _files(paths: Iterable[Path]) -> Iterator[Path]:
-    """Files as named; of directories everything that claims to be an image, sorted, hidden ones left out."""
+    """Named files as they are; from directories every file that claims to be an image, sorted, except hidden ones."""
     from worker import images
 
     for path in paths:
@@ -79,7 +79,7 @@ def _files(paths: Iterable[Path]) -> Iterator[Path]:
 
 
 def _is_inside(folder: Path, file: Path) -> bool:
-    """Whether a file is one of the folder's own; a link that leads out of it is named, and left alone."""
+    """Whether a file lies in the folder. A link that leads out of it is reported and skipped."""
     try:
         safe_files.inside(folder, file)
     except NotConfinedError as error:
@@ -116,12 +116,12 @@ def _line(result: TaggedFile | RefusedFile, many: Collection[str]) -> dict[str, 
 
 
 def _shape(tags: Sequence[Tag], many: bool) -> object:
-    """A list where there can be several, as everywhere else: no entry is an abstention."""
+    """A list if there can be several tags, as everywhere else. An empty list means abstention."""
     return [_detailed(tag) for tag in tags if tag.label is not None] if many else _detailed(tags[0])
 
 
 def _by_taxonomy(tags: Iterable[Tag]) -> dict[str, list[Tag]]:
-    """A taxonomy that does not apply is not there."""
+    """Tags by taxonomy; a taxonomy that does not apply is missing."""
     grouped: dict[str, list[Tag]] = {}
     for tag in tags:
         grouped.setdefault(tag.taxonomy, []).append(tag)
@@ -138,7 +138,7 @@ def _detailed(tag: Tag) -> dict[str, object]:
 
 
 def _print_table(results: Results, total: int, taxonomies: Sequence[str]) -> int:
-    """The table is printed as one, whatever the number of files, so that its columns fit all of them."""
+    """Print one table, however many files there are, so that its columns fit all of them."""
     from worker.pipeline.enrichment.local_files import TaggedFile
 
     table, refused, interrupted, cells = Table("file", *taxonomies, pad_edge=False), [], False, set()
@@ -162,12 +162,12 @@ def _print_table(results: Results, total: int, taxonomies: Sequence[str]) -> int
         context.err.print(sentence, style="yellow")
     if interrupted:
         context.say(
-            f"interrupted: {len(table.rows) + len(refused):,} of {total:,} files were looked at, in their order"
+            f"interrupted: {len(table.rows) + len(refused):,} of {total:,} files were examined, in the order given"
         )
         raise typer.Exit(_INTERRUPTED)
     return len(refused)
 
 
 def _cell(tags: Iterable[Tag]) -> str:
-    """Empty where the taxonomy does not apply."""
+    """The labels of one taxonomy; empty if it does not apply."""
     return ", ".join(f"{tag.label} {tag.probability:.0%}" if tag.label else _ABSTAINED for tag in tags)

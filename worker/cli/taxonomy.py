@@ -1,4 +1,4 @@
-"""``enrich taxonomy``: the taxonomies in use, and what is to be said about a file before it is."""
+"""``enrich taxonomy``: list, show and check taxonomies."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from worker.settings import Settings
     from worker.tagging import Advice, Label, Taxonomy
 
-#: Other modules add their commands to it.
+#: Other modules add their commands to this group.
 group = typer.Typer(no_args_is_help=True, help="Taxonomies: list, show, check, plan, apply, history, rollback.")
 
 _Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
@@ -30,7 +30,7 @@ def register(app: typer.Typer) -> None:
 
 @group.command("list")
 def list_taxonomies(as_json: _Json = False) -> None:
-    """The taxonomies of ENRICH_TAXONOMIES, and every version that is or was in force."""
+    """List the taxonomies in ENRICH_TAXONOMIES, and every version that is or was in force."""
     from worker import tagging
 
     settings = context.load_settings()
@@ -72,7 +72,7 @@ def show(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A shipped name, a file, or one of ENRICH_TAXONOMIES.")],
     as_json: _Json = False,
 ) -> None:
-    """One taxonomy: its labels with all that belongs to them, as it is understood."""
+    """Show one taxonomy as parsed: its labels with all their properties."""
     taxonomy = _named(name, context.load_settings())
     if as_json:
         context.json_document(asdict(taxonomy) | {"version": taxonomy.version, "many": taxonomy.many})
@@ -94,14 +94,14 @@ def check(
         list[str] | None, typer.Argument(metavar="[NAME...]", help="Shipped names, files or directories.")
     ] = None,
     with_model: Annotated[
-        bool, typer.Option("--with-model", help="Also ask the model which prompts it takes for another label.")
+        bool, typer.Option("--with-model", help="Also ask the model which prompts it confuses with another label.")
     ] = False,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 on advice, too.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if there is advice, too.")] = False,
     as_json: _Json = False,
 ) -> None:
-    """Whether taxonomies are valid, and what in them is probably not meant. Needs no server.
+    """Check whether taxonomies are valid, and advise on likely mistakes. Needs no server.
 
-    Mistakes end with exit status 1 and each file, line and choice; advice does not, unless --strict is given.
+    Errors are listed with file, line and valid choices, and exit with status 1. Advice does so only with --strict.
     """
     from worker import tagging
 
@@ -117,7 +117,7 @@ def check(
     else:
         for each in found:
             context.line(f"{each.taxonomy}{f': {each.label}' if each.label else ''}: {each.message}", style="yellow")
-        context.say(f"{len(taxonomies)} valid, {len(found)} things to look at")
+        context.say(f"{len(taxonomies)} valid, {len(found)} suggestions")
     raise typer.Exit(1 if strict and found else 0)
 
 

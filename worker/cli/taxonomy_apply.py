@@ -1,4 +1,4 @@
-"""``enrich taxonomy plan|apply|history|rollback``: changing taxonomies with a look before."""
+"""``enrich taxonomy plan|apply|history|rollback``: preview and apply changes of taxonomies."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ if TYPE_CHECKING:
     from worker.settings import Settings
     from worker.tagging import Taxonomy
 
-_CONNECTIONS = 2  # and as many again: one keeps others out, one reads ahead while another writes
-_CHANGES = 3  # exit status of a plan that is not empty; 1 is an error, 2 a command line that is wrong
-_NOTHING = "nothing was changed"
+_CONNECTIONS = 2  # the pool opens up to twice as many: one holds the lock, one reads ahead while another writes
+_CHANGES = 3  # exit status of a plan that is not empty; 1 is an error, 2 an invalid command line
+_NOTHING = "Nothing was changed."
 
 _Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 _Html = Annotated[
     Path | None,
     typer.Option(
-        "--html", metavar="FILE", callback=context.output, help="Also write a page that needs nothing beside it."
+        "--html", metavar="FILE", callback=context.output, help="Also write the plan as a self-contained HTML page."
     ),
 ]
 _Sample = Annotated[
-    int | None, typer.Option("--sample", min=1, metavar="N", help="Images looked at; of fewer, all. [default: 20000]")
+    int | None, typer.Option("--sample", min=1, metavar="N", help="Images to examine. [default: 20000]")
 ]
-_Full = Annotated[bool, typer.Option("--full", help="Look at all images: exact numbers.")]
-_Yes = Annotated[bool, typer.Option("--yes", help="Do not ask, and look at no sample before.")]
+_Full = Annotated[bool, typer.Option("--full", help="Examine all images: exact numbers.")]
+_Yes = Annotated[bool, typer.Option("--yes", help="Do not ask, and do not examine a sample first.")]
 
 
 def register(_: typer.Typer) -> None:
@@ -49,18 +49,18 @@ def register(_: typer.Typer) -> None:
 
 
 def plan(sample: _Sample = None, full: _Full = False, html: _Html = None, as_json: _Json = False) -> None:
-    """What `apply` would change, scored from stored vectors; nothing is changed.
+    """Show what `apply` would change, scored from stored vectors. Changes nothing.
 
-    Compares the files of ENRICH_TAXONOMIES with the tags in the catalog.
-    Exit status 0: nothing would change; 3: something would; 1: an error; 2: the command line is wrong.
+    Compares the files in ENRICH_TAXONOMIES with the tags in the catalog.
+    Exit status 0: nothing would change; 3: something would; 1: an error; 2: an invalid command line.
     """
     from worker.errors import ConfigurationError
 
     if full and sample is not None:
-        raise ConfigurationError("--full looks at all images: leave --sample out")
+        raise ConfigurationError("--full examines all images: leave --sample out")
     settings = context.load_settings()
     engine = context.database(settings)
-    found = _plan(settings, engine, _wished(settings), sample=sample, full=full)
+    found = _plan(settings, engine, _configured(settings), sample=sample, full=full)
     if html is not None:
         from worker.cli.plan_page import page
 
@@ -76,19 +76,19 @@ def plan(sample: _Sample = None, full: _Full = False, html: _Html = None, as_jso
 
 
 def apply(yes: _Yes = False) -> None:
-    """Put the files of ENRICH_TAXONOMIES into force, and bring all tags up to date; workers follow by themselves.
+    """Put the files in ENRICH_TAXONOMIES into force, and bring all tags up to date. Workers follow by themselves.
 
-    May be interrupted: running it again goes on where it was.
+    May be interrupted: running it again continues where it stopped.
     """
     settings = context.load_settings()
     engine = context.database(settings, pool_size=_CONNECTIONS)
-    wished = _wished(settings)
+    wished = _configured(settings)
     if not yes:
         found = _plan(settings, engine, wished, sample=None, full=False)
         plan_report.show(found)
         if found.is_empty:
             return
-        context.confirm("apply this?", otherwise=_NOTHING)
+        context.confirm("Apply this?", declined=_NOTHING)
     _tell(_apply(settings, engine, wished), undo=True)
 
 
@@ -96,7 +96,9 @@ def history(
     limit: Annotated[int, typer.Option("--limit", min=1, max=1000, metavar="N", help="Most revisions.")] = 20,
     as_json: _Json = False,
 ) -> None:
-    """What was in force when, who applied it, what it changed, and how many images have tags of each version."""
+    """Show which taxonomies were in force when, who applied them, what changed, and how many images have tags of each
+    version.
+    """
     from worker.pipeline.taxonomies import lifecycle
 
     found = lifecycle.history(context.database(context.load_settings()), limit=limit)
@@ -104,7 +106,7 @@ def history(
         context.json_document(asdict(found))
         return
     if not found.entries:
-        context.line("no taxonomies are in force yet: the first worker, or `enrich taxonomy apply`, begins")
+        context.line("no taxonomies are in force yet: the first worker or `enrich taxonomy apply` starts the history")
         return
     for entry in found.entries:
         _show_entry(entry)
@@ -116,14 +118,14 @@ def rollback(
         str | None,
         typer.Argument(
             metavar="[TO]",
-            help="Number of a revision, or NAME@VERSION for one taxonomy as it was. Default: the revision before.",
+            help="A revision's number, or NAME@VERSION for one taxonomy. Default: the previous revision.",
         ),
     ] = None,
     yes: _Yes = False,
 ) -> None:
-    """Put taxonomies that were in force before into force again, from the database; tags are brought up to date.
+    """Put earlier taxonomies back into force, from the database, and bring all tags up to date.
 
-    Files stay as they are: until they are changed back, too, `plan` shows them as a change.
+    The files are not touched: until you change them back too, `plan` shows them as a change.
     """
     from worker.pipeline.taxonomies import lifecycle
 
@@ -132,14 +134,14 @@ def rollback(
     number, wished = lifecycle.content(engine, target)
     if not yes:
         found = _plan(settings, engine, wished, sample=None, full=False)
-        plan_report.show(found, wished="these taxonomies")
+        plan_report.show(found, source="these taxonomies")
         if found.is_empty:
             return
-        context.confirm("go back to this?", otherwise=_NOTHING)
+        context.confirm("Go back to this?", declined=_NOTHING)
     _tell(_apply(settings, engine, wished, action="rollback", back_to=number), undo=False)
 
 
-def _wished(settings: Settings) -> Sequence[Taxonomy]:
+def _configured(settings: Settings) -> Sequence[Taxonomy]:
     from worker import tagging
 
     return tagging.load_taxonomies(settings.taxonomies)
@@ -171,20 +173,20 @@ def _apply(
             return lifecycle.apply(engine, wished, build, action=action, back_to=back_to, progress=show)
     except KeyboardInterrupt:
         context.say(
-            "interrupted: what was done is done, and workers tag by what was put into force; "
-            "`enrich taxonomy history` shows how far it is, and the same command goes on from there"
+            "interrupted: the tags written so far are kept, and workers use the new taxonomies if they are in force; "
+            "`enrich taxonomy history` shows how far it is, and the same command continues from there"
         )
         raise typer.Exit(130) from None
 
 
 def _tell(done: ApplyResult, *, undo: bool) -> None:
-    what = "is in force" if done.is_new else "was in force already"
+    what = "is in force" if done.is_new else "was already in force"
     back = "; `enrich taxonomy rollback` goes back" if undo and done.is_new and done.revision > 1 else ""
     context.say(
         f"revision {done.revision} {what}: {done.images:,} images compared, labels of {done.changed:,} changed{back}"
     )
     for space in done.others:
-        context.say(f"space {space} is not active, and was left alone: `enrich space fill {space}` tags it anew")
+        context.say(f"space {space} is not active and was left alone: `enrich space fill {space}` retags it")
 
 
 @contextmanager
@@ -208,7 +210,7 @@ def _show_entry(entry: HistoryEntry) -> None:
             context.line(f"       {line}")
     for run in entry.retaggings:
         if run.images or run.finished_at is None:
-            state = "all" if run.finished_at else "not all yet:"
+            state = "all" if run.finished_at else "unfinished:"
             context.line(
                 f"   space {run.space}: {state} {run.images:,} images compared, labels of {run.changed:,} changed"
             )

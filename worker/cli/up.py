@@ -24,21 +24,21 @@ def up(
     port_base: Annotated[
         int | None,
         typer.Option(
-            metavar="PORT", help="First of eleven consecutive ports; by default those of the last start, at first 8700."
+            metavar="PORT", help="First of eleven consecutive ports. Default: those of the last start, initially 8700."
         ),
     ] = None,
     bucket: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME[/PREFIX]",
-            help="Watched, and created in the embedded store when missing; may be repeated. By default photos there, "
-            "and nothing in a store of yours. What ENRICH_BUCKETS names is watched besides.",
+            help="Watch this bucket, and create it in the embedded store if missing; may be repeated. Default: "
+            "`photos` in the embedded store, none in a store of yours. Buckets in ENRICH_BUCKETS are watched as well.",
         ),
     ] = None,
 ) -> None:
     """Run everything on this machine, in the foreground: store, queue, database, API, worker, scheduler.
 
-    Parts whose ENRICH_…_URL is set are yours and are not started.
+    A server whose ENRICH_…_URL is set is yours, and is not started.
     """
     from worker.cli.local_system import System, interruptible
     from worker.local import DEFAULT_BASE, Home, PortPlan, bucket_name
@@ -68,7 +68,7 @@ def _bucket_names(given: Sequence[str]) -> tuple[str, ...]:
 def env(
     as_json: Annotated[bool, typer.Option("--json", help="JSON instead of shell exports.")] = False,
 ) -> None:
-    """Print how to reach what `enrich up` runs: eval "$(enrich env)" sets any S3 client up."""
+    """Print how to reach the system that `enrich up` runs: eval "$(enrich env)" configures any S3 client."""
     info = context.running_system(context.own_settings())
     typer.echo(info.json() if as_json else info.shell(), nl=False)
 
@@ -77,17 +77,17 @@ def demo(
     photos: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", exists=True, file_okay=False, help="A folder of yours; by default photos that ship."
+            metavar="DIR", exists=True, file_okay=False, help="A folder with your photos. Default: photos that ship."
         ),
     ] = None,
     port_base: Annotated[
-        int | None, typer.Option(metavar="PORT", help="First of eleven ports; by default any that are free.")
+        int | None, typer.Option(metavar="PORT", help="First of eleven consecutive ports. Default: any free ones.")
     ] = None,
-    leave: Annotated[bool, typer.Option("--exit", help="End after the table, also on a terminal.")] = False,
+    leave: Annotated[bool, typer.Option("--exit", help="Exit after the results, even on a terminal.")] = False,
 ) -> None:
-    """Start everything, upload photos over S3, and show what the system makes of them.
+    """Start everything, upload photos over S3, and show the results.
 
-    It starts from nothing each time, in .enrich/demo, and never touches servers that ENRICH_…_URL names.
+    Starts from scratch each time, in .enrich/demo, and never touches servers named by ENRICH_…_URL.
     """
     from worker.cli import demo as demo_command
 

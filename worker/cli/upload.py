@@ -1,4 +1,4 @@
-"""Uploading files of this machine, for the demo."""
+"""Uploads local files for the demo."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class UploadSample:
 
 
 def in_folder(folder: Path, *, longest: int) -> list[UploadSample]:
-    """Every file below a folder that is not hidden, by its path in it. What cannot be uploaded is named on stderr.
+    """Every file below a folder that is not hidden, keyed by its relative path. Others are reported on stderr.
 
     Args:
         longest: bytes; larger files would be quarantined unread.
@@ -66,7 +66,7 @@ def _problem(folder: Path, path: Path, key: str, longest: int) -> str | None:
     except UnicodeEncodeError:
         return "its name is not valid UTF-8, which every key must be"
     if length > _LONGEST_KEY:
-        return f"its name is longer than the {_LONGEST_KEY} bytes that a key may have"
+        return f"its name is longer than {_LONGEST_KEY} bytes, the limit for keys"
     size = path.stat().st_size
     return f"it has {size // _MEBIBYTE:,} MiB, more than ENRICH_MAX_BYTES" if size > longest else None
 
@@ -74,7 +74,7 @@ def _problem(folder: Path, path: Path, key: str, longest: int) -> str | None:
 def upload(
     store: ObjectStore, bucket: str, files: Sequence[UploadSample], *, uploaded: Callable[[], object], say: context.Say
 ) -> Uploads:
-    """Put files, several at a time; one that cannot be read costs one file.
+    """Put files, several at a time. A file that cannot be read is reported and skipped.
 
     Args:
         uploaded: called after each.
@@ -94,6 +94,6 @@ def upload(
     with ThreadPoolExecutor(_THREADS) as pool:
         try:
             return dict(each for each in pool.map(put, files) if each is not None)
-        except BaseException:  # Ctrl-C, or a store that failed: what has not begun is left
+        except BaseException:  # Ctrl-C, or a store that failed: do not start the rest
             pool.shutdown(wait=False, cancel_futures=True)
             raise

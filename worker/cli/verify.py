@@ -1,4 +1,4 @@
-"""``enrich verify``: the proof."""
+"""``enrich verify``: prove that every object in a bucket is accounted for."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 _HOLDS, _DOES_NOT_HOLD, _COULD_NOT_COMPARE = 0, 1, 3
 _MEANING = {
     "missing": "listed, but neither enriched nor refused",
-    "incomplete": "without its vector, or a decision of a taxonomy in force",
-    "stale": "the bucket has other bytes than were read",
+    "incomplete": "lacks its vector, or the decision of a taxonomy in force",
+    "stale": "the bytes in the bucket are not those that were read",
     "ghost": "known, but no longer in the bucket",
-    "unnameable": "listed, under a key that cannot be recorded: copy the object to a plain one",
+    "unnameable": "listed under a key that cannot be recorded: copy the object to a plain one",
 }
 
 
@@ -32,7 +32,7 @@ def register(app: typer.Typer) -> None:
 
 def verify(
     bucket: Annotated[str, typer.Argument(metavar="BUCKET[/PREFIX]")],
-    prefix: Annotated[str, typer.Option("--prefix", metavar="PREFIX", help="Only keys that begin so.")] = "",
+    prefix: Annotated[str, typer.Option("--prefix", metavar="PREFIX", help="Only keys with this prefix.")] = "",
     repair: Annotated[bool, typer.Option("--repair", help="Make every difference pending work.")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="JSON lines: one per difference, then one with the equation.")
@@ -40,7 +40,7 @@ def verify(
 ) -> None:
     """List a bucket and prove that every object in it is accounted for.
 
-    Exit status 0 when it is, 1 when it is not, 3 when nothing could be proved because the comparison broke off.
+    Exit status 0 if it is, 1 if it is not, 3 if the comparison broke off and nothing was proved.
     """
     from worker import bootstrap
 
@@ -49,7 +49,7 @@ def verify(
         raise typer.BadParameter("give the prefix once: BUCKET/PREFIX, or BUCKET --prefix PREFIX")
     with _concluding_nothing_on_failure():
         settings = context.load_settings()
-        use_case = bootstrap.verify(settings, context.database(settings), context.ring_of(settings))
+        use_case = bootstrap.verify(settings, context.database(settings), context.notifier(settings))
         found = _run(use_case, name, rest or prefix, repair=repair, as_json=as_json)
         _conclude(found, as_json=as_json)
     miscounted = found.miscounts or found.space_miscounts
@@ -63,7 +63,7 @@ def _run(use_case: Verifier, bucket: str, prefix: str, *, repair: bool, as_json:
         task = progress.add_task("listing …", total=expected or None)
 
         def show(listed: int) -> None:
-            # The estimate is the planner's, and an archive grows: a bar that is full too early becomes one without end.
+            # The planner's estimate may be too low, and buckets grow: a full bar becomes one without a total.
             total = expected if listed <= expected else None
             progress.update(task, completed=listed, total=total, description=f"{listed:,} objects compared")
 
@@ -74,13 +74,13 @@ def _run(use_case: Verifier, bucket: str, prefix: str, *, repair: bool, as_json:
 
 @contextmanager
 def _concluding_nothing_on_failure() -> Iterator[None]:
-    """A proof that broke off says neither yes nor no: that is a status of its own."""
+    """A proof that broke off proves nothing either way: that has its own exit status."""
     try:
         yield
     except KeyboardInterrupt:
-        context.say("interrupted: nothing is proved; what was repaired so far stays so")
+        context.say("interrupted: nothing is proved; repairs made so far are kept")
         raise
-    except (BrokenPipeError, SystemExit):  # who read our lines has gone: rich ends the process then
+    except (BrokenPipeError, SystemExit):  # the reader of our output is gone: rich then ends the process
         raise typer.Exit(_COULD_NOT_COMPARE) from None
     except Exception as error:
         sentence = context.sentence(error)
@@ -107,17 +107,17 @@ def _conclude(found: Verification, *, as_json: bool) -> None:
         f"+ {found.excluded:,} excluded + {found.quarantined:,} quarantined + {found.pending:,} pending",
     )
     if found.pending:
-        context.say(f"oldest pending: {context.duration(found.oldest_pending_seconds)}; `enrich status` says who works")
+        context.say(f"oldest pending: {context.duration(found.oldest_pending_seconds)}; `enrich status` lists workers")
     if not found.holds:
         _explain(found)
     for each in found.miscounts:
-        state = f"{each.state}, tried again for {each.reason}," if each.reason else each.state
-        _tell_miscount(f"{each.counted:,} {state}", f"{each.recounted:,}")
+        state = f"{each.state} (retry reason {each.reason})" if each.reason else each.state
+        _print_miscount(f"{each.counted:,} {state}", f"{each.recounted:,}")
     for of in found.space_miscounts:
-        _tell_miscount(f"{of.counted:,} {of.state} of space {of.space_id}", f"{of.recounted:,}")
+        _print_miscount(f"{of.counted:,} {of.state} in space {of.space_id}", f"{of.recounted:,}")
 
 
-def _tell_miscount(counted: str, recounted: str) -> None:
+def _print_miscount(counted: str, recounted: str) -> None:
     context.line(f"miscounted: {counted} by the counters, {recounted} by counting; --repair corrects the counters")
 
 
@@ -127,6 +127,6 @@ def _explain(found: Verification) -> None:
         + (f", {found.unnameable:,} unnameable" if found.unnameable else "")
     )
     if found.repaired:
-        context.say(f"{found.repaired:,} are pending work now")
+        context.say(f"{found.repaired:,} are now pending")
     elif found.missing + found.incomplete + found.stale + found.ghost:
-        context.say("run it again with --repair to mend them")
+        context.say("run again with --repair to repair them")

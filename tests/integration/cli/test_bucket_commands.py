@@ -29,11 +29,11 @@ def test_a_missing_bucket_is_seen_and_dropped(engine, run):
     with transaction(engine) as connection:
         ledger.hints.hint(connection, hints("a.jpg"))
         ledger.buckets.buckets_missing(connection, ["photos"], endpoint="http://store.example")
-    assert "missing since" in run("list").stdout
+    assert "missing for" in run("list").stdout
     dropped = run("drop", "photos")
     assert (0, True) == (
         dropped.returncode,
-        "its objects end as workers find them gone" in " ".join(dropped.stderr.split()),
+        "workers remove its objects once they have confirmed that these are gone" in " ".join(dropped.stderr.split()),
     )
     [listed] = json.loads(run("list", "--json").stdout)
     assert ("photos", True) == (listed["name"], listed["gone_at"] is not None)

@@ -54,7 +54,7 @@ def test_entries_are_listed_as_they_were_chosen(filled, run):
     older = run("list", "--reason", "truncated", "--limit", "1", "--after", found["next"])
     assert "photos/a/old.jpg" in older.stdout
     shown = run("list", "--reason", "truncated", "--in", "photos/a/", "--limit", "1")
-    assert (f"go on with --after {found['next']}" in shown.stderr, "go on" in older.stderr) == (True, False)
+    assert (f"continue with --after {found['next']}" in shown.stderr, "continue" in older.stderr) == (True, False)
     assert "photos/a/new.jpg" not in older.stdout
     recent = json.loads(run("list", "--since", "1d", "--json").stdout)
     assert {"a/new.jpg", "b.jpg"} == {entry["key"] for entry in recent["entries"]}
@@ -72,13 +72,13 @@ def test_an_entry_is_shown_with_what_its_file_begins_with(filled, run):
 
 def test_a_retry_by_age_needs_no_broker(filled, run):
     """What came lately, as after a bad deploy; a second time there is nothing left to do."""
-    assert "2 entries will be tried again" in run("retry", "--since", "1d").stderr
+    assert "2 entries will be retried" in run("retry", "--since", "1d").stderr
     assert (2, True) == (pending(filled), row(filled, "b.jpg").done < row(filled, "b.jpg").wanted)
     again = run("retry", "--since", "1d")
-    assert (0, True) == (again.returncode, "nothing to retry: 2 entries are being tried again already" in again.stderr)
+    assert (0, True) == (again.returncode, "nothing to retry: 2 entries are already being retried" in again.stderr)
     dropped = run("drop", "--since", "1d")
-    assert (1, True) == (dropped.returncode, "nothing to drop: 2 entries are being" in dropped.stderr)
-    assert "tried again" in run("list", "--reason", "empty").stdout
+    assert (1, True) == (dropped.returncode, "nothing to drop: 2 entries are already being" in dropped.stderr)
+    assert "retrying" in run("list", "--reason", "empty").stdout
 
 
 def test_a_drop_by_age(filled, run):
@@ -88,14 +88,14 @@ def test_a_drop_by_age(filled, run):
     assert "photos/a/old.jpg" not in run("list").stdout
     assert "photos/a/old.jpg" in run("list", "--given-up", "--since", "1h").stdout
     assert "nothing matches\n" == run("list", "--given-up", "--reason", "empty").stdout
-    assert "1 entry will be tried again" in run("retry", "--given-up", "--all").stderr
+    assert "1 entry will be retried" in run("retry", "--given-up", "--all").stderr
     assert "nothing was given up\n" == run("list", "--given-up").stdout
 
 
 def test_an_object_that_was_given_up_is_tried_again_by_its_name(filled, run):
     """Nobody has to know that it is not in quarantine any more."""
     run("drop", "photos/b.jpg")
-    assert "1 entry will be tried again" in run("retry", "photos/b.jpg").stderr
+    assert "1 entry will be retried" in run("retry", "photos/b.jpg").stderr
     assert row(filled, "b.jpg").done < row(filled, "b.jpg").wanted
 
 
@@ -127,7 +127,7 @@ def test_everything_is_only_meant_where_it_is_said(filled, run):
         done = run(*arguments)
         assert (2, True) == (done.returncode, "--older-than AGE" in done.stderr), done.stderr
     assert "3 entries given up" in run("drop", "--all").stderr
-    assert "quarantine is empty\n" == run("list").stdout
+    assert "the quarantine is empty\n" == run("list").stdout
 
 
 @pytest.mark.parametrize("command", ["retry", "drop"])

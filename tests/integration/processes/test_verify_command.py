@@ -46,7 +46,7 @@ def test_the_equation_is_printed_with_every_difference_and_repaired(lossy: Site)
     assert "2 listed ≠ 0 enriched + 0 excluded + 0 quarantined + 1 pending" == equation
     assert "1 missing, 0 incomplete, 0 stale, 0 ghosts" == summary
     assert "oldest pending: " in first.stderr
-    assert "1 are pending work now" in repairing.stderr
+    assert "1 are now pending" in repairing.stderr
     done = verify(lossy, bucket, "--repair", "--json")
     found = json.loads(done.stdout)["verification"]
     assert (0, True, 2, 2, 0) == (

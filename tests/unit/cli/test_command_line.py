@@ -108,7 +108,7 @@ class TestManners:
         """What cannot be undone is not done."""
         monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
         with pytest.raises(typer.Exit) as ended:
-            context.confirm("really?", otherwise="nothing was deleted")
+            context.confirm("really?", declined="Nothing was deleted.")
         assert 1 == ended.value.exit_code
 
     def test_help_answers_at_once(self) -> None:

@@ -85,7 +85,7 @@ def test_a_person_s_decision_comes_first(site):
         )
     told = run("explain", "photos/red.jpg")
     assert "colour: green (human-decision)" in told
-    assert "the numbers are what the model says" in told
+    assert "the numbers are the model's" in told
 
 
 def test_people_are_shown_titles_and_programs_are_not(site):

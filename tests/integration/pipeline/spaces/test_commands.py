@@ -90,7 +90,7 @@ def test_dropping_asks_first(world, enrich):
     """With what it would free; "no" deletes nothing."""
     enrich("space", "create", "turned")
     done = enrich("space", "drop", "2", stdin="n\n")
-    assert (1, True) == (done.exit_code, "delete space 2 with its tags, and free 0.00 GB?" in done.output)
+    assert (1, True) == (done.exit_code, "Delete space 2 with its tags, and free 0.00 GB?" in done.output)
     assert ["filling"] == world.sql("SELECT state FROM spaces WHERE id = 2")
 
 

@@ -174,7 +174,7 @@ def test_an_interruption_says_how_to_go_on(enrich, monkeypatch):
     monkeypatch.setattr(lifecycle, "apply", interrupted)
     write(FILES[1])
     done = enrich("apply", "--yes")
-    assert (130, True) == (done.exit_code, "goes on from there" in done.output)
+    assert (130, True) == (done.exit_code, "continues from there" in done.output)
 
 
 @pytest.mark.parametrize(("file", "message"), [("nowhere/plan.html", "no directory nowhere"), (".", "is a directory")])
