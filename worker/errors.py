@@ -101,8 +101,8 @@ class FatalDeviceError(EnrichError):
     """The accelerator's context is broken; only a new process can help."""
 
 
-class PutOffError(EnrichError):
-    """An object cannot be worked on now, for reasons that say nothing about it."""
+class LeaseLostError(EnrichError):
+    """An object's lease ended before the work on it began: another worker may have it by now."""
 
 
 class NotFoundError(EnrichError):

@@ -68,9 +68,6 @@ MetricName: TypeAlias = Literal[
     "enrich_quarantined_total",
     # Counter, by reason: objects given back to be tried again.
     "enrich_retries_total",
-    # Counter, by result: images tried in a process of their own, because a worker died with them: "survived", "killed",
-    # "unclear", "interrupted", "unavailable".
-    "enrich_trials_total",
     # Gauge, by breaker: 1 while this process waits for "store" or "database", or puts nothing into "quarantine".
     "enrich_breaker_open",
     # Gauge, by lane: objects that wait for work, in the whole ledger.
@@ -148,7 +145,6 @@ BATCH_SIZE = _histogram("enrich_batch_size", "Objects in a claim.", _BATCH)
 OUTCOMES = _counter("enrich_outcomes_total", "Objects whose claim ended, by how.", "outcome")
 QUARANTINED = _counter("enrich_quarantined_total", "Objects put into quarantine, by why.", "reason")
 RETRIES = _counter("enrich_retries_total", "Objects given back to be tried again, by why.", "reason")
-TRIALS = _counter("enrich_trials_total", "Images tried in a process of their own, by what came of it.", "result")
 BREAKER_OPEN = _gauge("enrich_breaker_open", "1 while this process holds back because of something.", "breaker")
 PENDING = _gauge("enrich_pending", "Objects that wait for work, in the whole ledger.", "lane")
 IN_FLIGHT = _gauge("enrich_in_flight", "Objects this process has claimed and not yet completed.")
@@ -182,8 +178,6 @@ def _start_at_zero() -> None:
         API_REFUSALS.labels(reason=why)
     for result in ("sent", "coalesced", "failed", "dropped"):
         WAKE_UPS.labels(result=result)
-    for ending in ("survived", "killed", "unclear", "interrupted", "unavailable"):
-        TRIALS.labels(result=ending)
     for kind in ("missing", "stale", "ghost", "unnameable"):
         RECONCILE_DIFFERENCES.labels(kind=kind)
     for result in ("committed", "refused", "left", "returned"):

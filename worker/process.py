@@ -17,13 +17,11 @@ from worker.pipeline.enrichment.canary import CanaryCheck
 from worker.pipeline.enrichment.enricher import Enricher
 from worker.pipeline.enrichment.isolation_lock import IsolationLock
 from worker.pipeline.enrichment.model_switch import ModelSwitch
-from worker.pipeline.enrichment.poison_images import PoisonImages
 from worker.pipeline.enrichment.prepare import Preparer
 from worker.pipeline.enrichment.quarantine_breaker import QuarantineBreaker
-from worker.pipeline.enrichment.sandbox import Sandbox
 from worker.pipeline.reconciliation.recheck import Recheck
 from worker.pipeline.resilience.circuit_breaker import FailureWindow
-from worker.pipeline.resilience.heartbeat import LONGEST_BATCH_IN_LEASES, Heartbeat, reporting_refusal
+from worker.pipeline.resilience.heartbeat import Heartbeat, reporting_refusal
 from worker.pipeline.resilience.memory_budget import ByteBudget, DecodeSlots
 from worker.pipeline.resilience.retry_policy import RetryPolicy
 from worker.pipeline.resilience.worker_breakers import WorkerBreakers
@@ -31,9 +29,8 @@ from worker.pipeline.spaces import golden_check
 from worker.pipeline.spaces.fill import FillProgress, FillRun
 from worker.pipeline.spaces.fill_batch import BatchFiller, Model
 from worker.pipeline.spaces.model_host import ModelHost
-from worker.pipeline.spaces.model_loading import choose, load_for, where
+from worker.pipeline.spaces.model_loading import choose, load_for
 from worker.pipeline.taxonomies.label_vectors import LabelVectorIndexer, LabelVectorWriter
-from worker.quick_health import STUCK
 from worker.settings import Settings
 
 _log = logs.get("process")
@@ -47,9 +44,6 @@ _DECODER_BYTES = 512 << 20
 _SWITCH_SECONDS = 0.0005
 #: Leases of filling are not renewed: as long as so many of a worker's, which are.
 _FILL_LEASES = 5
-#: Starts the process in which an image that may kill is tried.
-#: (-P: wherever we were started, a folder `worker` there is not ours.)
-TRIAL: tuple[str, ...] = (sys.executable, "-P", "-m", "worker.sandbox")
 
 
 @contextmanager
@@ -79,9 +73,7 @@ def worker(
         storing_labels(engine) as labels,
     ):
         enricher = _enricher(settings, engine, model, heartbeat=heartbeat, decoders=decoders, pool=pool, notify=notify)
-        running = ModelSwitch(
-            enricher=enricher, poison_images=lambda space: _poison_images(settings, engine, space, heartbeat)
-        )
+        running = ModelSwitch(enricher=enricher)
         model_host = ModelHost(
             engine,
             serving=labels.following(make(space, model)),
@@ -101,17 +93,6 @@ def worker(
             model_host.stop()
             heartbeat.stop()
             engine.dispose()
-
-
-def _poison_images(settings: Settings, engine: Engine, space: Space, heartbeat: Heartbeat) -> PoisonImages:
-    # Up to two trials, each of up to twice the patience, have to end before their batch counts as stuck; and half of
-    # one before the process counts as ill.
-    patience = min(LONGEST_BATCH_IN_LEASES / 5 * settings.lease_seconds, 0.6 * STUCK)
-    model, revision = where(space, bootstrap.source(settings))
-    command = (*TRIAL, model) if revision is None else (*TRIAL, model, revision)
-    return PoisonImages(
-        engine=engine, trial=Sandbox(command=command, patience=patience, progressed=heartbeat.progressed)
-    )
 
 
 def _decoders(settings: Settings) -> DecodeSlots:
@@ -148,7 +129,6 @@ def _enricher(
             FailureWindow(ratio=settings.quarantine_breaker_ratio),
             CanaryCheck(engine=engine, preparer=preparer, batcher=model.batcher, pool=pool),
         ),
-        poison_images=_poison_images(settings, engine, model.space, heartbeat),
         isolation_lock=IsolationLock(),
         pool=pool,
         notify=notify,

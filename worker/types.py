@@ -69,7 +69,6 @@ class RetryReason(enum.StrEnum):
     NOT_WATCHED = "not-watched"  # not in this worker's ENRICH_BUCKETS: it was not read
     DEVICE_MEMORY = "device-memory"  # the device has no memory left for even this image alone
     UNEXPECTED = "unexpected"  # an error nobody foresaw: the log has its traceback
-    PUT_OFF = "put-off"  # it may kill, and could not be tried in a process of its own just now
     HELD_BACK = "held-back"  # refused, but so is nearly everything: not put into quarantine before somebody looked
 
 

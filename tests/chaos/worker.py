@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import time
 from collections.abc import Sequence
 
@@ -15,7 +14,7 @@ import numpy as np
 
 from tests.chaos.contents import KILLING_COLOUR
 from tests.fakes import ColourEncoder
-from worker import bootstrap, logs, process, sandbox, settings, tasks
+from worker import bootstrap, logs, settings, tasks
 from worker.encoder import Pixels
 from worker.types import Floats
 
@@ -40,11 +39,8 @@ def _kills(pixels: Pixels) -> bool:
 
 
 def main() -> None:
-    """Run the worker, or what it starts to try an image apart."""
+    """Run the worker."""
     bootstrap.encoder = lambda *_args, **_options: DeadlyEncoder()
-    if sys.argv[1:2] == ["--trial"]:
-        sys.exit(sandbox.main())
-    process.TRIAL = (sys.executable, "-m", "tests.chaos.worker", "--trial")
     loaded = settings.load()
     logs.configure(level=loaded.log_level)
     tasks.run_worker(loaded)

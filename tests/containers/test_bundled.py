@@ -23,7 +23,7 @@ from tests.pictures import picture
 from tests.unit.encoder.hub_server import COMMIT, Hub
 
 _OURS = ("api", "worker", "scheduler")
-#: What a killed worker had is tried image by image, each in a process of its own: a few, so that it ends soon.
+#: What a killed worker had is worked on image by image: a few, so that it ends soon.
 _MORE = {"ENRICH_LEASE_SECONDS": "10", "ENRICH_CLAIM_BATCH": "8"}
 _EVENT_SECONDS = 20.0
 

@@ -20,10 +20,8 @@ from worker.objects import MemoryStore
 from worker.pipeline.enrichment.canary import CanaryCheck
 from worker.pipeline.enrichment.enricher import Enricher
 from worker.pipeline.enrichment.isolation_lock import IsolationLock
-from worker.pipeline.enrichment.poison_images import PoisonImages
 from worker.pipeline.enrichment.prepare import Preparer
 from worker.pipeline.enrichment.quarantine_breaker import QuarantineBreaker
-from worker.pipeline.enrichment.sandbox import Sandbox
 from worker.pipeline.resilience.circuit_breaker import FailureWindow
 from worker.pipeline.resilience.heartbeat import Heartbeat
 from worker.pipeline.resilience.memory_budget import ByteBudget, DecodeSlots
@@ -36,8 +34,6 @@ from worker.types import Lane
 COLOURS = Taxonomy(name="colour", labels=tuple(Label(name=name, prompts=(name,)) for name in ("red", "green", "blue")))
 
 
-#: The process in which a suspect would be tried cannot be had.
-NO_TRIAL = ("false",)
 SMALL = ImageLimits(max_bytes=1_000_000, max_pixels=1_000_000, max_side=5_000)
 
 
@@ -75,7 +71,6 @@ def world(engine: Engine, request: pytest.FixtureRequest) -> Iterator[World]:
                 window,
                 CanaryCheck(engine=engine, preparer=preparer, batcher=batcher, pool=pool),
             ),
-            poison_images=PoisonImages(engine=engine, trial=Sandbox(command=NO_TRIAL, patience=20.0)),
             isolation_lock=IsolationLock(),
             pool=pool,
             notify=lambda: rung.append(time.monotonic()),

@@ -20,7 +20,7 @@ from celery.worker.consumer import Consumer
 from PIL import Image, ImageOps
 
 from tests.fakes import ColourEncoder
-from worker import bootstrap, cli, logs, process, sandbox, settings, tasks, worker_group
+from worker import bootstrap, cli, logs, settings, tasks, worker_group
 from worker.encoder import Pixels
 from worker.types import Floats
 
@@ -52,14 +52,11 @@ class WilfulEncoder(ColourEncoder):
 
 
 def main() -> None:
-    """Run the worker, or what it starts to try an image apart."""
+    """Run the worker."""
     bootstrap.encoder = lambda *_args, **_options: WilfulEncoder()
-    if sys.argv[1:2] == ["--trial"]:
-        sys.exit(sandbox.main())
     if sys.argv[1:2] == ["--fill"]:
         bootstrap.encoder = lambda *_args, **_options: WilfulEncoder("other")
         cli.app(["space", "fill", sys.argv[2]])
-    process.TRIAL = (sys.executable, "-m", "tests.integration.processes.fake_worker", "--trial")
     if _DEAF in os.environ:
         celery: Any = Celery
         consume = celery.worker_main

@@ -152,21 +152,37 @@ class TestBrokenDevice:
         assert worker.wait(20) == 70
         assert site.totals().in_flight == 1
 
-    def test_an_image_that_breaks_every_device_is_the_only_one_lost(self, site: Site) -> None:
+
+class TestPoisonImage:
+    """An image that ends every process that works on it."""
+
+    @pytest.mark.parametrize(
+        "how",
+        [
+            pytest.param("TEST_BREAKS_ON_BLACK", id="breaks the device"),
+            pytest.param("TEST_CRASHES_ON_BLACK", id="is an access to memory that is not there"),
+        ],
+    )
+    def test_it_costs_five_workers_and_is_the_only_image_lost(self, site: Site, how: str) -> None:
         """Restarted as often as a supervisor would, workers enrich the neighbours and quarantine the culprit."""
         site.upload(*keys(3), notify=False)
         site.upload("black.jpg", colour="black")
+        assert 5 == self.deaths(site, {how: "1"})
+        totals = site.totals()
+        assert (3, 1, 0) == (totals.enriched, totals.quarantined, totals.pending)
+
+    def deaths(self, site: Site, environment: dict[str, str]) -> int:
+        """Of workers, one after the other, until nothing is pending."""
 
         def over(worker: subprocess.Popen[bytes]) -> bool:
             return worker.poll() is not None or site.totals().pending == 0
 
-        for _ in range(6):
-            worker = site.start(wait=False, TEST_BREAKS_ON_BLACK="1")
-            site.until(partial(over, worker), seconds=40)
+        for died in range(9):
+            worker = site.start(wait=False, **environment)
+            site.until(partial(over, worker), seconds=60)
             if worker.poll() is None:
-                break
-        totals = site.totals()
-        assert (totals.enriched, totals.quarantined, totals.pending) == (3, 1, 0)
+                return died
+        raise AssertionError("workers die for ever")
 
 
 class TestWithoutBroker:

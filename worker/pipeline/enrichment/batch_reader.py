@@ -29,9 +29,7 @@ def _was_not_asked(found: Prepared | FinalOutcome) -> bool:
 class BatchReader:
     """Prepares one batch and counts what the store answered. Called from several threads."""
 
-    def __init__(
-        self, preparer: Preparer, *, hopeless: int, before_decoding: Callable[[ClaimedObject, bytes], None]
-    ) -> None:
+    def __init__(self, preparer: Preparer, *, hopeless: int, before_decoding: Callable[[ClaimedObject], None]) -> None:
         """Nothing was asked yet. After ``hopeless`` failures without one answer, the rest of a bucket is not tried."""
         self._preparer, self._hopeless, self._before_decoding = preparer, hopeless, before_decoding
         self._answers: list[tuple[str, bool]] = []  # bucket, and whether it was an answer; lists append atomically

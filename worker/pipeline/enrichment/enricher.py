@@ -24,10 +24,9 @@ from worker.errors import (
     TaxonomyError,
 )
 from worker.ledger.claims import Claim
-from worker.pipeline.enrichment import commit, missing_buckets
+from worker.pipeline.enrichment import commit, missing_buckets, poison_images
 from worker.pipeline.enrichment.batch_reader import BatchReader
 from worker.pipeline.enrichment.isolation_lock import IsolationLock
-from worker.pipeline.enrichment.poison_images import PoisonImages
 from worker.pipeline.enrichment.prepare import FinalOutcome, Prepared, Preparer, again
 from worker.pipeline.enrichment.quarantine_breaker import QuarantineBreaker
 from worker.pipeline.resilience.heartbeat import Heartbeat
@@ -60,7 +59,6 @@ class Enricher:
     space: Space
     heartbeat: Heartbeat
     guard: QuarantineBreaker
-    poison_images: PoisonImages
     isolation_lock: IsolationLock
     pool: ThreadPoolExecutor  # fetches and decodes
     notify: Callable[[], None]  # wakes another idle worker thread, here or elsewhere
@@ -179,7 +177,7 @@ class Enricher:
         return BatchReport(claimed=len(claim.objects), outcomes=outcomes)
 
     def _results(self, claim: Claim, turns: Permits) -> Sequence[Prepared | FinalOutcome]:
-        self.poison_images.before_reading(claim)
+        poison_images.before_reading(self.engine, claim)
         with self.engine.connect() as connection:
             known = catalog.read.known_images(
                 connection, space_id=self.space.id, refs=[each.ref for each in claim.objects]
@@ -190,7 +188,7 @@ class Enricher:
         tally = BatchReader(
             self.preparer,
             hopeless=self.breakers.store.threshold,
-            before_decoding=partial(self.poison_images.before_decoding, claim),
+            before_decoding=partial(poison_images.before_decoding, self.engine, claim),
         )
         read = [each.given_up or etags.get(each.ref) for each in claim.objects]
         found = list(self.pool.map(tally.prepare, claim.objects, read))

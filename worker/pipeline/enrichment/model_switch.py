@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from threading import Condition
 
-from worker.catalog.spaces import Space
 from worker.pipeline.enrichment.canary import CanaryCheck
 from worker.pipeline.enrichment.enricher import BatchReport, Enricher
-from worker.pipeline.enrichment.poison_images import PoisonImages
 from worker.pipeline.spaces.fill_batch import BatchFiller
 
 
@@ -19,7 +16,6 @@ class ModelSwitch:
     """The enricher of a process; called from several threads, while another one exchanges it."""
 
     enricher: Enricher
-    poison_images: Callable[[Space], PoisonImages]  # who tries what may kill, with a space's model
     _in_hand: Counter[int] = field(default_factory=Counter)  # batches, by space
     _changed: Condition = field(default_factory=Condition)
 
@@ -41,7 +37,7 @@ class ModelSwitch:
         Returns when the batches in hand have ended: then nothing uses the model before any more, and it may be freed.
         """
         before = self.enricher
-        self.enricher = replace(_with(before, filler), poison_images=self.poison_images(filler.model.space))
+        self.enricher = _with(before, filler)
         before.heartbeat.serves(filler.model.encoder.purpose)
         with self._changed:
             self._changed.wait_for(lambda: not self._in_hand[before.space.id], timeout=before.lease)

@@ -18,11 +18,11 @@ from worker.errors import (
     ConfigurationError,
     EnrichError,
     ImageRejectedError,
+    LeaseLostError,
     NotWatchedError,
     ObjectArchivedError,
     ObjectRefusedError,
     ObjectUnreadableError,
-    PutOffError,
     StoreUnavailableError,
 )
 from worker.images import ImageLimits
@@ -38,7 +38,7 @@ _log = logs.get("pipeline")
 _KEPT_BYTES = 512
 
 #: Called with a file right before it is decoded; raises what is to become of it instead.
-BeforeDecoding: TypeAlias = Callable[[bytes], None]
+BeforeDecoding: TypeAlias = Callable[[], None]
 
 #: Errors that say nothing about the object, however often they come.
 _NOTHING_LEARNT = (StoreUnavailableError, BucketNotFoundError, ConfigurationError)
@@ -68,7 +68,7 @@ class FinalOutcome:
     counted: bool = True  # with RETRY: False if the attempt was not the object's fault
 
 
-def _nothing(_: bytes) -> None:
+def _nothing() -> None:
     """Most images may be decoded at once."""
 
 
@@ -107,8 +107,8 @@ class Preparer:
         try:
             with self.budget.lease() as reservation:
                 return self._prepare(claimed, etag, reservation, before_decoding)
-        except PutOffError as error:
-            return again(claimed, str(error), RetryReason.PUT_OFF, counted=False)
+        except LeaseLostError as error:  # nothing of it is written: its claim is void
+            return again(claimed, str(error), RetryReason.UNEXPECTED, counted=False)
         except _NOTHING_LEARNT as error:
             # The attempt does not count against the object.
             return again(claimed, str(error), _why(error), counted=False)
@@ -199,7 +199,7 @@ class Preparer:
         self, claimed: ClaimedObject, info: ObjectInfo, data: bytes, before_decoding: BeforeDecoding
     ) -> Prepared | FinalOutcome:
         try:
-            before_decoding(data)
+            before_decoding()
         except ImageRejectedError as rejected:
             return self.quarantined(claimed, rejected, info, data)
         try:

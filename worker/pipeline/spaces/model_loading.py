@@ -55,12 +55,12 @@ def load_for(space: Space, own: ModelSetting, load: Load) -> Encoder:
         ModelUnavailableError: it is not there.
         SpaceMismatchError: what is there is not the same.
     """
-    encoder = load(*where(space, own))
+    encoder = load(*_where(space, own))
     require_space(space, encoder)
     return encoder
 
 
-def where(space: Space, own: ModelSetting) -> tuple[str, str | None]:
+def _where(space: Space, own: ModelSetting) -> tuple[str, str | None]:
     """Where this machine has a space's model, and at which revision; None for a directory, which has no other than its
     own.
     """

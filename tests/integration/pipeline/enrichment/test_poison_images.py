@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from dataclasses import replace
-from types import SimpleNamespace
-
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
@@ -17,12 +13,8 @@ from worker.db import transaction
 from worker.errors import StoreUnavailableError
 from worker.ledger.quarantine import QuarantineSelection
 from worker.pipeline.enrichment.poison_images import EXPOSED_DEATHS
-from worker.pipeline.enrichment.sandbox import Sandbox
 from worker.pipeline.resilience.heartbeat import Heartbeat
 from worker.types import Outcome
-
-DIES = "import os, sys; print('ready', flush=True); sys.stdin.buffer.read(); os.kill(os.getpid(), {number})"
-LIVES = "import sys; print('ready', flush=True); sys.stdin.buffer.read()"
 
 
 class DiedError(BaseException):
@@ -31,12 +23,6 @@ class DiedError(BaseException):
 
 def die(*_args: object, **_named: object) -> None:
     raise DiedError
-
-
-def give_trials(world, script: str) -> None:
-    """Have suspects tried by this script from now on."""
-    trial = Sandbox(command=(sys.executable, "-c", script), patience=20.0)
-    world.enricher = replace(world.enricher, poison_images=replace(world.enricher.poison_images, trial=trial))
 
 
 def run_until_death(world) -> None:
@@ -83,7 +69,7 @@ def deadly(world):
 
 @pytest.fixture
 def lone_killer(deadly):
-    """The same, without neighbours, after two workers have died: the next one has it tried."""
+    """The same, without neighbours, after two workers have died: one of them at work on it alone."""
     with transaction(deadly.engine) as connection:
         connection.execute(text("DELETE FROM inbox WHERE key <> 'killer.jpg'"))
     assert 2 == work_until(deadly, deaths=2)
@@ -139,62 +125,36 @@ class TestInnocent:
         make_due(world.engine)
         assert {Outcome.ENRICHED: 1} == world.run()
 
-    def test_one_that_survives_its_trial_is_enriched(self, world):
-        """A death while its bytes were at work makes a trial, not a verdict."""
+    def test_one_that_survives_in_the_end_is_enriched(self, world):
+        """Killed at work on its bytes, one time fewer than is enough: it is enriched, and its record is clean."""
         world.upload("a.jpg", picture())
         killed_from_outside(world)
         world.encoder.preprocess, working = die, world.encoder.preprocess
-        run_until_death(world)
+        for _ in range(EXPOSED_DEATHS - 1):
+            run_until_death(world)
         world.encoder.preprocess = working
-        give_trials(world, LIVES)
         assert ({Outcome.ENRICHED: 1}, {}) == (world.run(), world.quarantine())
+        assert (0, 0) == deaths(world, "a.jpg")
 
     def test_neighbours_of_a_killer_are_enriched(self, deadly):
-        """Also where no trial can be had."""
+        """They lose a moment, and nothing else."""
         work_to_the_end(deadly)
         assert {"killer.jpg": "killed-worker"} == deadly.quarantine()
         assert {"colour": "red"} == deadly.tags("b.jpg") == deadly.tags("c.jpg")
-
-    def test_one_whose_trials_cost_the_worker_is_enriched_in_the_end(self, world):
-        """A container that is killed as a whole when a second model does not fit: then the worker does it itself."""
-        world.upload("a.jpg", picture())
-        killed_from_outside(world)
-        world.encoder.preprocess, working = die, world.encoder.preprocess
-        run_until_death(world)
-        world.encoder.preprocess = working
-        dying = replace(world.enricher.poison_images, trial=SimpleNamespace(try_image=die))
-        world.enricher = replace(world.enricher, poison_images=dying)
-        assert 5 == work_to_the_end(world)
-        assert ({"colour": "red"}, {}) == (world.tags("a.jpg"), world.quarantine())
-
-    def test_a_trial_that_is_interrupted_counts_nothing(self, lone_killer):
-        """SIGTERM means that somebody wants us to end: the image is tried again later."""
-        give_trials(lone_killer, DIES.format(number=15))
-        for _ in range(3):
-            assert {Outcome.RETRY: 1} == lone_killer.run()
-            make_due(lone_killer.engine)
-        found = row(lone_killer.engine, "killer.jpg")
-        assert ((2, 1), 2, {}) == (deaths(lone_killer, "killer.jpg"), found.attempts, lone_killer.quarantine())
-        assert "interrupted" in found.last_error
-        assert "put-off" == found.retry_reason
 
 
 class TestGuilty:
     """An image that kills is found, at a bounded price."""
 
-    @pytest.mark.parametrize(("number", "name"), [(11, "SIGSEGV"), (9, "SIGKILL")])
-    def test_it_is_proved_by_a_process_of_its_own(self, deadly, number, name):
-        """Two workers die: one with all, one with it alone; the process it is then tried in dies instead of a third."""
-        give_trials(deadly, DIES.format(number=number))
-        assert 2 == work_to_the_end(deadly)
+    def test_it_costs_five_workers(self, deadly):
+        """One dies with all, and as many as are enough with it alone; its neighbours are enriched."""
+        assert 1 + EXPOSED_DEATHS == 5 == work_to_the_end(deadly)
         [entry] = deadly.quarantined()
         assert ("killer.jpg", "killed-worker") == (entry.key, entry.reason)
-        assert name in entry.message
-        assert {"colour": "red"} == deadly.tags("b.jpg") == deadly.tags("c.jpg")
+        assert f"{EXPOSED_DEATHS} worker processes died" in entry.message
 
     def test_its_bytes_are_known(self, deadly):
         """So that a person can look at them, and comparing notices a good file in their place."""
-        give_trials(deadly, DIES.format(number=11))
         work_to_the_end(deadly)
         [entry] = deadly.quarantined()
         stored = deadly.store.head(ref("killer.jpg"))
@@ -202,57 +162,33 @@ class TestGuilty:
         assert entry.first_bytes.startswith(b"\xff\xd8")
 
     @pytest.mark.parametrize("again", ["a second event", "a person"])
-    def test_a_killer_that_comes_back_costs_no_worker(self, lone_killer, again):
-        """Stores send events twice, and people retry: it is tried in a process of its own at once."""
-        give_trials(lone_killer, DIES.format(number=11))
-        assert 0 == work_to_the_end(lone_killer)
+    def test_a_killer_that_comes_back_costs_fewer_workers(self, lone_killer, again):
+        """Stores send events twice, and people retry: that it killed before counts as one death."""
+        work_to_the_end(lone_killer)
         if again == "a person":
             with transaction(lone_killer.engine) as connection:
                 ledger.quarantine.retry(connection, QuarantineSelection(), limit=10)
         else:
             lone_killer.hint("killer.jpg", "b.jpg")
-        assert 0 == work_to_the_end(lone_killer)
+        assert EXPOSED_DEATHS - 1 == work_to_the_end(lone_killer)
         assert {"killer.jpg": "killed-worker"} == lone_killer.quarantine()
 
-    def test_killers_that_come_back_together_are_tried_one_by_one(self, world):
-        """Each process that tries one has a copy of the model. Who has to wait uses up nothing."""
-        for key in ("a.jpg", "b.jpg", "c.jpg"):
-            world.upload(key, picture())
-        with transaction(world.engine) as connection:
-            connection.execute(text("UPDATE inbox SET exposed_deaths = 1"))
-        give_trials(world, DIES.format(number=11).replace("import os", "import time; time.sleep(0.5); import os"))
-        assert {Outcome.QUARANTINED: 1, Outcome.RETRY: 2} == world.run()
-        assert [0, 0] == [row(world.engine, each).attempts for each in ("a.jpg", "b.jpg", "c.jpg")
-                          if each not in world.quarantine()]  # fmt: skip
-        while pending(world.engine):
-            make_due(world.engine)
-            world.run()
-        assert 3 == len(world.quarantine())
-
     def test_a_good_file_in_its_place_clears_it(self, lone_killer):
-        """It is tried once more, and never again."""
-        give_trials(lone_killer, DIES.format(number=11))
+        """It is enriched as any other, and nothing is held against it afterwards."""
         work_to_the_end(lone_killer)
-        give_trials(lone_killer, LIVES)
         lone_killer.upload("killer.jpg", picture("red"))
         assert ({Outcome.ENRICHED: 1}, {}) == (lone_killer.run(), lone_killer.quarantine())
         assert (0, 0) == deaths(lone_killer, "killer.jpg")
 
-    def test_without_a_trial_the_price_is_bounded(self, deadly):
-        """One worker dies with all, and as many as it takes with it alone."""
-        assert 1 + EXPOSED_DEATHS == work_to_the_end(deadly)
-        [entry] = deadly.quarantined()
-        assert f"{EXPOSED_DEATHS} worker processes died" in entry.message
-
-    def test_a_trial_goes_on_where_the_object_was_put_off(self, lone_killer):
-        """An outage sends a suspect back among others; that it is one is not forgotten, nobody dies with it again."""
-        give_trials(lone_killer, DIES.format(number=11))
+    def test_an_outage_does_not_clear_it(self, lone_killer):
+        """An outage sends a suspect back among others; deaths with it go on counting."""
         lone_killer.store.fail(ref("killer.jpg"), StoreUnavailableError("503"))
         assert {Outcome.RETRY: 1} == lone_killer.run()
         lone_killer.store.fail(ref("killer.jpg"), None)
         lone_killer.upload("d.jpg", picture("red"))
         lone_killer.time_passes()
-        assert {Outcome.QUARANTINED: 1, Outcome.ENRICHED: 1} == lone_killer.run()
+        assert EXPOSED_DEATHS - 1 == work_to_the_end(lone_killer)
+        assert {"killer.jpg": "killed-worker"} == lone_killer.quarantine()
 
     def test_one_that_kills_while_it_is_read_is_found_in_the_end(self, world):
         """Reading runs no code of the image's, so nobody is blamed for it; but not for ever."""

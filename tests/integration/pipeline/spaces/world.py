@@ -27,10 +27,8 @@ from worker.pipeline.enrichment.canary import CanaryCheck
 from worker.pipeline.enrichment.enricher import Enricher
 from worker.pipeline.enrichment.isolation_lock import IsolationLock
 from worker.pipeline.enrichment.model_switch import ModelSwitch
-from worker.pipeline.enrichment.poison_images import PoisonImages
 from worker.pipeline.enrichment.prepare import Preparer
 from worker.pipeline.enrichment.quarantine_breaker import QuarantineBreaker
-from worker.pipeline.enrichment.sandbox import Sandbox
 from worker.pipeline.resilience.circuit_breaker import FailureWindow
 from worker.pipeline.resilience.heartbeat import Heartbeat
 from worker.pipeline.resilience.memory_budget import ByteBudget, DecodeSlots
@@ -151,7 +149,7 @@ def world(engine: Engine) -> Iterator[World]:
         space = made.space("tiny")
         golden_check.require(engine, space, load("tiny"))
         serving = enricher(made, made.model(space), heartbeat)
-        made.serving = ModelSwitch(enricher=serving, poison_images=lambda _: serving.poison_images)
+        made.serving = ModelSwitch(enricher=serving)
         heartbeat.start()
         stack.callback(heartbeat.stop)
         yield made
@@ -178,7 +176,6 @@ def enricher(made: World, model: Model, heartbeat: Heartbeat) -> Enricher:
             FailureWindow(ratio=1.0),
             CanaryCheck(engine=made.engine, preparer=preparer, batcher=model.batcher, pool=made.pool),
         ),
-        poison_images=PoisonImages(engine=made.engine, trial=Sandbox(command=("false",), patience=20.0)),
         isolation_lock=IsolationLock(),
         pool=made.pool,
         notify=lambda: None,
