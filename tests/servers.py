@@ -8,9 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import redis
+
 from worker.local import ConnectionInfo, LocalStack, Part, PortPlan, free_port_base
 from worker.local.postgres import Postgres
-from worker.local.probes import SignedClient, resp
+from worker.local.probes import create_bucket
 from worker.local.supervisor import Supervisor
 
 _BROKER_DATABASES = 16
@@ -77,19 +79,22 @@ class RunningServers:
         """Name of a new, empty bucket."""
         name = f"test-{next(self._numbers)}"
         credentials = self.stack.home.credentials()
-        SignedClient(
-            port=self.ports.s3,
+        create_bucket(
+            self.ports.s3,
+            name,
             access_key_id=credentials.s3_access_key_id,
             secret_access_key=credentials.s3_secret_access_key,
-        ).create_bucket(name)
+        )
         return name
 
     # -- Valkey ------------------------------------------------------------------------------------------------------
     def fresh_broker_url(self) -> str:
         """URL of an emptied broker database; there are fifteen, used in turn."""
         number = 1 + next(self._numbers) % (_BROKER_DATABASES - 1)
-        resp(self.ports.valkey, self.stack.home.credentials().broker_password, f"SELECT {number}", "FLUSHDB")
-        return f"{self.broker_url.removesuffix('/0')}/{number}"
+        url = f"{self.broker_url.removesuffix('/0')}/{number}"
+        with redis.Redis.from_url(url) as client:
+            client.flushdb()
+        return url
 
 
 @contextmanager

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import hmac
 import http.client
 import json
 import socket
 import time
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from worker.errors import ServerError
@@ -57,62 +55,40 @@ def _b64(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SignedClient:
-    """As much of an S3 client as it takes to create a bucket, so that this room needs no SDK."""
-
-    port: int
-    access_key_id: str
-    secret_access_key: str
-    region: str = "us-east-1"
-
-    def create_bucket(self, bucket: str) -> None:
-        """Create a bucket; one that exists is fine.
-
-        Raises:
-            NotReadyError: the store answers, but cannot write yet.
-            OSError: nothing answers.
-        """
-        status, body = http_request(self.port, "PUT", f"/{bucket}", headers=self._sign("PUT", f"/{bucket}"))
-        if b"BucketAlready" not in body:
-            require(status, body, f"creating bucket {bucket}")
-
-    def _sign(self, method: str, path: str) -> dict[str, str]:
-        """Headers of a request without body and query, by AWS Signature Version 4.
-
-        Source: https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html
-        """
-        now, digest = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()), hashlib.sha256(b"").hexdigest()
-        headers = {"host": f"{LOOPBACK}:{self.port}", "x-amz-content-sha256": digest, "x-amz-date": now}
-        names, scope = ";".join(headers), f"{now[:8]}/{self.region}/s3/aws4_request"
-        lines = "".join(f"{name}:{value}\n" for name, value in headers.items())
-        canonical = f"{method}\n{path}\n\n{lines}\n{names}\n{digest}"
-        to_sign = f"AWS4-HMAC-SHA256\n{now}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
-        key = f"AWS4{self.secret_access_key}".encode()
-        for part in scope.split("/"):
-            key = hmac.digest(key, part.encode(), "sha256")
-        signature = hmac.new(key, to_sign.encode(), "sha256").hexdigest()
-        credential = f"Credential={self.access_key_id}/{scope}"
-        authorization = f"AWS4-HMAC-SHA256 {credential}, SignedHeaders={names}, Signature={signature}"
-        return headers | {"Authorization": authorization}
-
-
-def resp(port: int, password: str, *commands: str) -> list[str]:
-    """Send inline commands to a Redis or Valkey server after AUTH; the first line of each reply.
+def create_bucket(port: int, bucket: str, *, access_key_id: str, secret_access_key: str) -> None:
+    """Create a bucket in a store on a loopback port; one that exists is fine.
 
     Raises:
+        NotReadyError: the store answers, but cannot write yet.
         OSError: nothing answers.
-        NotReadyError: the server refuses one.
     """
-    with socket.create_connection((LOOPBACK, port), timeout=_TIMEOUT) as connection:
-        lines = [f"AUTH {password}", *commands]
-        connection.sendall("".join(f"{line}\r\n" for line in lines).encode())
-        with connection.makefile("rb") as replies:
-            answers = [replies.readline().decode().strip() for _ in lines]
-    for answer in answers:
-        if not answer or answer.startswith("-"):
-            raise NotReadyError(answer.lstrip("-") or "closed the connection")
-    return answers[1:]
+    from botocore.auth import S3SigV4Auth  # a client of boto3's takes half a second to make
+    from botocore.awsrequest import AWSRequest
+    from botocore.credentials import Credentials
+
+    request = AWSRequest("PUT", f"http://{LOOPBACK}:{port}/{bucket}")
+    S3SigV4Auth(Credentials(access_key_id, secret_access_key), "s3", "us-east-1").add_auth(request)
+    status, body = http_request(port, "PUT", f"/{bucket}", headers=dict(request.headers))
+    if b"BucketAlready" not in body:
+        require(status, body, f"creating bucket {bucket}")
+
+
+def set_key(url: str) -> None:
+    """Write a key to a Redis or Valkey server.
+
+    Raises:
+        NotReadyError: nothing answers, or the server refuses it.
+    """
+    import redis
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
+
+    once = Retry(NoBackoff(), 0)
+    try:
+        with redis.Redis.from_url(url, socket_timeout=_TIMEOUT, socket_connect_timeout=_TIMEOUT, retry=once) as client:
+            client.set("enrich:ready", 1, ex=60)
+    except redis.RedisError as error:
+        raise NotReadyError(str(error)) from error
 
 
 def require_reachable(url: str, *, variable: str, default_port: int) -> None:

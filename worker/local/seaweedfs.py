@@ -20,7 +20,7 @@ from worker.local.child import ChildSpec, NotReadyError
 from worker.local.disk import STORE_STOPS_BELOW_MIB
 from worker.local.home import Credentials, Home, write_private
 from worker.local.ports import LOOPBACK, PortPlan
-from worker.local.probes import SignedClient, bearer, http_request, require
+from worker.local.probes import bearer, create_bucket, http_request, require
 
 _BIND = (f"-ip={LOOPBACK}", f"-ip.bind={LOOPBACK}")
 _NAMES = ("master", "volume", "filer", "s3")
@@ -189,11 +189,12 @@ class SeaweedFS:
         require(status, body, "writing through the SeaweedFS filer")
 
     def _creates_buckets(self) -> None:
-        SignedClient(
-            port=self.ports.s3,
+        create_bucket(
+            self.ports.s3,
+            self.bucket,
             access_key_id=self.credentials.s3_access_key_id,
             secret_access_key=self.credentials.s3_secret_access_key,
-        ).create_bucket(self.bucket)
+        )
 
 
 # One volume per bucket instead of seven, and no maintenance scripts: there is one server, nothing to balance or mend.

@@ -12,7 +12,7 @@ from worker.local import binaries
 from worker.local.child import ChildSpec
 from worker.local.home import Credentials, Home, write_private
 from worker.local.ports import LOOPBACK, PortPlan
-from worker.local.probes import resp
+from worker.local.probes import set_key
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,4 +59,4 @@ class Valkey:
         return "\n".join(lines) + "\n"
 
     def _writes(self) -> None:
-        resp(self.ports.valkey, self.credentials.broker_password, "SET enrich:ready 1 EX 60")
+        set_key(self.url)

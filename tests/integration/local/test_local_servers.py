@@ -28,7 +28,7 @@ from worker.local import (
     read_connection_info,
 )
 from worker.local.ports import listen
-from worker.local.probes import resp
+from worker.local.probes import set_key
 
 
 @pytest.fixture(scope="module")
@@ -72,8 +72,8 @@ def test_passwords_are_required(servers: RunningServers):
     ports = servers.ports
     with pytest.raises(OperationalError, match="no password supplied"):
         query(f"postgresql://enrich@127.0.0.1:{ports.postgres}/enrich?passfile={os.devnull}", "SELECT 1")
-    with pytest.raises(NotReadyError, match="WRONGPASS"):
-        resp(ports.valkey, "guess", "PING")
+    with pytest.raises(NotReadyError, match="invalid username-password"):
+        set_key(f"redis://:guess@127.0.0.1:{ports.valkey}/0")
     for method in ("GET", "PUT", "DELETE"):
         url = f"http://127.0.0.1:{ports.filer}/buckets/photos/x.jpg"
         with pytest.raises(urllib.error.HTTPError, match="401"):
