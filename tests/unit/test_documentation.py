@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from functools import cache
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -86,3 +88,19 @@ def test_files_and_folders_named_on_pages_exist(page: Path) -> None:
     named = [path for path in PATH.findall(page.read_text()) if "NAME" not in path]
 
     assert [] == [path for path in named if not (ROOT / path).exists()]
+
+
+def test_the_picture_of_the_layers_shows_the_contracts() -> None:
+    """Each module and folder that import-linter puts into a layer is a box, in the same order, and no other is."""
+    linter = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    rows = {each["containers"][0]: each["layers"] for each in linter["contracts"] if each["type"] == "layers"}
+    code = [
+        name
+        for row in rows["worker"]
+        for layer in ([row] if row != "pipeline" else rows["worker.pipeline"])
+        for name in sorted(layer.split(" | "))
+    ]
+    picture = ET.parse(ROOT / "docs/architecture-layers.svg").iter("{http://www.w3.org/2000/svg}text")
+    boxes = [(float(text.attrib["y"]), text.text) for text in picture if text.attrib["class"] == "t"]
+
+    assert code == [name for _, name in sorted(boxes)]
