@@ -13,7 +13,6 @@ _WALL_CLOCKS = {("datetime", "now"), ("datetime", "utcnow"), ("datetime", "today
 _ALLOWED = {
     "cli/upload.py",  # prints how long ago a file was sent
     "local/probes.py",  # a token's end
-    "objects/memory.py",  # is the store
     "pipeline/reconciliation/listing_diff.py",  # the age of an object by the store's date, to look at a young one twice
 }
 

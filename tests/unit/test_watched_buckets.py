@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from tests.memory_store import MemoryStore
 from worker import settings
 from worker.errors import ConfigurationError, NotWatchedError
-from worker.objects import MemoryStore, WatchedStore
+from worker.objects import WatchedStore
 from worker.types import ObjectRef
 from worker.watched_buckets import Watched
 

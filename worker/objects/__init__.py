@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from worker.objects.encodings import claimed_size, codings, decode, first_bytes
-from worker.objects.memory import MemoryStore
 from worker.objects.s3 import S3Store
 from worker.objects.store import ObjectStore
 from worker.objects.values import (
@@ -25,7 +24,6 @@ __all__ = [
     "Fetched",
     "Gone",
     "ListedObject",
-    "MemoryStore",
     "NotModified",
     "NotRead",
     "ObjectStore",

@@ -16,8 +16,9 @@ from pathlib import Path
 import boto3
 import pytest
 
+from tests.memory_store import MemoryStore
 from worker.errors import EnrichError
-from worker.objects import MemoryStore, ObjectStore, S3Store
+from worker.objects import ObjectStore, S3Store
 from worker.types import ObjectRef
 
 KEY_ID, SECRET = "contract", "contract-secret"

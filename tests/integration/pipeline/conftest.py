@@ -12,11 +12,11 @@ import pytest
 from tests.active_taxonomies import following
 from tests.fakes import ColourEncoder
 from tests.ledger import BUCKET, hints, make_due, ref
+from tests.memory_store import MemoryStore
 from worker import catalog, ledger, outbox
 from worker.db import Engine, transaction
 from worker.encoder import MicroBatcher
 from worker.images import ImageLimits
-from worker.objects import MemoryStore
 from worker.pipeline.enrichment.canary import CanaryCheck
 from worker.pipeline.enrichment.enricher import Enricher
 from worker.pipeline.enrichment.isolation_lock import IsolationLock

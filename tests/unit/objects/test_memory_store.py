@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from tests.memory_store import MemoryStore
 from worker.errors import StoreUnavailableError
-from worker.objects import Fetched, MemoryStore
+from worker.objects import Fetched
 from worker.types import ObjectRef
 
 REF = ObjectRef(bucket="photos", key="a.jpg")

@@ -11,12 +11,12 @@ import pytest
 from sqlalchemy import text
 
 from tests.ledger import BUCKET, make_due, pending, ref
+from tests.memory_store import MemoryStore
 from tests.pictures import picture
 from worker import ledger
 from worker.db import transaction
 from worker.errors import StoreUnavailableError
 from worker.ledger.reconciliations import PageResult, Target
-from worker.objects import MemoryStore
 from worker.pipeline.reconciliation import reconcile as module
 from worker.pipeline.reconciliation.reconcile import PageReconciler, Reconciler, ReconcileSchedule, targets
 from worker.watched_buckets import Watched

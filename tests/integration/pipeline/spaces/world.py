@@ -15,6 +15,7 @@ from sqlalchemy import text
 from tests.active_taxonomies import following
 from tests.fakes import ColourEncoder
 from tests.ledger import BUCKET, hints, ref
+from tests.memory_store import MemoryStore
 from tests.pictures import picture
 from worker import catalog, ledger
 from worker.catalog.spaces import Space
@@ -22,7 +23,6 @@ from worker.db import Engine, transaction
 from worker.encoder import Encoder, MicroBatcher, Pixels
 from worker.errors import ModelUnavailableError
 from worker.images import ImageLimits
-from worker.objects import MemoryStore
 from worker.pipeline.enrichment.canary import CanaryCheck
 from worker.pipeline.enrichment.enricher import Enricher
 from worker.pipeline.enrichment.isolation_lock import IsolationLock
