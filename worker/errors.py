@@ -14,7 +14,7 @@ class ConfigurationError(EnrichError):
 
 
 class SchemaVersionError(EnrichError):
-    """The database's schema is not the one this version of the code needs."""
+    """The database's schema is not the one that this version of the code needs."""
 
 
 class MalformedEventError(EnrichError):
@@ -22,7 +22,7 @@ class MalformedEventError(EnrichError):
 
 
 class ModelUnavailableError(EnrichError):
-    """The model's files are neither on disk nor to be had from the hub."""
+    """The model's files are not on disk and cannot be downloaded from the hub."""
 
 
 class ModelUnsupportedError(EnrichError):
@@ -30,11 +30,11 @@ class ModelUnsupportedError(EnrichError):
 
 
 class TextTooLongError(EnrichError):
-    """A text to search for has more tokens than the model reads: what is behind them would count for nothing."""
+    """A search text has more tokens than the model reads: the rest would be ignored."""
 
 
 class SpaceMismatchError(EnrichError):
-    """The encoder does not produce vectors of the space it was asked to fill."""
+    """The encoder does not produce the vectors of the space that it was asked to fill."""
 
 
 class TaxonomyError(EnrichError):
@@ -46,7 +46,7 @@ class ServerError(EnrichError):
 
 
 class QueueUnavailableError(EnrichError):
-    """A message queue cannot be reached or answers with an error that may pass. It keeps its messages."""
+    """A message queue cannot be reached or answers with a temporary error. It keeps its messages."""
 
 
 class StoreUnavailableError(EnrichError):
@@ -62,11 +62,11 @@ class NotWatchedError(EnrichError):
 
 
 class BucketElsewhereError(ConfigurationError):
-    """The store sends us elsewhere for this bucket: its region or endpoint is another than the settings name."""
+    """The store redirects requests for this bucket: its region or endpoint differs from the settings."""
 
 
 class ObjectRefusedError(EnrichError):
-    """The store answers, and refuses this object; it may well give others."""
+    """The store answers but refuses this object; it may serve others."""
 
 
 class AccessDeniedError(ObjectRefusedError):
@@ -78,7 +78,7 @@ class AccessDeniedError(ObjectRefusedError):
 
 
 class ObjectArchivedError(ObjectRefusedError):
-    """The object is in a storage class that cannot be read before somebody restores it."""
+    """The object is in a storage class that must be restored before it can be read."""
 
 
 class ObjectUnreadableError(ObjectRefusedError):
@@ -86,7 +86,7 @@ class ObjectUnreadableError(ObjectRefusedError):
 
 
 class ImageRejectedError(EnrichError):
-    """These bytes cannot become a picture, now or later. Carries the quarantine reason."""
+    """These bytes can never be decoded to a picture. Carries the quarantine reason."""
 
     def __init__(self, reason: Reason, message: str) -> None:
         super().__init__(message)
@@ -94,11 +94,11 @@ class ImageRejectedError(EnrichError):
 
 
 class DecoderLostError(EnrichError):
-    """The process that decoded a picture is gone, for a reason that need not be the picture."""
+    """The process that was decoding a picture has ended, not necessarily because of the picture."""
 
 
 class FatalDeviceError(EnrichError):
-    """The accelerator's context is broken; only a new process can help."""
+    """The accelerator's context is broken; only a new process helps."""
 
 
 class LeaseLostError(EnrichError):
@@ -110,19 +110,19 @@ class NotFoundError(EnrichError):
 
 
 class DeviceMemoryError(EnrichError):
-    """The device has no memory left even for one image. Nothing is wrong with the image: try it again later."""
+    """The device lacks memory for even one image. The image is not at fault: try it again later."""
 
 
 class CursorError(EnrichError):
-    """A cursor that is none, or of another list: pass it on exactly as it was given."""
+    """A cursor is invalid, or belongs to another list: pass it on exactly as it was given."""
 
 
 class ChoiceError(EnrichError):
-    """What was asked for contradicts itself, or is everything without saying so."""
+    """A request contradicts itself, or would select everything without saying so."""
 
 
 class FeedGoneError(EnrichError):
-    """The change feed no longer has everything that comes after a cursor. Carries where to start over."""
+    """The change feed no longer has everything after a cursor. Carries the cursor to start over from."""
 
     def __init__(self, why: str, *, start: str) -> None:
         super().__init__(
@@ -141,4 +141,4 @@ class OutdatedTaxonomiesError(EnrichError):
 
 
 class ApplyingError(EnrichError):
-    """Taxonomies are being applied by somebody else."""
+    """Another process is applying taxonomies."""

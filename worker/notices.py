@@ -1,4 +1,4 @@
-"""What a person who waits is told, by code that knows of no terminal."""
+"""Notices for a person who waits, from code that does not know about the terminal."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ _listener: Callable[[str], None] | None = None
 
 
 def listen(listener: Callable[[str], None] | None) -> None:
-    """Have sentences told to somebody; to nobody, with None, as it is at first."""
-    global _listener  # noqa: PLW0603  # of the process, as its terminal is
+    """Send notices to ``listener``. None, the default, discards them."""
+    global _listener  # noqa: PLW0603  # one per process, like its terminal
     _listener = listener
 
 
 def tell(sentence: str) -> None:
-    """Say what takes its time from now on."""
+    """Announce a step that takes a while."""
     if _listener is not None:
         _listener(sentence)

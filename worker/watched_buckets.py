@@ -1,4 +1,4 @@
-"""What ``ENRICH_BUCKETS`` names: the buckets, and parts of buckets, that may be listed and read."""
+"""The buckets, and prefixes of buckets, that ``ENRICH_BUCKETS`` allows to list and read."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from worker.errors import NotWatchedError
 
-#: Chosen explicitly, and alone: every bucket that the credentials can read.
+#: Means every bucket that the credentials can read. It has to stand alone.
 EVERY_BUCKET = "*"
 
 # Looser than AWS: Ceph with rgw_relaxed_s3_bucket_names has capitals, underscores and up to 255 characters.
@@ -18,7 +18,7 @@ _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """The only objects that are read. Whatever else an event, a row or a command names is refused."""
+    """The only objects that are read. Anything else that an event, a row or a command names is refused."""
 
     names: tuple[str, ...]  # each `bucket` or `bucket/prefix`; or `*` alone
 
@@ -28,7 +28,7 @@ class Watched:
         return EVERY_BUCKET in self.names
 
     def covers(self, bucket: str, key: str) -> bool:
-        """Whether an object may be read; with a prefix for a key, whether everything below it may."""
+        """Whether an object may be read; given a prefix as the key, whether everything below it may."""
         return self.everything or any(name == bucket and key.startswith(prefix) for name, prefix in self._parts())
 
     def touches(self, bucket: str) -> bool:
@@ -36,11 +36,11 @@ class Watched:
         return self.everything or any(name == bucket for name, _ in self._parts())
 
     def prefix_in(self, bucket: str) -> str:
-        """Of a bucket that is watched in part: the first of these parts, to be asked for where any will do."""
+        """The first watched prefix of a bucket, for requests where any watched prefix will do."""
         return next((prefix for name, prefix in self._parts() if name == bucket), "")
 
     def require(self, bucket: str, key: str = "") -> None:
-        """Refuse what is not watched; with a prefix for a key, unless everything below it is.
+        """Refuse what is not watched; given a prefix as the key, unless everything below it is watched.
 
         Raises:
             NotWatchedError: says what is watched and what to set.
@@ -50,7 +50,7 @@ class Watched:
             raise NotWatchedError(refusal)
 
     def refusal(self, bucket: str, key: str = "") -> str | None:
-        """Why an object may not be read, and what to set to have it read; None where it may."""
+        """Why an object may not be read, and what to set to have it read; None if it may."""
         if self.covers(bucket, key):
             return None
         what = f"{bucket}/{key}" if key else bucket
@@ -60,20 +60,20 @@ class Watched:
             )
         listed = ", ".join(self.names)
         if self.touches(bucket):
-            return f"{what} is watched in part only: ENRICH_BUCKETS names {listed}; name one of these, or add {bucket}"
+            return f"{what} is only partly watched: ENRICH_BUCKETS names {listed}; name one of these, or add {bucket}"
         near = difflib.get_close_matches(bucket, {name for name, _ in self._parts()}, n=1, cutoff=0.6)
-        meant = f"did you mean {near[0]}? If not, add {bucket}" if near else f"add {bucket}"
-        return f"{what} is not watched: ENRICH_BUCKETS names {listed}; {meant} to have it read"
+        hint = f"did you mean {near[0]}? If not, add {bucket}" if near else f"add {bucket}"
+        return f"{what} is not watched: ENRICH_BUCKETS names {listed}; {hint} to have it read"
 
     def described(self) -> str:
-        """What a process says of it when it starts."""
+        """What a process logs about it at start-up."""
         if self.everything:
-            return "every bucket that the credentials can read is watched (ENRICH_BUCKETS=*)"
+            return "watching every bucket that the credentials can read (ENRICH_BUCKETS=*)"
         if self.names:
-            return f"watched, and nothing else is read: {', '.join(self.names)}"
+            return f"watching only {', '.join(self.names)}"
         return (
-            "ENRICH_BUCKETS is empty, so nothing is watched: no event is followed up and nothing is read. Set it to "
-            "the buckets to enrich, such as ENRICH_BUCKETS=photos,scans/incoming, or to * for every bucket that the "
+            "ENRICH_BUCKETS is empty, so nothing is watched: events are ignored and nothing is read. Set it to the "
+            "buckets to enrich, such as ENRICH_BUCKETS=photos,scans/incoming, or to * for every bucket that the "
             "credentials can read"
         )
 
@@ -82,10 +82,10 @@ class Watched:
 
 
 def parse(names: Sequence[str]) -> tuple[str, ...]:
-    """Names as they are given, each once.
+    """Check names and drop duplicates.
 
     Raises:
-        ValueError: one of them names no bucket; says how to write it.
+        ValueError: one of them does not name a bucket; says how to write it.
     """
     unique = tuple(dict.fromkeys(names))
     for name in unique:
@@ -94,16 +94,16 @@ def parse(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def parse_whole(names: Sequence[str], among: Watched) -> tuple[str, ...]:
-    """Names of whole buckets, each once: of those that are watched, unless nothing or everything is.
+    """Check names of whole buckets and drop duplicates. They must be watched, unless nothing or everything is.
 
     Raises:
-        ValueError: one of them names none; says how to write it.
+        ValueError: one of them does not name a bucket; says how to write it.
     """
     unique = parse(names)
     for name in unique:
         bucket, slash, _ = name.partition("/")
         if slash:
-            raise ValueError(f"{name!r} is a part of a bucket: write {bucket}, which is paid for as a whole")
+            raise ValueError(f"{name!r} is part of a bucket: write {bucket}, because only whole buckets are paid for")
         if among.names and name != EVERY_BUCKET and not among.touches(name):
             raise ValueError(among.refusal(name))
     return unique
@@ -112,7 +112,7 @@ def parse_whole(names: Sequence[str], among: Watched) -> tuple[str, ...]:
 def _check(name: str, *, alone: bool) -> None:
     if name == EVERY_BUCKET:
         if not alone:
-            raise ValueError("* is every bucket, so nothing stands beside it: write * alone, or only the names")
+            raise ValueError("* means every bucket, so it must stand alone: write only *, or only the names")
         return
     if "://" in name:
         raise ValueError(f"{name!r} is a URL: write {name.partition('://')[2]}")
@@ -120,9 +120,11 @@ def _check(name: str, *, alone: bool) -> None:
     if "*" in name or "?" in name:
         prefix = name.partition("*")[0].partition("?")[0]
         raise ValueError(
-            f"{name!r} has a wildcard: write {prefix}, for all keys that begin so"
+            f"{name!r} has a wildcard: write {prefix}, for all keys with that prefix"
             if "/" in prefix
             else f"{name!r} has a wildcard: name each bucket, or write * alone for every bucket"
         )
     if _BUCKET.fullmatch(bucket) is None:
-        raise ValueError(f"{name!r} names no bucket: write bucket or bucket/prefix, such as photos or scans/incoming")
+        raise ValueError(
+            f"{name!r} is not a bucket name: write bucket or bucket/prefix, such as photos or scans/incoming"
+        )

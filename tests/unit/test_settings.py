@@ -71,7 +71,7 @@ def test_secrets_do_not_show_in_representations():
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("ENRICH_BUKETS", "ENRICH_BUKETS is no setting, and is ignored; did you mean ENRICH_BUCKETS?"),
+        ("ENRICH_BUKETS", "unknown setting ENRICH_BUKETS (ignored); did you mean ENRICH_BUCKETS?"),
         ("ENRICH_BUCKET", "did you mean ENRICH_BUCKETS?"),
         ("ENRICH_DATABSE_URL", "did you mean ENRICH_DATABASE_URL?"),
         ("ENRICH_S3_ENDPOINT", "did you mean ENRICH_S3_ENDPOINT_URL?"),
@@ -79,10 +79,10 @@ def test_secrets_do_not_show_in_representations():
         ("ENRICH_APITOKEN", "did you mean ENRICH_API_TOKEN?"),
         ("ENRICHMODEL", "did you mean ENRICH_MODEL?"),
         ("ENRICHER_API_TOKEN", "did you mean ENRICH_API_TOKEN?"),
-        ("enrich_modle", "enrich_modle is no setting, and is ignored; did you mean ENRICH_MODEL?"),
+        ("enrich_modle", "unknown setting enrich_modle (ignored); did you mean ENRICH_MODEL?"),
         (
             "ENRICH_FLUX_COMPENSATOR",
-            "is no setting, and is ignored; docs/reference/generated/settings.md lists those there are",
+            "(ignored); docs/reference/generated/settings.md lists all settings",
         ),
     ],
 )
@@ -91,10 +91,10 @@ def test_a_misspelt_variable_is_told_with_the_setting_it_resembles(monkeypatch, 
     """Silence would leave somebody with a default they had meant to change."""
     if place == "file":
         (tmp_path / ".env").write_text(f"{name}=secret\nOTHER=1\n")
-        says = says.replace(f"{name} is", f"{name} in .env is")
+        says = says.replace(f"{name} (ignored)", f"{name} in .env (ignored)")
     else:
         monkeypatch.setenv(name, "secret")
-    [told] = settings.misspelt()
+    [told] = settings.unknown()
     assert told.endswith(says)
     assert "secret" not in told
 
@@ -114,4 +114,4 @@ def test_what_is_spelt_right_or_not_ours_is_not_told(monkeypatch, tmp_path):
     ):
         monkeypatch.setenv(name, "")
     (tmp_path / ".env").write_text("COMPOSE_FILE=x\nENRICH_BUCKETS=a\n")
-    assert [] == settings.misspelt()
+    assert [] == settings.unknown()

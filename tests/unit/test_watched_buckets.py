@@ -34,9 +34,9 @@ def test_watched_buckets_and_prefixes(watched, bucket, key, expected):
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ("*,photos", "write * alone"),
+        ("*,photos", "write only *"),
         ("photo*", "name each bucket, or write * alone"),
-        ("photos/2026*", "write photos/2026, for all keys that begin so"),
+        ("photos/2026*", "write photos/2026, for all keys with that prefix"),
         ("s3://photos/in", "write photos/in"),
         ("/photos", "write bucket or bucket/prefix"),
         ("my photos", "write bucket or bucket/prefix"),
@@ -55,7 +55,7 @@ def test_what_names_no_bucket_is_refused_with_the_way_to_write_it(given, says):
         ((), "photos", "set ENRICH_BUCKETS=photos"),
         (("photos", "scans"), "photo", "did you mean photos?"),
         (("photos", "scans"), "letters", "add letters to have it read"),
-        (("photos/in/",), "photos", "is watched in part only"),
+        (("photos/in/",), "photos", "is only partly watched"),
     ],
 )
 def test_a_refusal_says_what_to_set(watched, bucket, says):
@@ -118,9 +118,9 @@ def test_buckets_are_paid_for_as_a_whole(buckets, given, expected):
     ("given", "says"),
     [
         ("photo", "did you mean photos?"),
-        ("photos/in", "write photos, which is paid for as a whole"),
+        ("photos/in", "write photos, because only whole buckets are paid for"),
         ("s3://photos", "is a URL"),
-        ("photos,*", "write * alone"),
+        ("photos,*", "write only *"),
         ("ph*", "wildcard"),
     ],
 )

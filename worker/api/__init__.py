@@ -1,4 +1,4 @@
-"""HTTP: event intake and reading back. Starts without torch; the text encoder loads when the first search needs it."""
+"""The HTTP API: event intake and reading. Starts without torch; the first search loads the text encoder."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Services", "Tokens", "create_app"]
 
-#: Where each is; loaded at the first use of one: commands use the shapes of answers, and serve nothing.
+#: The module of each name, imported on first use: commands use the response models without serving anything.
 _HOMES = {"Services": "services", "Tokens": "access", "create_app": "app"}
 
 

@@ -1,4 +1,4 @@
-"""Who may do what: tokens and their scopes, and whose requests are answered where there is no token."""
+"""Access control: tokens and their scopes, and which requests are answered without a token."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from worker.api import problems
 from worker.api.refusals import Refusals
 from worker.errors import ConfigurationError
 
-#: Characters of a token that others than this machine may guess at.
+#: Least length of a token, in characters, if other machines can reach the API.
 _LEAST = 16
 _MAKE_ONE = "for example to the output of `openssl rand -hex 32`"
 
 
 class Scope(StrEnum):
-    """What a route is for."""
+    """What a token may be used for."""
 
     EVENTS = "events"
     READ = "read"
@@ -35,10 +35,10 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tokens:
-    """The bearer tokens, each for a scope; the admin token is good for every route.
+    """The bearer tokens, each for a scope; the admin token is valid for every route.
 
     Raises:
-        ConfigurationError: one is empty (None is how to have none), or two are the same.
+        ConfigurationError: one is empty (None means no token), or two are equal.
     """
 
     admin: str | None = None
@@ -54,21 +54,21 @@ class Tokens:
         for name, token in self._given():
             if token in seen:
                 raise ConfigurationError(
-                    f"{name} is the same as {seen[token]}, so whoever has one may do what the other is for: set it to "
+                    f"{name} is the same as {seen[token]}, so each would also grant the other's rights: set it to "
                     "another value"
                 )
             seen[token] = name
 
     @property
     def wanted(self) -> bool:
-        """Whether requests need a token: once there is one, of whichever scope, every route does."""
+        """Whether requests need a token: if there is one of any scope, every route needs one."""
         return any(True for _ in self._given())
 
     def require_for(self, host: str) -> None:
-        """Check that they are enough for an address to listen on.
+        """Check that the tokens suffice for an address to listen on.
 
         Raises:
-            ConfigurationError: others than this machine reach it, and there is no token, or one that can be guessed.
+            ConfigurationError: other machines can reach it, and there is no token, or one short enough to guess.
         """
         if is_loopback(host):
             return
@@ -80,12 +80,12 @@ class Tokens:
         for name, token in self._given():
             if len(token) < _LEAST:
                 raise ConfigurationError(
-                    f"{name} has {len(token)} characters; where the API listens on {host} it needs at least {_LEAST}: "
+                    f"{name} has {len(token)} characters; if the API listens on {host} it needs at least {_LEAST}: "
                     f"set it, {_MAKE_ONE}"
                 )
 
     def granted(self, credentials: Iterable[bytes]) -> frozenset[Scope]:
-        """What any of ``credentials`` may do; the time it takes does not depend on how much of one is right."""
+        """The scopes that any of ``credentials`` grants. Takes the same time however much of a token is right."""
         scopes: frozenset[Scope] = frozenset()
         for given in credentials:
             for token, its_scopes in self._scopes():
@@ -108,7 +108,7 @@ class Tokens:
                 yield VARIABLES[Scope(field.name)], token
 
 
-#: Where a scope's own token comes from.
+#: The variable that sets each scope's token.
 VARIABLES = {
     Scope.ADMIN: "ENRICH_API_TOKEN",
     Scope.EVENTS: "ENRICH_API_EVENTS_TOKEN",
@@ -117,7 +117,7 @@ VARIABLES = {
 
 
 def _is_token(given: bytes, token: str) -> bool:
-    """Compare bytes, in constant time. Clients send text that is not ASCII as UTF-8 or as Latin-1: both will do."""
+    """Compare bytes in constant time. Clients send text that is not ASCII as UTF-8 or Latin-1: both are accepted."""
     return any([hmac.compare_digest(given, form) for form in _forms(token)])  # noqa: C419  # all of them, always
 
 
@@ -128,14 +128,14 @@ def _forms(token: str) -> Iterable[bytes]:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a name or literal address is this machine's own, without asking any name server."""
+    """Whether a name or literal address is a loopback one, without asking a name server."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
 
 
-# -- the documents -----------------------------------------------------------------------------------------------------
+# -- OpenAPI -----------------------------------------------------------------------------------------------------------
 _SCHEMES = {
     scope: HTTPBearer(
         auto_error=False,
@@ -143,30 +143,30 @@ _SCHEMES = {
         description=f"The token of `{VARIABLES[scope]}`{what}",
     )
     for scope, what in (
-        (Scope.ADMIN, ": good for everything. `enrich env` prints it."),
-        (Scope.EVENTS, ": may send notifications, and nothing else."),
-        (Scope.READ, ": may read and search, and change nothing."),
+        (Scope.ADMIN, ": allows every request. `enrich env` prints it."),
+        (Scope.EVENTS, ": allows sending notifications only."),
+        (Scope.READ, ": allows reading and searching only."),
     )
 }
 _PASSWORD = HTTPBasic(
     auto_error=False,
     scheme_name="EventsPassword",
-    description="For senders that know no bearer tokens, such as SNS: one of the tokens above as the password.",
+    description="For senders that do not support bearer tokens, such as SNS: one of the tokens above as the password.",
 )
 
 
 def described(scope: Scope) -> Sequence[Depends]:
-    """Tell /docs and the OpenAPI document which tokens a route takes: any of these. ``GuardedRoute`` asks for them."""
+    """The tokens that a route accepts, for /docs and the OpenAPI document. ``GuardedRoute`` checks them."""
     schemes = [_SCHEMES[Scope.ADMIN], *([] if scope is Scope.ADMIN else [_SCHEMES[scope]])]
     return [Depends(scheme) for scheme in [*schemes, *([_PASSWORD] if scope is Scope.EVENTS else [])]]
 
 
 # -- without a token ---------------------------------------------------------------------------------------------------
 class LocalOnly:
-    """Refuses what a web page of another site may have sent, for an API without a token.
+    """Refuses requests that a web page of another site may have sent, for an API without a token.
 
-    A page can have any browser on this machine send requests to loopback. A name of its own that it points at 127.0.0.1
-    (DNS rebinding) would even let it read the answers: that name is in ``Host``. Where it comes from is in ``Origin``.
+    A page can make any browser on this machine send requests to loopback. With a name of its own that resolves to
+    127.0.0.1 (DNS rebinding) it could even read the answers. ``Host`` has that name; ``Origin`` has the page's site.
     """
 
     def __init__(self, app: ASGIApp, refusals: Refusals) -> None:
@@ -187,13 +187,13 @@ class LocalOnly:
         self._refusals.count(reason, of=what[:200])
         return problems.answer(
             403,
-            "without ENRICH_API_TOKEN, only requests to localhost or 127.0.0.1 are answered, and none of other sites' "
-            f"pages: not {what[:200]}; set a token to allow more",
+            "without ENRICH_API_TOKEN, only requests to localhost or 127.0.0.1 are answered, and none from other "
+            f"sites' pages: not {what[:200]}; set a token to allow more",
         )
 
 
 def _name(address: str) -> str:
-    """The name in an address, without port and brackets; empty where it has none."""
+    """The host name in an address, without port and brackets; empty if there is none."""
     with suppress(ValueError):
         return urlsplit(address).hostname or ""
     return ""

@@ -16,22 +16,22 @@ from worker.api.services import Parts, Services
 __all__ = ["Services", "Tokens", "create_app"]
 
 _DESCRIPTION = """\
-A store's notifications go in; tags, metadata and searches come out.
+Takes notifications from object stores; returns tags, metadata and search results.
 
-Everything under `/v1` wants `Authorization: Bearer TOKEN`: the admin token is good for all of it, the events token for
-sending notifications, the read token for reading and searching. Every error is a `Problem` (RFC 9457): `detail` says
-what is wrong and what to do next. After a 503, ask again when `Retry-After` says. `HEAD` is answered wherever `GET` is.
+Everything under `/v1` needs `Authorization: Bearer TOKEN`: the admin token allows every request, the events token
+sending notifications, the read token reading and searching. Every error is a `Problem` (RFC 9457): `detail` says what
+is wrong and what to do next. After a 503, retry when `Retry-After` says. `HEAD` is supported wherever `GET` is.
 """
 _TAGS = [
-    {"name": "events", "description": "Notifications of object stores."},
-    {"name": "images", "description": "Reading back what is known about images."},
-    {"name": "quarantine", "description": "What could not be enriched, and why: look, try again, give up."},
+    {"name": "events", "description": "Notifications from object stores."},
+    {"name": "images", "description": "Reading what is known about images."},
+    {"name": "quarantine", "description": "Objects that could not be enriched, and why: list, retry, give up."},
     {"name": "operation", "description": "For operators, load balancers and monitoring."},
 ]
 
 
 def create_app(services: Services) -> FastAPI:
-    """The whole HTTP surface over finished parts."""
+    """The whole application over services that are ready."""
     app = _new_app()
     app.state.parts = parts = Parts(services=services)
     if not services.tokens.wanted:
@@ -55,7 +55,7 @@ def _new_app() -> FastAPI:
         openapi_url=None,  # served by `routes.docs`, as strict as the rest
         docs_url=None,
         redoc_url=None,
-        # A webhook that is set to …/s3/ is told so; a redirect would lose its token or its body in some clients.
+        # A webhook that is set to …/s3/ gets a 404; with a redirect some clients would lose the token or the body.
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
     )
@@ -86,7 +86,7 @@ class _App(FastAPI):
 
 
 class _Head:
-    """``HEAD`` wherever there is ``GET`` (RFC 9110, 9.3.2): the server leaves the body out."""
+    """Supports ``HEAD`` wherever there is ``GET`` (RFC 9110, 9.3.2): the server leaves the body out."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""What comes before a route of /v1: the tokens, then the request itself, before any of its body is read."""
+"""Checks before a route of /v1 runs: the token, then the request's headers, before any of its body is read."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ from worker.suggestions import shown
 #: Bytes. A search of 2,000 characters and 16 filters needs a fraction.
 _BODY_LIMIT = 64 << 10
 _BEARER = 'Bearer realm="Image Enricher"'
-#: SNS sends the password of its URL once it was asked for one in this scheme; nobody else is asked, for browsers would
+#: SNS sends the password in its URL once it is challenged with this scheme. No other client is, because browsers would
 #: open a dialogue.
 _BASIC = 'Basic realm="Image Enricher"'
 _SNS = "x-amz-sns-message-type"
-_NOBODY = 499  # nginx's status for a client that hung up; nobody reads it
+_CLIENT_GONE = 499  # nginx's status for a client that hung up
 
 
 class GuardedRoute(StrictRoute):
-    """A route that nobody without a token of its scope gets to, and whose bodies are bounded.
+    """A route that needs a token of its scope, and whose bodies are bounded.
 
-    FastAPI reads and parses a body before it asks any dependency. So this is no dependency.
+    This is not a dependency, because FastAPI reads and parses a body before it runs any dependency.
     """
 
-    #: The admin's, unless a class of routes says otherwise: a route that was not thought about is not open to more.
+    #: Admin by default, so that a route without an explicit scope is not open to other tokens.
     scope: ClassVar[Scope] = Scope.ADMIN
 
     def get_route_handler(self) -> Handler:
-        """FastAPI's hook for what wraps reading the request."""
+        """FastAPI's hook around reading the request."""
         handle = self.handler()
 
         async def guarded(request: Request) -> Response:
@@ -51,15 +51,15 @@ class GuardedRoute(StrictRoute):
                 with parts.bodies.of(request, self.body_limit(parts)) as bounded:
                     return await handle(bounded)
             except ClientDisconnect:
-                return Response(status_code=_NOBODY)
+                return Response(status_code=_CLIENT_GONE)
 
         return guarded
 
     def let_in(self, request: Request, parts: Parts) -> None:
-        """Let a request pass that has a token of this scope.
+        """Require a token of this scope.
 
         Raises:
-            HTTPException: 401 without a token that is one of ours, 403 with one of another scope.
+            HTTPException: 401 without a valid token, 403 with one of another scope.
         """
         tokens = parts.services.tokens
         if not tokens.wanted:
@@ -72,11 +72,11 @@ class GuardedRoute(StrictRoute):
             raise self._forbidden(granted) if granted else self._unknown(request)
 
     def credentials(self, request: Request) -> Iterable[bytes]:
-        """What may be a token."""
+        """Whatever the request sends as a token."""
         return _given(request)
 
     def challenge(self, request: Request) -> str:  # noqa: ARG002  # EventRoute needs it
-        """How to send one."""
+        """The ``WWW-Authenticate`` header that says how to send a token."""
         return _BEARER
 
     def _unknown(self, request: Request) -> HTTPException:
@@ -92,15 +92,15 @@ class GuardedRoute(StrictRoute):
         fitting = dict.fromkeys((VARIABLES[self.scope], VARIABLES[Scope.ADMIN]))
         return HTTPException(
             403,
-            f"this is the token of {sent}, which is not for this address; send that of " + " or ".join(fitting),
+            f"the token of {sent} is not valid for this address; send that of " + " or ".join(fitting),
             {"WWW-Authenticate": f'{_BEARER}, error="insufficient_scope", scope="{self.scope}"'},
         )
 
     def admit(self, request: Request) -> None:
-        """Refuse what can be refused by its headers."""
+        """Refuse a request by its headers."""
 
     def body_limit(self, parts: Parts) -> int:  # noqa: ARG002  # EventRoute needs it
-        """Bytes."""
+        """Largest body, in bytes."""
         return _BODY_LIMIT
 
 
@@ -111,10 +111,10 @@ class ReadRoute(GuardedRoute):
 
 
 class JsonRoute(GuardedRoute):
-    """A guarded route that takes JSON, and says so if it gets something else."""
+    """A guarded route that takes JSON only."""
 
     def admit(self, request: Request) -> None:
-        """Look at the content type.
+        """Check the content type.
 
         Raises:
             HTTPException: 415.
@@ -124,7 +124,7 @@ class JsonRoute(GuardedRoute):
             raise HTTPException(415, "send JSON, with the header `Content-Type: application/json`")
 
     def handler(self) -> Handler:
-        """Read the body as FastAPI does, but for members that are there twice."""
+        """Read the body as FastAPI does, but refuse duplicate members."""
         handle = super().handler()
 
         async def unambiguous(request: Request) -> Response:
@@ -134,7 +134,7 @@ class JsonRoute(GuardedRoute):
 
 
 class _Unambiguous(Request):
-    """A request whose JSON has each member of an object once; of two, Python would take the last without a word."""
+    """A request whose JSON objects have each member once; Python would silently take the last of two."""
 
     async def json(self) -> Any:
         return json.loads(await self.body(), object_pairs_hook=_each_once)
@@ -149,23 +149,23 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 class SearchRoute(JsonRoute):
-    """One that changes nothing."""
+    """A guarded route that takes JSON and changes nothing."""
 
     scope = Scope.READ
 
 
 class EventRoute(GuardedRoute):
-    """A guarded route for notifications: larger, and of any content type, for every store calls JSON something else.
+    """A guarded route for notifications: larger bodies, of any content type, because stores differ in theirs for JSON.
 
-    Senders that know no bearer tokens, such as SNS, may have the token as the password in their URL:
+    Senders that do not support bearer tokens, such as SNS, may send the token as the password in their URL:
     ``https://anybody:TOKEN@…``.
 
-    Its endpoints take the request and return the response. What they declare besides is for the API's documents only:
-    FastAPI's dependencies and models, which notifications have no use for, would cost a third of the whole request.
+    Its endpoints take the request and return the response. Everything else they declare is for the API's documents
+    only: FastAPI's dependencies and models, which notifications do not need, would cost a third of the whole request.
     """
 
     scope = Scope.EVENTS
-    #: Stores call the URL that somebody gave them, with what they or a proxy add: it must not cost a notification.
+    #: Stores, or proxies in between, may add parameters to the configured URL. No notification may be lost for that.
     strict = False
 
     def handler(self) -> Handler:
@@ -173,11 +173,11 @@ class EventRoute(GuardedRoute):
         return self.endpoint
 
     def credentials(self, request: Request) -> Iterable[bytes]:
-        """Take the token in HTTP's basic scheme as well."""
+        """Accept the token in HTTP's basic scheme as well."""
         return [*_given(request), *_passwords(request)]
 
     def challenge(self, request: Request) -> str:
-        """SNS goes by this."""
+        """SNS sends its password only after this challenge."""
         return _BASIC if _SNS in request.headers else _BEARER
 
     def body_limit(self, parts: Parts) -> int:
@@ -194,7 +194,7 @@ def _given(request: Request, scheme: bytes = b"bearer") -> Iterable[bytes]:
 
 
 def _passwords(request: Request) -> Iterable[bytes]:
-    """Passwords of the basic scheme (RFC 7617); whose they are does not matter."""
+    """Passwords of the basic scheme (RFC 7617); the user name is ignored."""
     for credentials in _given(request, b"basic"):
         with suppress(ValueError):
             yield base64.b64decode(credentials, validate=True).partition(b":")[2]
@@ -205,7 +205,7 @@ def _client(request: Request) -> str:
 
 
 def require_unicode(request: Request) -> None:
-    """Refuse an address whose escapes are not UTF-8: servers put U+FFFD there, which is another name.
+    """Refuse an address whose escapes are not UTF-8: servers replace them with U+FFFD, which names something else.
 
     Raises:
         HTTPException: 400.

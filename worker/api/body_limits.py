@@ -1,4 +1,4 @@
-"""Request bodies: plain, small enough, in time, and not too many of them in memory."""
+"""Limits on request bodies: uncompressed, of bounded size and duration, and of bounded memory in total."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ class Bodies:
     """The bodies of all requests in flight."""
 
     def __init__(self, *, in_memory: int, seconds: float) -> None:
-        """Set the bounds.
+        """Set the limits.
 
         Args:
             in_memory: bytes of all bodies together.
-            seconds: in which a body must have arrived.
+            seconds: within which a body must arrive.
         """
         self._free = in_memory
         self._seconds = seconds
 
     @contextmanager
     def of(self, request: Request, limit: int) -> Iterator[Request]:
-        """``request`` with a body that is refused while it arrives if it has more than ``limit`` bytes."""
+        """``request`` with a body that is refused as soon as more than ``limit`` bytes have arrived."""
         encoding = request.headers.get("content-encoding", "")
         if encoding.strip().lower() not in {"", "identity"}:
             message = f"send the body uncompressed, without Content-Encoding: {encoding[:100]}"
@@ -40,10 +40,10 @@ class Bodies:
             self._free += meter.held
 
     def take(self, size: int) -> None:
-        """Count bytes in.
+        """Reserve memory.
 
         Raises:
-            HTTPException: 503, because requests in flight hold as much as they may.
+            HTTPException: 503, because requests in flight use all of it.
         """
         if size > self._free:
             raise unavailable("too many requests at once; try again", after=1)
@@ -74,7 +74,7 @@ class _Meter:
         return message
 
     def _announced(self) -> int:
-        """``Content-Length``; 0 without one, and the server has refused those that are no number."""
+        """``Content-Length``; 0 without one. The server has already refused those that are not numbers."""
         return int(self._request.headers.get("content-length", 0))
 
     async def _next(self) -> Message:

@@ -1,8 +1,8 @@
-"""TCP connections of the API: how many there may be, how long each has for what, and how they end.
+"""TCP connections of the API: limits on their number and on the time of each step, and how they end.
 
-uvicorn reads HTTP, and limits the pause between two requests. Everything else is here, between its protocol and the
-socket on one side (``Connection``) and between it and the application on the other (``InTime``), by the public
-interfaces of asyncio and ASGI.
+uvicorn reads HTTP, and limits the pause between two requests. This module does the rest, between uvicorn's protocol and
+the socket on one side (``Connection``) and between it and the application on the other (``InTime``). It uses only the
+public interfaces of asyncio and ASGI.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from worker.api import problems
 from worker.api.refusals import Refusals
 
-#: In which a request's line and headers must have arrived, from the connection's beginning or the last answer on.
+#: Time for a request's line and headers to arrive, from the start of the connection or from the last answer.
 HEAD_SECONDS = 30.0
-#: From then on: for its body, its work, and until all of the answer was taken. A body has 60 (``Bodies``) and work at
-#: least 30 (``Offload``).
+#: Time from then on for its body, its work, and until the client has read the answer. A body has 60 (``Bodies``) and
+#: work at least 30 (``Offload``).
 REQUEST_SECONDS = 120.0
-#: For who is told to go: what is still being sent is read away meanwhile, since a TCP reset would take the answer from
-#: its reader.
+#: Time to read and discard what a dismissed client still sends: a TCP reset could destroy the answer before the client
+#: has read it.
 LINGER_SECONDS = 2.0
-#: Likewise in bytes.
+#: The same limit in bytes.
 _LINGER_BYTES = 8 << 20
 
 _STATE = "connection"
@@ -39,15 +39,15 @@ _BUSY = (
 
 
 class Connections:
-    """Those of one server: they are counted, by where they come from."""
+    """The open connections of one server, counted by address."""
 
     def __init__(self, *, most: int, most_of_one: int, refusals: Refusals) -> None:
-        """Set the bounds.
+        """Set the limits.
 
         Args:
-            most: of all addresses together.
-            most_of_one: of one address; of one network for IPv6, where a host has as many addresses as it likes.
-            refusals: counts who is turned away.
+            most: for all addresses together.
+            most_of_one: for one address; for one /64 network with IPv6, where a host has any number of addresses.
+            refusals: counts refused connections.
         """
         self.refusals = refusals
         self._most = most
@@ -64,7 +64,7 @@ class Connections:
         return True
 
     def leave(self, address: str) -> None:
-        """One that came in is gone."""
+        """Count out a connection that has ended."""
         group = _group(address)
         self._open[group] -= 1
         if not self._open[group]:
@@ -79,10 +79,10 @@ def _group(address: str) -> str:
 
 
 class Connection(asyncio.Protocol):
-    """One connection: a protocol that reads HTTP, within limits.
+    """One connection: puts limits around a protocol that reads HTTP.
 
-    There is one deadline, and no byte that comes or goes puts it off: only a request's beginning and its end do, and
-    those only while no answer waits to be read. So a client that asks on and on and reads nothing does not stay.
+    There is one deadline. Traffic does not extend it: only the start and the end of a request do, and only while no
+    answer waits to be read. So a client that keeps sending requests and reads nothing is disconnected.
     """
 
     def __init__(self, http: asyncio.Protocol, all_of_them: Connections, loop: asyncio.AbstractEventLoop) -> None:
@@ -94,9 +94,9 @@ class Connection(asyncio.Protocol):
         self._admitted = False
         self._busy = False  # with a request
         self._whole = True  # that request, if any, has arrived completely
-        self._heard = False  # something that is no part of a request that was answered
-        self._flushing = False  # an answer was given, and waits to be read
-        self._half = False  # the client sends no more
+        self._heard = False  # data has arrived that is not part of an answered request
+        self._flushing = False  # an answer was written, and waits to be read
+        self._half = False  # the client has closed its sending side
         self._leaving = False
         self._read_away = 0  # bytes, while leaving
         self._due = 0.0
@@ -104,11 +104,11 @@ class Connection(asyncio.Protocol):
 
     # -- asyncio's side ------------------------------------------------------------------------------------------------
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin to wait for a head, or turn it away."""
+        """Wait for a head, or refuse the connection."""
         assert isinstance(transport, asyncio.Transport)  # noqa: S101  # of a stream
         self._transport = transport
-        # A head and a body are two writes. asyncio sees to this only where the listening socket was given a protocol;
-        # without it, the second one waits for the client to acknowledge the first, for 40 ms.
+        # Head and body are two writes. Without TCP_NODELAY the second one waits up to 40 ms until the client has
+        # acknowledged the first. asyncio sets it only if the listening socket was created with a protocol number.
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._address = str((transport.get_extra_info("peername") or [""])[0])
         self._admitted = self._all.enter(self._address)
@@ -120,7 +120,7 @@ class Connection(asyncio.Protocol):
             transport.close()
 
     def data_received(self, data: bytes) -> None:
-        """Hand it on, unless there is nobody to read it."""
+        """Pass it on, unless the connection is ending."""
         if self._leaving:
             self._read_away += len(data)
             if self._read_away > _LINGER_BYTES:
@@ -130,20 +130,20 @@ class Connection(asyncio.Protocol):
             self._http.data_received(data)
 
     def eof_received(self) -> bool:
-        """Stay for an answer to a request that has arrived."""
+        """Stay open to answer a request that has arrived."""
         self._half = True
         return self._busy and self._whole
 
     def pause_writing(self) -> None:
-        """Hand it on."""
+        """Pass it on."""
         self._http.pause_writing()
 
     def resume_writing(self) -> None:
-        """Hand it on."""
+        """Pass it on."""
         self._http.resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Make room."""
+        """Make room for another connection."""
         if self._timer is not None:
             self._timer.cancel()
         if self._admitted:
@@ -152,23 +152,23 @@ class Connection(asyncio.Protocol):
 
     # -- the application's side ----------------------------------------------------------------------------------------
     def begin(self, *, whole: bool) -> None:
-        """A request's head has arrived; ``whole``: it has no body."""
+        """A request's head has arrived. ``whole``: it has no body."""
         self._busy, self._whole = True, whole
         if not self._transport.get_write_buffer_size():
             self._allow(REQUEST_SECONDS)
 
     def arrived(self) -> None:
-        """The last of its body has, too."""
+        """The request's body has arrived completely."""
         self._whole = True
 
     def end(self) -> None:
-        """It was answered, as far as the application is concerned."""
+        """The application has answered the request."""
         self._busy, self._heard = False, not self._whole
         self._flushing = self._transport.get_write_buffer_size() > 0
         if not (self._flushing or self._leaving):
             self._allow(HEAD_SECONDS)
         if self._half:
-            self._loop.call_soon(self._close_if_idle)  # behind the next request that may have come already
+            self._loop.call_soon(self._close_if_idle)  # after a next request that may already be there
 
     # -- ending --------------------------------------------------------------------------------------------------------
     def _close_if_idle(self) -> None:
@@ -176,14 +176,14 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     def _close(self) -> None:
-        """What closing is to the HTTP protocol."""
+        """Close the connection as the HTTP protocol asked."""
         if self._half or not self._heard or self._leaving:
             self._transport.close()
             return
         self._leaving = True
         try:
             self._transport.write_eof()
-        except OSError:  # the client has reset it, and asyncio has not heard of that yet
+        except OSError:  # the client has reset it, and asyncio does not know that yet
             self._transport.abort()
         self._transport.resume_reading()
         self._allow(LINGER_SECONDS)
@@ -197,11 +197,11 @@ class Connection(asyncio.Protocol):
             self._timer = self._loop.call_at(self._due, self._look)
 
     def _look(self) -> None:
-        """End the connection if it is time; a timer is not moved each time that a request begins or ends."""
+        """End the connection if it is overdue. The timer is not moved at every start and end of a request."""
         if self._loop.time() < self._due:
             self._timer = self._loop.call_at(self._due, self._look)
         elif self._flushing and not self._transport.get_write_buffer_size():
-            self._flushing = False  # all was read at last
+            self._flushing = False  # the client has now read everything
             self._timer = None
             self._allow(HEAD_SECONDS)
         else:
@@ -211,7 +211,7 @@ class Connection(asyncio.Protocol):
 
 
 class _Transport(asyncio.Transport):
-    """What the HTTP protocol writes to: the same, except for how it ends."""
+    """The transport that the HTTP protocol writes to; only closing differs."""
 
     def __init__(self, transport: asyncio.Transport, *, close: Any) -> None:
         super().__init__()
@@ -236,7 +236,7 @@ class _Transport(asyncio.Transport):
 
 
 class InTime:
-    """Tells a request's connection how far it is, and ends connections whose requests are not read to their end."""
+    """Reports a request's progress to its connection, and ends connections whose requests were not read completely."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -255,7 +255,7 @@ class InTime:
 
 
 _LEAVE = {"Connection": "close"}
-#: Each of two servers may believe another header, and take the end of one request for the beginning of the next.
+#: Two servers in a row may trust different headers, and disagree on where one request ends (request smuggling).
 _AMBIGUOUS = problems.answer(400, "send Content-Length or Transfer-Encoding, never both", _LEAVE)
 _NOT_SPOKEN = problems.answer(505, "send HTTP/1.1 or HTTP/1.0", _LEAVE)
 
@@ -289,7 +289,7 @@ class _Request:
 
 
 def limited(protocol: Callable[..., asyncio.Protocol], all_of_them: Connections) -> Any:
-    """A factory of ``protocol`` within limits, as uvicorn calls one. It needs ``InTime`` around the application."""
+    """A factory for ``protocol`` within limits, as uvicorn expects. The application must be wrapped in ``InTime``."""
 
     def make(*, app_state: dict[str, Any], _loop: asyncio.AbstractEventLoop | None = None, **given: Any) -> Connection:
         state = dict(app_state)

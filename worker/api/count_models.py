@@ -1,4 +1,4 @@
-"""Counts by label, as they go over the wire."""
+"""Response models of label counts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class LabelCount(BaseModel):
 
 
 class TaxonomyCounts(BaseModel):
-    """What one taxonomy decided."""
+    """Counts for one taxonomy."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -23,8 +23,8 @@ class TaxonomyCounts(BaseModel):
     labels: list[LabelCount] = Field(
         description="Most images first. An image with several labels of the taxonomy counts for each of them."
     )
-    left_out: int = Field(description="Labels that come behind these: see `limit`.")
-    undecided: int = Field(description="Images to which the taxonomy applies, and of which none of its labels holds.")
+    left_out: int = Field(description="How many more labels there are: see `limit`.")
+    undecided: int = Field(description="Images to which the taxonomy applies, but none of its labels.")
 
 
 class LabelCounts(BaseModel):
@@ -34,6 +34,6 @@ class LabelCounts(BaseModel):
 
     taxonomies: list[TaxonomyCounts]
     exact: bool = Field(
-        description="False: estimated from a million rows of tags on pages that are drawn at random, because there "
-        "are more."
+        description="False: there are more than a million rows of tags, so the counts are estimated from those on "
+        "randomly drawn pages."
     )

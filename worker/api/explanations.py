@@ -1,4 +1,4 @@
-"""Why an image has its tags: what goes over the wire."""
+"""Response models that explain an image's tags."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from worker.pipeline.reading.explain import ExplainedTaxonomy, ImageExplanation
 from worker.tagging import LabelReason
 
 _OF_PROMPTS = (
-    "Cosine that counts: of the nearest prompt. Where the aggregate is the mean, all texts of a prompt are one vector."
+    "The cosine used: of the nearest prompt. If the aggregate is the mean, all texts of a prompt are one vector."
 )
 
 
-#: One enumeration: a choice between a constant and another enumeration is more than generated clients understand.
+#: A single enumeration: generated clients do not understand a union of a constant and another enumeration.
 _DecidedBy = Annotated[
     str, Field(json_schema_extra={"enum": ["human-decision", *(reason.value for reason in LabelReason)]})
 ]
@@ -33,21 +33,21 @@ class ComparedText(_Values):
 
 
 class Opposite(_Values):
-    """What a label is not: what its taxonomy says with `not`. A candidate of its own."""
+    """What a label is not, from `not` in its taxonomy. It competes as a candidate of its own."""
 
     similarity: float = Field(description=_OF_PROMPTS)
     texts: list[ComparedText] = Field(description="Nearest first.")
 
 
 class ExplainedLabel(_Values):
-    """A label's numbers, given whether or not it was asked about."""
+    """A label's numbers, even if its taxonomy does not apply."""
 
     label: str
-    title: str = Field(description="What people call it; the label itself where nobody said.")
+    title: str = Field(description="Display name; the label itself if none was given.")
     parent: str | None
-    reason: LabelReason = Field(description="Why it holds or does not.")
+    reason: LabelReason = Field(description="Why it holds or not.")
     similarity: float = Field(
-        description="Cosine that counts: what the aggregate made of its texts, or of those of the nearest below it."
+        description="The cosine used: the aggregate of its texts, or of those of the nearest label below it."
     )
     probability: float = Field(
         description="Given that its parent holds: exp(factor · similarity), divided by the sum of that over all "
@@ -58,15 +58,15 @@ class ExplainedLabel(_Values):
         description="Cosine of the strongest other candidate: another label, the background, or the opposite. null: "
         "there is no other."
     )
-    lead: float = Field(description="Over that rival, in probability; negative if that is ahead.")
+    lead: float = Field(description="Lead over that rival, in probability; negative if the rival is ahead.")
     threshold: float = Field(description="Least probability of a tag.")
     margin: float = Field(description="Least lead of a tag.")
     texts: list[ComparedText] = Field(description="Nearest first.")
-    opposite: Opposite | None = Field(description="What the label is not; null: nothing is said.")
+    opposite: Opposite | None = Field(description="What the label is not; null: not given.")
 
 
 class Background(_Values):
-    """What the labels of one level are decided against, besides each other."""
+    """What the labels of one level compete with, besides each other."""
 
     parent: str | None = Field(description="null: at the top.")
     similarity: float = Field(description=_OF_PROMPTS)
@@ -74,7 +74,7 @@ class Background(_Values):
 
 
 class NewerVersion(_Values):
-    """What the version in use now would say."""
+    """What the version now in use would decide."""
 
     version: str
     labels: list[str] = Field(description='Empty: "none of these".')
@@ -82,23 +82,23 @@ class NewerVersion(_Values):
 
 
 class TaxonomyExplanation(BaseModel):
-    """What one taxonomy compared, and what the catalog has of it."""
+    """What one taxonomy compared, and the tags it has in the catalog."""
 
     taxonomy: str
     title: str
-    version: str = Field(description="Which explains: that of the stored tags where there are any.")
+    version: str = Field(description="The version explained: that of the stored tags, if there are any.")
     mode: Literal["exclusive", "multi-label"]
-    applies: bool = Field(description="False: its condition is not met, and it writes nothing.")
-    calibrated: bool = Field(description="Whether anybody chose numbers for this model.")
-    factor: float = Field(description="Cosines times this are the logits.")
+    applies: bool = Field(description="False: its condition is not met, so it writes no tags.")
+    calibrated: bool = Field(description="Whether it has thresholds for this model.")
+    factor: float = Field(description="Logits are cosines times this.")
     decided_by: _DecidedBy = Field(
-        description="What made the answer: a person, or the reason of the label that was decided or came nearest."
+        description="What decided: a person, or the reason of the label that was chosen or came nearest."
     )
     standing: Literal["current", "older-version", "differs", "nothing"] = Field(
-        description="Whether the catalog has what the explanation says: so, by the newest version; so, by an older "
-        "one; something else; nothing at all."
+        description="Whether the catalog agrees with the explanation: yes, by the newest version; yes, by an older "
+        "one; it differs; it has nothing."
     )
-    written: list[Tag] = Field(description="What the catalog has of this taxonomy in this space.")
+    written: list[Tag] = Field(description="The catalog's tags of this taxonomy in this space.")
     human: list[Tag] = Field(description="What people decided instead.")
     newer: NewerVersion | None
     labels: list[ExplainedLabel] = Field(description="Parents before children.")
@@ -114,8 +114,8 @@ class Explanation(BaseModel):
     space: int
     model: str
     taxonomies: list[TaxonomyExplanation]
-    uncalibrated: list[str] = Field(description="Taxonomies that were never calibrated for this model.")
-    notes: list[str] = Field(description="What could not be explained as it was decided.")
+    uncalibrated: list[str] = Field(description="Taxonomies that are not calibrated for this model.")
+    notes: list[str] = Field(description="What could not be explained in the way it was decided.")
 
 
 def explanation(explained: ImageExplanation) -> Explanation:

@@ -1,4 +1,4 @@
-"""What goes over the wire. These shapes are an interface: ``schemas/openapi.json`` is generated from them."""
+"""Request and response models. They are a public interface: ``schemas/openapi.json`` is generated from them."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from worker.suggestions import shown, suggested
 
 def _storable(text: str) -> str:
     if "\x00" in text:
-        raise ValueError("must not have a NUL; no name has one")
+        raise ValueError("must not contain NUL")
     return text
 
 
-#: What PostgreSQL can compare with.
+#: Text that PostgreSQL can store.
 Text = Annotated[str, AfterValidator(_storable)]
 
 
@@ -48,38 +48,40 @@ def _tag(text: str) -> str:
 TagText = Annotated[
     str, AfterValidator(_tag), AfterValidator(_storable), Field(json_schema_extra={"pattern": f"^{_TAG.pattern}$"})
 ]
-#: Of a taxonomy, a label or a bucket.
+#: Name of a taxonomy, a label or a bucket.
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_storable)]
 
 
 class Problem(BaseModel):
-    """Every error's body: RFC 9457, `application/problem+json`. Without `type`, which means that `title` says it."""
+    """Every error's body: RFC 9457, `application/problem+json`. It has no `type`; `title` names the problem."""
 
     title: str = Field(description="The status in words.")
     status: int = Field(description="The HTTP status.")
     detail: str = Field(description="What is wrong and what to do next.")
-    rejected_id: int | None = Field(None, description="Where a refused notification is kept: `enrich rejected`.")
+    rejected_id: int | None = Field(
+        None, description="For a rejected notification: its number. `enrich rejected` shows it."
+    )
     state: State | None = Field(
-        None, description="Of an object that is not in the catalog: what is known about it instead."
+        None, description="For an object that is not in the catalog: what is known about it instead."
     )
     start: str | None = Field(
-        None, description="Of a feed that does not go on: the cursor to follow from, once all images were read."
+        None, description="For a cursor that has expired: the one to follow from, once all images were read."
     )
     reason: str | None = Field(
-        None, description="With `quarantined` and `given-up`: why. The codes are listed in docs/reference/images.md."
+        None, description="With `quarantined` and `given-up`: why. docs/reference/images.md lists the codes."
     )
 
 
 class Accepted(BaseModel):
     """A notification whose work is committed."""
 
-    hinted: int = Field(description="Distinct objects whose work is now pending.")
-    ignored: dict[str, int] = Field(description="What the notification named that is not ours to enrich, by reason.")
-    test: bool = Field(description="A store's test event.")
+    hinted: int = Field(description="Distinct objects that are now pending.")
+    ignored: dict[str, int] = Field(description="Objects in the notification that were ignored, by reason.")
+    test: bool = Field(description="Whether it was a store's test event.")
     refused: int = Field(
-        0, description="Parts that cannot be understood, kept for inspection: `enrich rejected`. Left out if none."
+        0, description="Parts that could not be parsed; `enrich rejected` shows them. Left out if there are none."
     )
-    reasons: list[str] = Field([], description="Why, of the first ten of them.")
+    reasons: list[str] = Field([], description="Why, for the first ten of them.")
 
 
 class Tag(BaseModel):
@@ -88,19 +90,19 @@ class Tag(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
     taxonomy: str
-    label: str | None = Field(description="null: the taxonomy abstained, none of its labels fits.")
+    label: str | None = Field(description="null: the taxonomy abstained because none of its labels fits.")
     probability: float | None
     score: float | None = Field(description="Cosine similarity of the image and the best label.")
     source: TagSource
     taxonomy_version: str
-    space: int | None = Field(description="Number of the embedding space it was made in; null for a human's decision.")
-    model: str | None = Field(description="null for a human's decision.")
-    active: bool = Field(description="Whether it was made in the active embedding space.")
+    space: int | None = Field(description="Number of the embedding space of the decision; null if a human made it.")
+    model: str | None = Field(description="null if a human made the decision.")
+    active: bool = Field(description="Whether the decision was made in the active embedding space.")
     decided_at: datetime
 
 
 class EarlierTag(BaseModel):
-    """What a person decided about other bytes under the same key."""
+    """What a person decided about earlier bytes under the same key."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -108,11 +110,11 @@ class EarlierTag(BaseModel):
     label: str | None = Field(description="null: none of the labels.")
     taxonomy_version: str
     decided_at: datetime
-    sha256: str | None = Field(description="Of the bytes that were tagged; null where that was not noted.")
+    sha256: str | None = Field(description="Of the bytes that were tagged; null if it was not recorded.")
 
 
 class Location(BaseModel):
-    """Where the picture was taken, by its EXIF."""
+    """Where the picture was taken, according to its EXIF."""
 
     latitude: float
     longitude: float
@@ -140,7 +142,7 @@ class Image(BaseModel):
     camera_model: str | None
     lens_make: str | None
     lens_model: str | None
-    iso: int | None = Field(description="Sensitivity; this and the next four by EXIF.")
+    iso: int | None = Field(description="Sensitivity; this and the next four are from EXIF.")
     exposure_time: float | None = Field(description="Seconds.")
     f_number: float | None
     focal_length: float | None = Field(description="Millimetres.")
@@ -150,11 +152,12 @@ class Image(BaseModel):
     phash: str = Field(description="64-bit perceptual hash, 16 hex digits.")
     enriched_at: datetime
     searchable_after_seconds: float = Field(
-        description="From the store's event, or our first hint, to being searchable."
+        description="Time from the store's event, or from our first hint, until the image was searchable."
     )
     tags: list[Tag]
     earlier_tags: list[EarlierTag] = Field(
-        description="What people decided about other bytes under this key, newest first; in force again with those."
+        description="What people decided about earlier bytes under this key, newest first. In force again if these "
+        "bytes come back."
     )
 
 
@@ -163,14 +166,14 @@ class ImageList(BaseModel):
 
     images: list[Image]
     next: str | None = Field(
-        description="Pass it as `after`, with the same filters, for the rest; null: there is none."
+        description="Pass it as `after`, with the same filters, for the next page; null on the last page."
     )
 
 
 class Asked(BaseModel):
-    """What is asked for in a body: of known members only, each of the type that the document says.
+    """A request body with known members only, each strictly of its documented type.
 
-    Otherwise ``"5"`` and ``true`` would be numbers, and a filter whose name is misspelt would be left out.
+    Without this, ``"5"`` and ``true`` would pass as numbers, and a misspelt filter would be ignored.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -178,7 +181,7 @@ class Asked(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _known(cls, given: Any) -> Any:
-        """Name the nearest member; pydantic's own refusal names none."""
+        """Suggest the nearest member, which pydantic's own error does not do."""
         known = cls.model_fields
         for name in given if isinstance(given, dict) else ():
             if name not in known:
@@ -195,7 +198,7 @@ class TagFilter(Asked):
 
 
 class LabelName(Asked):
-    """A label, by its name, its title or an alias."""
+    """A label, given by its name, title or an alias."""
 
     taxonomy: Name = Field(examples=["setting"])
     label: Name = Field(examples=["indoor"])
@@ -205,19 +208,19 @@ class SearchRequest(Asked):
     """A search by words, or by a label's vector."""
 
     text: _Query | None = Field(None, description="What to look for, in words.")
-    label: LabelName | None = Field(None, description="In place of `text`: whatever is nearest to this label.")
-    limit: int = Field(10, ge=1, le=1_000, description="Most hits in the answer.")
-    tags: list[TagFilter] = Field([], max_length=16, description="All of them must hold.")
+    label: LabelName | None = Field(None, description="Instead of `text`: the images nearest to this label.")
+    limit: int = Field(10, ge=1, le=1_000, description="Most hits to return.")
+    tags: list[TagFilter] = Field([], max_length=16, description="Only images to which all of these tags apply.")
     min_similarity: float | None = Field(
         None,
         ge=-1,
         le=1,
         allow_inf_nan=False,
-        description="Leave out hits below it. What is low differs by model.",
+        description="Leave out hits below this. Typical values differ by model.",
     )
     exact: bool = Field(
         False,
-        description="Compare every image that passes the filter, however long that takes; no index is followed.",
+        description="Compare every image that passes the filter, without an index, however long that takes.",
     )
 
     @model_validator(mode="after")
@@ -236,20 +239,20 @@ class Hit(BaseModel):
     key: str
     similarity: float = Field(description="Cosine of text and image, -1 to 1; comparable within one model only.")
     tags: dict[str, str | list[str]] = Field(
-        description="Taxonomy → label; a sorted list where the taxonomy can give an image several, even if it gave one."
+        description="Taxonomy → label; a sorted list if the taxonomy allows several, even if there is only one."
     )
 
 
 class SearchResponse(BaseModel):
-    """Results, best first, and how far they can be relied on."""
+    """Results, best first, and how reliable they are."""
 
     hits: list[Hit]
     exact: bool = Field(
-        description="Whether every image that passes the filter was compared. Otherwise an index was followed, which "
-        "finds nearly all of the nearest."
+        description="Whether every image that passes the filter was compared. If not, an index was used, which finds "
+        "nearly all of the nearest."
     )
     complete: bool = Field(
-        description="False: the search stopped at a limit, and nearer images may be missing. Ask again with `exact`."
+        description="False: the search stopped at a limit, so nearer images may be missing. Repeat it with `exact`."
     )
 
 
@@ -261,14 +264,14 @@ class NearestLabel(BaseModel):
     taxonomy: str
     version: str
     label: str
-    title: str = Field(description="What people call it; the label itself where nobody said.")
+    title: str = Field(description="Display name; the label itself if none was given.")
     description: str
-    text: str | None = Field(description="Which of the label's texts is meant; null: the mean of all.")
+    text: str | None = Field(description="Which of the label's texts was compared; null: the mean of all.")
     similarity: float = Field(description="Cosine of label and image, -1 to 1; comparable within one model only.")
 
 
 class NearestLabels(BaseModel):
-    """Labels, nearest first. Near is not decided: tags are what was decided."""
+    """Labels, nearest first. A near label is not a tag."""
 
     space: int
     model: str
@@ -292,7 +295,7 @@ class Changes(BaseModel):
     """A page of the change feed."""
 
     changes: list[Change]
-    next: str | None = Field(description="Pass it as `after` to go on; null while nothing has ever changed.")
+    next: str | None = Field(description="Pass it as `after` to continue; null while nothing has ever changed.")
 
 
 class FeedBlocker(BaseModel):
@@ -300,13 +303,13 @@ class FeedBlocker(BaseModel):
 
     model_config = ConfigDict(from_attributes=True)
 
-    pid: int = Field(description="Of the database's process: `pg_terminate_backend(pid)` ends it.")
+    pid: int = Field(description="The database's process: `pg_terminate_backend(pid)` ends it.")
     application: str = Field(description="The session's name, as the database shows it.")
-    since: datetime | None = Field(description="When the transaction began; null where the database does not tell.")
+    since: datetime | None = Field(description="When the transaction began; null if the database does not say.")
 
 
 class Status(BaseModel):
-    """Where every known object stands."""
+    """How many known objects are in each state."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -320,23 +323,23 @@ class Status(BaseModel):
     pending_backfill: int
     in_flight: int
     oldest_pending_seconds: float
-    feed_blocker: FeedBlocker | None = Field(description="Whose transaction the change feed waits for; null: nobody's.")
+    feed_blocker: FeedBlocker | None = Field(description="The transaction that the change feed waits for; null: none.")
 
 
 class KnownBucket(BaseModel):
-    """A bucket of which an object was ever named."""
+    """A bucket in which an object has been announced."""
 
     model_config = ConfigDict(from_attributes=True)
 
     name: str
-    endpoint: str | None = Field(description="The store that had it last; null: none was seen to have it.")
-    found_at: datetime | None = Field(description="When the store last had it.")
-    missing_since: datetime | None = Field(description="Since then the store has said that it has none; null: it has.")
-    gone_at: datetime | None = Field(description="Since then it counts as deleted: its images leave the catalog.")
+    endpoint: str | None = Field(description="The store where it was last found; null: it was never found.")
+    found_at: datetime | None = Field(description="When it was last found in the store.")
+    missing_since: datetime | None = Field(description="Since when the store has not had it; null: it has it.")
+    gone_at: datetime | None = Field(description="Since when it counts as deleted: its images leave the catalog.")
 
 
 class BucketList(BaseModel):
-    """All of them, by name."""
+    """All known buckets, by name."""
 
     buckets: list[KnownBucket]
 
@@ -351,10 +354,10 @@ class Ready(BaseModel):
     """Whether requests can be served, and with which model."""
 
     ready: bool
-    model: str = Field(description="Which model is configured, and what it is for.")
+    model: str = Field(description="The configured model, and what it is for.")
     database: Literal["ok", "away", "read-only", "full", "out of connections", "busy"]
     reason: str | None = Field(None, description="Why it is not ready, in a sentence.")
     refused: list[str] = Field(
-        description="What refuses to work because its model makes other vectors than its space was filled with: "
+        description="What refuses to work because its model produces different vectors from those stored in its space: "
         "processes that did not start, and searches of this one. Events are committed all the same."
     )

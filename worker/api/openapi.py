@@ -7,12 +7,12 @@ import json
 from worker.api.app import openapi_document
 from worker.resources import schemas_dir
 
-#: What a test tells whoever changed a route.
+#: A test shows this when the file is out of date.
 COMMAND = "python -m worker.api.openapi"
 
 
 def rendered() -> str:
-    """The file's text: sorted as the routes are, so that a diff shows what changed."""
+    """The file's text, in the order of the routes, so that a diff shows what changed."""
     return json.dumps(openapi_document(), indent=2, ensure_ascii=False) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""Parameters that several routes have, each with its one description."""
+"""Parameters shared by several routes."""
 
 from __future__ import annotations
 
@@ -8,17 +8,19 @@ from fastapi import Path, Query
 
 from worker.api.models import Text
 
-#: Query parameters of which there may be several; of all others, one.
+#: Query parameters that may be repeated.
 REPEATABLE = frozenset({"tag", "taxonomy"})
 
 BucketInPath = Annotated[Text, Path(description="Name of the bucket.", examples=["photos"])]
 KeyInPath = Annotated[
     Text,
     Path(
-        description="Key of the object, as the bucket has it. A client encodes it once, as any part of a path; slashes "
-        "in it may be encoded as well, or stay.",
+        description="Key of the object, as in the bucket. A client encodes it once, like any part of a path; encoding "
+        "its slashes is optional.",
         examples=["2026/red flower.jpg"],
     ),
 ]
 OnlyBucket = Annotated[Text | None, Query(min_length=1, max_length=200, description="Only this bucket.")]
-OnlyPrefix = Annotated[Text | None, Query(max_length=1_024, description="Only keys that begin so; with `bucket`.")]
+OnlyPrefix = Annotated[
+    Text | None, Query(max_length=1_024, description="Only keys with this prefix; requires `bucket`.")
+]

@@ -1,4 +1,4 @@
-"""Errors → answers. Every error of the API is a ``Problem`` (RFC 9457), also those that FastAPI itself finds."""
+"""Errors → responses. Every error of the API is a ``Problem`` (RFC 9457), even those that FastAPI itself raises."""
 
 from __future__ import annotations
 
@@ -35,22 +35,22 @@ from worker.suggestions import suggested
 
 _log = logs.get("api")
 
-#: The model needs somebody's hand; asking again sooner only costs another attempt to load it.
+#: Seconds. The model needs an operator; a retry any sooner only costs another attempt to load it.
 _MODEL_RETRY = 30
 
 
 def unavailable(detail: str, *, after: int) -> HTTPException:
-    """503: nothing was done, and asking again after ``after`` seconds is the right thing to do."""
+    """503: nothing was done; the client should retry after ``after`` seconds."""
     return HTTPException(503, detail, {"Retry-After": str(after)})
 
 
 def described(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The ``responses`` of a route that may answer these errors."""
+    """The ``responses`` of a route that may return these errors."""
     return {status: {"model": Problem, "description": _DESCRIPTIONS[status]} for status in statuses}
 
 
 def as_problems(document: dict[str, Any]) -> None:
-    """Give the errors of an OpenAPI document their media type; FastAPI gives every answer of a route the same one."""
+    """Set the media type of errors in an OpenAPI document; FastAPI uses one type for all responses of a route."""
     for operation in (each for path in document["paths"].values() for each in path.values()):
         for answer in operation["responses"].values():
             media = answer.get("content", {})
@@ -62,22 +62,22 @@ def as_problems(document: dict[str, Any]) -> None:
 _TITLES: Mapping[int, str] = {413: "Content Too Large", 422: "Unprocessable Content"}
 _REFERENCE = {"$ref": "#/components/schemas/Problem"}
 _DESCRIPTIONS: Mapping[int, str] = {
-    400: "The request cannot be understood.",
+    400: "The request cannot be parsed.",
     401: "The token is missing or wrong.",
-    403: "The token is one of another scope.",
+    403: "The token is of another scope.",
     404: "There is no such image, entry or bucket; `state` says what is known about an object instead.",
     408: "The body did not arrive in time.",
     409: "Nothing was embedded with the model that this API is configured with.",
-    410: "The feed no longer has everything that comes after the cursor: start over, as `detail` says, from `start`.",
+    410: "The feed no longer has everything after the cursor: start over from `start`, as `detail` says.",
     413: "The body is too large.",
     415: "The body is not plain JSON.",
     422: "A parameter or a member of the body has a value that is not allowed.",
-    503: "Nothing was done: the database or the model is away, or busy. Ask again after `Retry-After` seconds.",
+    503: "Nothing was done: the database or the model is unavailable or busy. Retry after `Retry-After` seconds.",
 }
 
 
 def register(app: FastAPI) -> None:
-    """Have ``app`` answer errors in one shape. The handlers are asynchronous: none of them waits for anything."""
+    """Make ``app`` return all errors in one format. The handlers are asynchronous because none of them blocks."""
     app.add_exception_handler(StarletteHTTPException, _http)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(RejectedEventError, _rejected)
@@ -104,7 +104,7 @@ class ProblemResponse(JSONResponse):
 def answer(
     status: int, detail: str, headers: Mapping[str, str] | None = None, **members: str | int | None
 ) -> ProblemResponse:
-    """An error's response."""
+    """The response for an error."""
     problem = Problem(title=_TITLES.get(status) or HTTPStatus(status).phrase, status=status, detail=detail, **members)
     return ProblemResponse(problem.model_dump(exclude_none=True), status, headers)
 
@@ -116,12 +116,12 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
 
 
 def _sentence(request: Request, error: StarletteHTTPException) -> str:
-    """The error's own words, unless they are the bare name of its status."""
+    """The error's own detail, unless it is only the name of its status."""
     if error.detail != HTTPStatus(error.status_code).phrase:
         return error.detail
     path = request.url.path
     if error.status_code == HTTPStatus.NOT_FOUND:
-        return f"there is nothing at {path}; /docs lists what there is"
+        return f"there is nothing at {path}; /docs lists all addresses"
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         return f"{path} does not take {request.method}; it takes {(error.headers or {}).get('Allow', 'other methods')}"
     return error.detail
@@ -140,14 +140,14 @@ def _complaint(error: Mapping[str, Any]) -> str:
 
 
 def _nearest(error: Mapping[str, Any]) -> str:
-    """Of the choices that a value is none of, the one that may have been meant."""
+    """A suggestion, if the value is none of the allowed ones."""
     given, choices = error.get("input"), re.findall(r"'([^']+)'", error.get("ctx", {}).get("expected", ""))
     nearest = suggested(given, choices, otherwise="") if isinstance(given, str) else ""
     return f"; {nearest}" if nearest else ""
 
 
 def _path(location: Sequence[str | int]) -> str:
-    """``("body", "tags", 0, "label")`` → ``tags[0].label``; the body itself is called so."""
+    """``("body", "tags", 0, "label")`` → ``tags[0].label``; ``body`` for the body itself."""
     names = location[1:] or location[:1]
     return "".join(f"[{name}]" if isinstance(name, int) else f".{name}" for name in names).lstrip(".")
 

@@ -1,4 +1,4 @@
-"""Requests that were refused: counted each, logged seldom, so that strangers cannot fill the log."""
+"""Refused requests: all are counted but few are logged, so that strangers cannot fill the log."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from worker import logs, metrics
 
 _log = logs.get("api")
 
-#: Seconds between two lines of one reason.
+#: Seconds between two log lines for one reason.
 _QUIET = 60.0
 
 
 class Refusals:
-    """Belongs to one thread, that of the event loop."""
+    """Counts refusals. Used from the event loop's thread only."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -23,7 +23,7 @@ class Refusals:
         self._untold: Counter[str] = Counter()
 
     def count(self, reason: str, **facts: object) -> None:
-        """One more. Of a reason, the first is logged at once; then one in a minute, with how many there were.
+        """Count one more. Per reason, the first is logged at once; then one a minute, with the number of refusals.
 
         Args:
             reason: a label of ``enrich_api_refusals_total``.

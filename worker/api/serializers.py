@@ -1,4 +1,4 @@
-"""Catalog values → wire shapes."""
+"""Catalog values → response models."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ def image(record: catalog.read.ImageRecord) -> Image:
 
 
 def searchable_after(record: catalog.read.ImageRecord) -> float:
-    """Seconds from the store's event to being searchable; from our first hint where the event carried no time."""
+    """Seconds from the store's event to being searchable; from our first hint if the event carried no time."""
     return max((record.enriched_at - (record.event_at or record.hinted_at)).total_seconds(), 0.0)
 
 
 def filters(given: Sequence[TagFilter]) -> list[catalog.search.TagFilter]:
-    """Wire filters → catalog filters."""
+    """Request filters → catalog filters."""
     return [catalog.search.TagFilter(taxonomy=each.taxonomy, label=each.label) for each in given]
 
 
@@ -65,13 +65,13 @@ def hits(found: catalog.search.Nearest) -> SearchResponse:
 
 
 def nearest_labels(found: NearLabels) -> NearestLabels:
-    """The labels near to an image."""
+    """The labels nearest to an image."""
     labels = [NearestLabel.model_validate(label) for label in found.labels]
     return NearestLabels(space=found.space.id, model=found.space.model, labels=labels)
 
 
 def changes(found: FeedPage) -> Changes:
-    """A page of the feed; one without changes leaves the reader where it is."""
+    """A page of the feed; one without changes returns the reader's own cursor."""
     return Changes(changes=[Change.model_validate(change) for change in found.changes], next=found.next)
 
 

@@ -1,4 +1,4 @@
-"""How the API is served: one choice of uvicorn's parts, whatever else is installed, within limits."""
+"""How uvicorn serves the API: fixed components, whatever else is installed, within limits."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from worker.errors import ConfigurationError
 
 #: Bytes of a request's line and headers.
 _HEAD_BYTES = 64 << 10
-#: File descriptors that this process asks for, and of those, what it needs for other things than connections.
+#: File descriptors that this process asks for, and how many of them it needs for anything but connections.
 _MOST_FILES, _OTHER_FILES = 65_536, 128
-#: Connections. Each may hold a head; one address may be a proxy, behind which everybody is.
+#: Connections, in all and from one address. Each may hold a head; one address may be a proxy for all clients.
 _MOST, _MOST_OF_ONE = 8_192, 1_024
 _BACKLOG = 2_048
 
@@ -31,8 +31,8 @@ def configured(app: ASGIApp, *, log_level: str = "error", grace: int = 10) -> uv
 
     Args:
         app: to be served.
-        log_level: of uvicorn's own words; below "error", strangers could fill the log with warnings.
-        grace: seconds that requests in flight have at the end.
+        log_level: of uvicorn's own log; below "error", strangers could fill it with warnings.
+        grace: seconds that requests in flight have to finish at shutdown.
     """
     refusals = Refusals()
     most = most_connections()
@@ -46,29 +46,29 @@ def configured(app: ASGIApp, *, log_level: str = "error", grace: int = 10) -> uv
         backlog=_BACKLOG,
         log_level=log_level,
         access_log=False,
-        proxy_headers=False,  # nothing depends on who asks, or under which name
+        proxy_headers=False,  # nothing depends on the client's address or the host name
         timeout_graceful_shutdown=grace,
     )
 
 
 def most_connections() -> int:
-    """How many at once: fewer than file descriptors, of which none may be missing for the database."""
+    """How many at once: fewer than file descriptors, because the database must never lack one."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return max(16, min(_MOST, soft - _OTHER_FILES))
 
 
 def raise_connection_limit() -> None:
-    """Have as many file descriptors as this process may: most systems let it begin with 1,024."""
+    """Raise the limit of file descriptors as far as allowed: most systems start a process with 1,024."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
 
 
 def listen(host: str, port: int) -> list[socket.socket]:
-    """Listen on every address that ``host`` stands for, and that this machine has.
+    """Listen on every address of ``host`` that this machine has.
 
     Raises:
-        ConfigurationError: one of them cannot be listened on; says why, and what to do.
+        ConfigurationError: listening on one of them failed; says why, and what to do.
     """
     with ExitStack() as opened:
         try:
@@ -81,7 +81,7 @@ def listen(host: str, port: int) -> list[socket.socket]:
             ]
         except OSError as error:
             raise ConfigurationError(
-                f"cannot listen on {host}:{port}: {_why(error)}; stop what has that port, or choose "
+                f"cannot listen on {host}:{port}: {_why(error)}; stop the process that uses the port, or choose "
                 "another with ENRICH_API_PORT (and the address with ENRICH_API_HOST)"
             ) from error
         opened.pop_all()
@@ -89,7 +89,7 @@ def listen(host: str, port: int) -> list[socket.socket]:
 
 
 def _has(family: int, address: str | int) -> bool:
-    """Whether this machine has an address: localhost means ::1, too, in containers that have no IPv6."""
+    """Whether this machine has an address: localhost includes ::1 even in containers without IPv6."""
     try:
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.bind((address, 0))
@@ -99,14 +99,14 @@ def _has(family: int, address: str | int) -> bool:
 
 
 def _why(error: OSError) -> str:
-    """``socket.create_server`` adds the address in parentheses."""
+    """The error without the address, which ``socket.create_server`` adds in parentheses."""
     return (error.strerror or str(error)).partition(" (while")[0]
 
 
 class _QuietLoop:
-    """Has the event loop count what would otherwise be a traceback for each connection that cannot be accepted.
+    """Makes the event loop count connections that cannot be accepted, instead of logging a traceback for each.
 
-    Without a file descriptor left, asyncio tries as often as its backlog is long, and logs each time: a megabyte a
+    When file descriptors run out, asyncio retries for each connection of its backlog and logs each time: a megabyte a
     second.
     """
 

@@ -1,4 +1,4 @@
-"""What the routes work with."""
+"""The services that routes use."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from worker.pipeline.reading.text_search import TextSearch
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Services:
-    """Finished parts, from ``bootstrap``."""
+    """Use cases that are ready to call, from ``bootstrap``."""
 
     engine: Engine
     ingest: Ingest
@@ -37,10 +37,10 @@ class Services:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Parts:
-    """What one application holds: the services, and bounds on how much of them is used at once.
+    """What one application holds: the services, and limits on their concurrent use.
 
-    Threads are apart by purpose, so that searches that wait for the model to load never keep events waiting. Together
-    they are fewer than the connections that ``enrich api`` lets its engine open.
+    Each purpose has its own threads, so that searches waiting for the model to load never delay events. Together they
+    are fewer than the connections that ``enrich api`` lets its engine open.
     """
 
     services: Services
@@ -54,5 +54,5 @@ class Parts:
 
 
 async def parts_of(request: Request) -> Parts:
-    """The parts of the application that serves ``request``. Asynchronous: FastAPI would give it a thread otherwise."""
+    """The parts of the application that serves ``request``. Asynchronous, so that FastAPI does not use a thread."""
     return cast("Parts", request.app.state.parts)

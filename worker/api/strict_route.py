@@ -1,4 +1,4 @@
-"""Routes that take what they know, and nothing else."""
+"""Routes that refuse unknown and repeated query parameters."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 class StrictRoute(APIRoute):
-    """A route whose query has known parameters only, each of them once: a filter whose name is misspelt, and which is
-    left out without a word, answers another question than was asked. Every route of the API is one.
+    """A route whose query may have known parameters only, each once. Silently ignoring a misspelt filter would answer
+    a different question. Every route of the API is one.
     """
 
-    #: False: what stands behind the question mark is not for us, and is not looked at.
+    #: False: the query string is ignored.
     strict: ClassVar[bool] = True
 
     def get_route_handler(self) -> Handler:
-        """FastAPI's hook for what wraps reading the request."""
+        """FastAPI's hook around reading the request."""
         handle = self.handler()
 
         async def strict(request: Request) -> Response:
@@ -35,14 +35,14 @@ class StrictRoute(APIRoute):
         return strict
 
     def handler(self) -> Handler:
-        """What answers a request that passed the checks."""
+        """The handler of a request that passed the checks."""
         return super().get_route_handler()
 
     def check_query(self, request: Request) -> None:
-        """Look at the names of the parameters; FastAPI looks at their values.
+        """Check the names of the parameters; FastAPI checks their values.
 
         Raises:
-            HTTPException: 422 for one that this route does not have, or that is there twice: which would be meant?
+            HTTPException: 422 for one that this route does not have, or that is given twice, which is ambiguous.
         """
         if not self.strict:
             return

@@ -1,4 +1,4 @@
-"""Blocking work, off the event loop: so many threads, and a caller's patience."""
+"""Blocking work off the event loop, with limits on threads and waiting time."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _T = TypeVar("_T")
 
 
 class Offload:
-    """Threads for one kind of work. Callers beyond them wait their turn without holding one."""
+    """Threads for one kind of work. Further callers wait for their turn without occupying a thread."""
 
     def __init__(self, *, threads: int, patience: float) -> None:
-        """Set the bounds.
+        """Set the limits.
 
         Args:
-            threads: that work at once.
-            patience: seconds from the call to an answer, waiting for a thread included.
+            threads: most threads at once.
+            patience: seconds from the call to an answer, including the wait for a thread.
         """
         self._limiter = CapacityLimiter(threads)
         self._patience = patience
@@ -32,16 +32,16 @@ class Offload:
     async def __call__(self, work: Callable[[], _T]) -> _T:
         """The result of ``work``, run in a thread.
 
-        Work that outlasts the caller's patience runs on to its end, for nobody: it must be safe to repeat.
+        Work that outlasts ``patience`` runs to its end, and its result is discarded: it must be safe to repeat.
 
         Raises:
-            HTTPException: 503, because the database is away or there was no answer in time.
+            HTTPException: 503, because the database is unavailable or there was no answer in time.
         """
         with self._answering(), fail_after(self._patience):
             return await to_thread.run_sync(work, limiter=self._limiter, abandon_on_cancel=True)
 
     async def result_of(self, begun: Future[_T]) -> _T:
-        """The result of what a thread elsewhere does. Raises as calling does."""
+        """The result of work that runs elsewhere. Raises like ``__call__``."""
         with self._answering():
             async with asyncio.timeout(self._patience):
                 return await asyncio.wrap_future(begun)

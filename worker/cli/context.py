@@ -180,7 +180,7 @@ def process_settings() -> Settings:
     _borrow_from_running_system()
     loaded = settings.load()
     logs.configure(level=loaded.log_level, json=loaded.log_json)
-    for sentence in settings.misspelt():
+    for sentence in settings.unknown():
         logs.get("settings").warning(sentence, action="settings")
     return loaded
 
@@ -297,7 +297,7 @@ def _for_a_person(loaded: Settings) -> Settings:
     asked = "log_level" in loaded.model_fields_set
     logs.configure(level=loaded.log_level if asked else "WARNING", json=loaded.log_json, plain=not asked)
     notices.listen(say if sys.stderr.isatty() else None)
-    for sentence in settings.misspelt():
+    for sentence in settings.unknown():
         say(f"warning: {sentence}")
     return loaded
 

@@ -214,7 +214,9 @@ def test_a_port_that_is_taken_is_said_and_nothing_else(database):
         port = holder.getsockname()[1]
         done = subprocess.run(**command(database, port), capture_output=True, text=True, timeout=120, check=False)
     assert 1 == done.returncode
-    assert f"cannot listen on 127.0.0.1:{port}: Address already in use; stop what has that port" in done.stderr
+    assert (
+        f"cannot listen on 127.0.0.1:{port}: Address already in use; stop the process that uses the port" in done.stderr
+    )
     assert "serving" not in done.stderr + done.stdout
     assert "Traceback" not in done.stderr
 

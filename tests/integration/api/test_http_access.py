@@ -119,7 +119,7 @@ def test_probes_and_pages_need_no_token(shared_api, path):
 def test_a_path_that_is_not_there(shared_api, path):
     """404 in the shape of all errors; no redirect, which would lose a webhook's token."""
     answer = shared_api.get(path)
-    assert (answer.status, answer.detail) == (404, f"there is nothing at {path}; /docs lists what there is")
+    assert (answer.status, answer.detail) == (404, f"there is nothing at {path}; /docs lists all addresses")
 
 
 @pytest.mark.parametrize(

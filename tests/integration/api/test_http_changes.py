@@ -56,7 +56,7 @@ def test_the_end_of_the_feed_is_a_place(api, enriched):
         ("after=", 400, "'' is not a cursor"),
         ("after=812-1", 400, "'812-1' is not a cursor"),
         ("after=00000000000000ff-1-99999999999999999999-1", 400, "is not a cursor"),
-        ("after=%00", 422, "after: must not have a NUL"),
+        ("after=%00", 422, "after: must not contain NUL"),
         ("after=" + "1" * 97, 422, "after: Value should have at most 96 items"),
         ("limit=0", 422, "limit: Input should be greater than or equal to 1"),
         ("limit=10001", 422, "limit: Input should be less than or equal to 10000"),

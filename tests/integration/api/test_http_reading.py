@@ -86,7 +86,7 @@ def test_an_object_nobody_named(shared_api, key):
     """404 and what to do about it; a NUL, which no key has, is named as such."""
     answer = shared_api.get(f"/v1/images/photos/{key}")
     if "%00" in key:
-        assert (answer.status, answer.detail) == (422, "key: must not have a NUL; no name has one")
+        assert (answer.status, answer.detail) == (422, "key: must not contain NUL")
     else:
         assert (answer.status, answer.json["state"]) == (404, "unknown")
         assert "enrich backfill" in answer.detail

@@ -97,7 +97,7 @@ def test_search_with_another_model_than_the_workers(services, engine, gallery):
         ({"text": "x", "exact": "yes"}, "exact: Input should be a valid boolean"),
         ({"text": "x", "colour": "red"}, "body: unknown member 'colour'; the members are text, "),
         ({"text": "x", "tags": [{"taxonomy": "t"}]}, "tags[0].label: Field required"),
-        ({"text": "x", "tags": [{"taxonomy": "t", "label": "a\0"}]}, "tags[0].label: must not have a NUL"),
+        ({"text": "x", "tags": [{"taxonomy": "t", "label": "a\0"}]}, "tags[0].label: must not contain NUL"),
         ({"text": "x", "tags": "night"}, "tags: Input should be a valid list"),
         ({"text": "x", "min_similarity": 2}, "min_similarity: Input should be less than or equal to 1"),
         ({"text": "x", "min_similarity": float("nan")}, "min_similarity: Input should be"),

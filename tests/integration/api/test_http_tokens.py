@@ -72,7 +72,7 @@ def test_a_token_of_another_scope_is_told_which_to_send(guarded):
     answer = guarded.get(READING, token=TOKENS["EventsToken"])
     assert 403 == answer.status
     assert answer.detail == (
-        "this is the token of ENRICH_API_EVENTS_TOKEN, which is not for this address; send that of "
+        "the token of ENRICH_API_EVENTS_TOKEN is not valid for this address; send that of "
         "ENRICH_API_READ_TOKEN or ENRICH_API_TOKEN"
     )
     assert 'error="insufficient_scope", scope="read"' in answer.headers["www-authenticate"]

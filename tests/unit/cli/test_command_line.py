@@ -144,7 +144,7 @@ class TestManners:
     def test_a_misspelt_setting_is_told_at_the_start(self, tmp_path: Path, command: str, marked: str) -> None:
         """By commands in a line of their own, by processes in their log; before anything that may go wrong."""
         done = enrich(command, cwd=tmp_path, ENRICH_BUKETS="photos")
-        assert f"{marked}ENRICH_BUKETS is no setting, and is ignored; did you mean ENRICH_BUCKETS?" in done.stderr
+        assert f"{marked}unknown setting ENRICH_BUKETS (ignored); did you mean ENRICH_BUCKETS?" in done.stderr
         assert done.stdout == ""
 
     def test_a_database_that_is_away_is_one_sentence(self, tmp_path: Path) -> None:

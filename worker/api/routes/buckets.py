@@ -1,4 +1,4 @@
-"""Buckets of which objects were named: which are missing from the store, and giving one of these up."""
+"""Known buckets: which are missing from the store, and dropping one that is gone."""
 
 from __future__ import annotations
 
@@ -32,19 +32,21 @@ changes = APIRouter(
 _Parts = Annotated[Parts, Depends(parts_of)]
 
 
-@router.get("", summary="List the buckets of which objects were named")
+@router.get("", summary="List known buckets")
 async def list_buckets(parts: _Parts) -> BucketList:
-    """Where each was found last, since when it is missing, and whether it counts as deleted."""
+    """Every bucket in which an object was announced: where it was last found, since when it is missing, and whether it
+    counts as deleted.
+    """
     found = await parts.reading(lambda: use_case.listing(parts.services.engine))
     return BucketList(buckets=[KnownBucket.model_validate(each) for each in found])
 
 
 @changes.delete("/{bucket}", status_code=204, summary="Drop a bucket that does not exist")
 async def drop_bucket(bucket: BucketInPath, parts: _Parts) -> None:
-    """Have a bucket that the store does not have count as deleted, without waiting any longer.
+    """Treat a bucket that is missing from the store as deleted, without waiting any longer.
 
-    Its events end, and its images leave the catalog and are announced as removed in the change feed, once a worker has
-    heard from the store that there is no such bucket. A bucket that the store has is refused with 422.
+    Once a worker has confirmed with the store that the bucket does not exist, its events are closed, and its images
+    leave the catalog and are announced as removed in the change feed. A bucket that the store has is refused with 422.
     """
     services = parts.services
     await parts.reading(lambda: use_case.drop(services.engine, bucket, notify=services.notify))

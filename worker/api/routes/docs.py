@@ -1,4 +1,4 @@
-"""The page that explains the API, with everything it needs from a package: it works behind a proxy and offline."""
+"""The API's documentation page. All its files come from a package, so it works behind a proxy and offline."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from fastapi.staticfiles import StaticFiles
 
 from worker.api.strict_route import StrictRoute
 
-# Whatever the page's scripts try, browsers load from here only. Swagger UI styles elements and embeds pictures; the
-# page starts it from an inline script.
+# Browsers load from this origin only, whatever the page's scripts try. Swagger UI styles elements and embeds pictures;
+# the page starts it from an inline script.
 _POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "frame-ancestors 'none'"
@@ -43,5 +43,5 @@ async def docs() -> HTMLResponse:
 
 @router.get("/openapi.json", include_in_schema=False)
 async def document(request: Request) -> JSONResponse:
-    """The same for programs."""
+    """The OpenAPI document."""
     return JSONResponse(request.app.openapi())

@@ -1,4 +1,4 @@
-"""Event intake: a store says that something happened to its objects."""
+"""Event intake: notifications of object stores."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ def _described(source: Source) -> dict[str, Any]:
     return {
         "requestBody": {
             "required": True,
-            "description": f"Its shape is {names}. Any content type is taken for JSON.",
+            "description": f"Its schema is {names}. Any content type is read as JSON.",
             "content": {"application/json": shape},
         }
     }
 
 
 async def take(request: Request) -> Response:
-    """The endpoint of every source, which is the last part of its path."""
+    """The endpoint of every source. The last part of the path names the source."""
     source = str(request.scope["route"].path).rpartition("/")[2]
     parts = await parts_of(request)
     try:
@@ -63,7 +63,7 @@ async def take(request: Request) -> Response:
 
 
 async def _take(parts: Parts, source: str, body: bytes) -> Notification:
-    """Held while the database is away, a plain notification has no thread: those are for work, and few."""
+    """A plain notification that is held while the database is unavailable occupies no thread: there are only a few."""
     ingest = parts.services.ingest
     try:
         if len(body) <= _SMALL:
@@ -87,11 +87,12 @@ for _source in events.SOURCES.values():
         methods=["POST"],
         response_model=Accepted,
         name=f"events_{_source.name}",
-        summary=f"Take a notification of {_source.sender}",
-        description="Answers 200 only once the work is committed: a sender that repeats whatever was answered "
-        "otherwise loses nothing. While the database is away a notification is held for up to 25 seconds, then "
-        "answered with 503; what a sender does not repeat is found by the comparison that follows.\n\nA notification "
-        "that cannot be parsed is answered with 400 and kept for inspection: `enrich rejected`. Of several records or "
-        "messages in one, those that can are taken: the answer counts the others as `refused`, and these are kept.",
+        summary=f"Accept a notification from {_source.sender}",
+        description="Answers 200 only once the work is committed: a sender that repeats everything answered with any "
+        "other status loses nothing. While the database is unavailable, a notification is held for up to 25 seconds, "
+        "then answered with 503. If the sender does not repeat it, the next reconciliation finds the objects.\n\nA "
+        "notification that cannot be parsed is answered with 400 and kept: `enrich rejected` shows it. If it has "
+        "several records or messages, those that can be parsed are accepted; the answer counts the others as "
+        "`refused`, and they are kept.",
         openapi_extra=_described(_source),
     )

@@ -1,4 +1,4 @@
-"""Reading back: one image, a search, what changed."""
+"""Reading: images, searches, explanations, the change feed."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from worker.types import ObjectRef
 
 
 class _KeyConvertor(Convertor[str]):
-    """A path to its end. Starlette's own ``path`` ends at a line break, which keys may have."""
+    """The rest of a path. Starlette's own ``path`` ends at a line break, which keys may contain."""
 
     regex = r"(?s:.+)"
 
@@ -69,36 +69,38 @@ _Tags = Annotated[
     Query(
         alias="tag",
         max_length=16,
-        description="Only images to which this tag applies, as `TAXONOMY=LABEL`; may be repeated: all must.",
+        description="Only images to which this tag applies, as `TAXONOMY=LABEL`; may be repeated: all must apply.",
         examples=[["time-of-day=night"]],
     ),
 ]
 _Source = Annotated[
     TagSource | None,
-    Query(description="Only tags that were decided so: those of `tag`; without any, at least one tag of the image."),
+    Query(
+        description="Only tags from this source: those named by `tag`; without `tag`, at least one tag of the image."
+    ),
 ]
 _UpdatedSince = Annotated[
     MomentText | None,
     Query(
-        description="Only images whose `enriched_at` is then or later: `2d`, `12h`, or a time with its offset. Other "
-        "tags for the same bytes do not move it: to keep a copy, follow `/v1/changes`."
+        description="Only images whose `enriched_at` is not earlier: `2d`, `12h`, or a time with its offset. New tags "
+        "for the same bytes do not change it: to keep a copy, follow `/v1/changes`."
     ),
 ]
 _Behind = Annotated[
-    str | None, Query(max_length=10_000, description="`next` of the page before, with the same filters.")
+    str | None, Query(max_length=10_000, description="`next` of the previous page, with the same filters.")
 ]
-_PageLimit = Annotated[int, Query(ge=1, le=1_000, description="Most images in the answer.")]
+_PageLimit = Annotated[int, Query(ge=1, le=1_000, description="Most images to return.")]
 _After = Annotated[
     Text | None,
     Query(
         max_length=96,
-        description="`next` of the page before; `end`: the place behind everything; without it, from the beginning.",
+        description="`next` of the previous page; `end`: the end of the feed; if omitted, from the beginning.",
     ),
 ]
 _Taxonomies = Annotated[Sequence[Text], Query(description="Only these taxonomies; may be repeated.", max_length=64)]
-_MostLabels = Annotated[int, Query(ge=1, le=1_000, description="Most labels in the answer.")]
-_LabelsPerTaxonomy = Annotated[int, Query(ge=1, le=10_000, description="Most labels of each taxonomy.")]
-_CountedSource = Annotated[TagSource | None, Query(description="Only tags that were decided so.")]
+_MostLabels = Annotated[int, Query(ge=1, le=1_000, description="Most labels to return.")]
+_LabelsPerTaxonomy = Annotated[int, Query(ge=1, le=10_000, description="Most labels per taxonomy.")]
+_CountedSource = Annotated[TagSource | None, Query(description="Only tags from this source.")]
 _Search = Annotated[
     SearchRequest,
     Body(
@@ -113,13 +115,13 @@ _Search = Annotated[
                 },
             },
             "label": {
-                "summary": "By a label, whatever images are tagged with",
+                "summary": "By a label, regardless of tags",
                 "value": {"label": {"taxonomy": "setting", "label": "indoor"}, "limit": 10},
             },
         }
     ),
 ]
-_Limit = Annotated[int, Query(ge=1, le=10_000, description="Most changes in the answer.")]
+_Limit = Annotated[int, Query(ge=1, le=10_000, description="Most changes to return.")]
 
 
 async def wanted(
@@ -130,7 +132,7 @@ async def wanted(
     source: _Source = None,
     updated_since: _UpdatedSince = None,
 ) -> image_list.ImageQuery:
-    """The filters of a listing. All that are given must hold."""
+    """The filters of a list. An image must match all of them."""
     return image_list.ImageQuery(
         bucket=bucket,
         prefix=prefix,
@@ -145,11 +147,10 @@ _Wanted = Annotated[image_list.ImageQuery, Depends(wanted)]
 
 @router.get("/images", summary="List images")
 async def list_images(parts: _Parts, filters: _Wanted, limit: _PageLimit = 100, after: _Behind = None) -> ImageList:
-    """Images in the order of bucket and key, each as it is alone. Follow `next` until it is null.
+    """Images sorted by bucket and key, each as `GET` returns it alone. Follow `next` until it is null.
 
-    An image that is there all the while is on exactly one page, whatever is written meanwhile. A page may have fewer
-    images than `limit`, even none, and others behind it: what is rare is not looked for any longer than one request may
-    take.
+    An image that exists throughout is on exactly one page, whatever is written meanwhile. A page may have fewer images
+    than `limit`, even none, although more follow: a request for something rare stops after a bounded time.
     """
     page = await parts.reading(lambda: image_list.images(parts.services.engine, filters, limit=limit, after=after))
     return ImageList(images=[serializers.image(each) for each in page.images], next=page.next)
@@ -165,10 +166,10 @@ async def get_label_counts(
     source: _CountedSource = None,
     limit: _LabelsPerTaxonomy = 1_000,
 ) -> LabelCounts:
-    """Label by label, how many images have it now, and of how many each taxonomy is undecided.
+    """How many images have each label now, and for how many each taxonomy is undecided.
 
-    What is counted is bounded: where there are more than a million rows of tags, and the filters do not leave at most
-    100,000 images, the numbers are estimated from a sample, and `exact` is false.
+    The work is bounded: if there are more than a million rows of tags, and the filters match more than 100,000 images,
+    the numbers are estimated from a sample, and `exact` is false.
     """
     place = label_counts.CountScope(bucket=bucket, prefix=prefix)
     found = await parts.reading(
@@ -192,10 +193,10 @@ async def get_image(bucket: BucketInPath, key: KeyInPath, parts: _Parts) -> Imag
 async def get_explanation(
     bucket: BucketInPath, key: KeyInPath, parts: _Parts, taxonomy: _Taxonomies = ()
 ) -> Explanation:
-    """Why an image has its tags: every number that was compared, and the reason it came to.
+    """Why an image has its tags: every number that was compared, and the resulting reason.
 
-    Computed from the vector in the catalog, by the taxonomy versions that decided. The first one loads the model's text
-    half, which takes seconds.
+    Computed from the vector in the catalog, with the taxonomy versions that decided. The first request loads the
+    model's text tower, which takes seconds.
     """
     ref = ObjectRef(bucket=bucket, key=key)
     return explanation(await parts.searching(lambda: parts.services.explain(ref, only=taxonomy)))
@@ -209,7 +210,7 @@ async def get_explanation(
 async def get_nearest_labels(
     bucket: BucketInPath, key: KeyInPath, parts: _Parts, taxonomy: _Taxonomies = (), limit: _MostLabels = 10
 ) -> NearestLabels:
-    """Of all taxonomies in use, vocabularies included, or of some. Nothing is decided: near may be far."""
+    """From all taxonomies in use, vocabularies included, or from some. The nearest label is not a tag."""
     ref = ObjectRef(bucket=bucket, key=key)
     found = await parts.reading(lambda: parts.services.labels.labels_of(ref, limit=limit, taxonomies=taxonomy))
     return serializers.nearest_labels(found)
@@ -219,7 +220,7 @@ async def get_nearest_labels(
 async def search(request: _Search, parts: _Parts) -> SearchResponse:
     """The images that match a text or a label best, optionally only those with certain tags.
 
-    The first search by words loads the model's text half, which takes seconds; a label has its vector.
+    The first search by words loads the model's text tower, which takes seconds; a search by label needs no model.
     """
     return serializers.hits(await parts.searching(lambda: _found(request, parts.services)))
 
@@ -237,12 +238,12 @@ def _found(request: SearchRequest, services: Services) -> Nearest:
 
 @router.get("/changes", summary="Follow what changes", responses=described(410))
 async def changes(parts: _Parts, after: _After = None, limit: _Limit = 1_000) -> Changes:
-    """What changed behind a cursor, in commit order. Nothing is skipped, nothing comes twice.
+    """Changes after a cursor, in commit order. None is skipped, none comes twice.
 
-    Ask again with `after` set to `next`; an answer without changes means that there are none yet. `after=end` gives the
-    place behind everything, to follow from once all images were read. Changes are kept for as long as
-    `ENRICH_FEED_RETENTION_DAYS` says: a 410 means that some after the cursor are gone, or that the database is another
-    one, and how to start over.
+    Repeat with `after` set to `next`; a response without changes means that there are none yet. `after=end` returns the
+    end of the feed, to follow from once all images were read. Changes are kept for `ENRICH_FEED_RETENTION_DAYS`. A 410
+    means that some after the cursor have been deleted, or that the database is a different one; it says how to start
+    over.
     """
     return serializers.changes(
         await parts.reading(lambda: change_feed.changes(parts.services.engine, after=after, limit=limit))

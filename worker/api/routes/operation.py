@@ -30,27 +30,27 @@ _Parts = Annotated[Parts, Depends(parts_of)]
 _Bucket = Annotated[Text | None, Query(description="Count this bucket only.")]
 
 
-@guarded.get("/status", summary="Count where every object stands")
+@guarded.get("/status", summary="Count objects by state")
 async def status(parts: _Parts, bucket: _Bucket = None) -> Status:
-    """Every object that was ever named is in exactly one of the first five counts."""
+    """Every object that was ever announced or listed is in exactly one of the first five counts."""
     return Status.model_validate(
         await parts.reading(lambda: system_status.status(parts.services.engine, bucket=bucket))
     )
 
 
-@router.get("/healthz", summary="Ask whether the process answers")
+@router.get("/healthz", summary="Check that the process answers")
 async def healthz() -> Alive:
-    """Nothing else is checked: a database that is away is no reason to restart the API. Needs no token."""
+    """Nothing else is checked: an unavailable database is not a reason to restart the API. Needs no token."""
     return Alive(status="ok")
 
 
 @router.get(
     "/readyz",
-    summary="Ask whether events can be committed",
+    summary="Check that events can be committed",
     responses={503: {"model": Ready, "description": "The database is away, read-only or full."}},
 )
 async def readyz(response: Response, parts: _Parts) -> Ready:
-    """Whether the database takes writes, which model is in use, and who refuses to work with it. Needs no token."""
+    """Whether the database takes writes, which model is in use, and what refuses to work with it. Needs no token."""
     problem, refused = await _look(parts)
     if problem != "ok":
         response.status_code = 503
@@ -64,12 +64,12 @@ async def readyz(response: Response, parts: _Parts) -> Ready:
 
 
 async def _look(parts: Parts) -> tuple[Literal["ok"] | db.Away, list[str]]:
-    """What is wrong with the database, and if nothing is, which processes refused to start."""
+    """The problem with the database; if there is none, which processes refused to start."""
     try:
         return "ok", await parts.probing(lambda: parts.takes_events(parts.services.engine))
     except HTTPException as error:
         cause = error.__cause__ or error
-        # Addresses and user names of the database are for the log: this page needs no token.
+        # The database's address and user name go to the log only, because this page needs no token.
         _log.warning("events cannot be committed", action="ready", error=db.in_one_line(cause))
         return db.why_away(cause), []
 

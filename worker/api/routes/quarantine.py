@@ -1,4 +1,4 @@
-"""The quarantine: what could not be enriched, seen, tried again, given up."""
+"""The quarantine: list, show, retry and give up objects that could not be enriched."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from worker.pipeline.common import time_filters
 from worker.pipeline.operations import quarantine as use_case
 from worker.types import ObjectRef, Reason
 
-#: Seconds after which a retry or a drop answers how far it came.
+#: Seconds after which a retry or a drop returns, finished or not.
 _PATIENCE = 5.0
 
 router = APIRouter(
@@ -46,14 +46,14 @@ changes = APIRouter(
 _Parts = Annotated[Parts, Depends(parts_of)]
 _Reason = Annotated[Reason | None, Query(description="Only this reason.")]
 _Since = Annotated[
-    MomentText | None, Query(description="Only what was put there since: `2d`, `12h`, or a time with its offset.")
+    MomentText | None, Query(description="Only entries put there since: `2d`, `12h`, or a time with its offset.")
 ]
 _OlderThan = Annotated[
-    MomentText | None, Query(description="Only what was put there before: `30d`, `12h`, or a time with its offset.")
+    MomentText | None, Query(description="Only entries put there before: `30d`, `12h`, or a time with its offset.")
 ]
-_GivenUp = Annotated[bool, Query(description="What was given up instead; `since` is when.")]
-_After = Annotated[str | None, Query(max_length=256, description="`next` of the page before, for older entries.")]
-_Limit = Annotated[int, Query(ge=1, le=1_000, description="Most entries in the answer.")]
+_GivenUp = Annotated[bool, Query(description="Objects that were given up, instead; `since` is when.")]
+_After = Annotated[str | None, Query(max_length=256, description="`next` of the previous page, for older entries.")]
+_Limit = Annotated[int, Query(ge=1, le=1_000, description="Most entries to return.")]
 
 
 _Some = Annotated[
@@ -80,7 +80,7 @@ async def chosen(
     older_than: _OlderThan = None,
     given_up: _GivenUp = False,
 ) -> use_case.QuarantineQuery:
-    """The filters of a listing. All that are given must hold."""
+    """The filters of a list. An entry must match all of them."""
     return use_case.QuarantineQuery(
         reason=reason,
         bucket=bucket,
@@ -114,22 +114,22 @@ async def count_quarantine(parts: _Parts, choice: _Chosen) -> QuarantineCounts:
 
 @router.get("/{bucket}/{key:object_key}", summary="Get one entry", responses=described(404))
 async def get_quarantine_entry(bucket: BucketInPath, key: KeyInPath, parts: _Parts) -> QuarantineDetails:
-    """Why one object could not be enriched, with the error and a hexdump of what its file begins with."""
+    """Why one object could not be enriched, with the error and a hexdump of the file's first bytes."""
     ref = ObjectRef(bucket=bucket, key=key)
     return serializers.quarantined(await parts.reading(lambda: use_case.entry(parts.services.engine, ref)))
 
 
-@changes.post("/retry", summary="Try entries again")
+@changes.post("/retry", summary="Retry entries")
 async def retry_quarantine(request: _Some, parts: _Parts) -> QuarantineChanged:
     """Make the chosen entries pending work again, with all their attempts, behind live uploads.
 
-    One object is tried again also if it was given up; others that were, with `given_up`.
+    A single object is retried even if it was given up; to retry others that were, use `given_up`.
 
-    Works in small transactions and answers after some seconds at most: ask again with `after` until `next` is null.
-    Repeating a call does no harm: what is pending already is passed over. Entries that come into quarantine after the
-    first call, or come back, are left alone.
+    Works in small transactions and returns within seconds: repeat with `after` until `next` is null. Repeating a call
+    is harmless: entries that are already pending are skipped. Entries that come into quarantine after the first call,
+    or come back, are left alone.
     """
-    choice, services = _insisted(request), parts.services
+    choice, services = _required(request), parts.services
     changed = await parts.reading(
         lambda: use_case.retry(services.engine, choice, notify=services.notify, after=request.after, patience=_PATIENCE)
     )
@@ -138,21 +138,21 @@ async def retry_quarantine(request: _Some, parts: _Parts) -> QuarantineChanged:
 
 @changes.post("/drop", summary="Give entries up")
 async def drop_quarantine(request: _Some, parts: _Parts) -> QuarantineChanged:
-    """Give the chosen entries up: the objects count as excluded until new bytes are uploaded or someone retries them.
+    """Give the chosen entries up: the objects count as excluded until new bytes are uploaded or they are retried.
 
-    Works in small transactions and answers after some seconds at most: ask again with `after` until `next` is null.
-    Entries that are being tried again are passed over.
+    Works in small transactions and returns within seconds: repeat with `after` until `next` is null. Entries that are
+    being retried are skipped.
     """
-    choice, services = _insisted(request), parts.services
+    choice, services = _required(request), parts.services
     if request.given_up:
-        raise ChoiceError("what was given up cannot be given up again: leave given_up out")
+        raise ChoiceError("objects that were given up cannot be given up again: leave given_up out")
     changed = await parts.reading(
         lambda: use_case.drop(services.engine, choice, after=request.after, patience=_PATIENCE)
     )
     return QuarantineChanged(changed=changed.count, next=changed.next)
 
 
-def _insisted(request: QuarantineChoice) -> use_case.QuarantineQuery:
+def _required(request: QuarantineChoice) -> use_case.QuarantineQuery:
     choice = use_case.QuarantineQuery(
         reason=request.reason,
         bucket=request.bucket,

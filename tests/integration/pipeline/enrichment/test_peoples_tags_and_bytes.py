@@ -99,7 +99,7 @@ def test_show_says_what_people_decided_about_other_bytes(teal, monkeypatch):
     red = hashes(teal)
     put(teal, "blue")
     told = CliRunner().invoke(app, ["show", f"{BUCKET}/a"], catch_exceptions=False).stdout
-    assert "people decided about other bytes under this key (not in force)" in told
+    assert "decided by people for earlier bytes under this key (not in force)" in told
     assert "teal" in told
     assert red in re.sub(r"\s", "", told)
 
