@@ -36,8 +36,7 @@ from worker.pipeline.resilience.worker_breakers import WorkerBreakers
 from worker.pipeline.spaces import golden_check
 from worker.pipeline.spaces.missing_vector_sweep import MissingVectorSweep
 from worker.pipeline.spaces.model_loading import Load, ModelSetting, load_for
-from worker.pipeline.taxonomies import active_taxonomies as pipeline_labels
-from worker.pipeline.taxonomies import lifecycle
+from worker.pipeline.taxonomies import active_taxonomies, lifecycle
 from worker.pipeline.taxonomies.active_taxonomies import ActiveTaxonomies
 from worker.pipeline.taxonomies.label_vectors import LabelVectorWriter
 from worker.pipeline.taxonomies.prompt_vectors import PromptVectorCache
@@ -119,7 +118,7 @@ def tagger(settings: Settings, model: Encoder, names: tuple[str, ...] | None = N
         logit_scale=model.logit_scale,
         model=model.space.model,
     )
-    pipeline_labels.warn_uncalibrated(built)
+    active_taxonomies.warn_uncalibrated(built)
     return built
 
 
@@ -196,11 +195,11 @@ def labels(settings: Settings, engine: Engine, space: Space, load: Callable[[], 
     Raises:
         TaxonomyError: what is in force was applied by a newer release; or nothing is, and a file is wrong.
     """
-    in_force = pipeline_labels.begin(engine, lambda: tagging.load_taxonomies(settings.taxonomies))
+    in_force = active_taxonomies.begin(engine, lambda: tagging.load_taxonomies(settings.taxonomies))
     following = ActiveTaxonomies(engine, space, PromptVectorCache(engine, space, load))
-    pipeline_labels.warn_uncalibrated(following.now.tagger)
+    active_taxonomies.warn_uncalibrated(following.now.tagger)
     if "taxonomies" in settings.model_fields_set:  # a machine that names no files wishes nothing
-        pipeline_labels.warn_changed_files(in_force, lambda: tagging.load_taxonomies(settings.taxonomies))
+        active_taxonomies.warn_changed_files(in_force, lambda: tagging.load_taxonomies(settings.taxonomies))
     return following
 
 
@@ -224,7 +223,7 @@ def explain(settings: Settings, engine: Engine, *, text_only: bool) -> tuple[Exp
 def label_filler(settings: Settings, engine: Engine) -> LabelVectorWriter:
     """Storing the vectors of labels; loads the text half of the model."""
     space, model = _search(settings, engine, text_only=True).model()
-    pipeline_labels.keep(engine, tagging.load_taxonomies(settings.taxonomies))
+    active_taxonomies.keep(engine, tagging.load_taxonomies(settings.taxonomies))
     return LabelVectorWriter(engine=engine, space=space, encode_texts=model.encode_texts)
 
 

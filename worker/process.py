@@ -29,7 +29,7 @@ from worker.pipeline.spaces import golden_check
 from worker.pipeline.spaces.fill import FillProgress, FillRun
 from worker.pipeline.spaces.fill_batch import BatchFiller, Model
 from worker.pipeline.spaces.model_host import ModelHost
-from worker.pipeline.spaces.model_loading import choose, load_for
+from worker.pipeline.spaces.model_loading import choose_space, load_for
 from worker.pipeline.taxonomies.label_vectors import LabelVectorIndexer, LabelVectorWriter
 from worker.settings import Settings
 
@@ -57,7 +57,7 @@ def worker(
     sys.setswitchinterval(_SWITCH_SECONDS)
     engine = database(settings, "worker", pool_size=settings.concurrency + 3)
     with reporting_refusal(engine, kind="worker", model=bootstrap.describe_model(settings)):
-        space, encoder_ = choose(engine, bootstrap.source(settings), bootstrap.loader(settings))
+        space, encoder_ = choose_space(engine, bootstrap.source(settings), bootstrap.loader(settings))
         model = loaded_model(settings, engine, space, encoder_)
     _log.info(encoder_.purpose, action="model", space=space.id, state=space.state)
     breakers = WorkerBreakers(recheck=Recheck(engine))

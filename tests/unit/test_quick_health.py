@@ -37,7 +37,7 @@ def url(engine: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
 
 def _beat(engine: Engine, kind: str = "worker", *, waiting: str | None = None, host: str = _HOST) -> None:
     with transaction(engine) as connection:
-        ledger.heartbeats.beat(
+        ledger.heartbeats.record(
             connection, ProcessReport(name=f"{kind}@{host}:1", kind=kind, host=host, waiting=waiting)
         )
 
@@ -71,7 +71,7 @@ def test_only_a_part_that_moves_is_well(engine: Engine, case: str) -> None:
 def test_a_part_that_refused_to_start_is_not_well(engine: Engine, url: str) -> None:
     """Its row is fresh, and says why."""
     with transaction(engine) as connection:
-        ledger.heartbeats.refuse(
+        ledger.heartbeats.report_refusal(
             connection, ProcessReport(name="worker@here:1", kind="worker", host=_HOST), "another model"
         )
     assert not quick_health.is_well("worker")

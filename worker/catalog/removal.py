@@ -77,7 +77,7 @@ def remove(connection: Connection, removals: Sequence[Removal]) -> frozenset[Obj
     return frozenset(ObjectRef(bucket=row.bucket, key=row.key) for row in rows)
 
 
-def bring_back(connection: Connection, image_ids: Sequence[int]) -> None:
+def restore(connection: Connection, image_ids: Sequence[int]) -> None:
     """Give images the tags that people had given to these very bytes, under the same key."""
     connection.execute(_BRING_BACK, {"ids": list(image_ids)})
 

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import text
 
 from worker.catalog.embedding_queue import enqueue
-from worker.catalog.removal import bring_back
+from worker.catalog.removal import restore
 from worker.db import Connection, storable
 from worker.types import Floats, ImageMetadata, ObjectInfo, ObjectRef, Tag
 
@@ -135,7 +135,7 @@ def save_images(connection: Connection, *, space_id: int, images: Sequence[Enric
     rows = connection.execute(_IMAGES, columns)
     ids = {ObjectRef(bucket=row.bucket, key=row.key): row.id for row in rows}
     in_order = [ids[image.info.ref] for image in images]
-    bring_back(connection, in_order)
+    restore(connection, in_order)
     open_spaces = frozenset(connection.execute(_OPEN).scalars())
     if space_id in open_spaces:
         save_vectors(

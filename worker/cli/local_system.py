@@ -92,7 +92,7 @@ class System:
             opening.callback(self.engine.dispose)
             if self.stack.runs(Part.STORE):
                 self._create_buckets()
-                recheck.ask(self.engine)  # events that our store held in memory when it stopped are lost
+                recheck.request(self.engine)  # events that our store held in memory when it stopped are lost
             self._say("starting the API, the worker and the scheduler …")
             self._start_processes()
             self._open = opening.pop_all()

@@ -159,7 +159,7 @@ def reconcile(
         settings.watched.require(bucket, prefix)
         use_case.make_due(engine, Target(bucket=bucket, prefix=prefix))
         context.say(f"{context.name(target)}: the next round is due now, if a scheduler runs")
-    found = use_case.standing(engine)
+    found = use_case.states(engine)
     if as_json:
         context.json_document([asdict(each) for each in found])
     elif found:

@@ -202,7 +202,7 @@ def _but_waits(settings: Settings, part: str) -> str:
     from worker.pipeline.operations import health
 
     engine = database(settings, "health", pool_size=1)
-    waiting = health.waiting(engine, kind=part, host=socket.gethostname())
+    waiting = health.waiting_for(engine, kind=part, host=socket.gethostname())
     return f", but is waiting: {waiting}" if waiting else ""
 
 

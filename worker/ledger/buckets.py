@@ -107,6 +107,6 @@ def bucket_swept(connection: Connection, name: str) -> None:
     connection.execute(_SWEPT, {"name": name})
 
 
-def hasten(connection: Connection, name: str, *, limit: int) -> int:
+def make_due(connection: Connection, name: str, *, limit: int) -> int:
     """Make due what waits because the bucket is missing, at most ``limit`` objects. Returns how many there were."""
     return connection.execute(_HASTEN, {"name": name, "limit": limit}).rowcount

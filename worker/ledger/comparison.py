@@ -98,7 +98,7 @@ def compare(
         bucket: of all keys.
         listed: keys that the ledger can hold (:func:`worker.ledger.is_storable`).
         since: when the audit began.
-        remember: note what was met, for :func:`unmet`.
+        remember: note what was met, for :func:`not_listed`.
     """
     rows = connection.execute(
         _PAGE_MET if remember else _PAGE,
@@ -113,7 +113,7 @@ def compare(
     ]  # fmt: skip
 
 
-def unmet(
+def not_listed(
     connection: Connection, bucket: str, *, prefix: str = "", since: datetime, start: str | None = None
 ) -> tuple[list[KeyComparison], str | None]:
     """A part of the finished objects that no page named: the catalog has them, the store does not.
@@ -134,7 +134,7 @@ def unmet(
     return found, None if end.key is None else after(end.key)
 
 
-def within(
+def unlisted_within(
     connection: Connection,
     bucket: str,
     ranges: Sequence[Range],

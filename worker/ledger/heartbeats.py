@@ -63,7 +63,7 @@ class ProcessStatus:
     progress_ago: float
 
 
-def beat(connection: Connection, heartbeat: ProcessReport) -> None:
+def record(connection: Connection, heartbeat: ProcessReport) -> None:
     """Record a heartbeat."""
     connection.execute(
         _BEAT,
@@ -84,7 +84,7 @@ def sign_off(connection: Connection, name: str) -> None:
     connection.execute(_FAREWELL, {"name": name})
 
 
-def refuse(connection: Connection, process: ProcessReport, why: str) -> None:
+def report_refusal(connection: Connection, process: ProcessReport, why: str) -> None:
     """Record that a process ends without having begun to work, until one of its kind starts on its host."""
     forget_refusals(connection, kind=process.kind, host=process.host)
     values = {"name": process.name, "kind": process.kind, "host": process.host, "model": process.model}

@@ -233,7 +233,7 @@ def _found(request: SearchRequest, services: Services) -> Nearest:
         raise TypeError("the model of a request lets either text or label be missing, not both")
     label = TagFilter(taxonomy=request.label.taxonomy, label=request.label.label)
     found = services.labels.images_of(label, limit=request.limit, tags=tags, exact=request.exact)
-    return text_search.above(found, least)
+    return text_search.at_least(found, least)
 
 
 @router.get("/changes", summary="Follow what changes", responses=described(410))

@@ -72,7 +72,7 @@ def write(
     return written
 
 
-def account(written: CommitResult) -> Mapping[Outcome, int]:
+def count_outcomes(written: CommitResult) -> Mapping[Outcome, int]:
     """Count outcomes and tell of them, once they are committed."""
     if written.lost:
         _log.warning("late: part of the batch was given to others", action="write", lost=written.lost)

@@ -193,7 +193,7 @@ class Enricher:
         read = [each.given_up or etags.get(each.ref) for each in claim.objects]
         found = list(self.pool.map(tally.prepare, claim.objects, read))
         turns.store.report(answered=tally.answered, failed=tally.failed, why=tally.why)
-        return missing_buckets.concluded(self.engine, tally.judged(found))
+        return missing_buckets.with_gone_buckets(self.engine, tally.judged(found))
 
     def _encode(self, prepared: Sequence[Prepared]) -> tuple[list[tuple[Prepared, Floats]], list[FinalOutcome]]:
         vectors: list[tuple[Prepared, Floats]] = []
@@ -230,7 +230,7 @@ class Enricher:
                 time.sleep(1.0)
             else:
                 self.breakers.database.report(answered=1)
-                return commit.account(written)
+                return commit.count_outcomes(written)
 
     def _write(self, claim: Claim, tagged: _Tagged | None, ended: Sequence[FinalOutcome]) -> commit.CommitResult:
         with metrics.WRITE_SECONDS.time(), transaction(self.engine) as connection:

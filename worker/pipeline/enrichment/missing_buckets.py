@@ -119,7 +119,7 @@ class MissingBucketCheck:
         hastened = PART
         while hastened == PART:
             with transaction(self.engine) as connection:
-                hastened = ledger.buckets.hasten(connection, name, limit=PART)
+                hastened = ledger.buckets.make_due(connection, name, limit=PART)
         with transaction(self.engine) as connection:
             ledger.buckets.bucket_swept(connection, name)
         self.notify()
@@ -129,7 +129,9 @@ class MissingBucketCheck:
         while True:
             with transaction(self.engine) as connection:
                 now = ledger.heartbeats.now(connection)
-                part = ledger.comparison.within(connection, name, ranges, listed=[], since=now, start=start, limit=PART)
+                part = ledger.comparison.unlisted_within(
+                    connection, name, ranges, listed=[], since=now, start=start, limit=PART
+                )
             if part:
                 refs = [ObjectRef(bucket=name, key=each.key) for each in part]
                 yield [Hint(ref=ref, source="bucket", event="bucket-gone") for ref in refs]
@@ -168,21 +170,21 @@ class MissingBucketMonitor:
             self._stop.wait(self._interval)
 
 
-def concluded(engine: Engine, found: Sequence[Prepared | FinalOutcome]) -> list[Prepared | FinalOutcome]:
+def with_gone_buckets(engine: Engine, found: Sequence[Prepared | FinalOutcome]) -> list[Prepared | FinalOutcome]:
     """What a batch came to, where the store has no such bucket: gone, if the bucket counts as deleted."""
     names = {each.claimed.ref.bucket for each in found if _is_bucketless(each)}
     if not names:
         return list(found)
     with transaction(engine) as connection:
         gone = ledger.buckets.are_gone(connection, names)
-    return [_ended_as_gone(each, gone) for each in found]
+    return [_as_gone(each, gone) for each in found]
 
 
 def _is_bucketless(each: Prepared | FinalOutcome) -> bool:
     return isinstance(each, FinalOutcome) and each.retry is RetryReason.NO_SUCH_BUCKET
 
 
-def _ended_as_gone(each: Prepared | FinalOutcome, gone: Collection[str]) -> Prepared | FinalOutcome:
+def _as_gone(each: Prepared | FinalOutcome, gone: Collection[str]) -> Prepared | FinalOutcome:
     if isinstance(each, Prepared) or not _is_bucketless(each) or each.claimed.ref.bucket not in gone:
         return each
     return replace(each, outcome=Outcome.GONE, retry=None, error=None, counted=True)

@@ -41,6 +41,6 @@ def drop(engine: Engine, name: str, *, notify: Callable[[], None]) -> None:
                 "Whether it is missing is looked every half a minute while a scheduler runs"
             )
         ledger.buckets.buckets_gone(connection, [name])
-        ledger.buckets.hasten(connection, name, limit=PART)
+        ledger.buckets.make_due(connection, name, limit=PART)
     _log.warning("a bucket was dropped", action="bucket", bucket=name)
     notify()

@@ -24,7 +24,7 @@ def problem(engine: Engine, *, kind: str, host: str) -> str | None:
     return None if None in problems else problems[0]
 
 
-def waiting(engine: Engine, *, kind: str, host: str) -> str | None:
+def waiting_for(engine: Engine, *, kind: str, host: str) -> str | None:
     """What the processes of ``kind`` on ``host`` wait for, for people: waiting for others is healthy."""
     with transaction(engine) as connection:
         ours = [each for each in ledger.heartbeats.processes(connection) if each.kind == kind and each.host == host]

@@ -89,7 +89,7 @@ class TextSearch:
             vector = self._vector(space, words)
             found = self._nearest(space, vector, limit=limit, tags=filters, exact=exact)
             if found is not None:
-                return above(found, min_similarity)
+                return at_least(found, min_similarity)
 
     @property
     def refusals(self) -> list[str]:
@@ -212,7 +212,7 @@ class _Models:
         return encoder
 
 
-def above(found: Nearest, least: float | None) -> Nearest:
+def at_least(found: Nearest, least: float | None) -> Nearest:
     """An answer without the hits that are less similar than ``least``."""
     return replace(found, hits=[hit for hit in found.hits if least is None or hit.similarity >= least])
 

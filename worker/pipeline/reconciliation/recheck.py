@@ -13,7 +13,7 @@ _log = logs.get("pipeline")
 _PAUSE = 1.0
 
 
-def ask(engine: Engine) -> None:
+def request(engine: Engine) -> None:
     """Have every bucket that was ever watched compared, as soon as a scheduler runs; nothing where none was."""
     with transaction(engine) as connection:
         ledger.reconciliations.ask_again(connection)
@@ -51,7 +51,7 @@ class Recheck:
 
     def _ask(self) -> bool:
         try:
-            ask(self._engine)
+            request(self._engine)
         except Exception as error:  # noqa: BLE001  # this thread must outlive anything
             if is_passing(error):
                 return False

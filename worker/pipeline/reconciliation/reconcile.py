@@ -149,7 +149,7 @@ def targets(watched: Watched, store: ObjectStore) -> list[Target]:
     return list(dict.fromkeys(Target(bucket=bucket, prefix=prefix) for bucket, _, prefix in parts))
 
 
-def standing(engine: Engine) -> list[Reconciliation]:
+def states(engine: Engine) -> list[Reconciliation]:
     """Where each target stands."""
     with transaction(engine) as connection:
         return ledger.reconciliations.states(connection)
@@ -247,7 +247,7 @@ def _absent(
     start = ""
     while True:
         with connection.begin():
-            part = ledger.comparison.within(
+            part = ledger.comparison.unlisted_within(
                 connection, page.bucket, ranges, listed=keys, since=page.since, start=start, limit=PAGE
             )
         if part:

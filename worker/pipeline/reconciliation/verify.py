@@ -138,7 +138,7 @@ class Verifier:
             start: str | None = None
             while True:
                 with connection.begin():
-                    unmet, start = ledger.comparison.unmet(
+                    unmet, start = ledger.comparison.not_listed(
                         connection, comparison.bucket, prefix=prefix, since=comparison.since, start=start
                     )
                 for part in pages(unmet):

@@ -29,7 +29,7 @@ def reporting_refusal(engine: Engine, *, kind: str, model: str) -> Iterator[None
         process = ledger.heartbeats.ProcessReport(name=_name(kind), kind=kind, host=socket.gethostname(), model=model)
         try:
             with transaction(engine) as connection:
-                ledger.heartbeats.refuse(connection, process, str(error))
+                ledger.heartbeats.report_refusal(connection, process, str(error))
         except Exception as worse:  # noqa: BLE001  # the error itself is what has to be heard
             _log.warning("could not leave word of it in the database", action="refuse", error=str(worse))
         raise
@@ -160,7 +160,7 @@ class Heartbeat:
         with self._mutex:
             in_flight = len(self._held)
         with transaction(self._engine) as connection:
-            ledger.heartbeats.beat(
+            ledger.heartbeats.record(
                 connection,
                 ledger.heartbeats.ProcessReport(
                     name=self.name,

@@ -14,7 +14,7 @@ from typing import Literal, TypeAlias
 from worker import catalog, db, ledger, logs
 from worker.db import Connection, Engine, transaction
 from worker.errors import NotFoundError, OutdatedTaxonomiesError
-from worker.pipeline.spaces.fill_batch import BatchFiller, FillReport, passes
+from worker.pipeline.spaces.fill_batch import BatchFiller, FillReport, is_temporary
 from worker.pipeline.taxonomies import retag
 from worker.pipeline.taxonomies.retag import Retagger
 
@@ -97,7 +97,7 @@ class FillRun:
             FatalDeviceError: the device is broken; start again.
             NotFoundError: the space was dropped meanwhile.
         """
-        with still_there(self.engine, self.filler.model.space.id):
+        with refusing_if_dropped(self.engine, self.filler.model.space.id):
             return self._run(retry_failed=retry_failed)
 
     def _run(self, *, retry_failed: bool) -> FillResult:
@@ -160,7 +160,7 @@ class FillRun:
                     elif scanned is not None and queue.older == 0:
                         return
             except Exception as error:
-                if not passes(error):
+                if not is_temporary(error):
                     raise
                 _log.warning("the database cannot; filling waits", action="fill", error=db.in_one_line(error))
                 time.sleep(_DATABASE_PAUSE)
@@ -178,7 +178,7 @@ class FillRun:
             try:
                 report = self.filler.run_once()
             except Exception as error:
-                if not passes(error):
+                if not is_temporary(error):
                     raise
                 stop.wait(_DATABASE_PAUSE)
                 continue
@@ -207,7 +207,7 @@ class FillRun:
 
 
 @contextmanager
-def still_there(engine: Engine, number: int) -> Iterator[None]:
+def refusing_if_dropped(engine: Engine, number: int) -> Iterator[None]:
     """Say what is the matter where a space is dropped while the block works on it.
 
     Raises:
@@ -216,7 +216,7 @@ def still_there(engine: Engine, number: int) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if passes(error):
+        if is_temporary(error):
             raise
         with transaction(engine) as connection:
             if not catalog.spaces.was_dropped(connection, number):

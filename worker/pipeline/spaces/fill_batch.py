@@ -267,7 +267,7 @@ class BatchFiller:
             catalog.embedding_queue.postpone(connection, self.model.space.id, claimed.token, postponed)
 
 
-def passes(error: BaseException) -> bool:
+def is_temporary(error: BaseException) -> bool:
     """Whether it is the database's moment and not ours: the same may succeed a little later."""
     return trouble(error) in (Trouble.AWAY, Trouble.BUSY)
 

@@ -65,7 +65,7 @@ def check(engine: Engine, space: Space, encoder: Encoder, *, texts_only: bool = 
     with transaction(engine) as connection:
         known = catalog.golden.load(connection, space.id)
     made = _measure(encoder, texts_only=texts_only)
-    now = made_with(encoder)
+    now = environment(encoder)
     if known is None and not texts_only:
         with transaction(engine) as connection:
             known = catalog.golden.save(connection, space.id, made, now)
@@ -88,7 +88,7 @@ def accept(engine: Engine, space: Space, encoder: Encoder) -> None:
     made = _measure(encoder, texts_only=False)
     with transaction(engine) as connection:
         catalog.golden.delete(connection, space.id)
-        catalog.golden.save(connection, space.id, made, made_with(encoder))
+        catalog.golden.save(connection, space.id, made, environment(encoder))
 
 
 def explain(found: GoldenResult, space: Space) -> str:
@@ -106,7 +106,7 @@ def explain(found: GoldenResult, space: Space) -> str:
     )
 
 
-def made_with(encoder: Encoder) -> dict[str, str]:
+def environment(encoder: Encoder) -> dict[str, str]:
     """Device, number format and libraries of this process, with their versions."""
     libraries = {name: found for name in _LIBRARIES if (found := _version(name)) is not None}
     jpeg = features.version("libjpeg_turbo") or features.version("jpg")
@@ -125,11 +125,13 @@ def _version(package: str) -> str | None:
 
 
 def _measure(encoder: Encoder, *, texts_only: bool) -> list[GoldenItem]:
-    texts = [GoldenItem(name=name, vector=row, pixels=None) for name, row in golden_inputs.of_texts(encoder).items()]
+    texts = [
+        GoldenItem(name=name, vector=row, pixels=None) for name, row in golden_inputs.text_vectors(encoder).items()
+    ]
     if texts_only:
         return texts
-    pixels = golden_inputs.prepared(encoder)
-    rows = golden_inputs.of_pictures(encoder, pixels)
+    pixels = golden_inputs.preprocessed(encoder)
+    rows = golden_inputs.picture_vectors(encoder, pixels)
     return texts + [GoldenItem(name=name, vector=row, pixels=_pack(pixels[name])) for name, row in rows.items()]
 
 

@@ -37,17 +37,17 @@ def pictures() -> dict[str, bytes]:
     return {f"{name}.png": _png(draw()) for name, draw in _DRAWINGS.items()} | {"scene.jpg": _JPEG.read_bytes()}
 
 
-def prepared(encoder: Encoder) -> dict[str, Pixels]:
+def preprocessed(encoder: Encoder) -> dict[str, Pixels]:
     """The pictures as the model would see them, by the way that uploads take: decoded and prepared."""
     return {name: _prepare(data, encoder) for name, data in pictures().items()}
 
 
-def of_pictures(encoder: Encoder, pixels: Mapping[str, Pixels]) -> dict[str, Floats]:
+def picture_vectors(encoder: Encoder, pixels: Mapping[str, Pixels]) -> dict[str, Floats]:
     """``[dimension]`` of unit length for each prepared picture's name."""
     return dict(zip(pixels, encoder.encode_images(list(pixels.values())), strict=True))
 
 
-def of_texts(encoder: Encoder) -> dict[str, Floats]:
+def text_vectors(encoder: Encoder) -> dict[str, Floats]:
     """``[dimension]`` of unit length for each text's name."""
     return {f"text {number}": row for number, row in enumerate(encoder.encode_texts(TEXTS), 1)}
 

@@ -13,7 +13,7 @@ from worker.db import Connection, Engine, transaction
 from worker.errors import ConfigurationError, NotFoundError
 from worker.pipeline.spaces import fill, golden_check
 from worker.pipeline.spaces.fill import FillProgress
-from worker.pipeline.spaces.model_loading import Load, ModelSetting, make
+from worker.pipeline.spaces.model_loading import Load, ModelSetting, ensure_space
 
 #: Seconds for which uploads of this moment are waited for before a space is called incomplete, and again each time
 #: that they get fewer.
@@ -63,7 +63,7 @@ def create(engine: Engine, source: ModelSetting, load: Load) -> Space:
         SpaceMismatchError: it has a space, and makes other vectors now.
     """
     encoder = load(source.model, source.revision)
-    space = make(engine, encoder, source)
+    space = ensure_space(engine, encoder, source)
     golden_check.require(engine, space, encoder)
     return space
 
@@ -85,7 +85,7 @@ def activate(
         with transaction(engine) as connection:
             _require_tagged(connection, number)
     space = get(engine, number)
-    with fill.still_there(engine, number):
+    with fill.refusing_if_dropped(engine, number):
         fill.index(engine, space, progress)
     with transaction(engine) as connection:
         if not force:

@@ -10,7 +10,7 @@ from worker import catalog, logs
 from worker.catalog.spaces import Space
 from worker.db import Engine, in_one_line, transaction
 from worker.errors import EnrichError, FatalDeviceError
-from worker.pipeline.spaces.fill_batch import BatchFiller, passes
+from worker.pipeline.spaces.fill_batch import BatchFiller, is_temporary
 
 _log = logs.get("pipeline")
 
@@ -96,7 +96,7 @@ class ModelHost:
                 return
             except Exception as error:  # noqa: BLE001  # this thread must outlive anything
                 more = False
-                if passes(error):
+                if is_temporary(error):
                     _log.warning("spaces are looked at later", action="attend", error=in_one_line(error))
                 else:
                     _log.exception("looking after the spaces failed; it is tried again", action="attend")

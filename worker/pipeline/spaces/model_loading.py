@@ -34,7 +34,7 @@ def space_spec(encoder: Encoder) -> SpaceSpec:
     return replace(encoder.space, preprocessing=f"{encoder.space.preprocessing}+{decoding(encoder.shrink_to)}")
 
 
-def make(engine: Engine, encoder: Encoder, source: ModelSetting) -> Space:
+def ensure_space(engine: Engine, encoder: Encoder, source: ModelSetting) -> Space:
     """The space of a model, made if need be: active if it is the first one, else filling."""
     while True:
         try:
@@ -55,12 +55,12 @@ def load_for(space: Space, own: ModelSetting, load: Load) -> Encoder:
         ModelUnavailableError: it is not there.
         SpaceMismatchError: what is there is not the same.
     """
-    encoder = load(*_where(space, own))
+    encoder = load(*_locate_model(space, own))
     require_space(space, encoder)
     return encoder
 
 
-def _where(space: Space, own: ModelSetting) -> tuple[str, str | None]:
+def _locate_model(space: Space, own: ModelSetting) -> tuple[str, str | None]:
     """Where this machine has a space's model, and at which revision; None for a directory, which has no other than its
     own.
     """
@@ -81,7 +81,7 @@ def require_space(space: Space, encoder: Encoder) -> None:
         raise SpaceMismatchError(_difference(space, spec))
 
 
-def choose(engine: Engine, own: ModelSetting, load: Load) -> tuple[Space, Encoder]:
+def choose_space(engine: Engine, own: ModelSetting, load: Load) -> tuple[Space, Encoder]:
     """The space that a worker writes into first, and its model.
 
     In an empty catalog it is that of ENRICH_MODEL. Afterwards the catalog's active space decides, so that switching
@@ -97,12 +97,12 @@ def choose(engine: Engine, own: ModelSetting, load: Load) -> tuple[Space, Encode
     active = next((each for each in known if each.state == "active"), None)
     if active is None:
         encoder = load(own.model, own.revision)
-        return make(engine, encoder, own), encoder
+        return ensure_space(engine, encoder, own), encoder
     if any(each.source == own.model for each in known) and active.source != own.model:
         return active, _instead(active, own, load)
     encoder = load(own.model, own.revision)
     if space_spec(encoder) == active.spec:
-        return make(engine, encoder, own), encoder
+        return ensure_space(engine, encoder, own), encoder
     if active.source in (None, own.model):
         raise SpaceMismatchError(_difference(active, space_spec(encoder)))
     return active, _instead(active, own, load)

@@ -91,9 +91,9 @@ def begin(engine: Engine, wished: Callable[[], Sequence[Taxonomy]], *, made_by: 
 
     def try_to() -> Revision:
         with transaction(engine) as connection:
-            return catalog.taxonomy_revisions.begin(connection, versions(taxonomies), made_by=made_by or whoami())
+            return catalog.taxonomy_revisions.begin(connection, versions(taxonomies), made_by=made_by or current_user())
 
-    return patiently(try_to)
+    return retry_while_locked(try_to)
 
 
 def warn_uncalibrated(built: Tagger) -> None:
@@ -139,7 +139,7 @@ def versions(taxonomies: Sequence[Taxonomy]) -> Mapping[str, str]:
     return {each.name: each.version for each in taxonomies}
 
 
-def whoami() -> str:
+def current_user() -> str:
     """user@host, for the record."""
     try:
         user = getpass.getuser()
@@ -148,7 +148,7 @@ def whoami() -> str:
     return f"{user}@{socket.gethostname()}"
 
 
-def patiently(transact: Callable[[], _T]) -> _T:
+def retry_while_locked(transact: Callable[[], _T]) -> _T:
     """Run a transaction that needs a lock which writers share, again and again.
 
     Raises:

@@ -207,10 +207,14 @@ def _made(
     def try_to() -> Revision:
         with transaction(engine) as connection:
             return catalog.taxonomy_revisions.make(
-                connection, versions, action=action, made_by=made_by or active_taxonomies.whoami(), back_to=back_to
+                connection,
+                versions,
+                action=action,
+                made_by=made_by or active_taxonomies.current_user(),
+                back_to=back_to,
             )
 
-    return active_taxonomies.patiently(try_to)
+    return active_taxonomies.retry_while_locked(try_to)
 
 
 def _retag(

@@ -354,7 +354,7 @@ def test_a_process_that_comes_back_under_the_name_of_a_dead_one_starts_anew(engi
     """In a container the process id is always the same; what waits for a restart must see one."""
     with transaction(engine) as connection:
         name = Heartbeat(engine, kind="worker").name
-        ledger.heartbeats.beat(connection, ledger.heartbeats.ProcessReport(name=name, kind="worker", host="h"))
+        ledger.heartbeats.record(connection, ledger.heartbeats.ProcessReport(name=name, kind="worker", host="h"))
         connection.execute(text("UPDATE processes SET started_at = now() - interval '1 hour'"))
     heartbeat = Heartbeat(engine, kind="worker", interval=60)
     heartbeat.start()

@@ -178,7 +178,7 @@ def test_a_queue_without_dead_letters_is_told_at_the_start(aws, engine, environm
 def test_a_listener_that_hears_nothing_is_not_healthy(engine):
     """Heartbeats alone are not enough: the queues must answer."""
     with transaction(engine) as connection:
-        ledger.heartbeats.beat(
+        ledger.heartbeats.record(
             connection, ledger.heartbeats.ProcessReport(name="listener@x:1", kind="listener", host="x")
         )
     assert health.problem(engine, kind="listener", host="x") is None

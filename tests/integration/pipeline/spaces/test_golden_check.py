@@ -17,7 +17,7 @@ from worker.db import Engine
 from worker.encoder import Encoder, load_encoder
 from worker.errors import SpaceMismatchError
 from worker.pipeline.spaces import golden_check
-from worker.pipeline.spaces.model_loading import ModelSetting, choose, make, require_space
+from worker.pipeline.spaces.model_loading import ModelSetting, choose_space, ensure_space, require_space
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def load(path: Path, dtype: str = "float32") -> Encoder:
 def space(engine: Engine, clip: Path) -> Space:
     """A space made with the model as it was, in float32."""
     encoder = load(clip)
-    made = make(engine, encoder, ModelSetting(model=str(clip), revision=None))
+    made = ensure_space(engine, encoder, ModelSetting(model=str(clip), revision=None))
     golden_check.require(engine, made, encoder)
     return made
 
@@ -106,7 +106,7 @@ def test_a_changed_processor_file_of_the_same_name_is_refused(engine, space, cli
     config = json.loads((changed / "preprocessor_config.json").read_text())
     (changed / "preprocessor_config.json").write_text(json.dumps(config | {"image_mean": [0.5, 0.5, 0.5]}))
     with pytest.raises(SpaceMismatchError, match=r"the image processor's file, .* has changed \(preprocessing"):
-        choose(engine, ModelSetting(model=str(clip), revision=None), lambda *_: load(changed))
+        choose_space(engine, ModelSetting(model=str(clip), revision=None), lambda *_: load(changed))
 
 
 def test_changed_weights_in_a_directory_are_refused(engine, space, clip, tmp_path):
@@ -152,6 +152,6 @@ def test_a_difference_may_be_accepted(engine, space, clip, tmp_path):
 def test_the_first_to_come_decides(engine, clip):
     """Two workers that start at once compare with the same vectors."""
     encoder = load(clip)
-    made = make(engine, encoder, ModelSetting(model=str(clip), revision=None))
+    made = ensure_space(engine, encoder, ModelSetting(model=str(clip), revision=None))
     assert golden_check.check(engine, made, encoder).agrees
     assert not golden_check.check(engine, made, ColourEncoder()).agrees

@@ -18,7 +18,7 @@ from worker.pipeline.reading.label_search import LabelSearch
 from worker.pipeline.reading.text_search import TextSearch
 from worker.pipeline.spaces import lifecycle
 from worker.pipeline.spaces.model_host import ModelHost
-from worker.pipeline.spaces.model_loading import ModelSetting, choose, load_for
+from worker.pipeline.spaces.model_loading import ModelSetting, choose_space, load_for
 
 COLOURS = {"red.jpg": "red", "green.jpg": "green", "blue.jpg": "blue"}
 OWN = ModelSetting(model="tiny", revision=None)
@@ -237,16 +237,16 @@ def test_the_catalog_decides_which_model_a_worker_runs(world, two):
     """After a switch, a restart with the old setting serves the new space."""
     _, new = two
     lifecycle.activate(world.engine, new.id, force=False)
-    space, encoder = choose(world.engine, OWN, load)
+    space, encoder = choose_space(world.engine, OWN, load)
     assert (new.id, "turned") == (space.id, encoder.space.model)
-    space, encoder = choose(world.engine, ModelSetting(model="turned", revision=None), load)
+    space, encoder = choose_space(world.engine, ModelSetting(model="turned", revision=None), load)
     assert (new.id, "turned") == (space.id, encoder.space.model)
 
 
 def test_the_same_model_elsewhere_on_another_machine_is_the_same(world):
     """A path is where this machine has it, not what it is."""
     world.sql("UPDATE spaces SET source = '/models/on-another-machine'")
-    space, encoder = choose(world.engine, OWN, load)
+    space, encoder = choose_space(world.engine, OWN, load)
     assert (world.serving.enricher.space.id, "tiny") == (space.id, encoder.space.model)
 
 
@@ -257,7 +257,7 @@ def test_a_changed_model_at_the_same_place_is_refused_with_what_differs(world):
         pass
 
     with pytest.raises(SpaceMismatchError, match=r"space 1 was filled with tiny, .* not the same: another model"):
-        choose(world.engine, OWN, lambda *_: Changed("other"))
+        choose_space(world.engine, OWN, lambda *_: Changed("other"))
     assert [1] == world.sql("SELECT id FROM spaces")
 
 

@@ -36,7 +36,7 @@ from worker.pipeline.resilience.retry_policy import RetryPolicy
 from worker.pipeline.spaces import golden_check
 from worker.pipeline.spaces.fill import FillResult, FillRun
 from worker.pipeline.spaces.fill_batch import BatchFiller, Model
-from worker.pipeline.spaces.model_loading import ModelSetting, make
+from worker.pipeline.spaces.model_loading import ModelSetting, ensure_space
 from worker.tagging import Label, Taxonomy
 from worker.types import Floats
 
@@ -87,7 +87,7 @@ class World:
         self.work()
 
     def space(self, name: str) -> Space:
-        return make(self.engine, load(name), ModelSetting(model=name, revision=None))
+        return ensure_space(self.engine, load(name), ModelSetting(model=name, revision=None))
 
     def model(self, space: Space, encoder: Encoder | None = None, taxonomies: Sequence[Taxonomy] = (COLOURS,)) -> Model:
         encoder = encoder or load(space.model)
