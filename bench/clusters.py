@@ -18,7 +18,8 @@ from worker import catalog, db
 from worker.catalog.search import TagFilter
 from worker.catalog.spaces import Space
 from worker.db import Engine, transaction
-from worker.local import LocalStack, Part, PortPlan, free_port_base
+from worker.local.ports import PortPlan, free_port_base
+from worker.local.stack import LocalStack, Part
 from worker.types import Floats, SpaceSpec
 
 DIMENSION = 512

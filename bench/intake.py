@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from bench.processes import api
 from bench.site import Site
 from bench.table import Found, Row
-from worker.local import free_port_base
+from worker.local.ports import free_port_base
 
 _PATH = "/v1/events/s3"
 _MANY = 1000  # records in a large request

@@ -14,7 +14,7 @@ import pytest
 from tests.servers import RunningServers, start_servers
 from worker import catalog, db
 from worker.db import Engine
-from worker.local import Part
+from worker.local.stack import Part
 
 # Started in the background of a script, this process and its children would ignore SIGINT, and tests that send one
 # would wait for ever. A handler of ours is reset to the default in children.

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import redis
 
-from worker.local import ConnectionInfo, LocalStack, Part, PortPlan, free_port_base
+from worker.local.connection import ConnectionInfo
+from worker.local.ports import PortPlan, free_port_base
 from worker.local.postgres import Postgres
 from worker.local.probes import create_bucket
+from worker.local.stack import LocalStack, Part
 from worker.local.supervisor import Supervisor
 
 _BROKER_DATABASES = 16

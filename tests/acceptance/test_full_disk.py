@@ -13,7 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from tests.acceptance.commands import enrich, until, up
 from tests.pictures import picture
-from worker.local import free_port_base
+from worker.local.ports import free_port_base
 
 _BYTES = 900 << 20  # the database takes about 100 MiB; below 512 MiB people are told
 

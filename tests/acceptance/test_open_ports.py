@@ -17,8 +17,8 @@ import pytest
 
 from tests.acceptance.commands import RunningSystem, enrich, up
 from tests.pictures import picture
-from worker.local import PortPlan, free_port_base
 from worker.local.certificate import self_signed
+from worker.local.ports import PortPlan, free_port_base
 
 KEYS = ("secret-holiday.jpg", "secret-wedding.jpg")
 #: The strange Host is what a page of another site sends after it has rebound its name to 127.0.0.1.

@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.acceptance.commands import RunningSystem, enrich, up
 from tests.pictures import picture
 from tests.servers import RunningServers
-from worker.local import free_port_base
+from worker.local.ports import free_port_base
 
 
 def _kinds(system: RunningSystem) -> set[str]:

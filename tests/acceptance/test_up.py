@@ -26,7 +26,7 @@ from tests.acceptance.commands import (
     up,
 )
 from tests.pictures import picture
-from worker.local import free_port_base
+from worker.local.ports import free_port_base
 
 ODD_KEY = "holiday 2026/été+sommer/100% 🌈 [red]#1?.jpg"
 CUT_KEY = "customers/ACME Corporation/2026/november/holiday-in-portugal/originals/IMG_20261120_103045_HDR.jpg"

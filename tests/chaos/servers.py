@@ -14,7 +14,9 @@ from pathlib import Path
 from tests.chaos.proxy import FaultProxy
 from worker import bootstrap, catalog, db
 from worker.db import Engine
-from worker.local import ConnectionInfo, LocalStack, PortPlan, free_port_base
+from worker.local.connection import ConnectionInfo
+from worker.local.ports import PortPlan, free_port_base
+from worker.local.stack import LocalStack
 from worker.objects import ObjectStore
 from worker.restart_policy import RestartPolicy
 from worker.settings import Settings

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from worker import worker_group
-from worker.local import Supervisor
+from worker.local.supervisor import Supervisor
 from worker.restart_policy import RestartPolicy
 from worker.settings import Settings
 from worker.stop_signal import StopFlag

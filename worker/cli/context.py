@@ -20,7 +20,7 @@ from worker.cli import tables
 
 if TYPE_CHECKING:
     from worker.db import Engine
-    from worker.local import ConnectionInfo
+    from worker.local.connection import ConnectionInfo
     from worker.settings import Settings
     from worker.types import ObjectRef
 
@@ -277,14 +277,14 @@ def running_system(loaded: Settings) -> ConnectionInfo:
     Raises:
         ServerError: neither is running.
     """
-    from worker import local
     from worker.errors import ServerError
+    from worker.local.connection import read_connection_info
 
     try:
-        return local.read_connection_info(loaded.home)
+        return read_connection_info(loaded.home)
     except ServerError:
         try:
-            return local.read_connection_info(loaded.home / "demo")
+            return read_connection_info(loaded.home / "demo")
         except ServerError:
             pass
         raise

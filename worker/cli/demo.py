@@ -18,7 +18,7 @@ from worker.cli import context, samples
 from worker.cli.local_system import System, interruptible
 from worker.cli.upload import Uploads, UploadSample, in_folder, upload
 from worker.errors import EnrichError, NotFoundError
-from worker.local import PortPlan, free_port_base
+from worker.local.ports import PortPlan, free_port_base
 from worker.pipeline.operations import quarantine, system_status
 from worker.pipeline.reading import image_lookup
 from worker.settings import Settings

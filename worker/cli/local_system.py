@@ -18,17 +18,12 @@ from pydantic import SecretStr
 
 from worker import bootstrap, catalog, db, settings
 from worker.db import Engine
-from worker.local import (
-    ChildSpec,
-    ConnectionInfo,
-    LocalStack,
-    NotReadyError,
-    Part,
-    PortPlan,
-    Replacements,
-    http_request,
-)
+from worker.local.child import ChildSpec, NotReadyError
+from worker.local.connection import ConnectionInfo
 from worker.local.home import HomeLock
+from worker.local.ports import PortPlan
+from worker.local.probes import http_request
+from worker.local.stack import LocalStack, Part, Replacements
 from worker.open_database import require_database
 from worker.pipeline.operations import health, system_status
 from worker.pipeline.reconciliation import recheck

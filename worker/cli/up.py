@@ -41,7 +41,9 @@ def up(
     A server whose ENRICH_…_URL is set is yours, and is not started.
     """
     from worker.cli.local_system import System, interruptible
-    from worker.local import DEFAULT_BASE, Home, PortPlan, bucket_name
+    from worker.local import bucket_name
+    from worker.local.home import Home
+    from worker.local.ports import DEFAULT_BASE, PortPlan
 
     settings = context.own_settings()
     named = _bucket_names(bucket or ())

@@ -21,7 +21,7 @@ from tests.servers import RunningServers, start_servers
 from worker import catalog, db, ledger
 from worker.db import Engine, transaction
 from worker.ledger.reconciliations import Target
-from worker.local import Part
+from worker.local.stack import Part
 from worker.pipeline.intake.group_commit import WaitLimits
 from worker.pipeline.intake.ingest import Ingest
 from worker.pipeline.reconciliation.recheck import Recheck

@@ -19,9 +19,7 @@ import psutil
 import sqlalchemy
 from botocore.config import Config
 
-from worker.local import (
-    ConnectionInfo,
-)
+from worker.local.connection import ConnectionInfo
 
 ROOT = str(Path(__file__).parents[3])
 
@@ -29,7 +27,8 @@ ROOT = str(Path(__file__).parents[3])
 RUNNER = f"""
 import pathlib, sys
 sys.path.insert(0, {ROOT!r})
-from worker.local import LocalStack, Part, PortPlan
+from worker.local.ports import PortPlan
+from worker.local.stack import LocalStack, Part
 stack = LocalStack(
     pathlib.Path(sys.argv[1]),
     ports=PortPlan(base=int(sys.argv[2])),

@@ -15,14 +15,9 @@ from sqlalchemy.exc import OperationalError
 from tests.integration.local.running import await_up, can_run_python, left, query, runner, s3_client, wait_for
 from tests.servers import start_servers
 from worker.errors import ServerError
-from worker.local import (
-    LocalStack,
-    Part,
-    PortPlan,
-    free_port_base,
-    read_connection_info,
-)
-from worker.local.ports import listen
+from worker.local.connection import read_connection_info
+from worker.local.ports import PortPlan, free_port_base, listen
+from worker.local.stack import LocalStack, Part
 
 
 def test_a_second_start_resumes_with_the_same_data_and_keys_also_on_other_ports(tmp_path: Path):

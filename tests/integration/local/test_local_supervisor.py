@@ -17,7 +17,8 @@ import psutil
 import pytest
 
 from worker.errors import ServerError
-from worker.local import ChildSpec, NotReadyError, Supervisor
+from worker.local.child import ChildSpec, NotReadyError
+from worker.local.supervisor import Supervisor
 from worker.restart_policy import RestartPolicy
 
 QUICK = RestartPolicy(first_delay=0.02, longest_delay=0.05, give_up_after=3)
@@ -38,7 +39,8 @@ time.sleep(600)
 PARENT = """
 import pathlib, sys
 sys.path.insert(0, {root!r})
-from worker.local import ChildSpec, Supervisor
+from worker.local.child import ChildSpec
+from worker.local.supervisor import Supervisor
 here = pathlib.Path(sys.argv[1])
 def spec(name, *words):
     return ChildSpec(name=name, argv=[sys.executable, str(here / "server.py"), str(here / (name + ".pids")), *words])

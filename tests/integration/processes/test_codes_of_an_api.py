@@ -14,7 +14,7 @@ from tests.integration.processes.site import Site
 from tests.models import tiny_clip
 from worker import bootstrap, catalog
 from worker.db import transaction
-from worker.local import free_port_base
+from worker.local.ports import free_port_base
 from worker.pipeline.spaces.model_loading import space_spec
 
 TOKEN = "a-token-of-16-characters"

@@ -23,7 +23,7 @@ from tests.pictures import picture
 from tests.servers import RunningServers, start_servers
 from worker import bootstrap, catalog, db
 from worker.db import Engine
-from worker.local import PortPlan, free_port_base
+from worker.local.ports import PortPlan, free_port_base
 from worker.local.probes import http_request
 from worker.objects import ObjectStore
 from worker.settings import Settings

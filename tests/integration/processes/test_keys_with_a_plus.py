@@ -12,7 +12,7 @@ from tests.integration.processes.site import Site
 from tests.pictures import picture
 from tests.unit.events.event_fixtures import in_lambda, s3_record
 from worker.db import transaction
-from worker.local import free_port_base
+from worker.local.ports import free_port_base
 from worker.types import ObjectRef
 
 TOKEN = "a-token-of-16-characters"

@@ -18,8 +18,8 @@ from redis import Redis
 from tests.integration.processes.site import Site
 from tests.servers import RunningServers, start_servers
 from worker.broker import PREFIX, QUEUE, is_wake_up
-from worker.local import Part, free_port_base
-from worker.local.ports import listen
+from worker.local.ports import free_port_base, listen
+from worker.local.stack import Part
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,8 @@ from tests.integration.processes.site import SCHEDULER, Site, kill_server, pause
 from tests.servers import RunningServers, start_servers
 from worker import catalog, db
 from worker.broker import QUEUE
-from worker.local import Part, PortPlan, free_port_base
+from worker.local.ports import PortPlan, free_port_base
+from worker.local.stack import Part
 from worker.pipeline.reading import image_lookup
 from worker.types import ObjectRef
 

@@ -20,11 +20,13 @@ from typer.testing import CliRunner
 
 import worker
 from tests.acceptance.commands import ENRICH, enrich, environment
-from worker import local, settings
+from worker import settings
 from worker.cli import app, context, local_system, main, reference
 from worker.cli.demo import settings_of_a_demo
 from worker.errors import ServerError
-from worker.local import ConnectionInfo
+from worker.local import connection
+from worker.local.connection import ConnectionInfo
+from worker.local.stack import Replacements
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "reference" / "command-line.md"
 
@@ -222,7 +224,7 @@ class TestHandsOff:
         chosen = settings_of_a_demo(settings.load())
         assert chosen.model == "some/model"
         assert chosen.buckets == ("demo",)
-        assert local_system._replacements(chosen) == local.Replacements()
+        assert local_system._replacements(chosen) == Replacements()
         assert chosen.api_token is None
 
     def test_children_get_every_setting_by_name(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -241,7 +243,7 @@ class TestHandsOff:
             asked.append(home)
             raise ServerError(f"nothing in {home}")
 
-        monkeypatch.setattr(local, "read_connection_info", read)
+        monkeypatch.setattr(connection, "read_connection_info", read)
         with pytest.raises(ServerError, match=f"nothing in {tmp_path}$"):
             context.running_system(settings.load(home=tmp_path))
         assert asked == [tmp_path, tmp_path / "demo"]
@@ -269,7 +271,7 @@ class TestHandsOff:
             s3_region="here", s3_access_key_id=None, s3_secret_access_key=None, s3_addressing_style="path", bucket="b",
             buckets=("b",),
         )  # fmt: skip
-        monkeypatch.setattr(local, "read_connection_info", lambda _: running)
+        monkeypatch.setattr(connection, "read_connection_info", lambda _: running)
         monkeypatch.setattr(os, "environ", {name: each for name, each in os.environ.items() if "ENRICH" not in name})
         monkeypatch.chdir(tmp_path)
         if place == "file":

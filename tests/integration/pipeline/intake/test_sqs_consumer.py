@@ -16,7 +16,7 @@ from tests.servers import start_servers
 from tests.unit.events.event_fixtures import eventbridge_event, fixtures, in_sns
 from worker import catalog, db, ledger, metrics
 from worker.db import transaction
-from worker.local import Part
+from worker.local.stack import Part
 from worker.pipeline.intake.ingest import Ingest
 from worker.types import ObjectRef
 
