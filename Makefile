@@ -80,12 +80,12 @@ lint: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Not --quiet: then MkDocs does not count the warnings that strict mode turns into errors.
 docs: $(SITE)
 	$(BIN)/python -m worker.settings > docs/reference/generated/settings.md
 	$(BIN)/python -m worker.api.openapi
 	$(BIN)/python -m worker.cli.reference > docs/reference/generated/cli.md
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
-	@echo "build/site/index.html"
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 picture: $(STAMP)
 	FORCE_COLOR=1 COLUMNS=104 $(BIN)/enrich demo --exit | $(BIN)/python docs/picture.py > docs/demo.svg
