@@ -6,7 +6,7 @@ import errno
 import os
 import socket
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 
 from worker.errors import ServerError
 
@@ -19,57 +19,26 @@ _HIGHEST = 65535 - _SIZE + 1
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PortPlan:
-    """Eleven consecutive ports. The defaults of ``worker.settings`` are those of base 8700."""
+    """Eleven consecutive ports, in this order. The defaults of ``worker.settings`` are those of base 8700."""
 
     base: int = DEFAULT_BASE
+    api: int = field(init=False)
+    s3: int = field(init=False)
+    master: int = field(init=False)
+    volume: int = field(init=False)
+    filer: int = field(init=False)
+    valkey: int = field(init=False)
+    postgres: int = field(init=False)
+    master_grpc: int = field(init=False)
+    volume_grpc: int = field(init=False)
+    filer_grpc: int = field(init=False)
+    s3_grpc: int = field(init=False)
 
     def __post_init__(self) -> None:
         if not _LOWEST <= self.base <= _HIGHEST:
             raise ServerError(f"port base {self.base} is outside {_LOWEST}…{_HIGHEST}; choose another with --port-base")
-
-    @property
-    def api(self) -> int:
-        return self.base
-
-    @property
-    def s3(self) -> int:
-        return self.base + 1
-
-    @property
-    def master(self) -> int:
-        return self.base + 2
-
-    @property
-    def volume(self) -> int:
-        return self.base + 3
-
-    @property
-    def filer(self) -> int:
-        return self.base + 4
-
-    @property
-    def valkey(self) -> int:
-        return self.base + 5
-
-    @property
-    def postgres(self) -> int:
-        return self.base + 6
-
-    @property
-    def master_grpc(self) -> int:
-        return self.base + 7
-
-    @property
-    def volume_grpc(self) -> int:
-        return self.base + 8
-
-    @property
-    def filer_grpc(self) -> int:
-        return self.base + 9
-
-    @property
-    def s3_grpc(self) -> int:
-        return self.base + 10
+        for offset, port in enumerate(fields(self)[1:]):
+            object.__setattr__(self, port.name, self.base + offset)
 
     def store(self) -> dict[str, int]:
         """Purpose and port of everything the object store listens on."""
