@@ -8,7 +8,6 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from urllib.parse import quote
 
 from worker.errors import BucketNotFoundError, EnrichError
 from worker.objects.values import (
@@ -124,10 +123,6 @@ class MemoryStore:
         """See `ObjectStore.buckets`."""
         with self._lock:
             return tuple(sorted(self._buckets))
-
-    def presign(self, ref: ObjectRef, *, seconds: int = 3600) -> str:
-        """A URL in form only: nothing answers it."""
-        return f"memory://{ref.bucket}/{quote(ref.key)}?expires={seconds}"
 
     def close(self) -> None:
         """Nothing to close."""

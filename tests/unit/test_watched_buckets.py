@@ -74,7 +74,6 @@ def test_a_refusal_says_what_to_set(watched, bucket, says):
         lambda store: list(store.list("photos", prefix="in/")),
         lambda store: store.put(PHOTO, b"x"),
         lambda store: store.delete(PHOTO),
-        lambda store: store.presign(PHOTO),
         lambda store: store.create_bucket("new"),
     ],
 )

@@ -201,10 +201,6 @@ class S3Store:
         with self._errors(""):
             return tuple(sorted(bucket["Name"] for bucket in self._client.list_buckets().get("Buckets", ())))
 
-    def presign(self, ref: ObjectRef, *, seconds: int = 3600) -> str:
-        """See `ObjectStore.presign`. Where we pay, its user does: the request has to send the header that says so."""
-        return self._sign("get_object", ref, seconds)
-
     def close(self) -> None:
         """See `ObjectStore.close`."""
         self._transport.close()
@@ -214,10 +210,10 @@ class S3Store:
         with self._errors(ref.bucket, ref.key):
             return self._signer.url(ref, self._pays.headers(ref.bucket))
 
-    def _sign(self, operation: str, ref: ObjectRef, seconds: int = _SIGNATURE_SECONDS) -> str:
+    def _sign(self, operation: str, ref: ObjectRef) -> str:
         parameters = {"Bucket": ref.bucket, "Key": ref.key, **self._pays.parameters(ref.bucket)}
         with self._errors(ref.bucket, ref.key):
-            url: str = self._client.generate_presigned_url(operation, Params=parameters, ExpiresIn=seconds)
+            url: str = self._client.generate_presigned_url(operation, Params=parameters, ExpiresIn=_SIGNATURE_SECONDS)
         return url
 
     def _receive(

@@ -72,10 +72,6 @@ class ObjectStore(Protocol):
         """Names of all buckets that the credentials may list, sorted."""
         ...
 
-    def presign(self, ref: ObjectRef, *, seconds: int = 3600) -> str:
-        """A URL that anybody may GET the object with, for a while."""
-        ...
-
     def close(self) -> None:
         """Close idle connections. The store may not be used afterwards."""
         ...

@@ -54,11 +54,6 @@ class WatchedStore:
         """See `ObjectStore.buckets`; those of which a part is watched."""
         return tuple(bucket for bucket in self._store.buckets() if self._watched.touches(bucket))
 
-    def presign(self, ref: ObjectRef, *, seconds: int = 3600) -> str:
-        """See `ObjectStore.presign`."""
-        self._watched.require(ref.bucket, ref.key)
-        return self._store.presign(ref, seconds=seconds)
-
     def close(self) -> None:
         """See `ObjectStore.close`."""
         self._store.close()

@@ -255,10 +255,3 @@ def test_objects_are_read_by_many_threads_at_once(subject: Subject) -> None:
     with ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(lambda ref: fetched(subject, ref).data, refs * 4))
     assert answers == [f"body {number}".encode() * 5000 for number in range(32)] * 4
-
-
-def test_a_presigned_url_names_the_object(subject: Subject) -> None:
-    """Whatever the store, the URL has bucket and key in it."""
-    url = subject.store.presign(subject.ref("photo.jpg"), seconds=60)
-    assert subject.bucket in url
-    assert "photo.jpg" in url
