@@ -19,6 +19,7 @@ from worker.pipeline.enrichment.isolation_lock import IsolationLock
 from worker.pipeline.enrichment.model_switch import ModelSwitch
 from worker.pipeline.enrichment.prepare import Preparer
 from worker.pipeline.enrichment.quarantine_breaker import QuarantineBreaker
+from worker.pipeline.pictures.read_picture import PictureReader
 from worker.pipeline.reconciliation.recheck import Recheck
 from worker.pipeline.resilience.circuit_breaker import FailureWindow
 from worker.pipeline.resilience.heartbeat import Heartbeat, reporting_refusal
@@ -99,6 +100,13 @@ def _decoders(settings: Settings) -> DecodeSlots:
     return DecodeSlots(count=bootstrap.decode_threads(settings), memory=ByteBudget(_DECODER_BYTES))
 
 
+def _reader(settings: Settings, decoders: DecodeSlots, *, most: int) -> PictureReader:
+    """``most`` bytes of fetched files at once."""
+    return PictureReader(
+        store=bootstrap.store(settings), limits=bootstrap.limits(settings), budget=ByteBudget(most), decoders=decoders
+    )
+
+
 def _enricher(
     settings: Settings,
     engine: Engine,
@@ -109,14 +117,9 @@ def _enricher(
     pool: ThreadPoolExecutor,
     notify: bootstrap.WakeUpCall,
 ) -> Enricher:
-    preparer = Preparer(
-        store=bootstrap.store(settings),
-        encoder=model.encoder,
-        limits=bootstrap.limits(settings),
-        budget=ByteBudget(_BYTES_IN_FLIGHT),
-        decoders=decoders,
-        policy=_policy(settings),
-    )
+    reader = _reader(settings, decoders, most=_BYTES_IN_FLIGHT)
+    preparer = Preparer(reader=reader, encoder=model.encoder, policy=_policy(settings))
+    canary = CanaryCheck(engine=engine, reader=reader, encoder=model.encoder, batcher=model.batcher, pool=pool)
     return Enricher(
         engine=engine,
         preparer=preparer,
@@ -127,7 +130,7 @@ def _enricher(
         guard=QuarantineBreaker(
             heartbeat.breakers.quarantine,
             FailureWindow(ratio=settings.quarantine_breaker_ratio),
-            CanaryCheck(engine=engine, preparer=preparer, batcher=model.batcher, pool=pool),
+            canary,
         ),
         isolation_lock=IsolationLock(),
         pool=pool,
@@ -188,18 +191,15 @@ def filling(
 @contextmanager
 def fillers(settings: Settings, engine: Engine, decoders: DecodeSlots) -> Iterator[Callable[..., BatchFiller]]:
     """A function that loads a space's model and gives what works off its queue; they share threads and memory."""
-    budget, reads = ByteBudget(_BYTES_IN_FLIGHT // 2), bootstrap.store(settings)
+    reader = _reader(settings, decoders, most=_BYTES_IN_FLIGHT // 2)
     load, own = bootstrap.loader(settings), bootstrap.source(settings)
     with ThreadPoolExecutor(bootstrap.decode_threads(settings), thread_name_prefix="fill") as pool:
 
         def make(space: Space, model: Model | None = None) -> BatchFiller:
             return BatchFiller(
                 engine=engine,
-                store=reads,
+                reader=reader,
                 model=model or loaded_model(settings, engine, space, load_for(space, own, load)),
-                limits=bootstrap.limits(settings),
-                budget=budget,
-                decoders=decoders,
                 policy=_policy(settings),
                 pool=pool,
                 batch=settings.claim_batch,

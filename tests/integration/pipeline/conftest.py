@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -17,11 +18,13 @@ from worker import catalog, ledger, outbox
 from worker.db import Engine, transaction
 from worker.encoder import MicroBatcher
 from worker.images import ImageLimits
+from worker.objects import ObjectStore
 from worker.pipeline.enrichment.canary import CanaryCheck
 from worker.pipeline.enrichment.enricher import Enricher
 from worker.pipeline.enrichment.isolation_lock import IsolationLock
 from worker.pipeline.enrichment.prepare import Preparer
 from worker.pipeline.enrichment.quarantine_breaker import QuarantineBreaker
+from worker.pipeline.pictures.read_picture import PictureReader
 from worker.pipeline.resilience.circuit_breaker import FailureWindow
 from worker.pipeline.resilience.heartbeat import Heartbeat
 from worker.pipeline.resilience.memory_budget import ByteBudget, DecodeSlots
@@ -50,14 +53,13 @@ def world(engine: Engine, request: pytest.FixtureRequest) -> Iterator[World]:
     window = FailureWindow(ratio=1.0, least=10, clock=clock)
     heartbeat = Heartbeat(engine, kind="worker", lease=30, interval=0.1, breakers=WorkerBreakers(clock=clock))
     heartbeat.start()
-    preparer = Preparer(
+    reader = PictureReader(
         store=store,
-        encoder=encoder,
         limits=limits,
         budget=ByteBudget(1 << 20),
         decoders=DecodeSlots(count=2, memory=ByteBudget(1 << 20)),
-        policy=RetryPolicy(max_attempts=3, base=60),
     )
+    preparer = Preparer(reader=reader, encoder=encoder, policy=RetryPolicy(max_attempts=3, base=60))
     with MicroBatcher(encoder) as batcher, ThreadPoolExecutor(4) as pool:
         enricher = Enricher(
             engine=engine,
@@ -69,7 +71,7 @@ def world(engine: Engine, request: pytest.FixtureRequest) -> Iterator[World]:
             guard=QuarantineBreaker(
                 heartbeat.breakers.quarantine,
                 window,
-                CanaryCheck(engine=engine, preparer=preparer, batcher=batcher, pool=pool),
+                CanaryCheck(engine=engine, reader=reader, encoder=encoder, batcher=batcher, pool=pool),
             ),
             isolation_lock=IsolationLock(),
             pool=pool,
@@ -101,6 +103,13 @@ class Clock:
 
 class World(SimpleNamespace):
     """Takes apart what the fixture put together."""
+
+    enricher: Enricher
+
+    def read_from(self, store: ObjectStore) -> None:
+        """The worker reads objects from this store from now on."""
+        reader = replace(self.enricher.preparer.reader, store=store)
+        self.enricher = replace(self.enricher, preparer=replace(self.enricher.preparer, reader=reader))
 
     def set_quarantine_ratio(self, ratio: float) -> None:
         """Most tests have few files, and many of them broken; for them it is 1: never too much."""

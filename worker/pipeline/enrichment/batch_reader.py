@@ -6,10 +6,13 @@ Buckets are judged apart: one may be on a disk that is lost, and say nothing abo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 
+from worker.errors import StoreUnavailableError
 from worker.ledger.claims import ClaimedObject
 from worker.pipeline.enrichment.prepare import FinalOutcome, Prepared, Preparer, again
+from worker.pipeline.pictures.read_failure import failure_of
 from worker.types import Reason, RetryReason
 
 #: The store, or whoever checks our credentials for it, gives no answer about any object.
@@ -72,4 +75,5 @@ class BatchReader:
     def _counted(self, ended: FinalOutcome) -> FinalOutcome:
         if ended.retry is not RetryReason.STORE_AWAY or ended.claimed.id in self._untried:
             return ended
-        return self._preparer.failed(ended.claimed, ended.error or "", retry=RetryReason.STORE_AWAY)
+        failure = failure_of(StoreUnavailableError(ended.error), ended.claimed.ref)
+        return self._preparer.failed(ended.claimed, replace(failure, counted=True))

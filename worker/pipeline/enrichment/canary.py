@@ -6,16 +6,17 @@ import enum
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from worker import catalog
 from worker.catalog.canary_sample import SampledImage
 from worker.db import Engine, transaction
-from worker.encoder import MicroBatcher
+from worker.encoder import Encoder, MicroBatcher
 from worker.errors import DeviceMemoryError, ImageRejectedError
-from worker.ledger.claims import ClaimedObject
-from worker.pipeline.enrichment.prepare import FinalOutcome, Prepared, Preparer
-from worker.types import Outcome, Reason, RetryReason
+from worker.objects import NotRead
+from worker.pipeline.enrichment.prepare import FinalOutcome
+from worker.pipeline.pictures.read_failure import ReadFailure
+from worker.pipeline.pictures.read_picture import PictureReader, StoredPicture
+from worker.types import ObjectInfo, Reason, RetryReason
 
 #: Images tried again, and how many must pass until the files are to blame.
 _SAMPLE, _ENOUGH = 8, 3
@@ -24,8 +25,6 @@ _SAMPLE, _ENOUGH = 8, 3
 _NOT_OURS = frozenset({
     Reason.ACCESS_DENIED, Reason.NOT_READABLE, Reason.NOT_WATCHED, Reason.ARCHIVED, Reason.KILLED_WORKER,
 })  # fmt: skip
-#: The object was not hinted at: no process waits for it.
-_NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Cause(enum.Enum):
@@ -68,7 +67,8 @@ class CanaryCheck:
     """Reads images again that the catalog has, as if they were new. Writes nothing."""
 
     engine: Engine
-    preparer: Preparer
+    reader: PictureReader
+    encoder: Encoder
     batcher: MicroBatcher
     pool: ThreadPoolExecutor
 
@@ -81,19 +81,19 @@ class CanaryCheck:
 
     def _passes(self, known: SampledImage) -> bool | None:
         """None: nothing was learnt, because the object has changed or could not be had."""
-        claimed = ClaimedObject(
-            id=0, ref=known.ref, attempts=1, deaths=0, exposed_deaths=0, event_at=None, hinted_at=_NEVER
-        )
-        found = self.preparer.prepare(claimed, None)
-        if isinstance(found, Prepared):
-            return self._encodes(found) if found.info.etag == known.etag else None
-        if found.retry is RetryReason.UNEXPECTED:
-            return False
-        read_the_same = found.etag == known.etag
-        return False if read_the_same and (is_refusal(found) or found.outcome is Outcome.EXCLUDED) else None
+        match self.reader.read(known.ref, self.encoder):
+            case StoredPicture() as picture:
+                return self._encodes(picture) if picture.info.etag == known.etag else None
+            case ReadFailure(retry=RetryReason.UNEXPECTED):
+                return False
+            case ReadFailure(retry=None, reason=reason, info=ObjectInfo(etag=known.etag)):
+                return None if reason in _NOT_OURS else False
+            case NotRead(info=ObjectInfo(etag=known.etag)):
+                return False
+        return None
 
-    def _encodes(self, prepared: Prepared) -> bool | None:
-        [result] = self.batcher.encode([prepared.pixels])
+    def _encodes(self, picture: StoredPicture) -> bool | None:
+        [result] = self.batcher.encode([picture.pixels])
         if isinstance(result, DeviceMemoryError):
             return None
         return not isinstance(result, ImageRejectedError)

@@ -17,18 +17,18 @@ from worker.catalog.write import EnrichedImage
 from worker.db import Engine, is_unavailable, transaction
 from worker.encoder import MicroBatcher
 from worker.errors import (
-    DeviceMemoryError,
     FatalDeviceError,
-    ImageRejectedError,
     OutdatedTaxonomiesError,
     TaxonomyError,
 )
-from worker.ledger.claims import Claim
+from worker.ledger.claims import Claim, ClaimedObject
 from worker.pipeline.enrichment import commit, missing_buckets, poison_images
 from worker.pipeline.enrichment.batch_reader import BatchReader
 from worker.pipeline.enrichment.isolation_lock import IsolationLock
 from worker.pipeline.enrichment.prepare import FinalOutcome, Prepared, Preparer, again
 from worker.pipeline.enrichment.quarantine_breaker import QuarantineBreaker
+from worker.pipeline.pictures.read_failure import failure_of
+from worker.pipeline.pictures.read_picture import StoredPicture
 from worker.pipeline.resilience.heartbeat import Heartbeat
 from worker.pipeline.resilience.worker_breakers import Permits, WorkerBreakers
 from worker.pipeline.taxonomies.active_taxonomies import ActiveTagger, ActiveTaxonomies
@@ -151,8 +151,8 @@ class Enricher:
             with transaction(self.engine) as connection:
                 ledger.completion.abandon(connection, claim.token)
             return BatchReport(claimed=len(claim.objects), outcomes={})
-        info, head = next(((each.info, each.head) for each in found if isinstance(each, Prepared)), (None, b""))
-        failed = self.preparer.failed(claim.objects[0], f"{type(error).__name__}: {error}", info=info, data=head)
+        read = next((each.picture for each in found if isinstance(each, Prepared)), None)
+        failed = self._failed(claim.objects[0], error, read)
         try:
             outcomes = self._write_patiently(claim, None, self.guard.screen([failed], enriched=0))
         except Exception as worse:
@@ -201,18 +201,17 @@ class Enricher:
         if not prepared:
             return vectors, failed
         with metrics.ENCODE_SECONDS.time():
-            results = self.batcher.encode([each.pixels for each in prepared])
+            results = self.batcher.encode([each.picture.pixels for each in prepared])
         for each, result in zip(prepared, results, strict=True):
-            if isinstance(result, ImageRejectedError):
-                failed.append(self.preparer.quarantined(each.claimed, result, each.info, each.head))
-            elif isinstance(result, DeviceMemoryError):
-                memory = RetryReason.DEVICE_MEMORY
-                failed.append(
-                    self.preparer.failed(each.claimed, str(result), retry=memory, info=each.info, data=each.head)
-                )
+            if isinstance(result, Exception):
+                failed.append(self._failed(each.claimed, result, each.picture))
             else:
                 vectors.append((each, result))
         return vectors, failed
+
+    def _failed(self, claimed: ClaimedObject, error: Exception, read: StoredPicture | None) -> FinalOutcome:
+        info, head = (read.info, read.head) if read else (None, b"")
+        return self.preparer.failed(claimed, failure_of(error, claimed.ref, info, head))
 
     def _write_patiently(
         self, claim: Claim, tagged: _Tagged | None, ended: Sequence[FinalOutcome]
@@ -267,8 +266,8 @@ def _tagged_anew(tagged: _Tagged, by: ActiveTagger) -> _Tagged:
 
 def _enriched(each: Prepared, vector: Floats, tags: tuple[Tag, ...]) -> EnrichedImage:
     return EnrichedImage(
-        info=each.info,
-        metadata=each.metadata,
+        info=each.picture.info,
+        metadata=each.picture.metadata,
         vector=vector,
         tags=tags,
         event_at=each.claimed.event_at,

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from worker import images
 from worker.encoder import Encoder, Pixels
 from worker.errors import ImageRejectedError
 from worker.images import ImageLimits
+from worker.pipeline.pictures.read_picture import decode_picture
 from worker.tagging import Tagger
 from worker.types import ImageMetadata, Reason, Tag
 
@@ -73,9 +73,7 @@ class FileTagger:
         try:
             if path.stat().st_size > self.limits.max_bytes:
                 raise ImageRejectedError(Reason.TOO_MANY_BYTES, f"larger than {self.limits.max_bytes:,} bytes")  # noqa: TRY301
-            decoded = images.read_image(path.read_bytes(), limits=self.limits, min_side=self.encoder.shrink_to)
-            with decoded.pixels as picture:
-                return path, decoded.metadata, self.encoder.preprocess(picture)
+            return path, *decode_picture(path.read_bytes(), encoder=self.encoder, limits=self.limits)
         except ImageRejectedError as error:
             return RefusedFile(path=path, reason=error.reason, message=str(error))
         except OSError as error:

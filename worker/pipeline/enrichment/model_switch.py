@@ -46,7 +46,9 @@ class ModelSwitch:
 def _with(before: Enricher, filler: BatchFiller) -> Enricher:
     model = filler.model
     preparer = replace(before.preparer, encoder=model.encoder)
-    control = CanaryCheck(engine=before.engine, preparer=preparer, batcher=model.batcher, pool=before.pool)
+    control = CanaryCheck(
+        engine=before.engine, reader=preparer.reader, encoder=model.encoder, batcher=model.batcher, pool=before.pool
+    )
     return replace(
         before,
         preparer=preparer,

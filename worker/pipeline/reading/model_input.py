@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import io
-from contextlib import nullcontext
 from dataclasses import dataclass
 
-from worker import images
 from worker.encoder import Encoder, as_picture
 from worker.errors import NotFoundError
 from worker.images import ImageLimits
-from worker.objects import Fetched, ObjectStore
-from worker.pipeline.common.content_encoding import unpacked
+from worker.objects import ObjectStore
+from worker.pipeline.pictures.read_failure import ReadFailure
+from worker.pipeline.pictures.read_picture import PictureReader, StoredPicture
+from worker.pipeline.resilience.memory_budget import ByteBudget, DecodeSlots
 from worker.types import ObjectRef
 
 
@@ -27,19 +27,18 @@ def model_input_of(store: ObjectStore, ref: ObjectRef, *, encoder: Encoder, limi
     """Fetch an object and prepare it as for the model.
 
     Raises:
-        NotFoundError: it is gone, or too large.
-        ImageRejectedError: it cannot be decoded.
+        NotFoundError: it is gone.
+        ImageRejectedError: it is too large, or cannot be decoded.
         StoreUnavailableError: the store cannot be reached.
     """
-    got = store.get(ref, etag=None, max_bytes=limits.max_bytes)
-    if not isinstance(got, Fetched):
-        raise NotFoundError(
-            f"{ref} cannot be read: it is gone from the store, or larger than {limits.max_bytes:,} bytes"
-        )
-    with unpacked(got, limits, nullcontext) as data:
-        decoded = images.read_image(data, limits=limits, min_side=encoder.input_side)
-    with decoded.pixels as picture:
-        shown = as_picture(encoder.preprocess(picture))
+    # One picture waits for no other, however little memory there is to reserve.
+    slots = DecodeSlots(count=1, memory=ByteBudget(limits.max_bytes))
+    reader = PictureReader(store=store, limits=limits, budget=ByteBudget(limits.max_bytes), decoders=slots)
+    found = reader.read(ref, encoder, is_image=True)
+    if isinstance(found, ReadFailure):
+        raise found.error
+    if not isinstance(found, StoredPicture):
+        raise NotFoundError(f"{ref} cannot be read: it is gone from the store")
     out = io.BytesIO()
-    shown.save(out, "PNG")
-    return ModelInput(png=out.getvalue(), etag=got.info.etag)
+    as_picture(found.pixels).save(out, "PNG")
+    return ModelInput(png=out.getvalue(), etag=found.info.etag)

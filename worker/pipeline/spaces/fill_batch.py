@@ -9,34 +9,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 
-from worker import catalog, images, ledger, logs, outbox
+from worker import catalog, ledger, logs, outbox
 from worker.catalog.embedding_queue import Postponement, QueuedBatch, QueuedImage
 from worker.catalog.spaces import Space
 from worker.catalog.write import EmbeddedImage
 from worker.db import Connection, Engine, Trouble, transaction, trouble
-from worker.encoder import Encoder, MicroBatcher, Pixels
-from worker.errors import (
-    BucketNotFoundError,
-    ConfigurationError,
-    DeviceMemoryError,
-    FatalDeviceError,
-    ImageRejectedError,
-    NotWatchedError,
-    ObjectRefusedError,
-    OutdatedTaxonomiesError,
-    StoreUnavailableError,
-)
-from worker.images import ImageLimits
-from worker.objects import Fetched, NotRead, ObjectStore
-from worker.pipeline.common.content_encoding import unpacked
-from worker.pipeline.resilience.memory_budget import ByteBudget, DecodeSlots, Reservation
+from worker.encoder import Encoder, MicroBatcher
+from worker.errors import FatalDeviceError, OutdatedTaxonomiesError
+from worker.pipeline.pictures.read_failure import ReadFailure, failure_of
+from worker.pipeline.pictures.read_picture import PictureReader, StoredPicture
 from worker.pipeline.resilience.retry_policy import RetryPolicy
 from worker.pipeline.taxonomies.active_taxonomies import ActiveTagger, ActiveTaxonomies
-from worker.types import Floats, Hint, Lane, ObjectInfo
+from worker.types import Floats, Hint, Lane
 
 _log = logs.get("pipeline")
 
@@ -51,18 +38,7 @@ class _ReadyImage:
     """An image that only waits for the encoder."""
 
     image: QueuedImage
-    sha256: str
-    pixels: Pixels
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _ChangedInStore:
-    """The store has something else than the catalog: the normal path's concern."""
-
-    image: QueuedImage
-
-
-_Result: TypeAlias = _ReadyImage | _ChangedInStore | Postponement
+    picture: StoredPicture
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,11 +66,8 @@ class BatchFiller:
     """Works off a space's queue, one batch at a time; called from several threads and processes at once."""
 
     engine: Engine
-    store: ObjectStore
+    reader: PictureReader
     model: Model
-    limits: ImageLimits
-    budget: ByteBudget
-    decoders: DecodeSlots
     policy: RetryPolicy
     pool: ThreadPoolExecutor  # fetches and decodes
     batch: int
@@ -135,64 +108,40 @@ class BatchFiller:
     def _work(self, claimed: QueuedBatch) -> FillReport:
         worn = [each for each in claimed.images if each.attempts > self.policy.max_attempts]
         fresh = [each for each in claimed.images if each.attempts <= self.policy.max_attempts]
-        results: list[_Result] = [_given_up(each, "its worker died with it in hand, every time") for each in worn]
-        results += self.pool.map(self._read, fresh)
+        results = list(self.pool.map(self._read, fresh))
         vectors, failed = self._encode([each for each in results if isinstance(each, _ReadyImage)])
         postponed = failed + [each for each in results if isinstance(each, Postponement)]
-        changed = [each.image for each in results if isinstance(each, _ChangedInStore)]
+        postponed += [_given_up(each, "its worker died with it in hand, every time") for each in worn]
+        changed = [image for image, result in zip(fresh, results, strict=True) if result is None]
         return self._write(claimed, vectors, changed, postponed)
 
     # -- reading -----------------------------------------------------------------------------------------------------
-    def _read(self, image: QueuedImage) -> _Result:
-        """Fetch, decode and prepare one image. Never raises: every error is that image's alone."""
-        try:
-            with self.budget.lease() as reservation:
-                return self._fetch(image, reservation)
-        except (StoreUnavailableError, BucketNotFoundError, ConfigurationError) as error:
-            return Postponement(id=image.id, error=str(error), delay=_OUTAGE_DELAY, counted=False)
-        except ImageRejectedError as error:
-            return _given_up(image, str(error))
-        except (NotWatchedError, ObjectRefusedError) as error:
-            return self._retried(image, str(error))
-        except Exception as error:  # noqa: BLE001  # one bad image costs one image
-            return self._retried(image, f"{type(error).__name__}: {error}")
-
-    def _fetch(self, image: QueuedImage, reservation: Reservation) -> _Result:
-        def worth_reading(info: ObjectInfo, _: bytes) -> bool:
-            if info.size <= self.limits.max_bytes:
-                reservation.draw(info.size)
-            return True
-
-        got = self.store.get(image.ref, etag=None, max_bytes=self.limits.max_bytes, worth_reading=worth_reading)
-        match got:
-            case Fetched():
-                encoder = self.model.encoder
-                with unpacked(got, self.limits, self.decoders.unpack) as data, self.decoders.turn():
-                    decoded = images.read_image(
-                        data, limits=self.limits, min_side=encoder.shrink_to, reserve=self.decoders.reserve
-                    )
-                    with decoded.pixels as picture:
-                        pixels = encoder.preprocess(picture)
-                return _ReadyImage(image=image, sha256=decoded.metadata.sha256, pixels=pixels)
-            case NotRead():
-                return _given_up(image, f"{got.info.size:,} bytes; the limit is {self.limits.max_bytes:,}")
+    def _read(self, image: QueuedImage) -> _ReadyImage | Postponement | None:
+        """Fetch, decode and prepare one image; None if the store has something else, for the normal path to see."""
+        match self.reader.read(image.ref, self.model.encoder, is_image=True):
+            case StoredPicture() as picture:
+                return _ReadyImage(image=image, picture=picture)
+            case ReadFailure() as failure:
+                return self._failed(image, failure)
             case _:
-                return _ChangedInStore(image=image)
+                return None
 
-    def _retried(self, image: QueuedImage, error: str) -> Postponement:
+    def _failed(self, image: QueuedImage, failure: ReadFailure) -> Postponement:
+        if failure.retry is None:
+            return _given_up(image, failure.message)
+        if not failure.counted:
+            return Postponement(id=image.id, error=failure.message, delay=_OUTAGE_DELAY, counted=False)
         if self.policy.exhausted(image.attempts):
-            return _given_up(image, f"{error} (after {image.attempts} attempts)")
-        return Postponement(id=image.id, error=error, delay=self.policy.delay(image.attempts))
+            return _given_up(image, f"{failure.message} (after {image.attempts} attempts)")
+        return Postponement(id=image.id, error=failure.message, delay=self.policy.delay(image.attempts))
 
     # -- encoding ----------------------------------------------------------------------------------------------------
     def _encode(self, read: Sequence[_ReadyImage]) -> tuple[list[tuple[_ReadyImage, Floats]], list[Postponement]]:
         vectors: list[tuple[_ReadyImage, Floats]] = []
         failed: list[Postponement] = []
-        for each, result in zip(read, self.model.batcher.encode([each.pixels for each in read]), strict=True):
-            if isinstance(result, ImageRejectedError):
-                failed.append(_given_up(each.image, str(result)))
-            elif isinstance(result, DeviceMemoryError):
-                failed.append(self._retried(each.image, str(result)))
+        for each, result in zip(read, self.model.batcher.encode([each.picture.pixels for each in read]), strict=True):
+            if isinstance(result, Exception):
+                failed.append(self._failed(each.image, failure_of(result, each.image.ref)))
             else:
                 vectors.append((each, result))
         return vectors, failed
@@ -234,7 +183,8 @@ class BatchFiller:
             locked = catalog.image_locks.lock(connection, list(images_of))
             # Somebody else may hold a newer token for these by now. Their vectors are right all the same: the images
             # are still those that were read.
-            written = [each for each in embedded if locked.hashes.get(each.image_id) == images_of[each.image_id].sha256]
+            read = {id_: each.picture.metadata.sha256 for id_, each in images_of.items()}
+            written = [each for each in embedded if locked.hashes.get(each.image_id) == read[each.image_id]]
             if written:
                 catalog.write.save_vectors(connection, space, written)
                 self._announce(connection, [images_of[each.image_id].image for each in written], locked.etags)

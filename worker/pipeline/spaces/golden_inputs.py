@@ -12,7 +12,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from worker.encoder import Encoder, Pixels
-from worker.images import ImageLimits, read_image
+from worker.images import ImageLimits
+from worker.pipeline.pictures.read_picture import decode_picture
 from worker.types import Floats
 
 _Values = npt.NDArray[np.float64]
@@ -39,7 +40,7 @@ def pictures() -> dict[str, bytes]:
 
 def preprocessed(encoder: Encoder) -> dict[str, Pixels]:
     """The pictures as the model would see them, by the way that uploads take: decoded and prepared."""
-    return {name: _prepare(data, encoder) for name, data in pictures().items()}
+    return {name: decode_picture(data, encoder=encoder, limits=_LIMITS)[1] for name, data in pictures().items()}
 
 
 def picture_vectors(encoder: Encoder, pixels: Mapping[str, Pixels]) -> dict[str, Floats]:
@@ -50,11 +51,6 @@ def picture_vectors(encoder: Encoder, pixels: Mapping[str, Pixels]) -> dict[str,
 def text_vectors(encoder: Encoder) -> dict[str, Floats]:
     """``[dimension]`` of unit length for each text's name."""
     return {f"text {number}": row for number, row in enumerate(encoder.encode_texts(TEXTS), 1)}
-
-
-def _prepare(data: bytes, encoder: Encoder) -> Pixels:
-    with read_image(data, limits=_LIMITS, min_side=encoder.shrink_to).pixels as picture:
-        return encoder.preprocess(picture)
 
 
 @lru_cache(maxsize=8)

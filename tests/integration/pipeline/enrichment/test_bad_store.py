@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
 
@@ -31,7 +30,7 @@ def bad() -> Iterator[BadStore]:
 def at_bad_store(world, bad):
     """The world's worker, with that store."""
     objects = S3Store(endpoint_url=bad.url, access_key_id="id", secret_access_key="secret", timeout=5)
-    world.enricher = replace(world.enricher, preparer=replace(world.enricher.preparer, store=objects))
+    world.read_from(objects)
     yield world
     objects.close()
 

@@ -339,7 +339,7 @@ def test_while_a_suspect_is_at_work_the_process_claims_nothing_else(world):
 def test_an_object_over_the_byte_limit_does_not_wait_for_memory_it_will_not_use(world):
     """It is quarantined unread, also while other files have all of the budget."""
     world.upload("big.jpg", picture() + b"\0" * 1_000_001)
-    budget = world.enricher.preparer.budget
+    budget = world.enricher.preparer.reader.budget
     with ThreadPoolExecutor(1) as pool, budget.lease() as reservation:
         reservation.draw(1 << 20)
         running = pool.submit(world.run)

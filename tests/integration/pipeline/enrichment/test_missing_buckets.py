@@ -36,7 +36,7 @@ class Site:
     def __init__(self, world, bad: BadStore) -> None:
         self.world, self.bad = world, bad
         self.objects = S3Store(endpoint_url=bad.url, access_key_id="id", secret_access_key="secret", timeout=5)
-        world.enricher = replace(world.enricher, preparer=replace(world.enricher.preparer, store=self.objects))
+        world.read_from(self.objects)
         self.watch = MissingBucketCheck(
             engine=world.engine, store=self.objects, endpoint=bad.url, patience=DAY, notify=lambda: None
         )

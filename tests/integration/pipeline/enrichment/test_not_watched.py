@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from tests.ledger import BUCKET, pending, row
@@ -30,8 +28,7 @@ def asked(world, monkeypatch: pytest.MonkeyPatch) -> list[ObjectRef]:
 
 def watch(world, *names: str) -> None:
     """Start the worker again, with this in ENRICH_BUCKETS."""
-    preparer = replace(world.enricher.preparer, store=WatchedStore(world.store, Watched(names)))
-    world.enricher = replace(world.enricher, preparer=preparer)
+    world.read_from(WatchedStore(world.store, Watched(names)))
 
 
 def test_an_object_that_is_not_watched_is_never_read(world, asked):

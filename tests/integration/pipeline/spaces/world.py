@@ -23,12 +23,14 @@ from worker.db import Engine, transaction
 from worker.encoder import Encoder, MicroBatcher, Pixels
 from worker.errors import ModelUnavailableError
 from worker.images import ImageLimits
+from worker.objects import ObjectStore
 from worker.pipeline.enrichment.canary import CanaryCheck
 from worker.pipeline.enrichment.enricher import Enricher
 from worker.pipeline.enrichment.isolation_lock import IsolationLock
 from worker.pipeline.enrichment.model_switch import ModelSwitch
 from worker.pipeline.enrichment.prepare import Preparer
 from worker.pipeline.enrichment.quarantine_breaker import QuarantineBreaker
+from worker.pipeline.pictures.read_picture import PictureReader
 from worker.pipeline.resilience.circuit_breaker import FailureWindow
 from worker.pipeline.resilience.heartbeat import Heartbeat
 from worker.pipeline.resilience.memory_budget import ByteBudget, DecodeSlots
@@ -99,11 +101,8 @@ class World:
     def filler(self, space: Space, *, lease: float = 300.0, **options: Any) -> BatchFiller:
         return BatchFiller(
             engine=self.engine,
-            store=self.store,
+            reader=reader(self.store),
             model=self.model(space, **options),
-            limits=LIMITS,
-            budget=ByteBudget(1 << 20),
-            decoders=DecodeSlots(count=4, memory=ByteBudget(1 << 26)),
             policy=RetryPolicy(max_attempts=3, base=0.01),
             pool=self.pool,
             batch=4,
@@ -155,15 +154,18 @@ def world(engine: Engine) -> Iterator[World]:
         yield made
 
 
-def enricher(made: World, model: Model, heartbeat: Heartbeat) -> Enricher:
-    preparer = Preparer(
-        store=made.store,
-        encoder=model.encoder,
+def reader(store: ObjectStore) -> PictureReader:
+    return PictureReader(
+        store=store,
         limits=LIMITS,
         budget=ByteBudget(1 << 20),
         decoders=DecodeSlots(count=4, memory=ByteBudget(1 << 26)),
-        policy=RetryPolicy(max_attempts=3, base=60),
     )
+
+
+def enricher(made: World, model: Model, heartbeat: Heartbeat) -> Enricher:
+    reads = reader(made.store)
+    preparer = Preparer(reader=reads, encoder=model.encoder, policy=RetryPolicy(max_attempts=3, base=60))
     return Enricher(
         engine=made.engine,
         preparer=preparer,
@@ -174,7 +176,7 @@ def enricher(made: World, model: Model, heartbeat: Heartbeat) -> Enricher:
         guard=QuarantineBreaker(
             heartbeat.breakers.quarantine,
             FailureWindow(ratio=1.0),
-            CanaryCheck(engine=made.engine, preparer=preparer, batcher=model.batcher, pool=made.pool),
+            CanaryCheck(engine=made.engine, reader=reads, encoder=model.encoder, batcher=model.batcher, pool=made.pool),
         ),
         isolation_lock=IsolationLock(),
         pool=made.pool,

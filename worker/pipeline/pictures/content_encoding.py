@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from typing import TypeAlias
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from worker import images
 from worker.errors import ImageRejectedError
-from worker.images import ImageLimits
+from worker.images import ImageLimits, Reserve
 from worker.objects import HEAD_BYTES, Fetched, claimed_size, codings, decode, first_bytes
 from worker.types import ObjectInfo, Reason
-
-#: Called with the bytes that a file takes at most; they are in use while the block runs.
-Reserve: TypeAlias = Callable[[int], AbstractContextManager[object]]
 
 
 def plain_head(info: ObjectInfo, head: bytes) -> bytes:

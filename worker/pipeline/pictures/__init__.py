@@ -1,0 +1,1 @@
+"""Pictures: from a stored object, or the bytes of a file, to pixels that a model takes."""
