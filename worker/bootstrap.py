@@ -1,4 +1,4 @@
-"""The one place where settings become objects. Everything above takes finished parts; everything below takes values."""
+"""The one place where settings become objects. Layers above receive objects; layers below, plain values."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ _log = logs.get("bootstrap")
 
 _DAY = 86_400.0  # seconds
 
-#: How often a process looks whether another space was activated, or is owed images, at least.
+#: A process checks at least this often whether another space was activated or lacks vectors.
 LOOK_SECONDS = 2.0
 
 WakeUpCall = Callable[[], None]
 
 
 def store(settings: Settings) -> ObjectStore:
-    """The object store: what is watched of it, and nothing else."""
+    """The object store, limited to what is watched."""
     secret = settings.s3_secret_access_key
     everything = S3Store(
         endpoint_url=settings.s3_endpoint_url,
@@ -88,30 +88,30 @@ def encoder(
 
 
 def source(settings: Settings) -> ModelSetting:
-    """What ENRICH_MODEL names, in a form that means the same in every working directory."""
+    """What ENRICH_MODEL names, independent of the working directory."""
     return source_of(settings.model, settings.model_revision)
 
 
 def source_of(model: str, revision: str | None) -> ModelSetting:
-    """A model's name as a user gives it; a directory as an absolute path."""
+    """The model that a user named; a directory becomes an absolute path."""
     path = Path(model).expanduser()
     return ModelSetting(model=str(path.resolve()) if path.is_dir() else model, revision=revision)
 
 
 def loader(settings: Settings, *, text_only: bool = False) -> Load:
-    """Loads any model, onto the device of the settings."""
+    """A function that loads any model onto the configured device."""
     return lambda model, revision: encoder(settings, text_only=text_only, model=model, revision=revision)
 
 
 def describe_model(settings: Settings) -> str:
-    """One line on which model is configured and what it is for, without loading it."""
+    """One line about the configured model and its purpose, without loading it."""
     if settings.model == "starter":
         return "starter: built in, for trying out; set ENRICH_MODEL to a real CLIP model for production"
     return settings.model + (f" at revision {settings.model_revision}" if settings.model_revision else "")
 
 
 def tagger(settings: Settings, model: Encoder, names: tuple[str, ...] | None = None) -> Tagger:
-    """Taxonomies of files, with their prompts encoded. Says which of them nobody chose numbers for with this model."""
+    """Taxonomies of files, with their prompts encoded. Logs which of them are not calibrated for this model."""
     built = Tagger(
         tagging.load_taxonomies(names if names is not None else settings.taxonomies),
         model.encode_texts,
@@ -140,7 +140,7 @@ def ingest(
     hold: WaitLimits | None = None,
     recheck: Recheck | None = None,
 ) -> Ingest:
-    """Event intake; with ``hold`` and ``recheck``, for senders that do not repeat what was not taken."""
+    """Event intake; with ``hold`` and ``recheck``, for senders that do not repeat refused notifications."""
     subscriptions = SnsSubscriptions(settings.sns_topics)
     return Ingest(
         engine=engine,
@@ -155,7 +155,7 @@ def ingest(
 
 
 def search(settings: Settings, engine: Engine, filtered: FilteredSearch | None = None) -> TextSearch:
-    """Text search; loads the text half of the active space's model when it is first used."""
+    """Text search; loads the text tower of the active space's model on first use."""
     return _search(settings, engine, filtered, text_only=True)
 
 
@@ -180,7 +180,7 @@ def _search(
 
 @contextmanager
 def keeping_ready(search: TextSearch) -> Iterator[None]:
-    """While the block runs, have the models ready that searches will need after the next switch."""
+    """While the block runs, keep the models loaded that searches will need after the next switch."""
     ready = ModelWarmup(search, interval=LOOK_SECONDS)
     ready.start()
     try:
@@ -198,13 +198,13 @@ def labels(settings: Settings, engine: Engine, space: Space, load: Callable[[], 
     in_force = active_taxonomies.begin(engine, lambda: tagging.load_taxonomies(settings.taxonomies))
     following = ActiveTaxonomies(engine, space, PromptVectorCache(engine, space, load))
     active_taxonomies.warn_uncalibrated(following.now.tagger)
-    if "taxonomies" in settings.model_fields_set:  # a machine that names no files wishes nothing
+    if "taxonomies" in settings.model_fields_set:  # a machine that names no files asks for no change
         active_taxonomies.warn_changed_files(in_force, lambda: tagging.load_taxonomies(settings.taxonomies))
     return following
 
 
 def builder(settings: Settings, engine: Engine) -> lifecycle.Build:
-    """Gives taggers for the models of spaces; loads a model's text half only if a prompt is new."""
+    """Builds taggers for the models of spaces; loads a model's text tower only if a prompt is new."""
     own, load = source(settings), loader(settings, text_only=True)
 
     def build(space: Space, wished: Sequence[Taxonomy]) -> Tagger:
@@ -215,30 +215,30 @@ def builder(settings: Settings, engine: Engine) -> lifecycle.Build:
 
 
 def explain(settings: Settings, engine: Engine, *, text_only: bool) -> tuple[Explainer, Callable[[], Encoder]]:
-    """Explanations, and the model they are by, which is loaded when either is first used."""
+    """Explanations and their model, which is loaded when either is first used."""
     model = _search(settings, engine, text_only=text_only)
     return Explainer(engine, model.model), model.encoder
 
 
 def label_filler(settings: Settings, engine: Engine) -> LabelVectorWriter:
-    """Storing the vectors of labels; loads the text half of the model."""
+    """Stores the vectors of labels; loads the model's text tower."""
     space, model = _search(settings, engine, text_only=True).model()
     active_taxonomies.keep(engine, tagging.load_taxonomies(settings.taxonomies))
     return LabelVectorWriter(engine=engine, space=space, encode_texts=model.encode_texts)
 
 
 def backfill(settings: Settings, engine: Engine, notify: WakeUpCall) -> Backfill:
-    """Hinting what a bucket already holds."""
+    """Hints at what a bucket already holds."""
     return Backfill(engine=engine, store=store(settings), notify=notify)
 
 
 def verify(settings: Settings, engine: Engine, notify: WakeUpCall) -> Verifier:
-    """The proof that nothing is missing."""
+    """Proves that nothing is missing."""
     return Verifier(engine=engine, store=store(settings), notify=notify)
 
 
 def file_tagger(settings: Settings, names: tuple[str, ...] | None) -> FileTagger:
-    """Tagging without servers."""
+    """Tags local files without servers."""
     model = encoder(settings)
     return FileTagger(
         encoder=model,
@@ -284,7 +284,7 @@ def scheduler(settings: Settings, notify: WakeUpCall) -> Iterator[Heartbeat]:
 
 
 def _reconciler(settings: Settings, engine: Engine, notify: WakeUpCall, recheck: Recheck) -> Reconciler:
-    """Looks for what no event announced, once it is started."""
+    """Finds objects that no event announced, once it is started."""
     objects = store(settings)
     pace = ReconcileSchedule(interval=settings.reconcile_seconds, pages_per_second=settings.reconcile_pages_per_second)
     return Reconciler(
@@ -295,7 +295,7 @@ def _reconciler(settings: Settings, engine: Engine, notify: WakeUpCall, recheck:
 
 
 def _bucket_watcher(settings: Settings, engine: Engine, notify: WakeUpCall) -> MissingBucketMonitor:
-    """Looks whether the store still has the buckets that the ledger knows, once it is started."""
+    """Checks that the store still has the buckets in the ledger, once it is started."""
     endpoint = settings.s3_endpoint_url or "AWS"
     patience = settings.missing_bucket_seconds
     return MissingBucketMonitor(
@@ -319,7 +319,7 @@ def listener(settings: Settings, notify: WakeUpCall) -> Iterator[tuple[Heartbeat
     """
     queues = [queue(settings, url) for url in dict.fromkeys(settings.sqs_queues)]
     if not queues:
-        raise ConfigurationError("there is no queue to listen to: set ENRICH_SQS_QUEUES to the URLs of SQS queues")
+        raise ConfigurationError("no queue is configured: set ENRICH_SQS_QUEUES to the URLs of SQS queues")
     for each in queues:
         _check(each)
     engine = database(settings, "listener", pool_size=len(queues) + 1)
@@ -335,7 +335,7 @@ def listener(settings: Settings, notify: WakeUpCall) -> Iterator[tuple[Heartbeat
 
 
 def queue(settings: Settings, url: str) -> SqsQueue:
-    """A queue of SQS."""
+    """An SQS queue."""
     secret = settings.s3_secret_access_key
     return SqsQueue(
         url,
@@ -349,7 +349,7 @@ def queue(settings: Settings, url: str) -> SqsQueue:
 
 
 def _check(queue: SqsQueue) -> None:
-    """Stop at what a person has to mend; what is only away will come back."""
+    """Fail on an error that a person must fix; only warn about a queue that is temporarily unavailable."""
     try:
         leads_to_dead_letters = queue.check()
     except QueueUnavailableError as error:
@@ -357,7 +357,7 @@ def _check(queue: SqsQueue) -> None:
         return
     if not leads_to_dead_letters:
         _log.warning(
-            f"the queue {queue.url} has no dead-letter queue: a message that cannot be understood is kept in `enrich "
+            f"the queue {queue.url} has no dead-letter queue: a message that cannot be parsed is kept in `enrich "
             "rejected` and deleted; to have such messages moved away instead, give it a RedrivePolicy with "
             "maxReceiveCount 5, say",
             action="listen", queue=queue.name,

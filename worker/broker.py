@@ -1,4 +1,4 @@
-"""The broker: wake-ups out and in. It costs speed when it is away, refuses, or holds what is not ours; nothing else.
+"""The broker: sends and receives wake-ups. If it is unavailable or holds foreign messages, work is only delayed.
 
 Messages carry no data: what is to do is in the ledger, where a worker that nobody wakes finds it by itself.
 """
@@ -30,23 +30,23 @@ _log = logs.get("broker")
 
 WAKE = "enrich.wake"
 _QUEUE = "enrich"
-#: Of every key we write: a broker may be shared, and nobody else's key is called like this.
+#: Prefix of every key we write: a broker may be shared, and no other program uses this prefix.
 PREFIX = "image-enricher:"
 BELL = f"{PREFIX}bell"
 QUEUE = f"{PREFIX}{_QUEUE}"
-#: A wake-up that was lost with its broker keeps the bell silent for this long at most.
+#: A wake-up lost with its broker suppresses further ones for this long at most.
 _BELL_SECONDS = 3
 #: With this many wake-ups waiting, one more wakes nobody: workers are all busy, or away. (Not by an expiry: it would be
 #: the sender's clock against the worker's.)
 _MOST_WAITING = 100
-#: After the broker failed once, how long ringing is not even tried.
+#: After the broker failed once, no wake-up is tried for this long.
 _BROKER_PAUSE = 5.0
 #: A wake-up has about a thousand bytes.
 _LONGEST_MESSAGE = 16_384
 _LONGEST_PAUSE = 10.0  # seconds between attempts to consume
 #: After an error of the consumer, how long it counts as the reason why no wake-up comes.
 _TROUBLE_SECONDS = 20.0
-#: What fails again within this time is the same trouble, which was logged.
+#: A failure that repeats within this time is the same problem, and is not logged again.
 _SAME_SECONDS = 60.0
 
 
@@ -82,7 +82,7 @@ def make_app(settings: Settings) -> Celery:
 
 # -- sending -----------------------------------------------------------------------------------------------------------
 class WakeUp:
-    """Wakes a worker, at most once until one has answered. Never raises: the ledger has the work already."""
+    """Wakes a worker, at most once until one has acknowledged. Never raises: the ledger already has the work."""
 
     def __init__(self, settings: Settings, app: Celery | None = None) -> None:
         self._app = app or make_app(settings)
@@ -96,11 +96,11 @@ class WakeUp:
         self._refused = False
 
     def send(self) -> None:
-        """Send a wake-up unless one is on its way."""
+        """Send a wake-up unless one is already under way."""
         self.reaches()
 
     def reaches(self) -> bool:
-        """Ring; whether the broker has taken the wake-up, or has one already."""
+        """Send a wake-up. True if the broker has accepted it or already holds one."""
         if time.monotonic() < self._silent_until:
             return False
         try:
@@ -110,7 +110,7 @@ class WakeUp:
             return False
         if self._refused:
             self._refused = False
-            _log.info("the broker takes wake-ups again", action="ring")
+            _log.info("the broker accepts wake-ups again", action="ring")
         return True
 
     def _send(self) -> bool:
@@ -129,11 +129,11 @@ class WakeUp:
         if not self._refused:
             self._refused = True
             _log.warning(
-                "the broker takes no wake-ups; workers look for work by themselves", action="ring", error=str(error)
+                "the broker does not accept wake-ups; workers find work by polling", action="ring", error=str(error)
             )
 
     def acknowledge(self) -> None:
-        """Let the bell ring again. Called before claiming: whatever is hinted from now on rings anew."""
+        """Allow the next wake-up. Called before claiming: hints from now on wake a worker again."""
         try:
             self._redis.delete(BELL)
         except RedisError as error:  # it expires by itself
@@ -142,7 +142,7 @@ class WakeUp:
 
 # -- receiving ---------------------------------------------------------------------------------------------------------
 def is_wake_up(message: bytes) -> bool:
-    """Whether a message of the queue is one that `WakeUp` sent, and nothing else.
+    """Whether a message of the queue is one that `WakeUp` sent.
 
     Anybody who can reach the broker can put anything there: what Celery would do with arguments, compressed bodies,
     other serialisers or tasks to call afterwards is not tried.
@@ -168,7 +168,7 @@ def _is_plain(message: dict[str, Any]) -> bool:
 
 
 class _Client(kombu_redis.PrefixedStrictRedis):
-    """Drops what is no wake-up where it is taken from the queue: behind this, kombu and Celery would fail on it."""
+    """Drops messages that are not wake-ups as they leave the queue; kombu and Celery would fail on them."""
 
     _told = False
 
@@ -180,7 +180,7 @@ class _Client(kombu_redis.PrefixedStrictRedis):
         if not _Client._told:
             _Client._told = True
             _log.warning(
-                f"a message on the broker's queue {QUEUE} is no wake-up, and was dropped; more are only counted "
+                f"a message on the broker's queue {QUEUE} is not a wake-up, and was dropped; more are only counted "
                 '(enrich_wake_ups_total{result="dropped"}). Another program writes there',
                 action="consume", size=len(taken[1]), begins=repr(taken[1][:60]),
             )  # fmt: skip
@@ -193,13 +193,13 @@ class _Channel(kombu_redis.Channel):
 
 
 class Transport(kombu_redis.Transport):
-    """kombu's, for what may be on a broker's queue."""
+    """kombu's transport, which also survives foreign messages on the queue."""
 
     Channel = _Channel
 
 
 class PatientConsumer(Consumer):
-    """Celery's consumer, ended by nothing but the end of its process.
+    """Celery's consumer, which ends only with its process.
 
     Celery takes a broker that answers READONLY, OOM or WRONGTYPE for a fault of its own, and stops. Whatever it is, it
     is tried again, with pauses; meanwhile the worker works from the ledger.
@@ -229,7 +229,7 @@ class PatientConsumer(Consumer):
         if cause != PatientConsumer._said:
             PatientConsumer._said = cause
             _log.warning(
-                "wake-ups cannot be received; this worker looks for work by itself, and goes on trying",
+                "wake-ups cannot be received; this worker polls for work and keeps trying",
                 action="consume",
                 error=cause,
             )
@@ -247,7 +247,7 @@ def is_in_trouble() -> bool:
 
 
 class Forward(logging.Handler):
-    """Celery's own log records, in our format; what it says again and again is said once."""
+    """Celery's own log records in our format; repeated messages are logged once."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""How many rows are in which state, without reading them: counters that triggers keep, in the same transactions.
+"""Row counts by state without reading the rows: triggers keep counters in the same transactions.
 
 A row that everybody updates would make writers wait for each other until they commit. So triggers add a row to
 ``<name>_deltas`` for each state that a statement changed, and the scheduler folds these into ``<name>_counts``. What
@@ -19,10 +19,10 @@ _NO_TIME_LIMIT = text("SELECT set_config('statement_timeout', '0', true)")
 
 
 class Counters:
-    """Those of one table, or of some that are counted together."""
+    """The counters of one table, or of several counted together."""
 
     def __init__(self, name: str, *, keys: str, value: str, recount: str, where: str = "true") -> None:
-        """Name the tables and their columns; everything is part of statements, so nothing of it may come from outside.
+        """Name the tables and their columns. All names become part of SQL, so none may come from outside.
 
         Args:
             name: what the names of the three tables begin with.
@@ -31,7 +31,7 @@ class Counters:
             recount: a statement that counts anew: ``keys``, then the number.
             where: which counters are compared with it; parameters are those of ``recount``.
         """
-        # One at a time: whoever folds has nothing to do where another one does, and two who correct do it twice.
+        # One process at a time: while one folds, others need not; two corrections at once would count twice.
         lock = f"xact_lock(hashtextextended('enrich {name} counts', 0))"
         self._try_alone, self._alone = text(f"SELECT pg_try_advisory_{lock}"), text(f"SELECT pg_advisory_{lock}")
         self._fold = text(f"""
@@ -57,26 +57,26 @@ class Counters:
         """)  # noqa: S608
 
     def fold(self, connection: Connection) -> None:
-        """Add up what writers have noted since the last time; whoever reads gets the same numbers before and after."""
+        """Fold what writers have noted since the last time; readers get the same numbers before and after."""
         if connection.execute(self._try_alone).scalar_one():
             connection.execute(self._fold)
 
     def are_complete(self, connection: Connection) -> bool:
-        """Whether what was there before the triggers is counted, too."""
+        """Whether rows older than the triggers are counted, too."""
         return bool(connection.execute(self._is_complete).scalar_one())
 
     def differences(self, connection: Connection, parameters: Mapping[str, object] | None = None) -> Sequence[Row[Any]]:
-        """Recount, and compare: rows of the keys, ``recounted`` and ``counted``. Reads everything; nobody waits."""
+        """Recount and compare: rows with the keys, ``recounted`` and ``counted``. Reads everything; blocks nobody."""
         connection.execute(_NO_TIME_LIMIT)
         return connection.execute(self._find, parameters or {}).all()
 
     def correct(self, connection: Connection, parameters: Mapping[str, object] | None = None) -> None:
-        """Make every counter what it counts."""
+        """Correct every counter that differs from its recount."""
         connection.execute(_NO_TIME_LIMIT)
         connection.execute(self._alone)
         connection.execute(self._correct, parameters or {})
 
     def complete(self, connection: Connection, parameters: Mapping[str, object] | None = None) -> None:
-        """Correct everything; from now on the counters are of the whole."""
+        """Correct all counters and mark them as complete."""
         self.correct(connection, parameters)
         connection.execute(self._note)

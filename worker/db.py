@@ -1,4 +1,4 @@
-"""The engine and the transaction. Rooms take the open connection, so that one transaction can span them."""
+"""The engine and the transaction. Rooms receive an open connection, so that one transaction can span several."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ __all__ = [
 
 _T = TypeVar("_T")
 
-#: Every statement of ours is short; one that is not must fail loudly rather than hold locks.
+#: All our statements are short; one that is not must fail loudly instead of holding locks.
 _STATEMENT_TIMEOUT_MS = 60_000
 _LOCK_TIMEOUT_MS = 15_000
 #: A process that is paused, or whose machine is lost, inside a transaction: its rows' locks and its hold on the change
 #: feed end here, not when TCP gives up after hours.
 _IDLE_IN_TRANSACTION_TIMEOUT_MS = 60_000
 _CONNECT_TIMEOUT_S = 5
-#: A server that vanished without a word is noticed after 30 s of silence, also with a query under way.
+#: A server that vanishes silently is noticed after 30 s, even during a query.
 _TCP = {
     "keepalives_idle": 15,
     "keepalives_interval": 5,
@@ -58,14 +58,14 @@ _TCP = {
 # SQLSTATEs, postgresql.org/docs/18/errcodes-appendix.html; a class is the first two characters.
 #: Connection exceptions, and a server without connections, disk or memory to spare.
 _AWAY_CLASSES = frozenset({"08", "53"})
-#: Shut down by an administrator, after a crash, or starting; an idle session ended; its disk fails; a standby by now.
+#: Shut down by an administrator, after a crash, or starting; an idle session ended; a disk failure; now a standby.
 _AWAY = frozenset({"57P01", "57P02", "57P03", "57P05", "58030", "25006"})
-#: Deadlocks and serialisation: the transaction was rolled back so that another one could go on.
+#: Deadlocks and serialisation failures: the transaction was rolled back so that another could continue.
 _BUSY_CLASSES = frozenset({"40"})
-#: A lock that could not be had, a statement that was cancelled or ran into its time limit, a session that was paused.
+#: A lock that was not available, a statement that was cancelled or timed out, a session that was paused.
 _BUSY = frozenset({"55P03", "57014", "25P03"})
 _READ_ONLY = "25006"
-#: What somebody may be told who is not to learn addresses and user names.
+#: Descriptions that reveal neither addresses nor user names.
 Away: TypeAlias = Literal["away", "read-only", "full", "out of connections", "busy"]
 _WHY_AWAY: dict[str, Away] = {_READ_ONLY: "read-only", "53100": "full"}
 _NO_CONNECTION_LEFT = re.compile(r"FATAL:\s+(sorry, too many clients|too many connections|remaining connection slots)")
@@ -102,7 +102,7 @@ def connect(url: str, *, name: str, pool_size: int = 5) -> Engine:
 
 
 def _leave_a_standby(context: ExceptionContext) -> None:
-    """Drop every connection to what is a standby since a failover, so that new ones find the primary."""
+    """Drop every connection to a server that became a standby, so that new ones find the primary."""
     if getattr(context.original_exception, "pgcode", None) == _READ_ONLY:
         context.is_disconnect = True
 
@@ -123,7 +123,7 @@ def transaction(engine: Engine) -> Iterator[Connection]:
 
 @contextmanager
 def snapshot(engine: Engine) -> Iterator[Connection]:
-    """One transaction that only reads, and sees one moment in all of its statements."""
+    """One read-only transaction in which all statements see the same snapshot."""
     with engine.connect() as connection:
         connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         with connection.begin():
@@ -131,12 +131,12 @@ def snapshot(engine: Engine) -> Iterator[Connection]:
 
 
 def see_one_moment(connection: Connection) -> None:
-    """Have a transaction that has just begun see one moment in all of its statements."""
+    """Make all statements of a transaction that has just begun see the same snapshot."""
     connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
 
 
 def problem(engine: Engine) -> str | None:
-    """Why the database does not answer a query now, in one line; None if it does."""
+    """Why the database does not answer a query, in one line; None if it does."""
     try:
         with engine.connect() as connection:
             connection.execute(text("SELECT 1"))
@@ -146,36 +146,36 @@ def problem(engine: Engine) -> str | None:
 
 
 def require_unicode(engine: Engine) -> None:
-    """Stop at a database that cannot store the name of every object.
+    """Raise if the database cannot store every object name.
 
     Raises:
-        ConfigurationError: it was created with another encoding than UTF8.
+        ConfigurationError: its encoding is not UTF8.
     """
     with engine.connect() as connection:
         encoding, name = connection.execute(text("SELECT current_setting('server_encoding'), current_database()")).one()
     if encoding != "UTF8":
         raise ConfigurationError(
-            f"the database {name!r} has the encoding {encoding}, and names of objects need UTF8, which cannot be "
-            f"changed later: create another one with `CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0`, "
+            f"the database {name!r} has the encoding {encoding}, but object names need UTF8, and the encoding cannot "
+            f"be changed later: create another database with `CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0`, "
             "set ENRICH_DATABASE_URL to it, and run `enrich migrate`"
         )
 
 
 def without_password(url: str) -> str:
-    """A database URL that may be shown."""
+    """A database URL that is safe to show."""
     return make_url(url).render_as_string(hide_password=True)
 
 
 class Trouble(enum.Enum):
-    """What an error of the database says about who has to do something."""
+    """What kind of problem a database error is, and so what helps."""
 
-    AWAY = "away"  # restarting, unreachable, full, or a standby: nothing can be done now, and nothing is wrong with us
-    BUSY = "busy"  # this transaction was in somebody's way: the same one may succeed now
-    OURS = "ours"  # the statement or the data is wrong: trying again changes nothing
+    AWAY = "away"  # restarting, unreachable, full, or a standby: wait until it is back
+    BUSY = "busy"  # this transaction conflicted with another one: repeating it may succeed
+    OURS = "ours"  # the statement or the data is wrong: repeating it does not help
 
 
 def trouble(error: BaseException) -> Trouble | None:
-    """Classify an error by its SQLSTATE; None for what is no error of the database.
+    """Classify an error by its SQLSTATE; None if it is not a database error.
 
     SQLAlchemy's and psycopg2's classes do not tell: ``OperationalError`` is a server that is gone, a deadlock, and a
     statement that takes too long every time.
@@ -185,7 +185,7 @@ def trouble(error: BaseException) -> Trouble | None:
     if not isinstance(error, DBAPIError):
         return None
     state = getattr(error.orig, "pgcode", None)
-    if not isinstance(state, str):  # refused, reset, timed out: no server said anything
+    if not isinstance(state, str):  # refused, reset, timed out: no answer from a server
         return Trouble.AWAY if error.connection_invalidated or isinstance(error, OperationalError) else Trouble.OURS
     if state in _BUSY or state[:2] in _BUSY_CLASSES:
         return Trouble.BUSY
@@ -193,7 +193,7 @@ def trouble(error: BaseException) -> Trouble | None:
 
 
 def is_unavailable(error: BaseException) -> bool:
-    """Whether an error says that the database cannot do its work now, not that a statement is wrong.
+    """Whether an error means that the database is unavailable now, not that a statement is wrong.
 
     A transaction that was in somebody's way (``Trouble.BUSY``) is no sign of that: what is tried again for ever because
     of it never ends.
@@ -202,12 +202,12 @@ def is_unavailable(error: BaseException) -> bool:
 
 
 def is_passing(error: BaseException) -> bool:
-    """Whether the same transaction may succeed later, as it is: the database is away, or somebody was in the way."""
+    """Whether the same transaction may succeed later: the database was unavailable, or there was a conflict."""
     return trouble(error) in (Trouble.AWAY, Trouble.BUSY)
 
 
 def why_away(error: BaseException) -> Away:
-    """What is the matter with the database, after an error that passes: no more than a stranger may know."""
+    """Why the database is unavailable, after a temporary error, in words that strangers may read."""
     if trouble(error) is Trouble.BUSY:
         return "busy"
     original = getattr(error, "orig", None)
@@ -217,17 +217,17 @@ def why_away(error: BaseException) -> Away:
 
 
 def is_forbidden(error: BaseException) -> bool:
-    """Whether the database user may not do what was asked."""
+    """Whether the database user lacks a permission."""
     return isinstance(error, DBAPIError) and getattr(error.orig, "pgcode", None) == "42501"
 
 
 def in_one_line(error: BaseException) -> str:
-    """What the database or its driver said, for logs and status: without the statement."""
+    """The message of the database or its driver without the statement, for logs and status."""
     return " ".join(str(getattr(error, "orig", None) or error).split())
 
 
 def again(transact: Callable[[], _T], *, tries: int = _TRIES, pause: float = _PAUSE) -> _T:
-    """Run a whole transaction, and run it again if it was in somebody's way, a bounded number of times.
+    """Run a whole transaction, and repeat it a bounded number of times if it conflicts with another one.
 
     Args:
         transact: opens and ends a transaction of its own; what it does outside of it happens again, too.
@@ -245,5 +245,5 @@ def again(transact: Callable[[], _T], *, tries: int = _TRIES, pause: float = _PA
 
 
 def storable(value: str) -> str:
-    """Text that came from outside, as PostgreSQL can store it: without NUL and without halves of surrogate pairs."""
+    """Text from outside, as PostgreSQL can store it: without NUL and lone surrogates."""
     return value.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()

@@ -1,4 +1,4 @@
-"""What people call labels: titles, aliases and translations, for search and display."""
+"""Titles, aliases and translations of labels, for search and display."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any
 
 
 def normalised(name: str) -> str:
-    """What two labels must not share: ``Blank Page``, ``blank_page`` and ``blank-page`` are one label to people."""
+    """The form in which two labels must differ: ``Blank Page``, ``blank_page`` and ``blank-page`` are the same."""
     return re.sub(r"[\s_-]+", "-", unicodedata.normalize("NFKC", name).casefold().strip())
 
 
 def resolve(definitions: Sequence[Mapping[str, Any]], word: str) -> str:
-    """The label somebody means by a word: its name, else its title or an alias in any language. Case does not matter.
+    """The label that a word refers to: its name, else its title or an alias in any language. Case does not matter.
 
     Args:
         definitions: of one taxonomy, as the catalog keeps them, the one to prefer first.
         word: what was written.
 
     Returns:
-        The label's name; the word itself where nothing is called so, or more than one label of a definition.
+        The label's name; the word itself if no label, or more than one in a definition, matches.
     """
     labels = [list(_labels(definition.get("labels", ()))) for definition in definitions]
     if any(label["name"] == word for each in labels for label in each):
@@ -35,7 +35,7 @@ def resolve(definitions: Sequence[Mapping[str, Any]], word: str) -> str:
 
 
 def titles(definition: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
-    """Label → its title, which is the name where there is none, and its description.
+    """Label → its title (the name if it has none) and its description.
 
     Args:
         definition: of a taxonomy, as the catalog keeps it.
@@ -47,7 +47,7 @@ def titles(definition: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
 
 
 def entitled(label: str, title: str) -> str:
-    """A label for people: by its name, which filters take, and its title, where that says more."""
+    """A label for display: its name, which filters accept, and its title if that says more."""
     return label if not title or normalised(title) == normalised(label) else f"{label} ({title})"
 
 

@@ -1,4 +1,4 @@
-"""The listener's process: one thread a queue, a heartbeat, and an orderly end."""
+"""The listener process: one thread per queue, a heartbeat, and an orderly shutdown."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from worker.stop_signal import StopFlag
 _log = logs.get("listening")
 
 _LOOK_SECONDS = 1.0
-#: A queue that has said nothing for this long beyond its long poll is no progress.
+#: A queue that is silent for this long beyond its long poll counts as no progress.
 _SILENCE = 60.0
-#: Beyond the long poll under way: for what it brings to be committed or given back.
+#: On top of the current long poll, to commit its messages or give them back.
 _DRAIN_SECONDS = 8.0
 _EXIT_NO_PROGRESS = 75  # EX_TEMPFAIL: a new process is the remedy
 
@@ -41,10 +41,10 @@ def run(settings: Settings, notify: Callable[[], None]) -> None:
 
 
 def _watch(asked: StopFlag, heartbeat: Heartbeat, listeners: Sequence[SqsConsumer], *, silence: float) -> None:
-    """Say that there is progress while every queue is heard of; end the process if a thread did, which none should."""
+    """Report progress while every queue responds. Exit if a thread has ended, which none should."""
     while not asked.wait(_LOOK_SECONDS):
         if not all(each.is_alive for each in listeners):
-            _log.error("a thread ended by itself; the process ends so that a new one can start", action="end")
+            _log.error("a thread ended unexpectedly; exiting so that a new process can start", action="end")
             os._exit(_EXIT_NO_PROGRESS)
         if all(each.silent_for < silence for each in listeners):
             heartbeat.progressed()
@@ -57,5 +57,5 @@ def _drain(listeners: Sequence[SqsConsumer], *, seconds: float) -> None:
     for each in listeners:
         if not each.stop(within=max(0.0, deadline - time.monotonic())):
             _log.warning(
-                "still busy; what it has in hand goes back to the queue", action="drain", queue=each.queue.name
+                "still busy; its unfinished messages go back to the queue", action="drain", queue=each.queue.name
             )

@@ -22,7 +22,7 @@ _configuring = threading.Lock()
 
 
 def configure(*, level: str = "INFO", json: bool = False, plain: bool = False) -> None:
-    """Set up structlog once per process. JSON lines when asked or when stderr is not a terminal's business.
+    """Set up structlog once per process. JSON lines if asked for.
 
     ``plain`` is for commands that a person waits for: sentences, without times and fields.
     """
@@ -33,12 +33,12 @@ def configure(*, level: str = "INFO", json: bool = False, plain: bool = False) -
 
 
 def get(room: str) -> structlog.typing.FilteringBoundLogger:
-    """The logger of a room, e.g. ``logs.get("inbox")``."""
+    """The logger of a room, e.g. ``logs.get("ledger")``."""
     return cast("structlog.typing.FilteringBoundLogger", _Logger(room))
 
 
 class _Logger:
-    """structlog's logger of a room, made at its first line."""
+    """structlog's logger of a room, created at its first line."""
 
     def __init__(self, room: str) -> None:
         self._room = room
@@ -54,9 +54,9 @@ class _Logger:
 
 
 def _configure_now() -> None:
-    """Apply what was configured, where it was not yet."""
+    """Apply the configuration unless that has been done."""
     global _wanted  # noqa: PLW0603
-    with _configuring:  # whoever logs meanwhile waits, or would log as structlog does by itself, to stdout
+    with _configuring:  # other threads wait, because structlog's default would log to stdout
         if _wanted is not None:
             _configure(_wanted)
             _wanted = None
@@ -88,14 +88,14 @@ def _configure(wanted: Mapping[str, Any]) -> None:
 
 
 def _sentence(_logger: Any, level: str, event: MutableMapping[str, Any]) -> str:
-    """What happened, and the error that says why; a traceback where there is one."""
+    """The sentence with its error, and the traceback if there is one."""
     why = f": {event['error']}" if "error" in event else ""
     traceback = f"\n{event['exception']}" if "exception" in event else ""
     return f"{level}: {event['event']}{why}{traceback}"
 
 
 class _Stderr:
-    """What ``sys.stderr`` is at the moment: loggers are kept, and tests replace it."""
+    """The current ``sys.stderr``: loggers are kept, but tests replace the stream."""
 
     def write(self, text: str) -> int:
         return sys.stderr.write(text)

@@ -1,4 +1,4 @@
-"""What a process counts and times, in Prometheus' terms.
+"""Prometheus metrics of a process.
 
 Every name is in ``MetricName``, once, with what it says; ``docs/reference/metrics.md`` has the same list as a table,
 and a test keeps the two equal. All objects are safe to use from any thread. The series are those of one process:
@@ -33,10 +33,10 @@ from worker.types import Lane, Outcome, Reason, RetryReason
 
 MetricName: TypeAlias = Literal[
     # -- notifications, in the api and the listener --------------------------------------------------------------------
-    # Counter, by source: objects that accepted notifications named. A duplicate counts again: the ledger coalesces it.
+    # Counter, by source: objects in accepted notifications. A duplicate counts again: the ledger coalesces it.
     "enrich_hints_total",
-    # Counter, by source and reason: what notifications named and is not followed up: "not-watched" objects, and the
-    # codes of docs/reference/notifications.md.
+    # Counter, by source and reason: objects in notifications that were ignored: "not-watched" ones, and the codes of
+    # docs/reference/notifications.md.
     "enrich_ignored_total",
     # Counter, by source: notifications that cannot be parsed, or need a person; their bodies are kept.
     "enrich_rejected_events_total",
@@ -45,7 +45,7 @@ MetricName: TypeAlias = Literal[
     # Counter, by result: messages of SQS queues: "committed" (deleted), "refused" (kept by us, deleted), "left" to the
     # queue's dead letters, "returned" at a shutdown.
     "enrich_queue_messages_total",
-    # Counter: turns of a listener that failed, for the queue could not be reached or refuses us.
+    # Counter: failed receive attempts of a listener, because the queue could not be reached or refused us.
     "enrich_queue_errors_total",
     # Gauge: 1 in a process that serves the API.
     "enrich_api_up",
@@ -53,9 +53,9 @@ MetricName: TypeAlias = Literal[
     # another "scope"; where there is no token, the "host" or "origin" of another site. Connections: "slow" ones, which
     # were ended, "connections" beyond the limits, and attempts without a file descriptor left ("descriptors").
     "enrich_api_refusals_total",
-    # -- wake-ups, wherever something rings ----------------------------------------------------------------------------
+    # -- wake-ups, in every process that sends them --------------------------------------------------------------------
     # Counter, by result: "sent" over the broker, "coalesced" into one sent a moment ago, "failed" to reach the broker;
-    # "dropped": what a worker found on the broker's queue and is no wake-up.
+    # "dropped": messages on the broker's queue that are not wake-ups.
     "enrich_wake_ups_total",
     # -- the ledger ----------------------------------------------------------------------------------------------------
     # Counter: claims that got at least one object.
@@ -66,7 +66,7 @@ MetricName: TypeAlias = Literal[
     "enrich_outcomes_total",
     # Counter, by reason: objects put into quarantine.
     "enrich_quarantined_total",
-    # Counter, by reason: objects given back to be tried again.
+    # Counter, by reason: objects given back for a retry.
     "enrich_retries_total",
     # Gauge, by breaker: 1 while this process waits for "store" or "database", or puts nothing into "quarantine".
     "enrich_breaker_open",
@@ -74,7 +74,7 @@ MetricName: TypeAlias = Literal[
     "enrich_pending",
     # Gauge: objects this process has claimed and not yet completed.
     "enrich_in_flight",
-    # Gauge, by space: images that wait for their vector in a space beside the one they were written to, in the catalog.
+    # Gauge, by space: images whose vector is missing in this space although they have one in another, in the catalog.
     "enrich_owed_vectors",
     # -- reconciliation, in the scheduler -----------------------------------------------------------------------------
     # Counter, by kind: objects that had changed without an event: "missing", "stale", "ghost"; and "unnameable" ones.
@@ -102,10 +102,10 @@ MetricName: TypeAlias = Literal[
     "enrich_event_to_searchable_seconds",
 ]
 
-#: The one registry. Not prometheus_client's global one: what other libraries register there is not ours to promise.
+#: The only registry. It is not prometheus_client's global one, in which other libraries may register metrics.
 REGISTRY = CollectorRegistry()
 
-# Each counter and histogram would otherwise export its birth as one more series.
+# Without this, each counter and histogram exports its creation time as another series.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 ProcessCollector(registry=REGISTRY)
 PlatformCollector(registry=REGISTRY)
@@ -131,24 +131,24 @@ def _histogram(name: MetricName, text: str, buckets: tuple[float, ...]) -> Histo
     return Histogram(name, text, buckets=buckets, registry=REGISTRY)
 
 
-HINTS = _counter("enrich_hints_total", "Objects named by accepted notifications.", "source")
-IGNORED = _counter("enrich_ignored_total", "What notifications named and is not followed up.", "source", "reason")
+HINTS = _counter("enrich_hints_total", "Objects in accepted notifications.", "source")
+IGNORED = _counter("enrich_ignored_total", "Objects in notifications that were ignored.", "source", "reason")
 REJECTED_EVENTS = _counter("enrich_rejected_events_total", "Notifications that could not be parsed.", "source")
 INTAKE_SECONDS = _histogram("enrich_intake_seconds", "Arrival of a notification to commit of its hints.", _STAGE)
-QUEUE_MESSAGES = _counter("enrich_queue_messages_total", "Messages of queues, by what became of them.", "result")
-QUEUE_ERRORS = _counter("enrich_queue_errors_total", "Turns of a listener that failed.")
+QUEUE_MESSAGES = _counter("enrich_queue_messages_total", "Messages of queues, by result.", "result")
+QUEUE_ERRORS = _counter("enrich_queue_errors_total", "Failed receive attempts of a listener.")
 API_UP = _gauge("enrich_api_up", "1 in a process that serves the API.")
-API_REFUSALS = _counter("enrich_api_refusals_total", "Requests and connections refused, by why.", "reason")
+API_REFUSALS = _counter("enrich_api_refusals_total", "Requests and connections refused, by reason.", "reason")
 WAKE_UPS = _counter("enrich_wake_ups_total", "Wake-ups: sent, coalesced, failed, dropped.", "result")
 CLAIMS = _counter("enrich_claims_total", "Claims that got at least one object.")
 BATCH_SIZE = _histogram("enrich_batch_size", "Objects in a claim.", _BATCH)
-OUTCOMES = _counter("enrich_outcomes_total", "Objects whose claim ended, by how.", "outcome")
-QUARANTINED = _counter("enrich_quarantined_total", "Objects put into quarantine, by why.", "reason")
-RETRIES = _counter("enrich_retries_total", "Objects given back to be tried again, by why.", "reason")
-BREAKER_OPEN = _gauge("enrich_breaker_open", "1 while this process holds back because of something.", "breaker")
+OUTCOMES = _counter("enrich_outcomes_total", "Objects whose claim ended, by outcome.", "outcome")
+QUARANTINED = _counter("enrich_quarantined_total", "Objects put into quarantine, by reason.", "reason")
+RETRIES = _counter("enrich_retries_total", "Objects given back for a retry, by reason.", "reason")
+BREAKER_OPEN = _gauge("enrich_breaker_open", "1 while this circuit breaker is open in this process.", "breaker")
 PENDING = _gauge("enrich_pending", "Objects that wait for work, in the whole ledger.", "lane")
 IN_FLIGHT = _gauge("enrich_in_flight", "Objects this process has claimed and not yet completed.")
-OWED_VECTORS = _gauge("enrich_owed_vectors", "Images that wait for their vector in a space.", "space")
+OWED_VECTORS = _gauge("enrich_owed_vectors", "Images whose vector is missing in a space.", "space")
 RECONCILE_DIFFERENCES = _counter("enrich_reconcile_differences_total", "Objects changed without an event.", "kind")
 RECONCILE_AGE = _gauge("enrich_reconcile_age_seconds", "Since the last finished round.", "bucket", "prefix")
 FEED_PRUNED = _counter("enrich_feed_pruned_total", "Changes deleted from the feed because they are old.")
@@ -162,7 +162,7 @@ EVENT_TO_SEARCHABLE_SECONDS = _histogram("enrich_event_to_searchable_seconds", "
 
 
 def _start_at_zero() -> None:
-    """Export every known label from the start: ``rate()`` misses the first increment of a series that was not there.
+    """Export every known label from the start: ``rate()`` misses the first increment of a new series.
 
     Sources are not preset: they are what envelopes call themselves.
     """
@@ -186,13 +186,13 @@ def _start_at_zero() -> None:
 
 
 def set_pending(counts: Mapping[Lane, int]) -> None:
-    """Publish how many objects wait, by lane; a lane that is not in ``counts`` has none."""
+    """Publish the number of pending objects by lane; a lane missing from ``counts`` has none."""
     for lane in Lane:
         PENDING.labels(lane=lane.name.lower()).set(counts.get(lane, 0))
 
 
 def set_owed(counts: Mapping[int, int]) -> None:
-    """Publish how many images wait for each space; one that is not in ``counts`` is not exported any more."""
+    """Publish the number of missing vectors by space; a space missing from ``counts`` is no longer exported."""
     OWED_VECTORS.clear()
     for space, images in counts.items():
         OWED_VECTORS.labels(space=str(space)).set(images)
@@ -205,9 +205,9 @@ def exposition() -> tuple[bytes, str]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MetricsServer:
-    """A listening ``/metrics`` endpoint, on a daemon thread: it never keeps a process alive."""
+    """A ``/metrics`` endpoint on a daemon thread, which never keeps a process alive."""
 
-    port: int  # the one it listens on, also where 0 was asked for
+    port: int  # the actual port, even if 0 was requested
     _server: WSGIServer
     _thread: threading.Thread
 
@@ -219,7 +219,7 @@ class MetricsServer:
 
 
 def serve(port: int, *, host: str = "127.0.0.1") -> MetricsServer:
-    """Serve this process's metrics over HTTP, for processes that have no API of their own.
+    """Serve this process's metrics over HTTP, for processes without the API.
 
     Args:
         port: 0 picks a free one.

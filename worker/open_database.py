@@ -1,4 +1,4 @@
-"""The database, as every process and command opens it: there, of this version's schema, and able to hold every name."""
+"""Opens the database for processes and commands, and checks that it is reachable, migrated and UTF-8."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from worker.settings import Settings
 
 
 def database(settings: Settings, name: str, *, pool_size: int = 5) -> Engine:
-    """The engine, on a database whose schema is the one this code needs.
+    """The engine of a database with the schema that this code needs.
 
     Raises:
         SchemaVersionError: with the command to run.
@@ -22,7 +22,7 @@ def database(settings: Settings, name: str, *, pool_size: int = 5) -> Engine:
 
 
 def require_database(engine: Engine) -> None:
-    """Stop with a sentence if the database cannot be reached, or cannot hold every object's name."""
+    """Raise if the database cannot be reached, or cannot store every object name."""
     problem = db.problem(engine)
     if problem is not None:
         where = engine.url.set(drivername="postgresql").render_as_string(hide_password=True)

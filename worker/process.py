@@ -1,4 +1,4 @@
-"""What writes vectors, put together: a worker process, and the filling of a space."""
+"""Assembles the processes that write vectors: a worker, and the filling of a space."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ _log = logs.get("process")
 
 #: Bytes of fetched files a worker process holds at once, decoded or not.
 _BYTES_IN_FLIGHT = 512 << 20
-#: Bytes that its decoders hold at once: three 12-megapixel pictures of the hungriest kind, or one that needs it all.
+#: Bytes that its decoders hold at once: three 12-megapixel pictures of the costliest kind, or one that needs it all.
 _DECODER_BYTES = 512 << 20
-#: Every step of a model gives up the interpreter's lock, and gets it back from a thread that runs Python after this, in
-#: seconds; Python's own 5 ms made a pass beside such a thread wait most of its time.
+#: Seconds after which a thread that runs Python yields the interpreter's lock. Every step of a model releases the lock
+#: and needs it again; with Python's default of 5 ms a forward pass beside such a thread spent most of its time waiting.
 _SWITCH_SECONDS = 0.0005
-#: Leases of filling are not renewed: as long as so many of a worker's, which are.
+#: Leases of a fill are not renewed, so they are this many times as long as a worker's, which are.
 _FILL_LEASES = 5
 
 
@@ -51,7 +51,7 @@ _FILL_LEASES = 5
 def worker(
     settings: Settings, notify: bootstrap.WakeUpCall, broken: Callable[[FatalDeviceError], None]
 ) -> Iterator[ModelSwitch]:
-    """Everything a worker process needs, from the first heartbeat to giving back what is in hand.
+    """Everything that a worker process needs, from the first heartbeat until unfinished work is given back.
 
     ``broken`` is called when the device breaks while another space is being filled.
     """
@@ -65,7 +65,7 @@ def worker(
     heartbeat = Heartbeat(
         engine, kind="worker", model=encoder_.purpose, lease=settings.lease_seconds, breakers=breakers
     )
-    threads = settings.fetch_threads + bootstrap.decode_threads(settings)  # decoding keeps nobody from fetching
+    threads = settings.fetch_threads + bootstrap.decode_threads(settings)  # decoding must not delay fetching
     decoders = _decoders(settings)
     with (
         ThreadPoolExecutor(threads, thread_name_prefix="prepare") as pool,
@@ -141,13 +141,13 @@ def _enricher(
 
 
 class _Labels:
-    """Has the labels of every space stored whose model this process has."""
+    """Stores the label vectors of every space whose model this process has loaded."""
 
     def __init__(self, engine: Engine, heartbeat: LabelVectorIndexer) -> None:
         self._engine, self._heartbeat = engine, heartbeat
 
     def following(self, filler: BatchFiller) -> BatchFiller:
-        """Begin with this model's space."""
+        """Start storing labels for this model's space."""
         model = filler.model
         self._heartbeat.add(
             LabelVectorWriter(engine=self._engine, space=model.space, encode_texts=model.encoder.encode_texts)
@@ -155,14 +155,14 @@ class _Labels:
         return filler
 
     def unload(self, filler: BatchFiller) -> None:
-        """Leave its space to others, and free its model."""
+        """Stop storing labels for its space, and free its model."""
         self._heartbeat.remove(filler.model.space)
         filler.model.batcher.close()
 
 
 @contextmanager
 def storing_labels(engine: Engine) -> Iterator[_Labels]:
-    """Store the vectors of labels while the block runs, beside the work on images."""
+    """Store label vectors while the block runs, in parallel with the work on images."""
     heartbeat = LabelVectorIndexer()
     heartbeat.start()
     try:
@@ -175,10 +175,10 @@ def storing_labels(engine: Engine) -> Iterator[_Labels]:
 def filling(
     settings: Settings, engine: Engine, space: Space, progress: Callable[[FillProgress], None] = lambda _: None
 ) -> Iterator[FillRun]:
-    """Filling a space from end to end, in this process; loads its model.
+    """Fills a space completely in this process; loads its model.
 
     Raises:
-        ModelUnavailableError, SpaceMismatchError: the space's model is not here, or makes other vectors here.
+        ModelUnavailableError, SpaceMismatchError: the space's model is unavailable, or produces different vectors here.
     """
     with fillers(settings, engine, _decoders(settings)) as make:
         filler = make(space)
@@ -190,7 +190,7 @@ def filling(
 
 @contextmanager
 def fillers(settings: Settings, engine: Engine, decoders: DecodeSlots) -> Iterator[Callable[..., BatchFiller]]:
-    """A function that loads a space's model and gives what works off its queue; they share threads and memory."""
+    """A function that loads a space's model and returns the filler for its queue; fillers share threads and memory."""
     reader = _reader(settings, decoders, most=_BYTES_IN_FLIGHT // 2)
     load, own = bootstrap.loader(settings), bootstrap.source(settings)
     with ThreadPoolExecutor(bootstrap.decode_threads(settings), thread_name_prefix="fill") as pool:
@@ -210,10 +210,10 @@ def fillers(settings: Settings, engine: Engine, decoders: DecodeSlots) -> Iterat
 
 
 def loaded_model(settings: Settings, engine: Engine, space: Space, model: Encoder) -> Model:
-    """A model that is about to write into a space: checked, with its taxonomies.
+    """A model to write into a space, checked, with its taxonomies.
 
     Raises:
-        SpaceMismatchError: it makes other vectors than the space was filled with.
+        SpaceMismatchError: it produces different vectors from those stored in the space.
     """
     golden_check.require(engine, space, model)
     following = bootstrap.labels(settings, engine, space, lambda: model)

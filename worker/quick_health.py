@@ -1,8 +1,8 @@
-"""A quick answer to "is this part well?": for health checks that run every few seconds beside the work itself.
+"""A quick health check, for probes that run every few seconds next to the work itself.
 
-With nothing but the standard library and the database's driver it takes a tenth of the time that the settings, the
-ORM and the command line take to be imported. It only ever says that a part is well; whatever is not plain, and every
-sentence about what is wrong, is left to ``worker.pipeline.operations.health``.
+It uses only the standard library and the database driver, which takes a tenth of the time of importing the settings,
+the ORM and the command line. It only ever confirms that a part is healthy. Doubtful cases, and every message about a
+problem, are left to ``worker.pipeline.operations.health``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SILENT = 35.0
 STUCK = 300.0
 
 _OK = 200
-_SECONDS = 5  # for an answer; then the thorough check finds out more
+_SECONDS = 5  # for an answer; after that the thorough check runs
 _HOME = ".enrich"  # as in worker.settings, like the names below
 _SERVERS = ("ENRICH_DATABASE_URL", "ENRICH_BROKER_URL", "ENRICH_S3_ENDPOINT_URL")
 
@@ -33,7 +33,7 @@ _WELL = """
 
 
 def is_well(part: str) -> bool:
-    """Whether a part of this host is certainly well, and waits for nothing.
+    """Whether a part on this host is certainly healthy and not waiting.
 
     Args:
         part: api, worker, scheduler or listener.
@@ -41,7 +41,7 @@ def is_well(part: str) -> bool:
     try:
         found = _environment()
         return _api_answers(found) if part == "api" else _has_reported(found["ENRICH_DATABASE_URL"], part)
-    except Exception:  # noqa: BLE001  # whatever it is: the thorough check has words for it
+    except Exception:  # noqa: BLE001  # the thorough check reports it
         return False
 
 
@@ -92,7 +92,7 @@ def _dotenv() -> dict[str, str]:
 
 
 def _running(home: Path, given: Mapping[str, str]) -> dict[str, str] | None:
-    """What is given, completed by the system that runs under a home; None where another one is meant, or none runs."""
+    """The settings, completed from the system that runs in a home; None if they name another system, or none runs."""
     try:
         info = json.loads((home / "run" / "env.json").read_text())
     except (OSError, ValueError):
@@ -104,7 +104,7 @@ def _running(home: Path, given: Mapping[str, str]) -> dict[str, str] | None:
 
 
 def _is_locked(home: Path) -> bool:
-    """Whether a supervisor, or its guardian, has this home."""
+    """Whether a supervisor or its orphan reaper uses this home."""
     with (home / "run" / "lock").open() as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)

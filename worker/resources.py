@@ -1,4 +1,4 @@
-"""What this installation and this machine have: the files of ``schemas/``, and cores."""
+"""Resources of this installation and machine: the files in ``schemas/``, and the cores."""
 
 from __future__ import annotations
 

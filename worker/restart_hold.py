@@ -1,4 +1,4 @@
-"""Keeps Docker from starting again what need not start again: none of its restart policies looks at the status."""
+"""Keeps Docker from restarting a process that should not restart: its restart policies ignore the exit status."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from worker.stop_signal import StopFlag
 
 _log = logs.get("holding")
 
-#: Statuses after which starting again does not help: done, and EX_CONFIG.
+#: Exit statuses after which a restart does not help: success, and EX_CONFIG.
 FINAL = (0, 78)
 
 
-#: (-P: wherever we were started, a folder `worker` there is not ours.)
+#: (-P: a folder named `worker` in the working directory is not ours.)
 WORKER: tuple[str, ...] = (sys.executable, "-P", "-m", "worker", "worker")
 
 
 def run(command: Sequence[str]) -> int:
-    """Run a command; if it ends with a final status and nobody asked it to, wait for SIGTERM.
+    """Run a command; if it ends with a final status without being told to stop, wait for SIGTERM.
 
     Returns:
-        Its exit status, as a shell gives it: 128 and the signal's number where a signal ended it.
+        Its exit status as a shell reports it: 128 plus the signal's number if a signal ended it.
     """
     asked = StopFlag()
     child = subprocess.Popen(command, process_group=0)
@@ -39,8 +39,8 @@ def run(command: Sequence[str]) -> int:
     status = child.wait()
     if status in FINAL and not asked.is_set():
         _log.error(
-            f"the process ended with status {status}, and starting it again would not help: this waits to be told to "
-            "end. Correct what the lines above say, then start it again",
+            f"the process ended with status {status}, and a restart would not help: now waiting for SIGTERM. Fix the "
+            "problem reported above, then start it again",
             action="hold", status=status,
         )  # fmt: skip
         while not asked.wait(3600.0):

@@ -1,4 +1,4 @@
-"""What everything that keeps processes running has in common."""
+"""When to restart a process that ended; shared by all supervisors."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RestartPolicy:
-    """When a child that died is started again."""
+    """When a child process that died is restarted."""
 
     first_delay: float = 0.5  # seconds; doubles with each quick death
     longest_delay: float = 10.0
-    quick: float = 10.0  # seconds; a child that lived longer starts again with a clean record
-    give_up_after: int = 5  # quick deaths in a row, after which quick attempts have no point
+    quick: float = 10.0  # seconds; after a longer life the count of quick deaths restarts
+    give_up_after: int = 5  # quick deaths in a row after which quick restarts stop
     last_delay: float = 30.0  # seconds between attempts from then on, for supervisors that never stop trying
 
     def delay(self, deaths: int) -> float:
@@ -22,5 +22,5 @@ class RestartPolicy:
 
 
 def is_under_nohup(number: int) -> bool:
-    """Whether whoever started us wants us to survive the end of the terminal; ``number``: of a signal."""
+    """Whether our parent wants us to survive the end of the terminal; ``number``: of a signal."""
     return number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN

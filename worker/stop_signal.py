@@ -1,4 +1,4 @@
-"""The wish that a process ends, as a signal handler can utter it at any moment."""
+"""A stop flag that is safe to set from a signal handler."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from queue import Empty, SimpleQueue
 class StopFlag:
     """Like ``threading.Event``, and safe to set in a signal handler.
 
-    An Event's ``set`` takes a lock that its ``wait`` holds for moments: a handler that runs in one of them, on the same
-    thread, waits for that lock for ever, and the process can only be killed. Nothing here is locked in Python's sight.
+    An Event's ``set`` takes a lock that its ``wait`` holds briefly. A handler that interrupts
+    ``wait`` just then, on the same thread, would wait for the lock forever. This class holds no lock in Python code.
     """
 
     def __init__(self) -> None:
-        """Ask for nothing yet."""
+        """Start with the flag unset."""
         self._made = False
         self._wake: SimpleQueue[None] = SimpleQueue()  # its `put` may interrupt its `get`
 
     def set(self) -> None:
-        """Ask; from then on it stays asked. Whoever waits wakes up."""
+        """Set the flag for good, and wake all waiters."""
         self._made = True
         self._wake.put(None)
 
     def is_set(self) -> bool:
-        """Whether somebody has asked."""
+        """Whether the flag is set."""
         return self._made
 
     def wait(self, seconds: float) -> bool:
-        """Wait until somebody asks, for so long at most; whether somebody has."""
+        """Wait until the flag is set, at most ``seconds``; returns whether it is."""
         if not self._made:
             with suppress(Empty):
                 self._wake.get(timeout=max(0.0, seconds))
-                self._wake.put(None)  # for others who wait
+                self._wake.put(None)  # for other waiters
         return self._made

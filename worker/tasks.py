@@ -1,4 +1,4 @@
-"""The long-running processes that Celery's wake-ups are for: the worker, with its one task, and the scheduler."""
+"""The processes that use Celery's wake-ups: the worker, with its only task, and the scheduler."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ from worker.stop_signal import StopFlag
 
 _log = logs.get("tasks")
 
-#: How often in a row work may have to be taken unwoken: about a minute with the default sweep.
+#: Most sweeps in a row that find work without a wake-up: about a minute with the default sweep.
 _DEAF = 12
-#: How often the scheduler shows that it moves, also where it is told to ring less often.
+#: How often the scheduler reports progress, even if it sends wake-ups less often.
 _SCHEDULER_SECONDS = 10.0
-#: How long a process that ends tries to tell the database so.
-_GOODBYE_SECONDS = 5.0
+#: How long an ending process tries to sign off in the database.
+_SIGN_OFF_SECONDS = 5.0
 _EXIT_FATAL_DEVICE = 70  # EX_SOFTWARE
-_EXIT_TOO_OLD = 78  # EX_CONFIG: starting it again does not help
+_EXIT_TOO_OLD = 78  # EX_CONFIG: a restart does not help
 _EXIT_NO_PROGRESS = 75  # EX_TEMPFAIL: a new process is the remedy
 
 
 # -- the worker --------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Process:
-    """What the task needs, in a process that `enrich worker` started."""
+    """What the task needs in a process started by `enrich worker`."""
 
     runtime: ModelSwitch
     wake_up: WakeUp
@@ -55,11 +55,11 @@ _process: _Process | None = None
 
 
 def _wake() -> None:
-    """Take one batch to its end. A full batch has rung for the next one already."""
+    """Process one batch. A full batch has already sent the wake-up for the next one."""
     if _process is None:
         raise RuntimeError("this process was not started by `enrich worker`")
     if _process.drain.has_begun:
-        return  # somebody else is woken by the next ring
+        return  # the next wake-up reaches another worker
     with _process.watchdog.awake():
         _process.wake_up.acknowledge()
         _work(_process.runtime)
@@ -71,21 +71,21 @@ def _work(runtime: ModelSwitch) -> None:
     except FatalDeviceError as error:
         _end_of_device(error)
     except TaxonomyError as error:
-        _log.error(f"{error}; this process ends, because it can tag nothing", action="taxonomies")
-        runtime.enricher.heartbeat.stop()  # gives back what is in hand
+        _log.error(f"{error}; exiting, because this process cannot tag", action="taxonomies")
+        runtime.enricher.heartbeat.stop()  # gives claimed work back
         os._exit(_EXIT_TOO_OLD)
 
 
 def _end_of_device(error: FatalDeviceError) -> None:
     # The claims stay: their objects are retried alone, so that the one that broke the device is found.
-    _log.error("the device is broken; this process ends so that a clean one can start", action="fatal", exc_info=error)
+    _log.error("the device is broken; exiting so that a new process can start", action="fatal", exc_info=error)
     os._exit(_EXIT_FATAL_DEVICE)
 
 
 def run_worker(settings: Settings) -> None:
-    """Load the model, then consume wake-ups until SIGTERM; batches in hand are finished first, or given back."""
+    """Load the model, then consume wake-ups until SIGTERM; batches in progress are finished first, or given back."""
     global _process  # noqa: PLW0603  # Celery tasks are functions; this is the one place they get their parts from
-    # Until Celery takes the signal over: ending by default would leave our heartbeat, and perhaps leases, behind.
+    # Until Celery handles the signal: the default action would leave our heartbeat, and perhaps leases, behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     app = broker.make_app(settings)
     app.task(name=broker.WAKE)(_wake)
@@ -99,7 +99,7 @@ def run_worker(settings: Settings) -> None:
 
 
 class Drain:
-    """The end of a process that was told to end: soon, whatever its batches in hand are waiting for."""
+    """Ends a process within a bounded time after SIGTERM, whatever its batches are waiting for."""
 
     def __init__(self, heartbeat: Heartbeat, *, seconds: float) -> None:
         self._heartbeat, self._seconds = heartbeat, seconds
@@ -107,11 +107,11 @@ class Drain:
 
     @property
     def has_begun(self) -> bool:
-        """Whether no more work is to be taken."""
+        """Whether to take no more work."""
         return self._begun.is_set()
 
     def begin(self, **_: Any) -> None:
-        """Take no more work; give back what is still in hand after the bound. Called by Celery on SIGTERM."""
+        """Take no more work; after the time limit, give back unfinished work. Called by Celery on SIGTERM."""
         if not self._begun.is_set():
             self._begun.set()
             timer = threading.Timer(self._seconds, self._give_back)
@@ -119,14 +119,14 @@ class Drain:
             timer.start()
 
     def _give_back(self) -> None:
-        """On a thread of its own, because the database may not answer either: then leases end by themselves."""
+        """Sign off on a separate thread, because the database may not answer: then leases expire by themselves."""
         _log.warning(
-            f"batches in hand are not finished after {self._seconds:g} s (ENRICH_DRAIN_SECONDS); they are given back",
+            f"batches are unfinished after {self._seconds:g} s (ENRICH_DRAIN_SECONDS); they are given back",
             action="drain",
         )
-        goodbye = threading.Thread(target=self._heartbeat.stop, name="goodbye", daemon=True)
-        goodbye.start()
-        goodbye.join(_GOODBYE_SECONDS)
+        sign_off = threading.Thread(target=self._heartbeat.stop, name="sign-off", daemon=True)
+        sign_off.start()
+        sign_off.join(_SIGN_OFF_SECONDS)
         os._exit(0)
 
 
@@ -140,7 +140,7 @@ def _consume(app: Celery, settings: Settings, drain: Drain) -> None:
             "--quiet", "worker", "--pool=threads", f"--concurrency={settings.concurrency}",
             "--without-gossip", "--without-mingle", "--without-heartbeat",
         ])  # fmt: skip
-    if not drain.has_begun:  # whatever Celery's reason: a worker that was not told to end is started again
+    if not drain.has_begun:  # for whatever reason: a worker that was not told to stop is restarted
         _end("Celery stopped consuming wake-ups")
 
 
@@ -162,7 +162,7 @@ def _watching(settings: Settings, runtime: ModelSwitch, wake_up: WakeUp, drain: 
         stuck=(heartbeat.LONGEST_BATCH_IN_LEASES + 1) * settings.lease_seconds,
     )
     watching = Watchdog(around, patience)
-    wake_up.send()  # for whatever was hinted while nobody listened
+    wake_up.send()  # for hints that came while no worker was listening
     watching.start()
     try:
         yield watching
@@ -171,12 +171,12 @@ def _watching(settings: Settings, runtime: ModelSwitch, wake_up: WakeUp, drain: 
 
 
 def _end(why: str) -> None:
-    _log.error(f"{why}; it ends so that a new one can start", action="end")
+    _log.error(f"{why}; exiting so that a new process can start", action="end")
     os._exit(_EXIT_NO_PROGRESS)
 
 
 def _log_as_we_do(**_: Any) -> None:
-    """Called by Celery in place of its own logging set-up."""
+    """Called by Celery instead of its own logging set-up."""
     for name in ("celery", "kombu"):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [broker.Forward()], False
@@ -185,7 +185,7 @@ def _log_as_we_do(**_: Any) -> None:
 
 # -- the scheduler -----------------------------------------------------------------------------------------------------
 def run_scheduler(settings: Settings) -> None:
-    """Ring every few seconds, until SIGTERM: for retries that come due, leases that ended, wake-ups that were lost."""
+    """Wake workers every few seconds, until SIGTERM: for due retries, expired leases and lost wake-ups."""
     wake_up = WakeUp(settings)
     stop = StopFlag()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -13,7 +13,7 @@ if TYPE_CHECKING:  # numpy takes longer to import than most commands to answer
     import numpy as np
     import numpy.typing as npt
 
-#: float32 array, for annotations only; the docstring of whatever returns one gives its shape.
+#: float32 array, for annotations only; docstrings of functions that return one give its shape.
 Floats: TypeAlias = "npt.NDArray[np.float32]"
 
 
@@ -47,11 +47,11 @@ class Reason(enum.StrEnum):
     TOO_MANY_BYTES = "too-many-bytes"  # larger than ENRICH_MAX_BYTES
     TOO_MANY_PIXELS = "too-many-pixels"  # more pixels than ENRICH_MAX_PIXELS, read off the header
     SIDE_TOO_LONG = "side-too-long"  # a side longer than ENRICH_MAX_SIDE, read off the header
-    TOO_MUCH_WORK = "too-much-work"  # decoding takes more processor time than ENRICH_MAX_DECODE_SECONDS
+    TOO_MUCH_WORK = "too-much-work"  # decoding takes more CPU time than ENRICH_MAX_DECODE_SECONDS
     ACCESS_DENIED = "access-denied"  # the store refuses this object to our credentials
-    NOT_READABLE = "not-readable"  # the store answers for this object that it cannot be read so
-    NOT_WATCHED = "not-watched"  # not in ENRICH_BUCKETS any more: it was not read
-    ARCHIVED = "archived"  # in a storage class that cannot be read before it is restored
+    NOT_READABLE = "not-readable"  # the store answers that this object cannot be read this way
+    NOT_WATCHED = "not-watched"  # no longer in ENRICH_BUCKETS: it was not read
+    ARCHIVED = "archived"  # in a storage class that must be restored before it can be read
     ENCODER_REFUSED = "encoder-refused"  # the model fails on this image, alone
     KILLED_WORKER = "killed-worker"  # it ends the process that works on it
     ATTEMPTS_EXHAUSTED = "attempts-exhausted"  # transient errors, every time
@@ -65,11 +65,11 @@ class RetryReason(enum.StrEnum):
     WRONG_REGION = "wrong-region"  # the store sends us elsewhere for this bucket
     MISCONFIGURED = "misconfigured"  # the store refuses our credentials or clock
     ACCESS_DENIED = "access-denied"  # the store refuses this object to our credentials
-    NOT_READABLE = "not-readable"  # the store answers for this object that it cannot be read so
+    NOT_READABLE = "not-readable"  # the store answers that this object cannot be read this way
     NOT_WATCHED = "not-watched"  # not in this worker's ENRICH_BUCKETS: it was not read
     DEVICE_MEMORY = "device-memory"  # the device has no memory left for even this image alone
-    UNEXPECTED = "unexpected"  # an error nobody foresaw: the log has its traceback
-    HELD_BACK = "held-back"  # refused, but so is nearly everything: not put into quarantine before somebody looked
+    UNEXPECTED = "unexpected"  # an unexpected error: the log has its traceback
+    HELD_BACK = "held-back"  # refused like nearly everything: not quarantined until the canary check has passed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, order=True)
@@ -85,14 +85,14 @@ class ObjectRef:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Hint:
-    """A notification's claim that something happened to an object. Never believed, only followed up."""
+    """A notification's claim that something happened to an object. Never trusted, only checked with the store."""
 
     ref: ObjectRef
     source: str  # which envelope it came in: "seaweedfs", "s3", "upload"
     event: str  # the store's own name for what happened, for people reading logs
     event_time: datetime | None = None  # aware; when the store says it happened, if it says
     lane: Lane = Lane.LIVE
-    guess: bool = False  # another reading of a name that was given once: most likely there is no such object
+    guess: bool = False  # an alternative reading of an ambiguous name: most likely there is no such object
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,7 +105,7 @@ class ObjectInfo:
     last_modified: datetime | None  # aware
     version_id: str | None  # None on unversioned buckets
     content_type: str | None
-    content_encoding: str | None = None  # as the store sends it: what was done to the bytes before they were stored
+    content_encoding: str | None = None  # as the store sends it: how the bytes were encoded before they were stored
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -158,6 +158,6 @@ class Tag:
     taxonomy: str
     version: str  # content hash of the taxonomy that decided
     label: str | None
-    score: float  # cosine similarity of the image and the label; where there is none, the best one
-    probability: float  # of that label among what it competes with, given that its parent holds
+    score: float  # cosine similarity of the image and the label; with no label, the best one
+    probability: float  # of that label among its candidates, given that its parent holds
     source: str = "zero-shot"  # later also few-shot, text-fusion, human

@@ -1,7 +1,7 @@
-"""Several worker processes that one command starts, keeps and ends: for a device that outruns one interpreter.
+"""A group of worker processes that one command starts, restarts and stops: for a device that outruns one interpreter.
 
-Each is a worker of its own, with its own model, leases, heartbeat and metrics; they share cores and nothing else, so
-that what is promised of one worker holds of each. docs/decisions says why not threads, nor processes that only decode.
+Each member is a complete worker with its own model, leases, heartbeat and metrics. They share only the cores, so every
+guarantee of one worker holds for each. docs/decisions says why not threads, or processes that only decode.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ from worker.stop_signal import StopFlag
 
 _log = logs.get("crew")
 
-#: Starts one member. (-P: wherever we were started, a folder `worker` there is not ours.)
+#: Starts one member. (-P: a folder named `worker` in the working directory is not ours.)
 MEMBER: tuple[str, ...] = (sys.executable, "-P", "-m", "worker", "worker")
-#: Options of that command: the end of a pipe that closes when we are gone, however we went.
+#: Option of that command: the end of a pipe that closes when we exit, for whatever reason.
 LIFELINE = "--lifeline"
 
 _POLL_SECONDS = 0.1
-#: Beyond ENRICH_DRAIN_SECONDS, for giving back and saying goodbye; then SIGKILL. Less than `enrich up` waits for us:
+#: On top of ENRICH_DRAIN_SECONDS, to give claims back and sign off; then SIGKILL. Less than `enrich up` waits for us:
 #: members have process groups of their own, and one that hangs would outlive us.
 _LAST_SECONDS = 8.0
-_EXIT_MISCONFIGURED = 1  # said in a sentence, at the start
-_EXIT_TOO_OLD = 78  # EX_CONFIG: starting it again does not help
+_EXIT_MISCONFIGURED = 1  # reported at start-up
+_EXIT_TOO_OLD = 78  # EX_CONFIG: a restart does not help
 _EXIT_NOT_STARTED = 71  # EX_OSERR
 _LAST_PORT = 65_535
-#: Loading a model takes a while, and may be what a member dies of.
+#: Loading a model takes a while, and a member may die during it.
 _POLICY = RestartPolicy(first_delay=1.0, longest_delay=30.0, quick=60.0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Share:
-    """What one member is told in place of the crew's settings."""
+    """One member's share, which replaces the group's settings."""
 
     decode_threads: int
     torch_threads: int
@@ -58,16 +58,16 @@ class Share:
 
 
 def shares(settings: Settings, *, cores: int) -> list[Share]:
-    """The cores, or what the settings say instead, divided among the members; none gets less than one.
+    """Divide the cores, or the configured threads, among the members; each gets at least one.
 
     Raises:
-        ConfigurationError: there are not as many ports for metrics.
+        ConfigurationError: there are not enough ports for metrics.
     """
     last_port = settings.metrics_port and settings.metrics_port + settings.processes - 1
     if last_port > _LAST_PORT:
         raise ConfigurationError(
-            f"the metrics of {settings.processes} worker processes are on as many ports: set ENRICH_METRICS_PORT to "
-            f"{_LAST_PORT - settings.processes + 1} at most, or to 0 for none"
+            f"the metrics of {settings.processes} worker processes need as many ports: set ENRICH_METRICS_PORT to "
+            f"at most {_LAST_PORT - settings.processes + 1}, or to 0 for none"
         )
     decoders = _divided(settings.decode_threads or cores, settings.processes)
     torch = _divided(settings.torch_threads or cores, settings.processes)
@@ -88,14 +88,14 @@ def _divided(threads: int, among: int) -> list[int]:
 def run(settings: Settings, *, cores: int) -> int:
     """Keep ``settings.processes`` workers running until SIGTERM, which drains all of them.
 
-    One that ends is started again while the others go on: they have leases and devices of their own. All end when one
-    says that starting it again would not help, or dies five times within a minute of its start.
+    A member that ends is restarted while the others keep running. All stop when one exits with a status that
+    rules out a restart, or dies five times within a minute of its start.
 
     Returns:
-        The exit status: 0 after SIGTERM, else that of the member because of which all ended.
+        The exit status: 0 after SIGTERM, else that of the member that stopped the group.
 
     Raises:
-        ConfigurationError: the settings are not for so many members.
+        ConfigurationError: the settings do not allow so many members.
     """
     shared = shares(settings, cores=cores)
     asked = StopFlag()
@@ -114,12 +114,12 @@ def run(settings: Settings, *, cores: int) -> int:
 
 
 def longest_end(settings: Settings) -> float:
-    """Seconds after which members have ended, or are killed. Who kills us earlier leaves behind those that hang."""
+    """Seconds after which members have ended or are killed. Killing the group earlier leaves hanging members behind."""
     return settings.drain_seconds + _LAST_SECONDS
 
 
 def follow(lifeline: int) -> None:
-    """In a member: end, as on SIGTERM, when whoever started us is gone."""
+    """In a member: stop, as on SIGTERM, when the group's process is gone."""
 
     def wait() -> None:
         os.read(lifeline, 1)  # nobody ever writes
@@ -129,7 +129,7 @@ def follow(lifeline: int) -> None:
 
 
 class _Member:
-    """A worker process, and the next one in its place."""
+    """A worker process and its replacements."""
 
     def __init__(self, environment: Mapping[str, str], lifeline: int) -> None:
         self._environment, self._lifeline = environment, lifeline
@@ -141,7 +141,7 @@ class _Member:
         """Start it if it is due.
 
         Returns:
-            The exit status to end all with; None: go on.
+            The exit status with which the group stops; None: continue.
         """
         if self._process is None:
             return self._start() if time.monotonic() >= self._start_at else None
@@ -157,9 +157,9 @@ class _Member:
                 env={**os.environ, **self._environment},
                 pass_fds=(self._lifeline,),
                 stdin=subprocess.DEVNULL,
-                process_group=0,  # a terminal's Ctrl-C is for us, who pass it on once
+                process_group=0,  # Ctrl-C reaches only us, and we pass it on once
             )
-        except OSError as error:  # no memory, or no more processes, for now: no reason to end the others
+        except OSError as error:  # out of memory or processes for now: not a reason to stop the others
             _log.warning(f"a worker process cannot be started: {error}", action="crew")
             return self._ended(0, _EXIT_NOT_STARTED)
         return None
@@ -173,31 +173,31 @@ class _Member:
         if self._quick_deaths >= _POLICY.give_up_after:
             _log.error(
                 f"a worker process ended {self._quick_deaths} times within {_POLICY.quick:g} s of its start, now with "
-                f"{status}; all end",
+                f"{status}; stopping all",
                 action="crew", pid=pid, status=status,
             )  # fmt: skip
             return status if status > 0 else 128 - status
         delay = _POLICY.delay(self._quick_deaths)
         self._start_at = time.monotonic() + delay
         _log.warning(
-            f"a worker process ended with {status}; another takes its place in {delay:g} s, the others go on",
+            f"a worker process ended with {status}; it is restarted in {delay:g} s, the others keep running",
             action="crew", pid=pid, status=status,
         )  # fmt: skip
         return None
 
     def terminate(self) -> None:
-        """Have it drain."""
+        """Let it drain."""
         if self._process is not None:
             self._process.terminate()
 
     def wait(self, seconds: float) -> None:
-        """Until it has ended; it is killed if it takes longer."""
+        """Wait until it has ended; kill it if it takes longer."""
         if self._process is None:
             return
         try:
             self._process.wait(max(0.0, seconds))
         except subprocess.TimeoutExpired:
-            _log.error("a worker process does not end; it is killed", action="crew", pid=self._process.pid)
+            _log.error("a worker process does not exit; killing it", action="crew", pid=self._process.pid)
             self._process.kill()
             self._process.wait()
 

@@ -79,7 +79,7 @@ def grant(connection: Connection, role: Role, name: str) -> None:
         )
     if found.rolsuper or found.owns:
         what = "a superuser" if found.rolsuper else "the tables' owner, or a member of that role"
-        raise ConfigurationError(f"the role {name!r} is {what}, whose rights cannot be narrowed: name another one")
+        raise ConfigurationError(f"the role {name!r} is {what}, whose rights cannot be restricted: name another role")
     _give(connection, role, quoted)
 
 

@@ -33,8 +33,8 @@ def fetch_model(model: str, revision: str | None = None, source: Path | None = N
             _copy(model, revision, source)
         except OSError as error:
             raise ModelUnavailableError(
-                f"{model} cannot be copied from {source} ({error}): see whether {source} can be read, and whether "
-                "HF_HOME, where the hub cache is, can be written and has room"
+                f"{model} cannot be copied from {source} ({error}): check that {source} can be read, and that "
+                "HF_HOME, which holds the hub cache, is writable and has room"
             ) from error
     found = locate(model, revision)
     return f"{found.revision} in {found.path}"
@@ -82,7 +82,7 @@ def _copy_files(source: Path, snapshot: Path) -> None:
 def _commit(model: str, revision: str | None) -> str:
     if revision is None or not _COMMIT.fullmatch(revision):
         raise ConfigurationError(
-            f"which commit of {model} these files are must be said, because vectors of two are never compared: set "
+            f"the commit of {model} that these files belong to is unknown, but vectors of two are never compared: set "
             "ENRICH_MODEL_REVISION, or --revision, to the 40 hex digits of the commit that was downloaded"
         )
     return revision

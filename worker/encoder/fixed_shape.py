@@ -40,5 +40,5 @@ def require_one_size(preprocessor: Preprocessor, runtime: Runtime) -> None:
     """
     if preprocessor.recipe is None:
         raise ConfigurationError(
-            f"ENRICH_ENCODER_RUNTIME={runtime} takes models with pictures of one size; set ENRICH_ENCODER_RUNTIME=torch"
+            f"ENRICH_ENCODER_RUNTIME={runtime} needs a model with a fixed image size; set ENRICH_ENCODER_RUNTIME=torch"
         )

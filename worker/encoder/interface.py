@@ -181,7 +181,7 @@ class Encoder(ABC):
             ModelUnsupportedError: the model maps a text to no direction: it is broken or overflows in its dtype.
         """
         for text, tokens in self.cut(texts).items():
-            _log.warning(f"a text is cut: {self.why_cut(text, tokens)}", action="encode", model=self.space.model)
+            _log.warning(f"a text is truncated: {self.why_cut(text, tokens)}", action="encode", model=self.space.model)
         vectors = self._in_batches(texts, self._text_features)
         for text, vector in zip(texts, vectors, strict=True):
             if not np.isfinite(vector).all():

@@ -340,7 +340,7 @@ class MicroBatcher:
         if failed > 1:
             self._cap = min(self._cap, failed // 2)
             _log.warning(
-                f"out of memory with {failed} images in a batch; going on with {self._cap}. Set ENRICH_ENCODER_BATCH",
+                f"out of memory with {failed} images in a batch; continuing with {self._cap}. Set ENRICH_ENCODER_BATCH",
                 action="encoder-batch-halved",
                 max_batch=self._cap,
             )

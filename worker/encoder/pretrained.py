@@ -229,7 +229,7 @@ class _Parts:
             if self._towers != "image":
                 lengths.add(_length(self.text_features(["a photo"])))
         except (TypeError, ValueError, IndexError, KeyError, ZeroDivisionError) as error:
-            raise ModelUnsupportedError(f"{name} does not take a picture and a text as CLIP does: {error}") from error
+            raise ModelUnsupportedError(f"{name} does not take a picture and a text like CLIP: {error}") from error
         if len(lengths) != 1:
             raise ModelUnsupportedError(
                 f"{name} gives images and texts vectors of different lengths: {sorted(lengths)}"
@@ -283,7 +283,7 @@ def _require_fitting(files: ModelFiles, model_class: Any, config: Any) -> None:
             wanted = sum(each.numel() for each in model_class(copy.deepcopy(config)).parameters())
     except Exception as error:
         raise ModelUnsupportedError(
-            f"config.json of {files.name} in {files.path} makes no model ({_first_line(error)}); copy it again"
+            f"config.json of {files.name} in {files.path} defines no valid model ({_first_line(error)}); copy it again"
         ) from error
     if wanted > _MOST_LACKING * there:
         raise ModelUnsupportedError(
@@ -321,8 +321,8 @@ def _preprocessor(path: Path, folder: Path, *, exact: bool) -> Preprocessor:
         raise
     except Exception as error:  # it prepares pictures, to see whether the quick way makes the same of them
         raise ModelUnsupportedError(
-            f"the image processor in {path} prepares no picture ({_first_line(error)}); copy preprocessor_config.json "
-            "from the model this one was made from"
+            f"the image processor in {path} cannot prepare a picture ({_first_line(error)}); copy "
+            "preprocessor_config.json from the model that this one is based on"
         ) from error
 
 
@@ -335,7 +335,7 @@ def _image_processor(path: Path, folder: Path) -> Any:
     except Exception as error:  # whatever a constructor makes of values of another kind
         raise ModelUnsupportedError(
             f"the image processor in {path} cannot be loaded ({_first_line(error)}); copy preprocessor_config.json "
-            "from the model this one was made from"
+            "from the model that this one is based on"
         ) from error
 
 

@@ -25,7 +25,7 @@ def check(tokenizer: Path, refuse: Callable[[str], Exception]) -> None:
         raise refuse(f"cannot be read ({error}); copy the tokenizer's files again") from error
     for pattern in _patterns(loaded):
         if len(pattern) > _LONGEST or repeats_repetitions(pattern):
-            raise refuse(f"the pattern {pattern[:60]!r} can take for ever on some texts; copy the file again")
+            raise refuse(f"the pattern {pattern[:60]!r} can take forever on some texts; copy the file again")
 
 
 def _patterns(loaded: Any) -> Iterator[str]:

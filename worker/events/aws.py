@@ -32,7 +32,7 @@ def parse_aws(payload: object) -> Envelope:
 
 def _open(root: Field, around: int) -> Envelope:
     if around > MAX_ENVELOPES:
-        raise MalformedEventError(f"{root.path}: expected at most {MAX_ENVELOPES} envelopes in one another")
+        raise MalformedEventError(f"{root.path}: expected at most {MAX_ENVELOPES} nested envelopes")
     if is_sns(root):
         inner = open_sns(root)
         return inner if isinstance(inner, Envelope) else _open(inner, around + 1)

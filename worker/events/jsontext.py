@@ -66,7 +66,7 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     if len(members) != len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise MalformedEventError(f"expected each member once; {twice[:80]!r} is there twice")
+        raise MalformedEventError(f"expected each member once; {twice[:80]!r} is repeated")
     return members
 
 

@@ -190,7 +190,7 @@ def _name(url: str) -> str:
     name = parts.path.rstrip("/").rpartition("/")[2]
     if parts.scheme not in ("http", "https") or not parts.netloc or not name:
         raise ConfigurationError(
-            f"ENRICH_SQS_QUEUES: {url[:200]!r} is no address of a queue, such as "
+            f"ENRICH_SQS_QUEUES: {url[:200]!r} is not the URL of a queue, such as "
             "https://sqs.eu-west-1.amazonaws.com/123456789012/uploads; `aws sqs get-queue-url` prints it"
         )
     return name
@@ -201,7 +201,7 @@ def _client(url: str, **how: Any) -> Any:
         return boto3.session.Session().client("sqs", **how)
     except (ValueError, BotoCoreError) as error:
         raise ConfigurationError(
-            f"the queue {url} cannot be asked: {error}; check ENRICH_SQS_QUEUES, ENRICH_SQS_ENDPOINT_URL, and "
+            f"the queue {url} cannot be queried: {error}; check ENRICH_SQS_QUEUES, ENRICH_SQS_ENDPOINT_URL, and "
             "AWS_PROFILE if it is set"
         ) from error
 
@@ -221,7 +221,7 @@ def _require_sqs(url: str, answer: dict[str, Any]) -> None:
     kind = str(answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("content-type", ""))
     if kind.startswith("text/html"):
         raise QueueUnavailableError(
-            f"the queue {url} answers with a web page, so it is no queue: check ENRICH_SQS_QUEUES and "
+            f"the queue {url} answers with a web page, so it is not a queue: check ENRICH_SQS_QUEUES and "
             "ENRICH_SQS_ENDPOINT_URL, and whether a proxy is in between"
         )
 

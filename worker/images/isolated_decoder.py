@@ -79,7 +79,7 @@ class DecoderProcess:
                 env={name: os.environ[name] for name in _INHERITED if name in os.environ} | _SINGLE,
             )
         except OSError as error:
-            raise DecoderLostError(f"no process could be started to decode a picture in: {error}") from error
+            raise DecoderLostError(f"no process could be started to decode a picture: {error}") from error
         self._files = self._largest = 0
 
     @property

@@ -61,7 +61,9 @@ def refuse_what_pillow_gets_wrong(tiff: Tiff, page: Directory, advice: str) -> N
     elif bits == 8 and _first(tiff, page, _FORMAT, _UNSIGNED) == _SIGNED:  # noqa: PLR2004
         kind = "8 bits with a sign"
     if kind:
-        raise ImageRejectedError(Reason.UNSUPPORTED_FORMAT, f"a TIFF of a rare kind, {kind}, is not read; {advice}")
+        raise ImageRejectedError(
+            Reason.UNSUPPORTED_FORMAT, f"a TIFF of this rare kind, {kind}, is not supported; {advice}"
+        )
 
 
 def depth_of(data: bytes) -> Depth:

@@ -23,7 +23,7 @@ def require(name: str) -> None:
         ConfigurationError: the store would refuse it; names the rule and a name like it that is allowed.
     """
     if not is_allowed(name):
-        raise ConfigurationError(f"no bucket can be called {name!r}: {RULE}. Try --bucket {nearest(name)}")
+        raise ConfigurationError(f"{name!r} cannot be a bucket name: {RULE}. Try --bucket {nearest(name)}")
 
 
 def is_allowed(name: str) -> bool:

@@ -83,7 +83,7 @@ def require_free(wanted: dict[str, int]) -> None:
     taken = [(purpose, port, reason) for purpose, port in wanted.items() if (reason := _why_not(port))]
     if taken:
         lines = "".join(f"\n  port {port} ({purpose}): {reason}" for purpose, port, reason in taken)
-        raise ServerError(f"cannot listen on {LOOPBACK}:{lines}\nstop what is there, or choose others: --port-base N")
+        raise ServerError(f"cannot listen on {LOOPBACK}:{lines}\nstop what uses them, or choose others: --port-base N")
 
 
 def free_port_base(*, attempts: int = 200) -> int:

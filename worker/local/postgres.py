@@ -215,5 +215,5 @@ def _add_mode(paths: list[Path], bits: int, *, executable: int = 0) -> None:
     for path in paths:
         mode = path.stat().st_mode
         if change(mode) != mode:
-            _log.info(f"letting {_ACCOUNT} pass {path}", action="chmod", mode=oct(change(mode) & 0o777))
+            _log.info(f"giving {_ACCOUNT} access to {path}", action="chmod", mode=oct(change(mode) & 0o777))
             path.chmod(change(mode))

@@ -109,7 +109,7 @@ def _inflated(data: bytes, bits: int, most: int, header: str) -> bytes | None:
             piece = memoryview(data)[at : at + _PIECE]
             if not piece:
                 message = f"the object's Content-Encoding is {header}, and its {len(data):,} bytes end too early"
-                raise ImageRejectedError(Reason.TRUNCATED, f"{message}; it was cut short on its way, upload it again")
+                raise ImageRejectedError(Reason.TRUNCATED, f"{message}; the upload was incomplete, upload it again")
             parts.append(stream.decompress(piece, most - size + 1))
             size += len(parts[-1])
             at += len(piece) - len(stream.unused_data)

@@ -51,5 +51,5 @@ class ListingProgress:
     def _fail(self, why: str) -> NoReturn:
         raise StoreUnavailableError(
             f"{self._bucket}: the store's listing cannot be followed: {why}. "
-            "Look at the store, or at the proxy before it; nothing is concluded from half a listing"
+            "Check the store, or the proxy in front of it; nothing is concluded from an incomplete listing"
         )

@@ -268,7 +268,7 @@ def _check_endpoint(url: str) -> None:
         usable = False
     if not usable:
         raise ConfigurationError(
-            "the object store's settings are wrong: ENRICH_S3_ENDPOINT_URL is no address of a store; write "
+            "the object store's settings are wrong: ENRICH_S3_ENDPOINT_URL is not the address of a store; write "
             "http://HOST:PORT or https://HOST"
         )
 
@@ -310,7 +310,7 @@ def _announced_size(response: urllib3.BaseHTTPResponse) -> int | None:
     """
     size: int | None = getattr(response, "length_remaining", None)
     if size is None and "chunked" not in response.headers.get("transfer-encoding", "").lower():
-        raise StoreUnavailableError("the store sends an object without saying how long it is")
+        raise StoreUnavailableError("the store sent an object without its length")
     return size
 
 

@@ -30,6 +30,6 @@ def test_another_encoding_than_utf8_is_refused_in_a_sentence(foreign, command, t
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode != 0
-    assert f"has the encoding {encoding}, and names of objects need UTF8" in done.stderr
+    assert f"has the encoding {encoding}, but object names need UTF8" in done.stderr
     assert "Traceback" not in done.stderr
     assert [(0,)] == query(url, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'")

@@ -218,7 +218,7 @@ def test_garbage_on_the_queue_is_dropped_and_counted(here: Site) -> None:
     assert here.until_enriched(1) < 10
     page = urllib3.request("GET", f"http://127.0.0.1:{port}/metrics").data.decode()
     assert f'enrich_wake_ups_total{{result="dropped"}} {len(GARBAGE) + 500}.0' in page
-    assert (worker.poll(), here.log(worker).count("is no wake-up")) == (None, 1)
+    assert (worker.poll(), here.log(worker).count("is not a wake-up")) == (None, 1)
 
 
 def test_what_is_no_redis_at_all_costs_speed_only(site: Site, tmp_path: Path) -> None:

@@ -29,8 +29,8 @@ def fill_the_space(site: Site) -> None:
 @pytest.mark.parametrize(
     ("altered", "difference"),
     [
-        ("encoder", "the vector of blocks.png is another one (cosine 0."),
-        ("preprocessing", "blocks.png is prepared otherwise (by "),
+        ("encoder", "the vector of blocks.png differs (cosine 0."),
+        ("preprocessing", "blocks.png is preprocessed differently (by "),
     ],
 )
 def test_an_altered_worker_ends_before_it_writes_and_says_why(site: Site, altered: str, difference: str) -> None:

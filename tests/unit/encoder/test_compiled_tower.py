@@ -162,7 +162,7 @@ def test_a_process_that_only_searches_compiles_nothing(clip_dir):
 
 def test_models_with_pictures_of_any_shape_are_refused(tmp_path):
     """Before they are loaded, with what to set."""
-    with pytest.raises(ConfigurationError, match=r"pictures of one size; set ENRICH_ENCODER_RUNTIME=torch"):
+    with pytest.raises(ConfigurationError, match=r"a fixed image size; set ENRICH_ENCODER_RUNTIME=torch"):
         load(tiny_siglip2(tmp_path / "naflex"))
 
 

@@ -92,7 +92,7 @@ def test_envelopes_in_one_another_are_bounded() -> None:
     for _ in range(MAX_ENVELOPES):
         event = in_sns(event)
     assert len(parse_aws(event).hints) == 1
-    assert refusal(in_sns(event)).endswith("expected at most 4 envelopes in one another")
+    assert refusal(in_sns(event)).endswith("expected at most 4 nested envelopes")
 
 
 @pytest.mark.parametrize(

@@ -133,7 +133,7 @@ def test_the_source_chooses_the_parser() -> None:
         (b"\xff\xfe{\x00}\x00", r"^expected JSON in UTF-8; byte 0 is not UTF-8$"),
         (b"NaN", r"^expected JSON; NaN is not a JSON number$"),
         (b'{"x": -Infinity}', r"^expected JSON; -Infinity is not a JSON number$"),
-        (b'{"Records": [], "Records": [1]}', r"^expected each member once; 'Records' is there twice$"),
+        (b'{"Records": [], "Records": [1]}', r"^expected each member once; 'Records' is repeated$"),
         (b"9" * 5000, r"^expected numbers of fewer than 4,300 digits$"),
         (b"[" * 100_000, r"^expected JSON of at most 64 levels$"),
         (b'{"a":' * 200 + b"1" + b"}" * 200, r"^expected JSON of at most 64 levels$"),

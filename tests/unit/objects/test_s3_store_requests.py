@@ -233,7 +233,7 @@ def test_half_of_the_keys_is_a_wrong_setting(keys: dict[str, str]) -> None:
 @pytest.mark.parametrize("url", ["ftp://store.example", "http://store.example:99999", "http://store.example?region=1"])
 def test_an_endpoint_that_no_request_can_go_to_is_a_wrong_setting(url: str) -> None:
     """Said at the start: at each request it would look like an outage, which is waited out."""
-    with pytest.raises(ConfigurationError, match="ENRICH_S3_ENDPOINT_URL is no address of a store"):
+    with pytest.raises(ConfigurationError, match="ENRICH_S3_ENDPOINT_URL is not the address of a store"):
         S3Store(endpoint_url=url, access_key_id="id", secret_access_key="secret")
 
 

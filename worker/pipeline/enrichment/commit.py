@@ -75,7 +75,7 @@ def write(
 def count_outcomes(written: CommitResult) -> Mapping[Outcome, int]:
     """Count outcomes and tell of them, once they are committed."""
     if written.lost:
-        _log.warning("late: part of the batch was given to others", action="write", lost=written.lost)
+        _log.warning("late: other workers have part of the batch by now", action="write", lost=written.lost)
     for image in written.enriched:
         seconds = (written.at - (image.event_at or image.hinted_at)).total_seconds()
         metrics.EVENT_TO_SEARCHABLE_SECONDS.observe(max(seconds, 0))

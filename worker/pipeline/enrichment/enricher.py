@@ -160,7 +160,9 @@ class Enricher:
                 self.heartbeat.give_back(claim.token)
                 raise
             # Not even its end can be written. Left to its lease, it would be taken for one that kills its worker.
-            _log.exception("an image can be neither enriched nor given up", action="batch", ref=str(failed.claimed.ref))
+            _log.exception(
+                "an image could be neither enriched nor quarantined", action="batch", ref=str(failed.claimed.ref)
+            )
             outcomes = self._write_patiently(claim, None, [again(failed.claimed, str(worse), RetryReason.UNEXPECTED)])
         return BatchReport(claimed=1, outcomes=outcomes)
 

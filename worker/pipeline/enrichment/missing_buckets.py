@@ -106,7 +106,7 @@ class MissingBucketCheck:
             ledger.buckets.buckets_gone(connection, [each.name for each in gone])
         for each in gone:
             _log.warning(
-                "a bucket is gone: its images are taken out of the catalog", action="bucket", bucket=each.name,
+                "a bucket is gone: removing its images from the catalog", action="bucket", bucket=each.name,
                 missing_seconds=round(each.missing_for or 0.0), endpoint=self.endpoint,
             )  # fmt: skip
 
@@ -164,9 +164,9 @@ class MissingBucketMonitor:
                 self._watch.look()
             except Exception as error:  # noqa: BLE001  # this thread must outlive anything
                 if is_unavailable(error) or isinstance(error, EnrichError):
-                    _log.warning("looking for buckets waits", action="bucket", error=in_one_line(error))
+                    _log.warning("the check for missing buckets is waiting", action="bucket", error=in_one_line(error))
                 else:
-                    _log.exception("looking for buckets failed; it goes on", action="bucket")
+                    _log.exception("the check for missing buckets failed; retrying", action="bucket")
             self._stop.wait(self._interval)
 
 

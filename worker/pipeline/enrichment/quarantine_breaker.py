@@ -78,7 +78,7 @@ class QuarantineBreaker:
         except Exception as error:
             if isinstance(error, FatalDeviceError) or is_unavailable(error):
                 raise
-            _log.exception("images that were enriched before cannot be tried again", action="breaker")
+            _log.exception("the canary check failed", action="breaker")
             return verdict(passed=0, refused=0)
 
 

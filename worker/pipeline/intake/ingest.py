@@ -233,7 +233,7 @@ def _failed(done: Future[None]) -> bool:
 def _log_rejected(source: str, reason: str) -> None:
     metrics.REJECTED_EVENTS.labels(source=source).inc()
     _log.warning(
-        "a notification was refused, or needs somebody's hand: see `enrich rejected`",
+        "a notification was rejected or needs attention: see `enrich rejected`",
         action="reject", source=source, reason=reason,
     )  # fmt: skip
 
@@ -264,4 +264,4 @@ class _WakeUpThread:
             try:
                 self._notify()
             except Exception:  # noqa: BLE001  # whatever the bell does, this thread must live on
-                _log.exception("ringing failed; the scheduler will ring", action="ring")
+                _log.exception("no wake-up could be sent; the scheduler will send one", action="ring")

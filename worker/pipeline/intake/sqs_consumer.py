@@ -86,7 +86,7 @@ class SqsConsumer:
             except EnrichError as error:
                 self._away(str(error))
             except Exception:  # noqa: BLE001  # whatever happens, the queue has the messages still
-                _log.exception("listening failed; it goes on", action="listen", queue=self.queue.name)
+                _log.exception("receiving failed; retrying", action="listen", queue=self.queue.name)
                 self._away("an error of ours")
 
     def _turn(self) -> None:
@@ -128,7 +128,7 @@ class SqsConsumer:
                 pause = min(_SHORTEST * 2 ** min(attempt, 16), 5.0)
                 reason = " ".join(str(error).split())[:300]
                 _log.warning(
-                    "the database is away; messages in hand wait for it",
+                    "the database is unavailable; received messages wait for it",
                     action="listen",
                     queue=self.queue.name,
                     error=reason,
@@ -174,7 +174,7 @@ class SqsConsumer:
         failed = self.queue.delete([*recorded, *(() if left else refused)])
         if failed:
             _log.warning(
-                f"{failed} messages are recorded but not deleted; they will be delivered again, which does no harm",
+                f"{failed} messages are recorded but not deleted; they will be delivered again, which is harmless",
                 action="listen", queue=self.queue.name,
             )  # fmt: skip
         _count("committed", len(recorded))
@@ -211,12 +211,12 @@ class SqsConsumer:
             except EnrichError as error:
                 failed, why = len(held), str(error)
             except Exception:  # noqa: BLE001  # this thread must outlive anything
-                _log.exception("keeping messages failed; it goes on", action="listen", queue=self.queue.name)
+                _log.exception("keeping messages hidden failed; retrying", action="listen", queue=self.queue.name)
                 continue
             # Where they are not in hand any more, they were settled meanwhile: nothing is wrong.
             if failed and self._held is held:
                 _log.warning(
-                    f"{failed} messages in hand could not be kept; others may get them, which does no harm",
+                    f"{failed} messages could not be kept hidden; another listener may get them, which is harmless",
                     action="listen", queue=self.queue.name, error=why,
                 )  # fmt: skip
 

@@ -20,8 +20,8 @@ def keep_counts(engine: Engine) -> None:
     if not ledger_is_counted:
         with transaction(engine) as connection:
             ledger.counters.correct(connection)
-        _log.info("the ledger is counted; from now on its counters are read", action="count")
+        _log.info("the ledger has been counted; its counters are used from now on", action="count")
     if not spaces_are_counted:
         with transaction(engine) as connection:
             catalog.space_counters.correct(connection)
-        _log.info("vectors are counted; from now on their counters are read", action="count")
+        _log.info("vectors have been counted; their counters are used from now on", action="count")

@@ -171,7 +171,7 @@ def retry(
     if choice.key is not None and not changed.count:
         resumed = replace(choice, given_up=True)
         changed = _change(engine, ledger.quarantine.retry, resumed, after=after, patience=patience, progress=told)
-    _log.info(f"{changed.count} objects in quarantine are tried again", action="quarantine-retry", count=changed.count)
+    _log.info(f"{changed.count} objects in quarantine are retried", action="quarantine-retry", count=changed.count)
     return changed
 
 

@@ -119,5 +119,5 @@ def _failed(error: Exception, ref: ObjectRef, info: ObjectInfo | None = None, da
         raise error  # the database: nothing about the object
     failure = failure_of(error, ref, info, data[:_KEPT_BYTES])
     if failure.retry is RetryReason.UNEXPECTED and failure.counted:
-        _log.exception("an image failed in an unexpected way", action="prepare", ref=str(ref))
+        _log.exception("an image failed unexpectedly", action="prepare", ref=str(ref))
     return failure

@@ -34,4 +34,4 @@ class ModelWarmup:
             except Exception as error:  # noqa: BLE001  # this thread must outlive anything
                 if is_unavailable(error):
                     continue  # what needs the database says so itself
-                _log.exception("the next model could not be made ready; it is tried again", action="ready")
+                _log.exception("the next model could not be loaded; retrying", action="ready")

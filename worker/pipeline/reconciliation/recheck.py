@@ -56,9 +56,9 @@ class Recheck:
             if is_passing(error):
                 return False
             _log.error(
-                "the buckets could not be compared with the ledger out of turn; the next round is on schedule",
+                "an extra round of reconciliation could not be scheduled; the next regular one will run",
                 action="recheck", error=in_one_line(error),
             )  # fmt: skip
             return True
-        _log.info(f"the watched buckets are compared out of turn: {self._why}", action="recheck")
+        _log.info(f"an extra round of reconciliation is due: {self._why}", action="recheck")
         return True

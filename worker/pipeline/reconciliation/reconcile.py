@@ -102,7 +102,7 @@ class PageReconciler:
 
     def _reorder(self, page: ClaimedPage) -> None:
         order = _NEXT_ORDER[page.order]
-        _log.info("the store lists in another order; its round begins again", action="reconcile",
+        _log.info("the store lists in another order; the round starts over", action="reconcile",
                   bucket=page.bucket, order=order)  # fmt: skip
         with transaction(self.engine) as connection:
             ledger.reconciliations.restart(connection, page, order=order)
@@ -217,9 +217,9 @@ class Reconciler:
                 if is_unavailable(error):
                     self._recheck("the database was away")
                 if is_unavailable(error) or isinstance(error, EnrichError):
-                    _log.warning("reconciling waits", action="reconcile", error=" ".join(str(error).split()))
+                    _log.warning("reconciliation is waiting", action="reconcile", error=" ".join(str(error).split()))
                 else:
-                    _log.exception("reconciling failed; it goes on", action="reconcile")
+                    _log.exception("reconciliation failed; retrying", action="reconcile")
             self._stop.wait(wait)
 
     def _turn(self) -> float:
@@ -280,6 +280,6 @@ def _announce(page: ClaimedPage, found: PageResult) -> None:
     repaired = found.missing + found.stale + found.ghost
     if repaired:
         _log.warning(
-            f"{repaired} objects had changed without an event; they are pending work now",
+            f"{repaired} objects had changed without an event; they are now pending",
             action="reconcile", bucket=page.bucket, prefix=page.prefix, **counts,
         )  # fmt: skip

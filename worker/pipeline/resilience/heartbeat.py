@@ -31,7 +31,7 @@ def reporting_refusal(engine: Engine, *, kind: str, model: str) -> Iterator[None
             with transaction(engine) as connection:
                 ledger.heartbeats.report_refusal(connection, process, str(error))
         except Exception as worse:  # noqa: BLE001  # the error itself is what has to be heard
-            _log.warning("could not leave word of it in the database", action="refuse", error=str(worse))
+            _log.warning("the refusal could not be reported to the database", action="refuse", error=str(worse))
         raise
 
 
@@ -93,7 +93,7 @@ class Heartbeat:
                 ledger.completion.release(connection, tokens)
                 ledger.heartbeats.sign_off(connection, self.name)
         except Exception as error:  # noqa: BLE001  # leases end by themselves
-            _log.warning("could not say goodbye; leases will end by themselves", action="farewell", error=str(error))
+            _log.warning("could not sign off; leases will expire by themselves", action="farewell", error=str(error))
 
     def serves(self, model: str) -> None:
         """Say from now on that this process runs another model."""
@@ -144,7 +144,7 @@ class Heartbeat:
             with self._mutex:
                 lost = self._held.pop(token, None) is not None
             if lost:
-                _log.warning("a lease was lost; its batch will be done by another worker", action="lease", token=token)
+                _log.warning("a lease was lost; another worker will process its batch", action="lease", token=token)
 
     def _release(self) -> None:
         with self._mutex:
@@ -185,4 +185,4 @@ class Heartbeat:
             if is_unavailable(error):  # which the breaker says, once
                 self.breakers.database.report(failed=1, why=db.in_one_line(error))
             else:
-                _log.exception("the keeper failed; it goes on", action="keep")
+                _log.exception("the heartbeat failed; retrying", action="keep")

@@ -95,7 +95,7 @@ class Watchdog:
                     f"work waits, the broker takes wake-ups, and none came for {now - self._woken_at:.0f} s"
                 )
                 return
-        _log.info("work waits and nobody woke us; taking it", action="unwoken", rings_unheard=self._unheard)
+        _log.info("work is waiting although no wake-up came; taking it", action="unwoken", rings_unheard=self._unheard)
         self._help()
 
     def _help(self) -> None:
@@ -131,7 +131,7 @@ class Watchdog:
             yield
         except Exception as error:  # noqa: BLE001  # a thread that watches must outlive anything
             if not is_unavailable(error):  # the keeper reports a database that is away
-                _log.exception("the watchdog failed; it goes on", action="watch")
+                _log.exception("the watchdog failed; retrying", action="watch")
 
 
 def claimable(engine: Engine, floors: ledger.floors.Floors) -> bool:

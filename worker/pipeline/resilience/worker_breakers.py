@@ -98,13 +98,13 @@ def _announcing(name: str, opened: Callable[[StateChange], None], closed: str) -
 
 def _store_is_away(change: StateChange) -> None:
     _log.warning(
-        "nothing can be read from the object store; work waits, and counts no attempts", action="breaker",
+        "the object store cannot be read; work waits, and no attempts are counted", action="breaker",
         breaker="store", why=change.why,
     )  # fmt: skip
 
 
 def _database_is_away(change: StateChange) -> None:
-    _log.warning("the database is away; its work waits", action="breaker", breaker="database", why=change.why)
+    _log.warning("the database is unavailable; work waits", action="breaker", breaker="database", why=change.why)
 
 
 def _too_much_is_refused(change: StateChange) -> None:

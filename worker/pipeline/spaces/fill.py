@@ -162,7 +162,7 @@ class FillRun:
             except Exception as error:
                 if not is_temporary(error):
                     raise
-                _log.warning("the database cannot; filling waits", action="fill", error=db.in_one_line(error))
+                _log.warning("the database is unavailable; filling waits", action="fill", error=db.in_one_line(error))
                 time.sleep(_DATABASE_PAUSE)
                 continue
             yield urgent

@@ -103,7 +103,7 @@ class BatchFiller:
             with transaction(self.engine) as connection:
                 catalog.embedding_queue.release(connection, self.model.space.id, claimed.token)
         except Exception as error:  # noqa: BLE001  # the lease ends by itself
-            _log.warning("a batch could not be given back; its lease will end", action="fill", error=str(error))
+            _log.warning("a batch could not be given back; its lease will expire", action="fill", error=str(error))
 
     def _work(self, claimed: QueuedBatch) -> FillReport:
         worn = [each for each in claimed.images if each.attempts > self.policy.max_attempts]

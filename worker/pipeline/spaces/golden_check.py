@@ -1,8 +1,8 @@
-"""Whether a model here makes the vectors that its space was filled with.
+"""Checks that a model produces the same vectors here as those stored in its space.
 
-A name and a revision say which model is meant; they do not see a library that computes otherwise, nor a file that was
-changed in a cache. So each space keeps what its model made of pictures and texts that never change (``probe``), and who
-is about to write into it makes them again.
+Name and revision identify a model, but do not detect a library that computes differently or a file changed in a cache.
+So each space stores its model's vectors of fixed pictures and texts (``golden_inputs``), and every process that will
+write into the space computes them again.
 """
 
 from __future__ import annotations
@@ -26,34 +26,34 @@ from worker.pipeline.spaces import golden_inputs
 
 _LIBRARIES = ("torch", "transformers", "tokenizers", "openvino", "pillow", "numpy")
 
-#: Least cosine between what is kept and what is made now. Measured worst (1 - cosine) between formats on CPUs, over
+#: Least cosine between the stored and the new vector. Measured worst (1 - cosine) between formats on CPUs, over
 #: starter, CLIP and SigLIP: 2e-5 for float16 and 0.0023 for bfloat16 against float32, 1e-7 for another number of
 #: threads. A layer of zeros costs 0.07 and more.
 _LEAST_COSINE = 0.9995
 _LEAST_COSINE_BFLOAT16 = 0.99
-#: Mean difference of prepared samples, of 255 levels: room for decoders that round some samples otherwise. What is
-#: done in integers is the same everywhere else; another resampling filter changes fine rings by several levels.
+#: Mean difference of preprocessed samples, of 255 levels: tolerates decoders that round some samples differently.
+#: Integer arithmetic is the same everywhere else; another resampling filter changes fine rings by several levels.
 _MOST_LEVELS = 0.5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GoldenMismatch:
-    """One picture or text of which the model makes something else."""
+    """One picture or text for which the model now produces a different vector."""
 
     name: str
     cosine: float  # of the vectors
-    levels: float  # mean difference of the prepared picture, of 255; 0 for texts
+    levels: float  # mean difference of the preprocessed picture, of 255; 0 for texts
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GoldenResult:
-    """What a comparison came to."""
+    """The result of a comparison."""
 
     space: int
     compared: int
     least_cosine: float
     differences: tuple[GoldenMismatch, ...]
-    changed: Mapping[str, tuple[str | None, str | None]]  # library, device or format → then, now; where they differ
+    changed: Mapping[str, tuple[str | None, str | None]]  # library, device or format → then, now; only if they differ
 
     @property
     def agrees(self) -> bool:
@@ -61,7 +61,7 @@ class GoldenResult:
 
 
 def check(engine: Engine, space: Space, encoder: Encoder, *, texts_only: bool = False) -> GoldenResult:
-    """Compare what ``encoder`` makes here with what is kept for the space; keep it if nothing is yet."""
+    """Compare ``encoder``'s golden vectors with those stored for the space; store them if there are none yet."""
     with transaction(engine) as connection:
         known = catalog.golden.load(connection, space.id)
     made = _measure(encoder, texts_only=texts_only)
@@ -73,7 +73,7 @@ def check(engine: Engine, space: Space, encoder: Encoder, *, texts_only: bool = 
 
 
 def require(engine: Engine, space: Space, encoder: Encoder, *, texts_only: bool = False) -> None:
-    """``check``, for who is about to rely on it.
+    """Like ``check``, but raises on a mismatch.
 
     Raises:
         SpaceMismatchError: says what differs, and what to do.
@@ -84,7 +84,7 @@ def require(engine: Engine, space: Space, encoder: Encoder, *, texts_only: bool 
 
 
 def accept(engine: Engine, space: Space, encoder: Encoder) -> None:
-    """Compare with what ``encoder`` makes here from now on."""
+    """Use the vectors that ``encoder`` produces here as the reference from now on."""
     made = _measure(encoder, texts_only=False)
     with transaction(engine) as connection:
         catalog.golden.delete(connection, space.id)
@@ -92,16 +92,16 @@ def accept(engine: Engine, space: Space, encoder: Encoder) -> None:
 
 
 def explain(found: GoldenResult, space: Space) -> str:
-    """What differs, in a sentence or two, and what to do about it."""
+    """What differs, and what to do about it."""
     if found.changed:
         changes = (f"{name} {then or '(none)'} → {now or '(none)'}" for name, (then, now) in found.changed.items())
         cause = f"Changed since: {', '.join(changes)}"
     else:
-        cause = "Libraries, device and number format are the same: files of the model or its processor were changed"
+        cause = "Libraries, device and number format are the same, so files of the model or its processor have changed"
     return (
-        f"the model {space.model} at revision {space.revision} makes other vectors here than space {space.id} was "
-        f"filled with: {'; '.join(map(_describe, found.differences))}. {cause}. Nothing is written, because the two "
-        "cannot be compared. Restore what has changed; or, if you know that the difference does not matter, run "
+        f"the model {space.model} at revision {space.revision} produces different vectors here than those stored in "
+        f"space {space.id}: {'; '.join(map(_describe, found.differences))}. {cause}. Nothing is written, because the "
+        "two cannot be compared. Restore what has changed; or, if you know that the difference does not matter, run "
         f"`enrich space check {space.id} --accept`"
     )
 
@@ -157,7 +157,7 @@ def _differences(pairs: Iterable[tuple[GoldenItem, GoldenItem]], least: float) -
     for theirs, ours in pairs:
         cosine = _cosine(theirs, ours)
         levels = 0.0 if theirs.pixels is None or ours.pixels is None else _levels(theirs.pixels, ours.pixels)
-        if not cosine >= least or levels > _MOST_LEVELS:  # a cosine of NaN is none that is high enough
+        if not cosine >= least or levels > _MOST_LEVELS:  # "not >=", so that NaN counts as a difference
             yield GoldenMismatch(name=ours.name, cosine=cosine, levels=levels)
 
 
@@ -179,8 +179,8 @@ def _levels(one: bytes, other: bytes) -> float:
 def _describe(each: GoldenMismatch) -> str:
     cosine = f"cosine {each.cosine:.4f}"
     if each.levels > _MOST_LEVELS:
-        return f"{each.name} is prepared otherwise (by {each.levels:.1f} of 255 levels on average; {cosine})"
-    return f"the vector of {each.name} is another one ({cosine})"
+        return f"{each.name} is preprocessed differently (by {each.levels:.1f} of 255 levels on average; {cosine})"
+    return f"the vector of {each.name} differs ({cosine})"
 
 
 def _pack(pixels: Pixels) -> bytes:

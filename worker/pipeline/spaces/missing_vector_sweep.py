@@ -44,8 +44,8 @@ class MissingVectorSweep:
         if step is None or step.queued == 0:
             return 0
         _log.warning(
-            f"{step.queued:,} images had no vector in space {space} and nobody had queued them: they are queued now. "
-            "Workers of an older release, or a space that was activated before it was full, leave such images behind",
+            f"{step.queued:,} images had no vector in space {space} and were not queued: they are queued now. "
+            "Older workers, or activating a space before it was full, leave such images behind",
             action="patrol",
             space=space,
             images=step.queued,

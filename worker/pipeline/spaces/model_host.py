@@ -97,9 +97,9 @@ class ModelHost:
             except Exception as error:  # noqa: BLE001  # this thread must outlive anything
                 more = False
                 if is_temporary(error):
-                    _log.warning("spaces are looked at later", action="attend", error=in_one_line(error))
+                    _log.warning("spaces could not be checked; retrying", action="attend", error=in_one_line(error))
                 else:
-                    _log.exception("looking after the spaces failed; it is tried again", action="attend")
+                    _log.exception("checking the spaces failed; retrying", action="attend")
             if not more:
                 self._stop.wait(self._interval)
 
@@ -116,7 +116,7 @@ class ModelHost:
         self._others[before.model.space.id] = before  # freed when its space is retired, or now, if there is no room
         while len(self._others) > self._most:
             self._unload(self._others.pop(next(iter(self._others))))
-        _log.info(f"serving space {active.id} now, that of {active.model}", action="switch", space=active.id)
+        _log.info(f"now serving space {active.id} ({active.model})", action="switch", space=active.id)
 
     def _filler(self, space: Space) -> BatchFiller | None:
         if space.id == self._serving.model.space.id:

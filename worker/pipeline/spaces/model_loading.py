@@ -110,7 +110,7 @@ def choose_space(engine: Engine, own: ModelSetting, load: Load) -> tuple[Space, 
 
 def _instead(active: Space, own: ModelSetting, load: Load) -> Encoder:
     _log.warning(
-        f"ENRICH_MODEL is {own.model}, but the catalog's active space {active.id} is that of {active.model}, which is "
+        f"ENRICH_MODEL is {own.model}, but the catalog's active space {active.id} belongs to {active.model}, which is "
         "loaded instead; `enrich space create` and `enrich space activate` change the model",
         action="space",
         space=active.id,

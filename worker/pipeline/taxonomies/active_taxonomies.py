@@ -72,7 +72,7 @@ class ActiveTaxonomies:
             taxonomies = [tagging.restore(definition, version=version) for version, definition in stored]
             before, self._now = self._now, ActiveTagger(revision=current.id, tagger=self.build(taxonomies))
         if before is not None:
-            _log.info(f"tagging by revision {current.id} of the taxonomies now", action="taxonomies")
+            _log.info(f"now tagging by revision {current.id} of the taxonomies", action="taxonomies")
         return self._now
 
     def build(self, taxonomies: Sequence[Taxonomy]) -> Tagger:

@@ -81,7 +81,7 @@ class LabelVectorWriter:
         try:
             return self._fill_set(begun, stopped)
         except TaxonomyError as error:  # the others do not wait until somebody has upgraded
-            _log.warning("labels of a taxonomy are stored later", action="labels", error=str(error))
+            _log.warning("labels of a taxonomy could not be stored; retrying", action="labels", error=str(error))
             return 0
 
     def _fill_set(self, begun: LabelSet, stopped: Callable[[], bool]) -> int:
@@ -106,7 +106,7 @@ class LabelVectorWriter:
         if not finished:
             return stored
         _log.info(
-            f"{len(texts):,} labels of {taxonomy.name} can be searched in space {self.space.id}",
+            f"{len(texts):,} labels of {taxonomy.name} are searchable in space {self.space.id}",
             action="labels",
             taxonomy=taxonomy.name,
             version=taxonomy.version,
@@ -187,6 +187,8 @@ class LabelVectorIndexer:
             filler.run(lambda: self._stop.is_set() or filler.space.id not in self._fillers)
         except Exception as error:  # noqa: BLE001  # this thread must outlive anything
             if is_unavailable(error) or isinstance(error, EnrichError):
-                _log.warning("labels are stored later", action="labels", error=" ".join(str(error).split()))
+                _log.warning(
+                    "labels could not be stored; retrying", action="labels", error=" ".join(str(error).split())
+                )
             else:
-                _log.exception("storing labels failed; it is tried again", action="labels", space=filler.space.id)
+                _log.exception("storing labels failed; retrying", action="labels", space=filler.space.id)

@@ -139,8 +139,8 @@ def test_a_queue_that_is_not_there_ends_the_start_with_a_sentence(start, queue_u
 @pytest.mark.parametrize(
     ("queues", "says"),
     [
-        ((), "there is no queue to listen to: set ENRICH_SQS_QUEUES to the URLs of SQS queues"),
-        (("arn:aws:sqs:eu-west-1:123456789012:uploads",), "no address of a queue, such as https://sqs.eu-west-1"),
+        ((), "no queue is configured: set ENRICH_SQS_QUEUES to the URLs of SQS queues"),
+        (("arn:aws:sqs:eu-west-1:123456789012:uploads",), "is not the URL of a queue, such as https://sqs.eu-west-1"),
     ],
 )
 def test_a_wrong_setting_is_told_before_anything_starts(queues, says):

@@ -57,7 +57,7 @@ def test_a_queue_that_is_not_there_says_so(aws, queue_url):
 )
 def test_what_is_no_address_of_a_queue_is_refused_with_an_example(url):
     """Most people try the ARN first."""
-    with pytest.raises(ConfigurationError, match="no address of a queue, such as https://sqs"):
+    with pytest.raises(ConfigurationError, match="is not the URL of a queue, such as https://sqs"):
         make_queue(url)
 
 
@@ -94,7 +94,9 @@ def test_a_web_page_is_not_taken_for_an_empty_queue(proxy):
     page = b"<html>log in first</html>"
     proxy.answer |= {"ReceiveMessage": page, "GetQueueAttributes": page}
     for ask in (make_queue(proxy.url).receive, make_queue(proxy.url).check):
-        with pytest.raises(QueueUnavailableError, match="answers with a web page, so it is no queue: check ENRICH_SQS"):
+        with pytest.raises(
+            QueueUnavailableError, match="answers with a web page, so it is not a queue: check ENRICH_SQS"
+        ):
             ask()
 
 

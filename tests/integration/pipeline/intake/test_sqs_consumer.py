@@ -185,7 +185,7 @@ def test_receipts_that_have_expired_do_no_harm(engine, listen, proxy, capsys):
         until(lambda: proxy.messages == (1, 0))
         [taken] = make_queue(proxy.behind).receive()
     until(lambda: pending(engine) == 1)
-    assert "1 messages in hand could not be kept; others may get them, which does no harm" in "".join(
+    assert "1 messages could not be kept hidden; another listener may get them, which is harmless" in "".join(
         capsys.readouterr()
     )
     listen(proxy.url, visibility=1)

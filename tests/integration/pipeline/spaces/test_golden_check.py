@@ -76,9 +76,9 @@ def test_tampered_weights_are_found_out(  # noqa: PLR0917  # fixtures and parame
     with pytest.raises(SpaceMismatchError) as refused:
         golden_check.require(engine, space, load(spoilt(clip, tmp_path / "spoilt", tensor), dtype))
     message = str(refused.value)
-    assert f"makes other vectors here than space {space.id} was filled with" in message
+    assert f"produces different vectors here than those stored in space {space.id}" in message
     assert names in message
-    assert ("files of the model or its processor were changed" if dtype == "float32" else "dtype float32 →") in message
+    assert ("files of the model or its processor have changed" if dtype == "float32" else "dtype float32 →") in message
     assert f"enrich space check {space.id} --accept" in message
 
 
@@ -87,7 +87,7 @@ def test_another_way_of_preparing_pictures_is_found_out(engine, space, clip, dty
     """Also where vectors differ less than between number formats: prepared pictures are compared as well."""
     encoder = load(clip, dtype)
     monkeypatch.setattr(encoder, "preprocess", lambda picture: _bilinear(picture, encoder.input_side))
-    with pytest.raises(SpaceMismatchError, match=r"rings\.png is prepared otherwise \(by \d+\.\d of 255 levels"):
+    with pytest.raises(SpaceMismatchError, match=r"rings\.png is preprocessed differently \(by \d+\.\d of 255 levels"):
         golden_check.require(engine, space, encoder)
 
 

@@ -29,7 +29,7 @@ def test_what_a_worker_of_an_older_release_wrote_is_found(world, two, capsys):
     world.sql("DELETE FROM owed_vectors")
     sweep = MissingVectorSweep(world.engine)
     assert [2, 0, 0] == [sweep.walk() for _ in range(3)]
-    assert "2 images had no vector in space 2 and nobody had queued them" in "".join(capsys.readouterr())
+    assert "2 images had no vector in space 2 and were not queued" in "".join(capsys.readouterr())
     assert 2 == world.filler(new).run_once().filled
     assert {"late", "later"} <= world.keys_in(new)
     assert [0, 0] == [sweep.walk() for _ in range(2)]

@@ -281,13 +281,13 @@ def test_a_model_whose_words_are_others_is_refused_without_loading_it_for_every_
 
     def other(space):
         loads.append(space.id)
-        raise SpaceMismatchError("the vector of text 1 is another one (cosine 0.1000)")
+        raise SpaceMismatchError("the vector of text 1 differs (cosine 0.1000)")
 
     search = TextSearch(world.engine, lambda: load("tiny"), other)
     for _ in range(3):
         with pytest.raises(SpaceMismatchError, match="text 1"):
             search("red", limit=1)
-    assert ([1], ["the vector of text 1 is another one (cosine 0.1000)"]) == (loads, search.refusals)
+    assert ([1], ["the vector of text 1 differs (cosine 0.1000)"]) == (loads, search.refusals)
 
 
 def test_a_worker_says_which_spaces_wait_for_another_one(world, two):
