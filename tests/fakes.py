@@ -22,8 +22,6 @@ class ColourEncoder(Encoder):
             EncoderTraits(
                 space=spec(model),
                 logit_scale=20.0,
-                logit_bias=0.0,
-                activation="softmax",
                 context=77,
                 input_side=_SIDE,
                 purpose=f"{model}: a fake that sees colours",

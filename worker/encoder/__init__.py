@@ -6,13 +6,12 @@ Importing this room imports neither torch nor transformers; ``load_encoder`` doe
 from __future__ import annotations
 
 from worker.encoder.fetching import fetch_model
-from worker.encoder.interface import Activation, Encoder, EncoderTraits, Pixels, unit_rows
+from worker.encoder.interface import Encoder, EncoderTraits, Pixels, unit_rows
 from worker.encoder.loading import load_encoder
 from worker.encoder.microbatcher import Encoded, ForwardPass, MicroBatcher
 from worker.encoder.preview import as_picture
 
 __all__ = [
-    "Activation",
     "Encoded",
     "Encoder",
     "EncoderTraits",

@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 #: uint8 ``[C, H, W]`` where normalisation happens on the device, float32 otherwise.
 Pixels: TypeAlias = npt.NDArray[np.uint8] | npt.NDArray[np.float32]
 
-#: How the model was trained to read similarities: CLIP chooses among labels, SigLIP judges each by itself.
-Activation: TypeAlias = Literal["softmax", "sigmoid"]
-
 #: Which halves of a model are kept in memory: a process that only searches needs no image tower.
 Towers: TypeAlias = Literal["both", "image", "text"]
 
@@ -47,9 +44,7 @@ class EncoderTraits:
     """What callers need to know about a model besides its vectors."""
 
     space: SpaceSpec  # which vectors may be compared with ours
-    logit_scale: float  # similarities are multiplied by this (CLIP: about 100) before the activation …
-    logit_bias: float  # … and this is added (SigLIP: about -16; CLIP: 0)
-    activation: Activation
+    logit_scale: float  # similarities are multiplied by this (CLIP: about 100) before they become probabilities
     input_side: int  # pixels; the preprocessing needs a shorter side of at least this
     context: int  # most tokens of a text, with those that the model adds itself; what is behind them is cut
     purpose: str  # one line for logs and /readyz: "openai/clip-vit-base-patch32 on cpu in bfloat16"
@@ -102,14 +97,6 @@ class Encoder(ABC):
     @property
     def logit_scale(self) -> float:
         return self._traits.logit_scale
-
-    @property
-    def logit_bias(self) -> float:
-        return self._traits.logit_bias
-
-    @property
-    def activation(self) -> Activation:
-        return self._traits.activation
 
     @property
     def input_side(self) -> int:

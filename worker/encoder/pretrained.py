@@ -14,7 +14,7 @@ from PIL import Image
 from worker.encoder import compiled_tower, openvino_tower, weights
 from worker.encoder.device import Placement
 from worker.encoder.files import ModelFiles
-from worker.encoder.interface import Activation, Collect, Encoder, EncoderTraits, Pixels, Runtime, Towers
+from worker.encoder.interface import Collect, Encoder, EncoderTraits, Pixels, Runtime, Towers
 from worker.encoder.preprocessing import Preprocessor
 from worker.encoder.tower import ImageTower, pooled, torch_tower
 from worker.encoder.vetting import vetted
@@ -63,7 +63,7 @@ def load(
         if towers != "text":
             _check(runtime, processor, placement)
         model = _model(files, folder, model_class)
-    scale, bias = _logits(model, files)
+    scale = _logit_scale(model, files)
     _drop_unused(model, towers)
     text = _TextInputs(tokenizer, model.config)
     tower = None if towers == "text" else _image_tower(model, processor, placement, runtime=runtime, batch=batch)
@@ -76,8 +76,6 @@ def load(
             dimension=parts.dimension(files.name),
         ),
         logit_scale=scale,
-        logit_bias=bias,
-        activation=text.activation,
         input_side=processor.input_side,
         context=text.context,
         purpose=f"{files.name} on {placement}" + ("" if tower is None else _COMPILED[runtime]),
@@ -155,10 +153,6 @@ class _TextInputs:
         #: Fast tokenizers keep padding and truncation as state and panic when two threads change it ("Already
         #: borrowed"). Tokenizing takes microseconds, so one lock costs nothing.
         self._lock = threading.Lock()
-
-    @property
-    def activation(self) -> Activation:
-        return "sigmoid" if self._siglip else "softmax"
 
     def count(self, texts: Sequence[str]) -> list[int]:
         """Tokens of each, before it is cut."""
@@ -365,13 +359,12 @@ def _installed(module: str) -> bool:
         return False
 
 
-def _logits(model: Any, files: ModelFiles) -> tuple[float, float]:
-    """The learned scale and bias of similarities, read before the model is rounded to a shorter format."""
-    bias = float(model.logit_bias.float()) if hasattr(model, "logit_bias") else 0.0
+def _logit_scale(model: Any, files: ModelFiles) -> float:
+    """The learned scale of similarities, read before the model is rounded to a shorter format."""
     if hasattr(model, "logit_scale"):
-        return float(model.logit_scale.float().exp()), bias
+        return float(model.logit_scale.float().exp())
     if hasattr(model, "temperature"):  # ALIGN divides by it
-        return 1.0 / float(model.temperature.float()), bias
+        return 1.0 / float(model.temperature.float())
     raise ModelUnsupportedError(
         f"{files.name} has no learned logit scale, so its similarities cannot become probabilities; "
         "choose CLIP or SigLIP"

@@ -42,8 +42,6 @@ class FakeEncoder(Encoder):
             EncoderTraits(
                 space=space,
                 logit_scale=100.0,
-                logit_bias=0.0,
-                activation="softmax",
                 context=77,
                 input_side=2,
                 purpose="fake on nothing in float32",

@@ -144,8 +144,6 @@ def _traits(parts: ModelParts, placement: Placement) -> EncoderTraits:
             dimension=DIMENSION,
         ),
         logit_scale=float(parts.heads.logit_scale),
-        logit_bias=0.0,
-        activation="softmax",
         input_side=SIDE,
         context=minilm.CONTEXT,
         purpose=f"starter on {placement}: built in, for trying out; "
