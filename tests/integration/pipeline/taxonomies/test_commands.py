@@ -92,7 +92,7 @@ def test_nothing_is_applied_where_nobody_can_be_asked(enrich):
             enrich("apply", "--yes")
             before = enrich.archive.tags()
         done = enrich(command)
-        assert (1, True) == (done.exit_code, "give --yes" in done.output)
+        assert (1, True) == (done.exit_code, "pass --yes" in done.output)
         assert before == enrich.archive.tags()
 
 
