@@ -8,7 +8,7 @@ from pathlib import Path
 
 from worker import catalog, ledger, logs, metrics, tagging
 from worker.catalog.spaces import Space
-from worker.db import Engine, transaction
+from worker.db import Engine, is_unavailable, transaction
 from worker.encoder import Encoder, load_encoder
 from worker.errors import ConfigurationError, QueueUnavailableError
 from worker.events.sqs import SqsQueue
@@ -16,8 +16,9 @@ from worker.images import ImageLimits
 from worker.objects import ObjectStore, S3Store, WatchedStore
 from worker.open_database import database
 from worker.pipeline.delivery.feed_retention import Pruner
+from worker.pipeline.enrichment import missing_buckets
 from worker.pipeline.enrichment.local_files import FileTagger
-from worker.pipeline.enrichment.missing_buckets import MissingBucketCheck, MissingBucketMonitor
+from worker.pipeline.enrichment.missing_buckets import MissingBucketCheck
 from worker.pipeline.intake.group_commit import WaitLimits
 from worker.pipeline.intake.ingest import Ingest
 from worker.pipeline.intake.sns_subscriptions import SnsSubscriptions
@@ -25,13 +26,13 @@ from worker.pipeline.intake.sqs_consumer import SqsConsumer
 from worker.pipeline.operations.counters import keep_counts
 from worker.pipeline.reading.explain import Explainer
 from worker.pipeline.reading.filtered_search import FilteredSearch
-from worker.pipeline.reading.model_warmup import ModelWarmup
 from worker.pipeline.reading.text_search import TextSearch
 from worker.pipeline.reconciliation.backfill import Backfill
 from worker.pipeline.reconciliation.recheck import Recheck
 from worker.pipeline.reconciliation.reconcile import PageReconciler, Reconciler, ReconcileSchedule, targets
 from worker.pipeline.reconciliation.verify import Verifier
 from worker.pipeline.resilience.heartbeat import Heartbeat
+from worker.pipeline.resilience.periodic import PeriodicThread
 from worker.pipeline.resilience.worker_breakers import WorkerBreakers
 from worker.pipeline.spaces import golden_check
 from worker.pipeline.spaces.missing_vector_sweep import MissingVectorSweep
@@ -181,12 +182,15 @@ def _search(
 @contextmanager
 def keeping_ready(search: TextSearch) -> Iterator[None]:
     """While the block runs, keep the models loaded that searches will need after the next switch."""
-    ready = ModelWarmup(search, interval=LOOK_SECONDS)
-    ready.start()
+    # What needs the database says itself that it is away. A model that is being loaded is not waited for.
+    warmup = PeriodicThread(
+        "model-warmup", search.keep_ready, interval=LOOK_SECONDS, at_once=False, handles=is_unavailable
+    )
+    warmup.start()
     try:
         yield
     finally:
-        ready.stop()
+        warmup.cancel()
 
 
 def labels(settings: Settings, engine: Engine, space: Space, load: Callable[[], Encoder]) -> ActiveTaxonomies:
@@ -277,7 +281,7 @@ def scheduler(settings: Settings, notify: WakeUpCall) -> Iterator[Heartbeat]:
         try:
             yield heartbeat
         finally:
-            watcher.stop()
+            watcher.stop(timeout=10)
             reconciler.stop()
             heartbeat.stop()
             engine.dispose()
@@ -294,20 +298,17 @@ def _reconciler(settings: Settings, engine: Engine, notify: WakeUpCall, recheck:
     )
 
 
-def _bucket_watcher(settings: Settings, engine: Engine, notify: WakeUpCall) -> MissingBucketMonitor:
+def _bucket_watcher(settings: Settings, engine: Engine, notify: WakeUpCall) -> PeriodicThread:
     """Checks that the store still has the buckets in the ledger, once it is started."""
-    endpoint = settings.s3_endpoint_url or "AWS"
-    patience = settings.missing_bucket_seconds
-    return MissingBucketMonitor(
-        MissingBucketCheck(
-            engine=engine,
-            store=store(settings),
-            endpoint=endpoint,
-            patience=patience,
-            notify=notify,
-            watched=settings.watched,
-        )
+    check = MissingBucketCheck(
+        engine=engine,
+        store=store(settings),
+        endpoint=settings.s3_endpoint_url or "AWS",
+        patience=settings.missing_bucket_seconds,
+        notify=notify,
+        watched=settings.watched,
     )
+    return PeriodicThread("buckets", check.look, interval=missing_buckets.INTERVAL)
 
 
 @contextmanager

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from worker import ledger, logs
-from worker.db import Engine, in_one_line, is_unavailable, transaction
-from worker.errors import BucketNotFoundError, ConfigurationError, EnrichError
+from worker.db import Engine, transaction
+from worker.errors import BucketNotFoundError, ConfigurationError
 from worker.ledger.buckets import Bucket
 from worker.objects import ObjectStore
 from worker.pipeline.enrichment.prepare import FinalOutcome, Prepared
@@ -22,7 +21,7 @@ _log = logs.get("pipeline")
 #: known to all servers of a store by then.
 CONFIRMED = 60.0
 #: Seconds between two looks at the store.
-_INTERVAL = 30.0
+INTERVAL = 30.0
 #: Seconds for which what others were working on when a bucket was given up may come to another end.
 _AFTERMATH = 600.0
 #: Buckets asked for one by one in one look.
@@ -138,36 +137,6 @@ class MissingBucketCheck:
             if len(part) < PART:
                 return
             start = part[-1].key
-
-
-class MissingBucketMonitor:
-    """Looks every half a minute, on a thread of its own."""
-
-    def __init__(self, watch: MissingBucketCheck, *, interval: float = _INTERVAL) -> None:
-        self._watch, self._interval = watch, interval
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="buckets", daemon=True)
-
-    def start(self) -> None:
-        """Begin with a look."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Stop after the current look."""
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout=10)
-
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            try:
-                self._watch.look()
-            except Exception as error:  # noqa: BLE001  # this thread must outlive anything
-                if is_unavailable(error) or isinstance(error, EnrichError):
-                    _log.warning("the check for missing buckets is waiting", action="bucket", error=in_one_line(error))
-                else:
-                    _log.exception("the check for missing buckets failed; retrying", action="bucket")
-            self._stop.wait(self._interval)
 
 
 def with_gone_buckets(engine: Engine, found: Sequence[Prepared | FinalOutcome]) -> list[Prepared | FinalOutcome]:

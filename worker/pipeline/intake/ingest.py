@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -14,6 +13,7 @@ from worker.errors import MalformedEventError
 from worker.events import Refused, Subscription
 from worker.pipeline.intake.group_commit import GroupCommit, WaitLimits
 from worker.pipeline.intake.sns_subscriptions import SnsSubscriptions
+from worker.pipeline.resilience.periodic import PeriodicThread
 from worker.types import Hint, Lane
 
 _log = logs.get("pipeline")
@@ -91,7 +91,9 @@ class Ingest:
         self._refusal = refusal
         self._watches = watches or (lambda bucket, key: refusal(bucket, key) is None)
         self._logged: set[str] = set()  # buckets that are not ours, of which we told
-        self._wake_ups = _WakeUpThread(notify)
+        # Apart: a broker that is away or slow must not keep a sender from its answer. What is not sent when the process
+        # ends, the scheduler sends.
+        self._wake_ups = PeriodicThread("wake-up", notify, interval=None, at_once=False)
         self._recheck = recheck
         self._write_hints = GroupCommit(self._hint, is_everybodys=is_passing, hold=hold, held=self._away)
         self._write_bulk = GroupCommit(self._hint, is_everybodys=is_passing, hold=hold, held=self._away)
@@ -201,7 +203,7 @@ class Ingest:
         for why in fresh:
             _log_rejected(carrier, why)
         if hints:
-            self._wake_ups.pull()
+            self._wake()
 
     def _away(self, error: Exception) -> None:
         _log.warning("notifications wait for the database", action="hold", error=in_one_line(error))
@@ -210,7 +212,11 @@ class Ingest:
     def _hint(self, hints: Sequence[Hint]) -> None:
         with transaction(self._engine) as connection:
             ledger.hints.hint(connection, hints)
-        self._wake_ups.pull()
+        self._wake()
+
+    def _wake(self) -> None:
+        self._wake_ups.hurry()
+        self._wake_ups.start()
 
 
 def _objects(hints: Sequence[Hint]) -> int:
@@ -236,32 +242,3 @@ def _log_rejected(source: str, reason: str) -> None:
         "a notification was rejected or needs attention: see `enrich rejected`",
         action="reject", source=source, reason=reason,
     )  # fmt: skip
-
-
-class _WakeUpThread:
-    """Rings on a thread of its own: a broker that is away or slow must not keep a sender from its answer.
-
-    Pulls during a ring come to one more ring. Whatever is not rung when the process ends, the sweeper rings.
-    """
-
-    def __init__(self, notify: Callable[[], None]) -> None:
-        self._notify = notify
-        self._pulled = threading.Event()
-        self._mutex = threading.Lock()
-        self._thread: threading.Thread | None = None
-
-    def pull(self) -> None:
-        """Have it ring soon; returns at once."""
-        self._pulled.set()
-        with self._mutex:
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="ringer", daemon=True)
-                self._thread.start()
-
-    def _run(self) -> None:
-        while self._pulled.wait():
-            self._pulled.clear()
-            try:
-                self._notify()
-            except Exception:  # noqa: BLE001  # whatever the bell does, this thread must live on
-                _log.exception("no wake-up could be sent; the scheduler will send one", action="ring")

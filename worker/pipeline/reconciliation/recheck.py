@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import threading
-
 from worker import ledger, logs
-from worker.db import Engine, in_one_line, is_passing, transaction
+from worker.db import Engine, is_passing, transaction
+from worker.pipeline.resilience.periodic import PeriodicThread
 
 _log = logs.get("pipeline")
 
@@ -28,37 +27,21 @@ class Recheck:
 
     def __init__(self, engine: Engine, *, pause: float = _PAUSE) -> None:
         self._engine, self._pause = engine, pause
-        self._wanted = threading.Event()
-        self._mutex = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._thread = PeriodicThread("recheck", self._ask, interval=None, at_once=False)
         self._why = ""
 
     def __call__(self, why: str) -> None:
         """Have the comparison begin as soon as it can; returns at once."""
         self._why = why
-        self._wanted.set()
-        with self._mutex:
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="recheck", daemon=True)
-                self._thread.start()
+        self._thread.hurry()
+        self._thread.start()
 
-    def _run(self) -> None:
-        while self._wanted.wait():
-            self._wanted.clear()
-            if not self._ask():
-                self._wanted.set()
-                threading.Event().wait(self._pause)
-
-    def _ask(self) -> bool:
+    def _ask(self) -> float | None:
         try:
             request(self._engine)
-        except Exception as error:  # noqa: BLE001  # this thread must outlive anything
+        except Exception as error:
             if is_passing(error):
-                return False
-            _log.error(
-                "an extra round of reconciliation could not be scheduled; the next regular one will run",
-                action="recheck", error=in_one_line(error),
-            )  # fmt: skip
-            return True
+                return self._pause
+            raise
         _log.info(f"an extra round of reconciliation is due: {self._why}", action="recheck")
-        return True
+        return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +16,7 @@ from worker.ledger.key_ranges import Order
 from worker.ledger.reconciliations import ClaimedPage, PageResult, Reconciliation, Target
 from worker.objects import ListedObject, ObjectStore
 from worker.pipeline.reconciliation.listing_diff import PAGE, UNREADABLE, Classified, ListingDiff
+from worker.pipeline.resilience.periodic import PeriodicThread
 from worker.watched_buckets import Watched
 
 _log = logs.get("pipeline")
@@ -187,8 +187,7 @@ class Reconciler:
         self._reconcile, self._find, self._recheck = reconcile, find_targets, recheck
         self._targets: Sequence[Target] = ()
         self._refresh_at = 0.0
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="reconcile", daemon=True)
+        self._thread = PeriodicThread("reconcile", self._turn, interval=_NAP, handles=self._noticed)
 
     def start(self) -> None:
         """Begin with what is due."""
@@ -196,9 +195,7 @@ class Reconciler:
 
     def stop(self) -> None:
         """Stop after the page in hand."""
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout=10)
+        self._thread.stop(timeout=10)
 
     def publish(self) -> None:
         """Set the gauges of this scheduler's targets."""
@@ -208,19 +205,11 @@ class Reconciler:
             if Target(bucket=each.bucket, prefix=each.prefix) in self._targets:
                 metrics.RECONCILE_AGE.labels(bucket=each.bucket, prefix=each.prefix).set(each.age)
 
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            try:
-                wait = self._turn()
-            except Exception as error:  # noqa: BLE001  # this thread must outlive anything
-                wait = _NAP
-                if is_unavailable(error):
-                    self._recheck("the database was away")
-                if is_unavailable(error) or isinstance(error, EnrichError):
-                    _log.warning("reconciliation is waiting", action="reconcile", error=" ".join(str(error).split()))
-                else:
-                    _log.exception("reconciliation failed; retrying", action="reconcile")
-            self._stop.wait(wait)
+    def _noticed(self, error: Exception) -> bool:
+        """Have everything compared after an outage, which is logged as any other failure."""
+        if is_unavailable(error):
+            self._recheck("the database was away")
+        return False
 
     def _turn(self) -> float:
         """Do what is due, and say for how long there is nothing."""

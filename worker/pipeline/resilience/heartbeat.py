@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from worker import db, ledger, logs, metrics
 from worker.db import Connection, Engine, is_unavailable, transaction
 from worker.errors import SpaceMismatchError
+from worker.pipeline.resilience.periodic import PeriodicThread
 from worker.pipeline.resilience.worker_breakers import WorkerBreakers
 
 _log = logs.get("pipeline")
@@ -60,13 +61,13 @@ class Heartbeat:
         self._also = also
         self.breakers = breakers or WorkerBreakers()
         self._engine, self._kind, self._model, self._lease = engine, kind, model, lease
-        self._interval = interval or min(lease / 3, 10.0)
         self._held: dict[int, float] = {}
         self._unwanted: set[int] = set()
         self._mutex = threading.Lock()
         self._progressed = True
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
+        self._thread = PeriodicThread(
+            "heartbeat", self._step, interval=interval or min(lease / 3, 10.0), at_once=False, handles=self._is_outage
+        )
         self._note: str | None = None
         self.name = _name(kind)
 
@@ -83,9 +84,7 @@ class Heartbeat:
 
     def stop(self) -> None:
         """Give back what is still in hand and say goodbye; never raises for a database that is away."""
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout=5)
+        self._thread.stop(timeout=5)
         with self._mutex:
             tokens = [*self._held, *self._unwanted]
         try:
@@ -125,12 +124,9 @@ class Heartbeat:
         with self._mutex:
             self._unwanted.add(token)
 
-    def _run(self) -> None:
-        while not self._stop.wait(self._interval):
-            self._quietly(self._release)
-            self._quietly(self._renew)
-            self._quietly(self._beat)
-            self._quietly(self._also)
+    def _step(self) -> None:
+        for part in (self._release, self._renew, self._beat, self._also):  # one that fails keeps none from its turn
+            self._thread.attempt(part, part)
 
     def _renew(self) -> None:
         now = time.monotonic()
@@ -178,11 +174,9 @@ class Heartbeat:
         """Whether there is nothing that this process could do now: then doing nothing is no sign of anything."""
         return self._kind == "worker" and (self.breakers.hold or not ledger.totals.claimable(connection))
 
-    def _quietly(self, action: Callable[[], None]) -> None:
-        try:
-            action()
-        except Exception as error:  # noqa: BLE001  # this thread must outlive anything
-            if is_unavailable(error):  # which the breaker says, once
-                self.breakers.database.report(failed=1, why=db.in_one_line(error))
-            else:
-                _log.exception("the heartbeat failed; retrying", action="keep")
+    def _is_outage(self, error: Exception) -> bool:
+        """Whether the database is away, which the breaker says, once."""
+        if is_unavailable(error):
+            self.breakers.database.report(failed=1, why=db.in_one_line(error))
+            return True
+        return False

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from worker import ledger, logs
 from worker.db import Engine, is_unavailable, transaction
+from worker.pipeline.resilience.periodic import PeriodicThread
 
 _log = logs.get("pipeline")
 
@@ -52,8 +53,14 @@ class Watchdog:
         self._woken_at = clock()
         self._unheard = 0  # rings in a row that did not wake us
         self._busy: dict[int, float] = {}  # thread → since when
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
+        # Of a database that is away, the heartbeat tells.
+        self._thread = PeriodicThread(
+            "watchdog",
+            self.look,
+            interval=min(patience.quiet / 2, _LOOK_SECONDS),
+            at_once=False,
+            handles=is_unavailable,
+        )
         self._helper: threading.Thread | None = None
 
     def start(self) -> None:
@@ -62,10 +69,9 @@ class Watchdog:
 
     def stop(self, *, timeout: float = 20.0) -> None:
         """Stop watching, after the batch in hand if there is one."""
-        self._stop.set()
-        for thread in (self._thread, self._helper):
-            if thread is not None and thread.is_alive():
-                thread.join(timeout)
+        self._thread.stop(timeout)
+        if self._helper is not None:
+            self._helper.join(timeout)
 
     @contextmanager
     def awake(self) -> Iterator[None]:
@@ -99,17 +105,18 @@ class Watchdog:
         self._help()
 
     def _help(self) -> None:
-        self._helper = threading.Thread(target=self._help_ourselves, name="unwoken", daemon=True)
+        self._helper = threading.Thread(
+            target=self._thread.attempt, args=(self._help_ourselves, "unwoken"), name="unwoken", daemon=True
+        )
         self._helper.start()
 
     def _help_ourselves(self) -> None:
         """On a thread of its own, so that the watchdog goes on watching it."""
-        with self._reporting():
-            while not self._stop.is_set():
-                with self._working():
-                    self._around.work()
-                if not self._around.claimable():
-                    return
+        while not self._thread.is_stopping:
+            with self._working():
+                self._around.work()
+            if not self._around.claimable():
+                return
 
     @contextmanager
     def _working(self) -> Iterator[None]:
@@ -119,19 +126,6 @@ class Watchdog:
             yield
         finally:
             self._busy.pop(thread, None)
-
-    def _run(self) -> None:
-        while not self._stop.wait(min(self._patience.quiet / 2, _LOOK_SECONDS)):
-            with self._reporting():
-                self.look()
-
-    @contextmanager
-    def _reporting(self) -> Iterator[None]:
-        try:
-            yield
-        except Exception as error:  # noqa: BLE001  # a thread that watches must outlive anything
-            if not is_unavailable(error):  # the keeper reports a database that is away
-                _log.exception("the watchdog failed; retrying", action="watch")
 
 
 def claimable(engine: Engine, floors: ledger.floors.Floors) -> bool:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 
 from worker import catalog, logs
 from worker.catalog.spaces import Space
-from worker.db import Engine, in_one_line, transaction
+from worker.db import Engine, transaction
 from worker.errors import EnrichError, FatalDeviceError
-from worker.pipeline.spaces.fill_batch import BatchFiller, is_temporary
+from worker.pipeline.resilience.periodic import PeriodicThread
+from worker.pipeline.spaces.fill_batch import BatchFiller
 
 _log = logs.get("pipeline")
 
@@ -53,12 +53,11 @@ class ModelHost:
             interval: seconds between looks.
         """
         self._engine, self._load, self._switch, self._unload, self._broken = engine, load, switch, unload, broken
-        self._note, self._most, self._interval = note, most, interval
+        self._note, self._most = note, most
         self._serving = serving
         self._others: dict[int, BatchFiller] = {}
         self._refused: dict[int, tuple[float, str]] = {}  # space → when to try again, and why not now
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="attendant", daemon=True)
+        self._thread = PeriodicThread("model-host", self._step, interval=interval)
 
     def start(self) -> None:
         """Look until ``stop``."""
@@ -66,9 +65,7 @@ class ModelHost:
 
     def stop(self) -> None:
         """Finish the batch in hand, if there is one, and free what was loaded."""
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        self._thread.stop()
         for filler in (self._serving, *self._others.values()):
             self._unload(filler)
 
@@ -87,21 +84,13 @@ class ModelHost:
         self._note("; ".join(why for _, why in self._refused.values()) or None)
         return sum(filler.run_once() is not None for filler in fillers) > 0
 
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            try:
-                more = self.look()
-            except FatalDeviceError as error:
-                self._broken(error)
-                return
-            except Exception as error:  # noqa: BLE001  # this thread must outlive anything
-                more = False
-                if is_temporary(error):
-                    _log.warning("spaces could not be checked; retrying", action="attend", error=in_one_line(error))
-                else:
-                    _log.exception("checking the spaces failed; retrying", action="attend")
-            if not more:
-                self._stop.wait(self._interval)
+    def _step(self) -> float | None:
+        try:
+            return 0.0 if self.look() else None
+        except FatalDeviceError as error:
+            self._broken(error)
+            self._thread.cancel()
+            return None
 
     def _follow(self, active: Space | None) -> None:
         """Serve the active space, if that is another one now."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from worker import catalog, logs, tagging
 from worker.catalog.label_vectors import LabelSet, LabelVector
 from worker.catalog.spaces import Space
-from worker.db import Engine, is_unavailable, transaction
-from worker.errors import EnrichError, TaxonomyError
+from worker.db import Engine, transaction
+from worker.errors import TaxonomyError
+from worker.pipeline.resilience.periodic import PeriodicThread
 from worker.tagging import EncodeTexts, Taxonomy
 
 _log = logs.get("pipeline")
@@ -145,17 +147,15 @@ class LabelVectorIndexer:
     """Fills from a thread of its own while a worker runs, so that images never wait for labels."""
 
     def __init__(self, *, interval: float = _INTERVAL) -> None:
-        self._interval = interval
         self._fillers: dict[int, LabelVectorWriter] = {}
         self._mutex = threading.Lock()
-        self._stop, self._wake = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=self._run, name="labels", daemon=True)
+        self._thread = PeriodicThread("labels", self._step, interval=interval)
 
     def add(self, filler: LabelVectorWriter) -> None:
         """Keep the labels of its space stored, too."""
         with self._mutex:
             self._fillers[filler.space.id] = filler
-        self._wake.set()
+        self._thread.hurry()
 
     def remove(self, space: Space) -> None:
         """Leave a space to others, after the batch in hand."""
@@ -168,27 +168,13 @@ class LabelVectorIndexer:
 
     def stop(self) -> None:
         """Stop after the batch in hand; another worker goes on there."""
-        self._stop.set()
-        self._wake.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        self._thread.stop()
 
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            self._wake.clear()
-            with self._mutex:
-                fillers = list(self._fillers.values())
-            for filler in fillers:
-                self._fill(filler)
-            self._wake.wait(self._interval)
+    def _step(self) -> None:
+        with self._mutex:
+            fillers = list(self._fillers.values())
+        for filler in fillers:  # one that fails keeps none of the others from their turn
+            self._thread.attempt(partial(self._fill, filler), filler.space.id)
 
     def _fill(self, filler: LabelVectorWriter) -> None:
-        try:
-            filler.run(lambda: self._stop.is_set() or filler.space.id not in self._fillers)
-        except Exception as error:  # noqa: BLE001  # this thread must outlive anything
-            if is_unavailable(error) or isinstance(error, EnrichError):
-                _log.warning(
-                    "labels could not be stored; retrying", action="labels", error=" ".join(str(error).split())
-                )
-            else:
-                _log.exception("storing labels failed; retrying", action="labels", space=filler.space.id)
+        filler.run(lambda: self._thread.is_stopping or filler.space.id not in self._fillers)

@@ -1,0 +1,107 @@
+"""One thread that does one thing every few seconds."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Hashable
+
+from worker import logs
+from worker.db import in_one_line, is_passing
+from worker.errors import EnrichError
+
+_log = logs.get("pipeline")
+
+
+class PeriodicThread:
+    """Runs a step over and over until it is stopped. A step that fails is run again after the interval.
+
+    A failure is logged once, and again only when its message changes or the step has succeeded in between.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        step: Callable[[], float | None],
+        *,
+        interval: float | None,
+        at_once: bool = True,
+        handles: Callable[[Exception], bool] = lambda _: False,
+    ) -> None:
+        """Nothing happens before ``start``.
+
+        Args:
+            name: of the thread, and the ``action`` of its log lines.
+            step: returns the seconds until it is run again; None: the interval.
+            interval: seconds between the end of a step and the next; None: until ``hurry``.
+            at_once: whether the first step comes at once and not after the interval.
+            handles: called with each failure; whether nothing has to be logged.
+        """
+        self._name, self._step, self._interval, self._handles = name, step, interval, handles
+        self._first = 0.0 if at_once else interval
+        self._failures: dict[Hashable, str] = {}  # by part: what was logged last
+        self._stopping = threading.Event()
+        self._wake = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._starting = threading.Lock()
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether no further step will begin."""
+        return self._stopping.is_set()
+
+    def start(self) -> None:
+        """Begin, if it has not begun."""
+        with self._starting:
+            if self._thread.ident is None:
+                self._thread.start()
+
+    def hurry(self) -> None:
+        """Have a step begin now, or right after the one that runs. Calls meanwhile come to one more step."""
+        self._wake.set()
+
+    def cancel(self) -> None:
+        """Begin no further step, and wait for nothing. The step itself may call this."""
+        self._stopping.set()
+        self._wake.set()
+
+    def stop(self, timeout: float | None = None) -> None:
+        """Begin no further step, and wait for the one that runs, for ``timeout`` seconds at most."""
+        self.cancel()
+        if self._thread.is_alive():
+            self._thread.join(timeout)
+
+    def attempt(self, action: Callable[[], float | None], part: Hashable = None) -> float | None:
+        """Run a step, or a part of one, whose failure must not end the thread.
+
+        Returns:
+            What it returned; None if it failed.
+        """
+        try:
+            result = action()
+        except Exception as error:  # noqa: BLE001  # the thread must outlive anything
+            if not self._handles(error):
+                self._report(error, part)
+            return None
+        self._failures.pop(part, None)
+        return result
+
+    def _report(self, error: Exception, part: Hashable) -> None:
+        sentence = f"{type(error).__name__}: {in_one_line(error)}"
+        if self._failures.get(part) == sentence:
+            return
+        self._failures[part] = sentence
+        if is_passing(error) or isinstance(error, EnrichError):
+            _log.warning(f"{self._name} could not run; retrying", action=self._name, error=in_one_line(error))
+        else:
+            _log.error(f"{self._name} failed; retrying", action=self._name, exc_info=error)
+
+    def _run(self) -> None:
+        pause = self._first
+        while not self._wait(pause):
+            after = self.attempt(self._step)
+            pause = self._interval if after is None else after
+
+    def _wait(self, seconds: float | None) -> bool:
+        self._wake.wait(seconds)
+        self._wake.clear()
+        return self.is_stopping
