@@ -1,4 +1,4 @@
-"""What is known about images: metadata, vectors, tags; written in one transaction, searched by others.
+"""The catalog: metadata, vectors and tags of images, written in one transaction and searched by readers.
 
 Its modules are attributes of the package, loaded at their first use: ``catalog.spaces.activate(…)``.
 """

@@ -1,4 +1,4 @@
-"""Reading vectors and tags of many images at once, as arrays: binary COPY, of which every row has the same length.
+"""Bulk reads of vectors and tags as arrays, by binary COPY with rows of equal length.
 
 Parsed by numpy, a row costs nanoseconds; as Python objects, 20,000 images would cost a second.
 Formats: postgresql.org/docs/18/sql-copy.html, "Binary Format"; halfvec's send function in pgvector 0.8.
@@ -45,9 +45,9 @@ _COUNT = "SELECT count(*) FROM embeddings_{space}"
 _EXIST = """
     SELECT e.image_id FROM unnest(CAST(:ids AS bigint[])) AS p (id) JOIN embeddings_{space} e ON e.image_id = p.id
 """
-# A full scan that keeps ``size`` rows: as random as the hash is, and the same each time.
+# A full scan that keeps ``size`` rows: as random as the hash, and the same each time.
 _SCATTERED = "SELECT image_id FROM embeddings_{space} ORDER BY hashint8extended(image_id, :seed), image_id LIMIT :size"
-#: If fewer of the numbers drawn are those of images, drawing takes longer than looking at all of them.
+#: If a smaller share of the drawn ids belongs to images, drawing takes longer than a full scan.
 _SPARSE = 0.02
 #: Above this many vectors they are not counted but estimated.
 _COUNTED = 1_000_000
@@ -75,17 +75,17 @@ class DecidedColumns:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Block:
-    """n images of a space as they were at one moment."""
+    """n images of a space, in one snapshot."""
 
     images: npt.NDArray[np.int64]  # ascending
     written: npt.NDArray[np.int64]  # the transaction that wrote the vector
     vectors: Floats  # [n, d]
     tags: TagColumns  # a model's, of this space
-    decided: DecidedColumns  # for which nobody reads them
+    decided: DecidedColumns  # people's decisions hide a model's tags there
 
 
 class Numbering(Protocol):
-    """Numbers for answers: a taxonomy with a label, or with None for none of these."""
+    """Numbers answers: pairs of a taxonomy and a label, or None for "none of these"."""
 
     answers: list[tuple[str, str | None]]
 
@@ -114,7 +114,7 @@ def read_after(
 def read_images(
     connection: Connection, space: Space, images: Sequence[int], *, numbering: Numbering, versions: Mapping[str, str]
 ) -> Block:
-    """As ``read_after``, but of these images."""
+    """Like ``read_after``, for these images."""
     which = _bound(connection, "image_id = ANY(%(images)s::bigint[])", images=list(images))
     return _read(connection, space, which, "", numbering=numbering, versions=versions)
 
@@ -178,7 +178,7 @@ def _decided(connection: Connection, images: npt.NDArray[np.int64], numbering: N
 
 
 def _among(images: npt.NDArray[np.int64]) -> str:
-    """A range where the images are close to each other: it costs less than as many look-ups."""
+    """A range if the ids are close together: it costs less than as many look-ups."""
     if not len(images):
         return "false"
     first, last = int(images[0]), int(images[-1])
@@ -189,7 +189,7 @@ def _among(images: npt.NDArray[np.int64]) -> str:
 
 # -- binary COPY -------------------------------------------------------------------------------------------------------
 def _row(*fields: tuple[Any, ...]) -> np.dtype[Any]:
-    """Columns → a row of the binary format: the number of columns, then each behind its length; all big-endian."""
+    """Columns → a row of the binary format: the number of columns, then each after its length; all big-endian."""
     columns: list[Any] = [("columns", ">i2")]
     for field in fields:
         columns += [(f"length of {field[0]}", ">i4"), field]
@@ -235,7 +235,7 @@ def _cursor(connection: Connection) -> Any:
 
 # -- samples -----------------------------------------------------------------------------------------------------------
 def count_vectors(connection: Connection, space: int) -> tuple[int, bool]:
-    """How many vectors a space has, and whether that is exact: of very many it is what the last ANALYZE found."""
+    """How many vectors a space has, and whether that is exact: very large numbers come from the last ANALYZE."""
     about = int(connection.execute(_ESTIMATE, {"name": f"embeddings_{int(space)}"}).scalar_one())
     if about > _COUNTED:
         return about, False
@@ -270,7 +270,7 @@ def uniform_sample(connection: Connection, space: int, *, size: int, seed: int =
 def _new_numbers(
     random: np.random.Generator, drawn: npt.NDArray[np.int64], span: int, count: int
 ) -> npt.NDArray[np.int64]:
-    if 4 * (len(drawn) + count) >= span:  # nearly all of them: draw from those that are left
+    if 4 * (len(drawn) + count) >= span:  # nearly all of them: draw from the rest
         left = np.setdiff1d(np.arange(span), drawn, assume_unique=True)
         return random.permutation(left)[:count]
     return np.setdiff1d(random.integers(0, span, count), drawn)

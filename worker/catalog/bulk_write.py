@@ -1,4 +1,4 @@
-"""Writing what a retagging changes: one COPY and one statement for thousands of tags."""
+"""Writes the changes of a retagging: one COPY and one statement for thousands of tags."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KeptTag:
-    """A tag that holds on, as another version has it."""
+    """A tag that stays, updated to another version."""
 
     id: int
     version: str
@@ -70,7 +70,7 @@ class KeptTag:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NewTag:
-    """A tag that did not hold before."""
+    """A new tag."""
 
     image: int
     taxonomy: str
@@ -82,15 +82,15 @@ class NewTag:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImageTagChange:
-    """An image of which a label came or went."""
+    """An image that gained or lost a label."""
 
     ref: ObjectRef
     etag: str
-    hidden: bool  # by what people decided: others see the same labels as before
+    hidden: bool  # by people's decisions: readers see the same labels as before
 
 
 def lock_unchanged(connection: Connection, space: int, images: Sequence[int], written: Sequence[int]) -> frozenset[int]:
-    """Lock images whose vectors are those that were read; the others have to be read again.
+    """Lock images whose vectors are still those that were read; the others must be read again.
 
     Args:
         connection: in a transaction that holds its revision, and is READ COMMITTED.
@@ -122,7 +122,7 @@ def write_differences(
 
 
 def refs_of(connection: Connection, images: Iterable[int]) -> dict[int, ObjectRef]:
-    """Names of images; those that are gone are left out."""
+    """Buckets and keys of images; those that are gone are left out."""
     rows = connection.execute(_REFS, {"ids": list(images)})
     return {row.id: ObjectRef(bucket=row.bucket, key=row.key) for row in rows}
 

@@ -1,4 +1,4 @@
-"""Images to try again, when nobody knows whether the files or we are at fault."""
+"""Known-good images to retry when it is unclear whether the files or we are at fault."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SAMPLE = text("""
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SampledImage:
-    """An image that was enriched, and the bytes that it was enriched of."""
+    """An enriched image, and which bytes it was enriched from."""
 
     ref: ObjectRef
     etag: str

@@ -1,4 +1,4 @@
-"""A space's vectors as binary codes, one bit a dimension, to be compared in memory; and who has which tag.
+"""A space's vectors as binary codes, one bit per dimension, for comparison in memory; and which images have a tag.
 
 Comparing codes takes some 30 nanoseconds an image. It tells which images may be near; their vectors decide. Recall with
 a few hundred candidates: docs/decisions/0029. Method: binary quantization with re-ranking, pgvector's
@@ -43,14 +43,14 @@ _NUMBER = [("fields", ">i2"), ("length", ">i4"), ("image", ">i8")]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Codes:
-    """Of images, in the order of their numbers."""
+    """Codes of images, sorted by id."""
 
     images: Numbers  # [n], ascending
     words: npt.NDArray[np.uint64]  # [dimension / 64, rounded up; n]: all first words, all second ones, …
 
     @property
     def nbytes(self) -> int:
-        """Memory taken."""
+        """Memory used, in bytes."""
         return self.images.nbytes + self.words.nbytes
 
     def closest(self, vector: Floats, among: Numbers, count: int) -> Numbers:
@@ -75,7 +75,7 @@ class Codes:
         return self.images[among[distances <= farthest]]
 
     def flags(self, images: Numbers) -> Flags:
-        """[n]: which of the images these are."""
+        """[n]: which of the images are among these."""
         found = np.zeros(len(self.images), np.bool_)
         if len(self.images):
             places = np.minimum(np.searchsorted(self.images, images), len(self.images) - 1)
@@ -84,33 +84,33 @@ class Codes:
 
 
 def expected(connection: Connection, space: Space) -> int:
-    """About how many vectors a space has, as the planner thinks."""
+    """About how many vectors a space has: the planner's estimate."""
     return int(connection.execute(_COUNT, {"name": f"embeddings_{space.id}"}).scalar_one_or_none() or 0)
 
 
 def active_since(connection: Connection, space: Space) -> datetime | None:
-    """When a space became the active one; None if it is not. What it was given before that is in no feed."""
+    """When a space became active; None if it is not. Earlier vectors of the space were never announced in the feed."""
     since: datetime | None = connection.execute(_ACTIVE_SINCE, {"id": space.id}).scalar_one_or_none()
     return since
 
 
 def code_bytes(space: Space) -> int:
-    """Memory that the code of one image takes, with its number."""
+    """Bytes for one image's code and id."""
     return 8 * (-(-space.dimension // 64) + 1)
 
 
 def read_codes(connection: Connection, space: Space, *, after: int) -> Codes:
-    """The next 50,000, by number; none behind the last."""
+    """The codes of the next 50,000 images by id; none after the last."""
     return _read(connection, space, f"image_id > {after} ORDER BY image_id LIMIT {_PAGE}")
 
 
 def codes_of(connection: Connection, space: Space, images: Sequence[int]) -> Codes:
-    """Of those of these images that have a vector."""
+    """The codes of those of these images that have a vector."""
     return _read(connection, space, f"image_id = ANY('{{{_listed(images)}}}') ORDER BY image_id")
 
 
 def joined(parts: Sequence[Codes]) -> Codes:
-    """Several as one; each begins behind the one before."""
+    """Concatenate codes; the ids of each come after those of the one before."""
     return Codes(
         images=np.concatenate([part.images for part in parts]),
         words=np.concatenate([part.words for part in parts], axis=1),
@@ -120,7 +120,7 @@ def joined(parts: Sequence[Codes]) -> Codes:
 def tagged_by_model(
     connection: Connection, space: Space, tag: TagFilter, *, of: Sequence[int] | None = None
 ) -> Numbers:
-    """Images to which a model gave a tag in this space, whatever people say; all, or those ``of`` these."""
+    """Images with this tag by a model in this space, whatever people decided; all, or only those ``of`` these."""
     some = "" if of is None else f" AND image_id = ANY('{{{_listed(of)}}}')"
     query = f"SELECT image_id FROM tags WHERE taxonomy = %s AND label = %s AND space_id = {space.id}{some}"  # noqa: S608  # integers
     images: Numbers = _copied(connection, query, _NUMBER, tag.taxonomy, tag.label)["image"].astype(np.int64)
@@ -128,13 +128,13 @@ def tagged_by_model(
 
 
 def tagged_by_people(connection: Connection, tag: TagFilter) -> Numbers:
-    """Images to which a person gave a tag."""
+    """Images with this tag by a person."""
     found = connection.execute(_PEOPLE, {"taxonomy": tag.taxonomy, "label": tag.label}).scalars()
     return np.fromiter(found, np.int64)
 
 
 def numbers_of(connection: Connection, refs: Sequence[ObjectRef]) -> list[int]:
-    """Of those of these images that the catalog has."""
+    """Those of these images that are in the catalog."""
     if not refs:
         return []
     columns = {"buckets": [ref.bucket for ref in refs], "keys": [ref.key for ref in refs]}
@@ -150,7 +150,7 @@ def _read(connection: Connection, space: Space, condition: str) -> Codes:
 
 
 def _copied(connection: Connection, query: str, row: Sequence[Any], *parameters: str) -> Any:
-    """Rows of a query, each as long as the others: numpy reads them as they come."""
+    """Rows of a query, all of equal length, so that numpy can read them as they are."""
     sent = BytesIO()
     with closing(connection.connection.cursor()) as cursor:
         cursor.copy_expert(f"COPY ({cursor.mogrify(query, parameters).decode()}) TO STDOUT (FORMAT binary)", sent)

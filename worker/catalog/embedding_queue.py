@@ -1,4 +1,4 @@
-"""Vectors that a space still lacks: a queue for each space, beside the ledger.
+"""The embedding queue: vectors missing in a space, one queue per space, apart from the ledger.
 
 The queue is a working list and not the truth: what a space lacks is what ``images`` has and its partition does not.
 """
@@ -15,7 +15,7 @@ from worker.catalog.space_counters import counted_or_counting
 from worker.db import Connection, storable
 from worker.types import ObjectRef
 
-# Whoever overwrites an image owes it anew: attempts at the picture before do not count, and who has it in hand is late.
+# Overwriting an image queues it anew: attempts at the earlier bytes do not count, and a current claim becomes late.
 _OWE = text("""
     INSERT INTO owed_vectors (space_id, image_id)
     SELECT s.id, i.id FROM unnest(CAST(:spaces AS integer[])) AS s (id), unnest(CAST(:ids AS bigint[])) AS i (id)
@@ -26,7 +26,7 @@ _OWE = text("""
 """)
 # Bounded by what is looked at, not by what is found: behind a hundred million images that have theirs, a statement
 # would look for the first one that has not until its time is up.
-# The space is locked, so that whoever drops it finds what is queued here, or we that it was dropped.
+# The space is locked: either a drop finds what is queued here, or we find that the space was dropped.
 _OWE_MISSING = text("""
     WITH open AS (SELECT id FROM spaces WHERE id = :space AND state IN ('active', 'filling') FOR KEY SHARE),
     looked_at AS (SELECT i.id FROM images i WHERE i.id > :after ORDER BY i.id LIMIT :limit),
@@ -40,8 +40,8 @@ _OWE_MISSING = text("""
     )
     SELECT (SELECT max(id) FROM looked_at) AS last, (SELECT count(*) FROM added) AS queued
 """)
-# What was tried before is tried alone: it may be what its last holder died of. What has its vector by now was queued by
-# somebody who looked for what is missing and saw neither that nor that it had just left the queue.
+# An image that was tried before is claimed alone, because its last worker may have died of it. An image that has its
+# vector by now was queued by a search for missing vectors that did not see that it had just got it and left the queue.
 _CLAIM = text("""
     WITH again AS (
         SELECT image_id FROM owed_vectors
@@ -107,7 +107,7 @@ _NOW = text("SELECT clock_timestamp()")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class QueuedImage:
-    """One image in hand."""
+    """One claimed image."""
 
     id: int
     ref: ObjectRef
@@ -116,7 +116,7 @@ class QueuedImage:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class QueuedBatch:
-    """Images in hand until their lease ends."""
+    """Images claimed until the lease ends."""
 
     token: int
     images: tuple[QueuedImage, ...]
@@ -136,9 +136,9 @@ class Postponement:
 class QueueLength:
     """How long a space's queue is."""
 
-    open: int  # waiting or in hand
-    older: int  # of these, how many were owed before the moment asked for
-    visible: int  # that can be claimed now
+    open: int  # waiting or claimed
+    older: int  # of these, how many were queued before the given time
+    visible: int  # claimable now
     failed: int  # given up
 
 
@@ -146,8 +146,8 @@ class QueueLength:
 class SweepStep:
     """A step of ``enqueue_missing``."""
 
-    last: int  # the last image looked at, to go on behind
-    queued: int  # how many lacked a vector, and were not queued yet
+    last: int  # the last image examined, to continue after
+    queued: int  # how many lacked a vector and were not queued yet
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -165,7 +165,7 @@ def enqueue(connection: Connection, spaces: Collection[int], images: Sequence[in
 
 
 def enqueue_missing(connection: Connection, space: int, *, after: int, limit: int) -> SweepStep | None:
-    """Look at the next ``limit`` images, and queue those that have no vector in a space. Several may do so at once.
+    """Examine the next ``limit`` images, and queue those without a vector in a space. May run in parallel.
     Nothing is queued for a space that is not filled any more.
 
     Returns:
@@ -176,7 +176,7 @@ def enqueue_missing(connection: Connection, space: int, *, after: int, limit: in
 
 
 def claim(connection: Connection, space: int, *, size: int, lease: float) -> QueuedBatch | None:
-    """Take up to ``size`` images for ``lease`` seconds; what was tried before comes alone. Commit before working."""
+    """Claim up to ``size`` images for ``lease`` seconds; one tried before comes alone. Commit before working."""
     rows = connection.execute(_CLAIM, {"space": space, "size": size, "lease": lease}).all()
     if not rows:
         return None
@@ -190,7 +190,7 @@ def claim(connection: Connection, space: int, *, size: int, lease: float) -> Que
 
 
 def complete(connection: Connection, space: int, token: int, images: Sequence[int]) -> None:
-    """Take images out of the queue: they have their vector, or are somebody else's concern."""
+    """Remove images from the queue: they have their vector, or another worker handles them."""
     if images:
         connection.execute(_PAID, {"space": space, "token": token, "ids": list(images)})
 
@@ -212,12 +212,12 @@ def postpone(connection: Connection, space: int, token: int, images: Sequence[Po
 
 
 def release(connection: Connection, space: int, token: int) -> None:
-    """Put a whole batch back; nothing was tried."""
+    """Put a whole batch back untried."""
     connection.execute(_RELEASE, {"space": space, "token": token})
 
 
 def queue_length(connection: Connection, space: int, *, before: datetime | None = None) -> QueueLength:
-    """Count a space's queue."""
+    """The lengths of a space's queue."""
     row = connection.execute(_STANDING, {"space": space, "before": before}).one()
     return QueueLength(**row._mapping)  # noqa: SLF001  # Row's public mapping view
 
@@ -228,7 +228,7 @@ def spaces_with_work(connection: Connection) -> list[int]:
 
 
 def queue_lengths(connection: Connection) -> dict[int, int]:
-    """How many images each space waits for that is being filled, or active."""
+    """How many vectors are missing in each space that is active or being filled."""
     statement = text(_OWED.format(counts=counted_or_counting(connection)))
     return {row.id: row.waiting for row in connection.execute(statement)}
 
@@ -245,6 +245,6 @@ def retry_failures(connection: Connection, space: int) -> int:
 
 
 def now(connection: Connection) -> datetime:
-    """The database's clock, by which ``owed_since`` goes."""
+    """The database's clock, which sets ``owed_since``."""
     now: datetime = connection.execute(_NOW).scalar_one()
     return now

@@ -1,4 +1,4 @@
-"""What a space's model made of pictures and texts that never change, kept to compare with."""
+"""Golden vectors: what a space's model produced for fixed pictures and texts, stored for comparison."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ class GoldenItem:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GoldenSet:
-    """All of a space, and what they were made with: names of devices, formats and libraries, with versions."""
+    """A space's golden vectors, and what produced them: device, number format and libraries, with versions."""
 
     made_with: Mapping[str, str]
     entries: tuple[GoldenItem, ...]
 
 
 def load(connection: Connection, space: int) -> GoldenSet | None:
-    """What is kept for a space; None if nothing is."""
+    """A space's golden vectors; None if there are none."""
     import numpy as np
 
     rows = connection.execute(_READ, {"space": space}).all()
@@ -59,7 +59,7 @@ def load(connection: Connection, space: int) -> GoldenSet | None:
 
 
 def save(connection: Connection, space: int, entries: Sequence[GoldenItem], made_with: Mapping[str, str]) -> GoldenSet:
-    """Keep these unless there are some already.
+    """Store these unless there are some already.
 
     Returns:
         What is kept now: of several callers, all see what the first of them made. For a dropped space, nothing is.
@@ -82,7 +82,7 @@ def save(connection: Connection, space: int, entries: Sequence[GoldenItem], made
 
 
 def delete(connection: Connection, space: int) -> None:
-    """Forget what a space's vectors are compared with; the next model that serves it leaves its own."""
+    """Delete a space's golden vectors; the next model that serves it stores its own."""
     connection.execute(_LOCK, {"space": space})
     connection.execute(_FORGET, {"space": space})
     connection.execute(_UNNOTE, {"space": space})

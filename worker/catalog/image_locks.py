@@ -1,4 +1,4 @@
-"""Writing vectors of images that are in the catalog already, beside workers that write the same images."""
+"""Locks for writing vectors of existing images while workers write the same images."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from sqlalchemy import text
 
 from worker.db import Connection
 
-# Images that a worker is writing now are left out: waiting for them could end in a deadlock, and the worker owes them
-# anew anyway.
+# Images that a worker is writing now are left out: waiting for them could deadlock, and the worker queues them anew
+# anyway.
 _LOCK = text("""
     SELECT id, encode(sha256, 'hex') AS sha256, etag FROM images
     WHERE id = ANY(CAST(:ids AS bigint[])) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
@@ -20,7 +20,7 @@ _KNOWN = text("SELECT id FROM images WHERE id = ANY(CAST(:ids AS bigint[]))")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LockedImages:
-    """Images as they are, until the transaction ends."""
+    """Images that stay unchanged until the transaction ends."""
 
     hashes: Mapping[int, str]  # id → SHA-256 of the file, in hex; of those that could be locked
     etags: Mapping[int, str | None]  # of the same
@@ -28,7 +28,7 @@ class LockedImages:
 
 
 def lock(connection: Connection, ids: Sequence[int]) -> LockedImages:
-    """Lock images for writing what belongs to them. Those that somebody else has locked are in neither answer."""
+    """Lock images in order to write their vectors. Those locked by others are in none of the results."""
     rows = connection.execute(_LOCK, {"ids": list(ids)}).all()
     hashes = {row.id: row.sha256 for row in rows}
     known = frozenset(connection.execute(_KNOWN, {"ids": list(ids)}).scalars())

@@ -1,4 +1,4 @@
-"""Indexes that are built while others write.
+"""Indexes that are built concurrently with writes.
 
 ``CREATE INDEX`` keeps writers out for as long as it takes, minutes with many images; built concurrently, it cannot be
 part of a migration's transaction. So these are not migrations: ``enrich migrate`` looks after them behind those.
@@ -14,7 +14,7 @@ from sqlalchemy import text
 
 from worker.db import Connection, Engine
 
-#: Name → what it is on.
+#: Name → columns.
 _INDEXES: Mapping[str, str] = {
     "images_enriched_at": "images (enriched_at)",
     "inbox_oldest": "inbox (bucket, hinted_at) WHERE done < wanted",
@@ -31,7 +31,7 @@ _VALID = text("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:n
 
 
 def build(engine: Engine) -> None:
-    """Build what is missing, and again what was left half done. Safe from two places at once."""
+    """Build missing indexes, and rebuild unfinished ones. Safe to run in two places at once."""
     with engine.connect() as connection:
         connection.execution_options(isolation_level="AUTOCOMMIT")
         if all(_is_valid(connection, name) for name in _INDEXES):
@@ -55,7 +55,7 @@ def _is_valid(connection: Connection, name: str) -> bool:
 
 @contextmanager
 def _alone(connection: Connection) -> Iterator[None]:
-    """Hold a lock. It is asked for again and again: who builds an index waits for all statements, a waiting one too."""
+    """Hold a lock. It is polled, because building an index waits for all statements, including one that waits."""
     connection.execute(_TAKE_YOUR_TIME)
     while not connection.execute(_TRY, {"id": _LOCK}).scalar_one():
         time.sleep(_POLL)

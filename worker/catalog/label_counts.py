@@ -1,4 +1,4 @@
-"""How many images have each label now, in work that is bounded however large the catalog is."""
+"""How many images have each label now, with bounded work however large the catalog is."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from sqlalchemy import text
 
 from worker.db import Connection
 
-#: Up to so many rows of tags are counted one by one; of more, this many on pages that are drawn at random.
+#: Up to this many rows of tags are counted exactly; of more, this many on randomly drawn pages.
 COUNTED = 1_000_000
-#: Up to so many images of a bucket or prefix are looked up one by one.
+#: Up to this many images of a bucket or prefix are looked up one by one.
 _FEW = 100_000
 
 # A table that was never analysed has some 100 bytes for a row.

@@ -1,4 +1,4 @@
-"""Vectors of labels: stored per space and taxonomy version, and searched by an index.
+"""Label vectors: stored per space and taxonomy version, and searched with an index.
 
 A set is what one version of a taxonomy has in one space. It is filled in several transactions, and searched once it is
 complete; then the set of the version before goes.
@@ -50,7 +50,7 @@ _VECTORS = text("""
 _MAKE_INDEX = text("SELECT make_label_index(:space)")
 _INDEXED = text("SELECT to_regclass(:name) IS NOT NULL")
 
-#: Rows read for each label that is wanted, at first: with ``aggregate: max`` several may be of one label.
+#: Rows read at first per requested label: with ``aggregate: max`` several may belong to one label.
 _ROWS_PER_LABEL = 2
 
 
@@ -77,7 +77,7 @@ class LabelVector:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NearLabel:
-    """A label, and how near it is."""
+    """A label and its similarity."""
 
     taxonomy: str
     version: str
@@ -88,17 +88,17 @@ class NearLabel:
 
 # -- filling -----------------------------------------------------------------------------------------------------------
 def lock_labels(connection: Connection, space_id: int) -> bool:
-    """Become the only one to fill a space's sets, until ``unlock_labels`` or the end of the session."""
+    """Lock the filling of a space's sets, until ``unlock_labels`` or the end of the session."""
     return bool(connection.execute(_LOCK, {"space": space_id}).scalar_one())
 
 
 def unlock_labels(connection: Connection, space_id: int) -> None:
-    """Leave it to others."""
+    """Release that lock."""
     connection.execute(_UNLOCK, {"space": space_id})
 
 
 def begin_label_set(connection: Connection, space_id: int, taxonomy: str, version: str) -> LabelSet | None:
-    """Begin a set, unless it was begun; None if the space was dropped, or the taxonomy."""
+    """Create a set unless it exists; None if the space or the taxonomy was dropped."""
     if not hold(connection, space_id):
         return None
     connection.execute(_BEGIN, {"space": space_id, "taxonomy": taxonomy, "version": version})
@@ -117,7 +117,7 @@ def stored_labels(connection: Connection, set_id: int) -> set[str]:
 
 
 def store_labels(connection: Connection, space_id: int, set_id: int, rows: Sequence[LabelVector]) -> bool:
-    """Store all rows of some labels; what is there already stays. False if the set was dropped meanwhile."""
+    """Store all rows of some labels; existing ones stay. False if the set has been dropped."""
     if connection.execute(_HOLD, {"set": set_id}).one_or_none() is None:
         return False
     connection.execute(
@@ -136,7 +136,7 @@ def store_labels(connection: Connection, space_id: int, set_id: int, rows: Seque
 
 
 def finish_label_set(connection: Connection, set_id: int) -> bool:
-    """Let a set be searched: it is complete. Returns whether it was there, and was not yet."""
+    """Mark a set as complete, so that it is searched. Returns whether this changed anything."""
     return bool(connection.execute(_READY, {"set": set_id}).rowcount)
 
 
@@ -146,7 +146,7 @@ def forget_label_sets(connection: Connection, space_id: int, *, but: Sequence[in
 
 
 def index_labels(connection: Connection, space: Space) -> None:
-    """Make the space's index, unless it is there. Searches go on meanwhile; whoever stores labels waits."""
+    """Create the space's index unless it exists. Searches continue meanwhile; storing labels waits."""
     if not hold(connection, space.id):
         return
     if not connection.execute(_INDEXED, {"name": _index(space.id)}).scalar_one():
@@ -167,7 +167,7 @@ def _index(space: int) -> str:
 def nearest_labels(
     connection: Connection, space: Space, vector: Floats, *, sets: Sequence[LabelSet], limit: int
 ) -> list[NearLabel]:
-    """The labels of these sets that are nearest to ``vector`` ([d], unit length), best first, each once."""
+    """The labels in these sets nearest to ``vector`` ([d], unit length), best first, each once."""
     by_id = {each.id: each for each in sets}
     wanted, exact = limit * _ROWS_PER_LABEL, False
     while True:
@@ -195,7 +195,7 @@ def nearest_labels(
 
 
 def nearest_labels_query(space: Space, *, exact: bool = False) -> str:
-    """What ``nearest_labels`` asks; its condition and its order are those of the space's index, unless ``exact``."""
+    """The query of ``nearest_labels``; unless ``exact``, its condition and order match the space's index."""
     distance = f"(v.vector::halfvec({space.dimension}) <#> CAST(:vector AS halfvec({space.dimension})))"
     return f"""
         SELECT v.set_id, v.label, v.text, -{distance} AS similarity FROM label_vectors v

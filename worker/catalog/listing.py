@@ -1,4 +1,4 @@
-"""Listing images by key, page by page, in work that is bounded whatever the filters and however large the catalog."""
+"""Lists images by key, page by page, with bounded work whatever the filters and however large the catalog."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _IN_ORDER = "ORDER BY i.bucket, i.key"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImageFilter:
-    """Which images; everything given must hold, nothing given means all."""
+    """Which images to list: they must match all that is given; nothing given means all."""
 
     bucket: str | None = None
     prefix: str | None = None  # of the key
@@ -46,10 +46,10 @@ class ImageFilter:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImagePage:
-    """Images in the order of bucket and key, by bytes."""
+    """Images sorted by the bytes of bucket and key."""
 
     images: tuple[ImageRecord, ...]
-    end: ObjectRef | None  # the rest is behind it; None: there is none
+    end: ObjectRef | None  # more images follow after it; None: no more
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,4 +1,4 @@
-"""The tables behind spaces: made, indexed and dropped while everybody reads and writes.
+"""The partition of each space: created, indexed and dropped while others read and write.
 
 Names and dimensions are integers from ``spaces``, spelled out because DDL takes no bind parameters.
 """
@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from worker.db import Connection, Engine
 
 _MAKE_PARTITION = text("SELECT make_partition(:space)")
-#: Dropping a table takes its foreign key's triggers off `images`, for which readers wait: less than they would notice.
+#: Dropping a table removes its foreign key's triggers from `images`, which blocks readers, but only briefly.
 _VERY_BRIEFLY = text("SELECT set_config('lock_timeout', '250ms', true)")
 _LOCK_NOT_AVAILABLE = "55P03"
 
@@ -46,12 +46,12 @@ _ONE_BUILDER = "SELECT pg_try_advisory_lock(hashtextextended('enrich index', {0}
 
 
 def is_lock_timeout(error: BaseException) -> bool:
-    """Whether a statement only gave up waiting for a lock: it may be repeated."""
+    """Whether a statement only timed out waiting for a lock, and may be repeated."""
     return isinstance(error, DBAPIError) and getattr(error.orig, "pgcode", None) == _LOCK_NOT_AVAILABLE
 
 
 def create_partition(connection: Connection, space: int) -> None:
-    """Make the table of a space's vectors, with its index if the space is active: it is empty yet.
+    """Create the table for a space's vectors, with its index if the space is active (the table is still empty).
 
     A function of the owner's does it (migration 0015): a worker's role may not make tables.
     """
@@ -64,7 +64,7 @@ def has_index(connection: Connection, space: int) -> bool:
 
 
 def build_index(engine: Engine, space: int, dimension: int) -> None:
-    """Index a full partition while it is written and read. Takes as long as it takes; does nothing if there is one.
+    """Index a full partition while it is read and written. May take hours; does nothing if the index exists.
 
     Two callers build one index: the other waits. A build that was broken off is begun anew.
     """
@@ -87,18 +87,18 @@ def _definition(space: int, dimension: int, *, how: str) -> str:
 
 
 def index_progress(connection: Connection, space: int) -> tuple[int, int] | None:
-    """Vectors indexed so far, and of how many, while a build runs."""
+    """Vectors indexed so far and in total, while a build runs."""
     row = connection.execute(_PROGRESS, {"name": f"embeddings_{space}"}).one_or_none()
     return None if row is None else (row.tuples_done, row.tuples_total)
 
 
 def partition_bytes(connection: Connection, space: int) -> int:
-    """What a space's vectors and indexes take on disk."""
+    """Bytes on disk of a space's vectors and indexes."""
     return int(connection.execute(_SIZE, {"name": f"embeddings_{space}"}).scalar_one())
 
 
 def drop_partition(engine: Engine, space: int, *, waiting: Callable[[str], None] = lambda _: None) -> None:
-    """Free a space's vectors. Waits for readers that began before; nobody waits for longer than a moment.
+    """Delete a space's vectors. Waits for earlier readers; others are blocked only briefly.
 
     Args:
         engine: the database.
@@ -130,7 +130,7 @@ def _patiently(engine: Engine, statement: str, waiting: Callable[[str], None]) -
 
 
 def drop_tags(engine: Engine, space: int) -> Iterator[int]:
-    """Delete the tags of a space that nobody writes into, a few thousand in a transaction.
+    """Delete the tags of a space that no process writes into, a few thousand per transaction.
 
     Yields:
         How many tags were deleted, after each transaction.
@@ -150,13 +150,13 @@ def drop_tags(engine: Engine, space: int) -> Iterator[int]:
 
 
 def without_time_limit(connection: Connection) -> None:
-    """Let the statements of this transaction take as long as they need: counts over a whole catalog."""
+    """Remove the time limit from this transaction's statements, for counts over a whole catalog."""
     connection.execute(_NO_TIME_LIMIT)
 
 
 @contextmanager
 def unlimited(engine: Engine) -> Iterator[Connection]:
-    """A connection of its own, for statements that take hours and cannot run in a transaction."""
+    """A separate connection, for statements that take hours and cannot run in a transaction."""
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("SET statement_timeout = 0"))
         connection.execute(text("SET lock_timeout = 0"))

@@ -1,4 +1,4 @@
-"""Reading single images."""
+"""Reads single images."""
 
 from __future__ import annotations
 
@@ -64,18 +64,18 @@ _EARLIER = text("""
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EarlierTag:
-    """What a person decided about other bytes under the same key. It is in force again when these come back."""
+    """What a person decided about earlier bytes under the same key. In force again if these bytes come back."""
 
     taxonomy: str
     label: str | None  # None: none of these
     taxonomy_version: str
     decided_at: datetime
-    sha256: str | None  # of the bytes that were tagged, in hex; None: nobody noted it, before hashes were
+    sha256: str | None  # of the tagged bytes, in hex; None: the decision is older than hashes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TagRecord:
-    """A decision and where it came from. ``label`` is None where the taxonomy abstained."""
+    """A decision and its provenance. ``label`` is None if the taxonomy abstained."""
 
     taxonomy: str
     label: str | None
@@ -131,7 +131,7 @@ class ImageRecord:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KnownImage:
-    """What the catalog has of an image in one space, for deciding whether there is anything left to do."""
+    """What the catalog has for an image in one space, to decide whether there is anything left to do."""
 
     etag: str
     tags: frozenset[tuple[str, str, str | None]]  # taxonomy, version, label
@@ -152,20 +152,20 @@ def known_images(connection: Connection, *, space_id: int, refs: Collection[Obje
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CatalogEntry:
-    """What the catalog has of an object."""
+    """What the catalog has for an object."""
 
     id: int  # of the image
     etag: str  # of the bytes that were read
     embedded: bool  # it has a vector in the space
-    waits: bool  # a vector in the space is owed to it
-    given_up: bool  # attempts to make that vector are used up: `enrich space fill` tries it again
+    waits: bool  # its vector in the space is missing and queued
+    given_up: bool  # attempts to compute that vector are used up: `enrich space fill` retries it
     tags: frozenset[tuple[str, str, str | None]]  # taxonomy, version, label: decisions by that vector
 
 
 def entries(
     connection: Connection, bucket: str, keys: Collection[str], *, space: int | None
 ) -> dict[str, CatalogEntry]:
-    """What the catalog has of each of the objects; those that it does not have are left out."""
+    """What the catalog has for each object; unknown objects are left out."""
     if not keys:
         return {}
     rows = connection.execute(_HOLDINGS, {"bucket": bucket, "keys": list(keys), "space": space})
@@ -184,7 +184,7 @@ def has_images_of(connection: Connection, bucket: str) -> bool:
 
 
 def vector(connection: Connection, space_id: int, ref: ObjectRef) -> Floats | None:
-    """The image's vector in a space, ``[d]``, or None if it has none there."""
+    """The image's vector in a space, ``[d]``; None if it is missing."""
     import numpy as np
 
     found = connection.execute(_VECTOR, {"space": space_id, "bucket": ref.bucket, "key": ref.key}).scalar_one_or_none()

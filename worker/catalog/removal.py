@@ -1,4 +1,4 @@
-"""Taking images out of the catalog, and keeping what people decided about those that may come back."""
+"""Removes images from the catalog, and keeps people's decisions about those that may come back."""
 
 from __future__ import annotations
 
@@ -47,15 +47,15 @@ _BRING_BACK = text("""
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Removal:
-    """An image whose entry is true no longer."""
+    """An image whose catalog entry is no longer true."""
 
     ref: ObjectRef
-    refused: bool = False  # the object is there, but can not be enriched now: what people decided may hold again
-    unless: str | None = None  # an etag: where the catalog's entry is of these bytes, it is true, and stays
+    refused: bool = False  # the object exists but cannot be enriched now: people's decisions may apply again
+    unless: str | None = None  # an etag: an entry for these bytes is true and stays
 
 
 def remove(connection: Connection, removals: Sequence[Removal]) -> frozenset[ObjectRef]:
-    """Forget images, with their vectors and tags; tags by people only where the object is gone.
+    """Delete images with their vectors and tags; tags by people only if the object is gone.
 
     Returns:
         Those that were in the catalog, and are no longer.
@@ -78,7 +78,7 @@ def remove(connection: Connection, removals: Sequence[Removal]) -> frozenset[Obj
 
 
 def restore(connection: Connection, image_ids: Sequence[int]) -> None:
-    """Give images the tags that people had given to these very bytes, under the same key."""
+    """Restore tags that people had given to exactly these bytes under the same key."""
     connection.execute(_BRING_BACK, {"ids": list(image_ids)})
 
 

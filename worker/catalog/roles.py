@@ -1,4 +1,4 @@
-"""Who may do what in the database: the owner migrates, workers write, readers read what other services are meant to.
+"""Database roles: the owner migrates, workers write, readers see what other services may read.
 
 Only the owner makes, changes and drops tables. A worker's role has the rights that the long-running processes need, a
 reader's those of the views and the change feed. Neither needs to be, or to become, a superuser.
@@ -18,7 +18,7 @@ Role = Literal["worker", "reader"]
 
 _WRITE = "SELECT, INSERT, UPDATE, DELETE"
 _VIEWS = ("enriched_images", "image_tags", "image_vectors")
-#: Role → relations → rights. A test compares them with what there is.
+#: Role → relations → rights. A test compares them with the schema.
 _RELATIONS: Mapping[Role, Mapping[str, str]] = {
     "worker": {
         "alembic_version": "SELECT",
@@ -56,7 +56,7 @@ _QUOTED = text("SELECT quote_ident(:name)")
 
 
 def ensure_login(connection: Connection, name: str, password: str) -> None:
-    """Have a role that may log in with this password, and nothing else unless it is there already."""
+    """Ensure a role that can log in with this password; a new one gets no other rights."""
     quoted: str = connection.execute(_QUOTED, {"name": name}).scalar_one()
     exists = connection.execute(_EXISTS, {"name": name}).one_or_none() is not None
     # The driver writes the password into the statement; no command line and no log has it.
@@ -65,7 +65,7 @@ def ensure_login(connection: Connection, name: str, password: str) -> None:
 
 
 def grant(connection: Connection, role: Role, name: str) -> None:
-    """Give an existing role the rights of a worker or a reader; whoever has them already keeps them.
+    """Grant an existing role the rights of a worker or a reader; other roles keep theirs.
 
     Raises:
         ConfigurationError: there is no such role, or it has the owner's rights anyhow.
@@ -84,7 +84,7 @@ def grant(connection: Connection, role: Role, name: str) -> None:
 
 
 def refresh(connection: Connection) -> None:
-    """Give every role that was named before the rights it needs of what a migration has made since."""
+    """Grant every role named before its rights on relations that a migration has added since."""
     workers = _known(connection, "inbox", "INSERT")
     for name in workers:
         _give(connection, "worker", name)

@@ -1,4 +1,4 @@
-"""The schema's version: bring it up to date, or stop with the command that does."""
+"""The schema's version: migrate it, or fail with the command that does."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _RIGHTS = text("""
 """)
 
 
-# Alembic is what migrates; whoever only asks which revision this is does not wait for it to be imported.
+# Imported only to migrate, so that asking for the revision is quick.
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _REVISION = text("SELECT version_num FROM alembic_version")
 _HAS_REVISION = text("SELECT to_regclass('alembic_version') IS NOT NULL")
@@ -60,12 +60,12 @@ def latest_version() -> str:
 
 
 def _revisions() -> set[str]:
-    """All that this version knows: what the names of their files begin with."""
+    """All revisions that this version knows: the prefixes of their file names."""
     return {file.name.partition("_")[0] for file in (_MIGRATIONS / "versions").glob("[0-9]*_*.py")}
 
 
 def current_version(connection: Connection) -> str | None:
-    """The revision the database is at; None when it was never migrated."""
+    """The database's revision; None if it was never migrated."""
     if not connection.execute(_HAS_REVISION).scalar_one():
         return None
     found: str | None = connection.execute(_REVISION).scalar_one_or_none()
@@ -73,7 +73,7 @@ def current_version(connection: Connection) -> str | None:
 
 
 def migrate(engine: Engine) -> tuple[str | None, str]:
-    """Run what is missing. Safe to call twice, or from two places at once.
+    """Run missing migrations. Safe to call twice, or in two places at once.
 
     Indexes of tables that are written to all the time are built last, without holding up the writers.
 
@@ -90,7 +90,7 @@ def migrate(engine: Engine) -> tuple[str | None, str]:
 
 
 def _upgrade(engine: Engine) -> str | None:
-    """All of it in one transaction, which may be in the way of one that writes, as that may be in ours."""
+    """Run everything in one transaction. It may conflict with one that writes, and is then repeated."""
     from alembic import command
 
     with transaction(engine) as connection:
@@ -107,7 +107,7 @@ def _upgrade(engine: Engine) -> str | None:
 
 
 def require_current(engine: Engine) -> None:
-    """Stop a process that would run against another schema than it was written for.
+    """Stop a process whose code needs another schema.
 
     Raises:
         SchemaVersionError: says which of the two is behind, and the command to run.
@@ -147,7 +147,7 @@ def _require_pgvector(connection: Connection) -> None:
 
 
 def _install_pgvector(connection: Connection) -> None:
-    # Who may is not asked beforehand: managed databases have their own rules.
+    # Permissions are not checked beforehand: managed databases have their own rules.
     try:
         with connection.begin_nested():
             connection.execute(text("CREATE EXTENSION IF NOT EXISTS vector"))

@@ -1,4 +1,4 @@
-"""Notification envelopes → hints. Pure functions over parsed JSON, which answer or refuse.
+"""Notification envelopes → hints. Pure functions over parsed JSON, which return a result or raise.
 
 An event is a hint and never believed: these functions take the object's name from it and nothing else that matters.
 """

@@ -1,4 +1,4 @@
-"""What AWS puts around S3's notifications, opened until S3's own words are reached.
+"""Unwraps the envelopes that AWS puts around S3's notifications.
 
 Lambda hands over queue messages and topic messages in records; a queue's message may be one of a topic, of EventBridge
 or of S3; a topic's message may be one of EventBridge or of S3.
@@ -14,12 +14,12 @@ from worker.events.s3 import parse_s3
 from worker.events.sns import is_sns, open_sns
 from worker.events.values import Envelope, Source
 
-#: Envelopes in one another. The most that AWS makes is three: S3 in SNS in SQS in Lambda's records.
+#: Nested envelopes. AWS nests at most three: S3 in SNS in SQS in Lambda's records.
 MAX_ENVELOPES = 4
 
 
 def parse_aws(payload: object) -> Envelope:
-    """Understand S3's notifications, in any envelopes.
+    """Parse S3's notifications in any envelopes.
 
     Args:
         payload: parsed JSON.
@@ -47,7 +47,7 @@ def _open(root: Field, around: int) -> Envelope:
 
 
 def _is_lambdas(record: Field) -> bool:
-    """Whether Lambda made this record of a message of SQS or SNS; S3's own it did not."""
+    """Whether Lambda made this record from an SQS or SNS message; S3's own records are not of this kind."""
     return record.has("body") or record.has("Sns")
 
 

@@ -1,4 +1,4 @@
-"""Bytes → envelope, by the source they are said to come from. The one table of sources is here."""
+"""Bytes → envelope, by source. Holds the only table of sources."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from worker.events import aws, seaweedfs
 from worker.events.jsontext import decode
 from worker.events.values import Envelope, Source
 
-#: Every source, by name. One that is added here gets an address, a place in the API's documents, and the tests of its
-#: fixture folder: see docs/how-to/add-a-source.md.
+#: Every source by name. A source added here gets a route, an entry in the API's documents, and tests from its fixture
+#: folder: see docs/how-to/add-a-source.md.
 SOURCES: Mapping[str, Source] = {source.name: source for source in (aws.S3, seaweedfs.SEAWEEDFS)}
 
 
 def parse(source: str, body: bytes) -> Envelope:
-    """Understand a request's body.
+    """Parse a request's body.
 
     Args:
         source: one of `SOURCES`.

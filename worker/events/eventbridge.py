@@ -1,4 +1,4 @@
-"""S3 events as EventBridge shapes them: one object an event, its key as the uploader wrote it.
+"""S3 events from EventBridge: one object per event, its key as the uploader wrote it.
 
 docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html; of the keys, userguide/EventBridge.html says: "object key
 names in EventBridge are not URL encoded".
@@ -29,12 +29,12 @@ _SAME_BYTES = frozenset(
 
 
 def is_eventbridge(root: Field) -> bool:
-    """Whether this is an event of EventBridge, of whatever service."""
+    """Whether this is an EventBridge event, from any service."""
     return root.has("detail-type")
 
 
 def parse_eventbridge(root: Field) -> Envelope:
-    """Understand an event of S3.
+    """Parse an S3 event.
 
     Raises:
         MalformedEventError: names the field and what was expected.

@@ -1,4 +1,4 @@
-"""Typed access to parsed JSON that knows where it is, so that an error can name the field and what was expected."""
+"""Typed access to parsed JSON that tracks paths, so that errors can name the field and what was expected."""
 
 from __future__ import annotations
 

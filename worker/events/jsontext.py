@@ -1,4 +1,4 @@
-"""JSON text → plain values, strictly: what is too deep, or two parsers would read differently, is refused."""
+"""JSON text → plain values. Refuses text that is too deep, or that two parsers would read differently."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NoReturn
 from worker.errors import MalformedEventError
 from worker.events.fields import Field
 
-#: Levels of arrays and objects. Real notifications have six.
+#: Nested arrays and objects. Real notifications have six levels.
 MAX_DEPTH = 64
 
 _TOO_DEEP = f"expected JSON of at most {MAX_DEPTH} levels"
@@ -36,7 +36,7 @@ def decode(body: bytes) -> object:
 
 
 def decode_within(text: Field) -> Field:
-    """Parse JSON that is a string of other JSON. What is wrong in it is said to be at ``$.Message → $.Records``.
+    """Parse JSON in a string of other JSON. Errors in it have paths such as ``$.Message → $.Records``.
 
     Raises:
         MalformedEventError: it is no string, or no JSON as `decode` wants it.

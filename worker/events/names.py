@@ -1,4 +1,4 @@
-"""Names of buckets and objects in notifications: validated loosely, decoded where the store escaped them."""
+"""Bucket and object names in notifications: validated loosely, and decoded if the store escaped them."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _ESCAPING_SOURCES = frozenset({"aws:s3", "minio:s3", "rustfs:s3"})
 
 
 def is_bucket(name: str) -> bool:
-    """Whether a bucket can be called that, on the most permissive store."""
+    """Whether the most permissive store allows this bucket name."""
     return _BUCKET.fullmatch(name) is not None
 
 
 def object_ref(bucket: str, key: str, *, bucket_path: str, key_path: str) -> ObjectRef:
-    """The object so named.
+    """The object with these names.
 
     Args:
         bucket: as the envelope has it.
@@ -46,7 +46,7 @@ def object_ref(bucket: str, key: str, *, bucket_path: str, key_path: str) -> Obj
 
 
 def _wrong_with(key: str) -> str | None:
-    """Why no store can have such a key, behind "expected an object key"."""
+    """Why no store can have such a key; completes "expected an object key"."""
     if not key:
         return ", which is empty; see docs/reference/notifications.md"
     if "\x00" in key:
@@ -56,7 +56,7 @@ def _wrong_with(key: str) -> str | None:
 
 
 def possible_keys(raw: str, *, source: str) -> tuple[str, ...]:
-    """The keys an S3 record can mean: first what its producer says that it sends, then the other readings.
+    """The keys that an S3 record may mean: first by its producer's documentation, then the other readings.
 
     A wrong reading costs one GET that answers 404; a missing one costs an image. Who escapes:
 
@@ -86,7 +86,7 @@ def possible_keys(raw: str, *, source: str) -> tuple[str, ...]:
 
 
 def _unescaped(raw: str, decoded: str) -> tuple[str, ...]:
-    """The readings of an escaped key: with its pluses as spaces, and as pluses; the likelier one first."""
+    """The readings of an escaped key, with pluses as spaces and as pluses; the likelier one first."""
     with_plus = unquote(raw, errors="strict")
     if "%20" in raw:  # form encoding has a plus for it
         return (with_plus, decoded)
@@ -94,7 +94,7 @@ def _unescaped(raw: str, decoded: str) -> tuple[str, ...]:
 
 
 def _decoded(raw: str) -> str | None:
-    """The key that form encoding turns into ``raw``, or None where it turns none into it."""
+    """The key whose form encoding is ``raw``; None if there is none."""
     if _ESCAPED.fullmatch(raw) is None:
         return None
     try:

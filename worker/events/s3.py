@@ -1,4 +1,4 @@
-"""S3 event records: AWS, and the stores that send the like (RustFS, Ceph RGW, MinIO)."""
+"""S3 event records, from AWS and stores with similar ones (RustFS, Ceph RGW, MinIO)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SAME_BYTES = (
 
 
 def parse_s3(root: Field) -> Envelope:
-    """Understand ``{"Records": [...]}`` or a test event.
+    """Parse ``{"Records": [...]}`` or a test event.
 
     Every event is a hint, also those not known here, but for reads and those that leave the bytes alone: what really
     happened is the store's to say. Fields other than the bucket's and the object's name may be missing or odd. A record

@@ -1,4 +1,4 @@
-"""SeaweedFS: one webhook of filer events, which know files and folders rather than S3 objects."""
+"""SeaweedFS: a webhook of filer events, which describe files and folders rather than S3 objects."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class _Change:
 
 
 def parse_seaweedfs(payload: object, *, buckets_root: str = "/buckets") -> Envelope:
-    """Understand one webhook call of a SeaweedFS filer (4.x, ``notification.webhook``).
+    """Parse one webhook call of a SeaweedFS filer (4.x, ``notification.webhook``).
 
     A rename is a deletion here and a creation there. In versioned buckets the versions of ``K`` are files in the
     folder ``K.versions``, and the folder's attributes say which one is current: a version and a change of those
@@ -82,7 +82,7 @@ def _changes(root: Field) -> tuple[_Change, ...]:
 
 
 def _target(message: Field, new: Field) -> str | None:
-    """Where the entry is now. Also updates say so: SeaweedFS before 4 even calls every update a rename."""
+    """Where the entry is now. Updates say so, too: SeaweedFS before 4 even calls every update a rename."""
     parent = message.optional("new_parent_path")
     if parent is None:
         return None
@@ -97,7 +97,7 @@ def _absolute(field: Field) -> str:
 
 
 def _follow(change: _Change, root: str) -> tuple[str, tuple[str, ...]] | IgnoredReason:
-    """Which keys of which bucket a change is about, or why it is about none."""
+    """The keys that a change affects and their bucket, or why it affects none."""
     place = _locate(change.path, root)
     if isinstance(place, IgnoredReason):
         return place
@@ -109,7 +109,7 @@ def _follow(change: _Change, root: str) -> tuple[str, tuple[str, ...]] | Ignored
 
 
 def _locate(path: str, root: str) -> tuple[str, str] | IgnoredReason:
-    """Bucket and key of a path; the key is empty where the path is the bucket's."""
+    """Bucket and key of a path; the key is empty if the path is the bucket's."""
     if path + "/" == root:
         return IgnoredReason.DIRECTORY
     if not path.startswith(root):
@@ -151,7 +151,7 @@ def _same_content(change: _Change) -> bool:
 
 
 def _content(entry: Field) -> Iterator[object]:
-    """All that differs when bytes were written."""
+    """Everything that differs after bytes were written."""
     attributes = _members(entry, "attributes")
     yield from (attributes.get(name) for name in ("mtime", "mtime_ns", "file_size", "md5"))
     yield from (_members(entry, "extended").get(_ETAG), entry.members().get("content"))

@@ -1,4 +1,4 @@
-"""SNS: notifications in a string of another notification, and the confirmation of subscriptions.
+"""SNS: notifications inside a string of another notification, and confirmations of subscriptions.
 
 docs.aws.amazon.com/sns/latest/dg/sns-message-and-json-formats.html
 """
@@ -19,12 +19,12 @@ _TOPIC = re.compile(r"arn:aws(?:-[a-z]+)*:sns:(?P<region>[a-z]{2}(?:-[a-z]+)+-[0
 
 
 def is_sns(root: Field) -> bool:
-    """Whether SNS made this."""
+    """Whether this is an SNS message."""
     return root.has("TopicArn") and (root.has("Message") or root.has("SubscribeURL"))
 
 
 def open_sns(root: Field) -> Field | Envelope:
-    """What the message carries, parsed; or, of a message about the subscription itself, what it comes to.
+    """The message's parsed content; for a message about the subscription itself, its meaning.
 
     Raises:
         MalformedEventError: names the field and what was expected.
@@ -41,7 +41,7 @@ def open_sns(root: Field) -> Field | Envelope:
 
 
 def may_be_opened(asked: Subscription, *, topics: Collection[str]) -> bool:
-    """Whether the address is one of AWS's, and confirms the subscription of a topic that somebody named in advance.
+    """Whether the address belongs to AWS and confirms the subscription of a configured topic.
 
     A message can be made up by anybody who may send one, and what is opened is asked for from inside: so the address
     must be that of SNS in the topic's own region, over TLS, and say nothing but to confirm this topic.

@@ -1,4 +1,4 @@
-"""A queue of Amazon SQS, or of a server that speaks its protocol. The one module of events with boto3."""
+"""A queue of Amazon SQS, or of a compatible server. The only module in events that uses boto3."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from worker.errors import ConfigurationError, EnrichError, QueueUnavailableError
 #: Most messages that one request may receive or delete.
 BATCH = 10
 
-#: Seconds a received message is hidden from others. It is extended while the message is in hand.
+#: Seconds for which a received message is hidden from other receivers. Extended while we work on the message.
 VISIBILITY = 60
 
 _AWS = re.compile(r"(?:sqs\.(?P<region>[a-z0-9-]+)|(?P<old>[a-z0-9-]+)\.queue)\.amazonaws\.com(?:\.cn)?")
@@ -57,7 +57,7 @@ _KINDS = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Message:
-    """What a queue handed over, to be deleted or given back."""
+    """A received message, to be deleted or given back."""
 
     id: str
     receipt: str  # of this delivery
@@ -78,7 +78,7 @@ class SqsQueue:
         wait: int = 20,
         visibility: int = VISIBILITY,
     ) -> None:
-        """Connect to nothing yet.
+        """Open no connection yet.
 
         Args:
             url: of the queue; where its host is AWS's, it says which region.
@@ -111,7 +111,7 @@ class SqsQueue:
         )
 
     def check(self) -> bool:
-        """Ask the queue something.
+        """Query the queue.
 
         Returns:
             Whether it moves messages away that are delivered too often.
@@ -123,7 +123,7 @@ class SqsQueue:
         return self._has_redrive()
 
     def receive(self) -> list[Message]:
-        """Up to ten messages, which are hidden from others for `visibility` seconds; none after `wait` seconds.
+        """Up to ten messages, hidden from other receivers for `visibility` seconds; none after `wait` seconds.
 
         Raises:
             ConfigurationError, QueueUnavailableError: see `check`.
@@ -154,7 +154,7 @@ class SqsQueue:
         return len(answer.get("Failed", ()))
 
     def hide(self, messages: Sequence[Message], *, seconds: int) -> int:
-        """Hide messages in hand from others for so long, from now; 0 gives them back at once.
+        """Hide received messages from others for this many seconds from now; 0 gives them back at once.
 
         Returns:
             How many could not be hidden: others have them, or will.
@@ -170,7 +170,7 @@ class SqsQueue:
         return len(answer.get("Failed", ()))
 
     def leads_to_dead_letters(self) -> bool:
-        """Whether the queue moves messages away that are delivered too often; also where it cannot be asked."""
+        """Whether the queue moves messages delivered too often to a dead-letter queue; true if it cannot be queried."""
         if self._redrive is None or time.monotonic() - self._redrive[0] > _REDRIVE_SECONDS:
             try:
                 self._redrive = (time.monotonic(), self._has_redrive())
@@ -217,7 +217,7 @@ def _entries(messages: Sequence[Message]) -> list[dict[str, str]]:
 
 
 def _require_sqs(url: str, answer: dict[str, Any]) -> None:
-    """A page of a proxy or portal, with status 200: boto3 takes it for an answer without messages."""
+    """Detects a proxy's or portal's page with status 200, which boto3 takes for an answer without messages."""
     kind = str(answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("content-type", ""))
     if kind.startswith("text/html"):
         raise QueueUnavailableError(
@@ -228,7 +228,7 @@ def _require_sqs(url: str, answer: dict[str, Any]) -> None:
 
 @contextmanager
 def _errors(url: str) -> Iterator[None]:
-    """A client's errors as ours."""
+    """Translates the client's errors to ours."""
     try:
         yield
     except ClientError as error:

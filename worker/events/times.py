@@ -1,4 +1,4 @@
-"""When a notification says that something happened. Only people look at it: what cannot be read counts as absent."""
+"""The time of an event according to its notification. Informational only: an unreadable time counts as absent."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from worker.events.fields import Field
 
 
 def iso_time(of: Field, name: str) -> datetime | None:
-    """The time in member ``name``: ISO 8601, taken for UTC where it has no offset. Aware; None if it is no time."""
+    """The time in member ``name``: ISO 8601, in UTC if it has no offset. Aware; None if it is not a time."""
     found = of.optional(name)
     if found is None or not isinstance(found.value, str):
         return None

@@ -1,4 +1,4 @@
-"""What an envelope comes to: hints to follow up, and what was left out with the reason."""
+"""The result of parsing an envelope: hints, and ignored or refused parts with the reason."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _T = TypeVar("_T")
 
 
 class IgnoredReason(enum.StrEnum):
-    """Why a notification, or a part of one, is no hint. The codes are an interface: logs and metrics count by them."""
+    """Why a notification, or part of one, is not a hint. The codes are an interface: logs and metrics use them."""
 
     DIRECTORY = "directory"  # a folder that is no object: filers have them, S3 does not list them
     MULTIPART_PART = "multipart-part"  # a part of an upload; the completed object has an event of its own
@@ -31,7 +31,7 @@ class IgnoredReason(enum.StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ignored:
-    """Something an envelope said that nobody has to follow up."""
+    """A part of an envelope that needs no action."""
 
     what: str  # a path, key or bucket, as the envelope has it
     reason: IgnoredReason
@@ -39,7 +39,7 @@ class Ignored:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Subscription:
-    """A topic wants a subscription confirmed. Whoever opens the address makes the subscription."""
+    """A topic asks to confirm a subscription. Opening the address confirms it."""
 
     kind: Literal["SubscriptionConfirmation", "UnsubscribeConfirmation"]  # the latter: one has ended; opening undoes it
     topic: str  # its ARN, as the message has it
@@ -48,7 +48,7 @@ class Subscription:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Refused:
-    """A part of a notification that cannot be understood, beside others that can."""
+    """A part of a notification that cannot be parsed, although others can."""
 
     reason: str  # the field and what was expected
     part: bytes  # JSON
@@ -56,7 +56,7 @@ class Refused:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Envelope:
-    """One notification, understood. Every event in it is a hint, ignored or refused; nothing is dropped silently."""
+    """One parsed notification. Every event in it is a hint, ignored or refused; nothing is dropped silently."""
 
     hints: tuple[Hint, ...] = ()
     ignored: tuple[Ignored, ...] = ()
@@ -68,7 +68,7 @@ class Envelope:
     def each(
         cls, parts: Iterable[_T], understand: Callable[[_T], Envelope], *, shown: Callable[[_T], object]
     ) -> Envelope:
-        """One envelope of parts that do not depend on each other: one that cannot be understood costs none of the rest.
+        """One envelope of independent parts: a part that cannot be parsed does not affect the others.
 
         Args:
             parts: of the notification.
@@ -102,7 +102,7 @@ class Envelope:
 
     @classmethod
     def merged(cls, envelopes: Iterable[Envelope]) -> Envelope:
-        """One envelope with all that is in these; a test if there is nothing but tests."""
+        """One envelope with the contents of these; a test if all of them are tests."""
         known = tuple(envelopes)
         return cls(
             hints=tuple(hint for each in known for hint in each.hints),
@@ -115,7 +115,7 @@ class Envelope:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Source:
-    """A kind of notification: who sends it, how it is understood, and how it is described to others."""
+    """A kind of notification: its sender, its parser and its documentation."""
 
     name: str  # as in its address, POST /v1/events/{name}; also the label of its metrics
     sender: str  # who sends it, for people: "Take a notification of …"

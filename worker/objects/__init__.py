@@ -1,4 +1,4 @@
-"""The object store: get, head, list, put. What it answers is the truth that events only hint at."""
+"""The object store: get, head, list, put. Its answers are the truth; events are only hints."""
 
 from __future__ import annotations
 

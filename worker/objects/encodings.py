@@ -1,4 +1,4 @@
-"""``Content-Encoding``: what was done to a file before it was stored, undone within limits.
+"""``Content-Encoding``: decodes, within limits, what was encoded before it was stored.
 
 Stores hand over what they have. Browsers undo gzip by themselves, so whoever uploads a picture so does not notice.
 Sources: RFC 9110, 8.4; RFC 1952; RFC 1950.
@@ -12,7 +12,7 @@ from typing import Final
 from worker.errors import ImageRejectedError
 from worker.types import Reason
 
-#: They say nothing about the bytes. SDKs leave ``aws-chunked`` there, which was the upload's and not the object's.
+#: They say nothing about the bytes. SDKs leave ``aws-chunked`` there, which applied to the upload, not to the object.
 _NOTHING: Final = frozenset(("", "identity", "aws-chunked", "none"))
 _GZIP: Final = frozenset(("gzip", "x-gzip"))
 _DEFLATE: Final = "deflate"
@@ -22,18 +22,18 @@ _MAGIC: Final = b"\x1f\x8b"
 _OF_GZIP, _OF_ZLIB, _RAW = 31, 15, -15  # zlib's "window bits"
 _PIECE: Final = 1 << 16  # zlib copies what is left of one behind each member
 _MOST_MEMBERS: Final = 1 << 14  # of one gzip file; ``bgzip`` begins a new one every 64 KiB
-#: Pictures that shrink further are of one colour; a file whose result is small is not asked.
+#: Only pictures of a single colour compress further; small results are not checked.
 _MOST_RATIO, _UNSUSPECTED = 250, 16 << 20
 
 
 def codings(header: str | None) -> tuple[str, ...]:
-    """What was done to the bytes, the first first; empty where nothing was that matters."""
+    """The encodings applied to the bytes, in order; empty if none matters."""
     names = (name.strip().lower() for name in (header or "").split(","))
     return tuple(name for name in names if name not in _NOTHING)
 
 
 def first_bytes(head: bytes, applied: tuple[str, ...]) -> bytes | None:
-    """The first bytes of the file by the first bytes of the object; None where they cannot be had."""
+    """The first bytes of the file, decoded from the first bytes of the object; None if that fails."""
     for coding in reversed(applied[-_MOST_CODINGS:]):
         bits = _window(coding, head)
         if bits is None:
@@ -46,13 +46,13 @@ def first_bytes(head: bytes, applied: tuple[str, ...]) -> bytes | None:
 
 
 def claimed_size(data: bytes, applied: tuple[str, ...]) -> int | None:
-    """How long the file is by its own account, which need not be so; None where it gives none."""
+    """The length that the file claims for itself, which may be wrong; None if it claims none."""
     known = len(applied) == 1 and applied[0] in _GZIP and len(data) >= 18  # noqa: PLR2004 - header and trailer
     return int.from_bytes(data[-4:], "little") if known else None
 
 
 def decode(data: bytes, applied: tuple[str, ...], *, most: int) -> bytes | None:
-    """The file as it was before any of these was done to it.
+    """The file as it was before these encodings.
 
     Args:
         data: the object's bytes.
@@ -100,7 +100,7 @@ def _window(coding: str, data: bytes) -> int | None:
 
 
 def _inflated(data: bytes, bits: int, most: int, header: str) -> bytes | None:
-    """All members, one behind the other. What follows them is no damage: tools pad with zeros."""
+    """All members, concatenated. Trailing data are not an error: tools pad with zeros."""
     parts: list[bytes] = []
     size = at = 0
     for _ in range(_MOST_MEMBERS):

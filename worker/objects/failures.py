@@ -1,4 +1,4 @@
-"""What a store's refusals mean, in our terms: whether it is the object, our credentials, the bucket, or the store.
+"""Classifies a store's refusals: the cause is the object, our credentials, the bucket or the store.
 
 Status and code decide together. A 4xx without one of the store's codes may come from a proxy, so it says nothing about
 the object; a code that is not known here is taken by its status.
@@ -37,12 +37,12 @@ _CREDENTIALS = frozenset({
     "NotSignedUp",
     "SignatureDoesNotMatch",
 })  # fmt: skip
-#: With a region beside them, they are about the bucket's.
+#: Together with a region they concern the bucket's region.
 _OF_THE_REGION = frozenset({
     "AuthorizationHeaderMalformed", "AuthorizationQueryParametersError", "IllegalLocationConstraintException",
 })  # fmt: skip
 _EXPIRED_CREDENTIALS = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"})
-#: Under whatever status, some of them under 400.
+#: With any status, sometimes below 400.
 _BUSY = frozenset({
     "BandwidthLimitExceeded",
     "KMS.ThrottlingException",
@@ -70,11 +70,11 @@ _BY_CODE: dict[str, tuple[type[EnrichError], str]] = {
         "{what}: the object is archived; restore it to a storage class that can be read",
     ),
 }
-#: AWS answers 403 like any other to who does not say that he pays.
+#: AWS answers an ordinary 403 to a request that does not accept requester-pays charges.
 _PERHAPS_PAYS = "; if its owner has requesters pay, and you agree to, name {bucket} in ENRICH_S3_REQUESTER_PAYS"
 _REDIRECTS = range(300, 400)
 _CLIENT_ERRORS = range(400, 500)
-#: Client errors that say something about the moment, not about what was asked for.
+#: Client errors that are temporary and do not concern the request itself.
 _PASSING = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
 
 
@@ -88,7 +88,7 @@ def failure(
     location: str = "",
     pays: bool = False,
 ) -> EnrichError:
-    """The error that an answer of the store amounts to.
+    """The error for a store's answer.
 
     Args:
         status: of the HTTP response.

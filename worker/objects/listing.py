@@ -1,4 +1,4 @@
-"""Whether the pages of a listing lead anywhere."""
+"""Detects listings that loop or never end."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from typing import Any, NoReturn
 
 from worker.errors import StoreUnavailableError
 
-#: Empty pages in a row after which a listing leads nowhere. Some occur: stores skip deleted objects page by page.
+#: Empty pages in a row after which a listing counts as endless. Some are normal: stores skip deleted objects page-wise.
 _MOST_EMPTY = 10_000
 
 
 class ListingProgress:
-    """Follows one listing. What it keeps of a page are two numbers: 200,000 for a hundred million objects."""
+    """Follows one listing. It keeps two numbers per page: 200,000 for a hundred million objects."""
 
     def __init__(self, bucket: str) -> None:
-        """At the first page."""
+        """Start before the first page."""
         self._bucket = bucket
         self._met: set[int] = set()  # hashes of tokens, and of the first keys of pages
         self._empty = 0  # pages in a row
 
     def next_token(self, page: Mapping[str, Any]) -> str | None:
-        """Where the listing goes on behind a page; None at its end.
+        """Where the listing continues after a page; None at its end.
 
         Raises:
             StoreUnavailableError: the page is none, or does not say where the listing goes on, or it goes in circles.

@@ -1,4 +1,4 @@
-"""Buckets whose owner has requesters pay: every request for one of them says that we agree to.
+"""Requester-pays buckets: every request for one of them accepts the charges.
 
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/ObjectsinRequesterPaysBuckets.html
 """
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-#: To be signed with the request, like every header of AWS.
+#: Signed with the request, like every AWS header.
 HEADER: Final = "x-amz-request-payer"
 _EVERY_BUCKET: Final = "*"
 _AGREED: Final = {HEADER: "requester"}
@@ -18,7 +18,7 @@ _MARK: Final = "enrich_requester_pays"
 
 @dataclass(frozen=True, slots=True)
 class RequesterPays:
-    """What ``ENRICH_S3_REQUESTER_PAYS`` names."""
+    """The buckets that ``ENRICH_S3_REQUESTER_PAYS`` names."""
 
     names: frozenset[str]  # of buckets; or `*`
 
@@ -27,7 +27,7 @@ class RequesterPays:
         return bool(bucket) and (bucket in self.names or _EVERY_BUCKET in self.names)
 
     def headers(self, bucket: str) -> Mapping[str, str]:
-        """What a request for the bucket, or for an object in it, has to send."""
+        """The headers that a request for the bucket or an object in it must send."""
         return _AGREED if self.covers(bucket) else {}
 
     def parameters(self, bucket: str) -> dict[str, str]:
@@ -35,7 +35,7 @@ class RequesterPays:
         return {"RequestPayer": "requester"} if self.covers(bucket) else {}
 
     def register(self, client: Any) -> None:
-        """Have boto3 send it with every call; not all of them have a parameter for it (HeadBucket)."""
+        """Make boto3 send the header with every call; some have no parameter for it (HeadBucket)."""
         client.meta.events.register("before-parameter-build.s3", self._note)
         client.meta.events.register("before-call.s3", self._send)
 

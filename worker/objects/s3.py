@@ -1,4 +1,4 @@
-"""S3 and what speaks its protocol. boto3 signs and lists; objects' bytes go past it.
+"""S3 and compatible stores. boto3 signs and lists; object bytes bypass it.
 
 boto3's ``get_object`` holds the interpreter's lock for 1.2–1.6 ms a call: about 570 objects a second in one process,
 with any number of threads. A GET through urllib3 takes 0.3 ms (66 kB objects), and botocore's signer a fifth of that.
@@ -67,7 +67,7 @@ class S3Store:
         pool_size: int = 16,
         requester_pays: Collection[str] = (),
     ) -> None:
-        """Connect to nothing yet.
+        """Open no connection yet.
 
         Args:
             endpoint_url: of the store; None is AWS.
@@ -260,7 +260,7 @@ class S3Store:
 
 
 def _check_endpoint(url: str) -> None:
-    """Refuse what boto3 takes here and refuses at every request, where it would look like an outage."""
+    """Refuse settings that boto3 accepts here but rejects at every request, which would look like an outage."""
     try:
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and not parts.query and parts.port != 0
@@ -274,7 +274,7 @@ def _check_endpoint(url: str) -> None:
 
 
 def _session(**keys: str | None) -> Any:
-    """Of our own: the default one is not safe among threads."""
+    """A session of our own: boto3's default session is not thread-safe."""
     try:
         return boto3.session.Session(**keys)
     except (ValueError, BotoCoreError) as error:
@@ -289,7 +289,7 @@ def _client(session: Any, **parameters: Any) -> Any:
 
 
 def _ask_for_the_region_once(request_dict: dict[str, Any], response: Any, **_: Any) -> None:
-    """Where a HEAD of the bucket is redirected without a region, boto3 asks for the region by a HEAD of the bucket."""
+    """Break a loop in boto3: if a HEAD of the bucket is redirected without a region, it repeats that HEAD."""
     headers = response[1].get("ResponseMetadata", {}).get("HTTPHeaders", {}) if response else {}
     if "x-amz-bucket-region" not in headers:
         request_dict.get("context", {}).setdefault("s3_redirect", {})["redirected"] = True
@@ -303,7 +303,7 @@ def _style(chosen: str, endpoint_url: str | None) -> str:
 
 
 def _announced_size(response: urllib3.BaseHTTPResponse) -> int | None:
-    """Content-Length; None where the body comes in chunks, which have an end of their own.
+    """Content-Length; None if the body is chunked and so marks its own end.
 
     Raises:
         StoreUnavailableError: neither, so that nobody can tell a complete body from a truncated one.
@@ -344,7 +344,7 @@ def _listed(entry: Mapping[str, Any]) -> ListedObject:
 
 
 def _directions(headers: Mapping[str, str], region: str = "") -> dict[str, str]:
-    """Where the store says that a bucket is, if it does; ``region`` is what the answer's body says."""
+    """Where the store says that a bucket is, if it says so; ``region`` is from the answer's body."""
     return {"region": headers.get("x-amz-bucket-region") or region, "location": headers.get("location", "")}
 
 

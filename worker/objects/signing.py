@@ -1,4 +1,4 @@
-"""Signed URLs for GETs: botocore's signer without the rest of a client's call, which takes more than twice as long."""
+"""Signed URLs for GETs: botocore's signer alone, because a client's whole call takes more than twice as long."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ _KEY = "key"  # of the object in the URL that shows how those of its bucket look
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Place:
-    """Where a bucket's objects are."""
+    """The address of a bucket's objects."""
 
     base: str  # of URLs, before the key
     region: str
 
 
 class Signer:
-    """Signs GETs as boto3 would, to the letter: where objects are is learnt from a URL of its own.
+    """Signs GETs exactly as boto3 does; learns addresses from a URL that boto3 signs.
 
     Safe to use from any thread.
     """
 
     def __init__(self, by_boto: Callable[[ObjectRef], str], credentials: Callable[[], Any], *, seconds: int) -> None:
-        """Learn nothing yet.
+        """Know no address yet.
 
         Args:
             by_boto: a URL that boto3 signed.
@@ -43,7 +43,7 @@ class Signer:
         self._place = lru_cache(_MOST_BUCKETS)(lambda bucket: _place(by_boto(ObjectRef(bucket=bucket, key=_KEY))))
 
     def url(self, ref: ObjectRef, headers: Mapping[str, str]) -> str:
-        """A URL to GET an object by, with these headers. What boto3 raises is raised for the first of a bucket."""
+        """A URL to GET an object with these headers. The first URL of a bucket may raise boto3's errors."""
         place = self._place(ref.bucket) if ref.key else None  # boto3 says what is wrong with an empty key
         if place is None:
             return self._by_boto(ref)
@@ -52,12 +52,12 @@ class Signer:
         return str(request.url)
 
     def forget(self) -> None:
-        """Have boto3 say anew where buckets are: it may have learnt better."""
+        """Ask boto3 for addresses again, because they may have changed."""
         self._place.cache_clear()
 
 
 def _place(url: str) -> _Place | None:
-    """What a URL of boto3 tells about others of its bucket; None if they are signed differently (directory buckets)."""
+    """What one of boto3's URLs says about all of its bucket; None if signed differently (directory buckets)."""
     base, _, query = url.partition("?")
     scope = parse_qs(query).get("X-Amz-Credential", [""])[0].split("/")
     usual = "X-Amz-Algorithm=AWS4-HMAC-SHA256" in query and scope[-2:] == ["s3", "aws4_request"]

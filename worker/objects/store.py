@@ -1,4 +1,4 @@
-"""What the rest of the product may ask of an object store."""
+"""The interface of an object store."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class ObjectStore(Protocol):
     def get(
         self, ref: ObjectRef, *, etag: str | None, max_bytes: int, worth_reading: WorthReading | None = None
     ) -> Answer:
-        """Read an object, unless it is the one already known, too large or not worth it.
+        """Read an object, unless it is unchanged, too large or not worth reading.
 
         A body that is shorter than announced is never returned: that is `StoreUnavailableError`.
 
@@ -37,7 +37,7 @@ class ObjectStore(Protocol):
         ...
 
     def head(self, ref: ObjectRef) -> ObjectInfo | None:
-        """What the store says about an object without reading it; None where it is gone.
+        """What the store says about an object, without reading it; None if it is gone.
 
         Raises:
             ObjectRefusedError: as for `get`.
@@ -61,11 +61,11 @@ class ObjectStore(Protocol):
         ...
 
     def delete(self, ref: ObjectRef) -> None:
-        """Delete an object; deleting what is not there is no error."""
+        """Delete an object; deleting a missing one is not an error."""
         ...
 
     def create_bucket(self, bucket: str) -> None:
-        """Make a bucket; one that is there and ours is no error."""
+        """Create a bucket; one that exists and is ours is not an error."""
         ...
 
     def buckets(self) -> tuple[str, ...]:

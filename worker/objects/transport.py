@@ -1,4 +1,4 @@
-"""Bytes over HTTP: signed URLs through a pool of connections, with every wait bounded."""
+"""Fetches bytes over HTTP: signed URLs through a connection pool, with a limit on every wait."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from worker.errors import StoreUnavailableError
 
 _T = TypeVar("_T")
 
-#: Tries after a connection was reset: idle connections are closed by the other end as they are picked up.
+#: Retries after a connection reset: the server may close an idle connection just as we pick it up.
 _RESET_RETRIES = 2
 
-#: Bytes per second. A body that trickles more slowly is given up once the read timeout has passed.
+#: Bytes per second. A slower body is given up once the read timeout has passed.
 SLOWEST = 4096
 
 _CHUNK = 256 * 1024
@@ -32,7 +32,7 @@ class HttpTransport:
     """A pool of connections. Safe to use from several threads."""
 
     def __init__(self, *, timeout: float, pool_size: int, ca_bundle: str | None = None) -> None:
-        """Open nothing yet.
+        """Open no connection yet.
 
         Args:
             timeout: seconds, for connecting and for every wait for bytes.
@@ -47,7 +47,7 @@ class HttpTransport:
         self._manager.clear()
 
     def retrying(self, attempt: Callable[[], _T]) -> _T:
-        """Run an attempt again if its connection is reset; any other failure is the caller's to retry, later."""
+        """Repeat an attempt if its connection is reset; callers may retry other failures later."""
         for _ in range(_RESET_RETRIES):
             try:
                 return attempt()
@@ -88,7 +88,7 @@ class HttpTransport:
 
 
 class Body:
-    """A response's body as it comes in."""
+    """A response's body as it arrives."""
 
     def __init__(self, response: urllib3.BaseHTTPResponse, *, timeout: float) -> None:
         self._response = response
@@ -98,7 +98,7 @@ class Body:
         self.received = 0  # bytes so far
 
     def read(self, least: int) -> bytes:
-        """Read on until there are ``least`` bytes or no more; all that was received, which may be more.
+        """Read until there are ``least`` bytes or the body ends; returns all that was received, which may be more.
 
         Raises:
             StoreUnavailableError: the body trickles.

@@ -1,4 +1,4 @@
-"""What the object store answers."""
+"""Results of object store requests."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Literal, TypeAlias
 
 from worker.types import ObjectInfo
 
-#: How much of an object `WorthReading` is shown. Every image format's signature is in it.
+#: Bytes of an object that `WorthReading` sees. They include every image format's signature.
 HEAD_BYTES = 4096
 
-#: Decides by what the store says and the first bytes (up to `HEAD_BYTES`) whether to read on.
+#: Decides from the store's headers and the first bytes (up to `HEAD_BYTES`) whether to read on.
 WorthReading: TypeAlias = Callable[[ObjectInfo, bytes], bool]
 
 
@@ -26,7 +26,7 @@ class Fetched:
 
 @dataclass(frozen=True, slots=True)
 class NotModified:
-    """The object still has the etag it was asked for with (304)."""
+    """The object still has the etag of the request (304)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +36,14 @@ class Gone:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NotRead:
-    """The object is there and was not read to its end."""
+    """The object exists and was not read completely."""
 
     info: ObjectInfo  # size is what was seen so far where the store did not announce one
     head: bytes  # its first bytes, up to HEAD_BYTES
     why: Literal["too-large", "refused"]  # more than max_bytes; or not worth reading
 
 
-#: What a GET comes to.
+#: The results of a GET.
 Answer: TypeAlias = Fetched | NotModified | Gone | NotRead
 
 
@@ -58,12 +58,12 @@ class ListedObject:
 
 
 def normalize_etag(header: str | None) -> str:
-    """An etag without weak prefix and quotes; empty where there is none."""
+    """An etag without weak prefix and quotes; empty if there is none."""
     return (header or "").removeprefix("W/").strip('"')
 
 
 def climbs_out(key: str) -> bool:
-    """Whether a key has more ``..`` than folders before them, which AWS and most stores refuse by the name alone.
+    """Whether a key has more ``..`` than folders before them, which AWS and most stores refuse outright.
 
     docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html: "if, when parsed left-to-right, the cumulative count
     of relative path segments never exceeds the number of non-relative path elements encountered", they are valid.

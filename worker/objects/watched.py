@@ -1,4 +1,4 @@
-"""A store of which only what is watched can be had, whoever asks: worker, scheduler or command."""
+"""A store that gives access only to what is watched, for worker, scheduler and commands alike."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class WatchedStore:
     """An `ObjectStore`. Every method that names a bucket raises `NotWatchedError` without asking the store."""
 
     def __init__(self, store: ObjectStore, watched: Watched) -> None:
-        """Take the store, and what of it may be had."""
+        """Wrap a store, and say what is watched."""
         self._store, self._watched = store, watched
 
     def get(

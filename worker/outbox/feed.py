@@ -1,4 +1,4 @@
-"""Appending to the feed inside the write transaction, and reading it without skipping or repeating anything."""
+"""Appends to the change feed in the write transaction, and reads it without gaps or repeats."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ _BLOCKER = text("""
       AND coalesce(a.xact_start < now() - make_interval(secs => :longer), true) AND a.pid <> pg_backend_pid()
 """)
 
-#: Asks for the place behind all that is in the feed.
+#: Asks for the end of the feed.
 END = "end"
 
 #: Which database (feed_epoch), which transaction, which change in it, and when, in microseconds since 1970.
@@ -98,7 +98,7 @@ _MICROSECOND = timedelta(microseconds=1)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FeedEntry:
-    """One entry of the feed. It points; the catalog holds what is true now."""
+    """One entry of the feed. It is only a pointer: the catalog holds the current state."""
 
     id: str  # cursor: pass it as ``after`` to go on behind this change
     kind: Literal["enriched", "removed"]
@@ -110,7 +110,7 @@ class FeedEntry:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Blocker:
-    """A session whose transaction holds the feed back."""
+    """A database session whose transaction holds the feed back."""
 
     pid: int  # as in pg_stat_activity
     application: str
@@ -167,7 +167,7 @@ def read(connection: Connection, *, after: str | None, limit: int) -> list[FeedE
 
 
 def end(connection: Connection) -> str:
-    """A cursor behind everything that is committed and decided now; what comes after it will be read from it.
+    """A cursor at the end of everything that is committed and decided now; later changes come after it.
 
     Whoever takes it first, and then reads the catalog whole, misses nothing by following the feed from there.
     """
@@ -177,7 +177,7 @@ def end(connection: Connection) -> str:
 
 
 def since(connection: Connection, cursor: str, *, limit: int) -> list[ObjectRef]:
-    """The images of the next ``limit`` changes behind a cursor, decided or not, as far as they are committed.
+    """The images of the next ``limit`` committed changes after a cursor, decided or not.
 
     For who has read the catalog at that place, and asks what of it may be out of date by now.
 
@@ -198,13 +198,13 @@ def since(connection: Connection, cursor: str, *, limit: int) -> list[ObjectRef]
 
 
 def blocker(connection: Connection, *, longer: float = 5.0) -> Blocker | None:
-    """Whose transaction keeps changes from appearing, if it has been open for ``longer`` seconds."""
+    """The session that keeps changes from appearing, if its transaction has been open for ``longer`` seconds."""
     row = connection.execute(_BLOCKER, {"longer": longer}).one_or_none()
     return None if row is None else Blocker(**row._mapping)  # noqa: SLF001  # Row's public mapping view
 
 
 def along_the_index(connection: Connection) -> None:
-    """Have the rest of this transaction planned for reading the beginning of an order, not all of it."""
+    """Make the planner expect that only the first rows of each sorted result are read, in this transaction."""
     connection.execute(_ALONG_THE_INDEX, {"on": "off"})
 
 
@@ -218,7 +218,7 @@ def _why(after: str | None, *, is_ours: bool) -> str:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Place:
-    """What a cursor says."""
+    """The parts of a cursor."""
 
     epoch: int
     xid: int

@@ -1,4 +1,4 @@
-"""Forgetting what is old, without anybody missing it unawares."""
+"""Deletes old changes so that every reader notices the gap."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _PRUNE = text("""
 
 
 def prune(connection: Connection, *, keep: float | None, limit: int) -> int:
-    """Delete the oldest changes, and in a restored database those of the other one.
+    """Delete the oldest changes, and in a restored database those of the original one.
 
     Args:
         connection: in a transaction of its own: it locks the feed against others who prune, not against anybody else.
