@@ -1,4 +1,4 @@
-"""Nearest images to a vector, within one space."""
+"""Finds the images nearest to a vector in one space."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Hit:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Nearest:
-    """The answer of a search, and how far it can be relied on."""
+    """The answer of a search, and how reliable it is."""
 
     hits: list[Hit]
     exact: bool  # every image that passes the filter was compared
@@ -126,13 +126,13 @@ def nearest_among(
 
 
 def iterate(connection: Connection, limit: int) -> None:
-    """Have index scans of this transaction go on until ``limit`` rows have passed their filter."""
+    """Make index scans in this transaction continue until ``limit`` rows have passed their filter."""
     ef = min(max(limit, _MINIMUM_EF), _MAXIMUM_EF)
     connection.execute(_ITERATE, {"ef": str(ef)})
 
 
 def by_index(space: Space) -> str:
-    """What a search without a filter asks."""
+    """The query of a search without a filter."""
     return _described(
         f"SELECT e.image_id, -{_distance(space)} AS similarity FROM embeddings_{space.id} e"  # noqa: S608  # integers
         f" ORDER BY {_distance(space)} LIMIT :limit"
@@ -151,7 +151,7 @@ class _Filtered:
     _found: dict[int, float] = field(default_factory=dict)  # image → similarity, of all that passed so far
 
     def answer(self) -> Nearest:
-        """By the way that costs least among those that find what there is."""
+        """Search in the cheapest way that finds all there is."""
         if any(self._is_rare(tag) for tag in self.tags):
             return self.compare_all()
         rarest = min(map(self._estimate, self.tags))
@@ -163,12 +163,12 @@ class _Filtered:
         return Nearest(hits=self._described_best(), exact=False, complete=False)
 
     def compare_all(self) -> Nearest:
-        """Compare all that pass."""
+        """Compare all images that pass the filter."""
         query = _described(_exact(self.space, len(self.tags)))
         return Nearest(hits=_hits(self.connection, query, self.parameters()), exact=True, complete=True)
 
     def parameters(self) -> dict[str, Any]:
-        """What the statements below are given."""
+        """Parameters of the statements below."""
         parameters: dict[str, Any] = {"vector": literal(self.vector), "limit": self.limit}
         for number, tag in enumerate(self.tags):
             parameters |= {f"taxonomy{number}": tag.taxonomy, f"label{number}": tag.label}
@@ -179,12 +179,12 @@ class _Filtered:
         return bool(self.connection.execute(_AT_MOST, candidates).scalar_one() <= _FEW)
 
     def _estimate(self, tag: TagFilter) -> float:
-        """How many images have a tag, at most, as the planner thinks; it is not rare."""
+        """The planner's upper estimate of how many images have a tag, provided that it is not rare."""
         plans = (self.connection.execute(each, asdict(tag)).scalar_one() for each in _PLANNED)
         return float(max(min(plan[0]["Plan"]["Plan Rows"] for plan in plans), _FEW))
 
     def _look_around(self, rarest: float) -> bool:
-        """Check the images nearest to the query; whether enough of them pass.
+        """Check the images nearest to the query. Returns whether enough of them pass.
 
         What passes is checked behind the scan: so the scan is as long as it is, wherever that lies.
         """
@@ -197,7 +197,7 @@ class _Filtered:
         return self._note(query, {"towards": literal(self.vector), "around": around}) >= enough
 
     def _lead(self) -> None:
-        """Look between the query and where the nearest of a sample lie; then again, from what that found."""
+        """Search between the query and the nearest of a sample; then once more, bounded by what that found."""
         import numpy as np
 
         self._note(_sampled(self.space, len(self.tags)), {"draws": _DRAWS, "run": _IN_A_ROW, "limit": _SEEDS})
@@ -215,7 +215,7 @@ class _Filtered:
         self.connection.execute(_FOLLOW, {"ef": str(min(ef, _MAXIMUM_EF)), "most": str(most)})
 
     def _note(self, query: str, parameters: Mapping[str, object]) -> int:
-        """Keep what a statement finds; returns how many."""
+        """Keep what a statement finds. Returns how many images."""
         rows = self.connection.execute(text(query), {**self.parameters(), **parameters}).all()
         self._found.update((row.image_id, row.similarity) for row in rows)
         return len(rows)
@@ -316,7 +316,7 @@ def _distance(space: Space, to: str = "vector") -> str:
 
 
 def _described(found: str) -> str:
-    """With what people want to know of each."""
+    """The hits with what readers need to know about each."""
     return f"""
         SELECT i.bucket, i.key, n.similarity, i.tags
         FROM ({found}) AS n

@@ -1,4 +1,4 @@
-"""What two spaces say about the same images, side by side."""
+"""Compares the decisions of two spaces about the same images."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sqlalchemy import text
 from worker.catalog.spaces import Space
 from worker.db import Connection
 
-#: Images looked at for each one wanted: not all of them have a vector in both spaces.
+#: Images examined per requested one: not all of them have a vector in both spaces.
 _OVERSAMPLED = 20
 _ESTIMATE = text("SELECT greatest(reltuples, 0) FROM pg_class WHERE oid = 'images'::regclass")
 # Of small catalogs all images are looked at; of large ones some pages, always the same.
@@ -78,7 +78,7 @@ class HumanAgreement:
 
 
 def common_sample(connection: Connection, a: int, b: int, *, limit: int) -> list[int]:
-    """Images that have a vector in both spaces: all, or ``limit`` of them, the same at every call."""
+    """Images with a vector in both spaces: all, or ``limit`` of them, the same at every call."""
     rows = float(connection.execute(_ESTIMATE).scalar_one())
     percent = 100 * limit * _OVERSAMPLED / max(rows, 1)
     some = "" if percent >= 100 else f"TABLESAMPLE SYSTEM ({percent:.6f}) REPEATABLE (0)"  # noqa: PLR2004  # per cent
@@ -102,7 +102,7 @@ def human_agreement(connection: Connection, a: int, b: int) -> list[HumanAgreeme
 
 
 def neighbours(connection: Connection, space: Space, image: int, *, k: int) -> list[int]:
-    """The ``k`` images whose vectors are closest to that of an image, itself not counted, best first."""
+    """The ``k`` images whose vectors are closest to that of an image, excluding itself, best first."""
     connection.execute(_EFFORT)
     # The partition's name and the cast are spelled out so that its expression index is used; both are integers.
     cast = f"vector::halfvec({space.dimension})"

@@ -1,4 +1,4 @@
-"""The counters of embedding spaces: vectors, and images that wait for one (migration 0019)."""
+"""The counters of embedding spaces: vectors, and missing vectors (migration 0019)."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _BY_COUNTING = """
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SpaceMiscount:
-    """A counter that is not what it counts."""
+    """A counter that differs from its recount."""
 
     space_id: int
     state: str  # vectors, waiting or failed
@@ -49,7 +49,7 @@ def fold(connection: Connection) -> None:
 
 
 def is_counted(connection: Connection) -> bool:
-    """Whether the counters are of all vectors: those that were there before them are counted, too."""
+    """Whether the counters cover all vectors, including those older than them."""
     return _COUNTERS.are_complete(connection)
 
 
@@ -59,10 +59,10 @@ def counted_or_counting(connection: Connection) -> str:
 
 
 def miscounts(connection: Connection) -> list[SpaceMiscount]:
-    """Recount all spaces, and compare. Reads all vectors' rows, not the vectors; nobody waits."""
+    """Recount all spaces and compare. Reads all rows but not the vectors; blocks nobody."""
     return [SpaceMiscount(**row._mapping) for row in _COUNTERS.differences(connection)]  # noqa: SLF001
 
 
 def correct(connection: Connection) -> None:
-    """Make every counter what it counts. Also the first count of what was there before there were counters."""
+    """Correct every counter. Also makes the first count of vectors older than the counters."""
     _COUNTERS.complete(connection)

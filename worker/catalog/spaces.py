@@ -1,4 +1,4 @@
-"""Embedding spaces: which there are, and which of them answers."""
+"""Embedding spaces, and which of them is active."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from worker.catalog.space_counters import counted_or_counting
 from worker.db import Connection
 from worker.types import SpaceSpec
 
-#: filling: embedded beside the active one, not read by anybody; retired: kept as it is, not written any more.
+#: filling: written besides the active one, but not read; retired: kept as it is, no longer written.
 State: TypeAlias = Literal["filling", "active", "retired"]
 
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('enrich space', 0))")
@@ -82,7 +82,7 @@ class Space:
 
 
 def space_of(connection: Connection, spec: SpaceSpec) -> Space | None:
-    """The space a model's vectors live in, or None if nothing was ever embedded with it."""
+    """A model's space; None if nothing was ever embedded with it."""
     row = connection.execute(_BY_FINGERPRINT, {"fingerprint": spec.fingerprint}).one_or_none()
     return None if row is None else Space(**row._mapping)  # noqa: SLF001  # Row's public mapping view
 
@@ -94,12 +94,12 @@ def space(connection: Connection, number: int) -> Space | None:
 
 
 def hold(connection: Connection, number: int) -> bool:
-    """Whether a space is there; while the transaction lasts, it is not dropped. Waits for somebody who drops it now."""
+    """Whether a space exists; it cannot be dropped while the transaction lasts. Waits for a drop under way."""
     return connection.execute(_HOLD, {"id": number}).one_or_none() is not None
 
 
 def hold_active(connection: Connection) -> None:
-    """While the transaction lasts, the active space stays what it is. Waits for somebody who activates another now."""
+    """Keep the active space unchanged while the transaction lasts. Waits for an activation under way."""
     connection.execute(_HOLD_ACTIVE)
 
 
@@ -109,17 +109,17 @@ def all_spaces(connection: Connection) -> list[Space]:
 
 
 def active(connection: Connection) -> Space | None:
-    """The one that answers; None while nothing was ever embedded."""
+    """The active space; None while nothing was ever embedded."""
     return next((each for each in all_spaces(connection) if each.state == "active"), None)
 
 
 def served(connection: Connection) -> list[int]:
-    """Spaces that answer, or have answered and are kept up to date: those that should lack nothing."""
+    """Spaces that are active, or were and are kept up to date: no vector should be missing in them."""
     return list(connection.execute(_SERVED).scalars())
 
 
 def ensure(connection: Connection, spec: SpaceSpec, *, source: str | None = None) -> Space:
-    """The space of ``spec``, created with its partition if need be.
+    """The space of ``spec``, created with its partition if necessary.
 
     The first space of a catalog becomes active, with its index; a later one starts as filling and gets its index when
     it is full. Concurrent callers wait for each other. Locks that stop writers are held for an instant, and waited for
@@ -153,7 +153,7 @@ def _create(connection: Connection, spec: SpaceSpec, source: str | None) -> Spac
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FilledSpace:
-    """A space, and how far it is filled."""
+    """A space and how far it is filled."""
 
     id: int
     state: State
@@ -176,7 +176,7 @@ def fill_levels(connection: Connection) -> list[FilledSpace]:
 
 
 def missing_in(connection: Connection, space_id: int, *, before: datetime | None = None) -> int:
-    """How many images of the catalog have no vector in a space, other than those its model could not embed.
+    """How many vectors are missing in a space, not counting images that its model could not embed.
 
     Args:
         connection: open.
@@ -188,7 +188,7 @@ def missing_in(connection: Connection, space_id: int, *, before: datetime | None
 
 
 def was_dropped(connection: Connection, number: int) -> bool:
-    """Whether a space was dropped; what it had may still be there in part, if that was interrupted."""
+    """Whether a space was dropped; parts of it may remain if that was interrupted."""
     return bool(connection.execute(_WAS_DROPPED, {"id": number}).scalar_one())
 
 
@@ -210,7 +210,7 @@ def activate(connection: Connection, space_id: int) -> bool:
 
 
 def refill(connection: Connection, space_id: int) -> None:
-    """Have new images embedded in a retired space again."""
+    """Embed new images in a retired space again."""
     connection.execute(_SET_STATE, {"id": space_id, "state": "filling"})
 
 
@@ -230,7 +230,7 @@ def retire(connection: Connection, space_id: int) -> bool:
 
 
 def mark_dropped(connection: Connection, space_id: int) -> bool:
-    """Mark a space as dropped. When this commits, nobody writes into it any more; vectors and tags are still there.
+    """Mark a space as dropped. Once this commits, nothing is written into it; its vectors and tags still exist.
 
     Returns:
         False if it is the active one: nothing was done.

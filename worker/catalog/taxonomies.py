@@ -1,4 +1,4 @@
-"""Taxonomy versions, kept as they were when they decided."""
+"""Taxonomy versions, stored as they were when they decided."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ _WORDS = text("""
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaxonomyVersion:
-    """A taxonomy as it decides."""
+    """A taxonomy version to store."""
 
     name: str
     version: str
@@ -92,7 +92,7 @@ class KeptTaxonomy:
 
 
 def remember(connection: Connection, versions: Sequence[TaxonomyVersion]) -> None:
-    """Store versions; of one that is there already, what does not affect scores is brought up to date."""
+    """Store versions; for one that is stored already, update what does not affect scores."""
     if not versions:
         return
     # In one order wherever workers start, so that none waits for another that waits for it.
@@ -109,18 +109,18 @@ def remember(connection: Connection, versions: Sequence[TaxonomyVersion]) -> Non
 
 
 def kept(connection: Connection, names: Sequence[str] | None = None) -> list[KeptTaxonomy]:
-    """All versions, of these taxonomies or of all: by name, the one in force first, then newest first."""
+    """All versions of these taxonomies, or of all: by name, the one in force first, then newest first."""
     rows = connection.execute(_KEPT, {"names": None if names is None else list(names)})
     return [KeptTaxonomy(**row._mapping) for row in rows]  # noqa: SLF001  # Row's public mapping view
 
 
 def versions_in_use(connection: Connection) -> dict[str, str]:
-    """Taxonomy → the version that is in use: the one in force, or else the one that came last."""
+    """Taxonomy → the version in use: the one in force, else the newest."""
     return {row.name: row.version for row in connection.execute(_IN_USE)}
 
 
 def definition(connection: Connection, name: str, version: str) -> Mapping[str, Any] | None:
-    """What a kept version is; None where it was dropped."""
+    """The definition of a stored version; None if it was dropped."""
     found: Mapping[str, Any] | None = connection.execute(
         _DEFINITION, {"name": name, "version": version}
     ).scalar_one_or_none()
@@ -128,7 +128,7 @@ def definition(connection: Connection, name: str, version: str) -> Mapping[str, 
 
 
 def has_tags_of(connection: Connection, name: str) -> bool:
-    """Whether any image has a label of a taxonomy, in whatever space and by whoever."""
+    """Whether any image has a label of a taxonomy, in any space and from any source."""
     return bool(connection.execute(_TAGGED, {"name": name}).scalar_one())
 
 
@@ -140,17 +140,17 @@ def is_tagged(connection: Connection, name: str, label: str) -> bool:
 
 
 def names(connection: Connection) -> list[str]:
-    """Every taxonomy of which there is a version, or a tag with a label."""
+    """Every taxonomy with a stored version, or a tag with a label."""
     return list(connection.execute(_NAMES).scalars())
 
 
 def tagged_labels(connection: Connection, name: str, *, most: int = 1_000) -> list[str]:
-    """The labels of a taxonomy that images have, in whatever space and by whoever; the first ``most`` of them."""
+    """The labels of a taxonomy that images have, in any space and from any source; the first ``most`` of them."""
     return list(connection.execute(_LABELS, {"name": name, "most": most}).scalars())
 
 
 def drop(connection: Connection, name: str) -> None:
-    """Forget all versions of a taxonomy, and the vectors of its labels. None may ever have been in force."""
+    """Delete all versions of a taxonomy and its label vectors. None may ever have been in force."""
     connection.execute(_DROP, {"name": name})
 
 

@@ -1,4 +1,4 @@
-"""Which taxonomies are in force. Whoever writes tags holds the revision they were decided by while it does.
+"""Revisions: which taxonomies are in force. A writer of tags locks the revision that decided them while it writes.
 
 The fence, which the rule in docs/decisions is about: a transaction that writes tags first takes a lock that many can
 share, then looks which revision is in force, and gives up if that is not the one it has. Making a revision takes the
@@ -19,7 +19,7 @@ from sqlalchemy import text
 from worker.db import Connection
 from worker.errors import OutdatedTaxonomiesError
 
-#: How a revision came about: by the first worker on a catalog, or by a command.
+#: The origin of a revision: the first worker on a catalog, or a command.
 Action: TypeAlias = Literal["begin", "apply", "rollback"]
 
 _LOCK = "hashtextextended('enrich taxonomies', 0)"
@@ -120,7 +120,7 @@ class Retagging:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VersionImages:
-    """How many images have tags that a version decided."""
+    """How many images have tags from a version."""
 
     name: str
     version: str
@@ -129,7 +129,7 @@ class VersionImages:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Applier:
-    """Who applies taxonomies now."""
+    """The session that applies taxonomies now."""
 
     pid: int  # of the database's session
     since: datetime
@@ -137,7 +137,7 @@ class Applier:
 
 
 def current(connection: Connection) -> Revision | None:
-    """What is in force; None in a catalog that no worker has begun."""
+    """The revision in force; None before the first worker has run."""
     row = connection.execute(_CURRENT).one_or_none()
     return None if row is None else Revision(**row._mapping)  # noqa: SLF001  # Row's public mapping view
 
@@ -174,7 +174,7 @@ def hold(connection: Connection, revision: int) -> None:
 def make(
     connection: Connection, versions: Mapping[str, str], *, action: Action, made_by: str, back_to: int | None = None
 ) -> Revision:
-    """Put taxonomies into force when this commits; nothing else may be locked before. They are kept already.
+    """Put stored taxonomies into force when this commits; nothing else may be locked before.
 
     Waits for those who are writing tags, for two seconds at most: then the statement fails with ``lock_not_available``
     and may be repeated.
@@ -198,12 +198,12 @@ def begin(connection: Connection, versions: Mapping[str, str], *, made_by: str) 
 
 # -- how far stored tags are -------------------------------------------------------------------------------------------
 def note_empty(connection: Connection, space: int, revision: int) -> None:
-    """A space that has no vectors yet needs no retagging: note that before anything is written into it."""
+    """Record that a space without vectors needs no retagging, before anything is written into it."""
     connection.execute(_BEGIN_EMPTY, {"space": space, "revision": revision})
 
 
 def begin_retagging(connection: Connection, space: int, revision: int) -> Retagging:
-    """Where the retagging of a space by a revision is; it begins if it has not."""
+    """The progress of retagging a space by a revision; starts it if necessary."""
     connection.execute(_BEGIN, {"space": space, "revision": revision})
     found = retagging(connection, space, revision)
     assert found is not None  # noqa: S101  # it was inserted
@@ -211,46 +211,46 @@ def begin_retagging(connection: Connection, space: int, revision: int) -> Retagg
 
 
 def retagging(connection: Connection, space: int, revision: int) -> Retagging | None:
-    """Where the retagging of a space by a revision is; None if it has not begun."""
+    """The progress of retagging a space by a revision; None if it has not started."""
     row = connection.execute(_RETAGGING, {"space": space, "revision": revision}).one_or_none()
     return None if row is None else Retagging(**row._mapping)  # noqa: SLF001
 
 
 def retaggings(connection: Connection) -> list[Retagging]:
-    """All of them, newest revision first."""
+    """All retaggings, newest revision first."""
     return [Retagging(**row._mapping) for row in connection.execute(_RETAGGINGS)]  # noqa: SLF001
 
 
 def advance(connection: Connection, space: int, revision: int, *, after: int, images: int) -> None:
-    """Note that images up to ``after`` are done, ``images`` more than before."""
+    """Record that images up to ``after`` are done, ``images`` more than before."""
     connection.execute(_ADVANCE, {"space": space, "revision": revision, "after": after, "images": images})
 
 
 def note_changed(connection: Connection, space: int, revision: int, changed: int) -> None:
-    """Note in the transaction that changed them how many images have other labels now."""
+    """Record how many images have other labels now, in the transaction that changed them."""
     if changed:
         connection.execute(_CHANGED, {"space": space, "revision": revision, "changed": changed})
 
 
 def finish_retagging(connection: Connection, space: int, revision: int) -> None:
-    """All images are done."""
+    """Mark a retagging as finished."""
     connection.execute(_FINISH, {"space": space, "revision": revision})
 
 
 def restart_retagging(connection: Connection, space: int, revision: int) -> None:
-    """Look at every image again."""
+    """Start a retagging over, from the first image."""
     connection.execute(_RESTART, {"space": space, "revision": revision})
 
 
 def images_per_version(connection: Connection, space: int) -> list[VersionImages]:
-    """Counts all tags of a space, for as long as it takes: for people, not for hot paths."""
+    """Count all tags of a space, however long it takes: for people, not for hot paths."""
     connection.execute(_FOR_AS_LONG_AS_IT_TAKES)
     return [VersionImages(**row._mapping) for row in connection.execute(_PER_VERSION, {"space": space})]  # noqa: SLF001
 
 
 # -- one at a time -----------------------------------------------------------------------------------------------------
 def try_applying(connection: Connection) -> Applier | None:
-    """Become the only one who applies taxonomies, until the connection is closed.
+    """Become the only process that applies taxonomies, until the connection is closed.
 
     Returns:
         Who else does; None if we do now.

@@ -1,4 +1,4 @@
-"""Vectors of texts, as the first process that needed one has made it, for all others to use."""
+"""A shared cache of text vectors: the first process that needs one stores it for all others."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _AT_ONCE = 5_000
 
 
 def known(connection: Connection, space: int, texts: Sequence[str]) -> dict[str, Floats]:
-    """Text → ``[d]``, of those that were kept."""
+    """Text → ``[d]``, for texts in the cache."""
     import numpy as np
 
     digests = {_digest(each): each for each in texts}
@@ -46,25 +46,25 @@ def known(connection: Connection, space: int, texts: Sequence[str]) -> dict[str,
 
 
 def save(connection: Connection, space: int, vectors: Mapping[str, Floats]) -> None:
-    """Keep vectors of texts; one that somebody else has kept meanwhile stays. Nothing is kept for a dropped space."""
+    """Store vectors of texts; one that another process has stored meanwhile stays. A dropped space stores nothing."""
     kept = {_digest(each): vector.astype(_FORMAT).tobytes() for each, vector in vectors.items()}
     connection.execute(_KEEP, {"space": space, "digests": list(kept), "vectors": list(kept.values())})
 
 
 def forget(connection: Connection, space: int) -> None:
-    """Forget the vectors of a space that was dropped."""
+    """Delete the text vectors of a dropped space."""
     without_time_limit(connection)
     connection.execute(_FORGET, {"space": space})
 
 
 def logit_scale(connection: Connection, space: int) -> float | None:
-    """What the space's model multiplies cosines by; None if it was never loaded by a release that keeps it."""
+    """What the space's model multiplies cosines by; None if no release that stores it has loaded the model."""
     found: float | None = connection.execute(_SCALE, {"space": space}).scalar_one()
     return found
 
 
 def save_logit_scale(connection: Connection, space: int, scale: float) -> None:
-    """Keep it, unless it is known."""
+    """Store it, unless it is known."""
     connection.execute(_KEEP_SCALE, {"space": space, "scale": scale})
 
 

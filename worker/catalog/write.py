@@ -1,4 +1,4 @@
-"""Writing a batch: image rows, vectors and tags, a constant number of statements whatever its size."""
+"""Writes a batch of image rows, vectors and tags in a constant number of statements."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ _TAGS = text("""
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EnrichedImage:
-    """Everything one image adds to the catalog."""
+    """Everything that one image adds to the catalog."""
 
     info: ObjectInfo  # what was read, not what an event said
     metadata: ImageMetadata
@@ -107,7 +107,7 @@ class EnrichedImage:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EmbeddedImage:
-    """What one model makes of one image."""
+    """One model's vector and tags for one image."""
 
     image_id: int
     vector: Floats  # [d], unit length, of the space written to
@@ -151,12 +151,12 @@ def save_images(connection: Connection, *, space_id: int, images: Sequence[Enric
 
 
 def is_open(connection: Connection, space_id: int) -> bool:
-    """Whether vectors may be written into a space; while the transaction lasts, it is not dropped."""
+    """Whether vectors may be written into a space; it cannot be dropped while the transaction lasts."""
     return space_id in connection.execute(_OPEN).scalars().all()
 
 
 def save_vectors(connection: Connection, space_id: int, images: Sequence[EmbeddedImage]) -> None:
-    """Insert or replace the vectors and a model's tags of images that the catalog has."""
+    """Insert or replace vectors and a model's tags of images in the catalog."""
     ids = [image.image_id for image in images]
     vectors = [literal(image.vector) for image in images]
     connection.execute(_VECTORS, {"space": space_id, "ids": ids, "vectors": vectors})
@@ -228,7 +228,7 @@ def _offset(moment: datetime | None) -> str | None:
 
 
 def literal(vector: Floats) -> str:
-    """pgvector's text form of what halves keep of the vector: 11 bits, which five significant digits tell apart.
+    """The vector in pgvector's text form. Half precision keeps 11 bits, which five significant digits distinguish.
 
     Rounded here and not by the server, which would round the five digits: what is read back is what was tagged.
     """

@@ -1,4 +1,4 @@
-"""Pixels and words → unit vectors: loads image–text models and shares one among threads.
+"""Pictures and texts → unit vectors: loads image–text models, and shares one among threads.
 
 Importing this room imports neither torch nor transformers; ``load_encoder`` does.
 """

@@ -1,4 +1,4 @@
-"""The image tower, compiled by torch for a few sizes of batch; on a GPU, each recorded as one CUDA graph.
+"""The image tower, compiled by torch for a few batch sizes; on a GPU, each is recorded as one CUDA graph.
 
 A graph is launched in one call, where a model that runs layer by layer takes hundreds: for small models and batches
 the launching takes longer than the computation. Each of those calls gives up the interpreter lock, too, and gets it
@@ -40,7 +40,7 @@ _WARM_UPS = 2
 #: Torch compiles a function for no more than eight shapes unless told otherwise: it takes more for a mistake. Ours are
 #: known, and all models of a process have one function in common.
 _MOST_SHAPES = 1024
-#: CUDA knows one recording at a time in a process, and several models may be loaded at once.
+#: CUDA allows one recording at a time per process, and several models may be loaded at once.
 _recording = threading.Lock()
 
 
@@ -116,7 +116,7 @@ class CompiledTower:
             return fetch(self._passes[size](self._input[:size])[:count])
 
     def _made(self, compute: _Compute) -> dict[int, _Compute]:
-        """What runs a batch of each size, ready to run. The largest first: the others fit into its memory."""
+        """A ready runner for each batch size. The largest comes first: the others fit into its memory."""
         with torch._dynamo.config.patch(recompile_limit=_MOST_SHAPES, accumulated_recompile_limit=_MOST_SHAPES):  # noqa: SLF001
             if self._device == "cpu":
                 for size in reversed(self._sizes):
@@ -176,7 +176,7 @@ def _lacks_compiler(reason: str) -> bool:
 
 
 def _reason(error: BaseException) -> str:
-    """The one line of a compiler's report that says what is wrong."""
+    """The line of a compiler's report that names the error."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     for line, following in pairwise(lines):
         if line.startswith("backend=") and line.endswith("raised:"):

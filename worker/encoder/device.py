@@ -1,4 +1,4 @@
-"""Where the model runs and in which number format: chosen from plain facts, so that it can be tested anywhere."""
+"""Chooses the model's device and number format from plain facts, so that the choice can be tested anywhere."""
 
 from __future__ import annotations
 

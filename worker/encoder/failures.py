@@ -1,4 +1,4 @@
-"""What a failed forward pass means. torch reports nearly everything as RuntimeError, so the message has to tell."""
+"""Classifies failed forward passes. torch raises RuntimeError for nearly everything, so the message has to decide."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _FATAL = re.compile(
 
 
 def classify(error: BaseException) -> FailureKind:
-    """Tell a poisoned device from a full one and from a bad input, by the error's type and message."""
+    """Distinguish a broken device, a full one and a bad input by the error's type and message."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return FailureKind.OUT_OF_MEMORY
     message = str(error)

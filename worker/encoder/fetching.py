@@ -1,4 +1,4 @@
-"""Has a model's files in this machine's hub cache before anything needs them."""
+"""Puts a model's files into this machine's hub cache before anything needs them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def fetch_model(model: str, revision: str | None = None, source: Path | None = None) -> str:
-    """Have a model here; returns where it is and which commit, in words.
+    """Fetch a model; returns its path and commit, in words.
 
     Args:
         model: ``starter``, a hub id, or a directory: for the first and the last there is nothing to do.
@@ -56,7 +56,7 @@ def _copy(model: str, revision: str | None, source: Path) -> None:
 
 
 def _copy_cache(source: Path, target: Path) -> None:
-    """All of a model in another cache, also over an earlier copy; blobs before the links to them."""
+    """Copy all of a model from another cache, even over an earlier copy; blobs before the links to them."""
     if target.exists() and target.samefile(source):
         return
     for file in sorted(source.rglob("*")):
@@ -68,7 +68,7 @@ def _copy_cache(source: Path, target: Path) -> None:
 
 
 def _copy_files(source: Path, snapshot: Path) -> None:
-    """What is wanted of a model's directory, complete or not at all."""
+    """Copy the needed files of a model's directory, all or none."""
     unfinished = snapshot.with_name(f"{snapshot.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)

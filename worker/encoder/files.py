@@ -70,7 +70,7 @@ def is_wanted(name: str) -> bool:
 
 
 def ways_out() -> str:
-    """What to do when a model cannot be had."""
+    """What to do if a model is unavailable."""
     return (
         f"Two ways out: set ENRICH_MODEL to a directory that holds {CONFIG}, {weights.SINGLE}, {PREPROCESSORS[0]} and "
         "the tokenizer's files; or let this machine reach the model hub once, or copy a filled hub cache (HF_HOME) to "
@@ -79,7 +79,7 @@ def ways_out() -> str:
 
 
 def check_names(model: str, names: Collection[str]) -> None:
-    """Refuse a set of file names that cannot be a whole, safe image–text model.
+    """Refuse a set of file names that cannot be a complete, safe image–text model.
 
     Raises:
         ModelUnsupportedError: names what is missing and what to do about it.
@@ -157,7 +157,7 @@ def _sha256(file: Path) -> str:
 
 
 def _cached(model: str, revision: str | None) -> ModelFiles | None:
-    """The model in the hub's cache, if all of it is there."""
+    """The model in the hub's cache, if it is complete."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
@@ -179,7 +179,7 @@ def _snapshot(model: str, path: Path) -> ModelFiles:
 
 
 def _downloaded(model: str, revision: str | None) -> ModelFiles:
-    """Ask the hub what the model consists of, refuse early what could not be used, then fetch the files."""
+    """List the model's files on the hub, refuse an unusable model early, then fetch the files."""
     from huggingface_hub import HfApi, snapshot_download
 
     try:

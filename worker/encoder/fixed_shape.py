@@ -1,4 +1,4 @@
-"""The image half as one graph of fixed shapes: what compilers are given."""
+"""The image tower as one graph of fixed shapes, for compilers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from worker.errors import ConfigurationError
 
 
 class NormalisedTower(torch.nn.Module):
-    """Normalisation and the image half, as one graph for a compiler: uint8 ``[n, 3, H, W]`` → ``[n, dimension]``."""
+    """Normalisation and the image tower, as one graph for a compiler: uint8 ``[n, 3, H, W]`` → ``[n, dimension]``."""
 
     def __init__(self, model: Any, preprocessor: Preprocessor, dtype: torch.dtype = torch.float32) -> None:
         """Wrap a model; see ``require_one_size``. Goes where the model is."""
@@ -33,7 +33,7 @@ class NormalisedTower(torch.nn.Module):
 
 
 def require_one_size(preprocessor: Preprocessor, runtime: Runtime) -> None:
-    """Compilers want shapes that are known before.
+    """Refuse models without a fixed image size, which compilers need.
 
     Raises:
         ConfigurationError: the model takes pictures of any shape, or floats that its own processor makes.

@@ -1,4 +1,4 @@
-"""A model's files, by name: inside of its folder, and read only as far as a model's go."""
+"""Reads a model's files by name: only inside its folder, and only up to plausible sizes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LARGEST = 16 << 20
 
 
 def found(path: Path, name: str) -> Path:
-    """Where a file of a model is, with links followed as far as they stay inside.
+    """The path of a model's file, following links only inside its folder.
 
     The hub's cache has links from ``snapshots/COMMIT/NAME`` to ``blobs/``: there, inside is the folder of both.
 
@@ -51,7 +51,7 @@ def read_json(path: Path, name: str, *, kind: str) -> dict[str, Any]:
 
 
 def _root(path: Path) -> Path:
-    """The folder that nothing may lead out of."""
+    """The folder that no link may leave."""
     whole = path.absolute()
     is_snapshot = whole.parent.name == "snapshots" and whole.parents[1].name.startswith("models--")
     return whole.parents[1] if is_snapshot else whole

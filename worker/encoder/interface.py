@@ -1,4 +1,4 @@
-"""What every model looks like from outside: pixels and words in, unit vectors of one embedding space out."""
+"""The interface of every model: pictures and texts in, unit vectors of one embedding space out."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 #: uint8 ``[C, H, W]`` where normalisation happens on the device, float32 otherwise.
 Pixels: TypeAlias = npt.NDArray[np.uint8] | npt.NDArray[np.float32]
 
-#: Which halves of a model are kept in memory: a process that only searches needs no image tower.
+#: Which towers of a model are kept in memory: a process that only searches needs no image tower.
 Towers: TypeAlias = Literal["both", "image", "text"]
 
-#: How faithfully pictures become pixels: the model's own processor to the last bit, or what it cannot tell from it.
+#: How pictures become pixels: bit-identical to the model's own processor, or with differences that do not matter to it.
 Preprocessing: TypeAlias = Literal["fast", "exact"]
 
-#: What runs the image half: torch as it is, or recorded, or torch's compiler, or OpenVINO's for CPUs.
+#: What runs the image tower: plain torch, recorded CUDA graphs, torch's compiler, or OpenVINO on CPUs.
 Runtime: TypeAlias = Literal["torch", "cuda-graphs", "torch-compile", "openvino"]
 
 #: Waits for what a device computes, and gives it: ``[n, dimension]`` of any length. Called once.
@@ -41,7 +41,7 @@ _log = logs.get("encoder")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EncoderTraits:
-    """What callers need to know about a model besides its vectors."""
+    """Facts about a model that callers need besides its vectors."""
 
     space: SpaceSpec  # which vectors may be compared with ours
     logit_scale: float  # similarities are multiplied by this (CLIP: about 100) before they become probabilities
@@ -55,12 +55,12 @@ class EncoderTraits:
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A forward pass that was launched; a device may still be at it."""
+    """A launched forward pass, which may still be running on a device."""
 
     collect: Collect
 
     def vectors(self) -> Floats:
-        """Wait for the pass. To be called once, by the thread that launched it.
+        """Wait for the pass. Call it once, from the thread that launched the pass.
 
         Returns:
             ``[n, dimension]``, as ``Encoder.encode_images`` gives them.
@@ -104,7 +104,7 @@ class Encoder(ABC):
 
     @property
     def shrink_to(self) -> int | None:
-        """For decoders: the model sees no more than a shorter side of so many pixels. None: do not shrink."""
+        """For decoders: the most pixels of the shorter side that the model can use. None: do not shrink."""
         return None if self._traits.exact else self._traits.input_side
 
     @property
@@ -127,7 +127,7 @@ class Encoder(ABC):
 
     @abstractmethod
     def preprocess(self, image: Image.Image) -> Pixels:
-        """Turn an RGB picture into what the model takes. Pure and thread-safe; touches no device.
+        """Preprocess an RGB picture for the model. Pure and thread-safe; uses no device.
 
         Any two results of one encoder can be encoded together.
         """
@@ -156,7 +156,7 @@ class Encoder(ABC):
         return Pending(self._launch_features(pixels))
 
     def encode_texts(self, texts: Sequence[str]) -> Floats:
-        """Embed texts, cut at the model's context length, of which a warning tells.
+        """Embed texts, truncated at the model's context length with a warning.
 
         Args:
             texts: any number of them, in any case; what the model's tokenizer wants done to them is done here.
@@ -178,12 +178,12 @@ class Encoder(ABC):
         return vectors
 
     def cut(self, texts: Sequence[str]) -> dict[str, int]:
-        """Those of the texts that have more tokens than the model reads, and how many they have."""
+        """Texts with more tokens than the model reads, and how many they have."""
         counts = zip(texts, self._count_tokens(texts) if texts else [], strict=True)
         return {text: tokens for text, tokens in counts if tokens > self._traits.context}
 
     def why_cut(self, text: str, tokens: int) -> str:
-        """A sentence on a text that is too long."""
+        """A sentence about a text that is too long."""
         return (
             f"{shown(text)} has {tokens} tokens, and {self.space.model} reads {self._traits.context}: "
             "what is behind them counts for nothing; shorten it"
@@ -203,7 +203,7 @@ class Encoder(ABC):
 
     @abstractmethod
     def _count_tokens(self, texts: Sequence[str]) -> Sequence[int]:
-        """How many each text has before it is cut, with those that the model adds."""
+        """The number of tokens in each text before truncation, including those that the model adds."""
 
     @abstractmethod
     def _text_features(self, texts: Sequence[str]) -> Floats:
@@ -217,7 +217,7 @@ class Encoder(ABC):
 
 
 def unit_rows(vectors: Floats) -> Floats:
-    """Scale every row of ``[n, d]`` to length one; rows that have no direction become NaN."""
+    """Scale every row of ``[n, d]`` to length one; rows without a direction become NaN."""
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
         rows: Floats = (vectors / np.where(np.isfinite(lengths) & (lengths > 0), lengths, np.nan)).astype(np.float32)

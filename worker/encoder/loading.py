@@ -1,4 +1,4 @@
-"""The one way to get an encoder."""
+"""Loads encoders; there is no other way to get one."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def load_encoder(
     image_only: bool = False,
     text_only: bool = False,
 ) -> Encoder:
-    """Load a model. Imports torch, takes seconds, and initialises CUDA where there is a GPU: never before a fork.
+    """Load a model. Imports torch, takes seconds, and initialises CUDA if there is a GPU: never call it before a fork.
 
     Args:
         model: ``starter``, a hub id, or a directory (see ``docs/reference/models.md``).

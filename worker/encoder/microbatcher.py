@@ -1,4 +1,4 @@
-"""One thread owns the device and makes full forward passes out of whatever several callers have queued.
+"""Micro-batching: one thread owns the device and builds full forward passes from what several callers have queued.
 
 While a device computes one pass, the next is launched: stacked, copied and queued behind it.
 """
@@ -27,14 +27,14 @@ _log = logs.get("encoder")
 
 _QUEUED_BYTES = 256 << 20
 
-#: What becomes of one image: its unit vector ``[dimension]``, or the error that is this image's alone.
+#: The result for one image: its unit vector ``[dimension]``, or an error that concerns only this image.
 #: ``ImageRejectedError``: the model fails on it, now and later. ``DeviceMemoryError``: try it again later.
 Encoded: TypeAlias = "Floats | ImageRejectedError | DeviceMemoryError"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ForwardPass:
-    """What an observer learns about a forward pass that succeeded."""
+    """A successful forward pass, as reported to an observer."""
 
     images: int
     seconds: float  # from its launch until its vectors were there; passes may overlap
@@ -152,12 +152,12 @@ class MicroBatcher:
 
     @property
     def max_batch(self) -> int:
-        """Most images in one forward pass, as of now: it shrinks when the device runs out of memory."""
+        """The current limit of images per forward pass: it shrinks when the device runs out of memory."""
         return self._cap
 
     @property
     def broken(self) -> FatalDeviceError | None:
-        """Why nothing will be encoded any more, if so. The process should end."""
+        """Why nothing can be encoded any more, if so. The process should exit."""
         return self._broken
 
     def submit(self, pixels: Sequence[Pixels], *, timeout: float | None = None) -> Future[list[Encoded]]:
@@ -207,7 +207,7 @@ class MicroBatcher:
             raise
 
     def close(self) -> None:
-        """Take no more images, finish those in line, and end the thread. May be called twice."""
+        """Accept no more images, finish queued ones, and end the thread. May be called twice."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -224,7 +224,7 @@ class MicroBatcher:
             raise RuntimeError("the encoder is closed; no more images can be submitted")
 
     def _run(self) -> None:
-        """The thread: a pass after another until closed and drained, or broken."""
+        """The thread's loop: one pass after another until closed and drained, or broken."""
         try:
             while self._turn():
                 pass
@@ -250,7 +250,7 @@ class MicroBatcher:
         return len(self._flights) < self._encoder.ahead and not any(flight.failed for flight in self._flights)
 
     def _next_batch(self, *, wait: bool) -> list[_Item]:
-        """What is in line now; with ``wait``, empty only when closed and drained."""
+        """The images queued now; with ``wait``, empty only when closed and drained."""
         with self._changed:
             while True:
                 if wait:
@@ -281,7 +281,7 @@ class MicroBatcher:
             self._leave(flight.items)
 
     def _leave(self, items: Sequence[_Item]) -> None:
-        """Make room for others; with the lock held."""
+        """Make room for other callers; call with the lock held."""
         self._queued_bytes -= sum(item.pixels.nbytes for item in items)
         self._changed.notify_all()
 
@@ -323,7 +323,7 @@ class MicroBatcher:
             self._observe(ForwardPass(images=images, seconds=seconds))
 
     def _recover(self, pixels: Sequence[Pixels], failure: FailureKind, cause: Exception) -> list[Encoded]:
-        """Halve what failed; or, for a single image, say what is wrong with it."""
+        """Split a failed batch in halves; for a single image, return its error."""
         if failure is FailureKind.FATAL:
             raise FatalDeviceError(f"{self._encoder.purpose}: the device is broken: {cause}") from cause
         if failure is FailureKind.OUT_OF_MEMORY:
@@ -369,5 +369,5 @@ class MicroBatcher:
 
 
 def _grey(encoder: Encoder) -> Pixels:
-    """A picture on which no working model fails."""
+    """A plain picture, on which no working model fails."""
     return encoder.preprocess(Image.new("RGB", (encoder.input_side, encoder.input_side), (128, 128, 128)))

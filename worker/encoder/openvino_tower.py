@@ -25,7 +25,7 @@ class OpenVinoTower:
     """uint8 pixels in, vectors out; launched by one thread at a time."""
 
     def __init__(self, model: Any, preprocessor: Preprocessor, placement: Placement, *, batch: int) -> None:
-        """Convert and compile: seconds, and for a moment the memory of a second image tower.
+        """Convert and compile, which takes seconds and, briefly, the memory of a second image tower.
 
         Args:
             model: with weights in float32, on the CPU.

@@ -1,4 +1,4 @@
-"""From a picture to what the model takes: exactly what the model's own image processor does, only sooner.
+"""Preprocessing: does exactly what the model's own image processor does, only faster.
 
 The processor of transformers is pinned to its PIL back end (the torchvision one gives slightly different pixels). For
 the processors nearly every model has (resize, crop, scale, normalise) the same pixels are made here without the
@@ -42,7 +42,7 @@ _MAX_ASPECT = 64
 
 #: Filters that torch has with Pillow's definition (``antialias=True``), by its name for them.
 _MODES = {Image.Resampling.BILINEAR: "bilinear", Image.Resampling.BICUBIC: "bicubic"}
-#: Of 255 steps: by how much the quick way may differ. Both ways round twice, once for each direction.
+#: How much the quick method may differ, in 255ths. Both methods round twice, once for each direction.
 _ROUNDING = 3
 
 Bytes: TypeAlias = npt.NDArray[np.uint8]
@@ -71,7 +71,7 @@ class Recipe:
         return np.ascontiguousarray(np.asarray(cropped).transpose(2, 0, 1))
 
     def quickly(self, image: Image.Image) -> Bytes:
-        """As ``exactly`` but for roundings, in a quarter of the time: torch resamples bytes with vector instructions.
+        """Like ``exactly`` but for rounding, in a quarter of the time: torch resamples bytes with vector instructions.
 
         Everything else stays with numpy: torch would start threads of its own for each thread that calls. Less
         than halving stays with Pillow: it is quick, and overshoots are cut off at another place.
@@ -138,7 +138,7 @@ class Preprocessor:
 
     @property
     def normalisation(self) -> Normalisation | None:
-        """What the device has yet to do to uint8 pixels; None when ``__call__`` returns finished floats."""
+        """What the device must still do to uint8 pixels; None if ``__call__`` returns finished floats."""
         if self.recipe is None:
             return None
         ones, zeros = np.ones(3), np.zeros(3)
@@ -211,7 +211,7 @@ def _pinned(processor: Any) -> Any:
 
 
 def _recipe(processor: Any) -> Recipe | None:
-    """The processor as plain numbers, or None when it does anything out of the ordinary."""
+    """The processor as plain numbers; None if it does anything unusual."""
     config, size = processor.to_dict(), {k: v for k, v in (processor.to_dict().get("size") or {}).items() if v}
     if config.get("do_pad") or not config.get("do_resize") or config.get("resample") is None:
         return None
@@ -232,7 +232,7 @@ def _cropping(height: int, width: int, shorter: int, resample: Image.Resampling)
 
 
 def _agree(recipe: Recipe, processor: Any) -> bool:
-    """Whether the recipe makes the very bytes the processor makes, on noise of awkward sizes."""
+    """Whether the recipe produces the same bytes as the processor, on noise of awkward sizes."""
     for picture in _noise():
         theirs = processor(picture, do_rescale=False, do_normalize=False, return_tensors="np")["pixel_values"][0]
         if not np.array_equal(recipe.exactly(picture), theirs):
@@ -241,7 +241,7 @@ def _agree(recipe: Recipe, processor: Any) -> bool:
 
 
 def _nearly_agrees(recipe: Recipe) -> bool:
-    """Whether the quick way differs by roundings only. Noise is the worst case: every pixel overshoots."""
+    """Whether the quick method differs by rounding only. Noise is the worst case: every pixel overshoots."""
     if not recipe.is_vectorised:
         return False
     steps = (

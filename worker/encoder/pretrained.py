@@ -1,4 +1,4 @@
-"""An image–text model of transformers behind the ``Encoder`` interface."""
+"""Image–text models from transformers behind the ``Encoder`` interface."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def load(
 
 
 def _check(runtime: Runtime, processor: Preprocessor, placement: Placement) -> None:
-    """Whether the runtime takes this model, before it is loaded."""
+    """Check that the runtime supports this model, before it is loaded."""
     if runtime == "openvino":
         openvino_tower.check(processor, placement)
     if runtime in ("torch-compile", "cuda-graphs"):
@@ -174,7 +174,7 @@ class _TextInputs:
 
 
 class _Parts:
-    """The model with what it eats, on its device."""
+    """The model with its processors, on its device."""
 
     def __init__(
         self,
@@ -268,7 +268,7 @@ def _model(files: ModelFiles, folder: Path, model_class: Any) -> Any:
 
 
 def _require_fitting(files: ModelFiles, model_class: Any, config: Any) -> None:
-    """Refuse a configuration of a larger model than there are weights of, before memory is taken for it."""
+    """Refuse a configuration for a larger model than the weights are for, before memory is allocated for it."""
     import torch
 
     there = weights.elements(files.path)
@@ -372,7 +372,7 @@ def _logit_scale(model: Any, files: ModelFiles) -> float:
 
 
 def _drop_unused(model: Any, towers: Towers) -> None:
-    """Free the half of the model that this process will never run."""
+    """Free the tower that this process will never run."""
     unused = {"both": None, "image": "text_model", "text": "vision_model"}[towers]
     if unused is not None and hasattr(model, unused):
         setattr(model, unused, None)

@@ -1,4 +1,4 @@
-"""What a model saw of a picture, as a picture again."""
+"""Turns preprocessed pixels back into a picture: what a model saw."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Patterns of a tokenizer: run on every text that is searched for, so none may take for ever."""
+"""Checks a tokenizer's patterns: they run on every search text, so none may take forever."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SIGN = re.compile(r"\\.|\[(?:\\.|\[:\w+:\]|[^\]\\])*\]|[*+][?+]?|\{\d*,\d*\}|."
 
 
 def check(tokenizer: Path, refuse: Callable[[str], Exception]) -> None:
-    """Refuse a tokenizer.json with a pattern that can take for ever.
+    """Refuse a tokenizer.json with a pattern that can take forever.
 
     Raises:
         Exception: what ``refuse`` makes of the reason.
@@ -43,7 +43,7 @@ def _patterns(loaded: Any) -> Iterator[str]:
 
 
 def repeats_repetitions(pattern: str) -> bool:
-    """Whether a group that is repeated without bound has a repetition without bound in it, such as ``(a+)+``."""
+    """Whether an unbounded repetition contains another unbounded repetition, such as ``(a+)+``."""
     open_groups, closed = [False], False  # whether each has a repetition in it; of the group that was just closed
     for sign in _SIGN.findall(pattern):
         if sign == "(":

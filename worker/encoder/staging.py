@@ -1,4 +1,4 @@
-"""Pixels on their way to a device, and vectors on their way back, neither of which keeps the device waiting."""
+"""Transfers pixels to a device and vectors back without making the device wait."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Copy(Protocol):
 
 
 class Link(Protocol):
-    """The way to a device."""
+    """Transfers to a device."""
 
     def buffer(self, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
         """Memory that ``send`` can send from; slow to get."""

@@ -1,4 +1,4 @@
-"""Several narrow passes side by side instead of one wide one: what keeps all cores of a CPU busy.
+"""Splits a batch among threads: several narrow passes in parallel keep all cores of a CPU busy.
 
 The threads of a wide pass wait for each other after every step of every layer. Beside decoders, which want the same
 cores, one of them is usually not running, and the others wait for it some hundred times a pass. Threads that each
@@ -18,7 +18,7 @@ import torch
 from worker.encoder.interface import Pixels
 from worker.types import Floats
 
-#: Images of a full batch for each lane. With fewer, the weights are read from memory more often than it is worth.
+#: Images per shard in a full batch. With fewer, reading the weights from memory more often costs more than it gains.
 _FULL = 8
 
 #: Called with the number of a lane and its part of a batch; gives ``[n, dimension]``.
@@ -26,7 +26,7 @@ Work: TypeAlias = Callable[[int, Sequence[Pixels]], Floats]
 
 
 class ThreadShards:
-    """Threads that share out every batch. Called by one thread at a time."""
+    """Threads that divide every batch among themselves. Called by one thread at a time."""
 
     def __init__(self, *, batch: int, least: int = 4) -> None:
         """Start the threads; torch's threads, as many as there are now, are shared out among them.

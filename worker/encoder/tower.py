@@ -1,4 +1,4 @@
-"""The image half of a model, launched: in torch as it is, or (in modules beside this one) compiled."""
+"""Image towers: plain torch here, compiled ones in the modules next to this one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class ImageTower(Protocol):
 
 
 class TorchTower:
-    """Layer by layer, in batches of any size; of every model that there is."""
+    """Runs layer by layer, in batches of any size, for every model."""
 
     def __init__(self, model: Any, preprocessor: Preprocessor, placement: Placement) -> None:
         """Take a model that is in its place already."""

@@ -1,4 +1,4 @@
-"""Looks at a model's files before transformers does: data alone, inside of their folder, of sizes that a model has.
+"""Checks a model's files before transformers reads them: data only, inside their folder, of plausible sizes.
 
 What transformers is then given is a folder of its own with links to what was looked at, and nothing else: whatever lies
 beside it (pickles, adapters, code, templates) cannot be found.
@@ -82,7 +82,7 @@ def vetted(path: Path) -> Iterator[Path]:
 
 
 def refuse_adapters(path: Path) -> None:
-    """Refuse what is no whole model."""
+    """Refuse an incomplete model."""
     if (path / ADAPTER).exists():
         raise ModelUnsupportedError(
             f"{path} has an {ADAPTER}: it is an adapter, whose base model would be read from wherever it says; merge "
@@ -91,7 +91,7 @@ def refuse_adapters(path: Path) -> None:
 
 
 def _admit(path: Path, name: str, folder: Path) -> None:
-    """Link a file that is all right, or write down what is all right of it."""
+    """Link a file that is safe, or write a copy of its safe parts."""
     where = found(path, name)
     if not where.is_file() or where.stat().st_size > _LARGEST_TABLE:
         raise ModelUnsupportedError(f"{path / name}: not a file of at most {_LARGEST_TABLE:,} bytes; copy it again")

@@ -1,4 +1,4 @@
-"""The files of a model's weights: safetensors alone, beside the index that lists them, and as long as they say."""
+"""Checks the files of a model's weights: only safetensors, next to the index that lists them, of the stated lengths."""
 
 from __future__ import annotations
 

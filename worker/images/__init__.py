@@ -1,4 +1,4 @@
-"""Bytes to pixels and metadata, safely: out comes a picture, or a reason that a person understands."""
+"""Bytes to pixels and metadata, safely: the result is a picture or a reason in words."""
 
 from __future__ import annotations
 

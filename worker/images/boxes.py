@@ -1,4 +1,4 @@
-"""Boxes and items of ISO base media files, which HEIF and AVIF are, without ever believing a count.
+"""Boxes and items of ISO base media files (HEIF and AVIF), without trusting any count.
 
 Sources: ISO/IEC 14496-12, 4.2, 8.7.5, 8.11.3 and 8.11.6; ISO/IEC 23008-12.
 """
@@ -47,7 +47,7 @@ def item_pieces(data: bytes, start: int, end: int, kinds: frozenset[bytes]) -> I
 
 
 def require_readable_types(data: bytes) -> None:
-    """Refuse items whose type is no text: pi_heif hands it on as some, and crashes.
+    """Refuse items whose type is not text: pi_heif treats it as text, and crashes.
 
     Raises:
         ImageRejectedError: ``CORRUPT``; it is not, or there are more items than any encoder writes.
@@ -61,7 +61,7 @@ def require_readable_types(data: bytes) -> None:
 
 
 def few(parts: Iterable[_T]) -> Iterator[_T]:
-    """The parts, as many as an encoder writes.
+    """The parts, up to as many as encoders write.
 
     Raises:
         ImageRejectedError: ``CORRUPT``; there are more.
@@ -124,7 +124,7 @@ def _locations(reader: _Reader, inside: int) -> Iterator[tuple[int, int, int]]:
 
 
 class _Reader:
-    """Integers, one behind the other."""
+    """Consecutive integers."""
 
     def __init__(self, data: bytes, at: int, end: int) -> None:
         self._data, self._at, self._end = data, at, end

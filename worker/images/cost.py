@@ -1,4 +1,4 @@
-"""What decoding a picture takes, judged by its header before anything is decoded.
+"""Estimates what decoding a picture costs, from its header, before anything is decoded.
 
 The memory is what is reserved. The seconds decide where a picture is decoded: here, if it is certainly cheap, or in a
 process that can be ended. They are for a slow core, and for the worst that a file of this size and structure can be.
@@ -38,14 +38,14 @@ _TILE_WIDTH, _TILE_LENGTH, _TILES = 322, 323, 324
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cost:
-    """Of one picture."""
+    """The cost of one picture."""
 
     memory: int  # bytes, at most
     seconds: float  # of a slow core, at most; infinite where nobody can tell
 
 
 def cost(header: Header, data: bytes, format_name: str, *, min_side: int | None) -> Cost:
-    """What it takes to decode a picture and to convert it."""
+    """The cost of decoding and converting a picture."""
     image = header.image
     if isinstance(header.structure, JpegStructure):
         return _jpeg(image, header.structure, data, min_side)
@@ -63,7 +63,7 @@ def canvas_cost(data: bytes, width: int, height: int, *, min_side: int | None) -
 
 
 def jpeg2000_reduction(data: bytes, size: tuple[int, int], *, min_side: int | None) -> int:
-    """How often a JPEG 2000 is to be halved inside its decoder: not at all, unless it would take too long.
+    """How often a JPEG 2000 is halved inside its decoder: not at all, unless decoding would take too long.
 
     By the file alone and not by a clock or a setting, so that the same file gives the same pixels everywhere.
     """
@@ -141,7 +141,7 @@ def _tiff(image: Image.Image, data: bytes) -> tuple[int, float]:
 
 
 def _pixel_bytes(samples: int, bits: int) -> int:
-    """At least four: libtiff turns some kinds into RGBA itself."""
+    """Bytes per pixel, at least four: libtiff converts some kinds to RGBA itself."""
     return max(4, min(samples, _MOST_SAMPLES) * -(-min(bits, 64) // 8))
 
 

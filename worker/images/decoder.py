@@ -1,4 +1,4 @@
-"""Pillow, fenced in: formats by allow-list, limits from the header, and every failure a reason.
+"""Pillow behind safeguards: an allow-list of formats, limits from the header, and a reason for every failure.
 
 Pillow's switches are process-wide, so they are set here and nowhere else. ``LOAD_TRUNCATED_IMAGES`` is never touched:
 half a picture with a grey rest would be tagged as if it were whole.
@@ -68,7 +68,7 @@ def identify(data: bytes) -> str:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Header:
-    """A picture of which nothing is decoded yet."""
+    """A picture before decoding."""
 
     image: Image.Image
     structure: JpegStructure | float  # of a JPEG; of another file the seconds that Pillow may take to go over its parts
@@ -130,7 +130,7 @@ def load(image: Image.Image, data: bytes, format_name: str, *, min_side: int | N
 
 @contextmanager
 def rejecting(data: bytes, format_name: str) -> Iterator[None]:
-    """Turn whatever a decoder raises into a reason. Decoders raise anything: all of it is about these bytes."""
+    """Turn anything that a decoder raises into a reason. Decoders raise all kinds of errors because of the bytes."""
     try:
         yield
     except ImageRejectedError:
@@ -173,7 +173,7 @@ def _open(data: bytes, format_name: str) -> Image.Image:
 
 
 def _raise_why(data: bytes, format_name: str) -> None:
-    """``Image.open`` hides what the format's own reader said; ask it again, it failed on the header."""
+    """The error of the format's own reader, which ``Image.open`` hides. Asking again is quick."""
     factory, _ = Image.OPEN[format_name]
     factory(io.BytesIO(data), "")
 
@@ -271,7 +271,7 @@ def _size_of(tiff: Tiff, main: Directory) -> list[int]:
 
 
 def _is_camera_raw(tiff: Tiff, main: Directory) -> bool:
-    """DNG, NEF, ARW and their like begin with a thumbnail and keep the picture in a sub-directory."""
+    """DNG, NEF, ARW and similar files begin with a thumbnail and keep the picture in a sub-directory."""
     reduced = bool(sum(tiff.integers(main.entries.get(_NEW_SUBFILE_TYPE))[:1]) & 1)
     return _DNG_VERSION in main.entries or (reduced and _SUB_DIRECTORIES in main.entries)
 
@@ -281,7 +281,7 @@ def _convert() -> str:
 
 
 def _words(error: BaseException) -> str:
-    """The decoder's own text, fit for a table cell."""
+    """The decoder's own message, short enough for a table cell."""
     text = "".join(c for c in str(error) or type(error).__name__ if c.isprintable())
     return text if len(text) <= 200 else text[:199] + "…"  # noqa: PLR2004 - two lines of a terminal
 

@@ -1,4 +1,4 @@
-"""The process that decodes what might take long: ``python -m worker.images.decoder_process``, as ``apart`` starts it.
+"""The decoder process for costly files: ``python -m worker.images.decoder_process``, started by ``isolated_decoder``.
 
 It serves one file after another until its standard input ends. The system ends it when a file takes more processor time
 than it may, also in the middle of a decoder's C code, and refuses it memory beyond what was reserved.
@@ -88,7 +88,7 @@ def _set_clocks(seconds: float) -> None:
 
 @contextmanager
 def _unhurried() -> Iterator[None]:
-    """Waiting for memory is not the file's fault."""
+    """Wait for memory, without blaming the file."""
     signal.setitimer(signal.ITIMER_REAL, 0)
     yield
     signal.setitimer(signal.ITIMER_REAL, LONGEST)
@@ -100,7 +100,7 @@ def _say(answers: BinaryIO, **fields: object) -> None:
 
 
 def _take_stdout() -> BinaryIO:
-    """Keep standard output for ourselves: what libraries print is for the log."""
+    """Reserve standard output for the protocol; what libraries print goes to the log."""
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     return answers

@@ -1,4 +1,4 @@
-"""What EXIF says about a picture. Cameras and editors write a lot of nonsense: a field that makes no sense is None.
+"""EXIF of a picture. Cameras and editors write a lot of nonsense: a field that makes no sense is None.
 
 Source of tags and their meaning: CIPA DC-008 (Exif 3.0).
 """
@@ -73,7 +73,7 @@ def _orientation(tiff: Tiff, main: Directory) -> int:
 
 
 def _taken_at(tiff: Tiff, main: Directory, exif: Directory) -> datetime | None:
-    """When the picture was taken; or else digitized, which cameras do at once; or else last changed."""
+    """When the picture was taken; else digitized, which cameras do at once; else last changed."""
     places = ((exif, _ORIGINAL), (exif, _DIGITIZED), (main, _CHANGED))
     found = (_time(tiff, there.entries.get(time), exif.entries.get(offset)) for there, (time, offset) in places)
     return next((each for each in found if each is not None), None)

@@ -1,4 +1,4 @@
-"""How a picture was exposed, and with which lens, by its EXIF. A value that no camera has is None.
+"""Exposure and lens from EXIF. A value that no camera can have is None.
 
 Source of tags and units: CIPA DC-008 (Exif 3.0), 4.6.6 and annex C (APEX).
 """
@@ -101,5 +101,5 @@ def _whole(bounds: tuple[int, int], value: int | None) -> int | None:
 
 
 def _rounded(value: float) -> float:
-    """To the digits that a logarithm of a few digits is good for."""
+    """Round to the precision of a logarithm with a few digits."""
     return float(f"{value:.3g}")

@@ -1,4 +1,4 @@
-"""Which bytes are an image, which objects claim to be one, and which of them can be read."""
+"""Detects which bytes are an image, which objects claim to be one, and which formats can be read."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def readable_formats() -> frozenset[str]:
 
 
 def describe(head: bytes) -> str:
-    """What bytes that are no image are, in words, for the person who has to find the mistake."""
+    """Describes bytes that are not an image, to help a person find the mistake."""
     if _HTML.match(head):
         return "an HTML page, often an error page saved under an image's name"
     for signature, name in _NOT_IMAGES.items():
@@ -121,7 +121,7 @@ def _starts(*signatures: bytes) -> Callable[[bytes], bool]:
 
 
 def _brands(head: bytes) -> tuple[bytes, ...]:
-    """Major and compatible brands of an ISO base media file; empty for anything else."""
+    """Major and compatible brands of an ISO base media file; empty for other files."""
     if head[4:8] != b"ftyp":
         return ()
     end = min(int.from_bytes(head[:4], "big"), len(head), 256)

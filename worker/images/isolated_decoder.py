@@ -1,4 +1,4 @@
-"""Decoding in a process of its own, which the system ends when a file takes too much.
+"""Decodes in a separate process, which the system ends when a file takes too much.
 
 Decoders are C code in a thread: nothing can interrupt them there. What a file's header does not prove to be cheap is
 therefore given to `worker.images.decoder_process`. Processes are kept for the next such file, as many as are in use at
@@ -84,7 +84,7 @@ class DecoderProcess:
 
     @property
     def reusable(self) -> bool:
-        """Whether another file should go to it."""
+        """Whether it may get another file."""
         return self._files < _KEPT_FILES and self._largest <= _KEPT_BYTES and self._process.poll() is None
 
     def decode(self, data: bytes, *, limits: ImageLimits, min_side: int | None, reserve: Reserve) -> DecodedImage:
@@ -103,7 +103,7 @@ class DecoderProcess:
             return self._decoded(answer, limits, len(data))
 
     def end(self) -> None:
-        """Whatever it is doing."""
+        """End the process, whatever it is doing."""
         self._process.kill()
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout):
@@ -140,7 +140,7 @@ class DecoderProcess:
 
 
 class _Pool:
-    """Processes that have nothing to do; the one used last is taken first."""
+    """Idle processes; the one used last is taken first."""
 
     def __init__(self) -> None:
         self._idle: list[DecoderProcess] = []

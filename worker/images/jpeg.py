@@ -1,4 +1,4 @@
-"""Walking the markers of a JPEG, up to a bound, before any decoder walks them without one.
+"""Walks the markers of a JPEG with limits, before any decoder does so without.
 
 Pillow reads headers in Python, byte by byte where they are padded; libjpeg goes over the whole picture for every scan
 of a progressive one. Source: ITU-T T.81, annex B.
@@ -42,7 +42,7 @@ _MOST_EXIF_SEGMENTS: Final = 16
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JpegStructure:
-    """What a JPEG's markers say."""
+    """Facts from a JPEG's markers."""
 
     huffman: bool  # and not arithmetic or lossless
     buffered: bool  # every sample's coefficient is kept until the last scan
@@ -60,7 +60,7 @@ class JpegStructure:
 
 
 def jpeg_structure(data: bytes) -> JpegStructure:
-    """Walk over all segments in front of the first scan; and over all scans of a picture that has several.
+    """Walk over all segments before the first scan; and over all scans of a picture with several.
 
     Raises:
         ImageRejectedError: ``CORRUPT`` or ``TOO_MUCH_WORK``; more of something than any encoder writes.

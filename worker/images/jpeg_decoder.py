@@ -1,4 +1,4 @@
-"""JPEGs by libjpeg-turbo, whose warnings are taken for what they mean: data of the picture are lost.
+"""Decodes JPEGs with libjpeg-turbo, and treats its warnings as what they mean: lost picture data.
 
 Pillow has the same decoder, gives the same pixels, and hears none of its warnings: a half whose end was put on behind
 the cut is a success to it. The decoder names its first warning only. So what it would complain of and no picture needs

@@ -1,4 +1,4 @@
-"""What one image may cost, checked before it costs anything."""
+"""Limits on one image, checked before any cost arises."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ImageLimits:
     max_seconds: float = 4.0  # of processor time, to decode a file of up to 64 MiB
 
     def seconds(self, size: int) -> float:
-        """Processor time that decoding a file of ``size`` bytes may take."""
+        """CPU seconds that decoding a file of ``size`` bytes may take."""
         return self.max_seconds * max(1.0, size / _TIMED_BYTES)
 
     def check_bytes(self, size: int) -> None:

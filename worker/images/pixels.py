@@ -1,4 +1,4 @@
-"""Any decoded picture to the one shape the rest of the product knows: upright 8-bit RGB."""
+"""Converts any decoded picture to the one form that the product uses: upright 8-bit RGB."""
 
 from __future__ import annotations
 

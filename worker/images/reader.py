@@ -1,4 +1,4 @@
-"""One call from bytes to a picture and what is known about it."""
+"""Bytes to a picture and its metadata, in one call."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _MOST_SECONDS_HERE: Final = 2.0
 
 
 def decoding(min_side: int | None) -> str:
-    """Names how files become pixels; changes whenever vectors could. Belongs into a space's preprocessing digest."""
+    """Identifies how files become pixels; changes whenever vectors could. Part of a space's preprocessing digest."""
     return _REDUCED if min_side else _FULL
 
 
@@ -44,7 +44,7 @@ def _unbounded(_: int) -> AbstractContextManager[object]:
 def read_image(
     data: bytes, *, limits: ImageLimits, min_side: int | None, reserve: Reserve = _unbounded
 ) -> DecodedImage:
-    """Decode one file, in a process of its own if it may be costly. Safe to call from any number of threads.
+    """Decode one file, in a separate process if it may be costly. Thread-safe.
 
     Args:
         data: the whole file.
@@ -82,7 +82,7 @@ def decode(data: bytes, *, limits: ImageLimits, min_side: int | None, reserve: R
 def _decode(
     data: bytes, format_name: str, limits: ImageLimits, min_side: int | None, reserve: Reserve, *, most_seconds: float
 ) -> DecodedImage | None:
-    """None if it may take longer than ``most_seconds``; then nothing was decoded."""
+    """Like ``read_here``, or None without decoding if that may take longer than ``most_seconds``."""
     whole, data = data, picture_first(data) if format_name == "TIFF" else with_known_brand(data, format_name)
     if format_name == "WEBP":
         return _decode_webp(data, limits, min_side, reserve, most_seconds=most_seconds)
@@ -96,7 +96,7 @@ def _decode(
 def _decode_webp(
     data: bytes, limits: ImageLimits, min_side: int | None, reserve: Reserve, *, most_seconds: float
 ) -> DecodedImage | None:
-    """Its decoder gets memory for the whole picture already when it opens a file."""
+    """The decoder allocates memory for the whole picture when it opens a file."""
     needed = canvas_cost(data, *checked_canvas(data, limits), min_side=min_side)
     if needed.seconds > most_seconds:
         return None

@@ -1,4 +1,4 @@
-"""Walking a file's structure without decoding it: does it end too early, and how many frames has it.
+"""Walks a file's structure without decoding it: does it end too early, and how many frames does it have?
 
 Decoders say "truncated" and "broken" in a dozen ways and mix them up. The person who has to act needs to know which it
 is: a truncated file is uploaded again, a corrupt one is looked for elsewhere. So the bytes themselves are asked.
@@ -17,7 +17,7 @@ from worker.images.jpeg import jpeg_ends_early
 from worker.images.tiff import Directory, Tiff
 from worker.types import Reason
 
-#: Frames beyond this are not counted: a file can hold millions of empty ones.
+#: More frames are not counted: a file can hold millions of empty ones.
 MOST_FRAMES: Final = 10_000
 _MOST_GIF_BLOCKS: Final = 1 << 20  # and padding; 256 MB of full ones
 #: In front of a GIF's first picture, where Pillow joins a comment's blocks one by one.

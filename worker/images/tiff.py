@@ -1,4 +1,4 @@
-"""Reading the directories of a TIFF structure, which is what EXIF is too, without ever believing a count.
+"""Reads the directories of a TIFF structure (EXIF is one, too) without trusting any count.
 
 Pillow turns every value of a directory into Python objects, so that a few megabytes of numbers become gigabytes. Here
 only the tags that are asked for are read, and at most ``MOST_VALUES`` numbers of each.
@@ -61,7 +61,7 @@ class Tiff:
 
     @classmethod
     def parse(cls, data: bytes) -> Self | None:
-        """The structure behind a TIFF header; None where there is no such header."""
+        """The structure after a TIFF header; None if there is no such header."""
         order = {b"II": "<", b"MM": ">"}.get(data[:2])
         if order is None or len(data) < 8:  # noqa: PLR2004 - the shortest header
             return None
@@ -97,30 +97,30 @@ class Tiff:
         return len(seen)
 
     def next_directory(self, offset: int) -> int:
-        """Where the directory behind the one at ``offset`` is; 0 where there is none."""
+        """Where the directory after the one at ``offset`` is; 0 if there is none."""
         start, claimed, step = self._frame(offset)
         return next(iter(self._unpack(self._pointer, start + step * claimed)), 0) if claimed else 0
 
     def child(self, directory: Directory, tag: int) -> Directory:
-        """The directory that a tag of another one points to; an empty one where there is none."""
+        """The directory that a tag of another one points to; empty if there is none."""
         offsets = self.integers(directory.entries.get(tag))
         return self.directory(offsets[0]) if offsets else Directory(entries={}, claimed=0, complete=False)
 
     def integers(self, entry: Entry | None) -> tuple[int, ...]:
-        """The values of an integer tag; empty where it is absent, of another type or out of bounds."""
+        """The values of an integer tag; empty if it is absent, of another type or out of bounds."""
         if entry is None or entry.kind not in _INTEGERS:
             return ()
         return self._unpack(f"{min(entry.count, MOST_VALUES)}{_INTEGERS[entry.kind]}", entry.offset)
 
     def rationals(self, entry: Entry | None) -> tuple[tuple[int, int], ...]:
-        """Numerators and denominators of a rational tag; empty where it is absent, of another type or out of bounds."""
+        """Numerators and denominators of a rational tag; empty if it is absent, of another type or out of bounds."""
         if entry is None or entry.kind not in _RATIONALS:
             return ()
         values = self._unpack(f"{2 * min(entry.count, MOST_VALUES)}{_RATIONALS[entry.kind]}", entry.offset)
         return tuple(zip(values[::2], values[1::2], strict=True))
 
     def text(self, entry: Entry | None) -> str | None:
-        """The first string of an ASCII tag, printable characters only; None where it is absent, empty or no text."""
+        """The first string of an ASCII tag, printable characters only; None if it is absent, empty or not text."""
         if entry is None or entry.kind not in _TEXTS:
             return None
         raw = self.data[entry.offset : entry.offset + min(entry.count, MOST_VALUES)].lstrip(b"\0 ")

@@ -1,4 +1,4 @@
-"""Which page of a TIFF is the picture, what its deep samples mean, and which kinds Pillow would get wrong."""
+"""Finds the page of a TIFF that is the picture, its white level, and kinds that Pillow would get wrong."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _OTHER_WHITES: Final = (255, 65_535)
 
 
 def picture_first(data: bytes) -> bytes:
-    """The file as if it began with its first page that is no reduced version of another one; itself if it does.
+    """The file as if it began with its first page that is not a reduced version of another; unchanged if it does.
 
     Pages of a camera's raw file stay as they are: there the picture is somewhere else.
     """

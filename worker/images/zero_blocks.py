@@ -1,4 +1,4 @@
-"""Zeros where coded pictures cannot have them: blocks of a file that were reserved and never written.
+"""Detects zeros where coded pictures cannot have them: blocks of a file that were reserved but never written.
 
 Decoders of HEIC, AVIF and JPEG 2000 make a picture of them without a word. Arithmetic coders write no long runs of
 zeros, and HEVC forbids even three bytes of them.

@@ -59,7 +59,7 @@ _HASTEN = text("""
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bucket:
-    """What is known of a bucket itself; times by the database's clock."""
+    """What is known about a bucket itself; times are by the database's clock."""
 
     name: str
     endpoint: str | None  # the store that had it last; None: none was ever seen to have it
@@ -73,27 +73,27 @@ class Bucket:
 
 
 def buckets(connection: Connection) -> list[Bucket]:
-    """All that an object was ever named of. One probe for each, however large they are."""
+    """All buckets in which an object was ever announced. One index probe for each, however large they are."""
     return [Bucket(**row._mapping) for row in connection.execute(_LIST)]  # noqa: SLF001  # Row's public mapping view
 
 
 def knows_bucket(connection: Connection, name: str) -> bool:
-    """Whether an object of a bucket was ever named, and found or still looked for."""
+    """Whether an object in a bucket was ever announced, and was found or is still pending."""
     return bool(connection.execute(_KNOWS, {"name": name}).scalar_one())
 
 
 def buckets_found(connection: Connection, names: Collection[str], *, endpoint: str) -> None:
-    """Note that this store has them: none of them is missing or gone."""
+    """Record that this store has them: none of them is missing or gone."""
     connection.execute(_FOUND, {"names": list(names), "endpoint": endpoint})
 
 
 def buckets_missing(connection: Connection, names: Collection[str], *, endpoint: str) -> None:
-    """Note that this store says that it has no such buckets, once more or for the first time."""
+    """Record that this store has no such buckets, once more or for the first time."""
     connection.execute(_MISSING, {"names": list(names), "endpoint": endpoint})
 
 
 def buckets_gone(connection: Connection, names: Collection[str]) -> None:
-    """Have them count as deleted: what the store does not find in them ends as gone."""
+    """Count them as deleted: objects in them that the store does not find end as gone."""
     connection.execute(_GONE, {"names": list(names)})
 
 
@@ -103,10 +103,10 @@ def are_gone(connection: Connection, names: Collection[str]) -> frozenset[str]:
 
 
 def bucket_swept(connection: Connection, name: str) -> None:
-    """Note that everything known of a gone bucket is pending work."""
+    """Make every known object of a gone bucket pending work."""
     connection.execute(_SWEPT, {"name": name})
 
 
 def make_due(connection: Connection, name: str, *, limit: int) -> int:
-    """Make due what waits because the bucket is missing, at most ``limit`` objects. Returns how many there were."""
+    """Make objects due that wait because their bucket is missing, at most ``limit``. Returns their number."""
     return connection.execute(_HASTEN, {"name": name, "limit": limit}).rowcount

@@ -13,7 +13,7 @@ from worker.ledger.floors import NONE, Floors
 from worker.ledger.hints import GUESS
 from worker.types import ObjectRef
 
-#: Rows at either end of a lane among which a try looks for several buckets.
+#: Rows at either end of a lane that are checked for several buckets.
 _WINDOW = 1_000
 
 # Why this is safe with any number of workers: every branch locks the rows it returns with SKIP LOCKED, so two claims
@@ -130,7 +130,7 @@ _URGENT = text("""
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClaimedObject:
-    """One object in hand."""
+    """One claimed object."""
 
     id: int  # of the inbox row
     ref: ObjectRef
@@ -144,13 +144,13 @@ class ClaimedObject:
 
     @property
     def tries(self) -> int:
-        """Attempts that came to an end of their own, and this one: what retries are counted by."""
+        """Attempts that ended by themselves, plus this one: the number that limits retries."""
         return self.attempts - self.deaths
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Claim:
-    """A batch in hand until its lease ends. Callers may not assume that they still hold it: the token decides."""
+    """A batch claimed until its lease ends. Callers may not assume that they still hold it: the token decides."""
 
     token: int
     suspect: bool  # its previous holder died with it; there is exactly one object, to be worked on alone
@@ -212,7 +212,7 @@ def claim(
 
 
 def renew(connection: Connection, tokens: Sequence[int], *, lease: float) -> frozenset[int]:
-    """Extend the leases of claims in hand to ``lease`` seconds from now.
+    """Extend the leases of current claims to ``lease`` seconds from now.
 
     Returns:
         The tokens still held. A missing one was lost: what its holder writes will be refused.
@@ -222,7 +222,7 @@ def renew(connection: Connection, tokens: Sequence[int], *, lease: float) -> fro
 
 
 def expose(connection: Connection, token: int, id: int) -> bool:  # noqa: A002  # of the row, as everywhere here
-    """Note that an object's bytes are at work from now on: until its claim ends, a death of the worker is evidence.
+    """Record that an object's bytes are being processed: until its claim ends, a death of the worker is evidence.
 
     Commit before touching the bytes.
 
@@ -233,5 +233,5 @@ def expose(connection: Connection, token: int, id: int) -> bool:  # noqa: A002  
 
 
 def urgent(connection: Connection) -> bool:
-    """Whether live uploads or retries wait for a worker: what is not urgent leaves the machines to them."""
+    """Whether live uploads or retries wait for a worker, so that less urgent work yields to them."""
     return bool(connection.execute(_URGENT).scalar_one())

@@ -1,4 +1,4 @@
-"""Comparing the ledger with a listing of the bucket, page by page."""
+"""Compares the ledger with a listing of the bucket, page by page."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class KeyComparison:
 
 
 def begin(connection: Connection) -> None:
-    """Forget what an earlier audit met on this connection. Later calls must use the same connection."""
+    """Reset what an earlier comparison has recorded on this connection. Later calls must use the same connection."""
     connection.execute(_BEGIN)
     connection.execute(_CLEAR)
 
@@ -116,7 +116,7 @@ def compare(
 def not_listed(
     connection: Connection, bucket: str, *, prefix: str = "", since: datetime, start: str | None = None
 ) -> tuple[list[KeyComparison], str | None]:
-    """A part of the finished objects that no page named: the catalog has them, the store does not.
+    """A part of the finished objects that no page listed: the catalog has them, the store does not.
 
     Returns:
         What was found, and the ``start`` of the next part; None after the last one.
@@ -161,7 +161,7 @@ def unlisted_within(
 
 
 def estimate(connection: Connection, bucket: str, *, prefix: str = "") -> int:
-    """About how many objects the ledger knows: the planner's estimate, at once for any size."""
+    """About how many objects the ledger knows: the planner's estimate, which is instant at any size."""
     whole = keys_with(prefix)
     [plan] = connection.execute(
         text(_ESTIMATE), {"bucket": bucket, "start": whole.start, "stop": whole.stop}

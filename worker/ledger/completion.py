@@ -1,4 +1,4 @@
-"""Ending claims. Everything here is guarded by the fencing token: a late worker changes nothing."""
+"""Ends claims. The fencing token protects everything here: a late worker changes nothing."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ _RELEASE = text(f"""
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class QuarantineRecord:
-    """Why an object cannot be enriched, and enough of it to see for oneself."""
+    """Why an object cannot be enriched, with its first bytes as evidence."""
 
     reason: Reason
     message: str
@@ -121,7 +121,7 @@ class Completion:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Retry:
-    """One claimed object to be tried again."""
+    """One claimed object to retry."""
 
     id: int
     delay: float  # seconds, at least
@@ -166,7 +166,7 @@ def complete(connection: Connection, token: int, completions: Sequence[Completio
 
 
 def _without_given_up(connection: Connection, completions: Sequence[Completion]) -> list[Completion]:
-    """With those as excluded that a person gave up, and that are as they were then."""
+    """The outcomes, with objects as excluded that a person gave up and that have not changed since."""
     rows = connection.execute(_GIVEN_UP, {"ids": [each.id for each in completions]})
     given_up = {row.inbox_id: row for row in rows}
     kept = {each.id for each in completions if each.id in given_up and _is_as_given_up(each, given_up[each.id])}
@@ -188,7 +188,7 @@ def _is_as_given_up(each: Completion, given_up: Row[Any]) -> bool:
 
 
 def _move(connection: Connection, completions: Sequence[Completion], ended: Collection[int]) -> None:
-    """Into quarantine or out of it, as far as the token still held."""
+    """Move objects into or out of quarantine, as far as the token was still valid."""
     completions = [each for each in completions if each.id in ended]
     left = [each.id for each in completions if each.outcome is not Outcome.QUARANTINED]
     if left:
@@ -219,7 +219,7 @@ def _etag(completion: Completion) -> str | None:
 
 
 def retry(connection: Connection, token: int, retries: Sequence[Retry]) -> None:
-    """Give objects back to be tried again, each after its delay, keeping why."""
+    """Give objects back for a retry, each after its delay, and record why."""
     if retries:
         connection.execute(
             _RETRY,
@@ -235,7 +235,7 @@ def retry(connection: Connection, token: int, retries: Sequence[Retry]) -> None:
 
 
 def abandon(connection: Connection, token: int) -> None:
-    """End a claim whose batch failed as a whole: its objects are visible at once, to be worked on one by one."""
+    """End a claim whose batch failed as a whole: its objects can be claimed again at once, one by one."""
     connection.execute(_ABANDON, {"tokens": [token]})
 
 

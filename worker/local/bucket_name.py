@@ -1,4 +1,4 @@
-"""What a bucket of the embedded store can be called."""
+"""Bucket names that the embedded store accepts."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def is_allowed(name: str) -> bool:
 
 
 def nearest(name: str) -> str:
-    """The allowed name that is most like another."""
+    """The allowed name most similar to another."""
     plain = re.sub(r"[^a-z0-9.]+", "-", name.lower())
     plain = re.sub(r"[.-]*\.[.-]*", ".", plain).strip("-.")[:_LONGEST].strip("-.")
     if _ADDRESS.fullmatch(plain):

@@ -1,4 +1,4 @@
-"""A certificate for servers that trust each other and nobody else: mutual TLS without an authority."""
+"""A certificate for servers that trust only each other: mutual TLS without an external authority."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
     from cryptography.x509 import Certificate
 
-#: Whoever has the key is let in, and it is made anew at each start: a clock that is wrong must not lock the store.
+#: Long-lived, because the key alone grants access and is renewed at each start: a wrong clock must not lock the store.
 _FIRST, _LAST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2099, 12, 31, tzinfo=UTC)
 
 

@@ -105,7 +105,7 @@ class Child:
                 os.kill(self._process.pid, number)
 
     def kill_group(self) -> None:
-        """End whatever is left of the group, the leader included, and reap it."""
+        """Kill what is left of the group, including the leader, and reap it."""
         if self._process is None:
             return
         with suppress(ProcessLookupError, PermissionError):
@@ -126,7 +126,7 @@ class Child:
 
 
 def _wait_until_gone(group: int) -> None:
-    """Wait for killed processes that others reap: they obey a moment later, and hold their ports until then."""
+    """Wait for killed processes that others reap: they end a moment later, and hold their ports until then."""
     deadline = time.monotonic() + _REAP_TIMEOUT
     with suppress(ProcessLookupError, PermissionError):
         while time.monotonic() < deadline:  # a zombie that nobody reaps stays in the group for ever
@@ -139,7 +139,7 @@ def _group_of(user: str | None) -> int | None:
 
 
 def rotate(log: Path, *, limit: int = MAX_LOG_BYTES) -> None:
-    """Move a large log aside without its writer's help: children append, so they go on at the new end.
+    """Move a large log aside without its writer's help: children append, so they continue at the new end.
 
     On a full disk it is only cut: nothing that keeps servers running may stop because of a log.
     """

@@ -1,4 +1,4 @@
-"""How to reach what runs: as environment variables for children, shell exports and JSON for everybody else."""
+"""How to reach the running system: environment variables for children, shell exports and JSON for others."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class ConnectionInfo:
         return {**self.environment(), "ENRICH_API_URL": self.api_url, **known}
 
     def shell(self) -> str:
-        """Exports for ``eval "$(enrich env)"`` in any POSIX shell, one a line."""
+        """Exports for ``eval "$(enrich env)"`` in any POSIX shell, one per line."""
         lines = (f"export {name}={shlex.quote(value)}" for name, value in self.client_environment().items())
         return "\n".join(lines) + "\n"
 
@@ -73,17 +73,17 @@ class ConnectionInfo:
 
 
 def save_connection_info(home: Home, info: ConnectionInfo) -> None:
-    """Keep it where ``read_connection_info`` finds it, readable by the owner alone."""
+    """Store it for ``read_connection_info``, readable only by the owner."""
     write_private(_path(home), info.json())
 
 
 def forget_connection_info(home: Home) -> None:
-    """Remove it: nothing runs any more."""
+    """Remove it, because nothing is running any more."""
     _path(home).unlink(missing_ok=True)
 
 
 def read_connection_info(path: Path) -> ConnectionInfo:
-    """What runs under a home.
+    """The system that runs in a home.
 
     Raises:
         ServerError: nothing does.

@@ -1,4 +1,4 @@
-"""Says when the disk under a home fills up, before its servers stop writing one after another."""
+"""Warns when the disk of a home fills up, before its servers stop writing one after another."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-#: Of SeaweedFS: with less than this it takes no more uploads. PostgreSQL goes on until nothing is left.
+#: SeaweedFS accepts no more uploads with less than this. PostgreSQL continues until nothing is left.
 STORE_STOPS_BELOW_MIB = 256
-#: With less than this people are told.
+#: Warn with less than this.
 _LOW_MIB = 2 * STORE_STOPS_BELOW_MIB
 
 
 class DiskWatch:
-    """One sentence when space runs low, another when it is back."""
+    """Announces when space runs low, and when it is back."""
 
     def __init__(self, folder: Path, announce: Callable[[str], None]) -> None:
         self._folder, self._announce = folder, announce
         self._is_low = False
 
     def look(self) -> None:
-        """Look once."""
+        """Check once."""
         try:
             left = shutil.disk_usage(self._folder).free >> 20
         except OSError:

@@ -1,4 +1,4 @@
-"""The directory that embedded servers live in: what is where, whose it is, and who is using it."""
+"""The home: the directory of the embedded servers, its layout, owner and lock."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _CLEANUP_SECONDS = 15.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Credentials:
-    """Generated on the first start and kept, so that clients set up once go on working."""
+    """Credentials, generated on the first start and kept, so that clients once set up keep working."""
 
     s3_access_key_id: str
     s3_secret_access_key: str
@@ -69,11 +69,11 @@ class Home:
 
     @property
     def run(self) -> Path:
-        """What only means something while servers run: lock, sockets, generated configuration."""
+        """Files that matter only while servers run: lock, sockets, generated configuration."""
         return self.root / "run"
 
     def prepare(self) -> None:
-        """Create the directories, or check that what is there can be used.
+        """Create the directories, or check that existing ones can be used.
 
         Raises:
             ServerError: another version wrote it, or it cannot be written.
@@ -94,7 +94,7 @@ class Home:
         return None
 
     def remember_port_base(self, base: int) -> None:
-        """Have later starts use the same ports."""
+        """Make later starts use the same ports."""
         write_private(self._ports, json.dumps({"base": base}) + "\n")
 
     @property
@@ -179,7 +179,7 @@ class HomeLock:
         return self._fd
 
     def owner(self) -> int:
-        """The process that wrote itself in last; 0 when none has."""
+        """The process recorded last; 0 if none was."""
         with suppress(OSError, ValueError):
             return int(self._path.read_text())
         return 0
@@ -212,7 +212,7 @@ class HomeLock:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process of this number exists; one of another user's counts."""
+    """Whether a process with this id exists, including those of other users."""
     if pid <= 0:
         return False
     try:

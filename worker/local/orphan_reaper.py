@@ -1,4 +1,4 @@
-"""Ends a supervisor's children when the supervisor is gone, however it went.
+"""Ends a supervisor's children when the supervisor is gone, for whatever reason.
 
 Run as a script with nothing but the standard library, in a session of its own, its standard input a pipe that the
 supervisor holds open. Lines on the pipe are ``+PID SIGNAL NAME`` (a process group and the signal that stops it) and

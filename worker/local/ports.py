@@ -1,4 +1,4 @@
-"""Which port is whose, and who has it when it is taken."""
+"""The ports of the embedded servers, and which process uses one that is taken."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class PortPlan:
             object.__setattr__(self, port.name, self.base + offset)
 
     def store(self) -> dict[str, int]:
-        """Purpose and port of everything the object store listens on."""
+        """Purpose and port of everything that the object store listens on."""
         return {
             "S3": self.s3,
             "SeaweedFS master": self.master,
@@ -87,7 +87,7 @@ def require_free(wanted: dict[str, int]) -> None:
 
 
 def free_port_base(*, attempts: int = 200) -> int:
-    """A base whose whole plan is free right now, away from the default and from the system's ephemeral range.
+    """A base whose ports are all free now, away from the default and from the system's ephemeral range.
 
     Raises:
         ServerError: none was found.
@@ -111,7 +111,7 @@ def _why_not(port: int) -> str | None:
 
 
 def _holder(port: int) -> str | None:
-    """The listening process, as "name (pid 123)"; None where psutil is missing or may not look."""
+    """The listening process, as "name (pid 123)"; None if psutil is missing or lacks permission."""
     try:
         import psutil
     except ImportError:

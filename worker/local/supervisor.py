@@ -1,4 +1,4 @@
-"""Starts children, keeps them running, and makes sure that they end when it does."""
+"""Starts child processes, keeps them running, and makes sure that they end with it."""
 
 from __future__ import annotations
 
@@ -230,7 +230,7 @@ class Supervisor:
         self._announce_death(watched, f"died ({child.describe_exit()})")
 
     def _announce_death(self, watched: _Supervised, what: str) -> None:
-        """Say what happened to a child, and when it is started again."""
+        """Announce what happened to a child, and when it is restarted."""
         child, policy, deaths = watched.child, self._policy, watched.deaths
         delay = policy.delay(deaths) if deaths < policy.give_up_after else policy.last_delay
         watched.restart_at = time.monotonic() + delay
@@ -298,7 +298,7 @@ def _stage(child: Child) -> int:
 
 
 def _missing(spec: ChildSpec) -> str | None:
-    """What a child's readiness still lacks; None when it is ready."""
+    """What a child's readiness still lacks; None if it is ready."""
     if spec.probe is None:
         return None
     try:

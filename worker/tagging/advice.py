@@ -1,4 +1,4 @@
-"""What is allowed in a taxonomy and probably not meant."""
+"""Advice on a taxonomy: what is allowed but probably a mistake."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from worker.tagging.exact_similarity import exact_rows, similarities
 from worker.tagging.matrix import NONE, Choice, EncodeTexts, LabelMatrix, build_label_matrix, encoded
 from worker.tagging.taxonomy import Label, Taxonomy
 
-#: Words that hardly move a text's vector.
+#: Words that hardly change a text's vector.
 _SMALL = frozenset(("a", "an", "the", "of", "in", "on", "at", "with", "and", "or", "some"))
 
 #: Ideographs and syllables of writing without spaces, else words, else signs.
 _TOKENS = re.compile(
     r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|\w+?(?=[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|\b)|[^\w\s]"
 )
-#: Tokens that every model reads, beside the two that it adds itself.
+#: Tokens that every model reads, besides the two that it adds itself.
 _FEWEST_READ = 62
 
-#: Tells of texts which are cut, and how many tokens they have.
+#: Returns which texts are truncated, and how many tokens they have.
 Cut: TypeAlias = Callable[[Sequence[str]], Mapping[str, int]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Advice:
-    """Something to look at."""
+    """A suggestion."""
 
     taxonomy: str
     label: str | None
@@ -40,7 +40,7 @@ class Advice:
 
 
 def advice(taxonomy: Taxonomy, model: str) -> list[Advice]:
-    """What can be said without the model: no numbers for it, prompts that say the same, words that mean two labels.
+    """Advice that needs no model: missing calibration, prompts that say the same, names that mean two labels.
 
     Of a vocabulary there is nothing to say: its labels do not compete.
     """
@@ -54,7 +54,7 @@ def advice(taxonomy: Taxonomy, model: str) -> list[Advice]:
 
 
 def confusions(taxonomy: Taxonomy, encode_texts: EncodeTexts, *, model: str) -> list[Advice]:
-    """Prompts that the model finds as near to another label, or to the background, as to their own label, or nearer.
+    """Prompts at least as near to another label or the background as to their own label, for the model.
 
     Compared are labels that compete: brothers and sisters. Raises what ``build_label_matrix`` raises.
     """
@@ -74,7 +74,7 @@ def confusions(taxonomy: Taxonomy, encode_texts: EncodeTexts, *, model: str) -> 
 
 
 def cut_prompts(taxonomy: Taxonomy, cut: Cut, *, model: str) -> list[Advice]:
-    """Prompts that the model does not read to their end.
+    """Prompts that the model truncates.
 
     Args:
         taxonomy: whose prompts, in their templates.
@@ -99,7 +99,7 @@ def cut_prompts(taxonomy: Taxonomy, cut: Cut, *, model: str) -> list[Advice]:
 
 
 def _nearest_rival(matrix: LabelMatrix, label: int, vector: np.ndarray) -> str | None:
-    """What is said of a text that another candidate is nearer to than its own label, or as near."""
+    """The message about a text that is at least as near to another candidate as to its own label."""
     choice = next(choice for choice in matrix.choices if label in choice.labels)
     cosines = similarities(exact_rows(matrix.rows[choice.rows]), vector[np.newaxis])[:, 0]
     candidates = np.maximum.reduceat(cosines, choice.starts)
@@ -118,7 +118,7 @@ def _nearest_rival(matrix: LabelMatrix, label: int, vector: np.ndarray) -> str |
 
 
 def _rival(matrix: LabelMatrix, choice: Choice, place: int) -> str | None:
-    """How a candidate is called; None for a label that competes with no other."""
+    """The name of a candidate; None for a label without competitors."""
     if place < len(choice.labels):
         by_itself = choice.parent == NONE and matrix.taxonomy.mode == "multi-label"
         return None if by_itself else repr(matrix.labels[choice.labels[place]])
@@ -126,7 +126,7 @@ def _rival(matrix: LabelMatrix, choice: Choice, place: int) -> str | None:
 
 
 def long_prompts(taxonomy: Taxonomy) -> Iterator[Advice]:
-    """Prompts that a model probably does not read to their end.
+    """Prompts that a model probably truncates.
 
     By what can be counted without it: every word is a token at least, and so is every ideograph. ``cut_prompts`` knows.
     """

@@ -1,4 +1,4 @@
-"""From a valid document to a taxonomy."""
+"""Builds a taxonomy from a valid document."""
 
 from __future__ import annotations
 
@@ -145,5 +145,5 @@ def _texts(values: Iterable[str]) -> tuple[str, ...]:
 
 
 def _text(value: str) -> str:
-    """Spacing and composition are the editor's, not the author's: neither may reach the model or the version."""
+    """Normalise spacing and composition, which depend on the editor: neither may affect the model or the version."""
     return unicodedata.normalize("NFC", " ".join(value.split()))

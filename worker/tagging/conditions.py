@@ -1,4 +1,4 @@
-"""``when``: which taxonomies depend on which, and what is wrong with that."""
+"""``when``: dependencies between taxonomies, and errors in them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ConditionProblem:
 
 
 def in_order(taxonomies: Sequence[Taxonomy]) -> tuple[Taxonomy, ...]:
-    """Each behind those its condition names; otherwise as given.
+    """Order taxonomies so that each comes after those its condition names; keep the given order apart from that.
 
     Raises:
         TaxonomyError: a condition names what is not among them, or they wait for each other in a circle.
@@ -48,7 +48,7 @@ def required(taxonomy: Taxonomy) -> tuple[str, ...]:
 
 
 def problems(taxonomies: Sequence[Taxonomy]) -> list[ConditionProblem]:
-    """Names that are not there, and circles, each once."""
+    """Unknown names and cycles, each once."""
     by_name = {taxonomy.name: taxonomy for taxonomy in taxonomies}
     unknown = [
         ConditionProblem(taxonomy=taxonomy.name, requires=part.taxonomy, alternative=number, message=message)
@@ -101,7 +101,7 @@ def _circles(by_name: Mapping[str, Taxonomy]) -> Iterator[ConditionProblem]:
 def _follow(name: str, path: list[str], done: set[str], by_name: Mapping[str, Taxonomy]) -> Iterator[ConditionProblem]:
     if name in path:
         circle = " → ".join([*path[path.index(name) :], name])
-        message = f"a circle: {circle}; each would wait for the other, remove one of these conditions"
+        message = f"a cycle: {circle}; each would wait for the other, remove one of these conditions"
         yield ConditionProblem(
             taxonomy=path[-1], requires=name, alternative=_naming(by_name[path[-1]], name), message=message
         )

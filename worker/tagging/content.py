@@ -1,4 +1,4 @@
-"""What is wrong with a taxonomy document that a schema cannot say."""
+"""Errors in a taxonomy document that a schema cannot express."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _DECIDING = frozenset(("labels", "mode", "when", "background", "threshold", "mar
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Entry:
-    """A label of the document, wherever it stands."""
+    """A label of the document, at any level."""
 
     path: Path
     name: str
@@ -31,7 +31,7 @@ class _Entry:
 
 
 def content_findings(document: Document) -> Iterator[Finding]:
-    """Judges whatever has the right shape, so that these problems are reported beside those of the schema."""
+    """Checks all parts of the right shape, so that these problems are reported together with those of the schema."""
     if not isinstance(document.value, dict):
         return
     value = document.value
@@ -55,7 +55,7 @@ def _entries(labels: dict[str, Any], path: Path, level: int) -> Iterator[_Entry]
 
 
 def _beside_words(value: dict[str, Any]) -> Iterator[Finding]:
-    """Fields that decide something, where nothing is decided."""
+    """Fields that affect decisions, in a taxonomy that decides nothing."""
     for name in value:
         if name in _DECIDING:
             yield (name,), "has no effect beside 'vocabulary': its words are searched for and by, and decide nothing"
@@ -69,7 +69,7 @@ def _beside_words(value: dict[str, Any]) -> Iterator[Finding]:
 
 
 def _equal_names(entries: list[_Entry], document: Document) -> Iterator[Finding]:
-    """Labels that people would take for one another, and aliases that are another label's name."""
+    """Labels that people would confuse, and aliases that are another label's name."""
     seen: dict[str, _Entry] = {}
     for entry in entries:
         first = seen.setdefault(normalised(entry.name), entry)
@@ -91,7 +91,7 @@ def _equal_names(entries: list[_Entry], document: Document) -> Iterator[Finding]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Prompts:
-    """A list of prompts: ``owner`` is what they speak for, so that no text speaks for two."""
+    """Check a list of prompts; ``owner`` is what they stand for, because no text may stand for two."""
 
     path: Path
     texts: list[str]
@@ -147,7 +147,7 @@ def _background(value: Any, path: Path, language: str) -> Iterator[_Prompts]:
 
 
 def _misplaced(value: dict[str, Any], entries: list[_Entry]) -> Iterator[Finding]:
-    """Fields that would have no effect where they stand."""
+    """Fields without effect in their place."""
     by_itself = value.get("mode") == "multi-label"
     for entry in entries:
         for path, own in [(entry.path, entry.value), *_translated(entry)]:
@@ -167,7 +167,7 @@ def _translated(entry: _Entry) -> list[tuple[Path, Any]]:
 
 
 def _undecidable(value: dict[str, Any], entries: list[_Entry]) -> Iterator[Finding]:
-    """Labels that would fit every image for want of anything else."""
+    """Labels that would fit every image because they have no competitors."""
     for entry in entries:
         alone = entry.level == 1 and value.get("mode") == "multi-label" and not _texts(value, "background")
         if alone and not _texts(entry.value, "not"):

@@ -1,4 +1,4 @@
-"""What was decided, as arrays and as values."""
+"""Decisions, as arrays and as values."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Decisions:
         return np.unique(self.images[np.isin(self.label, wanted)])
 
     def tags(self, count: int) -> list[tuple[Tag, ...]]:
-        """The same as values: those of each of the ``count`` images of the batch."""
+        """The same as values, for each of the ``count`` images of the batch."""
         tags: list[list[Tag]] = [[] for _ in range(count)]
         name, version = self.taxonomy.name, self.taxonomy.version
         answers = np.array((*self.labels, None), dtype=object)[self.label]

@@ -1,4 +1,4 @@
-"""What is different between two versions of a taxonomy, for people."""
+"""The differences between two versions of a taxonomy, for people."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _members(place: str, before: Sequence[str], after: Sequence[str]) -> Iterato
 
 
 def _plain(value: Any) -> Any:
-    """Tuples become lists, and lists of what has a name become maps, so that labels are compared with themselves."""
+    """Turn tuples into lists, and lists of named items into maps, so that each label is compared with itself."""
     if isinstance(value, Mapping):
         return {key: _plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""Counting differences: what a change of taxonomies would do, label by label."""
+"""Counts the differences that a change of taxonomies would make, label by label."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from worker.tagging.tag_diff import Answers, Indices, TagDiff, Vocabulary
 
-#: What became of a label on an image. Exactly one of these for each label that holds before or after.
+#: How a label on an image changes. Exactly one of these for each label that holds before or after.
 #: flipped: one label of the taxonomy went and one came; abstained: it went, and now it is none of these.
 Kind: TypeAlias = Literal["unchanged", "added", "removed", "flipped", "abstained"]
 

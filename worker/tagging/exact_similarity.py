@@ -1,4 +1,4 @@
-"""Cosines that are the same to the last bit however images are batched, on any machine.
+"""Cosines that are bit-identical on any machine, however images are batched.
 
 A retagged catalog must agree with what workers wrote image by image, or every comparison of two versions would show
 differences that nobody made. Products of float32 matrices do not give that: how a BLAS library orders a sum depends on

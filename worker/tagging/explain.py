@@ -1,4 +1,4 @@
-"""Why one image has the tags it has: every number that was compared, and what the comparison came to."""
+"""Explains why an image has its tags: every number that was compared, and the result."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from worker.types import Floats
 
 
 class LabelReason(enum.StrEnum):
-    """Why a label holds or does not. The codes are an interface."""
+    """Why a label holds or not. The codes are an interface."""
 
     DECIDED = "decided"
     BACKGROUND_NEARER = "background-nearer"  # what is none of the labels, or what this label is not, is nearer
@@ -40,7 +40,7 @@ class TextSimilarity:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Opposite:
-    """What a label is not, where the taxonomy says that with ``not``: a candidate of its own."""
+    """What a label is not, from ``not`` in the taxonomy: it competes as a candidate of its own."""
 
     similarity: float  # cosine of its nearest prompt, all of whose texts are one vector with the aggregate ``mean``
     texts: tuple[TextSimilarity, ...]  # nearest first
@@ -48,7 +48,7 @@ class Opposite:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LabelExplanation:
-    """One label's numbers, given whether or not the label was asked about: one sees how near it was."""
+    """One label's numbers, given even if the taxonomy does not apply, to show how near it was."""
 
     label: str
     title: str  # what people call it
@@ -71,7 +71,7 @@ class LabelExplanation:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rivals:
-    """What the labels of one level are decided against, besides each other."""
+    """What the labels of one level compete with, besides each other."""
 
     parent: str | None  # None: at the top
     similarity: float  # cosine of the background's nearest prompt: with ``mean``, all texts of a prompt are one vector
@@ -80,7 +80,7 @@ class Rivals:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaxonomyExplanation:
-    """Everything one taxonomy compared."""
+    """Everything that one taxonomy compared."""
 
     taxonomy: str
     title: str
@@ -99,7 +99,7 @@ class TaxonomyExplanation:
 
     @property
     def because(self) -> LabelReason:
-        """The rule that made the answer what it is; where none of the labels holds, of the one that came nearest."""
+        """The rule that decided; if none of the labels holds, that of the one that came nearest."""
         if not self.applies:
             return LabelReason.CONDITION_NOT_MET
         top = [each for each in self.labels if each.parent is None]
@@ -264,5 +264,5 @@ class _Explainer:
 
 
 def _shortest(number: np.float32) -> float:
-    """0.6 for the single nearest to it, which is what was written, and not 0.6000000238418579."""
+    """0.6, as it was written, instead of the nearest single 0.6000000238418579."""
     return float(str(number))

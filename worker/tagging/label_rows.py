@@ -1,4 +1,4 @@
-"""The vectors that stand for labels where they are searched for, one by one, and not decided among."""
+"""The vectors of labels for searches, which rank labels one by one instead of deciding among them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class LabelRow:
 
 
 def texts_of_labels(taxonomy: Taxonomy, model: str) -> dict[str, tuple[str, ...]]:
-    """Label → its texts, of labels that have any: others are found by the texts of what is below them."""
+    """Label → its texts, if it has any; other labels are found by the texts of their children."""
     texts = {label.name: taxonomy.label_texts(label, model) for label, _ in taxonomy.walk()}
     return {label: own for label, own in texts.items() if own}
 

@@ -1,4 +1,4 @@
-"""From names, files and directories to taxonomies; every problem is reported, with file and line."""
+"""Loads taxonomies from names, files and directories. Every problem is reported with file and line."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def load_taxonomies(names_or_paths: Sequence[str] = ()) -> tuple[Taxonomy, ...]:
 
 
 def load_files(names_or_paths: Sequence[str] = ()) -> tuple[TaxonomyFile, ...]:
-    """As ``load_taxonomies``, with where each was read."""
+    """Like ``load_taxonomies``, with each taxonomy's file."""
     loaded, refused = [], []
     for path in [file for entry in names_or_paths or shipped_names() for file in _files(entry)]:
         try:
@@ -102,7 +102,7 @@ def _words(path: Path, document: Document) -> tuple[str, ...]:
 
 
 def shipped_names() -> tuple[str, ...]:
-    """The taxonomies that come with the product."""
+    """The shipped taxonomies."""
     return tuple(file.stem for file in _yaml_files(_shipped_dir()))
 
 

@@ -1,4 +1,4 @@
-"""Labels as vectors, computed once per model so that tagging an image is one product of matrices."""
+"""Label vectors, computed once per model so that tagging an image is one matrix product."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class LabelMatrix:
 
     @property
     def top(self) -> Choice:
-        """The question that is always asked."""
+        """The top-level choice, which is always decided."""
         return self.choices[0]
 
 

@@ -1,4 +1,4 @@
-"""Words that all refusals of a taxonomy share."""
+"""Wording shared by all error messages about taxonomies."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MOST_SHOWN = 60  # characters of a value in a message
 
 
 def shown(value: Any) -> str:
-    """A value as a message quotes it, cut where it is long."""
+    """A value quoted for a message, truncated if it is long."""
     for kind, types in (("array", list), ("object", dict), ("null", type(None))):
         if isinstance(value, types):
             return KINDS[kind]
@@ -39,7 +39,7 @@ def lowered(sentence: str) -> str:
 
 
 def did_you_mean(name: Any, choices: Collection[str]) -> str:
-    """``; did you mean …?``, or nothing where no choice is near."""
+    """``; did you mean …?``, or nothing if no choice is near."""
     nearest = difflib.get_close_matches(str(name).lower(), list(choices), n=1)
     return f"; did you mean '{nearest[0]}'?" if nearest else ""
 

@@ -194,7 +194,7 @@ def _answers(cosines: Floats, by: Rule, choice: Choice, asked: Indices) -> _Answ
 
 
 def _abstentions(verdict: ChoiceResult, asked: Indices) -> _Answers:
-    """Where nothing holds, that is recorded, with the numbers of the label that came nearest."""
+    """If no label holds, record that with the numbers of the label that came nearest."""
     place = np.flatnonzero(~verdict.holds.any(axis=0))
     best = verdict.probability[:, place].argmax(axis=0)
     none = np.full(len(place), NONE, dtype=np.intp)

@@ -1,4 +1,4 @@
-"""Taxonomies that were kept as data, back as what they were."""
+"""Converts taxonomies to stored data and back."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from worker.tagging.taxonomy import (
 
 
 def definition(taxonomy: Taxonomy) -> dict[str, Any]:
-    """All of a taxonomy as JSON has it; ``restore`` takes it back."""
+    """A whole taxonomy as JSON data; ``restore`` reverses this."""
     return asdict(taxonomy)
 
 

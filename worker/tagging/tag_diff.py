@@ -1,4 +1,4 @@
-"""What is stored against what would be written now: pure arithmetic over arrays."""
+"""Compares stored tags with those that would be written now. Pure arithmetic over arrays."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Flags = npt.NDArray[np.bool_]
 
 @dataclass(slots=True)
 class Vocabulary:
-    """Every answer that was met, numbered: a taxonomy with a label, or with None for none of these.
+    """Numbers every answer that occurs: a taxonomy with a label, or with None for none of these.
 
     Only ever grows; threads may share it.
     """
@@ -66,7 +66,7 @@ class StoredAnswers(Answers):
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class TagDiff:
-    """What has to be written for the stored answers to become the new ones."""
+    """The writes that turn the stored answers into the new ones."""
 
     stored: StoredAnswers
     new: Answers
@@ -98,7 +98,7 @@ def answers(decisions: Sequence[Decisions], vocabulary: Vocabulary) -> Answers:
 
 
 def tag_diff(stored: StoredAnswers, new: Answers) -> TagDiff:
-    """Compare what is stored about a batch with what is to be there."""
+    """Compare the stored answers of a batch with the desired ones."""
     span = 1 + max(stored.answers.max(initial=0), new.answers.max(initial=0))
     before, after = stored.images * span + stored.answers, new.images * span + new.answers
     _, kept_stored, kept_new = np.intersect1d(before, after, assume_unique=True, return_indices=True)

@@ -1,4 +1,4 @@
-"""All taxonomies at once: one product of matrices per batch of images."""
+"""Tags images by all taxonomies at once: one matrix product per batch."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Tagger:
 
     @property
     def uncalibrated(self) -> tuple[str, ...]:
-        """The taxonomies for which nobody chose numbers for this model."""
+        """The taxonomies that are not calibrated for this model."""
         return tuple(each.name for each in self.taxonomies if not each.is_calibrated_for(self.model))
 
     def tag(self, vectors: Floats) -> list[tuple[Tag, ...]]:
@@ -78,7 +78,7 @@ class Tagger:
         return [tuple(tag for tags in image for tag in tags) for image in zip(*by_taxonomy, strict=True)]
 
     def decide(self, vectors: Floats) -> tuple[Decisions, ...]:
-        """As ``tag``, but arrays: one ``Decisions`` per taxonomy. Besides them, memory is bounded whatever n is."""
+        """Like ``tag``, but with arrays: one ``Decisions`` per taxonomy. Other memory is bounded for any n."""
         if not self.taxonomies:
             return ()
         starts = range(0, max(len(vectors), 1), self._chunk)

@@ -1,4 +1,4 @@
-"""What a taxonomy is: labels, the texts that stand for them, and when an answer is good enough."""
+"""The taxonomy model: labels, the texts that stand for them, and thresholds for a good answer."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MAX_LEVELS = 5
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LabelTranslation:
-    """A label in another language. Its texts are used with models that are said to know the language."""
+    """A label in another language. Its texts are used with models declared to support the language."""
 
     title: str = ""
     description: str = ""
@@ -65,13 +65,13 @@ class Calibration:
     thresholds: Mapping[str, float] = field(default_factory=dict, hash=False)  # label → its own threshold
 
     def threshold_of(self, label: str) -> float:
-        """The label's own threshold where it has one, else that of all."""
+        """The label's own threshold if it has one, else the general one."""
         return self.thresholds.get(label, self.threshold)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Wording:
-    """How a model is to be addressed."""
+    """How to address a model."""
 
     templates: tuple[str, ...] = ()  # empty: those of the taxonomy
     languages: tuple[str, ...] = ()  # whose translated texts are used beside the others
@@ -120,7 +120,7 @@ class Taxonomy:
 
     @property
     def many(self) -> bool:
-        """Whether one image can have several of its labels: what other services read a list for."""
+        """Whether one image can have several of its labels, so that its tags are a list."""
         return self.mode == "multi-label" or any(label.children for label in self.labels)
 
     def walk(self) -> Iterator[tuple[Label, Label | None]]:
@@ -128,11 +128,11 @@ class Taxonomy:
         return _walk(self.labels, None)
 
     def calibration_for(self, model: str) -> Calibration:
-        """The calibration to use with a model: its own where the taxonomy has one, else the general one."""
+        """The calibration to use with a model: its own if the taxonomy has one, else the general one."""
         return self.models.get(model, self.calibration)
 
     def is_calibrated_for(self, model: str) -> bool:
-        """Whether anybody chose numbers for this model."""
+        """Whether the taxonomy is calibrated for this model."""
         return model in self.models
 
     def texts(self, prompt: str, model: str | None = None, language: str | None = None) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Everything wrong with a taxonomy document, in words that say what to write instead."""
+"""Reports all errors in a taxonomy document, and what to write instead."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from worker.tagging.content import content_findings
 from worker.tagging.messages import KINDS, Finding, did_you_mean, lowered, shown
 from worker.tagging.yaml_lines import Document, Path, YamlProblem
 
-#: More are not looked for: who has made a thousand mistakes has made one mistake a thousand times.
+#: The search stops here: a thousand mistakes are usually one mistake made a thousand times.
 MAX_FINDINGS = 1000
 
 _Wording: TypeAlias = Callable[["_Violation"], Iterator[Finding]]
@@ -122,7 +122,7 @@ def _wrong_text(violation: _Violation) -> Iterator[Finding]:
 
 
 def _as_commented(violation: _Violation) -> Iterator[Finding]:
-    """What none of the alternatives says in words is said beside them."""
+    """Add what the alternatives' own messages do not say."""
     yield violation.path, violation.schema["$comment"]
 
 

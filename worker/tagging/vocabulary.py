@@ -1,4 +1,4 @@
-"""Lists of words: a file with one label on each line."""
+"""Vocabularies: a file with one label per line."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _LONGEST = 200  # characters of a word
 
 
 def read(data: bytes) -> tuple[tuple[str, ...], list[YamlProblem]]:
-    """The words of a file in its order, and what is wrong with it.
+    """The words of a file in their order, and its errors.
 
-    Empty lines, and those that begin with ``#``, are no words. Spacing inside of a word does not matter.
+    Empty lines and lines that begin with ``#`` are skipped. Spacing inside a word does not matter.
     """
     try:
         lines = data.decode("utf-8-sig").splitlines()

@@ -1,4 +1,4 @@
-"""YAML read as plain data, with the line of every value, and nothing YAML can do beyond data.
+"""Reads YAML as plain data with the line of every value, without any YAML feature beyond data.
 
 PyYAML's ``safe_load`` keeps the last of two equal keys, expands aliases (a few bytes become gigabytes), reads ``no`` as
 false and forgets where anything stood. Here each of these is a problem with a line, and all of a file's problems are
@@ -50,7 +50,7 @@ _COLLECTIONS = {_TAG + "map", _TAG + "seq"}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class YamlProblem:
-    """One thing wrong with a file."""
+    """An error in a file."""
 
     line: int  # counted from 1
     path: Path
@@ -67,7 +67,7 @@ class Document:
     readable: bool = True  # False: there is no value, and the one problem says why
 
     def line(self, path: Path) -> int:
-        """The line of a value, or of the nearest thing around it that is there."""
+        """The line of a value, or of the nearest enclosing value that exists."""
         while path and path not in self.lines:
             path = path[:-1]
         return self.lines.get(path, 1)
@@ -119,7 +119,7 @@ class _Reader(yaml.SafeLoader):
         return Document(value=value, lines=self._lines, problems=ordered)
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        """As PyYAML's, but anchors and aliases are problems and depth has an end."""
+        """Like PyYAML's, but anchors and aliases are errors, and depth is limited."""
         event: yaml.Event = self.peek_event()  # type: ignore[no-untyped-call]
         self._nodes += 1
         if self._nodes > MAX_NODES:
@@ -191,7 +191,7 @@ class _Reader(yaml.SafeLoader):
         return math.inf if is_endless else self.construct_object(node)
 
     def _check_characters(self, node: yaml.Node, path: Path) -> None:
-        """Escapes reach what the file itself may not hold, and neither databases nor tokenizers take."""
+        """Check for characters that only escapes can produce, and that neither databases nor tokenizers accept."""
         found = _UNSTORABLE.search(node.value)
         if found:
             self._refuse(node, path, f"the character U+{ord(found[0]):04X} is not allowed in text; remove it")

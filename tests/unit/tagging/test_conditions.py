@@ -55,16 +55,14 @@ def test_a_label_that_is_not_there_is_named_with_the_choices(tmp_path: Path) -> 
 
 def test_a_circle_is_refused_once_with_its_way(tmp_path: Path) -> None:
     """Each would wait for the other."""
-    expected = (
-        "c.yaml:3: when.a: a circle: a → b → c → a; each would wait for the other, remove one of these conditions"
-    )
+    expected = "c.yaml:3: when.a: a cycle: a → b → c → a; each would wait for the other, remove one of these conditions"
 
     assert expected == _refusal(tmp_path, a="when: {b: good}\n", b="when: {c: good}\n", c="when: {a: good}\n")
 
 
 def test_a_taxonomy_cannot_wait_for_itself(tmp_path: Path) -> None:
     """The smallest circle."""
-    assert _refusal(tmp_path, a="when: {a: good}\n").startswith("a.yaml:3: when.a: a circle: a → a;")
+    assert _refusal(tmp_path, a="when: {a: good}\n").startswith("a.yaml:3: when.a: a cycle: a → a;")
 
 
 def test_a_tagger_refuses_what_the_loader_would() -> None:

@@ -1,4 +1,4 @@
-"""The trained part: two small heads that bring what the backbones say into one space.
+"""The trained part: two small heads that map the backbones' outputs into one space.
 
 A vector has two halves. The first is ConSE (Norouzi et al., 2014): the classifier's softmax times the sentence vectors
 of the class names; it names things. The second is learned by contrast between photos and captions; it knows scenes,

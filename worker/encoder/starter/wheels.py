@@ -1,4 +1,4 @@
-"""The two backbones as package indexes carry them: found without importing them, believed only by their hash."""
+"""The two backbones from their wheels: located without importing them, and verified by hash."""
 
 from __future__ import annotations
 
