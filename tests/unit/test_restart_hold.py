@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 
-_HOLD = "import sys; from worker import holding; sys.exit(holding.run([sys.executable, '-c', sys.argv[1]]))"
+_HOLD = "import sys; from worker import restart_hold; sys.exit(restart_hold.run([sys.executable, '-c', sys.argv[1]]))"
 _UNTIL_TOLD = """
 import signal, sys, time
 signal.signal(signal.SIGTERM, lambda *_: sys.exit({status}))
@@ -37,7 +37,7 @@ def test_what_need_not_start_again_stays_until_it_is_told_to_end(status: int) ->
         assert held.stdout is not None
         line = held.stdout.readline()
         assert f"status {status}" in line
-        assert "waits to be told to end" in line
+        assert "now waiting for SIGTERM" in line
         time.sleep(0.3)
         assert held.poll() is None
         held.send_signal(signal.SIGTERM)

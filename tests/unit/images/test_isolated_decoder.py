@@ -144,9 +144,10 @@ def test_a_decoder_does_not_get_our_credentials(monkeypatch):
 def test_a_decoder_ends_with_its_worker():
     """Also with one that is killed: nobody is left who asks."""
     script = (
-        "import time; from tests.unit.images.corpus import CORPUS, LIMITS; from worker.images import apart, read_image;"
+        "import time; from tests.unit.images.corpus import CORPUS, LIMITS;"
+        "from worker.images import isolated_decoder, read_image;"
         "read_image(CORPUS['heic'].build(), limits=LIMITS, min_side=8);"
-        "print(apart._pool._idle[0]._process.pid, flush=True); time.sleep(600)"
+        "print(isolated_decoder._pool._idle[0]._process.pid, flush=True); time.sleep(600)"
     )
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as worker:
         assert worker.stdout is not None
