@@ -8,10 +8,11 @@ SITE   := $(VENV)/.installed-docs
 EXIT   ?=
 PHOTOS ?=
 
-.PHONY: help demo test bench chaos fuzz container-test wheel-test lint docs picture format clean
+.PHONY: help demo test test-unit bench chaos fuzz container-test wheel-test lint docs picture format clean
 
 help:
 	@echo "make demo [PHOTOS=dir] [EXIT=1]   start everything, tag real photos, show the result"
+	@echo "make test-unit                    the tests that start no server, in less than a minute"
 	@echo "make test                         every test, against the real servers"
 	@echo "make bench [ARGS=--quick]         ours beside what you would pick instead (docs/explanation/performance.md)"
 	@echo "make chaos [CHAOS_SEED=n]         10,000 objects while everything fails, about 15 minutes"
@@ -57,6 +58,11 @@ demo: $(DEMO)
 # All of it takes turns waiting for real processes: two at a time, each with servers of its own.
 test: $(STAMP)
 	$(BIN)/python -m pytest $(or $(ARGS),--numprocesses 2 --dist loadfile)
+
+# Only folders that have unit tests are collected, without a plugin that none of them uses, and generated examples are few.
+UNIT = -m unit -p no:schemathesis --hypothesis-profile quick --numprocesses 2 --dist loadfile
+test-unit: $(STAMP)
+	$(BIN)/python -m pytest $(UNIT) $(or $(ARGS),tests/unit tests/contract)
 
 bench: $(STAMP)
 	$(BIN)/python -m bench $(ARGS)

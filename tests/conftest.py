@@ -6,11 +6,13 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
+from tests import lanes
 from tests.servers import RunningServers, start_servers
 from worker import catalog, db
 from worker.db import Engine
@@ -36,6 +38,25 @@ _own_temp_root: Path | None = None
 if os.geteuid() == 0 and _TEMP_ROOT not in os.environ:
     _own_temp_root = Path(tempfile.mkdtemp(prefix="pytest-"))
     os.environ[_TEMP_ROOT] = str(_own_temp_root)
+
+
+# For `make test-unit`; everything else tries a hundred.
+hypothesis.settings.register_profile("quick", max_examples=25)
+_guard = lanes.Guard()
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` selects
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give each test the marker of its lane."""
+    for item in items:
+        item.add_marker(lanes.lane_of(item))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Refuse servers while a unit test and its fixtures run."""
+    with _guard.around(item):
+        return (yield)
 
 
 def pytest_sessionfinish(exitstatus: int) -> None:

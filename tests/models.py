@@ -11,20 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers  # by attributes: what a test run does not use is not loaded when tests are collected
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
-from transformers import (
-    CLIPConfig,
-    CLIPImageProcessorPil,
-    CLIPModel,
-    PreTrainedTokenizerFast,
-    Siglip2Config,
-    Siglip2ImageProcessorPil,
-    Siglip2Model,
-    SiglipConfig,
-    SiglipImageProcessorPil,
-    SiglipModel,
-)
-from transformers.utils import logging
 
 IMAGE_SIDE = 64
 DIMENSION = 32
@@ -50,7 +38,7 @@ _WORDS = """a photo of the day night dawn dusk indoor outdoor scene an illustrat
 dog cat street house tree book drawing taken at in room sky sunlight dark bright scanned printed letter"""
 
 
-def tiny_clip(directory: Path, *, tokenizer: PreTrainedTokenizerFast | None = None) -> Path:
+def tiny_clip(directory: Path, *, tokenizer: transformers.PreTrainedTokenizerFast | None = None) -> Path:
     """A CLIP with 32-dimensional vectors on 64-pixel images, saved to ``directory``; returns it.
 
     Args:
@@ -58,34 +46,38 @@ def tiny_clip(directory: Path, *, tokenizer: PreTrainedTokenizerFast | None = No
         tokenizer: another one than the small one learned here.
     """
     tokenizer = tokenizer or small_tokenizer()
-    config = CLIPConfig(
+    config = transformers.CLIPConfig(
         vision_config=_VISION,
         text_config=_TEXT | _tokens(tokenizer),
         projection_dim=DIMENSION,
         logit_scale_init_value=4.6,
     )
-    processor = CLIPImageProcessorPil(size={"shortest_edge": IMAGE_SIDE}, crop_size=_square(IMAGE_SIDE))
-    return _save(directory, _build(CLIPModel, config), tokenizer, processor)
+    processor = transformers.CLIPImageProcessorPil(size={"shortest_edge": IMAGE_SIDE}, crop_size=_square(IMAGE_SIDE))
+    return _save(directory, _build(transformers.CLIPModel, config), tokenizer, processor)
 
 
 def tiny_siglip(directory: Path) -> Path:
     """A SigLIP with 64-dimensional vectors (it has no projection) on 64-pixel images, saved to ``directory``."""
     tokenizer = small_tokenizer()
-    config = SiglipConfig(vision_config=_VISION, text_config=_TEXT | _tokens(tokenizer) | {"projection_size": 64})
-    model = _build(SiglipModel, config)
+    config = transformers.SiglipConfig(
+        vision_config=_VISION, text_config=_TEXT | _tokens(tokenizer) | {"projection_size": 64}
+    )
+    model = _build(transformers.SiglipModel, config)
     with torch.no_grad():  # as trained SigLIPs have them
         model.logit_scale.fill_(4.7)
         model.logit_bias.fill_(-16.5)
-    return _save(directory, model, tokenizer, SiglipImageProcessorPil(size=_square(IMAGE_SIDE)))
+    return _save(directory, model, tokenizer, transformers.SiglipImageProcessorPil(size=_square(IMAGE_SIDE)))
 
 
 def tiny_siglip2(directory: Path) -> Path:
     """A SigLIP 2 NaFlex: any aspect ratio, up to 16 patches of 16 pixels; saved to ``directory``."""
     tokenizer = small_tokenizer()
     vision = {key: value for key, value in _VISION.items() if key != "image_size"} | {"num_patches": 16}
-    config = Siglip2Config(vision_config=vision, text_config=_TEXT | _tokens(tokenizer) | {"projection_size": 64})
-    processor = Siglip2ImageProcessorPil(patch_size=16, max_num_patches=16)
-    return _save(directory, _build(Siglip2Model, config), tokenizer, processor)
+    config = transformers.Siglip2Config(
+        vision_config=vision, text_config=_TEXT | _tokens(tokenizer) | {"projection_size": 64}
+    )
+    processor = transformers.Siglip2ImageProcessorPil(patch_size=16, max_num_patches=16)
+    return _save(directory, _build(transformers.Siglip2Model, config), tokenizer, processor)
 
 
 def _build(model_class: Any, config: Any) -> Any:
@@ -104,9 +96,9 @@ def _awake(model: Any) -> Any:
     return model
 
 
-def _save(directory: Path, model: Any, tokenizer: PreTrainedTokenizerFast, processor: Any) -> Path:
+def _save(directory: Path, model: Any, tokenizer: transformers.PreTrainedTokenizerFast, processor: Any) -> Path:
     directory.mkdir(parents=True, exist_ok=True)
-    logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()
     for part in (model, tokenizer, processor):
         part.save_pretrained(directory)
     return directory
@@ -116,7 +108,7 @@ def _square(side: int) -> dict[str, int]:
     return {"height": side, "width": side}
 
 
-def _tokens(tokenizer: PreTrainedTokenizerFast) -> dict[str, int | None]:
+def _tokens(tokenizer: transformers.PreTrainedTokenizerFast) -> dict[str, int | None]:
     return {
         "vocab_size": len(tokenizer),
         "bos_token_id": tokenizer.bos_token_id,
@@ -125,9 +117,9 @@ def _tokens(tokenizer: PreTrainedTokenizerFast) -> dict[str, int | None]:
     }
 
 
-def small_tokenizer() -> PreTrainedTokenizerFast:
+def small_tokenizer() -> transformers.PreTrainedTokenizerFast:
     """A CLIP tokenizer of 600 tokens, with CLIP's special ones."""
-    return PreTrainedTokenizerFast(
+    return transformers.PreTrainedTokenizerFast(
         tokenizer_object=_trained(),
         bos_token="<|startoftext|>",
         eos_token="<|endoftext|>",

@@ -65,7 +65,7 @@ def s3_store(seaweedfs: str) -> Iterator[S3Store]:
     store.close()
 
 
-@pytest.fixture(params=["memory", "seaweedfs"])
+@pytest.fixture(params=["memory", pytest.param("seaweedfs", marks=pytest.mark.servers)])
 def subject(request: pytest.FixtureRequest) -> Subject:
     """Each store in turn, with a fresh bucket."""
     bucket = f"contract-{uuid.uuid4().hex[:12]}"

@@ -23,6 +23,7 @@ def client():
         yield client
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", ["import worker.api", "from worker.api import openapi; openapi.rendered()"])
 def test_the_api_starts_without_the_model(code):
     """Importing it, and making its document, imports neither torch nor anything else that takes seconds."""

@@ -10,6 +10,8 @@ import pytest
 
 from bench import gil
 
+pytestmark = pytest.mark.slow
+
 
 def held(action: Callable[[], object]) -> float:
     """The share of its processor time for which ``action``, again and again, held the lock."""

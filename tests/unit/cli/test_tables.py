@@ -42,6 +42,7 @@ _HEADERS = st.lists(st.from_regex(r"[a-z]{1,9}( [a-z]{1,9})?", fullmatch=True), 
 _CELLS = st.from_regex(r"[a-zA-Z0-9_./:-]{0,90}( [a-z]{1,12}){0,6}", fullmatch=True)
 
 
+@pytest.mark.slow
 @given(st.data(), _HEADERS, st.integers(60, 200), st.booleans())
 def test_nothing_is_cut_off(data, headers, width, boxed):
     """All characters of all cells are there, however narrow the terminal is, and no line is wider than it."""

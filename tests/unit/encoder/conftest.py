@@ -20,7 +20,7 @@ def siglip_dir(tmp_path_factory) -> Path:
     return tiny_siglip(tmp_path_factory.mktemp("models") / "siglip")
 
 
-@pytest.fixture(scope="session", params=["torch", "openvino"])
+@pytest.fixture(scope="session", params=["torch", pytest.param("openvino", marks=pytest.mark.slow)])
 def clip(clip_dir, request) -> Encoder:
     """Every promise of an encoder is kept by every runtime."""
     if request.param == "openvino":

@@ -14,8 +14,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from torch._dynamo.utils import counters
-from torch._inductor import config as inductor
 
 from tests.models import tiny_siglip2
 from worker.encoder import Encoder, MicroBatcher, compiled_tower, load_encoder
@@ -23,6 +21,7 @@ from worker.encoder.device import Placement
 from worker.encoder.preprocessing import Preprocessor
 from worker.errors import ConfigurationError, FatalDeviceError
 
+pytestmark = pytest.mark.slow
 needs_a_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs g++")
 
 
@@ -86,7 +85,7 @@ def test_siglip_is_compiled_too(siglip_dir):
 def test_without_a_compiler_the_way_out_is_said(clip_dir):
     """A machine that cannot compile gets told so at the start, with what to install and what to set."""
     with (
-        inductor.patch({"cpp.cxx": ("no-such-compiler",), "fx_graph_cache": False}),
+        torch._inductor.config.patch({"cpp.cxx": ("no-such-compiler",), "fx_graph_cache": False}),
         pytest.raises(ConfigurationError, match=r"C\+\+ compiler.*g\+\+.*or set ENRICH_ENCODER_RUNTIME=torch"),
     ):
         load(clip_dir, batch=1)
@@ -105,14 +104,14 @@ def test_batches_of_any_size_are_filled_up(clip_dir):
 @pytest.mark.usefixtures("uncompiled")
 def test_nothing_is_compiled_after_loading(clip_dir):
     """Every size was tried before the encoder is handed out, and other threads find it compiled."""
-    before = counters["stats"]["unique_graphs"]
+    before = torch._dynamo.utils.counters["stats"]["unique_graphs"]
     encoder = load(clip_dir, batch=11)
-    loaded = counters["stats"]["unique_graphs"]
+    loaded = torch._dynamo.utils.counters["stats"]["unique_graphs"]
     assert before < loaded
     with MicroBatcher(encoder) as batcher:
         for count in range(1, 12):
             batcher.encode(pictures(encoder, count), timeout=60)
-    assert loaded == counters["stats"]["unique_graphs"]
+    assert loaded == torch._dynamo.utils.counters["stats"]["unique_graphs"]
 
 
 @pytest.mark.usefixtures("uncompiled")
@@ -154,10 +153,10 @@ def test_sizes_are_few_and_close(batch):
 @pytest.mark.usefixtures("uncompiled")
 def test_a_process_that_only_searches_compiles_nothing(clip_dir):
     """Texts are encoded by torch as it is, whatever runs the image half."""
-    before = counters["stats"]["unique_graphs"]
+    before = torch._dynamo.utils.counters["stats"]["unique_graphs"]
     words = load(clip_dir, text_only=True)
     assert (1, words.space.dimension) == words.encode_texts(["dog"]).shape
-    assert before == counters["stats"]["unique_graphs"]
+    assert before == torch._dynamo.utils.counters["stats"]["unique_graphs"]
 
 
 def test_models_with_pictures_of_any_shape_are_refused(tmp_path):

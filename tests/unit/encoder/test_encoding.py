@@ -37,6 +37,7 @@ def test_nothing_gives_an_empty_array(clip):
     assert clip.encode_images([]).shape == clip.encode_texts([]).shape == (0, 32)
 
 
+@pytest.mark.slow
 def test_company_does_not_change_a_vector(clip, clip_dir, pictures):
     """Alone, in batches of three or in one batch: the same vector."""
     small = load_encoder(str(clip_dir), device="cpu", dtype="float32", batch=3)
@@ -83,6 +84,7 @@ def test_preprocessing_in_many_threads_is_preprocessing_in_one(clip, pictures):
             assert all(np.array_equal(e, a) for e, a in zip(expected, actual, strict=True))
 
 
+@pytest.mark.slow
 def test_texts_from_many_threads_are_texts_from_one(clip):
     """Fast tokenizers panic when two threads change their padding; ours are guarded."""
     texts = ["dog " * n for n in range(1, 40)]

@@ -13,6 +13,8 @@ import pytest
 from tests.models import tiny_clip
 from tests.unit.encoder.hub_server import COMMIT, REPOSITORY, Hub, serving
 
+pytestmark = pytest.mark.slow
+
 _NOWHERE = "http://127.0.0.1:9"
 
 

@@ -16,6 +16,8 @@ import pytest
 
 from tests.unit.encoder.hub_server import COMMIT, REPOSITORY, Hub, serving
 
+pytestmark = pytest.mark.slow
+
 _LOCATE = """
 import json, sys
 from worker.encoder.files import locate

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import transformers
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from transformers import BertConfig, BertModel
 
 from worker.encoder import load_encoder, pretrained
 from worker.errors import ConfigurationError, ModelUnavailableError, ModelUnsupportedError
@@ -144,8 +144,8 @@ def test_weights_of_another_shape_are_refused(copy):
 
 def test_a_model_without_a_joint_space_is_refused(copy):
     """BERT has tokens and vectors, but no pictures."""
-    BertModel(
-        BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8)
+    transformers.BertModel(
+        transformers.BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8)
     ).save_pretrained(copy)
     with pytest.raises(ModelUnsupportedError, match="BertModel, which has no get_image_features"):
         load_encoder(str(copy))

@@ -11,6 +11,8 @@ from PIL import Image
 from worker.encoder import Encoder, load_encoder
 from worker.errors import ConfigurationError
 
+pytestmark = pytest.mark.slow
+
 
 def noise(count: int) -> list[Image.Image]:
     random = np.random.default_rng(7)

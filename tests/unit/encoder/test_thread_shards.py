@@ -120,7 +120,7 @@ def test_lanes_end_with_the_encoder_that_had_them():
     assert ([True] * 4, [False] * 4) == (alive, [thread.is_alive() for thread in threads])
 
 
-@pytest.mark.parametrize("runtime", ["torch", "openvino"])
+@pytest.mark.parametrize("runtime", ["torch", pytest.param("openvino", marks=pytest.mark.slow)])
 def test_a_model_gives_the_vectors_of_single_pictures(clip_dir, runtime):
     """A batch that was shared out, beside its pictures one by one."""
     if runtime == "openvino":

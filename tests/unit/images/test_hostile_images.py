@@ -61,6 +61,7 @@ def test_a_file_that_was_cut_off_is_never_called_corrupt(name, data):
     assert outcome(cut) in {None, Reason.TRUNCATED}
 
 
+@pytest.mark.slow
 def test_a_20000_pixel_square_needs_a_fraction_of_its_pixels():
     """Reduced decoding happens in the decoder: 1.6 GB of pixels never exist."""
     answer = child(
@@ -147,6 +148,7 @@ def test_a_heic_larger_than_its_header_counts_by_its_pixels():
     assert Reason.TOO_MANY_PIXELS == outcome(lying, few)
 
 
+@pytest.mark.slow
 def test_the_first_pictures_of_a_process_may_come_from_many_threads():
     """Decoders register themselves once, whoever comes first."""
     answer = child(

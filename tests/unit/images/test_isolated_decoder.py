@@ -22,6 +22,8 @@ from worker.images.isolated_decoder import DecoderProcess, decode_apart
 from worker.images.reader import decode
 from worker.types import Reason
 
+pytestmark = pytest.mark.slow
+
 #: One of every kind that is always decoded apart, and some that are not.
 KINDS = ("heic", "avif", "jpeg 2000", "gps", "png turned", "float tiff", "zero bytes", "truncated heic", "bomb gif")
 HURRIED = ImageLimits(max_bytes=1 << 28, max_pixels=250_000_000, max_side=65_500, max_seconds=0.5)

@@ -13,6 +13,8 @@ from worker.errors import AccessDeniedError, ConfigurationError, EnrichError
 from worker.objects import S3Store
 from worker.types import ObjectRef
 
+pytestmark = pytest.mark.slow
+
 HEADER = "x-amz-request-payer: requester"
 PAID, FREE = ObjectRef(bucket="paid", key="a b.jpg"), ObjectRef(bucket="free", key="a b.jpg")
 EMPTY = b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"

@@ -14,6 +14,8 @@ from worker.errors import StoreUnavailableError
 from worker.objects import HEAD_BYTES, Answer, Fetched, Gone, NotModified, NotRead, S3Store
 from worker.types import ObjectRef
 
+pytestmark = pytest.mark.slow
+
 REF = ObjectRef(bucket="photos", key="a.jpg")
 LIMIT = 1_000_000
 CHUNKED = head("200 OK", Transfer_Encoding="chunked", ETag='"e"')

@@ -13,6 +13,8 @@ from worker.encoder.starter import wheels
 from worker.encoder.starter.efficientnet import CLASSES, POOLED, STATISTICS, EfficientNetLite0, fold, join
 from worker.encoder.starter.model import filled
 
+pytestmark = pytest.mark.slow
+
 Checkpoint = dict[str, Tensor]
 
 

@@ -13,6 +13,8 @@ from worker.encoder.interface import Encoder
 from worker.encoder.starter import model, wheels
 from worker.errors import ConfigurationError, ModelUnavailableError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def encoder() -> Encoder:

@@ -30,6 +30,7 @@ BATCH = (NEAR / np.linalg.norm(NEAR, axis=1, keepdims=True)).astype(np.float32)
 WHOLE = TAGGER.tag(BATCH)
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(0, len(BATCH)), max_size=8))
 @settings(max_examples=40, deadline=None)
 def test_how_images_are_batched_changes_nothing(cuts: list[int]) -> None:

@@ -15,6 +15,8 @@ from training import corpus, vocabulary
 from worker.encoder.starter.efficientnet import CLASSES
 from worker.encoder.starter.minilm import WIDTH
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def said(monkeypatch: pytest.MonkeyPatch) -> dict[str, Tensor]:

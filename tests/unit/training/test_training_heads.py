@@ -20,6 +20,8 @@ from worker.encoder.starter.heads import Head, Heads
 from worker.encoder.starter.minilm import WIDTH
 from worker.encoder.starter.model import filled
 
+pytestmark = pytest.mark.slow
+
 PICTURES, TEXTS = 24, 40
 RECIPE = Recipe(steps=3, captioned=8, foldered=4, anchors=6)
 

@@ -11,6 +11,8 @@ from training import naming
 from training.corpus import Flickr
 from worker.types import Floats
 
+pytestmark = pytest.mark.slow
+
 NAMES = ("cat", "dog", "sink")
 
 

@@ -10,6 +10,8 @@ pytest.importorskip("matplotlib", reason="pip install 'image-enricher[training]'
 
 from training import pages, scans, vocabulary
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("kind", [*pages.COUNTS])
 def test_a_page_is_the_same_for_the_same_seed(kind: str):
