@@ -11,6 +11,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+#: The limit of a probe, see ``Permit``.
+_PROBE = 1
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BackoffPolicy:
@@ -19,8 +22,6 @@ class BackoffPolicy:
     threshold: int = 1  # failures in a row, without an answer between them, that open it
     first: float = 1.0  # seconds of its first pause; each further one in a row is twice as long
     longest: float = 30.0  # seconds of its longest pause
-    #: How much each try may take until it closes: each that is answered leads to the next, one that fails to the start.
-    ramp: tuple[int, ...] = (1,)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,7 +38,7 @@ class Permit:
 
     def __init__(self, breaker: CircuitBreaker, limit: int | None) -> None:
         self._breaker = breaker
-        self.limit = limit  # None: as much as you like; 0: nothing now; otherwise so much, and nobody else meanwhile
+        self.limit = limit  # None: closed, as much as you like; 0: open, nothing; 1: half-open, one probe with little
 
     def report(self, *, answered: int = 0, failed: int = 0, why: str = "") -> None:
         """Say how often there was an answer and how often none; ``why`` is one of the failures, for people."""
@@ -47,8 +48,8 @@ class Permit:
 class CircuitBreaker:
     """Closed while something answers; open, with growing pauses, once it fails so many times in a row.
 
-    After a pause one caller at a time may try, with a little: the first answers of what was away should not be met by
-    everything that has piled up. Safe to use from several threads.
+    After a pause it is half-open: one caller at a time may probe. An answer closes it, a failure begins a longer pause.
+    Safe to use from several threads.
 
     Callers may not assume that an open breaker closes by itself: somebody has to take the turn that is due.
     """
@@ -75,7 +76,6 @@ class CircuitBreaker:
         self._opened: float | None = None
         self._until = 0.0  # when the next try is due
         self._pauses = 0  # in a row
-        self._step = 0  # of the ramp
         self._trying = False
         self.why = ""  # the newest failure
 
@@ -107,7 +107,7 @@ class CircuitBreaker:
         with self._mutex:
             trying = self._opened is not None and self._may_try()
             self._trying = self._trying or trying
-            limit = self._pacing.ramp[self._step] if trying else None if self._opened is None else 0
+            limit = _PROBE if trying else None if self._opened is None else 0
         try:
             yield Permit(self, limit)
         finally:
@@ -143,8 +143,7 @@ class CircuitBreaker:
         if not trying:  # from before it opened: a reason to try now, not to trust it
             self._until = min(self._until, self._clock())
             return None
-        self._step, self._pauses = self._step + 1, 0
-        return self._close() if self._step == len(self._pacing.ramp) else None
+        return self._close()
 
     def _failed(self, failed: int, why: str, *, trying: bool) -> StateChange | None:
         if not failed:
@@ -163,11 +162,11 @@ class CircuitBreaker:
     def _pause(self, why: str) -> None:
         bound = min(self._pacing.first * 2.0 ** min(self._pauses, 30), self._pacing.longest)
         self._until = self._clock() + bound * self._jitter()
-        self._pauses, self._step, self.why = self._pauses + 1, 0, why
+        self._pauses, self.why = self._pauses + 1, why
 
     def _close(self) -> StateChange:
         change = StateChange(is_open=False, why=self.why, seconds=self.seconds)
-        self._opened, self._failures, self._pauses, self._step = None, 0, 0, 0
+        self._opened, self._failures, self._pauses = None, 0, 0
         return change
 
 

@@ -12,11 +12,11 @@ from worker.pipeline.resilience.circuit_breaker import BackoffPolicy, CircuitBre
 
 _log = logs.get("pipeline")
 
-#: A batch without a single answer is not yet an outage if it was small; a recovering store is not met by everything.
-STORE = BackoffPolicy(threshold=5, first=1.0, longest=30.0, ramp=(1, 2, 4))
+#: A batch without a single answer is not yet an outage if it was small.
+STORE = BackoffPolicy(threshold=5, first=1.0, longest=30.0)
 DATABASE = BackoffPolicy(threshold=1, first=1.0, longest=15.0)
 #: Work goes on at a trickle, so that good uploads get through and their success can be seen.
-QUARANTINE = BackoffPolicy(threshold=1, first=1.0, longest=60.0, ramp=(2,))
+QUARANTINE = BackoffPolicy(threshold=1, first=1.0, longest=60.0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

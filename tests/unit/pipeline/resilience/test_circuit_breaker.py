@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from worker.pipeline.resilience.circuit_breaker import BackoffPolicy, CircuitBreaker, FailureWindow, Permit, StateChange
 
-_PACING = BackoffPolicy(threshold=3, first=2.0, longest=10.0, ramp=(1, 4))
+_PACING = BackoffPolicy(threshold=3, first=2.0, longest=10.0)
 
 
 class Clock:
@@ -82,7 +82,7 @@ class TestOpening:
 
 
 class TestTryingAgain:
-    """One caller at a time, with little, then more."""
+    """Half-open: one caller at a time, with little."""
 
     @pytest.fixture(autouse=True)
     def _opened(self, breaker: CircuitBreaker) -> None:
@@ -102,12 +102,10 @@ class TestTryingAgain:
             assert (1, 0, False) == (one.limit, other.limit, breaker.is_due)
         assert 1 == limit(breaker)
 
-    def test_answers_lead_up_the_ramp_and_close_it(
-        self, breaker: CircuitBreaker, clock: Clock, changes: list[StateChange]
-    ) -> None:
+    def test_one_answer_closes_it(self, breaker: CircuitBreaker, clock: Clock, changes: list[StateChange]) -> None:
         """And that is announced, with how long it took."""
         clock.now += 2
-        assert [1, 4, None] == [attempt(breaker, answered=1) for _ in range(3)]
+        assert [1, None] == [attempt(breaker, answered=1) for _ in range(2)]
         assert StateChange(is_open=False, why="503", seconds=2.0) == changes[-1]
 
     def test_pauses_grow_to_the_longest(
@@ -124,11 +122,13 @@ class TestTryingAgain:
         assert [2, 4, 8, 10, 10] == waits
         assert 1 == len(changes)
 
-    def test_a_failure_on_the_ramp_starts_over(self, breaker: CircuitBreaker, clock: Clock) -> None:
-        """With a pause, and with little again."""
+    def test_once_closed_it_opens_as_before(self, breaker: CircuitBreaker, clock: Clock) -> None:
+        """After as many failures in a row, and with the first pause again."""
         clock.now += 2
+        attempt(breaker, failed=1)
+        clock.now += 4
         attempt(breaker, answered=1)
-        assert [4, 0] == [attempt(breaker, failed=1), limit(breaker)]
+        assert [None, None, 0] == [attempt(breaker, failed=2), attempt(breaker, failed=1), limit(breaker)]
         clock.now += 2
         assert 1 == limit(breaker)
 
@@ -184,7 +184,7 @@ class Model(RuleBasedStateMachine):
         if answered or not self.breaker.is_open:
             self.tried_at = None
         if was_open and not self.breaker.is_open:
-            assert turn.limit == _PACING.ramp[-1]
+            assert turn.limit == 1
             self.in_a_row = 0
         entered.__exit__(None, None, None)
 
@@ -198,12 +198,11 @@ class Model(RuleBasedStateMachine):
         assert self.breaker.is_open == bool(self.changes and self.changes[-1].is_open)
 
     def teardown(self) -> None:
-        """Whatever happened, answers close it within a pause and a ramp."""
+        """Whatever happened, one answer closes it after a pause."""
         for entered, _ in self.turns:
             entered.__exit__(None, None, None)
         self.clock.now += _PACING.longest
-        for _ in _PACING.ramp:
-            attempt(self.breaker, answered=1)
+        attempt(self.breaker, answered=1)
         assert not self.breaker.is_open
 
 
