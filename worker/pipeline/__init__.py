@@ -1,1 +1,1 @@
-"""The use cases. This is where one room's result becomes another's input; rooms do not know each other."""
+"""The use cases. They pass one room's results to another; rooms do not know each other."""

@@ -1,1 +1,1 @@
-"""What several use cases share: cursors, filters, time filters, estimates, stored encodings."""
+"""Code shared by several use cases: cursors, filters, time filters, estimates."""

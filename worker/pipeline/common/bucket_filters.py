@@ -1,4 +1,4 @@
-"""Buckets that filters name: one that nothing is known of is refused, not answered with nothing."""
+"""Bucket filters: an unknown bucket is refused instead of giving an empty answer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _SHOWN = 10
 
 
 def require_bucket(connection: Connection, name: str | None) -> None:
-    """Check that a bucket, if one is named, is known: an object of it was named, or a scheduler watches it.
+    """Check that a bucket, if given, is known: an object in it was announced, or a scheduler watches it.
 
     Raises:
         UnknownNameError: nothing is known of it. The message names the nearest that is.

@@ -45,7 +45,7 @@ def _read(cursor: str, kind: str) -> Sequence[object]:
 
 def _part(value: object, wanted: type[int | str | datetime]) -> int | str | datetime:
     if wanted is str and isinstance(value, str) and "\0" not in value:
-        value.encode()  # no halves of surrogate pairs
+        value.encode()  # no lone surrogates
         return value
     if type(value) is not int or value not in _BIGINT or wanted is str:
         raise ValueError(value)

@@ -1,27 +1,27 @@
-"""What a sample says about all images."""
+"""Estimates for all images from a sample."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 
-#: Of the normal distribution, for 95 per cent.
+#: Quantile of the normal distribution for 95 %.
 _Z = 1.959963984540054
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Estimate:
-    """A number of images: exact if all were looked at, else estimated with a 95 % interval."""
+    """A number of images: exact if all were examined, else estimated with a 95 % interval."""
 
-    seen: int  # among those that were looked at
-    about: int  # of all
+    seen: int  # among the examined images
+    about: int  # for all images
     low: int
     high: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sampling:
-    """How many images were looked at, of how many."""
+    """How many images were examined, and of how many."""
 
     images: int
     total: int
@@ -29,11 +29,11 @@ class Sampling:
 
     @property
     def is_full(self) -> bool:
-        """Whether all were looked at."""
+        """Whether all images were examined."""
         return self.images >= self.total
 
     def count(self, seen: int) -> Estimate:
-        """The number for all images, given that for those looked at.
+        """Estimate the number for all images from that for the examined ones.
 
         Wilson's score interval, which is right for rare things, too: that none was seen does not mean that there is
         none. (E. B. Wilson, Probable inference, the law of succession, and statistical inference, JASA 22, 1927.)

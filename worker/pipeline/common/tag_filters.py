@@ -1,4 +1,4 @@
-"""What filters name: taxonomies and labels, as people write them and as the catalog has them."""
+"""Tag filters: resolves taxonomies and labels as people write them to names in the catalog."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class UnknownNameError(ChoiceError):
 
 
 def resolve_label(connection: Connection, tags: Sequence[TagFilter]) -> list[TagFilter]:
-    """Labels may be asked for by title or alias, too, as the newest versions in the catalog have them.
+    """Resolve labels given by title or alias, according to the newest versions in the catalog.
 
     Raises:
         UnknownNameError: nothing is or was called so. The message names the nearest that is.
@@ -63,7 +63,7 @@ def require_taxonomies(connection: Connection, names: Iterable[str]) -> None:
 
 
 def titles(engine: Engine, taxonomies: Iterable[str]) -> Mapping[tuple[str, str], str]:
-    """(taxonomy, label) → what people call the label: as the version in force says, or else the newest that has it."""
+    """(taxonomy, label) → the label's title: from the version in force, else from the newest version that has it."""
     with transaction(engine) as connection:
         kept = catalog.taxonomies.kept(connection, sorted(set(taxonomies)))
     found: dict[tuple[str, str], str] = {}

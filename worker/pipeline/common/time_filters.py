@@ -1,4 +1,4 @@
-"""Moments as people write them: "two days ago" or a time. Pure functions; the database's clock says what now is."""
+"""Time filters: an age such as ``2d``, or a time. Pure functions; ages are relative to the database's clock."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ TimeFilter = timedelta | datetime
 _UNITS = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 _DURATION = re.compile("".join(rf"(?:(?P<{unit}>[0-9]{{1,7}}){unit})?" for unit in _UNITS))
 _LONGEST = timedelta(days=36_500)
-_EARLIEST, _LATEST = 1900, 9000  # years: PostgreSQL and Python agree on them, with any offset
+_EARLIEST, _LATEST = 1900, 9000  # years that PostgreSQL and Python both support, with any offset
 
 
 def parse(text: str) -> TimeFilter:
@@ -35,9 +35,9 @@ def parse(text: str) -> TimeFilter:
             f"{text!r} is neither a duration, such as 2d or 12h, nor a time with its offset, such as "
             "2026-01-31T12:00:00Z (a + in an address is %2B)"
         )
-    return moment.astimezone(UTC)  # PostgreSQL takes offsets of less than 16 hours only
+    return moment.astimezone(UTC)  # PostgreSQL supports offsets below 16 hours only
 
 
 def at(moment: TimeFilter | None, *, now: datetime) -> datetime | None:
-    """When that was, seen from ``now``."""
+    """The time, relative to ``now``."""
     return now - moment if isinstance(moment, timedelta) else moment

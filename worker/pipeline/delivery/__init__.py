@@ -1,1 +1,1 @@
-"""What other services receive: the change feed and how long it is kept."""
+"""What other services receive: the change feed, and how long it is kept."""

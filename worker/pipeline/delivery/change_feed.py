@@ -13,11 +13,11 @@ class FeedPage:
     """A page of the change feed."""
 
     changes: tuple[outbox.FeedEntry, ...]
-    next: str | None  # where to go on; None: nothing has ever changed
+    next: str | None  # where to continue; None: nothing has ever changed
 
 
 def changes(engine: Engine, *, after: str | None, limit: int) -> FeedPage:
-    """The change feed behind a cursor; behind everything, for ``after="end"``.
+    """The change feed after a cursor; ``after="end"`` returns its end.
 
     Raises:
         CursorError: ``after`` is no cursor.

@@ -1,4 +1,4 @@
-"""The use case: forget changes that are older than the feed promises to keep."""
+"""The use case: delete changes older than the feed's retention period."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from worker.db import Engine, transaction
 
 _log = logs.get("pipeline")
 
-#: Changes deleted in one transaction.
+#: Changes deleted per transaction.
 _PART = 1_000
-#: Seconds at a time; the scheduler's heartbeat waits for it.
+#: Seconds per run; the scheduler's heartbeat waits for it.
 _TURN = 1.0
-#: Seconds until it is looked again where nothing was left.
+#: Seconds until the next run if nothing is left.
 _PAUSE = 60.0
 
 
 class Pruner:
-    """Called with every heartbeat of the scheduler; several schedulers do it in turn."""
+    """Deletes old changes with every heartbeat of the scheduler; several schedulers take turns."""
 
     def __init__(self, engine: Engine, *, keep: float | None) -> None:
-        """Keep changes for ``keep`` seconds; None: for good, but for what a dump brought with it."""
+        """Keep changes for ``keep`` seconds; None: forever, except those that a dump brought along."""
         self._engine, self._keep = engine, keep
         self._due = 0.0
 
     def __call__(self) -> int:
-        """Delete what is old, for a second at most. Returns how much."""
+        """Delete old changes, for at most a second. Returns how many."""
         began = time.monotonic()
         if began < self._due:
             return 0

@@ -1,6 +1,6 @@
-"""Tells a store that is away from an object that cannot be had, by what the rest of its bucket met in the same batch.
+"""Tells a store outage from one unreadable object by the rest of the bucket's objects in the same batch.
 
-Buckets are judged apart: one may be on a disk that is lost, and say nothing about its neighbours.
+Each bucket is assessed separately: one may be on a failed disk, which says nothing about the others.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from worker.pipeline.enrichment.prepare import FinalOutcome, Prepared, Preparer,
 from worker.pipeline.pictures.read_failure import failure_of
 from worker.types import Reason, RetryReason
 
-#: The store, or whoever checks our credentials for it, gives no answer about any object.
+#: The store, or the service that checks our credentials, gives no answer about any object.
 _AWAY = frozenset({RetryReason.STORE_AWAY, RetryReason.MISCONFIGURED})
-#: Nothing can be said: the error may have come before the store was asked, or is a redirection that anybody can give.
+#: Inconclusive: the error may have come before the store was asked, or is a redirect that anyone can send.
 _SILENT = frozenset({RetryReason.UNEXPECTED, RetryReason.WRONG_REGION, RetryReason.NOT_WATCHED})
 
 
@@ -33,7 +33,7 @@ class BatchReader:
     """Prepares one batch and counts what the store answered. Called from several threads."""
 
     def __init__(self, preparer: Preparer, *, hopeless: int, before_decoding: Callable[[ClaimedObject], None]) -> None:
-        """Nothing was asked yet. After ``hopeless`` failures without one answer, the rest of a bucket is not tried."""
+        """Start counting. After ``hopeless`` failures without one answer, the rest of a bucket is not tried."""
         self._preparer, self._hopeless, self._before_decoding = preparer, hopeless, before_decoding
         self._answers: list[tuple[str, bool]] = []  # bucket, and whether it was an answer; lists append atomically
         self._untried: list[int] = []
@@ -42,20 +42,22 @@ class BatchReader:
 
     @property
     def answered(self) -> int:
-        """How many objects the store said something about, if only that we may not have them."""
+        """For how many objects the store gave an answer, even a refusal."""
         return sum(is_answer for _, is_answer in self._answers)
 
     @property
     def failed(self) -> int:
-        """How many it said nothing about."""
+        """For how many objects it gave none."""
         return len(self._answers) - self.answered
 
     def prepare(self, claimed: ClaimedObject, etag: str | None) -> Prepared | FinalOutcome:
-        """As ``Preparer.prepare``, unless the others show that the bucket is away: a stalling store costs one wait."""
+        """Like ``Preparer.prepare``, unless others show that the bucket is down: a stalled store costs one wait."""
         bucket = claimed.ref.bucket
         if self._answers.count((bucket, False)) >= self._hopeless and (bucket, True) not in self._answers:
             self._untried.append(claimed.id)
-            return again(claimed, f"not tried, because of others: {self.why}", self._reason, counted=False)
+            return again(
+                claimed, f"not tried, because others in the batch failed: {self.why}", self._reason, counted=False
+            )
         found = self._preparer.prepare(claimed, etag, partial(self._before_decoding, claimed))
         reason = found.retry if isinstance(found, FinalOutcome) else None
         if reason is not None and reason in _AWAY and isinstance(found, FinalOutcome):
@@ -65,7 +67,7 @@ class BatchReader:
         return found
 
     def judged(self, found: Iterable[Prepared | FinalOutcome]) -> Sequence[Prepared | FinalOutcome]:
-        """Results with attempts counted where the store answered for others of the bucket: then it is the object."""
+        """Results; an attempt counts if the store answered for others of the bucket: then the object is the cause."""
         answered = {bucket for bucket, is_answer in self._answers if is_answer}
         return [
             self._counted(each) if isinstance(each, FinalOutcome) and each.claimed.ref.bucket in answered else each

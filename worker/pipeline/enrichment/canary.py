@@ -1,4 +1,4 @@
-"""Who is to blame when nearly everything is refused: images that were enriched before are tried again."""
+"""Canary check: a bad release or bad files? Retries images that were enriched before."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from worker.pipeline.pictures.read_failure import ReadFailure
 from worker.pipeline.pictures.read_picture import PictureReader, StoredPicture
 from worker.types import ObjectInfo, Reason, RetryReason
 
-#: Images tried again, and how many must pass until the files are to blame.
+#: Images retried, and how many must pass to blame the files.
 _SAMPLE, _ENOUGH = 8, 3
 
-#: Refusals that say nothing about how we read files: the store's, and those of images that end our process.
+#: Refusals that say nothing about how we read files: the store's, and images that kill our process.
 _NOT_OURS = frozenset({
     Reason.ACCESS_DENIED, Reason.NOT_READABLE, Reason.NOT_WATCHED, Reason.ARCHIVED, Reason.KILLED_WORKER,
 })  # fmt: skip
 
 
 class Cause(enum.Enum):
-    """Whose fault it is."""
+    """What causes the refusals."""
 
     FILES = "files"
     US = "us"
@@ -37,19 +37,19 @@ class Cause(enum.Enum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CanaryResult:
-    """What a control came to."""
+    """The result of a canary check."""
 
     cause: Cause
     sentence: str
 
 
 def is_refusal(ended: FinalOutcome) -> bool:
-    """Whether an image was given up for what we found in its bytes, or for what we failed at."""
+    """Whether an image was refused because of its bytes, or because we failed to process it."""
     return ended.quarantine is not None and ended.quarantine.reason not in _NOT_OURS
 
 
 def verdict(*, passed: int, refused: int) -> CanaryResult:
-    """One image refused that the same bytes once were enriched of outweighs any number that passed."""
+    """The conclusion. One image that is refused now with unchanged bytes outweighs any number that passed."""
     if refused:
         sentence = (
             f"{refused} of {passed + refused} images that were enriched before are refused now, with the same bytes: "
@@ -58,13 +58,13 @@ def verdict(*, passed: int, refused: int) -> CanaryResult:
         return CanaryResult(cause=Cause.US, sentence=sentence)
     if passed >= _ENOUGH:
         return CanaryResult(cause=Cause.FILES, sentence=f"{passed} images that were enriched before still are")
-    sentence = f"only {passed} images that were enriched before could be tried again, so nobody knows who is at fault"
+    sentence = f"only {passed} images that were enriched before could be retried, so the cause is unknown"
     return CanaryResult(cause=Cause.UNKNOWN, sentence=sentence)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CanaryCheck:
-    """Reads images again that the catalog has, as if they were new. Writes nothing."""
+    """Reads images from the catalog again as if they were new. Writes nothing."""
 
     engine: Engine
     reader: PictureReader
@@ -73,14 +73,14 @@ class CanaryCheck:
     pool: ThreadPoolExecutor
 
     def __call__(self, suffixes: Collection[str]) -> CanaryResult:
-        """Try a sample; images named like those that are refused come first."""
+        """Retry a sample; images with the suffixes of the refused ones come first."""
         with transaction(self.engine) as connection:
             sample = catalog.canary_sample.draw(connection, suffixes=suffixes, limit=_SAMPLE)
         results = [each for each in self.pool.map(self._passes, sample) if each is not None]
         return verdict(passed=results.count(True), refused=results.count(False))
 
     def _passes(self, known: SampledImage) -> bool | None:
-        """None: nothing was learnt, because the object has changed or could not be had."""
+        """None: inconclusive, because the object has changed or could not be read."""
         match self.reader.read(known.ref, self.encoder):
             case StoredPicture() as picture:
                 return self._encodes(picture) if picture.info.etag == known.etag else None

@@ -1,4 +1,4 @@
-"""Writing what a batch came to: image rows, vectors, tags, changes and the ends of its claim, in one transaction."""
+"""Commits a batch: image rows, vectors, tags, changes and the outcomes of its claim, in one transaction."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from worker.types import ObjectRef, Outcome, Reason
 
 _log = logs.get("pipeline")
 
-#: Whether the bytes are good is not known, so what the catalog knows of them may still be true.
+#: These say nothing about the bytes, so the catalog's entry may still be true.
 _UNDECIDED = frozenset({
     Reason.ACCESS_DENIED, Reason.NOT_READABLE, Reason.NOT_WATCHED, Reason.ARCHIVED, Reason.ATTEMPTS_EXHAUSTED,
     Reason.KILLED_WORKER,
 })  # fmt: skip
-#: Seconds until work that met an outage is tried again; attempts do not count then, so this does not grow by them.
+#: Seconds until work that met an outage is retried. Constant, because such attempts are not counted.
 _OUTAGE_DELAY = 10.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CommitResult:
-    """What was still ours when it was written."""
+    """What was still claimed by us when it was written."""
 
     enriched: tuple[EnrichedImage, ...]
     ended: tuple[FinalOutcome, ...]
-    lost: int  # members of the batch that others hold by now; nothing was written of them
+    lost: int  # objects of the batch that others have claimed by now; nothing was written for them
     at: datetime  # by the database's clock
 
 
@@ -48,7 +48,7 @@ def write(
     revision: int,
     policy: RetryPolicy,
 ) -> CommitResult:
-    """Write all of it. The token decides what: of objects that were given to others, nothing.
+    """Write everything for which the token is still valid; nothing for objects that others have claimed.
 
     Raises:
         OutdatedTaxonomiesError: the tags were decided by another revision of the taxonomies than that in force.
@@ -73,7 +73,7 @@ def write(
 
 
 def count_outcomes(written: CommitResult) -> Mapping[Outcome, int]:
-    """Count outcomes and tell of them, once they are committed."""
+    """Count and log outcomes, once they are committed."""
     if written.lost:
         _log.warning("late: other workers have part of the batch by now", action="write", lost=written.lost)
     for image in written.enriched:
@@ -112,7 +112,7 @@ def _retry(each: FinalOutcome, policy: RetryPolicy) -> Retry:
 
 
 def _removals(ended: Iterable[FinalOutcome]) -> list[Removal]:
-    """Whatever the catalog may hold that describes something that is no longer there."""
+    """Catalog entries that may describe something that no longer exists."""
     return [removal for removal in map(_removal, ended) if removal is not None]
 
 
@@ -124,7 +124,7 @@ def _removal(each: FinalOutcome) -> Removal | None:
         return Removal(ref=ref, refused=each.outcome is Outcome.EXCLUDED)
     if each.quarantine.reason not in _UNDECIDED:
         return Removal(ref=ref, refused=True)
-    # Other bytes than the catalog's are in the store; without an etag, nobody can tell.
+    # The store has other bytes than the catalog's; without an etag, this is unknown.
     return Removal(ref=ref, refused=True, unless=each.etag) if each.etag is not None else None
 
 

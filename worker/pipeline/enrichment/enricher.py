@@ -36,16 +36,16 @@ from worker.types import Floats, Outcome, RetryReason, Tag
 
 _log = logs.get("pipeline")
 
-#: Seconds for which a finished batch waits for a database that is away, before it is given back.
+#: Seconds for which a finished batch waits for an unavailable database before it is given back.
 _WRITE_PATIENCE = 45.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BatchReport:
-    """What one batch came to."""
+    """The result of one batch."""
 
     claimed: int
-    outcomes: Mapping[Outcome, int]  # of those that were still ours when we wrote
+    outcomes: Mapping[Outcome, int]  # of objects still claimed by us when we wrote
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,11 +68,11 @@ class Enricher:
 
     @property
     def breakers(self) -> WorkerBreakers:
-        """What this process may have to wait for."""
+        """The circuit breakers of this process."""
         return self.heartbeat.breakers
 
     def run_once(self) -> BatchReport | None:
-        """Take one batch to its end.
+        """Process one batch.
 
         Returns:
             None when there was nothing to do, or nothing that can be done now: a breaker says so, not this.
@@ -99,7 +99,7 @@ class Enricher:
                 return self._take(turns, poison_images=True)
             with (
                 self.isolation_lock.shared()
-            ):  # before claiming: while a suspect is at work, this process holds nothing else
+            ):  # before claiming: while a suspected poison image is processed, this process holds nothing else
                 return self._take(turns, poison_images=False)
 
     def _take(self, turns: Permits, *, poison_images: bool) -> BatchReport | None:
@@ -111,7 +111,7 @@ class Enricher:
         metrics.CLAIMS.inc()
         metrics.BATCH_SIZE.observe(len(claim.objects))
         if claim.suspect or len(claim.objects) == self.batch:
-            self.notify()  # there may be more: somebody else can start on it while we work
+            self.notify()  # there may be more: another thread or process can start on it meanwhile
         with self.heartbeat.holding(claim.token, len(claim.objects)), self._entered(claim, reserved=poison_images):
             return self._work_or_isolate(claim, turns)
 
@@ -146,7 +146,7 @@ class Enricher:
             return self._isolate(claim, error, found)
 
     def _isolate(self, claim: Claim, error: Exception, found: Sequence[Prepared | FinalOutcome]) -> BatchReport:
-        """Have the members of a failed batch worked on one by one; give up on one that fails alone."""
+        """Retry the members of a failed batch one by one; quarantine one that fails alone."""
         if len(claim.objects) > 1:
             with transaction(self.engine) as connection:
                 ledger.completion.abandon(connection, claim.token)
@@ -159,7 +159,7 @@ class Enricher:
             if is_unavailable(worse):
                 self.heartbeat.give_back(claim.token)
                 raise
-            # Not even its end can be written. Left to its lease, it would be taken for one that kills its worker.
+            # Not even its outcome can be written. If its lease expired, it would look like a poison image.
             _log.exception(
                 "an image could be neither enriched nor quarantined", action="batch", ref=str(failed.claimed.ref)
             )
@@ -167,7 +167,7 @@ class Enricher:
         return BatchReport(claimed=1, outcomes=outcomes)
 
     def _work(self, claim: Claim, turns: Permits, found: list[Prepared | FinalOutcome]) -> BatchReport:
-        """Do all of it; ``found`` gets what was read, for those who have to say what failed."""
+        """Process a whole claim; ``found`` collects what was read, to report what failed."""
         found += self._results(claim, turns)
         prepared = [each for each in found if isinstance(each, Prepared)]
         ended = [each for each in found if isinstance(each, FinalOutcome)]
@@ -185,7 +185,7 @@ class Enricher:
                 connection, space_id=self.space.id, refs=[each.ref for each in claim.objects]
             )
         is_current = self.labels.now.tagger.is_current
-        # An etag is worth sending only if there is nothing to do should it match.
+        # An etag is sent only if there is nothing to do when it matches.
         etags = {ref: each.etag for ref, each in known.items() if is_current(each.tags)}
         tally = BatchReader(
             self.preparer,

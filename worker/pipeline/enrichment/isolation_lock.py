@@ -1,4 +1,4 @@
-"""One suspect at a time, and nothing beside it."""
+"""A shared/exclusive lock: a suspected poison image is processed alone."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from contextlib import contextmanager
 
 
 class IsolationLock:
-    """Many ordinary batches, or one suspect alone.
+    """Lets in many ordinary batches, or one suspected poison image alone.
 
-    An image whose last worker died is worked on while the process holds nothing else: if it kills this process too,
-    nobody is suspected with it. Ordinary batches share the gate; a suspect waits for them and keeps new ones out.
+    An image whose last worker died is processed while the process holds nothing else: if it kills this process too, no
+    other image comes under suspicion. Ordinary batches share the lock; a suspect waits for them and keeps new ones out.
     """
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._inside = 0  # ordinary batches; -1: a suspect
-        self._awaited = False  # a suspect wants in: no new ordinary batch passes it
+        self._awaited = False  # a suspect is waiting: no new ordinary batch may enter
         self._reserved = False
 
     @contextmanager
@@ -35,7 +35,7 @@ class IsolationLock:
 
     @contextmanager
     def shared(self) -> Iterator[None]:
-        """Work on an ordinary batch."""
+        """Hold the lock for an ordinary batch."""
         with self._changed:
             self._changed.wait_for(lambda: self._inside >= 0 and not self._awaited)
             self._inside += 1
@@ -46,7 +46,7 @@ class IsolationLock:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Work on a suspect; waits until every ordinary batch has left. Needs the reservation."""
+        """Hold the lock for a suspect; waits until every ordinary batch has left. Needs the reservation."""
         with self._changed:
             self._awaited = True
             self._changed.wait_for(lambda: self._inside == 0)

@@ -1,4 +1,4 @@
-"""The use case: tag local files, without any server, by the same code that tags uploads."""
+"""The use case: tag local files without any server, with the same code that tags uploads."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from worker.types import ImageMetadata, Reason, Tag
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaggedFile:
-    """A file that could be tagged."""
+    """A tagged file."""
 
     path: Path
     metadata: ImageMetadata
@@ -29,7 +29,7 @@ class TaggedFile:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RefusedFile:
-    """A file that could not, and why."""
+    """A file that could not be tagged, and why."""
 
     path: Path
     reason: Reason | None  # None: the file could not be read at all
@@ -47,7 +47,7 @@ class FileTagger:
     batch: int
 
     def run(self, paths: Sequence[Path]) -> Iterator[TaggedFile | RefusedFile]:
-        """Tag files; one bad file costs one file."""
+        """Tag files; a bad file does not affect the others."""
         remaining = iter(paths)
         with ThreadPoolExecutor(self.threads, thread_name_prefix="decode") as pool:
             while batch := list(islice(remaining, self.batch)):

@@ -1,4 +1,4 @@
-"""The use case: a bucket that was deleted takes its images out of the catalog; one that is only not found does not."""
+"""The use case: remove the images of a deleted bucket from the catalog, but not those of one that is only not found."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from worker.watched_buckets import EVERY_BUCKET, Watched
 
 _log = logs.get("pipeline")
 
-#: Seconds for which a bucket must be missing where the store shows another bucket of ours. One that was just made is
-#: known to all servers of a store by then.
+#: Seconds for which a bucket must be missing if the store has another bucket of ours. By then all servers of a store
+#: know a bucket that was just created.
 CONFIRMED = 60.0
-#: Seconds between two looks at the store.
+#: Seconds between two checks.
 INTERVAL = 30.0
-#: Seconds for which what others were working on when a bucket was given up may come to another end.
+#: Seconds for which work that was under way when a bucket was given up may still end differently.
 _AFTERMATH = 600.0
-#: Buckets asked for one by one in one look.
+#: Most buckets checked one by one per run.
 _MOST_ASKED = 50
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MissingBucketCheck:
-    """Looks which buckets of the ledger the store has.
+    """Checks which buckets in the ledger the store has.
 
     A missing bucket is given up, so that its images leave the catalog, only where the store that says so had it before,
     or nobody is known to have had it: what another endpoint does not have is a question of settings. It has to be
@@ -40,13 +40,13 @@ class MissingBucketCheck:
 
     engine: Engine
     store: ObjectStore
-    endpoint: str  # by which the store is told from others
-    patience: float  # seconds; 0: nothing is given up but what a person drops
+    endpoint: str  # identifies the store
+    patience: float  # seconds; 0: only a person gives up buckets
     notify: Callable[[], None]
-    watched: Watched = field(default_factory=lambda: Watched((EVERY_BUCKET,)))  # others are not looked for
+    watched: Watched = field(default_factory=lambda: Watched((EVERY_BUCKET,)))  # others are not checked
 
     def look(self) -> None:
-        """Ask the store once, and give up what has been missing for long enough.
+        """Ask the store once, and give up buckets that have been missing for long enough.
 
         Raises:
             EnrichError: the store gave no answer; nothing was concluded.
@@ -56,7 +56,7 @@ class MissingBucketCheck:
         if not known:
             return
         found, missing = self._ask(known)
-        # By what was known before: another store may have buckets of the same names.
+        # Based on earlier knowledge: another store may have buckets of the same names.
         is_same_store = any(each.name in found and each.endpoint == self.endpoint for each in known)
         with transaction(self.engine) as connection:
             ledger.buckets.buckets_found(connection, found, endpoint=self.endpoint)
@@ -70,7 +70,7 @@ class MissingBucketCheck:
             self._sweep(name)
 
     def _ask(self, known: Sequence[Bucket]) -> tuple[set[str], set[str]]:
-        """Which of them there are, and which not. A bucket is missing only by the store's word about this very one."""
+        """Which of them exist and which do not. A bucket is missing only if the store says so of this one."""
         try:
             listed = set(self.store.buckets())
         except ConfigurationError:  # without s3:ListAllMyBuckets
@@ -86,7 +86,7 @@ class MissingBucketCheck:
             next(iter(self.store.list(name, prefix=self.watched.prefix_in(name))), None)
         except BucketNotFoundError:
             return False
-        except ConfigurationError:  # it may not be listed, or is in another region: so there is one
+        except ConfigurationError:  # we may not list it, or it is in another region: so it exists
             return True
         return True
 
@@ -110,15 +110,15 @@ class MissingBucketCheck:
             )  # fmt: skip
 
     def _sweep(self, name: str) -> None:
-        """Have a worker look at everything that is known of a bucket that is gone."""
+        """Make every known object of a gone bucket pending, so that workers check it."""
         for hints in self._known_objects(name):
             with transaction(self.engine) as connection:
                 ledger.hints.hint(connection, hints, lane=Lane.BACKFILL)
             self.notify()
-        hastened = PART
-        while hastened == PART:
+        made_due = PART
+        while made_due == PART:
             with transaction(self.engine) as connection:
-                hastened = ledger.buckets.make_due(connection, name, limit=PART)
+                made_due = ledger.buckets.make_due(connection, name, limit=PART)
         with transaction(self.engine) as connection:
             ledger.buckets.bucket_swept(connection, name)
         self.notify()
@@ -140,7 +140,7 @@ class MissingBucketCheck:
 
 
 def with_gone_buckets(engine: Engine, found: Sequence[Prepared | FinalOutcome]) -> list[Prepared | FinalOutcome]:
-    """What a batch came to, where the store has no such bucket: gone, if the bucket counts as deleted."""
+    """Adjust a batch's results: if the store has no such bucket and it counts as deleted, the objects are gone."""
     names = {each.claimed.ref.bucket for each in found if _is_bucketless(each)}
     if not names:
         return list(found)

@@ -1,4 +1,4 @@
-"""What a worker process works with: another model, once another space is active."""
+"""Switches a worker process to another model when another space becomes active."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from worker.pipeline.spaces.fill_batch import BatchFiller
 
 @dataclass(kw_only=True, slots=True)
 class ModelSwitch:
-    """The enricher of a process; called from several threads, while another one exchanges it."""
+    """The current enricher of a process; called from several threads while another one switches it."""
 
     enricher: Enricher
     _in_hand: Counter[int] = field(default_factory=Counter)  # batches, by space
     _changed: Condition = field(default_factory=Condition)
 
     def run_once(self) -> BatchReport | None:
-        """Take one batch to its end, in the space that it began in, see ``Enricher.run_once``."""
+        """Process one batch in the space in which it began, see ``Enricher.run_once``."""
         with self._changed:
             enricher = self.enricher
             self._in_hand[enricher.space.id] += 1
@@ -32,7 +32,7 @@ class ModelSwitch:
                 self._changed.notify_all()
 
     def switch(self, filler: BatchFiller) -> None:
-        """Write into a filler's space from now on.
+        """Switch to a filler's space.
 
         Returns when the batches in hand have ended: then nothing uses the model before any more, and it may be freed.
         """

@@ -1,4 +1,4 @@
-"""Objects whose worker died: when a death is evidence, and how much of it is enough."""
+"""Detects poison images: when a worker's death is evidence, and how much evidence suffices."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from worker.errors import ImageRejectedError, LeaseLostError
 from worker.ledger.claims import Claim, ClaimedObject
 from worker.types import Reason
 
-#: Workers that may die while they work on the bytes of one image alone.
+#: Deaths of workers that processed this image's bytes alone, until it is quarantined.
 EXPOSED_DEATHS = 4
-#: After so many deaths of which none was evidence, looking begins earlier: perhaps it is the reading that kills.
+#: After this many deaths without evidence, exposure starts earlier: perhaps reading the object is what kills.
 _DEATHS_UNSEEN = 12
 
 
 def before_reading(engine: Engine, claim: Claim) -> None:
-    """Expose a suspect whose workers die before they reach its bytes, from the beginning.
+    """Mark a suspect as exposed from the start if its workers keep dying before they reach its bytes.
 
     Raises:
         LeaseLostError: another worker may have it by now.
@@ -26,10 +26,10 @@ def before_reading(engine: Engine, claim: Claim) -> None:
 
 
 def before_decoding(engine: Engine, claim: Claim, each: ClaimedObject) -> None:
-    """Expose a suspect right before its bytes are decoded, unless enough workers died at work on it.
+    """Mark a suspect as exposed right before its bytes are decoded, or refuse it if enough workers have died.
 
     Raises:
-        ImageRejectedError: it kills.
+        ImageRejectedError: it is a poison image.
         LeaseLostError: another worker may have it by now.
     """
     if each.exposed_deaths >= EXPOSED_DEATHS:

@@ -1,4 +1,4 @@
-"""One claimed object → pixels ready for the encoder, or the end of its claim. No transaction is open here."""
+"""One claimed object → pixels ready for the encoder, or an outcome. No transaction is open here."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from worker.types import Outcome, RetryReason
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prepared:
-    """An image that only waits for the encoder."""
+    """An image that is ready for the encoder."""
 
     claimed: ClaimedObject
     picture: StoredPicture
@@ -24,7 +24,7 @@ class Prepared:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FinalOutcome:
-    """An object that needs no encoder any more."""
+    """The outcome of an object that does not go to the encoder."""
 
     claimed: ClaimedObject
     outcome: Outcome
@@ -36,13 +36,13 @@ class FinalOutcome:
 
 
 def again(claimed: ClaimedObject, error: str, reason: RetryReason, *, counted: bool = True) -> FinalOutcome:
-    """The end of an object that is to be tried again."""
+    """The outcome of an object that will be retried."""
     return FinalOutcome(claimed=claimed, outcome=Outcome.RETRY, retry=reason, error=error, counted=counted)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Preparer:
-    """Reads claimed objects, and decides what their failures come to; called from many threads at once."""
+    """Reads claimed objects and turns failures into outcomes. Called from many threads at once."""
 
     reader: PictureReader
     encoder: Encoder
@@ -80,7 +80,7 @@ class Preparer:
 
 
 def _quarantined(claimed: ClaimedObject, failure: ReadFailure, message: str) -> FinalOutcome:
-    """The end of an object that cannot be enriched, with what a person needs to see why."""
+    """The outcome of an object that cannot be enriched, with what a person needs to see why."""
     return FinalOutcome(
         claimed=claimed,
         outcome=Outcome.QUARANTINED,

@@ -1,4 +1,4 @@
-"""Keeps a bad release from putting an archive into quarantine."""
+"""Keeps a bad release from quarantining a whole archive."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from worker.types import Outcome, RetryReason
 
 _log = logs.get("pipeline")
 
-#: For how long the files stay to blame once they are: a folder of broken files is not looked into every few images.
+#: How long the files stay blamed: a folder of broken files must not trigger a check every few images.
 _SETTLED_SECONDS = 600.0
-#: Keys of which the suffixes are kept.
+#: Refused keys whose suffixes are kept.
 _KEPT = 100
 
 
@@ -41,11 +41,11 @@ class QuarantineBreaker:
         self._suffixes: deque[str] = deque(maxlen=_KEPT)
 
     def using(self, control: Callable[[Collection[str]], CanaryResult]) -> QuarantineBreaker:
-        """The same breaker and the same counts, with another way of finding out: for another model."""
+        """The same breaker and counts with another canary check, for another model."""
         return QuarantineBreaker(self._breaker, self._window, control)
 
     def screen(self, ended: Sequence[FinalOutcome], *, enriched: int) -> list[FinalOutcome]:
-        """What is to be written of a batch's ends: refusals are held back while too much is refused."""
+        """The outcomes to write: refusals become retries while too much is refused."""
         refused = [each for each in ended if is_refusal(each)]
         self._suffixes.extend(PurePosixPath(each.claimed.ref.key).suffix.lower() for each in refused)
         if not self._breaker.is_open and self._window.record(good=enriched, bad=len(refused)):
@@ -56,7 +56,7 @@ class QuarantineBreaker:
         return [_held_back(each) if is_refusal(each) else each for each in ended]
 
     def look(self, turn: Permit) -> None:
-        """Find out who is to blame, if it is time to."""
+        """Run the canary check if it is due."""
         if not turn.limit:
             return
         found = self._find_out()

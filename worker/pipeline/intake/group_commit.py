@@ -1,4 +1,4 @@
-"""Writers that wait for each other anyway share one transaction: a commit costs as much for a hundred as for one."""
+"""Group commit: writers that arrive together share one transaction. A commit costs as much for a hundred as for one."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from typing import Generic, TypeVar
 
 _Item = TypeVar("_Item")
 
-#: Items after which a group is large enough: PostgreSQL gains nothing beyond, and one statement stays short.
+#: Most items in a group: more gain nothing in PostgreSQL, and a statement must stay short.
 _LARGE = 10_000
-#: Seconds between two tries while nothing can be written, at first and at most.
+#: First and longest pause, in seconds, between two attempts while nothing can be written.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 1.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WaitLimits:
-    """How much waits for a database that is away, and for how long."""
+    """How much may wait for an unavailable database, and for how long."""
 
     seconds: float  # from the call to the error
     callers: int  # more are refused at once
-    items: int  # of all of them
+    items: int  # of all callers together
 
 
 @dataclass(kw_only=True, slots=True, eq=False)
@@ -42,13 +42,13 @@ class _Participant(Generic[_Item]):
         self.done.add_done_callback(self._forget)
 
     def _forget(self, done: Future[None]) -> None:
-        """Whoever gives up while another write hangs: nothing is kept for it until that one ends."""
+        """Release the items at once when a caller gives up while another write hangs."""
         if done.cancelled():
             self.items = ()
 
 
 class GroupCommit(Generic[_Item]):
-    """Safe to use from any thread; one thread of its own writes for all that wait. Nobody waits for a group to fill.
+    """Thread-safe; a separate thread writes for all waiting callers. No caller waits for a group to fill.
 
     A group whose write fails is written again caller by caller, so that each gets the error that is its own; unless the
     error is one that all would meet. Then all are held, and tried again until it is over or a caller's time is up.
@@ -62,7 +62,7 @@ class GroupCommit(Generic[_Item]):
         hold: WaitLimits | None = None,
         held: Callable[[Exception], None] = lambda _: None,
     ) -> None:
-        """Write nothing yet.
+        """Start no thread yet.
 
         Args:
             write: all of it or nothing, in a transaction of its own, and safe to repeat; what it returns is ignored.
@@ -73,7 +73,7 @@ class GroupCommit(Generic[_Item]):
         self._write, self._is_everybodys, self._held = write, is_everybodys, held
         self._hold = hold or WaitLimits(seconds=0, callers=0, items=0)
         self._waiting: deque[_Participant[_Item]] = deque()
-        self._items = 0  # of those that wait
+        self._items = 0  # of waiting callers
         self._outage: Exception | None = None
         self._pause = _FIRST_PAUSE
         self._came = threading.Condition()
@@ -105,7 +105,7 @@ class GroupCommit(Generic[_Item]):
         return share.done
 
     def _is_full(self, more: int) -> bool:
-        # With nothing to hold, the next caller is the one who finds out whether the outage is over.
+        # With nothing held, the next caller finds out whether the outage is over.
         hold = self._hold
         return bool(self._waiting) and (len(self._waiting) >= hold.callers or self._items + more > hold.items)
 
@@ -122,7 +122,7 @@ class GroupCommit(Generic[_Item]):
                 time.sleep(self._rest())
 
     def _next(self) -> list[_Participant[_Item]]:
-        """Those whose turn it is, in the order they came, without those who gave up meanwhile."""
+        """The next group, in order of arrival, without callers that have given up."""
         group: list[_Participant[_Item]] = []
         size = 0
         while self._waiting and (not group or size + self._waiting[0].size <= _LARGE):
@@ -134,7 +134,7 @@ class GroupCommit(Generic[_Item]):
         return group
 
     def _settle(self, group: Sequence[_Participant[_Item]]) -> bool:
-        """Returns whether something could be written, or each caller got an error of its own."""
+        """Returns whether something was written, or each caller got its own error."""
         error = self._attempt([item for share in group for item in share.items])
         if error is None:
             self._over()
@@ -162,7 +162,7 @@ class GroupCommit(Generic[_Item]):
         self._outage, self._pause = None, _FIRST_PAUSE
 
     def _put_back(self, group: Sequence[_Participant[_Item]], error: Exception) -> None:
-        """Hold those whose time is not up. They go first, in the order they came."""
+        """Hold callers whose time is not up. They go first, in order of arrival."""
         if self._outage is None:
             self._held(error)
         now = time.monotonic()
@@ -176,7 +176,7 @@ class GroupCommit(Generic[_Item]):
                 share.done.set_exception(error)
 
     def _attempt(self, items: Sequence[_Item]) -> Exception | None:
-        """What went wrong. Whatever it is, the thread lives on: nobody else writes for those who wait."""
+        """Handle any error, so that the thread survives: nothing else writes for the waiting callers."""
         try:
             self._write(items)
         except Exception as error:  # noqa: BLE001  # each caller gets what is its own

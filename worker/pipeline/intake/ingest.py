@@ -1,4 +1,4 @@
-"""The use case: a notification becomes pending work, and somebody is woken."""
+"""The use case: turn a notification into pending work, and wake a worker."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from worker.types import Hint, Lane
 
 _log = logs.get("pipeline")
 
-#: Stores that post an event once wait longer than this for an answer. Ten seconds of restarting are well within it.
+#: Stores that send an event only once wait longer than this for an answer. It covers a database restart of ten seconds.
 HOLD = WaitLimits(seconds=25.0, callers=1_000, items=100_000)
-#: Objects above which a notification is not of an upload, but of an import, a replay or an attack: stores send one at a
-#: time, queues ten. It waits behind live work, and nobody's notification waits for its write.
+#: A notification of more objects is not an upload, but an import, a replay or an attack: stores send one at a time,
+#: queues ten. It is queued behind live work, and no other notification waits for its write.
 BULK = 100
 # Buckets that are not ours, of which a process tells: then somebody names them at random.
 _TOLD = 100
-# Parts of one notification that are kept because they cannot be understood; of more, the answer has the number.
+# Most unparsable parts kept of one notification; the answer has the number of all.
 _KEPT = 100
 
 
@@ -39,29 +39,29 @@ class RejectedEventError(MalformedEventError):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Notification:
-    """A parsed notification, and what of it is watched. Nothing is committed yet."""
+    """A parsed notification, reduced to what is watched. Nothing is committed yet."""
 
     body: bytes
     hints: tuple[Hint, ...]
-    ignored: Mapping[str, int]  # by reason: what it names that is not watched
-    test: bool  # a store's test event: understood, nothing to do
-    subscriptions: tuple[Subscription, ...]  # to be answered
-    unwatched: Mapping[str, str]  # bucket that is not watched → why not, where this was not logged yet
-    refused: tuple[Refused, ...]  # parts that cannot be understood; they are kept, the rest is committed
+    ignored: Mapping[str, int]  # by reason: objects that are not watched
+    test: bool  # a store's test event: nothing to do
+    subscriptions: tuple[Subscription, ...]  # to be confirmed
+    unwatched: Mapping[str, str]  # unwatched bucket → why; only if not logged yet
+    refused: tuple[Refused, ...]  # parts that cannot be parsed; they are kept, the rest is committed
 
     @property
     def hinted(self) -> int:
-        """Distinct objects that it names, without other readings of the same names."""
+        """Distinct objects, not counting alternative readings of the same names."""
         return _objects(self.hints)
 
     @property
     def is_plain(self) -> bool:
-        """Whether it is the notification of an upload: a few hints, and nothing to keep or to answer."""
+        """Whether it is the notification of an upload: a few hints, and nothing to keep or confirm."""
         return 0 < self.hinted <= BULK and not (self.subscriptions or self.unwatched or self.refused)
 
 
 class Ingest:
-    """Takes notifications, from whatever carried them. Safe to use from any thread."""
+    """Accepts notifications from any transport. Thread-safe."""
 
     def __init__(
         self,
@@ -90,9 +90,9 @@ class Ingest:
         self._engine = engine
         self._refusal = refusal
         self._watches = watches or (lambda bucket, key: refusal(bucket, key) is None)
-        self._logged: set[str] = set()  # buckets that are not ours, of which we told
-        # Apart: a broker that is away or slow must not keep a sender from its answer. What is not sent when the process
-        # ends, the scheduler sends.
+        self._logged: set[str] = set()  # unwatched buckets that were logged
+        # On a separate thread: an unavailable or slow broker must not delay the answer. The scheduler makes up for
+        # wake-ups that were not sent before the process ended.
         self._wake_ups = PeriodicThread("wake-up", notify, interval=None, at_once=False)
         self._recheck = recheck
         self._write_hints = GroupCommit(self._hint, is_everybodys=is_passing, hold=hold, held=self._away)
@@ -101,7 +101,7 @@ class Ingest:
         self._max_bytes = max_bytes
 
     def parse(self, source: str, body: bytes) -> Notification:
-        """Understand a notification. Asks neither the database nor the network, and takes time in proportion to it.
+        """Parse a notification. Uses neither database nor network; the time is proportional to its size.
 
         Args:
             source: one of ``events.SOURCES``.
@@ -128,7 +128,7 @@ class Ingest:
         )  # fmt: skip
 
     def submit(self, source: str, notification: Notification) -> Future[None]:
-        """Have a plain notification committed together with others, for a caller that must not block.
+        """Commit a plain notification together with others, for a caller that must not block.
 
         Returns:
             Done once its inbox rows are committed, or with the database's error. Cancelling it may be too late.
@@ -140,7 +140,7 @@ class Ingest:
     def commit(
         self, carrier: str, notifications: Sequence[Notification], malformed: Sequence[tuple[str, bytes]] = ()
     ) -> None:
-        """Commit what notifications hint at, in one transaction, and keep what people have to look into.
+        """Commit the hints of notifications in one transaction, and keep what needs a person.
 
         May be repeated: what is kept already is not kept twice. Subscriptions are answered before.
 
@@ -171,24 +171,24 @@ class Ingest:
         return RejectedEventError(why, kept)
 
     def missed(self) -> None:
-        """Note that a notification was refused although nothing is wrong with it: its sender may not repeat it."""
+        """Record that a valid notification was refused: its sender may not repeat it."""
         self._recheck("notifications were refused while they could not be committed")
 
     def _unwatched(self, hints: Iterable[Hint]) -> dict[str, str]:
-        """Of buckets of which nobody was told yet, why they are not ours; of a bounded number, however many."""
+        """Why buckets are not watched, for a bounded number of buckets that were not logged yet."""
         found: dict[str, str] = {}
         for bucket, key in ((hint.ref.bucket, hint.ref.key) for hint in hints):
             if len(self._logged) + len(found) >= _TOLD:
                 break
             if bucket in self._logged or bucket in found or self._watches(bucket, key):
                 continue
-            # Of the bucket, not the object: what other processes tell, or this one after a restart, is the same then.
+            # About the bucket, not the object, so that other processes, or this one after a restart, say the same.
             if why := self._refusal(bucket, ""):
                 found[bucket] = why
         return found
 
     def _answers(self, notification: Notification) -> Iterator[str]:
-        """What a person has to do: kept with the body."""
+        """Reasons that need a person; kept with the body."""
         return filter(None, map(self._subscriptions.answer, notification.subscriptions))
 
     def _write(self, carrier: str, hints: Sequence[Hint], kept: Sequence[tuple[str, bytes]]) -> None:
@@ -220,7 +220,7 @@ class Ingest:
 
 
 def _objects(hints: Sequence[Hint]) -> int:
-    """Without other readings of the same names."""
+    """Hints without alternative readings of the same names."""
     return len({hint.ref for hint in hints if not hint.guess})
 
 

@@ -1,4 +1,4 @@
-"""The use case: a topic asks whether we want its notifications. Who may say yes is said in a setting."""
+"""The use case: confirm SNS subscriptions for the topics in ENRICH_SNS_TOPICS."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _SHOWN = 400
 
 
 class SnsSubscriptions:
-    """Confirms what was named in advance, and says about everything else what a person has to do."""
+    """Confirms subscriptions of configured topics; for all others, says what a person has to do."""
 
     def __init__(self, topics: Collection[str] = (), *, fetch: Callable[[str], None] | None = None) -> None:
-        """Take what may be confirmed.
+        """Set which topics may be confirmed.
 
         Args:
             topics: ARNs of topics whose subscriptions are wanted (``ENRICH_SNS_TOPICS``).
@@ -33,7 +33,7 @@ class SnsSubscriptions:
         self._fetch = fetch or open_address
 
     def answer(self, asked: Subscription) -> str | None:
-        """Confirm the subscription if it may be.
+        """Confirm the subscription if its topic is configured.
 
         Returns:
             None once it is confirmed; else a sentence for people, who find the address in the message.
@@ -63,7 +63,7 @@ class SnsSubscriptions:
 
 
 def open_address(url: str) -> None:
-    """GET an address for its effect: no redirect is followed, nothing is tried twice, the answer is not kept.
+    """GET an address for its effect: no redirects, no retries, the answer is discarded.
 
     Raises:
         urllib3.exceptions.HTTPError: no connection, no answer in time, or one that is not 200.

@@ -1,4 +1,4 @@
-"""The use case: a queue's messages become pending work. A message is deleted once its work is committed, not before."""
+"""The use case: turn a queue's messages into pending work. A message is deleted only after its work is committed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _BROKEN = "broken"  # in place of a reason: nothing is known but that it could n
 
 
 class SqsConsumer:
-    """Receives, records, deletes; on a thread of its own, until it is stopped.
+    """Receives, records and deletes messages on its own thread, until it is stopped.
 
     Whatever happens between receiving and deleting, the queue delivers again: a hint recorded twice is harmless, one
     that is deleted too early is lost. So nothing here is retried that the queue retries, but for the commit: giving
@@ -50,11 +50,11 @@ class SqsConsumer:
             thread.start()
 
     def ask_to_stop(self) -> None:
-        """Receive nothing more; returns at once."""
+        """Stop receiving; returns at once."""
         self._stop.set()
 
     def stop(self, *, within: float) -> bool:
-        """Wait for what is in hand: it is committed, or given back to the queue.
+        """Wait until received messages are committed, or given back to the queue.
 
         Args:
             within: seconds; what is in hand then is given back whatever becomes of it.
@@ -70,12 +70,12 @@ class SqsConsumer:
 
     @property
     def is_alive(self) -> bool:
-        """Whether it listens, or tries to."""
+        """Whether the thread is running."""
         return self._threads[0].is_alive()
 
     @property
     def silent_for(self) -> float:
-        """Seconds since the queue answered, if only that there is nothing."""
+        """Seconds since the queue last answered, even without messages."""
         return self._clock() - self._heard_at
 
     # -- the loop ------------------------------------------------------------------------------------------------------
@@ -94,7 +94,7 @@ class SqsConsumer:
         messages = self.queue.receive()
         self._heard_at, self._failures = self._clock(), 0
         if not messages:
-            if self._heard_at - asked_at < _SHORTEST:  # a server that knows no long poll
+            if self._heard_at - asked_at < _SHORTEST:  # a server without long polling
                 self._stop.wait(_SHORTEST)
             return
         with self._holding(messages), metrics.INTAKE_SECONDS.time():
@@ -105,7 +105,7 @@ class SqsConsumer:
             self._settle(messages, reasons)
 
     def _away(self, why: str) -> None:
-        """Note that the queue could not be asked, and wait: longer each time, not in step with other listeners."""
+        """Record that the queue is unreachable, and wait: longer each time, with jitter."""
         metrics.QUEUE_ERRORS.inc()
         pause = min(_SHORTEST * 2**self._failures, _LONGEST) * random.uniform(0.75, 1.25)  # noqa: S311  # jitter
         self._failures = min(self._failures + 1, 16)
@@ -113,7 +113,7 @@ class SqsConsumer:
         self._stop.wait(pause)
 
     def _commit(self, messages: Sequence[Message]) -> list[str | None] | None:
-        """Record them, however long the database is away.
+        """Record messages, however long the database is unavailable.
 
         Returns:
             For each message None, or why it was refused; None instead if we were stopped before anything was recorded.
@@ -149,11 +149,11 @@ class SqsConsumer:
             _log.exception(what, action="listen", queue=self.queue.name)
             if alone:
                 return [_BROKEN]
-        # One message must not keep the others from being recorded, whatever it does.
+        # One message must never keep the others from being recorded.
         return [reason for body in bodies for reason in self._record([body])]
 
     def _record_together(self, bodies: Sequence[bytes]) -> list[str | None]:
-        """For each body None once its work is committed, or why it was refused."""
+        """For each body: None once its work is committed, else why it was refused."""
         taken, reasons = [], list[str | None]()
         for body in bodies:
             try:
@@ -167,7 +167,7 @@ class SqsConsumer:
 
     # -- what becomes of the messages ----------------------------------------------------------------------------------
     def _settle(self, messages: Sequence[Message], reasons: Sequence[str | None]) -> None:
-        """Delete what is recorded. What was refused is the dead-letter queue's, if there is one."""
+        """Delete recorded messages. Refused ones are left to the dead-letter queue, if there is one."""
         recorded = [message for message, why in zip(messages, reasons, strict=True) if why is None]
         refused = [message for message, why in zip(messages, reasons, strict=True) if why not in (None, _BROKEN)]
         left = bool(refused) and self.queue.leads_to_dead_letters()
@@ -203,7 +203,7 @@ class SqsConsumer:
             self._held = ()
 
     def _extend(self) -> None:
-        """Keep what is in hand hidden from others. A message just received may get more time than it needs."""
+        """Keep our messages hidden from other receivers. A message just received may get more time than it needs."""
         while not self._ended.wait(self.queue.visibility / 3):
             held, why = self._held, "the queue says so"
             try:
@@ -213,7 +213,7 @@ class SqsConsumer:
             except Exception:  # noqa: BLE001  # this thread must outlive anything
                 _log.exception("keeping messages hidden failed; retrying", action="listen", queue=self.queue.name)
                 continue
-            # Where they are not in hand any more, they were settled meanwhile: nothing is wrong.
+            # Messages that we no longer hold were settled meanwhile, which is fine.
             if failed and self._held is held:
                 _log.warning(
                     f"{failed} messages could not be kept hidden; another listener may get them, which is harmless",

@@ -1,1 +1,1 @@
-"""What an operator sees and does: status, health, counters, the quarantine, buckets."""
+"""Operations: status, health, counters, the quarantine, buckets."""

@@ -1,4 +1,4 @@
-"""The use case: see which buckets objects were named of, and drop one that does not exist. Needs no store."""
+"""The use case: list known buckets, and drop one that does not exist. Needs no store."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from worker.ledger.buckets import Bucket
 
 _log = logs.get("pipeline")
 
-#: Objects made pending in one transaction.
+#: Objects made pending per transaction.
 PART = 1_000
 
 
 def listing(engine: Engine) -> list[Bucket]:
-    """Every bucket that an object was ever named of."""
+    """Every bucket in which an object was ever announced."""
     with transaction(engine) as connection:
         return ledger.buckets.buckets(connection)
 
 
 def drop(engine: Engine, name: str, *, notify: Callable[[], None]) -> None:
-    """Have a bucket that the store does not have count as deleted, without waiting any longer.
+    """Treat a bucket that is missing from the store as deleted, without waiting any longer.
 
     Its events end, and its images leave the catalog, once a worker has heard from the store, for each of them, that
     there is no such bucket.
@@ -34,11 +34,11 @@ def drop(engine: Engine, name: str, *, notify: Callable[[], None]) -> None:
     with transaction(engine) as connection:
         known = {each.name: each for each in ledger.buckets.buckets(connection)}
         if name not in known:
-            raise NotFoundError(f"{name}: nothing is known of such a bucket; known are: {', '.join(known) or 'none'}")
+            raise NotFoundError(f"{name}: unknown bucket; known are: {', '.join(known) or 'none'}")
         if known[name].found_at is not None and known[name].missing_since is None:
             raise ChoiceError(
                 f"{name}: the store has this bucket (it did at {known[name].found_at:%F %T}): delete it there first. "
-                "Whether it is missing is looked every half a minute while a scheduler runs"
+                "A running scheduler checks for missing buckets every half minute"
             )
         ledger.buckets.buckets_gone(connection, [name])
         ledger.buckets.make_due(connection, name, limit=PART)

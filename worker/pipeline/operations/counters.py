@@ -1,4 +1,4 @@
-"""The use case: keep counters short and whole."""
+"""The use case: keep counters short and complete."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _log = logs.get("pipeline")
 
 
 def keep_counts(engine: Engine) -> None:
-    """Fold what writers have noted; count what was there before the counters, once, after an upgrade."""
+    """Fold what writers have noted; after an upgrade, count rows older than the counters once."""
     with transaction(engine) as connection:
         ledger.counters.fold(connection)
         catalog.space_counters.fold(connection)

@@ -1,4 +1,4 @@
-"""The use case: is a part alive? Alive means that work moves while work is pending."""
+"""The use case: health checks. Healthy means progress while work is pending."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from worker import ledger
 from worker.db import Connection, Engine, transaction
 from worker.quick_health import SILENT, STUCK
 
-#: Seconds for which one who asks waits for another's answer.
+#: Seconds for which a caller waits for the result of another caller's check.
 _PATIENCE = 3.0
 
 
 def problem(engine: Engine, *, kind: str, host: str) -> str | None:
-    """What is wrong with the processes of ``kind`` on ``host``; None if at least one of them is well."""
+    """What is wrong with the processes of ``kind`` on ``host``; None if at least one of them is healthy."""
     with transaction(engine) as connection:
         ours = [each for each in ledger.heartbeats.processes(connection) if each.kind == kind and each.host == host]
     if not ours:
@@ -25,14 +25,14 @@ def problem(engine: Engine, *, kind: str, host: str) -> str | None:
 
 
 def waiting_for(engine: Engine, *, kind: str, host: str) -> str | None:
-    """What the processes of ``kind`` on ``host`` wait for, for people: waiting for others is healthy."""
+    """What the processes of ``kind`` on ``host`` are waiting for, for people. Waiting for others is healthy."""
     with transaction(engine) as connection:
         ours = [each for each in ledger.heartbeats.processes(connection) if each.kind == kind and each.host == host]
     return next((each.waiting for each in ours if each.waiting), None)
 
 
 def now(engine: Engine) -> datetime:
-    """The database's clock, which is the one that counts."""
+    """The database's clock, which is the reference."""
     with transaction(engine) as connection:
         return ledger.heartbeats.now(connection)
 
@@ -47,27 +47,27 @@ def reported_since(engine: Engine, *, kind: str, host: str, since: datetime) -> 
 
 
 def refusals(engine: Engine) -> list[str]:
-    """What kind of process did not start to work, and why; hosts are not named."""
+    """Which kinds of processes refused to start, and why; without host names."""
     with transaction(engine) as connection:
         return _refusals(connection)
 
 
 class IntakeProbe:
-    """Finds out whether events could be committed now, by writing one and taking it back.
+    """Checks whether events can be committed now, by writing one and rolling back.
 
     Reading would not tell: a standby and a server whose disk is full answer every query. Anybody may ask, so the answer
     is kept for a moment. Safe to use from any thread.
     """
 
     def __init__(self, *, keep: float = 1.0) -> None:
-        """Ask nothing yet; ``keep`` is for how many seconds an answer is good."""
+        """Check nothing yet; ``keep``: seconds for which a result is reused."""
         self._keep = keep
         self._mutex = threading.Lock()
         self._good_until = 0.0
         self._refusals: list[str] = []
 
     def __call__(self, engine: Engine) -> list[str]:
-        """What kind of process did not start to work, and why, as :func:`refusals`.
+        """Run the check; returns what :func:`refusals` returns.
 
         Raises:
             DBAPIError: what an event would meet.

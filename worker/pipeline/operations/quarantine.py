@@ -1,4 +1,4 @@
-"""The use case: look into the quarantine, and empty it. The command line and the API both come here."""
+"""The use case: list, retry and give up quarantined objects. Used by the command line and the API."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from worker.types import ObjectRef, Reason
 
 _log = logs.get("pipeline")
 
-#: Entries changed in one transaction: locks are held for some milliseconds, however many entries there are.
+#: Entries changed per transaction, so that locks are held for milliseconds however many entries there are.
 _PART = 1_000
 
 _LIST, _CHANGE = "quarantine", "quarantine-change"
@@ -27,7 +27,7 @@ _LIST, _CHANGE = "quarantine", "quarantine-change"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class QuarantineQuery:
-    """Which entries are meant; everything given must hold, nothing given means all.
+    """Which entries to select: they must match all that is given; nothing given means all.
 
     Raises:
         ChoiceError: a prefix or key without a bucket.
@@ -39,11 +39,11 @@ class QuarantineQuery:
     key: str | None = None
     since: TimeFilter | None = None  # put into quarantine since then
     older_than: TimeFilter | None = None  # put into quarantine before then
-    given_up: bool = False  # of what was given up, not of the quarantine; times are those of giving it up
+    given_up: bool = False  # objects given up instead of the quarantine; times are when they were given up
 
     def __post_init__(self) -> None:
         if self.bucket is None and (self.prefix is not None or self.key is not None):
-            raise ChoiceError("a prefix or a key is of a bucket: name the bucket, too")
+            raise ChoiceError("a prefix or a key needs a bucket: name the bucket, too")
         if self.prefix is not None and self.key is not None:
             raise ChoiceError("give a prefix or a key, not both")
 
@@ -65,15 +65,15 @@ class QuarantinePage:
     """A page of entries, newest first."""
 
     entries: tuple[QuarantinedObject, ...]
-    next: str | None  # cursor of the page behind; None: this is the last
+    next: str | None  # cursor of the next page; None: this is the last
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class QuarantineUpdate:
-    """How far a retry or a drop came."""
+    """How far a retry or a drop has come."""
 
     count: int  # entries changed by this call
-    next: str | None  # cursor to go on from; None: all is done
+    next: str | None  # cursor to continue from; None: done
 
 
 class NotQuarantinedError(NotFoundError):
@@ -125,7 +125,7 @@ def entry(engine: Engine, ref: ObjectRef) -> QuarantinedObject:
 
 
 def require_selection(choice: QuarantineQuery, *, everything: bool) -> None:
-    """Have everything only where somebody asked for it.
+    """Refuse to select everything unless that was asked for.
 
     Raises:
         ChoiceError: nothing was chosen, or both something and everything.
@@ -145,7 +145,7 @@ def retry(
     patience: float | None = None,
     progress: Callable[[int], None] = lambda _: None,
 ) -> QuarantineUpdate:
-    """Make entries pending work, part by part, and wake somebody. One object is tried again also if it was given up.
+    """Make entries pending work, part by part, and wake a worker. A single object is retried even if it was given up.
 
     Each part is a transaction of its own: what was done stays done, and the same call again goes on with the rest.
     Entries that come, or come back, after the first call are left alone: a retry that fails again ends.
@@ -153,7 +153,7 @@ def retry(
     Args:
         engine: of the ledger.
         choice: which entries; the same with every ``after``.
-        ring: wakes a worker.
+        notify: wakes a worker.
         after: ``next`` of the call before, to go on where it ended.
         patience: seconds after which to end at the next part; None: never.
         progress: told how many were changed so far.
@@ -183,7 +183,7 @@ def drop(
     patience: float | None = None,
     progress: Callable[[int], None] = lambda _: None,
 ) -> QuarantineUpdate:
-    """Give entries up, part by part, as :func:`retry` does it."""
+    """Give entries up, part by part, like :func:`retry`."""
     changed = _change(engine, ledger.quarantine.drop, choice, after=after, patience=patience, progress=progress)
     _log.info(f"{changed.count} objects in quarantine were given up", action="quarantine-drop", count=changed.count)
     return changed
@@ -220,7 +220,7 @@ def _change(
 
 
 def _start(engine: Engine, after: str | None, bucket: str | None) -> tuple[datetime, QuarantinePosition | None]:
-    """When the first call was, and how far the last one came."""
+    """The time of the first call, and how far the last one came."""
     if after is not None:
         began, *place = cursors.decode(after, _CHANGE, datetime, datetime, int)
         return began, QuarantinePosition(*place)
@@ -230,7 +230,7 @@ def _start(engine: Engine, after: str | None, bucket: str | None) -> tuple[datet
 
 
 def _until(selection: QuarantineSelection, began: datetime) -> QuarantineSelection:
-    """Without what is newer: entries that come back would be retried for as long as they fail."""
+    """Exclude newer entries: entries that come back would be retried for as long as they fail."""
     return replace(selection, before=began if selection.before is None else min(selection.before, began))
 
 

@@ -1,4 +1,4 @@
-"""The use case: what an operator wants to see."""
+"""The use case: the system's status for operators."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ class SystemStatus:
     retrying: list[ledger.totals.RetryTotal]
     processes: list[ledger.heartbeats.ProcessStatus]
     spaces: list[catalog.spaces.Space]
-    owed: dict[int, int]  # space → images that wait for their vector in it
+    owed: dict[int, int]  # space → vectors missing in it
     rejected_events: int  # kept
     reconciliations: list[ledger.reconciliations.Reconciliation]
-    feed_blocker: outbox.Blocker | None  # whose transaction holds the change feed back
+    feed_blocker: outbox.Blocker | None  # the session that holds the change feed back
 
 
 def overview(engine: Engine, *, bucket: str | None = None) -> SystemStatus:
-    """Count and list. Each part is of one moment; the parts are a few milliseconds apart.
+    """Count and list. Each part is one snapshot; the parts are a few milliseconds apart.
 
     Raises:
         UnknownNameError: nothing is known of the bucket.
@@ -44,19 +44,19 @@ def overview(engine: Engine, *, bucket: str | None = None) -> SystemStatus:
 
 
 def rejected(engine: Engine, *, limit: int) -> list[ledger.rejected_events.RejectedEvent]:
-    """The newest refused notifications."""
+    """The newest rejected notifications."""
     with transaction(engine) as connection:
         return ledger.rejected_events.recent(connection, limit=limit)
 
 
 def totals(engine: Engine, *, bucket: str | None = None) -> ledger.totals.Totals:
-    """Where every known object stands."""
+    """Known objects by state."""
     with transaction(engine) as connection:
         return ledger.totals.totals(connection, bucket=bucket)
 
 
 def status(engine: Engine, *, bucket: str | None = None) -> dict[str, object]:
-    """Where every known object stands, and whose transaction holds the change feed back.
+    """Known objects by state, and the session that holds the change feed back.
 
     Raises:
         UnknownNameError: nothing is known of the bucket.

@@ -1,1 +1,1 @@
-"""Pictures: from a stored object, or the bytes of a file, to pixels that a model takes."""
+"""Pictures: from a stored object, or a file's bytes, to preprocessed pixels."""

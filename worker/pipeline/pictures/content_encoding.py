@@ -1,4 +1,4 @@
-"""Objects that were stored with a ``Content-Encoding``: the file in them, in memory that is reserved for it."""
+"""Decodes objects stored with a ``Content-Encoding``, in reserved memory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def plain_head(info: ObjectInfo, head: bytes) -> bytes:
 
 @contextmanager
 def unpacked(got: Fetched, limits: ImageLimits, reserve: Reserve) -> Iterator[bytes]:
-    """The file in an object. What is an image as it is stored is not decoded, whatever its header says.
+    """The file in an object. Bytes that already are an image are not decoded, whatever the header says.
 
     Raises:
         ImageRejectedError: see ``objects.decode``; and ``TOO_MANY_BYTES``.

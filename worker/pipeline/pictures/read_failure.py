@@ -1,4 +1,4 @@
-"""What an error means for the picture that it kept us from. Decided here, and nowhere else."""
+"""Maps errors of reading a picture to retry or quarantine. Decided here, and nowhere else."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ _MEANINGS: Final[tuple[tuple[type[Exception], RetryReason | None, Reason | None]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReadFailure:
-    """Why there is no picture, or no vector of it, and what may help."""
+    """Why there is no picture or no vector, and what may help."""
 
     error: Exception
     message: str
-    retry: RetryReason | None  # None: another try would meet the same
+    retry: RetryReason | None  # None: a retry would fail the same way
     reason: Reason  # to quarantine with, at once or once the attempts are used up
     counted: bool  # False: the attempt was not the object's fault
     may_be_absent: bool  # without the right to list, AWS denies access to what is not there
@@ -54,7 +54,7 @@ class ReadFailure:
 
 
 def failure_of(error: Exception, ref: ObjectRef, info: ObjectInfo | None = None, head: bytes = b"") -> ReadFailure:
-    """What ``error`` means for the object, of which ``info`` and ``head`` were read before."""
+    """Classify ``error`` for an object; ``info`` and ``head`` were read before it."""
     message, climbs = str(error), climbs_out(ref.key)
     is_there = isinstance(error, ObjectArchivedError | ObjectUnreadableError) and not climbs
     retry, reason = next((retry, reason) for fits, retry, reason in _MEANINGS if isinstance(error, fits))

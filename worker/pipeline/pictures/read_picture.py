@@ -27,7 +27,7 @@ BeforeDecoding: TypeAlias = Callable[[], None]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoredPicture:
-    """A picture that only waits for the encoder."""
+    """A picture that is ready for the encoder."""
 
     info: ObjectInfo
     metadata: ImageMetadata
@@ -42,7 +42,7 @@ ReadResult: TypeAlias = StoredPicture | NotModified | Gone | NotRead | ReadFailu
 def decode_picture(
     data: bytes, *, encoder: Encoder, limits: ImageLimits, reserve: Reserve = nullcontext
 ) -> tuple[ImageMetadata, Pixels]:
-    """The picture in a file, as the encoder takes it. See ``images.read_image`` for arguments and errors."""
+    """The picture in a file, preprocessed for the encoder. See ``images.read_image`` for arguments and errors."""
     decoded = images.read_image(data, limits=limits, min_side=encoder.shrink_to, reserve=reserve)
     with decoded.pixels as picture:
         return decoded.metadata, encoder.preprocess(picture)
@@ -66,7 +66,7 @@ class PictureReader:
         is_image: bool = False,
         before_decoding: BeforeDecoding = lambda: None,
     ) -> ReadResult:
-        """Read one picture as ``encoder`` takes it; ``NotModified`` if it still has ``etag``.
+        """Read one picture, preprocessed for ``encoder``; ``NotModified`` if it still has ``etag``.
 
         With ``is_image``, it is read whatever its name, type and first bytes say.
 

@@ -1,1 +1,1 @@
-"""What readers ask: lists, single images, searches, counts, explanations."""
+"""Reading: lists, single images, searches, counts, explanations."""

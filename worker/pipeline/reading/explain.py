@@ -1,4 +1,4 @@
-"""The use case: why an image has the tags it has, from its stored vector."""
+"""The use case: explain an image's tags from its stored vector."""
 
 from __future__ import annotations
 
@@ -46,18 +46,18 @@ class NewerVersionResult:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExplainedTaxonomy:
-    """What one taxonomy compared, and what the catalog has of it."""
+    """What one taxonomy compared, and the tags it has in the catalog."""
 
-    numbers: TaxonomyExplanation  # by the version that decided the stored tags, where there are any
+    numbers: TaxonomyExplanation  # by the version that decided the stored tags, if there are any
     standing: Standing
     written: tuple[TagRecord, ...]  # the stored tags of this space, with their provenance
-    human: tuple[TagRecord, ...]  # what people decided: it takes the place of what the model says
+    human: tuple[TagRecord, ...]  # people's decisions, which replace the model's
     newer: NewerVersionResult | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImageExplanation:
-    """An image's tags, and why it has them."""
+    """An image's tags, explained."""
 
     record: ImageRecord
     space: Space
@@ -66,12 +66,12 @@ class ImageExplanation:
 
     @property
     def uncalibrated(self) -> tuple[str, ...]:
-        """Taxonomies for which nobody chose numbers for this model."""
+        """Taxonomies that are not calibrated for this model."""
         return tuple(each.numbers.taxonomy for each in self.taxonomies if not each.numbers.calibrated)
 
 
 class _TextVectors:
-    """Vectors of texts, kept between calls. Safe to share among threads."""
+    """Text vectors, cached between calls. Thread-safe."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -79,7 +79,7 @@ class _TextVectors:
 
     def of(self, space: Space, encoder: Encoder, texts: Sequence[str]) -> Floats:
         """``[n, d]``, one unit vector for each text."""
-        known = self._known  # as it is now, whatever other threads do
+        known = self._known  # a reference that other threads do not change
         missing = [each for each in dict.fromkeys(texts) if (space.id, each) not in known]
         new = self._load(space, encoder, missing) if missing else {}
         vectors = [new[each] if each in new else known[space.id, each] for each in texts]
@@ -89,7 +89,7 @@ class _TextVectors:
         return np.stack(vectors)
 
     def _load(self, space: Space, encoder: Encoder, texts: Sequence[str]) -> dict[str, Floats]:
-        """Where the catalog has the vectors that decided, those: this machine's may differ in the last bits."""
+        """Prefer vectors from the catalog, which decided: this machine's may differ in the last bits."""
         with transaction(self._engine) as connection:
             stored = catalog.texts.known(connection, space.id, texts)
         rest = [each for each in texts if each not in stored]
@@ -118,7 +118,7 @@ class Explainer:
     """
 
     def __init__(self, engine: Engine, model: Callable[[], tuple[Space, Encoder]]) -> None:
-        """Nothing is loaded yet.
+        """Load nothing yet.
 
         Args:
             engine: the database.
@@ -186,7 +186,7 @@ def _by_kept(scorer: _ImageScorer, record: ImageRecord, kept: Sequence[KeptTaxon
     if older:
         try:
             told = {each.taxonomy: each for each in scorer.explain([older.get(name, newest[name]) for name in newest])}
-        except TaxonomyError as error:  # each version was in use, but never beside these
+        except TaxonomyError as error:  # each version was in use, but never together with these
             notes.append(f"the versions that decided cannot be asked together ({error}); explained by the newest ones")
             older = {}
     compared = [_compared(told[name], record, space, now[name] if name in older else None) for name in told]

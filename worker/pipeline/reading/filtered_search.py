@@ -1,4 +1,4 @@
-"""Searches among many images with a tag: by codes of all vectors in memory, which the database cannot compare as fast.
+"""Filtered search: compares codes of all vectors in memory, which is faster than the database.
 
 The codes are those of a moment. What the feed has since then is compared as well, and what is found is checked in the
 database: so an answer is that of the transaction that asks, however old the codes are.
@@ -25,7 +25,7 @@ from worker.types import Floats
 
 _log = logs.get("pipeline")
 
-#: A smaller space is searched in the database alone.
+#: Smaller spaces are searched only in the database.
 _WORTH = 20_000
 #: Images that are compared by their vectors: all that pass if they are few, else those with the nearest codes: the more
 #: the shorter the codes are.
@@ -35,7 +35,7 @@ _CANDIDATES, _CANDIDATES_PER_HIT, _BITS = 600, 20, 512
 _TAKE_IN, _MOST_SINCE = 500, 2_000
 #: Changes that are taken in at once. If there are more, or so large a share of the images has gone, all is read again.
 _MOST_TAKEN_IN, _MOST_GONE = 200_000, 0.05
-#: Seconds until reading is tried again after it failed.
+#: Seconds until loading is retried after a failure.
 _PAUSE = 60.0
 
 
@@ -45,7 +45,7 @@ class _Loaded:
 
     space: Space
     active_since: datetime  # the feed tells all that changed in it only as long as it is active
-    cursor: str  # the feed's place at which it was read
+    cursor: str  # the feed's cursor when it was read
     codes: Codes
     tagged: dict[TagFilter, Flags] = field(default_factory=dict)  # by a model; of the tags searched for
     gone: int = 0  # images that are still here and no longer in the catalog
@@ -107,21 +107,21 @@ class FilteredSearch:
         return found or catalog.search.nearest(connection, space, vector, limit=limit, tags=tags, exact=exact)
 
     def wait(self) -> None:
-        """Until what was begun in the background is done."""
+        """Wait until background work is done."""
         reading = self._reading
         if reading is not None:
             reading.join()
 
     @property
     def nbytes(self) -> int:
-        """Memory taken now."""
+        """Memory used now, in bytes."""
         return 0 if self._loaded is None else self._loaded.nbytes
 
     # -- asking ------------------------------------------------------------------------------------------------------
     def _by_codes(
         self, connection: Connection, space: Space, vector: Floats, limit: int, tags: Sequence[TagFilter]
     ) -> Nearest | None:
-        """None if the codes are not there, or too old."""
+        """The answer; None if the codes are missing or too old."""
         loaded = self._loaded
         if loaded is None or loaded.space.id != space.id or any(tag not in loaded.tagged for tag in tags):
             self._read_soon(space, tags)
@@ -244,7 +244,7 @@ class FilteredSearch:
         return replace(loaded, tagged=kept)
 
     def _take_in(self, loaded: _Loaded) -> _Loaded | None:
-        """With what changed since then."""
+        """The codes updated by the changes since they were read."""
         with snapshot(self._engine) as connection:
             try:
                 changes = outbox.since(connection, loaded.cursor, limit=_MOST_TAKEN_IN)

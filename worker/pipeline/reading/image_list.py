@@ -1,4 +1,4 @@
-"""The use case: list what the catalog has, page by page."""
+"""The use case: list the catalog's images, page by page."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LIST = "images"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImageQuery:
-    """Which images are meant; everything given must hold, nothing given means all.
+    """Which images to list: they must match all that is given; nothing given means all.
 
     Raises:
         ChoiceError: a prefix without a bucket.
@@ -36,19 +36,19 @@ class ImageQuery:
 
     def __post_init__(self) -> None:
         if self.bucket is None and self.prefix is not None:
-            raise ChoiceError("a prefix is of a bucket: name the bucket, too")
+            raise ChoiceError("a prefix needs a bucket: name the bucket, too")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImageListPage:
-    """Images in the order of bucket and key."""
+    """Images, sorted by bucket and key."""
 
     images: tuple[ImageRecord, ...]
-    next: str | None  # cursor of the page behind; None: this is the last
+    next: str | None  # cursor of the next page; None: this is the last
 
 
 def images(engine: Engine, wanted: ImageQuery, *, limit: int, after: str | None = None) -> ImageListPage:
-    """A page, of one moment.
+    """A page, in one snapshot.
 
     Raises:
         CursorError: ``after`` is not the ``next`` of an earlier page.
@@ -70,7 +70,7 @@ def images(engine: Engine, wanted: ImageQuery, *, limit: int, after: str | None 
 
 
 def _start(after: str | None, *, now: datetime) -> tuple[datetime, ObjectRef | None]:
-    """When the first page was, which ages are counted back from, and where the last one ended."""
+    """The time of the first page, to which ages are relative, and where the last page ended."""
     if after is None:
         return now, None
     began, bucket, key = cursors.decode(after, _LIST, datetime, str, str)

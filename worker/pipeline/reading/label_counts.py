@@ -27,22 +27,22 @@ class CountScope:
 
     def __post_init__(self) -> None:
         if self.bucket is None and self.prefix is not None:
-            raise ChoiceError("a prefix is of a bucket: name the bucket, too")
+            raise ChoiceError("a prefix needs a bucket: name the bucket, too")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaxonomyCounts:
-    """What one taxonomy decided."""
+    """Counts for one taxonomy."""
 
     taxonomy: str
     labels: tuple[LabelCount, ...]  # most images first
-    left_out: int  # labels that come behind these
-    undecided: int  # images to which it applies, and of which none of its labels holds
+    left_out: int  # how many more labels there are
+    undecided: int  # images to which it applies, but none of its labels
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LabelCountResult:
-    """Of all taxonomies, by name."""
+    """Counts for all taxonomies, by name."""
 
     taxonomies: tuple[TaxonomyCounts, ...]
     exact: bool  # False: estimated from a sample, because there are very many tags
@@ -51,7 +51,7 @@ class LabelCountResult:
 def count(
     engine: Engine, place: CountScope, *, taxonomies: Sequence[str] = (), source: str | None = None, limit: int
 ) -> LabelCountResult:
-    """Count, at one moment. ``limit`` is for the labels of each taxonomy.
+    """Count in one snapshot. ``limit`` applies to the labels of each taxonomy.
 
     Raises:
         UnknownNameError: the catalog has never heard of a taxonomy, or nothing is known of the bucket.

@@ -1,4 +1,4 @@
-"""The use case: labels of images and images of labels, by the vectors of both."""
+"""The use case: find the labels nearest to an image, and the images nearest to a label, by their vectors."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from worker.types import Floats, ObjectRef
 
 
 class LabelNotFoundError(NotFoundError):
-    """There are such a label or taxonomy, but no vector of them is stored, or not yet."""
+    """The label or taxonomy exists, but its vectors are not stored, or not yet."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LabelCoverage:
-    """How far a taxonomy's labels are stored in a space."""
+    """How many of a taxonomy's labels are stored in a space."""
 
     taxonomy: str
     version: str
@@ -38,7 +38,7 @@ class LabelCoverage:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NamedLabel:
-    """A label near to an image, with its words for people."""
+    """A label near an image, with its display texts."""
 
     taxonomy: str
     version: str
@@ -59,10 +59,10 @@ class NearLabels:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LabelSearch:
-    """Searches by what is stored, in the active space: no model is loaded."""
+    """Searches with stored vectors in the active space; loads no model."""
 
     engine: Engine
-    filtered: FilteredSearch | None = None  # where a process goes on searching
+    filtered: FilteredSearch | None = None  # in long-running processes
 
     def labels_of(self, ref: ObjectRef, *, limit: int, taxonomies: Sequence[str] = ()) -> NearLabels:
         """The labels nearest to an image, of all taxonomies or of some, best first.
@@ -78,7 +78,7 @@ class LabelSearch:
             space = _active(connection)
             vector = catalog.read.vector(connection, space.id, ref)
             if vector is None:
-                raise NothingEmbeddedError(f"{ref} has no vector of {space.model}, which answers")
+                raise NothingEmbeddedError(f"{ref} has no vector of {space.model}, the active model")
             sets = _searchable(connection, space, taxonomies)
             found = catalog.label_vectors.nearest_labels(connection, space, vector, sets=sets, limit=limit)
             words = {
@@ -94,7 +94,7 @@ class LabelSearch:
     def images_of(
         self, label: TagFilter, *, limit: int, tags: Sequence[TagFilter] = (), exact: bool = False
     ) -> Nearest:
-        """The images nearest to a label, which may be meant by its title or an alias; best first.
+        """The images nearest to a label, which may be given by its title or an alias; best first.
 
         Raises:
             NothingEmbeddedError: there are no images.
@@ -112,7 +112,7 @@ class LabelSearch:
         return _together(answers, limit)
 
     def stored(self) -> list[LabelCoverage]:
-        """How far the taxonomies in use are stored in the active space."""
+        """How many labels of the taxonomies in use are stored in the active space."""
         with snapshot(self.engine) as connection:  # a set that is replaced meanwhile is still there
             space = _active(connection)
             sets = {
@@ -169,7 +169,7 @@ def _active(connection: Connection) -> Space:
 
 
 def _vectors(connection: Connection, space: Space, label: TagFilter) -> Sequence[Floats]:
-    """By its name at once: a list of words is long, and is read only to find what else may be meant."""
+    """Look the label up by its name first: definitions are long, and are read only to find titles and aliases."""
     labels = _newest(connection, space).get(label.taxonomy)
     vectors = [] if labels is None else catalog.label_vectors.label_vectors(connection, labels.id, label.label)
     if vectors:
@@ -187,7 +187,7 @@ def _newest(connection: Connection, space: Space) -> dict[str, LabelSet]:
 
 
 def _searchable(connection: Connection, space: Space, taxonomies: Sequence[str]) -> list[LabelSet]:
-    """Of each taxonomy the newest set that is complete."""
+    """The newest complete set of each taxonomy."""
     newest = _newest(connection, space)
     missing = [name for name in taxonomies if name not in newest]
     require_taxonomies(connection, missing)

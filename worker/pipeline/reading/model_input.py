@@ -1,4 +1,4 @@
-"""The use case: what the model saw of an image."""
+"""The use case: show what the model saw of an image."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from worker.types import ObjectRef
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelInput:
-    """What the model saw of an object."""
+    """An object as the model saw it."""
 
     png: bytes
     etag: str  # of the bytes it was made of
 
 
 def model_input_of(store: ObjectStore, ref: ObjectRef, *, encoder: Encoder, limits: ImageLimits) -> ModelInput:
-    """Fetch an object and prepare it as for the model.
+    """Fetch and preprocess an object.
 
     Raises:
         NotFoundError: it is gone.
         ImageRejectedError: it is too large, or cannot be decoded.
         StoreUnavailableError: the store cannot be reached.
     """
-    # One picture waits for no other, however little memory there is to reserve.
+    # A single picture never waits for another one, however small the budget is.
     slots = DecodeSlots(count=1, memory=ByteBudget(limits.max_bytes))
     reader = PictureReader(store=store, limits=limits, budget=ByteBudget(limits.max_bytes), decoders=slots)
     found = reader.read(ref, encoder, is_image=True)

@@ -1,4 +1,4 @@
-"""The use case: reading back, by words; and what changed."""
+"""The use case: search images by words."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from worker.types import Floats
 
 _log = logs.get("pipeline")
 
-#: Seconds until a model that makes other vectors than its space has is loaded and compared again.
+#: Seconds until a model that failed its golden check is loaded and checked again.
 _RETRY_LOADING = 60.0
 
 
@@ -43,7 +43,7 @@ class TextSearch:
         filtered: FilteredSearch | None = None,
         spare: int = 0,
     ) -> None:
-        """Nothing is loaded yet.
+        """Load nothing yet.
 
         Args:
             engine: the database.
@@ -84,7 +84,7 @@ class TextSearch:
             with transaction(self._engine) as connection:
                 space, filters = catalog.spaces.active(connection), resolve_label(connection, tags)
             if space is None:
-                self._models.own()  # what is wrong with it is said now
+                self._models.own()  # to report its errors now
                 return Nearest(hits=[], exact=True, complete=True)
             vector = self._vector(space, words)
             found = self._nearest(space, vector, limit=limit, tags=filters, exact=exact)
@@ -93,11 +93,11 @@ class TextSearch:
 
     @property
     def refusals(self) -> list[str]:
-        """Why words of some space cannot be searched with: its model makes other vectors here."""
+        """Why some spaces cannot be searched by words: their models failed the golden check here."""
         return self._models.refusals
 
     def keep_ready(self) -> None:
-        """Load what the next switch will need, and free what none will; to be called every few seconds."""
+        """Load models that the next switch will need, and free unneeded ones; call it every few seconds."""
         if not self._models.in_use:
             return  # nobody has searched yet
         with transaction(self._engine) as connection:
@@ -109,15 +109,15 @@ class TextSearch:
     def _nearest(
         self, space: Space, vector: Floats, *, limit: int, tags: Sequence[TagFilter], exact: bool
     ) -> Nearest | None:
-        """None if another space is active by now."""
+        """The answer; None if another space has become active."""
         with snapshot(self._engine) as connection:
-            active = catalog.spaces.active(connection)  # of the moment at which everything below is read
+            active = catalog.spaces.active(connection)  # in the snapshot of everything below
             if active is None or active.id != space.id:
                 return None
             return self._search(connection, space, vector, limit=limit, tags=tags, exact=exact)
 
     def model(self) -> tuple[Space, Encoder]:
-        """The space that answers, and the text half of its model.
+        """The active space, and the text tower of its model.
 
         Raises:
             NothingEmbeddedError: there is none yet, or its model is not to be had.
@@ -131,7 +131,7 @@ class TextSearch:
         return space, self._models.of(space)
 
     def encoder(self) -> Encoder:
-        """The model of the space that answers; while there is none, the configured one."""
+        """The active space's model; the configured one while there is no space."""
         with transaction(self._engine) as connection:
             space = catalog.spaces.active(connection)
         return self._models.own() if space is None else self._models.of(space)
@@ -145,7 +145,7 @@ class TextSearch:
 
 
 class _Models:
-    """Text encoders by space. Concurrent callers wait for the one load; what was refused is loaded again later."""
+    """Text encoders by space. Concurrent callers wait for a single load; a refused model is retried later."""
 
     def __init__(self, load_own: Callable[[], Encoder], load_of: Callable[[Space], Encoder] | None) -> None:
         self._load_own, self._load_of = load_own, load_of
@@ -178,7 +178,7 @@ class _Models:
             return self._own
 
     def keep(self, spaces: Sequence[Space]) -> None:
-        """Load the models of these spaces, where that is possible, and free all others."""
+        """Load the models of these spaces if possible, and free all others."""
         for space in spaces:
             try:
                 self.of(space)
@@ -213,7 +213,7 @@ class _Models:
 
 
 def at_least(found: Nearest, least: float | None) -> Nearest:
-    """An answer without the hits that are less similar than ``least``."""
+    """The answer without hits less similar than ``least``."""
     return replace(found, hits=[hit for hit in found.hits if least is None or hit.similarity >= least])
 
 
