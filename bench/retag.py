@@ -54,8 +54,8 @@ def hash_of(value: str) -> int:
     return int.from_bytes(value.encode()[-8:], "big")
 
 
-def build(space: Space, wished: Sequence[Taxonomy]) -> Tagger:
-    return Tagger(wished, encode, logit_scale=100.0, model=space.model)
+def build(space: Space, desired: Sequence[Taxonomy]) -> Tagger:
+    return Tagger(desired, encode, logit_scale=100.0, model=space.model)
 
 
 def fill(engine: Engine, count: int, vectors: Floats | None = None) -> Space:

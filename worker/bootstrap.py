@@ -211,9 +211,9 @@ def builder(settings: Settings, engine: Engine) -> lifecycle.Build:
     """Builds taggers for the models of spaces; loads a model's text tower only if a prompt is new."""
     own, load = source(settings), loader(settings, text_only=True)
 
-    def build(space: Space, wished: Sequence[Taxonomy]) -> Tagger:
+    def build(space: Space, desired: Sequence[Taxonomy]) -> Tagger:
         prompts = PromptVectorCache(engine, space, lambda: load_for(space, own, load))
-        return Tagger(wished, prompts, logit_scale=prompts.logit_scale, model=space.model)
+        return Tagger(desired, prompts, logit_scale=prompts.logit_scale, model=space.model)
 
     return build
 
@@ -264,7 +264,7 @@ def scheduler(settings: Settings, notify: WakeUpCall) -> Iterator[Heartbeat]:
     def publish() -> None:
         with transaction(engine) as connection:
             metrics.set_pending(ledger.totals.pending_by_lane(connection))
-            metrics.set_owed(catalog.embedding_queue.queue_lengths(connection))
+            metrics.set_missing_vectors(catalog.embedding_queue.queue_lengths(connection))
         reconciler.publish()
         keep_counts(engine)
         prune()

@@ -32,10 +32,10 @@ WAKE = "enrich.wake"
 _QUEUE = "enrich"
 #: Prefix of every key we write: a broker may be shared, and no other program uses this prefix.
 PREFIX = "image-enricher:"
-BELL = f"{PREFIX}bell"
+WAKE_UP_KEY = f"{PREFIX}bell"
 QUEUE = f"{PREFIX}{_QUEUE}"
 #: A wake-up lost with its broker suppresses further ones for this long at most.
-_BELL_SECONDS = 3
+_WAKE_UP_SECONDS = 3
 #: With this many wake-ups waiting, one more wakes nobody: workers are all busy, or away. (Not by an expiry: it would be
 #: the sender's clock against the worker's.)
 _MOST_WAITING = 100
@@ -115,7 +115,7 @@ class WakeUp:
 
     def _send(self) -> bool:
         with self._redis.pipeline(transaction=False) as ask:
-            ask.set(BELL, 1, nx=True, ex=_BELL_SECONDS)
+            ask.set(WAKE_UP_KEY, 1, nx=True, ex=_WAKE_UP_SECONDS)
             ask.llen(QUEUE)
             first, waiting = ask.execute()
         if not first or waiting >= _MOST_WAITING:
@@ -135,7 +135,7 @@ class WakeUp:
     def acknowledge(self) -> None:
         """Allow the next wake-up. Called before claiming: hints from now on wake a worker again."""
         try:
-            self._redis.delete(BELL)
+            self._redis.delete(WAKE_UP_KEY)
         except RedisError as error:  # it expires by itself
             self._failed(error)
 

@@ -28,9 +28,9 @@ def resolve(definitions: Sequence[Mapping[str, Any]], word: str) -> str:
         return word
     wanted = normalised(word)
     for each in labels:
-        meant = {label["name"] for label in each if wanted in {normalised(name) for name in _names(label)}}
-        if len(meant) == 1:
-            return str(meant.pop())
+        matches = {label["name"] for label in each if wanted in {normalised(name) for name in _names(label)}}
+        if len(matches) == 1:
+            return str(matches.pop())
     return word
 
 

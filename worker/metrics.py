@@ -1,9 +1,9 @@
 """Prometheus metrics of a process.
 
-Every name is in ``MetricName``, once, with what it says; ``docs/reference/metrics.md`` has the same list as a table,
+Every name is in ``MetricName``, once, with its meaning; ``docs/reference/metrics.md`` has the same list as a table,
 and a test keeps the two equal. All objects are safe to use from any thread. The series are those of one process:
-dashboards add processes up. Gauges that describe the whole ledger or catalog (``PENDING``, ``OWED_VECTORS``) are set by
-whoever reads it and are the same in every process that does: take their maximum, never their sum.
+dashboards add processes up. Gauges of the whole ledger or catalog (``PENDING``, ``MISSING_VECTORS``) are set by every
+process that reads it, all to the same value: take their maximum, never their sum.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ RETRIES = _counter("enrich_retries_total", "Objects given back for a retry, by r
 BREAKER_OPEN = _gauge("enrich_breaker_open", "1 while this circuit breaker is open in this process.", "breaker")
 PENDING = _gauge("enrich_pending", "Objects that wait for work, in the whole ledger.", "lane")
 IN_FLIGHT = _gauge("enrich_in_flight", "Objects this process has claimed and not yet completed.")
-OWED_VECTORS = _gauge("enrich_owed_vectors", "Images whose vector is missing in a space.", "space")
+MISSING_VECTORS = _gauge("enrich_owed_vectors", "Images whose vector is missing in a space.", "space")
 RECONCILE_DIFFERENCES = _counter("enrich_reconcile_differences_total", "Objects changed without an event.", "kind")
 RECONCILE_AGE = _gauge("enrich_reconcile_age_seconds", "Since the last finished round.", "bucket", "prefix")
 FEED_PRUNED = _counter("enrich_feed_pruned_total", "Changes deleted from the feed because they are old.")
@@ -191,11 +191,11 @@ def set_pending(counts: Mapping[Lane, int]) -> None:
         PENDING.labels(lane=lane.name.lower()).set(counts.get(lane, 0))
 
 
-def set_owed(counts: Mapping[int, int]) -> None:
+def set_missing_vectors(counts: Mapping[int, int]) -> None:
     """Publish the number of missing vectors by space; a space missing from ``counts`` is no longer exported."""
-    OWED_VECTORS.clear()
+    MISSING_VECTORS.clear()
     for space, images in counts.items():
-        OWED_VECTORS.labels(space=str(space)).set(images)
+        MISSING_VECTORS.labels(space=str(space)).set(images)
 
 
 def exposition() -> tuple[bytes, str]:

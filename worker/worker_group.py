@@ -31,7 +31,7 @@ LIFELINE = "--lifeline"
 _POLL_SECONDS = 0.1
 #: On top of ENRICH_DRAIN_SECONDS, to give claims back and sign off; then SIGKILL. Less than `enrich up` waits for us:
 #: members have process groups of their own, and one that hangs would outlive us.
-_LAST_SECONDS = 8.0
+_SIGN_OFF_SECONDS = 8.0
 _EXIT_MISCONFIGURED = 1  # reported at start-up
 _EXIT_TOO_OLD = 78  # EX_CONFIG: a restart does not help
 _EXIT_NOT_STARTED = 71  # EX_OSERR
@@ -115,7 +115,7 @@ def run(settings: Settings, *, cores: int) -> int:
 
 def longest_end(settings: Settings) -> float:
     """Seconds after which members have ended or are killed. Killing the group earlier leaves hanging members behind."""
-    return settings.drain_seconds + _LAST_SECONDS
+    return settings.drain_seconds + _SIGN_OFF_SECONDS
 
 
 def follow(lifeline: int) -> None:

@@ -131,5 +131,5 @@ def test_a_warning_is_a_sentence(folder: Path) -> None:
     path = folder / "colour.yaml"
     path.write_text(_TAXONOMY)
     said = enrich("tag", "photos/red.jpg", "--taxonomy", str(path), cwd=folder).stderr
-    assert said.startswith("warning: never calibrated for starter: colour;")
+    assert said.startswith("warning: not calibrated for starter: colour;")
     assert "action=" not in said

@@ -16,7 +16,7 @@ from worker.db import Connection, storable
 from worker.types import ObjectRef
 
 # Overwriting an image queues it anew: attempts at the earlier bytes do not count, and a current claim becomes late.
-_OWE = text("""
+_ENQUEUE = text("""
     INSERT INTO owed_vectors (space_id, image_id)
     SELECT s.id, i.id FROM unnest(CAST(:spaces AS integer[])) AS s (id), unnest(CAST(:ids AS bigint[])) AS i (id)
     WHERE NOT EXISTS (SELECT FROM embeddings e WHERE e.space_id = s.id AND e.image_id = i.id)
@@ -27,7 +27,7 @@ _OWE = text("""
 # Bounded by what is looked at, not by what is found: behind a hundred million images that have theirs, a statement
 # would look for the first one that has not until its time is up.
 # The space is locked: either a drop finds what is queued here, or we find that the space was dropped.
-_OWE_MISSING = text("""
+_ENQUEUE_MISSING = text("""
     WITH open AS (SELECT id FROM spaces WHERE id = :space AND state IN ('active', 'filling') FOR KEY SHARE),
     looked_at AS (SELECT i.id FROM images i WHERE i.id > :after ORDER BY i.id LIMIT :limit),
     added AS (
@@ -64,11 +64,11 @@ _CLAIM = text("""
     FROM claimed c LEFT JOIN images i ON i.id = c.image_id
         AND NOT EXISTS (SELECT FROM embeddings e WHERE e.space_id = :space AND e.image_id = c.image_id)
 """)
-_PAID = text("""
+_REMOVE = text("""
     DELETE FROM owed_vectors
     WHERE space_id = :space AND token = :token AND image_id = ANY(CAST(:ids AS bigint[]))
 """)
-_LATER = text("""
+_POSTPONE = text("""
     UPDATE owed_vectors o SET
         token = NULL, error = l.error, attempts = o.attempts - CASE WHEN l.counted THEN 0 ELSE 1 END,
         visible_at = CASE WHEN l.delay IS NULL THEN 'infinity' ELSE now() + make_interval(secs => l.delay) END
@@ -80,7 +80,7 @@ _RELEASE = text("""
     UPDATE owed_vectors SET token = NULL, visible_at = now(), attempts = attempts - 1
     WHERE space_id = :space AND token = :token
 """)
-_STANDING = text("""
+_QUEUE_LENGTH = text("""
     SELECT count(*) FILTER (WHERE visible_at < 'infinity') AS open,
            count(*) FILTER (WHERE visible_at < 'infinity' AND owed_since <= :before) AS older,
            count(*) FILTER (WHERE visible_at <= now()) AS visible,
@@ -92,14 +92,14 @@ _CLAIMABLE = text("""
       AND EXISTS (SELECT FROM owed_vectors o WHERE o.space_id = s.id AND o.visible_at <= now())
     ORDER BY s.state = 'active' DESC, s.id
 """)
-_OWED = """
+_QUEUE_LENGTHS = """
     SELECT s.id, n.waiting FROM spaces s, LATERAL ({counts}) AS n WHERE s.state IN ('active', 'filling') ORDER BY s.id
 """
 _FAILURES = text("""
     SELECT i.bucket, i.key, o.error FROM owed_vectors o JOIN images i ON i.id = o.image_id
     WHERE o.space_id = :space AND o.visible_at = 'infinity' ORDER BY i.bucket, i.key LIMIT :limit
 """)
-_AGAIN = text("""
+_RETRY_FAILED = text("""
     UPDATE owed_vectors SET visible_at = now(), attempts = 0 WHERE space_id = :space AND visible_at = 'infinity'
 """)
 _NOW = text("SELECT clock_timestamp()")
@@ -161,7 +161,7 @@ class EmbeddingFailure:
 
 def enqueue(connection: Connection, spaces: Collection[int], images: Sequence[int]) -> None:
     """Note that these images need a vector in each of these spaces, unless they have one."""
-    connection.execute(_OWE, {"spaces": sorted(spaces), "ids": list(images)})
+    connection.execute(_ENQUEUE, {"spaces": sorted(spaces), "ids": list(images)})
 
 
 def enqueue_missing(connection: Connection, space: int, *, after: int, limit: int) -> SweepStep | None:
@@ -171,7 +171,7 @@ def enqueue_missing(connection: Connection, space: int, *, after: int, limit: in
     Returns:
         None when there are no images behind ``after``.
     """
-    row = connection.execute(_OWE_MISSING, {"space": space, "after": after, "limit": limit}).one()
+    row = connection.execute(_ENQUEUE_MISSING, {"space": space, "after": after, "limit": limit}).one()
     return None if row.last is None else SweepStep(last=row.last, queued=row.queued)
 
 
@@ -192,14 +192,14 @@ def claim(connection: Connection, space: int, *, size: int, lease: float) -> Que
 def complete(connection: Connection, space: int, token: int, images: Sequence[int]) -> None:
     """Remove images from the queue: they have their vector, or another worker handles them."""
     if images:
-        connection.execute(_PAID, {"space": space, "token": token, "ids": list(images)})
+        connection.execute(_REMOVE, {"space": space, "token": token, "ids": list(images)})
 
 
 def postpone(connection: Connection, space: int, token: int, images: Sequence[Postponement]) -> None:
     """Put images back for later, or give them up, keeping why."""
     if images:
         connection.execute(
-            _LATER,
+            _POSTPONE,
             {
                 "space": space,
                 "token": token,
@@ -218,7 +218,7 @@ def release(connection: Connection, space: int, token: int) -> None:
 
 def queue_length(connection: Connection, space: int, *, before: datetime | None = None) -> QueueLength:
     """The lengths of a space's queue."""
-    row = connection.execute(_STANDING, {"space": space, "before": before}).one()
+    row = connection.execute(_QUEUE_LENGTH, {"space": space, "before": before}).one()
     return QueueLength(**row._mapping)  # noqa: SLF001  # Row's public mapping view
 
 
@@ -229,7 +229,7 @@ def spaces_with_work(connection: Connection) -> list[int]:
 
 def queue_lengths(connection: Connection) -> dict[int, int]:
     """How many vectors are missing in each space that is active or being filled."""
-    statement = text(_OWED.format(counts=counted_or_counting(connection)))
+    statement = text(_QUEUE_LENGTHS.format(counts=counted_or_counting(connection)))
     return {row.id: row.waiting for row in connection.execute(statement)}
 
 
@@ -241,7 +241,7 @@ def failures(connection: Connection, space: int, *, limit: int) -> list[Embeddin
 
 def retry_failures(connection: Connection, space: int) -> int:
     """Put what was given up back into the queue."""
-    return connection.execute(_AGAIN, {"space": space}).rowcount
+    return connection.execute(_RETRY_FAILED, {"space": space}).rowcount
 
 
 def now(connection: Connection) -> datetime:

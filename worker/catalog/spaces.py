@@ -49,7 +49,7 @@ _ACTIVATE = text("""
 """)
 _SET_STATE = text("UPDATE spaces SET state = :state WHERE id = :id AND state NOT IN ('active', 'dropped', :state)")
 _SET_SOURCE = text("UPDATE spaces SET source = :source WHERE id = :id AND source IS NULL")
-_FORGET_OWED = text("DELETE FROM owed_vectors WHERE space_id = :id")
+_CLEAR_QUEUE = text("DELETE FROM owed_vectors WHERE space_id = :id")
 # The fingerprint is a key: changing it waits for everybody who writes into the space, see `write`.
 _BURY = text("UPDATE spaces SET state = 'dropped', fingerprint = 'dropped ' || id WHERE id = :id AND state <> 'active'")
 _FORGET_GOLDEN = text("DELETE FROM golden_vectors WHERE space_id = :id")
@@ -225,7 +225,7 @@ def retire(connection: Connection, space_id: int) -> bool:
     if current is None or current.state == "active":
         return False
     connection.execute(_SET_STATE, {"id": space_id, "state": "retired"})
-    connection.execute(_FORGET_OWED, {"id": space_id})
+    connection.execute(_CLEAR_QUEUE, {"id": space_id})
     return True
 
 
@@ -238,6 +238,6 @@ def mark_dropped(connection: Connection, space_id: int) -> bool:
     connection.execute(_LOCK)
     if connection.execute(_BURY, {"id": space_id}).rowcount == 0:
         return False
-    connection.execute(_FORGET_OWED, {"id": space_id})
+    connection.execute(_CLEAR_QUEUE, {"id": space_id})
     connection.execute(_FORGET_GOLDEN, {"id": space_id})
     return True

@@ -82,14 +82,14 @@ def apply(yes: _Yes = False) -> None:
     """
     settings = context.load_settings()
     engine = context.database(settings, pool_size=_CONNECTIONS)
-    wished = _configured(settings)
+    desired = _configured(settings)
     if not yes:
-        found = _plan(settings, engine, wished, sample=None, full=False)
+        found = _plan(settings, engine, desired, sample=None, full=False)
         plan_report.show(found)
         if found.is_empty:
             return
         context.confirm("Apply this?", declined=_NOTHING)
-    _tell(_apply(settings, engine, wished), undo=True)
+    _tell(_apply(settings, engine, desired), undo=True)
 
 
 def history(
@@ -131,14 +131,14 @@ def rollback(
 
     settings = context.load_settings()
     engine = context.database(settings, pool_size=_CONNECTIONS)
-    number, wished = lifecycle.content(engine, target)
+    number, desired = lifecycle.content(engine, target)
     if not yes:
-        found = _plan(settings, engine, wished, sample=None, full=False)
+        found = _plan(settings, engine, desired, sample=None, full=False)
         plan_report.show(found, source="these taxonomies")
         if found.is_empty:
             return
         context.confirm("Go back to this?", declined=_NOTHING)
-    _tell(_apply(settings, engine, wished, action="rollback", back_to=number), undo=False)
+    _tell(_apply(settings, engine, desired, action="rollback", back_to=number), undo=False)
 
 
 def _configured(settings: Settings) -> Sequence[Taxonomy]:
@@ -147,19 +147,19 @@ def _configured(settings: Settings) -> Sequence[Taxonomy]:
     return tagging.load_taxonomies(settings.taxonomies)
 
 
-def _plan(settings: Settings, engine: Engine, wished: Sequence[Taxonomy], *, sample: int | None, full: bool) -> Plan:
+def _plan(settings: Settings, engine: Engine, desired: Sequence[Taxonomy], *, sample: int | None, full: bool) -> Plan:
     from worker import bootstrap
     from worker.pipeline.taxonomies import plan as use_case
 
     size = None if full else sample or use_case.SAMPLE
     with _bar("comparing") as show:
-        return use_case.plan(engine, wished, bootstrap.builder(settings, engine), sample=size, progress=show)
+        return use_case.plan(engine, desired, bootstrap.builder(settings, engine), sample=size, progress=show)
 
 
 def _apply(
     settings: Settings,
     engine: Engine,
-    wished: Sequence[Taxonomy],
+    desired: Sequence[Taxonomy],
     *,
     action: Action = "apply",
     back_to: int | None = None,
@@ -170,7 +170,7 @@ def _apply(
     build = bootstrap.builder(settings, engine)
     try:
         with _bar("tagging") as show:
-            return lifecycle.apply(engine, wished, build, action=action, back_to=back_to, progress=show)
+            return lifecycle.apply(engine, desired, build, action=action, back_to=back_to, progress=show)
     except KeyboardInterrupt:
         context.say(
             "interrupted: the tags written so far are kept, and workers use the new taxonomies if they are in force; "

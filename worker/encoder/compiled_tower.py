@@ -57,9 +57,9 @@ def check(preprocessor: Preprocessor, placement: Placement, runtime: Runtime) ->
     """
     compiling = runtime == "torch-compile"
     if not placement.device.startswith("cuda") and not (compiling and placement.device == "cpu"):
-        meant = "CPUs and CUDA" if compiling else "CUDA"
+        supported = "CPUs and CUDA" if compiling else "CUDA"
         raise ConfigurationError(
-            f"ENRICH_ENCODER_RUNTIME={runtime} is for {meant}, but the model runs on {placement.device}: set "
+            f"ENRICH_ENCODER_RUNTIME={runtime} is for {supported}, but the model runs on {placement.device}: set "
             "ENRICH_ENCODER_RUNTIME=torch"
         )
     require_one_size(preprocessor, runtime)

@@ -94,7 +94,7 @@ class Site:
         """Ring, and see whether a worker takes the wake-up."""
         self.notify()
         time.sleep(0.3)
-        return not self.broker.exists(broker.BELL) and not self.broker.llen(broker.QUEUE)
+        return not self.broker.exists(broker.WAKE_UP_KEY) and not self.broker.llen(broker.QUEUE)
 
     # -- processes ---------------------------------------------------------------------------------------------------
     def start(self, program: Sequence[str] = FAKE_WORKER, *, wait: bool = True, **env: str) -> subprocess.Popen[bytes]:

@@ -61,7 +61,7 @@ def test_advice_is_told_and_counts_with_strict_only(pets: Path, monkeypatch: pyt
         {
             "taxonomy": "setting",
             "label": None,
-            "message": "never calibrated for some/model: general thresholds are used; give it its own under 'models:'",
+            "message": "not calibrated for some/model: general thresholds are used; give it its own under 'models:'",
         }
     ] == _json("check", "setting")["advice"]
 

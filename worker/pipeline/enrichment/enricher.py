@@ -187,15 +187,15 @@ class Enricher:
         is_current = self.labels.now.tagger.is_current
         # An etag is sent only if there is nothing to do when it matches.
         etags = {ref: each.etag for ref, each in known.items() if is_current(each.tags)}
-        tally = BatchReader(
+        reader = BatchReader(
             self.preparer,
             hopeless=self.breakers.store.threshold,
             before_decoding=partial(poison_images.before_decoding, self.engine, claim),
         )
         read = [each.given_up or etags.get(each.ref) for each in claim.objects]
-        found = list(self.pool.map(tally.prepare, claim.objects, read))
-        turns.store.report(answered=tally.answered, failed=tally.failed, why=tally.why)
-        return missing_buckets.with_gone_buckets(self.engine, tally.judged(found))
+        found = list(self.pool.map(reader.prepare, claim.objects, read))
+        turns.store.report(answered=reader.answered, failed=reader.failed, why=reader.why)
+        return missing_buckets.with_gone_buckets(self.engine, reader.judged(found))
 
     def _encode(self, prepared: Sequence[Prepared]) -> tuple[list[tuple[Prepared, Floats]], list[FinalOutcome]]:
         vectors: list[tuple[Prepared, Floats]] = []

@@ -1,4 +1,4 @@
-"""The use case: what was in the bucket before we came."""
+"""The use case: queue objects that were in a bucket before it was watched."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ _REFUSED: frozenset[State] = frozenset({"excluded", "quarantined"})
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BackfillProgress:
-    """How far a backfill is: keys by what they were found to be."""
+    """The progress of a backfill: keys by state."""
 
     seen: int = 0
-    to_do: int = 0  # of the keys below, those that were made pending work
+    to_do: int = 0  # keys below that were made pending work
     new: int = 0
-    changed: int = 0  # other bytes than were read
+    changed: int = 0  # the bytes differ from those that were read
     incomplete: int = 0  # without a vector, or a decision of a taxonomy in force
     unchanged: int = 0  # enriched, from the bytes that are there
-    pending: int = 0  # work already
-    excluded: int = 0  # no images, or given up
+    pending: int = 0  # already pending
+    excluded: int = 0  # not images, or given up
     quarantined: int = 0
     unnameable: int = 0  # cannot be recorded; `enrich verify` names them
-    last: str = ""  # key: the rest is behind it
+    last: str = ""  # key after which to continue
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Backfill:
-    """Lists a bucket and hints every object that is not done, in the backfill lane, behind all live work."""
+    """Lists a bucket and hints every object that is not done, in the backfill lane behind all live work."""
 
     engine: Engine
     store: ObjectStore
@@ -44,7 +44,7 @@ class Backfill:
     def run(
         self, bucket: str, *, prefix: str = "", start_after: str = "", refused: bool = False
     ) -> Iterator[BackfillProgress]:
-        """Hint page by page; each page is committed on its own, so an interrupted run goes on behind its last key.
+        """Hint page by page; each page is committed separately, so an interrupted run continues after its last key.
 
         Args:
             bucket: to be listed.
@@ -83,7 +83,7 @@ class Backfill:
 
 
 def _cannot_be_told(each: Classified) -> bool:
-    """Where a store lists no etags, only reading an object shows whether it has other bytes."""
+    """If a store lists no etags, only reading an object shows whether its bytes have changed."""
     return each.state == "enriched" and not each.compared.listed_etag
 
 

@@ -1,4 +1,4 @@
-"""What an enriched image has: a vector in the active space, and a decision of every taxonomy in force."""
+"""Completeness: an enriched image has a vector in the active space, and a decision of every taxonomy in force."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from worker.catalog.read import CatalogEntry
 from worker.db import Connection
 from worker.tagging import Taxonomy
 
-#: waits: somebody has still to give it its vector or its decisions, and will. lacks: nobody will.
-Standing: TypeAlias = Literal["whole", "waits", "lacks"]
+#: waits: its vector or decisions are missing, but will be written. lacks: they will not.
+Completeness: TypeAlias = Literal["whole", "waits", "lacks"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CompletenessCriteria:
-    """What is wanted of every image at one moment."""
+    """What every image must have, in one snapshot."""
 
     space: int | None  # the active one; None: nothing was ever embedded
     revision: int | None  # of the taxonomies in force; None: there are none
     taxonomies: tuple[Taxonomy, ...]
     retagged_to: int | None  # images up to this one follow the revision; None: all of them do
 
-    def standing(self, held: CatalogEntry) -> Standing:
-        """How far an image meets them."""
+    def completeness(self, held: CatalogEntry) -> Completeness:
+        """How far an image meets these requirements."""
         if self.space is None:
             return "whole"
         if not held.embedded:
@@ -36,7 +36,7 @@ class CompletenessCriteria:
 
 
 class CompletenessCheck:
-    """Reads what is wanted; definitions of taxonomies only when another revision is in force. For one thread."""
+    """Reads the requirements; taxonomy definitions only when another revision is in force. Not thread-safe."""
 
     def __init__(self) -> None:
         self._known: tuple[int | None, tuple[Taxonomy, ...]] = (None, ())
@@ -44,7 +44,7 @@ class CompletenessCheck:
     def holdings(
         self, connection: Connection, bucket: str, keys: Collection[str]
     ) -> tuple[Mapping[str, CatalogEntry], CompletenessCriteria]:
-        """What the catalog has of the objects, and what is wanted of them. Of one moment if the transaction is."""
+        """What the catalog has for the objects, and the requirements. One snapshot if the transaction is one."""
         wanted = self._demands(connection)
         return catalog.read.entries(connection, bucket, keys, space=wanted.space), wanted
 

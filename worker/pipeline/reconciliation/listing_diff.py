@@ -1,4 +1,4 @@
-"""What a listing and the ledger say about the same objects, and whether they agree."""
+"""Compares a listing with the ledger, object by object."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ PAGE = 1_000
 #: requests beyond (RequestTimeTooSkewed).
 _YOUNG = timedelta(minutes=15)
 _HEADS = 8
-#: What listings have in place of bytes that are no text; nobody can ask for such a key.
+#: What listings show instead of bytes that are not text; such a key cannot be requested.
 UNREADABLE = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -62,11 +62,11 @@ class Classified:
 
     state: State
     compared: KeyComparison
-    hopeless: bool = False  # incomplete, and given up: who makes it pending again and again gains nothing
+    hopeless: bool = False  # incomplete and given up: making it pending again gains nothing
 
     @property
     def difference(self) -> Discrepancy | None:
-        """None where both sides agree."""
+        """None if both sides agree."""
         kind = _KINDS.get(self.state)
         if kind is None:
             return None
@@ -76,7 +76,7 @@ class Classified:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Found:
-    """One object, and where it stands; None: neither side has it."""
+    """One object and its state; None: neither side has it."""
 
     compared: KeyComparison
     state: State | None
@@ -88,7 +88,7 @@ class _Found:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ListingDiff:
-    """Judges pages of one bucket's listing by the ledger.
+    """Compares pages of one bucket's listing with the ledger.
 
     A difference that may only be an event on its way, or a listing that is older than the ledger, is looked at again
     after ``settle`` seconds, and judged by what is true then.
@@ -102,7 +102,7 @@ class ListingDiff:
     completeness: CompletenessCheck = field(default_factory=CompletenessCheck)
 
     def page(self, connection: Connection, page: Sequence[ListedObject], *, remember: bool = False) -> list[Classified]:
-        """Judge one page. Objects that were deleted while we looked are left out.
+        """Classify the objects of one page. Those deleted meanwhile are left out.
 
         Args:
             connection: in a transaction of its own for this page; see `inbox.compare`.
@@ -127,7 +127,7 @@ class ListingDiff:
         return judged + self.again(doubtful)
 
     def first_look(self, connection: Connection, page: Sequence[ListedObject]) -> list[Classified]:
-        """Judge one page by what its listing and the ledger say now, whatever may be on its way."""
+        """Classify one page by its listing and the ledger now, even if events may be on their way."""
         storable: list[tuple[str, str | None]] = [
             (each.key, each.etag) for each in page if ledger.key_ranges.is_storable(each.key)
         ]
@@ -138,7 +138,7 @@ class ListingDiff:
         return judged + [each.judged(each.state) for each in compared if each.state is not None]
 
     def again(self, doubtful: Sequence[KeyComparison]) -> list[Classified]:
-        """Ask the store and the ledger about each object once more, and judge by what they say now."""
+        """Ask the store and the ledger about each object once more, and classify by their current answers."""
         if not doubtful:
             return []
         time.sleep(self.settle)
@@ -161,7 +161,7 @@ class ListingDiff:
     def _compared(
         self, connection: Connection, listed: Sequence[tuple[str, str | None]], *, remember: bool = False
     ) -> list[_Found]:
-        """What the ledger says, and of what it calls enriched, what the catalog has: its word alone proves nothing."""
+        """The ledger's rows, and for enriched ones what the catalog has, because the ledger alone proves nothing."""
         etags = dict(listed)
         pairs = [(key, etag or "") for key, etag in listed]
         compared = ledger.comparison.compare(connection, self.bucket, pairs, since=self.since, remember=remember)
@@ -181,7 +181,7 @@ class ListingDiff:
         return found
 
     def _etag(self, each: KeyComparison) -> str | None:
-        """What the store says now; where it refuses to, or cannot be asked, what its listing said."""
+        """What the store says now; if it refuses or cannot be asked, what its listing said."""
         if each.listed_etag is not None and UNREADABLE in each.key:
             return each.listed_etag
         try:
@@ -192,7 +192,7 @@ class ListingDiff:
 
 
 def state_of(each: KeyComparison) -> State | None:
-    """Which term of the equation an object is; None: neither side has it."""
+    """The term of the equation that counts an object; None: neither side has it."""
     known = each.outcome not in (None, "gone")
     if each.pending:
         return "pending" if each.listed_etag is not None else None
@@ -207,15 +207,15 @@ def state_of(each: KeyComparison) -> State | None:
 
 
 def _as_held(each: KeyComparison, held: CatalogEntry | None) -> KeyComparison:
-    """With the catalog's etag; None: it has no such image, so nothing was done for it."""
+    """The row with the catalog's etag; None: the catalog has no such image, so nothing was done for it."""
     return replace(each, outcome=None, etag=None) if held is None else replace(each, etag=held.etag)
 
 
 def _entire(state: State | None, wanted: CompletenessCriteria, held: CatalogEntry | None) -> State | None:
-    """What is enriched by its outcome and its bytes is so only if it has everything."""
+    """An object with a good outcome and current bytes counts as enriched only if it is complete."""
     if state != "enriched" or held is None:
         return state
-    match wanted.standing(held):
+    match wanted.completeness(held):
         case "whole":
             return state
         case "waits":

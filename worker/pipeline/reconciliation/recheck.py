@@ -1,4 +1,4 @@
-"""Has the watched buckets compared where events may have been lost: after an outage, after a restart."""
+"""Requests an extra round of reconciliation when events may have been lost: after an outage or a restart."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from worker.pipeline.resilience.periodic import PeriodicThread
 
 _log = logs.get("pipeline")
 
-#: Seconds until a database that does not take the request is asked again.
+#: Seconds until a request that the database did not take is repeated.
 _PAUSE = 1.0
 
 
 def request(engine: Engine) -> None:
-    """Have every bucket that was ever watched compared, as soon as a scheduler runs; nothing where none was."""
+    """Make every bucket that was ever watched due for reconciliation, as soon as a scheduler runs."""
     with transaction(engine) as connection:
         ledger.reconciliations.ask_again(connection)
 
 
 class Recheck:
-    """Asks for a comparison of every watched bucket with the ledger, until the database takes the request.
+    """Requests a reconciliation of every watched bucket, until the database takes the request.
 
     Calls meanwhile come to one more request, and a scheduler makes one round of however many requests: see
     :func:`worker.ledger.ask_again`. Safe to use from any thread.
@@ -31,7 +31,7 @@ class Recheck:
         self._why = ""
 
     def __call__(self, why: str) -> None:
-        """Have the comparison begin as soon as it can; returns at once."""
+        """Request a reconciliation; returns at once."""
         self._why = why
         self._thread.hurry()
         self._thread.start()

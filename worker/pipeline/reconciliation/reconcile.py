@@ -1,4 +1,4 @@
-"""The use case: find, on a schedule, what no event announced."""
+"""The use case: find what no event announced, on a schedule."""
 
 from __future__ import annotations
 
@@ -21,33 +21,33 @@ from worker.watched_buckets import Watched
 
 _log = logs.get("pipeline")
 
-#: Seconds for which a page stays with the scheduler that took it.
+#: Lease of a page, in seconds.
 _LEASE = 60.0
-#: Seconds until a page is tried again whose listing failed.
+#: Seconds until a page whose listing failed is retried.
 _RETRY = 60.0
-#: A round of a large bucket takes this share of the interval, where the rate allows.
+#: A round of a large bucket takes this share of the interval, if the rate allows.
 _SHARE = 0.5
-#: Longest pause between two pages: small buckets are done in seconds.
+#: Longest pause between two pages, so that small buckets are done in seconds.
 _LONGEST_PAUSE = 1.0
-#: How often the list of targets is read again, and how long a scheduler sleeps at most.
+#: How often the list of targets is reread, and the longest sleep of a scheduler.
 _REFRESH, _NAP = 60.0, 5.0
 _NEXT_ORDER: dict[Order, Order] = {"bytes": "folders", "folders": "any"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReconcileSchedule:
-    """How often, and how fast."""
+    """How often, and how fast, buckets are reconciled."""
 
     interval: float  # seconds from the beginning of a round to that of the next
     pages_per_second: float  # at most, of one target
 
     def pause(self, objects: int) -> float:
-        """Seconds between two pages of a target with so many objects."""
+        """Seconds between two pages of a target with this many objects."""
         spread = _SHARE * self.interval * PAGE / max(objects, 1)
         return max(1 / self.pages_per_second, min(spread, _LONGEST_PAUSE))
 
     def next_round(self) -> float:
-        """Seconds until the next round, jittered, so that targets that began together do not stay together."""
+        """Seconds until the next round, with jitter, so that targets that began together drift apart."""
         return self.interval * random.uniform(0.9, 1.1)  # noqa: S311  # no secret
 
 
@@ -63,10 +63,10 @@ class PageReconciler:
     store: ObjectStore
     notify: Callable[[], None]
     pace: ReconcileSchedule
-    settle: float = 2.0  # seconds until what may be an event on its way is looked at again
+    settle: float = 2.0  # seconds until objects whose event may be on its way are checked again
 
     def step(self, targets: Sequence[Target]) -> bool:
-        """Compare the page that is due for longest. Returns False when none is due."""
+        """Compare the page that has been due the longest. Returns False if none is due."""
         with transaction(self.engine) as connection:
             page = ledger.reconciliations.claim_page(connection, targets, lease=_LEASE)
         if page is None:
@@ -92,7 +92,7 @@ class PageReconciler:
         self._record(page, _found(found), cursor)
 
     def _list(self, page: ClaimedPage) -> tuple[list[ListedObject], bool]:
-        """The next page, and whether it is the last. It ends with a key that can be kept and continued behind."""
+        """The next page, and whether it is the last. It ends with a key that can be stored and continued from."""
         listed: list[ListedObject] = []
         for each in self.store.list(page.bucket, prefix=page.prefix, start_after=page.cursor):
             listed.append(each)
@@ -110,7 +110,7 @@ class PageReconciler:
     def _judged(
         self, page: ClaimedPage, listed: Sequence[ListedObject], cursor: str | None
     ) -> Iterator[list[Classified]]:
-        """Judge and repair the page, then the ghosts in it, part by part."""
+        """Compare and repair the page, then the ghosts in its range, part by part."""
         comparison = ListingDiff(
             engine=self.engine, store=self.store, bucket=page.bucket, since=page.since, settle=self.settle
         )
@@ -120,7 +120,7 @@ class PageReconciler:
                 yield self._repaired(comparison, comparison.again(part))
                 with connection.begin():
                     if not ledger.reconciliations.renew_page(connection, page, lease=_LEASE):
-                        return  # somebody else has it: what was found is pending work, and is not found again
+                        return  # another scheduler has the page: what was found is pending, and is not found again
 
     def _repaired(self, comparison: ListingDiff, judged: list[Classified]) -> list[Classified]:
         # What was given up is tried again by people: whoever works for another space could do nothing about it.
@@ -143,20 +143,20 @@ class PageReconciler:
 
 
 def targets(watched: Watched, store: ObjectStore) -> list[Target]:
-    """What ``ENRICH_BUCKETS`` watches; every bucket that the credentials can list where that is wished."""
+    """The targets in ``ENRICH_BUCKETS``; for ``*``, every bucket that the credentials can list."""
     names = store.buckets() if watched.everything else watched.names
     parts = (name.partition("/") for name in names)
     return list(dict.fromkeys(Target(bucket=bucket, prefix=prefix) for bucket, _, prefix in parts))
 
 
 def states(engine: Engine) -> list[Reconciliation]:
-    """Where each target stands."""
+    """The state of each target."""
     with transaction(engine) as connection:
         return ledger.reconciliations.states(connection)
 
 
 def make_due(engine: Engine, target: Target) -> None:
-    """Make a target's next round due now, for whichever scheduler comes by.
+    """Make a target's next round due now, for any scheduler.
 
     Raises:
         NotFoundError: no scheduler watches it; names those that are watched.
@@ -175,7 +175,7 @@ def make_due(engine: Engine, target: Target) -> None:
 
 
 class Reconciler:
-    """Takes pages when they are due, on a thread of its own. Several schedulers share the pages among them."""
+    """Takes pages when they are due, on its own thread. Several schedulers share the pages."""
 
     def __init__(
         self,
@@ -183,18 +183,18 @@ class Reconciler:
         find_targets: Callable[[], Sequence[Target]],
         recheck: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """Nothing happens yet. ``recheck`` is called with a sentence when the database was away."""
+        """Start no thread yet. ``recheck`` is called with a sentence after a database outage."""
         self._reconcile, self._find, self._recheck = reconcile, find_targets, recheck
         self._targets: Sequence[Target] = ()
         self._refresh_at = 0.0
         self._thread = PeriodicThread("reconcile", self._turn, interval=_NAP, handles=self._noticed)
 
     def start(self) -> None:
-        """Begin with what is due."""
+        """Start with what is due."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop after the page in hand."""
+        """Stop after the current page."""
         self._thread.stop(timeout=10)
 
     def publish(self) -> None:
@@ -206,13 +206,13 @@ class Reconciler:
                 metrics.RECONCILE_AGE.labels(bucket=each.bucket, prefix=each.prefix).set(each.age)
 
     def _noticed(self, error: Exception) -> bool:
-        """Have everything compared after an outage, which is logged as any other failure."""
+        """Reconcile everything after an outage, which is logged like any other failure."""
         if is_unavailable(error):
             self._recheck("the database was away")
         return False
 
     def _turn(self) -> float:
-        """Do what is due, and say for how long there is nothing."""
+        """Do what is due; returns how long to sleep."""
         if time.monotonic() >= self._refresh_at:
             self._refresh()
         self._reconcile.step(self._targets)
@@ -230,7 +230,7 @@ class Reconciler:
 def _absent(
     connection: Connection, page: ClaimedPage, listed: Sequence[ListedObject], cursor: str | None
 ) -> Iterator[list[ledger.comparison.KeyComparison]]:
-    """What the ledger knows between the page before and the end of this one, and the page does not list."""
+    """Objects in the ledger between the previous page and the end of this one that the page does not list."""
     ranges = ledger.key_ranges.between(page.cursor or None, cursor, prefix=page.prefix, order=page.order)
     keys = [each.key for each in listed if ledger.key_ranges.is_storable(each.key)]
     start = ""
@@ -247,7 +247,7 @@ def _absent(
 
 
 def _is_name(key: str) -> bool:
-    """Whether a listing can be continued behind this key: it is stored, and is what the store calls the object."""
+    """Whether a listing can be continued after this key: it can be stored, and is the object's real key."""
     return ledger.key_ranges.is_storable(key) and UNREADABLE not in key
 
 
@@ -257,7 +257,7 @@ def _is_in_order(page: ClaimedPage, listed: Sequence[ListedObject]) -> bool:
 
 
 def _found(states: Counter[str]) -> PageResult:
-    """What is incomplete is counted with what is missing: something of it is."""
+    """Counts by kind; incomplete objects count as missing."""
     states["missing"] += states.pop("incomplete", 0)
     return PageResult(**{name: states[name] for name in PageResult.__dataclass_fields__})
 

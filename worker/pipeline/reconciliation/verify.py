@@ -16,7 +16,7 @@ __all__ = ["Discrepancy", "Kind", "Verification", "Verifier"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Verification:
-    """The equation, with its terms."""
+    """The equation and its terms."""
 
     bucket: str
     prefix: str
@@ -31,8 +31,8 @@ class Verification:
     ghost: int
     unnameable: int
     repaired: int  # differences that were turned into pending work
-    oldest_pending_seconds: float  # since the first hint of what is pending; 0 where nothing is
-    # Counters that were not what they count, of the bucket and of all spaces; repaired with the rest.
+    oldest_pending_seconds: float  # since the first hint of a pending object; 0 if none is pending
+    # Counters that differed from a recount, of the bucket and of all spaces; repaired with the rest.
     miscounts: tuple[ledger.counters.Miscount, ...]
     space_miscounts: tuple[catalog.space_counters.SpaceMiscount, ...]
 
@@ -44,7 +44,7 @@ class Verification:
 
 
 @dataclass(kw_only=True, slots=True)
-class _Tally:
+class _Counts:
     states: Counter[str] = field(default_factory=Counter)
     oldest: float = 0.0
     repaired: int = 0
@@ -61,15 +61,15 @@ class _Tally:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Verifier:
-    """Lists a bucket beside the ledger, in whatever order the store lists. Memory is that of a page."""
+    """Compares a bucket's listing with the ledger, in any order of listing, with memory for one page."""
 
     engine: Engine
     store: ObjectStore
     notify: Callable[[], None]
-    settle: float = 2.0  # seconds until what may be an event on its way is looked at again
+    settle: float = 2.0  # seconds until objects whose event may be on its way are checked again
 
     def expected(self, bucket: str, *, prefix: str = "") -> int:
-        """About how many objects there will be, by the ledger."""
+        """About how many objects to expect, by the ledger."""
         with transaction(self.engine) as connection:
             return ledger.comparison.estimate(connection, bucket, prefix=prefix)
 
@@ -82,7 +82,7 @@ class Verifier:
         progress: Callable[[int], None] = lambda _: None,
         report: Callable[[Discrepancy], None] = lambda _: None,
     ) -> Verification:
-        """Compare, and name every difference to ``report`` as it is found; with ``repair``, make it pending work.
+        """Compare, and pass every difference to ``report`` as it is found; with ``repair``, make it pending work.
 
         May be stopped at any time: what was repaired so far is, and the next run finds the rest.
 
@@ -90,20 +90,20 @@ class Verifier:
             BucketNotFoundError: the store has no such bucket.
             StoreUnavailableError: the listing broke off; no ghost is concluded from half of one.
         """
-        tally = _Tally()
+        counts = _Counts()
         comparison = self._comparison(bucket)
         for judged in self._judged(comparison, prefix):
             for each in judged:
-                tally.add(each)
+                counts.add(each)
             differences = [found for each in judged if (found := each.difference) is not None]
             for difference in differences:
                 report(difference)
             if repair and differences:
-                tally.repaired += comparison.repair(differences, source="verify")
+                counts.repaired += comparison.repair(differences, source="verify")
                 self.notify()
-            progress(tally.listed)
+            progress(counts.listed)
         miscounts = self._miscounts(bucket, repair=repair)
-        return _verification(bucket, prefix, tally, miscounts, self._space_miscounts(repair=repair))
+        return _verification(bucket, prefix, counts, miscounts, self._space_miscounts(repair=repair))
 
     def _miscounts(self, bucket: str, *, repair: bool) -> list[ledger.counters.Miscount]:
         with transaction(self.engine) as connection:
@@ -150,15 +150,15 @@ class Verifier:
 def _verification(
     bucket: str,
     prefix: str,
-    tally: _Tally,
+    counts: _Counts,
     miscounts: Sequence[ledger.counters.Miscount],
     space_miscounts: Sequence[catalog.space_counters.SpaceMiscount],
 ) -> Verification:
-    states = tally.states
+    states = counts.states
     return Verification(
         bucket=bucket,
         prefix=prefix,
-        listed=tally.listed,
+        listed=counts.listed,
         enriched=states["enriched"],
         excluded=states["excluded"],
         quarantined=states["quarantined"],
@@ -168,8 +168,8 @@ def _verification(
         stale=states["stale"],
         ghost=states["ghost"],
         unnameable=states["unnameable"],
-        repaired=tally.repaired,
-        oldest_pending_seconds=tally.oldest,
+        repaired=counts.repaired,
+        oldest_pending_seconds=counts.oldest,
         miscounts=tuple(miscounts),
         space_miscounts=tuple(space_miscounts),
     )

@@ -1,4 +1,4 @@
-"""When to stop asking something that does not answer, and when to ask again. Pure: no thread, no log, any clock."""
+"""A circuit breaker: stops asking what does not answer, and tries again later. No thread, no log, any clock."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class BackoffPolicy:
     """How a breaker opens and closes."""
 
     threshold: int = 1  # failures in a row, without an answer between them, that open it
-    first: float = 1.0  # seconds of its first pause; each further one in a row is twice as long
+    first: float = 1.0  # seconds of its first pause; each further one is twice as long
     longest: float = 30.0  # seconds of its longest pause
 
 
@@ -30,23 +30,23 @@ class StateChange:
 
     is_open: bool
     why: str  # what failed, when it opened and since
-    seconds: float  # it was open for; 0 where it just opened
+    seconds: float  # how long it was open; 0 if it has just opened
 
 
 class Permit:
-    """What a caller may do now, and where it says what came of it."""
+    """What a caller may do now; it reports the result here."""
 
     def __init__(self, breaker: CircuitBreaker, limit: int | None) -> None:
         self._breaker = breaker
         self.limit = limit  # None: closed, as much as you like; 0: open, nothing; 1: half-open, one probe with little
 
     def report(self, *, answered: int = 0, failed: int = 0, why: str = "") -> None:
-        """Say how often there was an answer and how often none; ``why`` is one of the failures, for people."""
+        """Report the numbers of answers and failures; ``why`` is one of the failures, for people."""
         self._breaker.settle(answered=answered, failed=failed, why=why, trying=bool(self.limit))
 
 
 class CircuitBreaker:
-    """Closed while something answers; open, with growing pauses, once it fails so many times in a row.
+    """Closed while something answers; open, with growing pauses, after several failures in a row; then half-open.
 
     After a pause it is half-open: one caller at a time may probe. An answer closes it, a failure begins a longer pause.
     Safe to use from several threads.
@@ -86,12 +86,12 @@ class CircuitBreaker:
 
     @property
     def is_open(self) -> bool:
-        """Whether what can wait should."""
+        """Whether it is open (or half-open)."""
         return self._opened is not None
 
     @property
     def is_due(self) -> bool:
-        """Whether it is open, and somebody may try now."""
+        """Whether it is open and a probe is allowed now."""
         with self._mutex:
             return self._opened is not None and self._may_try()
 
@@ -103,7 +103,7 @@ class CircuitBreaker:
 
     @contextmanager
     def turn(self) -> Iterator[Permit]:
-        """Ask for a turn. One that is not reported on changes nothing: the next may try at once."""
+        """Ask for a turn. A turn without a report changes nothing: the next caller may probe at once."""
         with self._mutex:
             trying = self._opened is not None and self._may_try()
             self._trying = self._trying or trying
@@ -116,18 +116,18 @@ class CircuitBreaker:
                     self._trying = False
 
     def report(self, *, answered: int = 0, failed: int = 0, why: str = "") -> None:
-        """As ``Permit.report``, from one who did not ask whether it may."""
+        """Like ``Permit.report``, for callers without a turn."""
         self.settle(answered=answered, failed=failed, why=why, trying=False)
 
     def settle(self, *, answered: int, failed: int, why: str, trying: bool) -> None:
-        """What reports come to; for turns. An answer outweighs any number of failures beside it."""
+        """Apply a report. One answer outweighs any number of failures in the same report."""
         with self._mutex:
             change = self._answered(trying=trying) if answered else self._failed(failed, why, trying=trying)
         if change is not None:
             self._announce(change)
 
     def close(self) -> None:
-        """Close it: what it stood for has been settled otherwise."""
+        """Close it, because its cause is known to be gone."""
         with self._mutex:
             change = self._close() if self._opened is not None else None
         if change is not None:
@@ -140,7 +140,7 @@ class CircuitBreaker:
         self._failures = 0
         if self._opened is None:
             return None
-        if not trying:  # from before it opened: a reason to try now, not to trust it
+        if not trying:  # a call from before it opened: a reason to probe now, not to close it
             self._until = min(self._until, self._clock())
             return None
         return self._close()
@@ -171,7 +171,7 @@ class CircuitBreaker:
 
 
 class FailureWindow:
-    """How much of what was done lately went wrong: the newest so many, and none older than so many seconds."""
+    """The failure rate among the newest results, bounded in number and age."""
 
     def __init__(
         self,
@@ -193,11 +193,11 @@ class FailureWindow:
         """
         self._ratio, self._least, self._seconds, self._clock = ratio, least, seconds, clock
         self._mutex = threading.Lock()
-        self._results: deque[tuple[float, bool]] = deque(maxlen=most)  # when, and whether it was good
+        self._results: deque[tuple[float, bool]] = deque(maxlen=most)  # when, and whether it succeeded
         self._ignored_until = -math.inf
 
     def record(self, *, good: int, bad: int) -> bool:
-        """Take results in; returns whether too much goes wrong."""
+        """Add results; returns whether the failure rate is too high."""
         now = self._clock()
         with self._mutex:
             if now < self._ignored_until:
@@ -206,13 +206,13 @@ class FailureWindow:
             return self._is_too_much(now)
 
     def clear(self, *, ignore: float = 0.0) -> None:
-        """Forget everything, and take nothing in for ``ignore`` seconds: somebody has just looked into it."""
+        """Start over, and ignore results for ``ignore`` seconds, because the cause has just been checked."""
         with self._mutex:
             self._results.clear()
             self._ignored_until = self._clock() + ignore
 
     def counts(self) -> tuple[int, int]:
-        """How many were bad, of how many."""
+        """The number of failures, and of results."""
         with self._mutex:
             return sum(not good for _, good in self._results), len(self._results)
 

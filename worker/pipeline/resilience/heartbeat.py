@@ -1,4 +1,4 @@
-"""Keeps the leases of this process and says that it is alive."""
+"""The heartbeat: renews this process's leases and reports that it is alive."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LONGEST_BATCH_IN_LEASES = 20
 
 @contextmanager
 def reporting_refusal(engine: Engine, *, kind: str, model: str) -> Iterator[None]:
-    """If the block finds that this process must not write, say so where operators look, before it ends."""
+    """If the block finds that this process must not write, report that to the database before it exits."""
     try:
         yield
     except SpaceMismatchError as error:
@@ -31,7 +31,7 @@ def reporting_refusal(engine: Engine, *, kind: str, model: str) -> Iterator[None
         try:
             with transaction(engine) as connection:
                 ledger.heartbeats.report_refusal(connection, process, str(error))
-        except Exception as worse:  # noqa: BLE001  # the error itself is what has to be heard
+        except Exception as worse:  # noqa: BLE001  # the original error is what matters
             _log.warning("the refusal could not be reported to the database", action="refuse", error=str(worse))
         raise
 
@@ -41,7 +41,7 @@ def _name(kind: str) -> str:
 
 
 class Heartbeat:
-    """Renews the leases of claims in hand and writes the heartbeat, from one thread.
+    """Renews the leases of current claims and writes the heartbeat, from one thread.
 
     Not a lock: a process that is paused for longer than its lease loses it, and what it then writes is refused.
     """
@@ -57,7 +57,7 @@ class Heartbeat:
         breakers: WorkerBreakers | None = None,
         also: Callable[[], None] = lambda: None,
     ) -> None:
-        """Nothing happens yet. ``also`` is called with every heartbeat, which says what ``breakers`` wait for."""
+        """Start no thread yet. ``also`` is called with every heartbeat, which reports what ``breakers`` wait for."""
         self._also = also
         self.breakers = breakers or WorkerBreakers()
         self._engine, self._kind, self._model, self._lease = engine, kind, model, lease
@@ -72,7 +72,7 @@ class Heartbeat:
         self.name = _name(kind)
 
     def start(self) -> None:
-        """Beat once, so that a process that cannot reach the database says so at its start, then keep beating.
+        """Beat once, so that a process that cannot reach the database fails at start-up, then keep beating.
 
         A process that was killed may have left its row, and its name: in a container the process id is always the same.
         """
@@ -83,7 +83,7 @@ class Heartbeat:
         self._thread.start()
 
     def stop(self) -> None:
-        """Give back what is still in hand and say goodbye; never raises for a database that is away."""
+        """Give back unfinished work and sign off; never raises, even if the database is unavailable."""
         self._thread.stop(timeout=5)
         with self._mutex:
             tokens = [*self._held, *self._unwanted]
@@ -95,15 +95,15 @@ class Heartbeat:
             _log.warning("could not sign off; leases will expire by themselves", action="farewell", error=str(error))
 
     def serves(self, model: str) -> None:
-        """Say from now on that this process runs another model."""
+        """Report from now on that this process runs another model."""
         self._model = model
 
     def notes(self, note: str | None) -> None:
-        """Say from now on, beside what the breakers wait for, what this process cannot do."""
+        """Report from now on what this process cannot do, in addition to what the breakers wait for."""
         self._note = note
 
     def progressed(self) -> None:
-        """Note that work was finished, or that there was none."""
+        """Record progress: work was finished, or there was none."""
         self._progressed = True
 
     @contextmanager
@@ -120,12 +120,12 @@ class Heartbeat:
                 self._held.pop(token, None)
 
     def give_back(self, token: int) -> None:
-        """Have a claim released as soon as the database can be reached: the attempt does not count."""
+        """Release a claim as soon as the database can be reached; the attempt does not count."""
         with self._mutex:
             self._unwanted.add(token)
 
     def _step(self) -> None:
-        for part in (self._release, self._renew, self._beat, self._also):  # one that fails keeps none from its turn
+        for part in (self._release, self._renew, self._beat, self._also):  # a failure of one does not affect the others
             self._thread.attempt(part, part)
 
     def _renew(self) -> None:
@@ -171,11 +171,11 @@ class Heartbeat:
         self.breakers.database.close()  # it takes writes
 
     def _has_no_work(self, connection: Connection) -> bool:
-        """Whether there is nothing that this process could do now: then doing nothing is no sign of anything."""
+        """Whether there is nothing that this process could do now, so that being idle is fine."""
         return self._kind == "worker" and (self.breakers.hold or not ledger.totals.claimable(connection))
 
     def _is_outage(self, error: Exception) -> bool:
-        """Whether the database is away, which the breaker says, once."""
+        """Whether the database is unavailable; the breaker reports that, once."""
         if is_unavailable(error):
             self.breakers.database.report(failed=1, why=db.in_one_line(error))
             return True

@@ -1,4 +1,4 @@
-"""Bytes in flight are bounded, whatever the number of threads and the size of files and pictures."""
+"""Limits the bytes in flight, whatever the number of threads and the sizes of files and pictures."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 
 class ByteBudget:
-    """A counting semaphore over bytes. First come, first served: small files do not pass a large one for ever."""
+    """A counting semaphore over bytes. First come, first served, so that small files cannot starve a large one."""
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
@@ -19,7 +19,7 @@ class ByteBudget:
 
     @contextmanager
     def lease(self) -> Iterator[Reservation]:
-        """A loan that is paid back when the block ends, whatever was drawn."""
+        """A reservation that is released when the block ends."""
         reservation = Reservation(self)
         try:
             yield reservation
@@ -27,7 +27,7 @@ class ByteBudget:
             self._give(reservation.drawn)
 
     def take(self, size: int) -> int:
-        """Wait for ``size`` bytes. A file larger than the whole budget takes all of it, and is alone in memory."""
+        """Wait for ``size`` bytes. A file larger than the whole budget takes all of it."""
         wanted, ticket = min(size, self._capacity), object()
         with self._changed:
             self._line.append(ticket)
@@ -46,7 +46,7 @@ class ByteBudget:
 
 
 class Reservation:
-    """What one file has drawn from the budget."""
+    """The bytes that one file has reserved."""
 
     def __init__(self, budget: ByteBudget) -> None:
         self._budget = budget
@@ -58,7 +58,7 @@ class Reservation:
             self.drawn = self._budget.take(size)
 
 
-#: Of files that were stored compressed, while they are decoded; besides what decoding takes.
+#: Bytes for files stored compressed while they are decompressed, on top of decoding.
 _UNPACKED_BYTES = 512 << 20
 
 

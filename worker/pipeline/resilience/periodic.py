@@ -1,4 +1,4 @@
-"""One thread that does one thing every few seconds."""
+"""A thread that runs a step every few seconds."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class PeriodicThread:
         at_once: bool = True,
         handles: Callable[[Exception], bool] = lambda _: False,
     ) -> None:
-        """Nothing happens before ``start``.
+        """Start no thread yet.
 
         Args:
             name: of the thread, and the ``action`` of its log lines.
@@ -50,22 +50,22 @@ class PeriodicThread:
         return self._stopping.is_set()
 
     def start(self) -> None:
-        """Begin, if it has not begun."""
+        """Start the thread unless it is running."""
         with self._starting:
             if self._thread.ident is None:
                 self._thread.start()
 
     def hurry(self) -> None:
-        """Have a step begin now, or right after the one that runs. Calls meanwhile come to one more step."""
+        """Run a step now, or right after the current one. Several calls during a step cause one more step."""
         self._wake.set()
 
     def cancel(self) -> None:
-        """Begin no further step, and wait for nothing. The step itself may call this."""
+        """Start no further step, without waiting. The step itself may call this."""
         self._stopping.set()
         self._wake.set()
 
     def stop(self, timeout: float | None = None) -> None:
-        """Begin no further step, and wait for the one that runs, for ``timeout`` seconds at most."""
+        """Start no further step, and wait at most ``timeout`` seconds for the current one."""
         self.cancel()
         if self._thread.is_alive():
             self._thread.join(timeout)

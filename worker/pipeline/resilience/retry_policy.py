@@ -1,4 +1,4 @@
-"""When to try again."""
+"""When to retry."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class RetryPolicy:
     longest: float = 900.0  # seconds
 
     def exhausted(self, attempts: int) -> bool:
-        """Whether ``attempts`` attempts were enough."""
+        """Whether the attempts are used up."""
         return attempts >= self.max_attempts
 
     def delay(self, attempts: int, *, rng: random.Random | None = None) -> float:

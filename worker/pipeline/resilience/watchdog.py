@@ -1,4 +1,4 @@
-"""Tells a worker process that is idle from one that is deaf or stuck: what is tested is progress."""
+"""The watchdog: tells an idle worker from one that gets no wake-ups or is stuck, by its progress."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ _LOOK_SECONDS = 1.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WatchdogLimits:
-    """How long is too long."""
+    """Time limits of the watchdog."""
 
-    quiet: float  # seconds that work may wait before we take it although nobody woke us
-    deaf: int  # how often in a row that may happen, with a broker that answers, until our consumer counts as dead
-    stuck: float  # seconds a batch may be in hand
+    quiet: float  # seconds that work may wait before we take it without a wake-up
+    deaf: int  # how often in a row, although the broker answers, until our consumer counts as dead
+    stuck: float  # seconds that a batch may take
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WatchdogHooks:
-    """What a watchdog can ask and do."""
+    """The functions that a watchdog calls."""
 
     claimable: Callable[[], bool]  # whether a claim would return something now, and may be made
-    due: Callable[[], bool]  # whether something that was away may be tried again now: no ring comes for that
-    notify: Callable[[], bool]  # wakes a worker: us, if we are not deaf and nobody else is quicker; whether it could
-    work: Callable[[], object]  # takes one batch to its end
-    end: Callable[[str], None]  # ends this process, with a sentence why
+    due: Callable[[], bool]  # whether a breaker allows a probe now: no wake-up comes for that
+    notify: Callable[[], bool]  # wakes a worker, perhaps us; returns whether the broker took it
+    work: Callable[[], object]  # processes one batch
+    end: Callable[[str], None]  # ends this process, with a reason
 
 
 class Watchdog:
-    """Looks every few seconds, from a thread of its own.
+    """Checks every few seconds, on its own thread.
 
-    Workers have stopped consuming after their broker reconnected, while every probe said that they were alive. The sign
-    is work that waits while this process idles. Then the watchdog takes that work itself, one batch at a time: the
-    ledger is all that is needed, so a broker that is away costs speed only. A process that stays deaf with a broker
-    that works, and one whose batch never ends, is ended: its supervisor starts another.
+    Celery workers have been seen to stop consuming after the broker reconnected, although every probe reported them
+    alive. The symptom is work that waits while this process idles. Then the watchdog takes that work itself, one batch
+    at a time: the ledger is all it needs, so a missing broker only costs speed. A process that gets no wake-ups from a
+    working broker, or whose batch never ends, is ended: its supervisor starts another.
     """
 
     def __init__(
@@ -51,9 +51,9 @@ class Watchdog:
     ) -> None:
         self._around, self._patience, self._clock = around, patience, clock
         self._woken_at = clock()
-        self._unheard = 0  # rings in a row that did not wake us
+        self._unheard = 0  # wake-ups in a row that did not reach us
         self._busy: dict[int, float] = {}  # thread → since when
-        # Of a database that is away, the heartbeat tells.
+        # The heartbeat reports an unavailable database.
         self._thread = PeriodicThread(
             "watchdog",
             self.look,
@@ -68,14 +68,14 @@ class Watchdog:
         self._thread.start()
 
     def stop(self, *, timeout: float = 20.0) -> None:
-        """Stop watching, after the batch in hand if there is one."""
+        """Stop watching, after the current batch if there is one."""
         self._thread.stop(timeout)
         if self._helper is not None:
             self._helper.join(timeout)
 
     @contextmanager
     def awake(self) -> Iterator[None]:
-        """While inside, this thread has been woken and works."""
+        """Mark this thread as woken and working while the block runs."""
         self._woken_at, self._unheard = self._clock(), 0
         try:
             with self._working():
@@ -84,10 +84,10 @@ class Watchdog:
             self._woken_at = self._clock()
 
     def look(self) -> None:
-        """Look once."""
+        """Check once."""
         now = self._clock()
         if any(now - since > self._patience.stuck for since in list(self._busy.values())):
-            self._around.end(f"a batch has been in hand for over {self._patience.stuck:.0f} s; this process is stuck")
+            self._around.end(f"a batch has been running for over {self._patience.stuck:.0f} s; this process is stuck")
         elif not self._busy and self._around.due():
             self._help()
         elif not self._busy and now - self._woken_at > self._patience.quiet and self._around.claimable():
@@ -98,7 +98,7 @@ class Watchdog:
             self._unheard += 1
             if self._unheard > self._patience.deaf:
                 self._around.end(
-                    f"work waits, the broker takes wake-ups, and none came for {now - self._woken_at:.0f} s"
+                    f"work waits, the broker accepts wake-ups, and none came for {now - self._woken_at:.0f} s"
                 )
                 return
         _log.info("work is waiting although no wake-up came; taking it", action="unwoken", rings_unheard=self._unheard)
@@ -111,7 +111,7 @@ class Watchdog:
         self._helper.start()
 
     def _help_ourselves(self) -> None:
-        """On a thread of its own, so that the watchdog goes on watching it."""
+        """Work on a separate thread, so that the watchdog keeps watching."""
         while not self._thread.is_stopping:
             with self._working():
                 self._around.work()

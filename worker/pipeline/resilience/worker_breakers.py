@@ -1,4 +1,4 @@
-"""What a process may have to wait for: said once when the wait begins and once when it ends, and shown meanwhile."""
+"""The circuit breakers of a worker: opening and closing is logged once, and shown in the status meanwhile."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _log = logs.get("pipeline")
 #: A batch without a single answer is not yet an outage if it was small.
 STORE = BackoffPolicy(threshold=5, first=1.0, longest=30.0)
 DATABASE = BackoffPolicy(threshold=1, first=1.0, longest=15.0)
-#: Work goes on at a trickle, so that good uploads get through and their success can be seen.
+#: Work continues at a trickle, so that good uploads get through and their success is noticed.
 QUARANTINE = BackoffPolicy(threshold=1, first=1.0, longest=60.0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Permits:
-    """A turn of each breaker; the narrowest decides."""
+    """A permit of each breaker; the smallest limit applies."""
 
     database: Permit
     store: Permit
@@ -29,18 +29,18 @@ class Permits:
 
     @property
     def limit(self) -> int | None:
-        """As ``Permit.limit``."""
+        """Like ``Permit.limit``."""
         limits = (self.database.limit, self.store.limit, self.quarantine.limit)
         return min((limit for limit in limits if limit is not None), default=None)
 
 
 class WorkerBreakers:
-    """Those of one process. Each process finds out for itself: what is away for one need not be for another."""
+    """The breakers of one process. Each process finds out for itself: an outage for one need not affect another."""
 
     def __init__(
         self, *, clock: Callable[[], float] = time.monotonic, recheck: Callable[[str], None] = lambda _: None
     ) -> None:
-        """All closed. ``recheck`` is called with a sentence after an outage in which events may have been lost."""
+        """Start closed. ``recheck`` is called with a sentence after an outage in which events may have been lost."""
         self._recheck = recheck
         self.database = CircuitBreaker(
             DATABASE, announce=self._after(_database_changed, "the database was away"), clock=clock
@@ -60,28 +60,28 @@ class WorkerBreakers:
 
     @contextmanager
     def turn(self) -> Iterator[Permits]:
-        """Ask all of them at once."""
+        """Take a turn of all breakers at once."""
         with self.database.turn() as database, self.store.turn() as store, self.quarantine.turn() as quarantine:
             yield Permits(database=database, store=store, quarantine=quarantine)
 
     @property
     def hold(self) -> bool:
-        """Whether a turn asked for now would be refused."""
+        """Whether a turn would be refused now."""
         return any(each.is_open and not each.is_due for each in (self.database, self.store, self.quarantine))
 
     @property
     def due(self) -> bool:
-        """Whether something is open and may be tried now."""
+        """Whether a breaker is open and allows a probe now."""
         return not self.hold and any(each.is_open for each in (self.database, self.store, self.quarantine))
 
     def waiting(self) -> str | None:
-        """What this process waits for, in a sentence; None: for nothing."""
+        """What this process is waiting for, in a sentence; None: nothing."""
         sentences = (
             (self.database, "the database is away"),
             (self.store, "nothing can be read from the object store"),
             (self.quarantine, "nearly everything is refused, so nothing is put into quarantine"),
         )
-        found = [f"{what} (since {each.seconds:.0f} s): {each.why}" for each, what in sentences if each.is_open]
+        found = [f"{what} (for {each.seconds:.0f} s): {each.why}" for each, what in sentences if each.is_open]
         return "; ".join(found) or None
 
 
@@ -109,13 +109,15 @@ def _database_is_away(change: StateChange) -> None:
 
 def _too_much_is_refused(change: StateChange) -> None:
     _log.error(
-        f"{change.why}: nothing more is put into quarantine, and work goes on at a trickle, until images that were "
-        "enriched before have been tried again. What went into quarantine just now: `enrich quarantine list`; after a "
-        "mended deploy: `enrich quarantine retry`. If the files really are broken: ENRICH_QUARANTINE_BREAKER_RATIO=1",
+        f"{change.why}: nothing more is put into quarantine, and work continues at a trickle, until images that were "
+        "enriched before have been retried. `enrich quarantine list` shows what was quarantined; after a fix, run "
+        "`enrich quarantine retry`. If the files  really are broken, set ENRICH_QUARANTINE_BREAKER_RATIO=1",
         action="breaker", breaker="quarantine",
     )  # fmt: skip
 
 
-_store_changed = _announcing("store", _store_is_away, "objects can be read again; work goes on")
-_database_changed = _announcing("database", _database_is_away, "the database is back; work goes on")
-_quarantine_changed = _announcing("quarantine", _too_much_is_refused, "work goes on, and broken files are quarantined")
+_store_changed = _announcing("store", _store_is_away, "objects can be read again; work continues")
+_database_changed = _announcing("database", _database_is_away, "the database is back; work continues")
+_quarantine_changed = _announcing(
+    "quarantine", _too_much_is_refused, "work continues, and broken files are quarantined"
+)

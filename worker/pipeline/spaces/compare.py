@@ -1,4 +1,4 @@
-"""The use case: what would change if another space answered."""
+"""The use case: what would change if another space were active."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class Agreement:
     """How far two spaces agree in one taxonomy."""
 
     taxonomy: str
-    images: int  # of the sample, that both have decided about
-    agreement: float  # share of them with the same answer, "none of these" being one
-    kappa: float | None  # Cohen's: agreement beyond chance, 1 at most; None where both always give one answer
+    images: int  # in the sample, decided in both spaces
+    agreement: float  # share with the same answer; "none of these" is an answer
+    kappa: float | None  # Cohen's: agreement beyond chance, at most 1; None if both always give one answer
     abstained: tuple[float, float]  # shares with "none of these", in either space
-    changes: tuple[LabelPair, ...]  # what would change most often
+    changes: tuple[LabelPair, ...]  # the most frequent changes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,7 +36,7 @@ class SpaceComparison:
     k: int
     overlap: float | None  # mean share of the k nearest images that are the same; None without queries
     taxonomies: tuple[Agreement, ...]
-    judged: tuple[HumanAgreement, ...]  # where people have labelled
+    judged: tuple[HumanAgreement, ...]  # on images that people have labelled
 
 
 def compare(

@@ -1,4 +1,4 @@
-"""The use case: fill a space from end to end: queue what it lacks, embed, tag, index."""
+"""The use case: fill a space completely: queue missing vectors, embed, tag, index."""
 
 from __future__ import annotations
 
@@ -22,33 +22,33 @@ _log = logs.get("pipeline")
 
 Stage: TypeAlias = Literal["filling", "waiting", "tagging", "indexing"]
 
-#: Images looked at between two looks at the queue, and its length below which more are: what is queued is bounded.
+#: Images examined between two checks of the queue, and the queue length below which more are examined.
 _CHUNK = 5_000
-_PAUSE = 0.2  # seconds between looks at the queue
+_PAUSE = 0.2  # seconds between checks of the queue
 _DATABASE_PAUSE = 2.0
-#: Passes over the whole catalog: a second one finds what a first one could not lock, or missed for a long transaction.
+#: Passes over the catalog: a second one finds what the first could not lock, or missed because of a long transaction.
 _MOST_PASSES = 5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FillProgress:
-    """How far it is."""
+    """The progress of a fill."""
 
-    stage: Stage  # waiting: live uploads have the machine
+    stage: Stage  # waiting: live uploads go first
     done: int
     total: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FillResult:
-    """What a run came to."""
+    """The result of a run."""
 
     space: int
     filled: int  # vectors that this process wrote
-    changed: int  # objects that are not what the catalog says: a worker looks at them
-    tagged: int  # images tagged anew from stored vectors
+    changed: int  # objects that differ from the catalog: hinted for a worker
+    tagged: int  # images retagged from stored vectors
     failed: int  # in all: images that the model could not embed
-    missing: int  # that have no vector yet, other than those
+    missing: int  # other images without a vector
 
 
 @dataclass(kw_only=True, slots=True)
@@ -66,7 +66,7 @@ class _Sums:
 
 
 class _Remaining:
-    """A count that is expensive on large catalogs: taken anew after twenty times as long as it took."""
+    """A count that is expensive on large catalogs: repeated only after twenty times its own duration."""
 
     def __init__(self, count: Callable[[], int]) -> None:
         self._count, self._known, self._due = count, 0, 0.0
@@ -91,7 +91,7 @@ class FillRun:
     progress: Callable[[FillProgress], None] = lambda _: None
 
     def run(self, *, retry_failed: bool = False) -> FillResult:
-        """Fill, tag and index; returns when nothing is left to do that this process could do.
+        """Fill, tag and index; returns when nothing is left that this process could do.
 
         Raises:
             FatalDeviceError: the device is broken; start again.
@@ -106,12 +106,12 @@ class FillRun:
             catalog.spaces.refill(connection, space.id)
             if retry_failed:
                 catalog.embedding_queue.retry_failures(connection, space.id)
-        tally, missing, before = _Sums(), self._missing(), -1
+        sums, missing, before = _Sums(), self._missing(), -1
         for _ in range(_MOST_PASSES):
             if missing in (0, before) and before >= 0:
                 break
             before = missing
-            self._pass(tally, total=missing)
+            self._pass(sums, total=missing)
             missing = self._missing()
         tagged = self._retag()
         self._index()
@@ -119,8 +119,8 @@ class FillRun:
             failed = catalog.embedding_queue.queue_length(connection, space.id).failed
         return FillResult(
             space=space.id,
-            filled=tally.filled,
-            changed=tally.changed,
+            filled=sums.filled,
+            changed=sums.changed,
             tagged=tagged,
             failed=failed,
             missing=self._missing(),
@@ -131,12 +131,12 @@ class FillRun:
             return catalog.spaces.missing_in(connection, self.filler.model.space.id)
 
     # -- vectors -----------------------------------------------------------------------------------------------------
-    def _pass(self, tally: _Sums, *, total: int) -> None:
-        """Queue what is missing, chunk by chunk, while threads work it off."""
+    def _pass(self, sums: _Sums, *, total: int) -> None:
+        """Queue missing vectors chunk by chunk while threads process the queue."""
         stop = threading.Event()
         remaining = _Remaining(self._missing)
         with ThreadPoolExecutor(self.threads, thread_name_prefix="fill") as pool:
-            running = [pool.submit(self._work, tally, stop) for _ in range(self.threads)]
+            running = [pool.submit(self._work, sums, stop) for _ in range(self.threads)]
             try:
                 for urgent in self._feed(lambda: any(each.done() for each in running)):
                     stage: Stage = "waiting" if urgent else "filling"
@@ -148,7 +148,7 @@ class FillRun:
                 each.result()
 
     def _feed(self, broken: Callable[[], bool]) -> Iterator[bool]:
-        """Yields after each look at the queue; ends when all that was missing when it began has been dealt with."""
+        """Yield after each check of the queue; end when everything missing at the start has been dealt with."""
         space, after, scanned = self.filler.model.space.id, 0, None
         while not broken():
             try:
@@ -173,7 +173,7 @@ class FillRun:
         )
         return (after, catalog.embedding_queue.now(connection)) if step is None else (step.last, None)
 
-    def _work(self, tally: _Sums, stop: threading.Event) -> None:
+    def _work(self, sums: _Sums, stop: threading.Event) -> None:
         while not stop.is_set():
             try:
                 report = self.filler.run_once()
@@ -185,11 +185,11 @@ class FillRun:
             if report is None:
                 stop.wait(_PAUSE)
             else:
-                tally.add(report)
+                sums.add(report)
 
     # -- tags --------------------------------------------------------------------------------------------------------
     def _retag(self) -> int:
-        """Bring tags up to date that were written before the taxonomies in force came into force."""
+        """Update tags that are older than the taxonomies in force."""
         labels = self.filler.model.labels
         while True:
             retagger = Retagger(self.engine, self.filler.model.space, labels.follow(), progress=self._tagging)
@@ -208,7 +208,7 @@ class FillRun:
 
 @contextmanager
 def refusing_if_dropped(engine: Engine, number: int) -> Iterator[None]:
-    """Say what is the matter where a space is dropped while the block works on it.
+    """Raise a clear error if a space is dropped while the block works on it.
 
     Raises:
         NotFoundError: it was.
@@ -227,7 +227,7 @@ def refusing_if_dropped(engine: Engine, number: int) -> Iterator[None]:
 def index(
     engine: Engine, space: catalog.spaces.Space, progress: Callable[[FillProgress], None] = lambda _: None
 ) -> None:
-    """Build a space's index, if it has none; readers and writers go on meanwhile."""
+    """Build a space's index if it has none; readers and writers continue meanwhile."""
     with ThreadPoolExecutor(1, thread_name_prefix="index") as pool:
         building = pool.submit(catalog.partitions.build_index, engine, space.id, space.dimension)
         while not building.done():

@@ -1,4 +1,4 @@
-"""The use case: give a space the vectors that it lacks, behind all live work.
+"""The use case: compute vectors missing in a space, behind all live work.
 
 Nothing here can hurt the active space: an image that a filling space's model fails on is noted there, and stays as it
 is everywhere else.
@@ -27,15 +27,15 @@ from worker.types import Floats, Hint, Lane
 
 _log = logs.get("pipeline")
 
-#: Seconds until images of a store that is away are tried again; that is not their fault.
+#: Seconds until images are retried after a store outage, which does not count as an attempt.
 _OUTAGE_DELAY = 10.0
-#: Seconds until an image that a worker has in hand is looked at again.
+#: Seconds until an image that a worker has claimed is checked again.
 _CONTENDED_DELAY = 2.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _ReadyImage:
-    """An image that only waits for the encoder."""
+    """An image that is ready for the encoder."""
 
     image: QueuedImage
     picture: StoredPicture
@@ -43,17 +43,17 @@ class _ReadyImage:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FillReport:
-    """What one batch came to."""
+    """The result of one batch."""
 
     filled: int
-    changed: int  # the store has something else now: hinted, for a worker to look
-    later: int  # to be tried again
+    changed: int  # the object has changed: hinted for a worker
+    later: int  # to be retried
     failed: int  # given up
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Model:
-    """A space, and what is loaded to write into it."""
+    """A space with its loaded model and tagger."""
 
     space: Space
     encoder: Encoder
@@ -63,7 +63,7 @@ class Model:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BatchFiller:
-    """Works off a space's queue, one batch at a time; called from several threads and processes at once."""
+    """Processes a space's queue, one batch at a time; called from several threads and processes at once."""
 
     engine: Engine
     reader: PictureReader
@@ -71,10 +71,10 @@ class BatchFiller:
     policy: RetryPolicy
     pool: ThreadPoolExecutor  # fetches and decodes
     batch: int
-    lease: float  # seconds; not renewed: who is late has only wasted its time
+    lease: float  # seconds; not renewed: a late worker has only wasted its time
 
     def run_once(self) -> FillReport | None:
-        """Take one batch to its end.
+        """Process one batch.
 
         Returns:
             None when there was nothing to do, or live work should have the machine.
@@ -154,7 +154,7 @@ class BatchFiller:
         changed: list[QueuedImage],
         postponed: list[Postponement],
     ) -> FillReport:
-        """In two transactions, each of which locks in the order in which workers do: the ledger, images, the queue."""
+        """Write in two transactions, each locking in the same order as workers: the ledger, images, the queue."""
         by = self.model.labels.now
         while True:
             try:
@@ -218,7 +218,7 @@ class BatchFiller:
 
 
 def is_temporary(error: BaseException) -> bool:
-    """Whether it is the database's moment and not ours: the same may succeed a little later."""
+    """Whether the database is temporarily unavailable, so that the same may succeed a little later."""
     return trouble(error) in (Trouble.AWAY, Trouble.BUSY)
 
 

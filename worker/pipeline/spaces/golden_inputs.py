@@ -1,4 +1,4 @@
-"""Pictures and texts that never change, and what a model makes of them: a model's handwriting."""
+"""Fixed inputs and the vectors a model produces for them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _Values = npt.NDArray[np.float64]
 
 #: Large enough for any picture here.
 _LIMITS = ImageLimits(max_bytes=1 << 24, max_pixels=1 << 24, max_side=1 << 14)
-#: A JPEG is shipped as bytes, because encoders differ; what is tested is the decoder, and that large ones are halved.
+#: A JPEG is shipped as bytes because encoders differ. It tests the decoder, and that large JPEGs are halved.
 _JPEG = Path(__file__).with_name("golden.jpg")
 
 TEXTS = (
@@ -28,7 +28,7 @@ TEXTS = (
     "a street at night, in the rain",
     "Ein Brief, mit der Schreibmaschine geschrieben",
     "7 red circles & 2 blue squares",
-    "x" * 500,  # longer than any context: where it is cut matters, too
+    "x" * 500,  # longer than any context: where it is truncated matters, too
 )
 
 
@@ -39,12 +39,12 @@ def pictures() -> dict[str, bytes]:
 
 
 def preprocessed(encoder: Encoder) -> dict[str, Pixels]:
-    """The pictures as the model would see them, by the way that uploads take: decoded and prepared."""
+    """The pictures decoded and preprocessed exactly like uploads."""
     return {name: decode_picture(data, encoder=encoder, limits=_LIMITS)[1] for name, data in pictures().items()}
 
 
 def picture_vectors(encoder: Encoder, pixels: Mapping[str, Pixels]) -> dict[str, Floats]:
-    """``[dimension]`` of unit length for each prepared picture's name."""
+    """``[dimension]`` of unit length for each preprocessed picture's name."""
     return dict(zip(pixels, encoder.encode_images(list(pixels.values())), strict=True))
 
 
@@ -60,14 +60,14 @@ def _grid(height: int, width: int) -> tuple[_Values, _Values]:
 
 
 def _rings() -> _Values:
-    """A zone plate: every frequency in one picture, so that another filter or size makes another picture of it."""
+    """A zone plate: every frequency in one picture, so that another filter or size changes it."""
     y, x = _grid(480, 640)
     value = 127.5 + 127.5 * np.cos(((x - 320) ** 2 + (y - 240) ** 2) / 400)
     return np.stack([value, 255 - value, value / 2], axis=-1)
 
 
 def _blocks() -> _Values:
-    """Portrait, hard edges, saturated colours: another crop or channel order shows."""
+    """Portrait format, hard edges, saturated colours: reveals another crop or channel order."""
     y, x = _grid(700, 400)
     cell = (x // 50 + 3 * (y // 70)).astype(int)
     return np.stack([cell * 37 % 256, cell * 91 % 256, cell * 151 % 256], axis=-1).astype(np.float64)

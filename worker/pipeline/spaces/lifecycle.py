@@ -1,4 +1,4 @@
-"""The use case: make a space, change which one answers, and free one that nobody needs."""
+"""The use case: create, activate, retire and drop spaces."""
 
 from __future__ import annotations
 
@@ -15,18 +15,17 @@ from worker.pipeline.spaces import fill, golden_check
 from worker.pipeline.spaces.fill import FillProgress
 from worker.pipeline.spaces.model_loading import Load, ModelSetting, ensure_space
 
-#: Seconds for which uploads of this moment are waited for before a space is called incomplete, and again each time
-#: that they get fewer.
+#: Seconds to wait for current uploads before a space is called incomplete; extended each time that they get fewer.
 _PATIENCE = 3.0
-#: More than workers could have in hand.
+#: More than workers could have claimed.
 _MANY = 5_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ActivationResult:
-    """What a switch came to."""
+    """The result of an activation."""
 
-    before: int | None  # the space that was active, if it was another one
+    before: int | None  # the previously active space, if it was another one
     failed: int  # images without a vector in the new one, because its model cannot embed them
 
 
@@ -56,7 +55,7 @@ def failures(engine: Engine, number: int, *, limit: int) -> list[EmbeddingFailur
 
 
 def create(engine: Engine, source: ModelSetting, load: Load) -> Space:
-    """Load a model and make its space, with golden vectors; nothing happens if it has one already.
+    """Load a model and create its space with golden vectors; does nothing if it has one already.
 
     Raises:
         ModelUnavailableError, ModelUnsupportedError, ConfigurationError: the model cannot be loaded.
@@ -71,7 +70,7 @@ def create(engine: Engine, source: ModelSetting, load: Load) -> Space:
 def activate(
     engine: Engine, number: int, *, force: bool, progress: Callable[[FillProgress], None] = lambda _: None
 ) -> ActivationResult:
-    """Make a space the active one, in one transaction: readers see either the old one or the new one.
+    """Activate a space in one transaction: readers see either the old one or the new one.
 
     Its index is built first, if it has none. The space that was active goes on being filled.
 
@@ -116,7 +115,7 @@ def _require_full(engine: Engine, number: int) -> None:
 
 
 def _require_tagged(connection: Connection, number: int) -> None:
-    """By the taxonomies in force, which stay so until the transaction ends: applying retags the active space alone."""
+    """Require that the space is tagged by the taxonomies in force, which stay so until the transaction ends."""
     current = catalog.taxonomy_revisions.current(connection)
     if current is None:
         return
@@ -131,7 +130,7 @@ def _require_tagged(connection: Connection, number: int) -> None:
 
 
 def retire(engine: Engine, number: int) -> None:
-    """Stop embedding new images in a space; what it has is kept.
+    """Stop embedding new images in a space; its vectors and tags are kept.
 
     Raises:
         NotFoundError: there is no such space.
@@ -163,7 +162,7 @@ def drop(
     deleted: Callable[[int], None] = lambda _: None,
     waiting: Callable[[str], None] = lambda _: None,
 ) -> None:
-    """Free a space: its vectors, its indexes, its tags, and the vectors of texts. May be interrupted, and run again.
+    """Delete a space: its vectors, indexes, tags and text vectors. May be interrupted and repeated.
 
     Args:
         engine: the database.

@@ -1,4 +1,4 @@
-"""Finds images that a space lacks though nobody has queued them."""
+"""Finds vectors missing in a space that are not queued."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from worker.db import Engine, transaction
 
 _log = logs.get("pipeline")
 
-#: Images looked at in one step: some tens of milliseconds.
+#: Images examined per step: some tens of milliseconds.
 _STEP = 10_000
-#: A queue of this length is being worked off; what else is missing is found the next time around.
+#: With a queue of this length the step is skipped; whatever else is missing is found in the next round.
 _ENOUGH = 50_000
 
 
 class MissingVectorSweep:
-    """Walks the catalog step by step, over and over, for each space that answers, or has answered and is kept ready.
+    """Scans the catalog step by step, repeatedly, for each space that is active or kept ready.
 
     Whoever writes an image queues it for the other spaces in the same transaction, so that there is nothing to find,
     but: a worker of a release that knows no queues writes beside newer ones; a space is activated before it is full;
@@ -22,9 +22,9 @@ class MissingVectorSweep:
     """
 
     def __init__(self, engine: Engine) -> None:
-        """Begins at the first image; where it is, is not kept: a restart walks again."""
+        """Start at the first image. The position is not stored: a restart scans again."""
         self._engine = engine
-        self._at: dict[int, int] = {}  # space → the last image looked at
+        self._at: dict[int, int] = {}  # space → the last image examined
 
     def walk(self) -> int:
         """Take one step in each such space.

@@ -1,4 +1,4 @@
-"""Keeps a worker on the catalog's spaces: it serves the active one, and fills others when it is idle."""
+"""The model host: a worker serves the active space, and fills other spaces when idle."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from worker.pipeline.spaces.fill_batch import BatchFiller
 
 _log = logs.get("pipeline")
 
-#: Seconds until a model that could not be loaded is tried again.
+#: Seconds until loading a model is retried after a failure.
 _RETRY_LOADING = 60.0
 
 
 class ModelHost:
-    """Looks at the spaces every few seconds, from a thread of its own.
+    """Checks the spaces every few seconds, on its own thread.
 
     When another space has been activated, its model is loaded, if it is not yet, and the worker is switched to it;
     batches in hand end in the space they began in, and the new one is owed their images. Images that are owed to other
@@ -39,7 +39,7 @@ class ModelHost:
         most: int,
         interval: float = 2.0,
     ) -> None:
-        """Nothing happens yet.
+        """Start no thread yet.
 
         Args:
             engine: the database.
@@ -60,17 +60,17 @@ class ModelHost:
         self._thread = PeriodicThread("model-host", self._step, interval=interval)
 
     def start(self) -> None:
-        """Look until ``stop``."""
+        """Check until ``stop``."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Finish the batch in hand, if there is one, and free what was loaded."""
+        """Finish the current batch, if there is one, and free loaded models."""
         self._thread.stop()
         for filler in (self._serving, *self._others.values()):
             self._unload(filler)
 
     def look(self) -> bool:
-        """Look once.
+        """Check once.
 
         Returns:
             Whether there may be more to do at once.
@@ -93,7 +93,7 @@ class ModelHost:
             return None
 
     def _follow(self, active: Space | None) -> None:
-        """Serve the active space, if that is another one now."""
+        """Switch to the active space, if that is another one now."""
         before = self._serving
         if active is None or active.id == before.model.space.id:
             return

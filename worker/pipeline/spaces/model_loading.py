@@ -1,4 +1,4 @@
-"""Which embedding space an encoder fills here, and which model a process runs."""
+"""Chooses the space that an encoder fills, and the model that a process loads."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from worker.types import SpaceSpec
 
 _log = logs.get("pipeline")
 
-#: Loads a model: from where, and at which revision (None: whichever is there).
+#: Loads a model, given its source and revision (None: any).
 Load: TypeAlias = Callable[[str, str | None], Encoder]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelSetting:
-    """What ENRICH_MODEL and ENRICH_MODEL_REVISION say."""
+    """The model configured by ENRICH_MODEL and ENRICH_MODEL_REVISION."""
 
     model: str  # "starter", a hub id, or an absolute path
     revision: str | None
 
 
 def space_spec(encoder: Encoder) -> SpaceSpec:
-    """The encoder's space, told apart by how files become pixels as well: that is decided outside of the encoder."""
+    """The encoder's space. It also depends on how files become pixels, which is decided outside the encoder."""
     return replace(encoder.space, preprocessing=f"{encoder.space.preprocessing}+{decoding(encoder.shrink_to)}")
 
 
 def ensure_space(engine: Engine, encoder: Encoder, source: ModelSetting) -> Space:
-    """The space of a model, made if need be: active if it is the first one, else filling."""
+    """A model's space, created if necessary: active if it is the first one, else filling."""
     while True:
         try:
             with transaction(engine) as connection:
@@ -47,7 +47,7 @@ def ensure_space(engine: Engine, encoder: Encoder, source: ModelSetting) -> Spac
 
 
 def load_for(space: Space, own: ModelSetting, load: Load) -> Encoder:
-    """The model whose vectors a space has, from where it was loaded when the space was made.
+    """Load a space's model from where it was loaded when the space was created.
 
     If that is a directory which this machine does not have, what ENRICH_MODEL names is tried instead.
 
@@ -61,7 +61,7 @@ def load_for(space: Space, own: ModelSetting, load: Load) -> Encoder:
 
 
 def _locate_model(space: Space, own: ModelSetting) -> tuple[str, str | None]:
-    """Where this machine has a space's model, and at which revision; None for a directory, which has no other than its
+    """Where this machine has a space's model, and its revision; None for a directory, which has no other than its
     own.
     """
     found = space.source or own.model
@@ -71,7 +71,7 @@ def _locate_model(space: Space, own: ModelSetting) -> tuple[str, str | None]:
 
 
 def require_space(space: Space, encoder: Encoder) -> None:
-    """Refuse an encoder whose vectors are not those of a space.
+    """Refuse an encoder whose vectors do not belong to a space.
 
     Raises:
         SpaceMismatchError: says what differs.

@@ -1,4 +1,4 @@
-"""The taxonomies in force, ready to tag with one model; they follow what is applied, without a restart."""
+"""The taxonomies in force, ready to tag with one model. They follow changes without a restart."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ from worker.tagging import Tagger, Taxonomy
 _log = logs.get("pipeline")
 _T = TypeVar("_T")
 
-#: Seconds between two tries for a lock that writers hold, and how long they are tried.
+#: Seconds between attempts at a lock that writers hold, and the total time.
 _PAUSE = 0.2
 _PATIENCE = 60.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ActiveTagger:
-    """A revision of the taxonomies, and what decides by it."""
+    """A revision of the taxonomies and its tagger."""
 
     revision: int
     tagger: Tagger
 
 
 class ActiveTaxonomies:
-    """One model's tagger. Threads share it; each takes ``now`` once for each batch."""
+    """One model's tagger. Threads share it; each reads ``now`` once per batch."""
 
     def __init__(self, engine: Engine, space: Space, prompts: PromptVectorCache) -> None:
-        """Read what is in force.
+        """Read the revision in force.
 
         Raises:
             TaxonomyError: it was applied by a release that knows more than this one.
@@ -51,12 +51,12 @@ class ActiveTaxonomies:
 
     @property
     def now(self) -> ActiveTagger:
-        """What was in force when ``follow`` was last called."""
+        """The revision and tagger as of the last ``follow``."""
         assert self._now is not None  # noqa: S101  # set in __init__
         return self._now
 
     def follow(self) -> ActiveTagger:
-        """What is in force; prompts that are new are encoded. To be called where writing says what it has is outdated.
+        """Load the revision in force; encodes new prompts. Call it when a write finds the revision outdated.
 
         Raises:
             TaxonomyError: it was applied by a release that knows more than this one.
@@ -80,13 +80,13 @@ class ActiveTaxonomies:
         return Tagger(taxonomies, self._prompts, logit_scale=self._prompts.logit_scale, model=self._space.model)
 
 
-def begin(engine: Engine, wished: Callable[[], Sequence[Taxonomy]], *, made_by: str | None = None) -> Revision:
-    """The revision in force; in a catalog without one, what ``wished`` gives is put into force first."""
+def begin(engine: Engine, desired: Callable[[], Sequence[Taxonomy]], *, made_by: str | None = None) -> Revision:
+    """The revision in force; in a catalog without one, what ``desired`` gives is put into force first."""
     with transaction(engine) as connection:
         found = catalog.taxonomy_revisions.current(connection)
     if found is not None:
         return found
-    taxonomies = wished()
+    taxonomies = desired()
     keep(engine, taxonomies)
 
     def try_to() -> Revision:
@@ -97,11 +97,11 @@ def begin(engine: Engine, wished: Callable[[], Sequence[Taxonomy]], *, made_by: 
 
 
 def warn_uncalibrated(built: Tagger) -> None:
-    """Say which taxonomies nobody chose numbers for with this model."""
+    """Log which taxonomies are not calibrated for this model."""
     if built.uncalibrated:
         _log.warning(
-            f"never calibrated for {built.model}: {', '.join(built.uncalibrated)}; general thresholds are used, though "
-            "the same probability does not mean the same from two models: look at some tags, then give the model "
+            f"not calibrated for {built.model}: {', '.join(built.uncalibrated)}; general thresholds are used, although "
+            "equal probabilities from two models do not mean the same: look at some tags, then give the model "
             "numbers of its own under `models:` (docs/reference/taxonomies.md)",
             action="calibration",
             model=built.model,
@@ -109,10 +109,10 @@ def warn_uncalibrated(built: Tagger) -> None:
         )
 
 
-def warn_changed_files(in_force: Revision, wished: Callable[[], Sequence[Taxonomy]]) -> None:
-    """Say where files, which are what is wished, are not what is in force."""
+def warn_changed_files(in_force: Revision, desired: Callable[[], Sequence[Taxonomy]]) -> None:
+    """Log if the files differ from the taxonomies in force."""
     try:
-        if versions(wished()) == dict(in_force.versions):
+        if versions(desired()) == dict(in_force.versions):
             return
         differing = "are not those in force"
     except TaxonomyError as error:
@@ -125,7 +125,7 @@ def warn_changed_files(in_force: Revision, wished: Callable[[], Sequence[Taxonom
 
 
 def keep(engine: Engine, taxonomies: Sequence[Taxonomy]) -> None:
-    """Store what these versions are, with the newest words for people."""
+    """Store these versions' definitions, with the newest display texts."""
     kept = [
         TaxonomyVersion(name=each.name, version=each.version, many=each.many, definition=tagging.definition(each))
         for each in taxonomies

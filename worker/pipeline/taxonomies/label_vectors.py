@@ -1,4 +1,4 @@
-"""The use case: storing vectors of labels, so that they can be searched."""
+"""The use case: store label vectors, so that labels can be searched."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from worker.tagging import EncodeTexts, Taxonomy
 
 _log = logs.get("pipeline")
 
-#: Texts encoded between two transactions: little is lost when a process ends half-way.
+#: Texts encoded between two transactions, so that little is lost when a process ends.
 _TEXTS_AT_ONCE = 256
-#: Seconds between two looks for taxonomies whose labels are not stored yet.
+#: Seconds between two checks for taxonomies whose labels are not stored yet.
 _INTERVAL = 15.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LabelVectorWriter:
-    """Stores what is missing of the taxonomies in use, in one space."""
+    """Stores missing label vectors of the taxonomies in use, in one space."""
 
     engine: Engine
     space: Space
     encode_texts: EncodeTexts
 
     def run(self, stopped: Callable[[], bool] = lambda: False) -> int | None:
-        """Store all that is missing, in transactions of a few hundred texts.
+        """Store all missing vectors, in transactions of a few hundred texts.
 
         Args:
             stopped: asked between transactions; what is left then is left to the next run, here or elsewhere.
@@ -82,7 +82,7 @@ class LabelVectorWriter:
     def _try_set(self, begun: LabelSet, stopped: Callable[[], bool]) -> int:
         try:
             return self._fill_set(begun, stopped)
-        except TaxonomyError as error:  # the others do not wait until somebody has upgraded
+        except TaxonomyError as error:  # the other taxonomies must not wait for an upgrade
             _log.warning("labels of a taxonomy could not be stored; retrying", action="labels", error=str(error))
             return 0
 
@@ -101,7 +101,7 @@ class LabelVectorWriter:
             rows = self._rows(taxonomy, batch)
             with transaction(self.engine) as connection:
                 if not catalog.label_vectors.store_labels(connection, self.space.id, begun.id, rows):
-                    return stored  # somebody dropped the taxonomy, or the space
+                    return stored  # the taxonomy or the space was dropped
             stored += len(batch)
         with transaction(self.engine) as connection:
             finished = catalog.label_vectors.finish_label_set(connection, begun.id)
@@ -126,13 +126,13 @@ class LabelVectorWriter:
 
 
 def _stays(of: LabelSet, wanted: Mapping[str, str], ready: Collection[tuple[str, str]]) -> bool:
-    """Whether a set is in use, or answers until the one in use is complete."""
+    """Whether a set is in use, or is searched until the one in use is complete."""
     version = wanted.get(of.taxonomy)
     return version is not None and (of.version == version or (of.taxonomy, version) not in ready)
 
 
 def _batches(texts: Mapping[str, Sequence[str]]) -> Iterator[dict[str, Sequence[str]]]:
-    """A few hundred texts each; the texts of a label stay together."""
+    """Groups of a few hundred texts; the texts of a label stay together."""
     batch: dict[str, Sequence[str]] = {}
     for label, own in texts.items():
         batch[label] = own
@@ -144,7 +144,7 @@ def _batches(texts: Mapping[str, Sequence[str]]) -> Iterator[dict[str, Sequence[
 
 
 class LabelVectorIndexer:
-    """Fills from a thread of its own while a worker runs, so that images never wait for labels."""
+    """Stores label vectors on its own thread while a worker runs, so that images never wait for labels."""
 
     def __init__(self, *, interval: float = _INTERVAL) -> None:
         self._fillers: dict[int, LabelVectorWriter] = {}
@@ -152,28 +152,28 @@ class LabelVectorIndexer:
         self._thread = PeriodicThread("labels", self._step, interval=interval)
 
     def add(self, filler: LabelVectorWriter) -> None:
-        """Keep the labels of its space stored, too."""
+        """Add a space whose labels to store."""
         with self._mutex:
             self._fillers[filler.space.id] = filler
         self._thread.hurry()
 
     def remove(self, space: Space) -> None:
-        """Leave a space to others, after the batch in hand."""
+        """Remove a space, after the current batch."""
         with self._mutex:
             self._fillers.pop(space.id, None)
 
     def start(self) -> None:
-        """Look until ``stop``."""
+        """Run until ``stop``."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop after the batch in hand; another worker goes on there."""
+        """Stop after the current batch; another worker continues from there."""
         self._thread.stop()
 
     def _step(self) -> None:
         with self._mutex:
             fillers = list(self._fillers.values())
-        for filler in fillers:  # one that fails keeps none of the others from their turn
+        for filler in fillers:  # a failure of one does not affect the others
             self._thread.attempt(partial(self._fill, filler), filler.space.id)
 
     def _fill(self, filler: LabelVectorWriter) -> None:

@@ -1,4 +1,4 @@
-"""The use case: put taxonomies into force, look back at those that were, and go back to one of them."""
+"""The use case: apply taxonomies, show their history, and roll back."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from worker.pipeline.taxonomies.plan import CatalogState, TaxonomyEdit, edits, i
 from worker.pipeline.taxonomies.retag import Retagger, RetagProgress, RetagResult
 from worker.tagging import Tagger, Taxonomy
 
-#: Gives a tagger for the model of a space.
+#: Builds a tagger for the model of a space.
 Build = Callable[[Space, Sequence[Taxonomy]], Tagger]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ApplyResult:
-    """What a run came to."""
+    """The result of a run."""
 
     revision: int
-    is_new: bool  # False: it was in force already, and this run brought tags up to date
-    images: int  # looked at
-    changed: int  # of which a label came or went
+    is_new: bool  # False: it was already in force, and this run updated tags
+    images: int  # examined
+    changed: int  # that gained or lost a label
     others: tuple[int, ...]  # spaces that are being filled, whose tags are older than this revision
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HistoryEntry:
-    """A revision, against the one before it."""
+    """A revision, compared with the one before it."""
 
     revision: Revision
     is_current: bool
@@ -45,7 +45,7 @@ class HistoryEntry:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class History:
-    """Revisions, newest first, and what the tags of the active space were decided by."""
+    """Revisions, newest first, and the versions that decided the active space's tags."""
 
     entries: tuple[HistoryEntry, ...]
     images: tuple[VersionImages, ...]
@@ -53,7 +53,7 @@ class History:
 
 def apply(
     engine: Engine,
-    wished: Sequence[Taxonomy],
+    desired: Sequence[Taxonomy],
     build: Build,
     *,
     action: Action = "apply",
@@ -61,7 +61,7 @@ def apply(
     made_by: str | None = None,
     progress: Callable[[RetagProgress], None] = lambda _: None,
 ) -> ApplyResult:
-    """Put taxonomies into force, and bring the tags of the active space up to date. May be interrupted, and run again.
+    """Put taxonomies into force, and update the tags of the active space. May be interrupted and repeated.
 
     Workers tag by the new ones from the moment that the revision is committed; what they wrote before is retagged.
 
@@ -70,17 +70,17 @@ def apply(
         TaxonomyError: a condition names a taxonomy that is not there.
         OutdatedTaxonomiesError: somebody else has put others into force meanwhile.
     """
-    tagging.in_order(wished)
+    tagging.in_order(desired)
     with _alone(engine):
         found = in_catalog(engine)
         if found.space is not None:
-            build(found.space, wished)  # whatever is wrong with them is found before they are in force
-        active_taxonomies.keep(engine, wished)
-        versions = active_taxonomies.versions(wished)
+            build(found.space, desired)  # errors in them are found before they are in force
+        active_taxonomies.keep(engine, desired)
+        versions = active_taxonomies.versions(desired)
         is_new = found.revision is None or dict(found.revision.versions) != versions
         revision = _made(engine, versions, action, back_to, made_by) if is_new else found.revision
         assert revision is not None  # noqa: S101  # it is in force or was made
-        done = _retag(engine, revision.id, wished, build, progress)
+        done = _retag(engine, revision.id, desired, build, progress)
     return ApplyResult(
         revision=revision.id, is_new=is_new, images=done.images, changed=done.changed, others=_others(engine, revision)
     )
@@ -119,7 +119,7 @@ def content(engine: Engine, target: str | None) -> tuple[int | None, list[Taxono
 
 
 def drop(engine: Engine, name: str) -> None:
-    """Forget a taxonomy that never was in force, as a vocabulary that is only searched, and the vectors of its labels.
+    """Delete a taxonomy that was never in force, such as a search-only vocabulary, and its label vectors.
 
     Raises:
         NotFoundError: the catalog has no such taxonomy.
@@ -186,7 +186,7 @@ def _edits(
 
 @contextmanager
 def _alone(engine: Engine) -> Iterator[None]:
-    """Be the only one who applies, until the block ends or this process does."""
+    """Hold the lock for applying taxonomies until the block ends or this process does."""
     with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
         other = catalog.taxonomy_revisions.try_applying(connection)
         if other is not None:
@@ -218,13 +218,13 @@ def _made(
 
 
 def _retag(
-    engine: Engine, revision: int, wished: Sequence[Taxonomy], build: Build, progress: Callable[[RetagProgress], None]
+    engine: Engine, revision: int, desired: Sequence[Taxonomy], build: Build, progress: Callable[[RetagProgress], None]
 ) -> RetagResult:
-    """Until the space that is active at the end is done: another one may be activated meanwhile."""
+    """Retag until the space that is active at the end is done: another one may be activated meanwhile."""
     images = written = changed = 0
     while not (found := in_catalog(engine)).is_finished:
         assert found.space is not None  # noqa: S101  # otherwise it is finished
-        in_force = ActiveTagger(revision=revision, tagger=build(found.space, wished))
+        in_force = ActiveTagger(revision=revision, tagger=build(found.space, desired))
         done = Retagger(engine, found.space, in_force, progress=progress).run()
         images, written, changed = images + done.images, written + done.written, changed + done.changed
     return RetagResult(images=images, written=written, changed=changed)
@@ -257,7 +257,7 @@ def _version(kept: Sequence[catalog.taxonomies.KeptTaxonomy], name: str, version
 
 
 def _interrupted(connection: Connection, current: Revision) -> int | None:
-    """What a rollback that was not finished goes back to: who repeats the command does not mean to undo it."""
+    """The target of an unfinished rollback: repeating the command continues it instead of undoing it."""
     space = catalog.spaces.active(connection)
     if space is None or current.back_to is None:
         return None

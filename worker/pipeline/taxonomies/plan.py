@@ -1,4 +1,4 @@
-"""The use case: what other taxonomies would change, before anything is changed."""
+"""The use case: preview what a change of taxonomies would do, without changing anything."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from worker.pipeline.taxonomies.active_taxonomies import versions
 from worker.pipeline.taxonomies.retag import RetagProgress, TagComparer
 from worker.tagging import Example, HumanDecisions, Kind, Move, MoveCounts, Tagger, Taxonomy
 
-#: Images looked at if nothing else is said; a catalog of up to this many is looked at in full.
+#: Images examined by default; a catalog of up to this many is examined in full.
 SAMPLE = 20_000
 
-#: What becomes of a taxonomy. words: only what people read is different, and tags stay as they are.
+#: How a taxonomy changes. words: only display texts differ, and tags stay as they are.
 Edit: TypeAlias = Literal["same", "added", "changed", "removed", "words"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaxonomyEdit:
-    """A taxonomy in the wished set against the one in force."""
+    """A taxonomy in the desired set compared with the one in force."""
 
     name: str
     edit: Edit
@@ -36,7 +36,7 @@ class TaxonomyEdit:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChangedImage:
-    """An image of which something would change."""
+    """An image that would change."""
 
     ref: str  # BUCKET/KEY
     probability: float
@@ -44,7 +44,7 @@ class ChangedImage:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlannedChange:
-    """One thing that becomes of images in a taxonomy."""
+    """One kind of change of images in a taxonomy."""
 
     kind: Kind
     before: str | None  # label
@@ -72,27 +72,27 @@ class LabelChange:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaxonomyPlan:
-    """What becomes of the tags of one taxonomy."""
+    """How the tags of one taxonomy change."""
 
     edit: TaxonomyEdit
     abstentions_before: Estimate
     abstentions_after: Estimate
     labels: tuple[LabelChange, ...]
     changes: tuple[PlannedChange, ...]  # most images first
-    hidden: Estimate  # images of which a label would come or go, had no person decided: in none of the numbers above
+    hidden: Estimate  # images that would gain or lose a label if no person had decided; not counted above
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """All of it."""
+    """A whole plan."""
 
     revision: int | None  # in force
     space: int | None
     model: str | None
     unfinished: bool  # the revision in force has not reached all images yet
     sampling: Sampling
-    changed: Estimate  # images of which a label comes or goes for readers
-    hidden: Estimate  # images of which only labels would that a person's decision hides
+    changed: Estimate  # images that gain or lose a label for readers
+    hidden: Estimate  # images where only hidden labels change, because of a person's decision
     touched: Estimate  # images with anything to write, if only a version or a probability
     taxonomies: tuple[TaxonomyPlan, ...]
 
@@ -105,10 +105,10 @@ class Plan:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CatalogState:
-    """What a plan starts from."""
+    """The starting point of a plan."""
 
     revision: Revision | None
-    definitions: Mapping[str, Mapping[str, Any]]  # taxonomy → what it is
+    definitions: Mapping[str, Mapping[str, Any]]  # taxonomy → its definition
     space: Space | None
     retagging: Retagging | None
 
@@ -119,7 +119,7 @@ class CatalogState:
 
 
 def in_catalog(engine: Engine) -> CatalogState:
-    """The taxonomies in force, the active space, and how far its tags are."""
+    """The taxonomies in force, the active space, and how far its tags follow."""
     with transaction(engine) as connection:
         revision = catalog.taxonomy_revisions.current(connection)
         space = catalog.spaces.active(connection)
@@ -130,10 +130,10 @@ def in_catalog(engine: Engine) -> CatalogState:
     return CatalogState(revision=revision, definitions=definitions, space=space, retagging=retagging)
 
 
-def edits(found: CatalogState, wished: Sequence[Taxonomy]) -> list[TaxonomyEdit]:
+def edits(found: CatalogState, desired: Sequence[Taxonomy]) -> list[TaxonomyEdit]:
     """Taxonomy by taxonomy, by name."""
     before = dict(found.revision.versions) if found.revision else {}
-    after = {each.name: each for each in wished}
+    after = {each.name: each for each in desired}
     return [
         _edit(name, before.get(name), found.definitions.get(name, {}), after.get(name))
         for name in sorted(before.keys() | after.keys())
@@ -142,7 +142,7 @@ def edits(found: CatalogState, wished: Sequence[Taxonomy]) -> list[TaxonomyEdit]
 
 def plan(
     engine: Engine,
-    wished: Sequence[Taxonomy],
+    desired: Sequence[Taxonomy],
     build: Callable[[Space, Sequence[Taxonomy]], Tagger],
     *,
     sample: int | None = SAMPLE,
@@ -152,7 +152,7 @@ def plan(
 
     Args:
         engine: the database.
-        wished: all taxonomies that there are to be.
+        desired: the complete desired set of taxonomies.
         build: gives a tagger for the model of a space.
         sample: how many images to look at; None: all.
         progress: told after each block.
@@ -160,16 +160,16 @@ def plan(
     Raises:
         TaxonomyError: a condition names a taxonomy that is not there.
     """
-    tagging.in_order(wished)
+    tagging.in_order(desired)
     found = in_catalog(engine)
-    edited = edits(found, wished)
-    # Nothing to find: everything was looked at when it was applied. All images are looked at if that is asked for.
+    edited = edits(found, desired)
+    # Nothing to find: everything was examined when it was applied. All images are examined on request.
     is_settled = sample is not None and found.is_finished and all(each.edit in ("same", "words") for each in edited)
     if found.space is None or is_settled:
         return _report(engine, found, edited, None, Sampling(images=0, total=0, exact=True))
-    comparer = TagComparer(engine, found.space, build(found.space, wished))
-    tally, sampling = _compare(engine, found.space, comparer, sample, progress)
-    return _report(engine, found, edited, tally, sampling)
+    comparer = TagComparer(engine, found.space, build(found.space, desired))
+    counts, sampling = _compare(engine, found.space, comparer, sample, progress)
+    return _report(engine, found, edited, counts, sampling)
 
 
 def _edit(name: str, before: str | None, definition: Mapping[str, Any], after: Taxonomy | None) -> TaxonomyEdit:
@@ -201,37 +201,37 @@ def _compare(
             else None
         )
     wanted = total if chosen is None else len(chosen)
-    tally = MoveCounts(comparer.vocabulary)
-    for each in comparer.everything() if chosen is None else comparer.these(chosen):
+    counts = MoveCounts(comparer.vocabulary)
+    for each in comparer.everything() if chosen is None else comparer.by_id(chosen):
         decided = HumanDecisions(images=each.block.decided.images, answers=each.block.decided.answers)
-        tally.add(each.found, each.block.images, decided)
-        progress(RetagProgress(done=tally.images, total=max(wanted, tally.images)))
+        counts.add(each.found, each.block.images, decided)
+        progress(RetagProgress(done=counts.images, total=max(wanted, counts.images)))
     if chosen is None:
-        total, exact = tally.images, True
-    return tally, Sampling(images=tally.images, total=total, exact=exact)
+        total, exact = counts.images, True
+    return counts, Sampling(images=counts.images, total=total, exact=exact)
 
 
 # -- reporting ---------------------------------------------------------------------------------------------------------
 def _report(
-    engine: Engine, found: CatalogState, edited: Sequence[TaxonomyEdit], tally: MoveCounts | None, sampling: Sampling
+    engine: Engine, found: CatalogState, edited: Sequence[TaxonomyEdit], counts: MoveCounts | None, sampling: Sampling
 ) -> Plan:
-    names = _names(engine, tally.examples.values() if tally else ())
+    names = _names(engine, counts.examples.values() if counts else ())
     return Plan(
         revision=found.revision.id if found.revision else None,
         space=found.space.id if found.space else None,
         model=found.space.model if found.space else None,
         unfinished=not found.is_finished,
         sampling=sampling,
-        changed=sampling.count(tally.changed if tally else 0),
-        hidden=sampling.count(tally.unseen if tally else 0),
-        touched=sampling.count(tally.touched if tally else 0),
-        taxonomies=tuple(_taxonomy(each, tally, sampling, names) for each in _all_of(edited, tally)),
+        changed=sampling.count(counts.changed if counts else 0),
+        hidden=sampling.count(counts.unseen if counts else 0),
+        touched=sampling.count(counts.touched if counts else 0),
+        taxonomies=tuple(_taxonomy(each, counts, sampling, names) for each in _all_of(edited, counts)),
     )
 
 
-def _all_of(edited: Sequence[TaxonomyEdit], tally: MoveCounts | None) -> list[TaxonomyEdit]:
-    """Those and, as removed, what tags were met of that neither set has."""
-    met = {tally.vocabulary.answers[answer][0] for answer in tally.before} | set(tally.hidden) if tally else set()
+def _all_of(edited: Sequence[TaxonomyEdit], counts: MoveCounts | None) -> list[TaxonomyEdit]:
+    """The edits and, as removed, taxonomies in neither set of which tags were found."""
+    met = {counts.vocabulary.answers[answer][0] for answer in counts.before} | set(counts.hidden) if counts else set()
     strangers = sorted(met - {each.name for each in edited})
     unknown = [TaxonomyEdit(name=name, edit="removed", before=None, after=None, edits=()) for name in strangers]
     return [*edited, *unknown]
@@ -244,32 +244,32 @@ def _names(engine: Engine, examples: Iterable[Sequence[Example]]) -> dict[int, s
 
 
 def _taxonomy(
-    edit: TaxonomyEdit, tally: MoveCounts | None, sampling: Sampling, names: Mapping[int, str]
+    edit: TaxonomyEdit, counts: MoveCounts | None, sampling: Sampling, names: Mapping[int, str]
 ) -> TaxonomyPlan:
-    if tally is None:
+    if counts is None:
         nothing = sampling.count(0)
         return TaxonomyPlan(
             edit=edit, abstentions_before=nothing, abstentions_after=nothing, labels=(), changes=(), hidden=nothing
         )
-    answers = tally.vocabulary.answers
+    answers = counts.vocabulary.answers
     ours = [number for number, (taxonomy, _) in enumerate(answers) if taxonomy == edit.name]
     none = next((number for number in ours if answers[number][1] is None), -1)
-    moves = {move: count for move, count in tally.moves.items() if {move.before, move.after} & set(ours)}
+    moves = {move: count for move, count in counts.moves.items() if {move.before, move.after} & set(ours)}
     labels = sorted((number for number in ours if number != none), key=lambda number: str(answers[number][1]))
     return TaxonomyPlan(
         edit=edit,
-        abstentions_before=sampling.count(tally.before[none]),
-        abstentions_after=sampling.count(tally.after[none]),
-        labels=tuple(_label(number, tally, moves, sampling) for number in labels),
+        abstentions_before=sampling.count(counts.before[none]),
+        abstentions_after=sampling.count(counts.after[none]),
+        labels=tuple(_label(number, counts, moves, sampling) for number in labels),
         changes=tuple(
-            _change(move, count, tally, sampling, names)
+            _change(move, count, counts, sampling, names)
             for move, count in sorted(moves.items(), key=lambda item: (-item[1], str(item[0])))
         ),
-        hidden=sampling.count(tally.hidden[edit.name]),
+        hidden=sampling.count(counts.hidden[edit.name]),
     )
 
 
-def _label(number: int, tally: MoveCounts, moves: Mapping[Move, int], sampling: Sampling) -> LabelChange:
+def _label(number: int, counts: MoveCounts, moves: Mapping[Move, int], sampling: Sampling) -> LabelChange:
     away: Counter[str] = Counter()
     here: Counter[str] = Counter()
     for move, count in moves.items():
@@ -278,10 +278,10 @@ def _label(number: int, tally: MoveCounts, moves: Mapping[Move, int], sampling: 
         if move.after == number:
             here[move.kind] += count
     return LabelChange(
-        label=str(tally.vocabulary.answers[number][1]),
-        before=sampling.count(tally.before[number]),
-        after=sampling.count(tally.after[number]),
-        unchanged=sampling.count(tally.before[number] - away.total()),
+        label=str(counts.vocabulary.answers[number][1]),
+        before=sampling.count(counts.before[number]),
+        after=sampling.count(counts.after[number]),
+        unchanged=sampling.count(counts.before[number] - away.total()),
         added=sampling.count(here["added"]),
         removed=sampling.count(away["removed"]),
         abstained=sampling.count(away["abstained"]),
@@ -290,8 +290,8 @@ def _label(number: int, tally: MoveCounts, moves: Mapping[Move, int], sampling: 
     )
 
 
-def _change(move: Move, count: int, tally: MoveCounts, sampling: Sampling, names: Mapping[int, str]) -> PlannedChange:
-    answers = tally.vocabulary.answers
+def _change(move: Move, count: int, counts: MoveCounts, sampling: Sampling, names: Mapping[int, str]) -> PlannedChange:
+    answers = counts.vocabulary.answers
     return PlannedChange(
         kind=move.kind,
         before=None if move.before is None else answers[move.before][1],
@@ -299,7 +299,7 @@ def _change(move: Move, count: int, tally: MoveCounts, sampling: Sampling, names
         images=sampling.count(count),
         samples=tuple(
             ChangedImage(ref=names[each.image], probability=each.probability)
-            for each in tally.examples[move]
+            for each in counts.examples[move]
             if each.image in names
         ),
     )

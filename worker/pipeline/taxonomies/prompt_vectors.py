@@ -1,4 +1,4 @@
-"""What a space's model makes of prompts: encoded once, kept in the database, the same for every process."""
+"""Prompt vectors: encoded once per space, and stored in the database, so that they are the same in every process."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _AT_ONCE = 256
 
 
 class PromptVectorCache:
-    """A text encoder that remembers, also across processes.
+    """A text encoder with a cache that is shared across processes.
 
     How a model's library sums depends on the batch and the device. With one set of vectors in the database, every
     worker and every retagging decides by the same numbers, to the last bit; and where no prompt is new, the model is
@@ -25,7 +25,7 @@ class PromptVectorCache:
     """
 
     def __init__(self, engine: Engine, space: Space, load: Callable[[], Encoder]) -> None:
-        """Nothing is read or loaded yet.
+        """Read and load nothing yet.
 
         Args:
             engine: the database.
@@ -70,9 +70,9 @@ class PromptVectorCache:
         with transaction(self._engine) as connection:
             catalog.texts.save(connection, self._space.id, ours)
         self.encoded += len(texts)
-        self._look_up(texts)  # somebody else may have been first
+        self._look_up(texts)  # another process may have been first
         for each, vector in ours.items():
-            self._known.setdefault(each, vector)  # nothing is kept for a space that was dropped
+            self._known.setdefault(each, vector)  # nothing is stored for a dropped space
 
     def _model(self) -> Encoder:
         self._encoder = self._encoder or self._load()

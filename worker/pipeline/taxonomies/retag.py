@@ -1,4 +1,4 @@
-"""The use case: bring stored tags up to date from stored vectors. Neither object store nor image encoder is asked."""
+"""The use case: update stored tags from stored vectors, without the object store or the image encoder."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from worker.errors import NotFoundError
 from worker.pipeline.taxonomies.active_taxonomies import ActiveTagger
 from worker.tagging import StoredAnswers, TagDiff, Tagger, Vocabulary
 
-#: Images read, scored and written at once, at most: a few hundred milliseconds, and megabytes.
+#: Most images read, scored and written at once: a few hundred milliseconds, and megabytes.
 BLOCK = 8_192
 #: Tags of these, about: where images have many each, fewer are taken. A hundred bytes each, while they are written.
 TAGS = 100_000
 #: Images of the first block, whose number of tags nobody knows; how much larger than one block the next may be; and how
 #: many are taken however many tags they have.
 _FIRST, _GROWTH, _LEAST = 512, 4, 16
-#: Seconds until images that workers have in hand are looked at again.
+#: Seconds until images that workers are writing are checked again.
 _PAUSE = 0.05
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RetagProgress:
-    """How far it is."""
+    """The progress of a retagging."""
 
     done: int  # images
     total: int
@@ -37,11 +37,11 @@ class RetagProgress:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RetagResult:
-    """What a run came to."""
+    """The result of a run."""
 
-    images: int  # looked at
-    written: int  # of which anything was written, if only a version
-    changed: int  # of which a label came or went
+    images: int  # examined
+    written: int  # with anything written, even if only a version
+    changed: int  # that gained or lost a label
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,21 +56,21 @@ class TagComparer:
     """Scores stored vectors by some taxonomies, and compares with stored tags. Writes nothing."""
 
     def __init__(self, engine: Engine, space: Space, tagger: Tagger) -> None:
-        """Nothing is read yet."""
+        """Read nothing yet."""
         self._engine = engine.execution_options(isolation_level="REPEATABLE READ")
         self._space, self._tagger, self._size = space, tagger, min(_FIRST, BLOCK)
         self._versions = {each.name: each.version for each in tagger.taxonomies}
         self.vocabulary = Vocabulary.of(tagger.taxonomies)
 
     def everything(self, after: int = 0) -> Iterator[TagComparison]:
-        """All images behind ``after``, in order. The next ones are read while the caller works."""
+        """All images after ``after``, in order. The next ones are read while the caller works."""
         with ThreadPoolExecutor(1, thread_name_prefix="read") as pool:
             reading = pool.submit(self._read_after, after, self._size)
             while len((block := reading.result()).images):
                 reading = pool.submit(self._read_after, int(block.images[-1]), self._size)
                 yield self._compared(block)
 
-    def these(self, images: Sequence[int]) -> Iterator[TagComparison]:
+    def by_id(self, images: Sequence[int]) -> Iterator[TagComparison]:
         """Some images; those that are gone are left out."""
         start = 0
         while start < len(images):
@@ -117,7 +117,7 @@ class TagComparer:
 
 
 class Retagger:
-    """Gives every image of a space the tags of the revision in force, once; goes on where a run before it ended.
+    """Gives every image of a space the tags of the revision in force; continues where an earlier run ended.
 
     Any number of workers may write into the space meanwhile. They write by the same revision: see ``revisions``.
     """
@@ -130,13 +130,13 @@ class Retagger:
         *,
         progress: Callable[[RetagProgress], None] = lambda _: None,
     ) -> None:
-        """Nothing is read yet."""
+        """Read nothing yet."""
         self._engine, self._space, self._labels, self._progress = engine, space, labels, progress
         self._comparer = TagComparer(engine, space, labels.tagger)
         self._versions = {each.name: each.version for each in labels.tagger.taxonomies}
 
     def run(self) -> RetagResult:
-        """Look at all images that were not looked at yet.
+        """Process all images that were not examined yet.
 
         Raises:
             OutdatedTaxonomiesError: another revision is in force by now, and its retagging will do the rest.
@@ -179,7 +179,7 @@ class Retagger:
                 written, changed, rest = written + len(each.found.images) - len(left), changed + done, rest + left
             if rest:
                 time.sleep(_PAUSE)
-            waiting, rest = list(self._comparer.these(sorted(rest))), []
+            waiting, rest = list(self._comparer.by_id(sorted(rest))), []
         return written, changed
 
     def _write(self, each: TagComparison) -> tuple[int, list[int]]:

@@ -91,18 +91,18 @@ class Archive:
             catalog.write.save_images(connection, space_id=self.space.id, images=rows)
         self.written |= images
 
-    def build(self, space: Space, wished: Sequence[Taxonomy]) -> Tagger:
+    def build(self, space: Space, desired: Sequence[Taxonomy]) -> Tagger:
         prompts = PromptVectorCache(self.engine, space, lambda: self.encoder)
-        return Tagger(wished, prompts, logit_scale=prompts.logit_scale, model=space.model)
+        return Tagger(desired, prompts, logit_scale=prompts.logit_scale, model=space.model)
 
-    def plan(self, *wished: Taxonomy, sample: int | None = plan.SAMPLE) -> Plan:
-        return plan.plan(self.engine, wished, self.build, sample=sample)
+    def plan(self, *desired: Taxonomy, sample: int | None = plan.SAMPLE) -> Plan:
+        return plan.plan(self.engine, desired, self.build, sample=sample)
 
-    def apply(self, *wished: Taxonomy, **options: Any) -> ApplyResult:
-        return lifecycle.apply(self.engine, wished, self.build, made_by="test@here", **options)
+    def apply(self, *desired: Taxonomy, **options: Any) -> ApplyResult:
+        return lifecycle.apply(self.engine, desired, self.build, made_by="test@here", **options)
 
-    def put_into_force(self, *wished: Taxonomy) -> None:
-        put_into_force(self.engine, *wished)
+    def put_into_force(self, *desired: Taxonomy) -> None:
+        put_into_force(self.engine, *desired)
 
     # -- looking -----------------------------------------------------------------------------------------------------
     def tags(self) -> dict[str, set[tuple[Any, ...]]]:
@@ -112,9 +112,9 @@ class Archive:
             "JOIN images i ON i.id = t.image_id WHERE t.space_id = :space",
         )
 
-    def expected(self, *wished: Taxonomy) -> dict[str, set[tuple[Any, ...]]]:
+    def expected(self, *desired: Taxonomy) -> dict[str, set[tuple[Any, ...]]]:
         """What tagging every image anew gives."""
-        tagger = self.build(self.space, wished)
+        tagger = self.build(self.space, desired)
         found = tagger.tag(np.stack(list(self.written.values())))
         return {
             key: {(t.taxonomy, t.version, t.label, np.float32(t.score), np.float32(t.probability)) for t in its}

@@ -30,15 +30,15 @@ WARM_RED = Taxonomy(
 
 
 @pytest.mark.parametrize(
-    "wished",
+    "desired",
     [(STRICT,), (TWO,), (COLOUR, WARM), (WARM_RED, TWO, colours("other")), (colours("other"),), ()],
     ids=["threshold", "a label less", "one more", "all at once", "another one", "none"],
 )
-def test_the_catalog_is_as_if_everything_were_tagged_anew(archive, wished):
+def test_the_catalog_is_as_if_everything_were_tagged_anew(archive, desired):
     """To the last bit of scores and probabilities; what no longer holds is gone."""
-    done = archive.apply(*wished)
+    done = archive.apply(*desired)
     assert (2, True, 300) == (done.revision, done.is_new, done.images)
-    assert archive.expected(*wished) == archive.tags()
+    assert archive.expected(*desired) == archive.tags()
 
 
 def test_only_differences_are_written(archive):
@@ -261,8 +261,8 @@ def test_blocks_hold_so_many_tags_however_many_an_image_has(archive, monkeypatch
     """Four of each image: blocks grow until they are full of tags."""
     monkeypatch.setattr(retag, "_FIRST", 40)
     monkeypatch.setattr(retag, "TAGS", tags)
-    wished = [COLOUR, *(colours(f"t{number}") for number in range(3))]
-    comparer = TagComparer(archive.engine, archive.space, archive.build(archive.space, wished))
+    desired = [COLOUR, *(colours(f"t{number}") for number in range(3))]
+    comparer = TagComparer(archive.engine, archive.space, archive.build(archive.space, desired))
     blocks = list(comparer.everything())
     assert sizes == [len(each.block.images) for each in blocks]
     assert all(len(each.found.new.images) == 4 * len(each.block.images) <= tags for each in blocks)

@@ -100,5 +100,5 @@ def test_two_processes_that_apply_at_once(archive):
     finished = [number for number, text in enumerate(told, start=1) if "Applied(" in text]
     assert finished
     current = archive.sql("SELECT versions FROM taxonomy_revisions ORDER BY id DESC LIMIT 1")[0][0]
-    [wished] = [SETS[n] for n in finished if {each.name: each.version for each in SETS[n]} == current]
-    assert archive.expected(*wished) == archive.tags()
+    [desired] = [SETS[n] for n in finished if {each.name: each.version for each in SETS[n]} == current]
+    assert archive.expected(*desired) == archive.tags()

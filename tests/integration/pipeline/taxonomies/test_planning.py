@@ -164,12 +164,12 @@ LABELS = ("red", "green", "blue", "red green", "green blue")
 )
 def test_any_taxonomies_after_any_others(archive, drawn):
     """Applied one after the other to one catalog: each time it is as if everything were tagged anew."""
-    wished = [
+    desired = [
         colours(f"t{n}", threshold=threshold, labels=sorted(labels)) for n, (threshold, labels) in enumerate(drawn)
     ]
-    expected = archive.plan(*wished)
-    archive.apply(*wished)
-    assert archive.expected(*wished) == archive.tags()
-    again = archive.plan(*wished, sample=None)
+    expected = archive.plan(*desired)
+    archive.apply(*desired)
+    assert archive.expected(*desired) == archive.tags()
+    again = archive.plan(*desired, sample=None)
     assert (0, 0) == (again.touched.seen, again.changed.seen)
     assert expected.sampling.is_full or expected.is_empty

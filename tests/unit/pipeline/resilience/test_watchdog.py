@@ -81,7 +81,7 @@ def test_a_process_that_hears_no_ring_is_ended(watchdog: Watchdog, world: World)
     """The broker answers and rings go unheard: the consumer is dead."""
     for _ in range(_DEAF + 1):
         look(watchdog, world, after=_QUIET + 1)
-    assert world.ended == ["work waits, the broker takes wake-ups, and none came for 44 s"]
+    assert world.ended == ["work waits, the broker accepts wake-ups, and none came for 44 s"]
 
 
 def test_one_wake_up_clears_the_suspicion(watchdog: Watchdog, world: World) -> None:
@@ -113,7 +113,7 @@ def test_a_batch_that_never_ends_ends_the_process(watchdog: Watchdog, world: Wor
     """Nobody renews its leases any more; a new process is the remedy."""
     with watchdog.awake():
         look(watchdog, world, after=_STUCK + 1)
-    assert world.ended == ["a batch has been in hand for over 100 s; this process is stuck"]
+    assert world.ended == ["a batch has been running for over 100 s; this process is stuck"]
 
 
 def test_stopping_waits_for_work_taken_unwoken(world: World) -> None:
