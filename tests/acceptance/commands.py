@@ -40,7 +40,7 @@ def enrich(*arguments: str, cwd: Path, **env: str) -> subprocess.CompletedProces
 def json_of(*arguments: str, cwd: Path) -> Any:
     """What a command prints with ``--json``."""
     done = enrich(*arguments, "--json", cwd=cwd)
-    assert done.returncode == 0, done.stderr
+    assert 0 == done.returncode, done.stderr
     return json.loads(done.stdout)
 
 

@@ -51,22 +51,22 @@ def test_the_table_says_what_is_in_the_photos(tmp_path: Path, production: tuple[
         "ENRICH_API_PORT": str(port),
     }
     with running("demo", cwd=tmp_path, logs=tmp_path, env=env) as demo:
-        assert demo.process.wait(280) == 0, demo.said()
+        assert 0 == demo.process.wait(280), demo.said()
     shown = demo.stdout.read_text()
     rows = {cells[1].strip(): cells for line in shown.splitlines() if len(cells := line.split("│")) > 5}
     subjects = {name: rows[name][5].strip() for name in ("chelsea.png", "astronaut.png", "china.jpg", "coffee.png")}
-    assert subjects == {
+    assert {
         "chelsea.png": "animal, cat",
         "astronaut.png": "person",
         "china.jpg": "building",
         "coffee.png": "food",
-    }
+    } == subjects
     assert "broken-upload.jpg (truncated): the JPEG file ends before its picture does" in shown
     assert "+ 0 excluded (not images) + 1 quarantined + 0 pending" in shown
     assert shown.index("Search for “a cat”") < shown.index("chelsea.png", shown.index("Search for “a cat”"))
     assert "\x1b" not in shown + demo.said()
-    assert visitors == []
-    assert leaves_nothing(tmp_path, seconds=0.5) == []
+    assert [] == visitors
+    assert [] == leaves_nothing(tmp_path, seconds=0.5)
 
 
 def test_a_folder_of_ones_own_with_everything_in_it(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_a_folder_of_ones_own_with_everything_in_it(tmp_path: Path) -> None:
         (folder / name).write_bytes(content)
     Path(os.fsdecode(os.fsencode(folder) + b"/bad\xff.jpg")).write_bytes(picture())
     with running("demo", "--exit", "--photos", str(folder), cwd=tmp_path, logs=tmp_path) as demo:
-        assert demo.process.wait(280) == 0, demo.said()
+        assert 0 == demo.process.wait(280), demo.said()
     shown = demo.stdout.read_text()
     assert "4 uploaded = 2 enriched + 1 excluded (not images) + 1 quarantined + 0 pending" in shown
     assert "│2026 été/[bold]a+b 100% 🌈.jpg" in shown
@@ -96,7 +96,7 @@ def test_a_folder_of_ones_own_with_everything_in_it(tmp_path: Path) -> None:
 def test_an_empty_folder_is_refused_before_anything_starts(tmp_path: Path) -> None:
     """In one sentence, at once."""
     with running("demo", "--photos", str(tmp_path), cwd=tmp_path, logs=tmp_path / "..") as demo:
-        assert demo.process.wait(30) == 1
+        assert 1 == demo.process.wait(30)
     assert demo.said().endswith("holds no files to upload; name a folder with photos\n")
     assert not (tmp_path / ".enrich").exists()
 
@@ -106,9 +106,9 @@ def test_ctrl_c_leaves_nothing(tmp_path: Path, moment: str) -> None:
     """Whenever it comes: quietly, with status 130, and nothing runs on."""
     with running("demo", cwd=tmp_path, logs=tmp_path) as demo:
         demo.wait_until_it_says(moment)
-        assert demo.end(signal.SIGINT) == 130
+        assert 130 == demo.end(signal.SIGINT)
     assert "Traceback" not in demo.said()
-    assert leaves_nothing(tmp_path, seconds=5) == []
+    assert [] == leaves_nothing(tmp_path, seconds=5)
 
 
 def test_on_a_terminal_it_stays_until_ctrl_c(tmp_path: Path) -> None:
@@ -119,8 +119,8 @@ def test_on_a_terminal_it_stays_until_ctrl_c(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         shown = read(lambda text: "nothing is left running" in text)
         assert "nothing is left running" in shown
-        assert process.wait(30) == 0
-    assert leaves_nothing(tmp_path, seconds=1) == []
+        assert 0 == process.wait(30)
+    assert [] == leaves_nothing(tmp_path, seconds=1)
 
 
 def test_sigkill_leaves_nothing(tmp_path: Path) -> None:
@@ -128,4 +128,4 @@ def test_sigkill_leaves_nothing(tmp_path: Path) -> None:
     with running("demo", cwd=tmp_path, logs=tmp_path) as demo:
         demo.wait_until_it_says("starting the API")
         demo.end(signal.SIGKILL)
-    assert leaves_nothing(tmp_path) == []
+    assert [] == leaves_nothing(tmp_path)

@@ -150,7 +150,7 @@ def test_it_listens_nowhere_but_where_the_documentation_says(system: RunningSyst
             folder = (system.home / "run" / "seaweedfs" / each.laddr).parent
             assert (folder, stat.S_IMODE(folder.stat().st_mode)) == (system.home / "run" / "seaweedfs", 0o700)
         else:
-            assert each.laddr.ip == "127.0.0.1"
+            assert "127.0.0.1" == each.laddr.ip
 
 
 @pytest.mark.parametrize("headers", STRANGERS, ids=["no-key", "web-page", "bearer", "s3-key"])
@@ -162,7 +162,7 @@ def test_nothing_is_read_over_http_without_a_key(system: RunningSystem, headers:
     for port in sorted(_tcp(system)):
         for path in READS:
             _, body = _asked(port, "GET", path, headers)
-            assert [each for each in secrets if each in body] == [], (port, path)
+            assert [] == [each for each in secrets if each in body], (port, path)
 
 
 @pytest.mark.parametrize("headers", STRANGERS, ids=["no-key", "web-page", "bearer", "s3-key"])
@@ -180,7 +180,7 @@ def test_nothing_is_changed_over_http_without_a_key(
         for method in ("GET", "POST", "PUT", "DELETE")
         if 200 <= (status := _asked(port, method, path, headers)[0]) < 400
     ]
-    assert [each for each in taken if each[0] != ports.master or not each[2].startswith("/?")] == []
+    assert [] == [each for each in taken if each[0] != ports.master or not each[2].startswith("/?")]
 
 
 def test_grpc_needs_the_certificate(system: RunningSystem, ports: PortPlan, tmp_path: Path) -> None:
@@ -201,7 +201,7 @@ def test_the_broker_needs_its_password(system: RunningSystem, ports: PortPlan) -
         with socket.create_connection(("127.0.0.1", ports.valkey), timeout=5) as connection:
             connection.sendall(f"{command}\r\n".encode())
             assert connection.recv(1000).startswith((b"-NOAUTH", b"-WRONGPASS")), command
-    assert _asked(ports.valkey, "POST", "/", {"Host": "evil.example"}) == (0, b"")
+    assert (0, b"") == _asked(ports.valkey, "POST", "/", {"Host": "evil.example"})
 
 
 @pytest.mark.parametrize("role", ["enrich", "postgres", "pgserver", "root"])
@@ -216,7 +216,7 @@ def test_after_all_that_nothing_is_missing(system: RunningSystem) -> None:
     """The photos are there, the bucket balances, and nobody has learned a new key."""
     held = {each["Key"] for each in system.store().list_objects_v2(Bucket="photos")["Contents"]}
     assert held == set(KEYS)
-    assert [each["Name"] for each in system.store().list_buckets()["Buckets"]] == ["photos"]
+    assert ["photos"] == [each["Name"] for each in system.store().list_buckets()["Buckets"]]
     assert system.store().get_object(Bucket="photos", Key=KEYS[0])["Body"].read() == picture("blue")
-    assert enrich("verify", "photos", cwd=system.cwd).returncode == 0
-    assert system.totals()["enriched"] == 2
+    assert 0 == enrich("verify", "photos", cwd=system.cwd).returncode
+    assert 2 == system.totals()["enriched"]

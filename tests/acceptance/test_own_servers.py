@@ -30,6 +30,6 @@ def test_a_database_and_a_broker_of_ones_own(postgres: RunningServers, servers: 
 def test_a_database_that_is_not_there_is_named(tmp_path: Path) -> None:
     """Before anything is started."""
     done = enrich("up", cwd=tmp_path, ENRICH_DATABASE_URL="postgresql://enrich@127.0.0.1:1/enrich")
-    assert done.returncode == 1
+    assert 1 == done.returncode
     assert "ENRICH_DATABASE_URL" in done.stderr
     assert not list((tmp_path / ".enrich" / "logs").iterdir())

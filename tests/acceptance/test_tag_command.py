@@ -43,8 +43,8 @@ def test_a_pipe_gets_one_json_object_a_line(folder: Path) -> None:
     names = ["photos/bad\udcff.jpg", "photos/new\nline [b].jpg", "photos/red.jpg", "photos/text.jpg"]
     assert [line["file"] for line in lines] == names
     assert [list(line.get("tags", ())) for line in lines] == [["setting"]] * 3 + [[]]
-    assert lines[3]["reason"] == "not-an-image"
-    assert (done.returncode, done.stderr) == (0, "")
+    assert "not-an-image" == lines[3]["reason"]
+    assert (0, "") == (done.returncode, done.stderr)
 
 
 def test_a_terminal_gets_a_table(folder: Path) -> None:
@@ -61,8 +61,8 @@ def test_a_taxonomy_of_ones_own(folder: Path) -> None:
     path = folder / "colour.yaml"
     path.write_text(_TAXONOMY)
     done = enrich("tag", "photos/red.jpg", "--taxonomy", str(path), cwd=folder)
-    assert done.returncode == 0, done.stderr
-    assert list(json.loads(done.stdout)["tags"]) == ["colour"]
+    assert 0 == done.returncode, done.stderr
+    assert ["colour"] == list(json.loads(done.stdout)["tags"])
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_mistakes_are_named(folder: Path, arguments: list[str], status: int, say
 
 def test_only_refusals_are_a_failure(folder: Path) -> None:
     """Status 1 when nothing at all could be tagged."""
-    assert enrich("tag", "photos/text.jpg", cwd=folder).returncode == 1
+    assert 1 == enrich("tag", "photos/text.jpg", cwd=folder).returncode
 
 
 def test_a_reader_that_leaves_is_no_error(folder: Path) -> None:
@@ -93,15 +93,15 @@ def test_a_reader_that_leaves_is_no_error(folder: Path) -> None:
     done = subprocess.run(
         ["sh", "-c", command], cwd=folder, env=environment(), capture_output=True, text=True, check=True
     )
-    assert (json.loads(done.stdout)["file"], done.stderr) == ("photos/red.jpg", "")
+    assert ("photos/red.jpg", "") == (json.loads(done.stdout)["file"], done.stderr)
 
 
 def test_ctrl_c_is_quiet(folder: Path, tmp_path: Path) -> None:
     """Status 130, no traceback."""
     with running("tag", *["photos/red.jpg"] * 3_000, cwd=folder, logs=tmp_path) as command:
         until(lambda: command.stdout.stat().st_size > 0)
-        assert command.end(signal.SIGINT) == 130
-    assert command.said() == ""
+        assert 130 == command.end(signal.SIGINT)
+    assert "" == command.said()
 
 
 def test_ctrl_c_on_a_terminal_keeps_what_was_tagged(folder: Path) -> None:
@@ -111,7 +111,7 @@ def test_ctrl_c_on_a_terminal_keeps_what_was_tagged(folder: Path) -> None:
         assert begun.startswith("loading the model starter …\n")
         process.send_signal(signal.SIGINT)
         shown = read(lambda text: False)
-        assert process.wait(30) == 130
+        assert 130 == process.wait(30)
     [count] = re.findall(r"interrupted: ([\d,]+) of 3,000 files were examined", " ".join(shown.split()))
     assert 0 < int(count.replace(",", "")) == len(re.findall(r"photos/red\.jpg", shown)) < 3_000
     assert "Traceback" not in shown

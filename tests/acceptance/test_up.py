@@ -113,9 +113,9 @@ class TestUse:
         store.put_object(Bucket="other", Key="secret.jpg", Body=picture(), ContentType="image/jpeg")
         until(lambda: counted in system.request("GET", "/metrics").data.decode())
         done = enrich("status", "--bucket", "other", cwd=system.cwd)
-        assert (done.returncode, "nothing is known of a bucket 'other'" in done.stderr) == (1, True)
+        assert (1, True) == (done.returncode, "nothing is known of a bucket 'other'" in done.stderr)
         done = enrich("backfill", "other", cwd=system.cwd)
-        assert (done.returncode, "ENRICH_BUCKETS names photos; add other" in done.stderr) == (1, True)
+        assert (1, True) == (done.returncode, "ENRICH_BUCKETS names photos; add other" in done.stderr)
 
     def test_search_finds_it(self, system: RunningSystem) -> None:
         """By words, best first, with tags; as JSON the way the API answers."""
@@ -191,12 +191,12 @@ class TestUse:
     def test_a_refused_notification_is_kept(self, system: RunningSystem) -> None:
         """What cannot be parsed is answered with 400 and shown by `enrich rejected`, as are buckets not watched."""
         response = system.request("POST", "/v1/events/s3", b"[]")
-        assert response.status == 400
-        assert [each["body"] for each in json_of("rejected", cwd=system.cwd)] == ["[]", "other"]
+        assert 400 == response.status
+        assert ["[]", "other"] == [each["body"] for each in json_of("rejected", cwd=system.cwd)]
 
     def test_the_bucket_balances(self, system: RunningSystem) -> None:
         """`enrich verify` lists the bucket and finds every object accounted for; so does a backfill."""
-        assert enrich("verify", "photos", cwd=system.cwd).returncode == 0
+        assert 0 == enrich("verify", "photos", cwd=system.cwd).returncode
         found = enrich("backfill", "photos", cwd=system.cwd).stderr
         assert "3 keys seen, 0 to do: 2 unchanged, 1 in quarantine" in found
         system.until_totals(enriched=2, quarantined=1, pending=0)
@@ -204,14 +204,14 @@ class TestUse:
     def test_status_names_who_runs(self, system: RunningSystem) -> None:
         """Totals, processes and spaces, for people and for programs."""
         status = json_of("status", cwd=system.cwd)
-        assert {each["kind"] for each in status["processes"]} == {"worker", "scheduler"}
-        assert [each["state"] for each in status["spaces"]] == ["active"]
+        assert {"worker", "scheduler"} == {each["kind"] for each in status["processes"]}
+        assert ["active"] == [each["state"] for each in status["spaces"]]
         assert "worker@" in enrich("status", cwd=system.cwd).stdout
 
     @pytest.mark.parametrize("part", ["api", "worker", "scheduler"])
     def test_health_is_good(self, system: RunningSystem, part: str) -> None:
         """What container health checks run."""
-        assert enrich("health", part, cwd=system.cwd).returncode == 0
+        assert 0 == enrich("health", part, cwd=system.cwd).returncode
 
 
 class TestAbuse:
@@ -220,21 +220,21 @@ class TestAbuse:
     def test_a_second_start_in_the_same_folder_is_refused(self, system: RunningSystem) -> None:
         """Two supervisors must not share data; the message names the first."""
         done = enrich("up", cwd=system.cwd)
-        assert done.returncode == 1
+        assert 1 == done.returncode
         assert f"in use by process {system.command.process.pid}" in done.stderr
 
     def test_a_taken_port_is_named(self, system: RunningSystem, ports: int, tmp_path: Path) -> None:
         """Before anything is started, with the way out."""
         done = enrich("up", "--port-base", str(ports), cwd=tmp_path)
-        assert done.returncode == 1
+        assert 1 == done.returncode
         assert str(ports) in done.stderr
         assert "--port-base" in done.stderr
-        assert leaves_nothing(tmp_path) == []
+        assert [] == leaves_nothing(tmp_path)
 
     def test_a_bucket_that_cannot_exist_is_refused_at_once(self, tmp_path: Path) -> None:
         """Before anything is started, with the rule and the nearest name that is allowed."""
         done = enrich("up", "--bucket", "Bad_Bucket", cwd=tmp_path)
-        assert (done.returncode, (tmp_path / ".enrich").exists()) == (1, False)
+        assert (1, False) == (done.returncode, (tmp_path / ".enrich").exists())
         assert "Try --bucket bad-bucket" in done.stderr
 
     def test_events_sent_while_the_api_is_down_are_not_lost(self, system: RunningSystem) -> None:
@@ -269,9 +269,9 @@ class TestStopAndStart:
         until(lambda: system.totals()["enriched"] + system.totals()["pending"] >= before + 20)
         until(lambda: photos_round(system) != "")
         begun = photos_round(system)
-        assert system.command.end(signal.SIGTERM) == 0
+        assert 0 == system.command.end(signal.SIGTERM)
         assert "stopping" in system.command.said()
-        assert leaves_nothing(folder, seconds=2) == []
+        assert [] == leaves_nothing(folder, seconds=2)
         started = time.monotonic()
         with up(folder, None) as again:
             assert time.monotonic() - started < 60
@@ -279,7 +279,7 @@ class TestStopAndStart:
             again.until_totals(enriched=before + 20, pending=0)
             until(lambda: photos_round(again) > begun)
             again.command.process.kill()
-            assert leaves_nothing(folder) == []
+            assert [] == leaves_nothing(folder)
 
     @pytest.mark.parametrize("command", [("env",), ("status",), ("search", "blue")])
     def test_without_a_running_system_the_next_step_is_named(
@@ -287,7 +287,7 @@ class TestStopAndStart:
     ) -> None:
         """Nothing on stdout, which might be evaluated, and what to do on stderr."""
         done = enrich(*command, cwd=system.cwd)
-        assert (done.returncode, done.stdout) == (1, "")
+        assert (1, "") == (done.returncode, done.stdout)
         assert "start it with `enrich up`" in done.stderr
 
     def test_a_shell_that_still_has_its_addresses_is_told_the_same(self, system: RunningSystem) -> None:

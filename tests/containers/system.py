@@ -138,7 +138,7 @@ class System:
     def search(self, text: str = "a red picture") -> set[str]:
         """Keys that a search finds, in all buckets."""
         answer = self._request("POST", "/v1/search", token="ENRICH_API_READ_TOKEN", json={"text": text, "limit": 100})
-        assert answer.status == 200, answer.data
+        assert 200 == answer.status, answer.data
         return {each["key"] for each in answer.json()["hits"]}
 
     def metrics(self) -> str:

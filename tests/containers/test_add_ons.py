@@ -118,7 +118,7 @@ def test_a_model_in_the_image(host: Machine, hub: Hub, checkout: Path) -> None:
     """baked-model.yml, with an empty revision for the main branch: no volume, no fetching, and it embeds."""
     with running(host, checkout, stacked("baked-model.yml")) as system:
         assert "models" not in services(system)
-        assert [each for each in system.inspect("worker")["Mounts"] if each["Type"] == "volume"] == []
+        assert [] == [each for each in system.inspect("worker")["Mounts"] if each["Type"] == "volume"]
         uploads_are_enriched(system, system.s3())
 
 
@@ -129,8 +129,8 @@ def test_a_gpu_is_asked_for(host: Machine, checkout: Path) -> None:
     found = json.loads(system.compose("config", "--format", "json"))["services"]
     devices = {name: each.get("deploy", {}).get("resources", {}).get("reservations", {}).get("devices") for name, each
                in found.items()}  # fmt: skip
-    assert [name for name, each in devices.items() if each] == ["worker"]
-    assert (found["worker"]["image"], found["worker"]["build"]["args"]["DEVICE"]) == ("image-enricher:0.1.0-gpu", "gpu")
+    assert ["worker"] == [name for name, each in devices.items() if each]
+    assert ("image-enricher:0.1.0-gpu", "gpu") == (found["worker"]["image"], found["worker"]["build"]["args"]["DEVICE"])
 
 
 def test_the_listener_takes_events_from_a_queue(host: Machine, hub: Hub, checkout: Path) -> None:

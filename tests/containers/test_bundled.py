@@ -48,7 +48,7 @@ def test_the_cpu_image_is_small_and_has_no_cuda(system: System) -> None:
         "import pathlib, sysconfig\nsite = pathlib.Path(sysconfig.get_path('purelib'))\n"
         f"print([str(file) for name in {names.split()!r} for file in site.glob(name)])",
     )
-    assert found == "[]"
+    assert "[]" == found
 
 
 def _image(system: System) -> str:
@@ -58,10 +58,10 @@ def _image(system: System) -> str:
 def test_only_the_one_shot_asked_the_hub(system: System, hub: Hub) -> None:
     """The model was fetched once, by the service that may; those that use it can only read it."""
     fetched = [request for request in hub.requests if "model.safetensors" in request and "GET" in request]
-    assert len(fetched) == 1
+    assert 1 == len(fetched)
     for service in ("api", "worker"):
         [mount] = [each for each in system.inspect(service)["Mounts"] if each["Type"] == "volume"]
-        assert (mount["Destination"], mount["RW"]) == ("/var/lib/enrich/huggingface", False)
+        assert ("/var/lib/enrich/huggingface", False) == (mount["Destination"], mount["RW"])
 
 
 # -- who may do what ---------------------------------------------------------------------------------------------------
@@ -72,26 +72,26 @@ def test_our_processes_have_no_rights(system: System, service: str) -> None:
         line.split(":\t") for line in system.python(service, "print(open('/proc/1/status').read())").split("\n")
     )
     assert status["Uid"].split() == ["10001"] * 4
-    assert {status[name] for name in ("CapEff", "CapPrm", "CapBnd", "CapInh")} == {"0000000000000000"}
-    assert status["NoNewPrivs"] == "1"
+    assert {"0000000000000000"} == {status[name] for name in ("CapEff", "CapPrm", "CapBnd", "CapInh")}
+    assert "1" == status["NoNewPrivs"]
     written = system.python(
         service,
         "for path in ('/x', '/opt/venv/x', '/var/lib/enrich/x', '/etc/x', '/tmp/x'):\n"
         "    try: print(open(path, 'w').name)\n    except OSError: pass",
     )
-    assert written == "/tmp/x"
+    assert "/tmp/x" == written
 
 
 @pytest.mark.parametrize("service", ["worker", "scheduler"])
 def test_what_opens_files_of_strangers_has_no_way_out(system: System, service: str) -> None:
     """Neither an address beyond this machine nor a name there is reached, where another container reaches both."""
-    assert attacks.reaches_outside(system, "models") == "address name"
-    assert system.python(service, attacks.outside()) == ""
+    assert "address name" == attacks.reaches_outside(system, "models")
+    assert "" == system.python(service, attacks.outside())
 
 
 def test_the_store_listens_to_its_keys_only(system: System) -> None:
     """From the worker, all ports tried: S3, and the one that administers keys, which makes none without the filer's."""
-    assert attacks.open_ports(system, "worker", "seaweedfs") == [8333, 18333]
+    assert [8333, 18333] == attacks.open_ports(system, "worker", "seaweedfs")
     attacks.make_an_admin(system, "worker", "INTRUDERSKEY", "intruderssecret")
     with pytest.raises(ClientError, match=r"InvalidAccessKeyId|AccessDenied"):
         attacks.s3_of("INTRUDERSKEY", "intruderssecret").list_buckets()
@@ -119,7 +119,7 @@ for statement in ("DROP TABLE images", "CREATE TABLE mine (x int)", "COPY inbox 
     try: cursor.execute(statement); print("done", statement)
     except psycopg2.errors.InsufficientPrivilege: pass
 """
-    assert system.python(service, asked) == "enrich_worker False"
+    assert "enrich_worker False" == system.python(service, asked)
 
 
 def test_the_worker_cannot_write_to_the_store(system: System) -> None:
@@ -201,7 +201,7 @@ def test_a_worker_that_starting_again_does_not_help_is_not_started_again(system:
         until(lambda: "ended with status 78" in system.compose("logs", "worker"), 120, system.logs)
         time.sleep(15)  # in which Docker would have started it again
         found = system.inspect("worker")
-        assert (found["RestartCount"], found["State"]["Status"]) == (0, "running")
+        assert (0, "running") == (found["RestartCount"], found["State"]["Status"])
         # A heartbeat of the worker before it counts for half a minute, where that one was killed.
         until(lambda: re.search(r"refused\s+to\s+start", _health(system)) is not None, 60, system.logs)
     finally:
@@ -264,7 +264,7 @@ def test_down_kills_nothing_and_up_has_everything_again(system: System) -> None:
     before = system.search()
     system.compose("stop")
     ended = {each["Service"]: each["ExitCode"] for each in system.containers()}
-    assert {service: status for service, status in ended.items() if status not in (0, 143)} == {}
+    assert {} == {service: status for service, status in ended.items() if status not in (0, 143)}
     system.compose("down")
     system.up()
     assert before <= system.search()

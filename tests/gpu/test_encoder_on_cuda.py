@@ -127,7 +127,7 @@ def test_launching_waits_for_nothing(directory, pictures, runtime, request):
 def test_under_load_everybody_gets_their_own(directory, pictures, runtime):
     """Hundreds of passes in flight two at a time: no buffer, input or output of one reaches another."""
     encoder = load_encoder(directory, device="cuda", dtype="auto", runtime=runtime, batch=8)
-    assert encoder.ahead == 2
+    assert 2 == encoder.ahead
     pixels = prepared(encoder, pictures)
     expected = np.concatenate([encoder.encode_images([each]) for each in pixels])
     turns = [[(3 * turn + n) % len(pixels) for n in range(1 + turn % 11)] for turn in range(400)]

@@ -62,7 +62,7 @@ def test_a_label_s_own_name_wins_over_any_alias() -> None:
     """Also one that only an older version had: tags with it may still be there."""
     older = Taxonomy(name="animals", labels=(Label(name="hound", prompts=("hound",)),))
 
-    assert resolve([_kept(ANIMALS), _kept(older)], "hound") == "hound"
+    assert "hound" == resolve([_kept(ANIMALS), _kept(older)], "hound")
 
 
 def test_the_preferred_version_s_words_come_first() -> None:
@@ -71,19 +71,19 @@ def test_the_preferred_version_s_words_come_first() -> None:
         Taxonomy(name="t", labels=(Label(name=name, aliases=("pet",), prompts=("x",)),)) for name in ("old", "new")
     )
 
-    assert resolve([_kept(newer), _kept(older)], "pet") == "new"
+    assert "new" == resolve([_kept(newer), _kept(older)], "pet")
 
 
 def test_the_aliases_that_ship_work() -> None:
     """What docs/reference/taxonomies.md promises of them."""
     setting = next(each for each in load_taxonomies() if each.name == "setting")
 
-    assert resolve([_kept(setting)], "inside") == "indoor"
+    assert "indoor" == resolve([_kept(setting)], "inside")
 
 
 def test_nothing_is_known_of_an_unknown_taxonomy() -> None:
     """The word stays what it is, and finds nothing."""
-    assert resolve([], "inside") == "inside"
+    assert "inside" == resolve([], "inside")
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,6 @@ def test_told_to_end_it_passes_the_signal_on_and_waits_for_the_end(status: int) 
     """SIGTERM reaches the process, whose status is handed on at once, also one that would otherwise be held."""
     with hold(_UNTIL_TOLD.format(status=status)) as held:
         assert held.stdout is not None
-        assert held.stdout.readline() == "ready\n"
+        assert "ready\n" == held.stdout.readline()
         held.send_signal(signal.SIGTERM)
         assert status == held.wait(10)

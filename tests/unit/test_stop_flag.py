@@ -70,7 +70,7 @@ def until_asked() -> None:
 
 
 def crew_of_one() -> None:
-    assert worker_group.run(Settings(processes=1), cores=1) == 0
+    assert 0 == worker_group.run(Settings(processes=1), cores=1)
 
 
 def supervisor_of_none() -> None:
@@ -104,8 +104,8 @@ def test_a_process_that_cannot_be_started_now_is_started_later(monkeypatch: pyte
     monkeypatch.setattr(worker_group, "_POLICY", RestartPolicy(first_delay=0.01))
     monkeypatch.setattr(subprocess, "Popen", popen)
     with struck(10_000):
-        assert worker_group.run(Settings(processes=2), cores=2) == 0
-    assert len(tries) == 3
+        assert 0 == worker_group.run(Settings(processes=2), cores=2)
+    assert 3 == len(tries)
 
 
 def test_all_who_wait_are_woken() -> None:

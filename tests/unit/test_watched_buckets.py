@@ -110,7 +110,7 @@ def test_a_store_gives_what_is_watched():
 )
 def test_buckets_are_paid_for_as_a_whole(buckets, given, expected):
     """Those that are watched, at least in part."""
-    assert settings.load(buckets=buckets, s3_requester_pays=given).s3_requester_pays == expected
+    assert expected == settings.load(buckets=buckets, s3_requester_pays=given).s3_requester_pays
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ def test_an_object_is_read_with_what_the_store_says_about_it(subject: Subject) -
     answer = fetched(subject, ref)
     assert answer.data == data
     assert (answer.info.ref, answer.info.etag, answer.info.size) == (ref, etag, len(data))
-    assert (answer.info.content_type, answer.info.version_id) == ("image/jpeg", None)
+    assert ("image/jpeg", None) == (answer.info.content_type, answer.info.version_id)
     assert answer.info.last_modified is not None
     assert abs(datetime.now(UTC) - answer.info.last_modified) < timedelta(minutes=5)
 
@@ -71,7 +71,7 @@ def test_an_overwritten_object_is_read_again(subject: Subject) -> None:
     subject.put("a.jpg", b"second")
     answer = subject.store.get(ref, etag=former, max_bytes=LIMIT)
     assert isinstance(answer, Fetched)
-    assert (answer.data, answer.info.etag != former) == (b"second", True)
+    assert (b"second", True) == (answer.data, answer.info.etag != former)
 
 
 def test_an_object_that_never_was_is_gone(subject: Subject) -> None:
@@ -89,7 +89,7 @@ def test_a_deleted_object_is_gone(subject: Subject) -> None:
     subject.store.delete(ref)
     assert subject.store.get(ref, etag=None, max_bytes=LIMIT) == Gone()
     assert subject.store.head(ref) is None
-    assert listed(subject) == []
+    assert [] == listed(subject)
 
 
 def test_a_missing_bucket_is_not_a_missing_object(subject: Subject) -> None:
@@ -106,8 +106,8 @@ def test_a_missing_bucket_is_not_a_missing_object(subject: Subject) -> None:
 def test_an_empty_object_is_an_object(subject: Subject) -> None:
     """Zero bytes are read as zero bytes."""
     answer = fetched(subject, subject.put("empty.jpg", b""))
-    assert (answer.data, answer.info.size) == (b"", 0)
-    assert [(found.key, found.size) for found in subject.store.list(subject.bucket)] == [("empty.jpg", 0)]
+    assert (b"", 0) == (answer.data, answer.info.size)
+    assert [("empty.jpg", 0)] == [(found.key, found.size) for found in subject.store.list(subject.bucket)]
 
 
 @pytest.mark.parametrize("size", [1, HEAD_BYTES - 1, HEAD_BYTES, HEAD_BYTES + 1, 3_000_000])
@@ -146,7 +146,7 @@ def test_a_refusal_wins_over_the_size(subject: Subject) -> None:
     ref = subject.put("a.bin", b"x" * 100_000)
     answer = subject.store.get(ref, etag=None, max_bytes=10, worth_reading=lambda *_: False)
     assert isinstance(answer, NotRead)
-    assert answer.why == "refused"
+    assert "refused" == answer.why
 
 
 def test_an_object_worth_reading_is_read(subject: Subject) -> None:
@@ -214,15 +214,15 @@ def test_a_listing_is_in_an_order_that_ranges_of_keys_are_known_for(subject: Sub
 
 def test_an_empty_bucket_has_an_empty_listing(subject: Subject) -> None:
     """No keys is no error."""
-    assert listed(subject) == []
-    assert listed(subject, prefix="nothing/") == []
+    assert [] == listed(subject)
+    assert [] == listed(subject, prefix="nothing/")
 
 
 def test_creating_a_bucket_again_is_no_error(subject: Subject) -> None:
     """And keeps what is in it."""
     subject.put("a.jpg", b"1")
     subject.store.create_bucket(subject.bucket)
-    assert listed(subject) == ["a.jpg"]
+    assert ["a.jpg"] == listed(subject)
     assert subject.bucket in subject.store.buckets()
 
 
@@ -231,7 +231,7 @@ def test_a_versioned_bucket_answers_with_its_current_version(subject: Subject) -
     subject.enable_versioning(subject.bucket)
     first = fetched(subject, subject.put("v.jpg", b"1")).info
     second = fetched(subject, subject.put("v.jpg", b"22"))
-    assert second.data == b"22"
+    assert b"22" == second.data
     assert first.version_id
     assert second.info.version_id
     assert first.version_id != second.info.version_id
@@ -244,9 +244,9 @@ def test_a_delete_marker_is_gone(subject: Subject) -> None:
     subject.store.delete(ref)
     assert subject.store.get(ref, etag=None, max_bytes=LIMIT) == Gone()
     assert subject.store.head(ref) is None
-    assert listed(subject) == []
+    assert [] == listed(subject)
     subject.put("v.jpg", b"again")
-    assert fetched(subject, ref).data == b"again"
+    assert b"again" == fetched(subject, ref).data
 
 
 def test_objects_are_read_by_many_threads_at_once(subject: Subject) -> None:

@@ -68,7 +68,7 @@ def test_a_large_object_that_is_refused_costs_its_connection_and_nothing_else(
         s3_store.get(large, etag=None, max_bytes=100)
         answer = s3_store.get(ref, etag=None, max_bytes=100)
         assert isinstance(answer, Fetched)
-        assert answer.data == b"bytes"
+        assert b"bytes" == answer.data
 
 
 def test_listed_and_read_etags_are_the_same_however_an_object_was_written(s3_store: S3Store, ref: ObjectRef) -> None:
@@ -129,5 +129,5 @@ def test_a_server_accepts_our_signature_where_we_pay(seaweedfs: str, ref: Object
     store.put(ObjectRef(bucket=ref.bucket, key="b"), b"b")
     store.delete(ref)
     assert store.head(ref) is None
-    assert [each.key for each in store.list(ref.bucket)] == ["b"]
+    assert ["b"] == [each.key for each in store.list(ref.bucket)]
     store.close()

@@ -85,7 +85,7 @@ def search(encoder: Encoder, vectors: dict[str, Floats], query: str) -> list[str
 )
 def test_search_finds_the_photo(encoder: Encoder, vectors: dict[str, Floats], query: str, expected: set[str]):
     """What is asked for comes first among seventeen."""
-    assert set(search(encoder, vectors, query)[: len(expected)]) == expected
+    assert expected == set(search(encoder, vectors, query)[: len(expected)])
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_shipped_taxonomies_are_right_or_silent(tags: dict[str, dict[str, set[st
 )
 def test_plain_subjects_are_named(tags: dict[str, dict[str, set[str]]], photo: str, expected: set[str]):
     """Silence would be allowed, but not for these; and their kinds are told, too."""
-    assert tags[photo]["subject"] == expected
+    assert expected == tags[photo]["subject"]
 
 
 def with_numbers(taxonomy: Taxonomy, *, threshold: float) -> Taxonomy:
@@ -197,7 +197,7 @@ def test_a_tightened_threshold_withdraws_the_doubtful_and_keeps_the_plain(encode
     for looser, tighter in pairwise(steps):
         assert all(tighter[name] <= looser[name] for name in vectors)
         assert sum(map(len, tighter.values())) < sum(map(len, looser.values()))
-    assert steps[-1]["chelsea.png"] == {"animal", "cat"}
+    assert {"animal", "cat"} == steps[-1]["chelsea.png"]
 
 
 def test_a_new_question_is_answered_from_stored_vectors(encoder: Encoder, vectors: dict[str, Floats]):
@@ -216,8 +216,8 @@ def test_a_new_question_is_answered_from_stored_vectors(encoder: Encoder, vector
 
     found = {name: answers["archive"] for name, answers in tagged(encoder, stored, [question]).items()}
 
-    assert {name: labels for name, labels in found.items() if labels} == {
+    assert {
         "chelsea.png": {"pet"},
         "motorcycle_left.png": {"traffic"},
         "coffee.png": {"drink"},
-    }
+    } == {name: labels for name, labels in found.items() if labels}

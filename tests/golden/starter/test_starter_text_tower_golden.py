@@ -82,4 +82,4 @@ def test_searches_count_with_one_tokenizer(monkeypatch):
     for number in range(3):
         encoder.encode_texts([f"dog {number}"])
 
-    assert len(made) == 1
+    assert 1 == len(made)

@@ -35,7 +35,7 @@ class Answer:
     @property
     def detail(self) -> str:
         """The sentence of an error, which must have the one shape of all errors."""
-        assert self.headers["content-type"] == "application/problem+json"
+        assert "application/problem+json" == self.headers["content-type"]
         assert set(self.json) <= {"title", "status", "detail", "rejected_id", "state", "reason", "start"}
         assert self.json["status"] == self.status
         return str(self.json["detail"])

@@ -162,7 +162,7 @@ def test_every_address_is_described(shared_api):
     kinds = ("nearest-labels", "images", "explanations", "quarantine")
     example = {f"/v1/{kind}/{{bucket}}/{{key}}": f"/v1/{kind}/photos" for kind in kinds}
     example["/v1/events/seaweedfs"] = "how-to/connect-a-store.md"
-    assert [path for path in paths if example.get(path, path) not in document] == []
+    assert [] == [path for path in paths if example.get(path, path) not in document]
 
 
 def test_every_status_is_described(shared_api):
@@ -170,7 +170,7 @@ def test_every_status_is_described(shared_api):
     document = (DOCS / "reference/api.md").read_text()
     operations = [each for path in shared_api.get("/openapi.json").json["paths"].values() for each in path.values()]
     statuses = {status for operation in operations for status in operation["responses"]} - {"200"}
-    assert [status for status in sorted(statuses) if f"| {status} |" not in document] == []
+    assert [] == [status for status in sorted(statuses) if f"| {status} |" not in document]
 
 
 # -- docs/how-to/read-results.md --------------------------------------------------------------------------------------
@@ -221,9 +221,9 @@ def test_the_question_whether_the_feed_goes_on(engine, reader, flowers):
     """As the role of the recipe: yes from the beginning and behind a change, no where there is none."""
     [last, *_] = as_reader(engine, "SELECT xid::text, id, at FROM changes ORDER BY xid DESC, id DESC LIMIT 1")
     ask = "SELECT feed_goes_on('{}', {}, '{}') AS yes"
-    assert as_reader(engine, ask.format(last["xid"], last["id"], last["at"])) == [{"yes": True}]
-    assert as_reader(engine, ask.format(last["xid"], last["id"] + 1, last["at"])) == [{"yes": False}]
-    assert as_reader(engine, next(query for query in queries() if "feed_goes_on" in query)) == [{"feed_goes_on": True}]
+    assert [{"yes": True}] == as_reader(engine, ask.format(last["xid"], last["id"], last["at"]))
+    assert [{"yes": False}] == as_reader(engine, ask.format(last["xid"], last["id"] + 1, last["at"]))
+    assert [{"feed_goes_on": True}] == as_reader(engine, next(query for query in queries() if "feed_goes_on" in query))
 
 
 def test_the_follower_of_the_document(api, engine, enriched, monkeypatch):
@@ -282,12 +282,12 @@ def test_the_queries_find_the_right_thing(engine, reader, flowers):
     by_start = {" ".join(query.split()[:4]): as_reader(engine, query) for query in queries()}
     similar = [query for query in queries() if "similarity" in query]
     assert FLOWER not in [row["key"] for row in as_reader(engine, similar[0])]
-    assert [row["key"] for row in as_reader(engine, similar[1])] == ["copy of a flower.jpg"]
+    assert ["copy of a flower.jpg"] == [row["key"] for row in as_reader(engine, similar[1])]
     [duplicate] = by_start["SELECT other.bucket, other.key, bit_count((other.phash"]
-    assert (duplicate["key"], duplicate["bits"]) == ("copy of a flower.jpg", 2)
-    assert [row["key"] for row in by_start["SELECT bucket, key FROM"]] == ["blue.jpg"]
+    assert ("copy of a flower.jpg", 2) == (duplicate["key"], duplicate["bits"])
+    assert ["blue.jpg"] == [row["key"] for row in by_start["SELECT bucket, key FROM"]]
     assert [row["key"] for row in by_start["SELECT bucket, key, probability"]] == [FLOWER, "old copy of a flower.jpg"]
-    assert [row["time_of_day"] for row in by_start["WITH products (sku, photo)"]] == ["day", None]
+    assert ["day", None] == [row["time_of_day"] for row in by_start["WITH products (sku, photo)"]]
     assert [row["key"] for row in by_start["SELECT xid, id, kind,"]] == [
         FLOWER,
         "copy of a flower.jpg",

@@ -168,7 +168,7 @@ def call_list(client: Generated) -> None:
     page = client.call("list_images", **query, updated_since="2d", limit=1)
     assert ("2026/green.jpg", None) == (page.images[0].key, page.next_)
     first = client.call("list_images", limit=1)
-    assert client.call("list_images", limit=1, after=first.next_).images[0].key == "blue.jpg"
+    assert "blue.jpg" == client.call("list_images", limit=1, after=first.next_).images[0].key
 
 
 def call_counts(client: Generated) -> None:

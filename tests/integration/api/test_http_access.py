@@ -71,43 +71,43 @@ def test_nobody_gets_in_without_the_token(shared_api, method, path, authorizatio
     if isinstance(headers.get("Authorization"), str):
         headers["Authorization"] = headers["Authorization"].encode("latin-1")
     answer = shared_api.send(method, path, b"{not json" if method == "POST" else None, token=None, headers=headers)
-    assert (answer.status, answer.headers["www-authenticate"]) == (401, 'Bearer realm="Image Enricher"')
+    assert (401, 'Bearer realm="Image Enricher"') == (answer.status, answer.headers["www-authenticate"])
     assert "Authorization: Bearer" in answer.detail
 
 
 def test_a_body_is_not_read_for_strangers(shared_api):
     """Without the token, a body that is too large or compressed is 401 as well, and nothing is kept of it."""
     for headers in ({}, {"Content-Encoding": "gzip"}, {"Content-Length": "100000000"}):
-        assert shared_api.send("POST", "/v1/events/s3", b"x", token="wrong", headers=headers).status == 401
+        assert 401 == shared_api.send("POST", "/v1/events/s3", b"x", token="wrong", headers=headers).status
     with transaction(shared_api.services.engine) as connection:
-        assert ledger.rejected_events.count(connection) == 0
+        assert 0 == ledger.rejected_events.count(connection)
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER", "Bearer "])
 def test_the_scheme_is_case_insensitive(shared_api, scheme):
     """As HTTP has it (RFC 9110, 11.1)."""
-    assert shared_api.get("/v1/status", token=None, headers={"Authorization": f"{scheme} {TOKEN}"}).status == 200
+    assert 200 == shared_api.get("/v1/status", token=None, headers={"Authorization": f"{scheme} {TOKEN}"}).status
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
 def test_a_token_may_be_any_text(services, encoding):
     """Clients disagree on how a header that is not ASCII is encoded; either works."""
     with serve(replace(services, tokens=Tokens(admin="schlüssel"))) as api:
-        assert api.get("/v1/status", token="schlüssel".encode(encoding)).status == 200
-        assert api.get("/v1/status", token=b"schl?ssel").status == 401
+        assert 200 == api.get("/v1/status", token="schlüssel".encode(encoding)).status
+        assert 401 == api.get("/v1/status", token=b"schl?ssel").status
 
 
 def test_a_token_beyond_latin_1_has_no_stand_in(services):
     """A token that one encoding cannot write is not replaced by question marks."""
     with serve(replace(services, tokens=Tokens(admin="ключ"))) as api:
-        assert api.get("/v1/status", token="ключ".encode()).status == 200
-        assert api.get("/v1/status", token=b"????").status == 401
+        assert 200 == api.get("/v1/status", token="ключ".encode()).status
+        assert 401 == api.get("/v1/status", token=b"????").status
 
 
 @pytest.mark.parametrize("path", OPEN)
 def test_probes_and_pages_need_no_token(shared_api, path):
     """Supervisors, Prometheus and readers of /docs have none."""
-    assert shared_api.get(path, token=None).status == 200
+    assert 200 == shared_api.get(path, token=None).status
 
 
 # -- errors ----------------------------------------------------------------------------------------------------------
@@ -119,7 +119,7 @@ def test_probes_and_pages_need_no_token(shared_api, path):
 def test_a_path_that_is_not_there(shared_api, path):
     """404 in the shape of all errors; no redirect, which would lose a webhook's token."""
     answer = shared_api.get(path)
-    assert (answer.status, answer.detail) == (404, f"there is nothing at {path}; /docs lists all addresses")
+    assert (404, f"there is nothing at {path}; /docs lists all addresses") == (answer.status, answer.detail)
 
 
 @pytest.mark.parametrize(
@@ -130,48 +130,48 @@ def test_a_method_that_is_not_there(shared_api, method, path, allowed):
     """405 names the methods that are."""
     answer = shared_api.send(method, path)
     assert (answer.status, answer.headers["allow"]) == (405, allowed)
-    assert answer.detail == f"{path} does not take {method}; it takes {allowed}"
+    assert f"{path} does not take {method}; it takes {allowed}" == answer.detail
 
 
 @pytest.mark.parametrize("path", [*OPEN, "/v1/status", "/v1/changes"])
 def test_head_is_answered_wherever_get_is(shared_api, path):
     """The same status and headers, without a body, as load balancers expect."""
     answer = shared_api.send("HEAD", path)
-    assert (answer.status, answer.body) == (200, b"")
+    assert (200, b"") == (answer.status, answer.body)
     assert answer.headers["content-type"] == shared_api.get(path).headers["content-type"]
 
 
 def test_head_asks_for_the_token_too(shared_api):
     """It is no way around."""
-    assert shared_api.send("HEAD", "/v1/status", token=None).status == 401
+    assert 401 == shared_api.send("HEAD", "/v1/status", token=None).status
 
 
 @pytest.mark.parametrize("path", ["/v1/images/photos/%ff.jpg", "/v1/images/%C3/x.jpg", "/v1/images/photos/%ED%A0%80"])
 def test_a_path_that_is_not_utf8(shared_api, path):
     """It is refused rather than taken for another key."""
     answer = shared_api.get(path)
-    assert (answer.status, answer.detail) == (400, "the path is not UTF-8 once its escapes are decoded")
+    assert (400, "the path is not UTF-8 once its escapes are decoded") == (answer.status, answer.detail)
 
 
 @pytest.mark.parametrize("query", ["bucket=%ff", "bucket=photos&prefix=%ED%A0%80", "%ff=1"])
 def test_a_query_that_is_not_utf8(shared_api, query):
     """It is refused rather than answered for another name."""
     answer = shared_api.get(f"/v1/images?{query}")
-    assert (answer.status, answer.detail) == (400, "the query is not UTF-8 once its escapes are decoded")
+    assert (400, "the query is not UTF-8 once its escapes are decoded") == (answer.status, answer.detail)
 
 
 @pytest.mark.parametrize("request_line", [b"GET /v1/images/photos/\xc3\xa9.jpg HTTP/1.1", b"nonsense", b"\x16\x03\x01"])
 def test_what_is_not_http_does_no_harm(shared_api, request_line):
     """The server says 400 and goes on."""
     assert shared_api.raw(request_line + b"\r\nHost: x\r\n\r\n").startswith(b"HTTP/1.1 400 ")
-    assert shared_api.get("/healthz").status == 200
+    assert 200 == shared_api.get("/healthz").status
 
 
 def test_huge_headers_do_no_harm(shared_api):
     """A megabyte of headers is refused, not collected."""
     with pytest.raises((ConnectionError, AssertionError)):
-        assert shared_api.get("/v1/status", headers={"X-Junk": "x" * (1 << 20)}).status == 200
-    assert shared_api.get("/healthz").status == 200
+        assert 200 == shared_api.get("/v1/status", headers={"X-Junk": "x" * (1 << 20)}).status
+    assert 200 == shared_api.get("/healthz").status
 
 
 def test_a_bug_is_answered_and_logged_under_a_number(services):
@@ -184,6 +184,6 @@ def test_a_bug_is_answered_and_logged_under_a_number(services):
     with serve(replace(services, ingest=Broken())) as api, capture_logs() as logged:
         answer = api.post("/v1/events/s3", record("a.jpg"))
     [number] = [each["error_id"] for each in logged if "error_id" in each]
-    assert answer.status == 500
-    assert answer.detail == f"this is a bug; the API's log has it as error_id {number}"
+    assert 500 == answer.status
+    assert f"this is a bug; the API's log has it as error_id {number}" == answer.detail
     assert b"secret" not in answer.body

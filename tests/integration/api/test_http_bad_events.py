@@ -48,11 +48,11 @@ def test_a_key_of_1024_bytes_is_taken_and_a_longer_one_refused(api, envelope):
     """The limit is one of bytes, and the same in every envelope; the answer says both numbers."""
     address = "/v1/events/seaweedfs" if envelope == "seaweedfs" else "/v1/events/s3"
     for key in AT_THE_LIMIT:
-        assert api.post(address, WRAPPED[envelope](key)).json["hinted"] == 1
-        assert api.image("photos", key).json["state"] == "pending"
+        assert 1 == api.post(address, WRAPPED[envelope](key)).json["hinted"]
+        assert "pending" == api.image("photos", key).json["state"]
     for key in BEYOND:
         answer = api.post(address, WRAPPED[envelope](key))
-        assert answer.status == 400
+        assert 400 == answer.status
         assert f"at most 1024 bytes, not {len(key.encode())}" in answer.detail
     assert pending(api.services.engine) == len(AT_THE_LIMIT)
 
@@ -61,7 +61,7 @@ def test_a_key_of_1024_bytes_is_taken_and_a_longer_one_refused(api, envelope):
 def test_a_name_that_no_bucket_can_have_is_refused(shared_api, bucket):
     """The answer quotes it."""
     answer = shared_api.post("/v1/events/s3", {"Records": [s3_record("a.jpg", bucket=bucket)]})
-    assert answer.status == 400
+    assert 400 == answer.status
     assert "expected a bucket name, not " in answer.detail
 
 
@@ -83,10 +83,10 @@ ETAGS: list[object] = [
 @pytest.mark.parametrize("etag", ETAGS, ids=lambda etag: repr(etag)[:20])
 def test_an_etag_is_not_believed_whatever_it_looks_like(shared_api, etag):
     """With quotes, without, or absurd: it is the store's answer that says which etag is current."""
-    assert shared_api.post("/v1/events/s3", s3_with(object_more={"eTag": etag})).json["hinted"] == 1
+    assert 1 == shared_api.post("/v1/events/s3", s3_with(object_more={"eTag": etag})).json["hinted"]
     event = eventbridge_event("a.jpg")
     event["detail"]["object"]["etag"] = etag
-    assert shared_api.post("/v1/events/s3", event).json["hinted"] == 1
+    assert 1 == shared_api.post("/v1/events/s3", event).json["hinted"]
 
 
 TIMES = [
@@ -113,9 +113,9 @@ TIMES = [
 def test_no_time_keeps_an_object_from_being_looked_at(shared_api, when):
     """In the future, before the epoch, or no time at all: people see it, nothing else depends on it."""
     key = f"{TIMES.index(when)}.jpg"
-    assert shared_api.post("/v1/events/s3", s3_with({"eventTime": when}, key=key)).json["hinted"] == 1
-    assert shared_api.post("/v1/events/s3", eventbridge_event(key, time=when)).json["hinted"] == 1
-    assert shared_api.image("photos", key).json["state"] == "pending"
+    assert 1 == shared_api.post("/v1/events/s3", s3_with({"eventTime": when}, key=key)).json["hinted"]
+    assert 1 == shared_api.post("/v1/events/s3", eventbridge_event(key, time=when)).json["hinted"]
+    assert "pending" == shared_api.image("photos", key).json["state"]
 
 
 @pytest.mark.parametrize("mtime", [2**31, 253402300799, 2**62, -1, 0, 1e300, "now", None, True])
@@ -123,7 +123,7 @@ def test_no_filer_time_keeps_an_object_from_being_looked_at(shared_api, mtime):
     """SeaweedFS counts seconds; the same holds for any number of them."""
     entry = {"name": "f.jpg", "attributes": {"mtime": mtime, "mtime_ns": mtime}}
     answer = shared_api.post("/v1/events/seaweedfs", filer_event("/buckets/photos/f.jpg", entry=entry))
-    assert answer.json["hinted"] == 1
+    assert 1 == answer.json["hinted"]
 
 
 def test_a_time_in_the_future_does_not_put_work_off(api, engine):
@@ -132,7 +132,7 @@ def test_a_time_in_the_future_does_not_put_work_off(api, engine):
     with transaction(engine) as connection:
         taken = ledger.claims.claim(connection, worker="test", size=1, lease=60)
     assert taken is not None
-    assert [each.ref.key for each in taken.objects] == ["a.jpg"]
+    assert ["a.jpg"] == [each.ref.key for each in taken.objects]
 
 
 @pytest.mark.parametrize("number", [b"NaN", b"Infinity", b"-Infinity"])
@@ -140,7 +140,7 @@ def test_a_time_in_the_future_does_not_put_work_off(api, engine):
 def test_numbers_that_json_does_not_have_are_refused(shared_api, source, number):
     """Parsers disagree on them: the answer names the word."""
     answer = shared_api.send("POST", f"/v1/events/{source}", b'{"Records": [], "time": %s}' % number)
-    assert (answer.status, answer.detail) == (400, f"expected JSON; {number.decode()} is not a JSON number")
+    assert (400, f"expected JSON; {number.decode()} is not a JSON number") == (answer.status, answer.detail)
 
 
 # -- size and depth ----------------------------------------------------------------------------------------------------
@@ -151,7 +151,7 @@ def test_deep_json_is_refused_quickly(shared_api, body):
     """Also where it hides in a string: no recursion, no traceback, a sentence."""
     started = time.monotonic()
     answer = shared_api.send("POST", "/v1/events/s3", body)
-    assert answer.status == 400
+    assert 400 == answer.status
     assert answer.detail.endswith("expected JSON of at most 64 levels")
     assert time.monotonic() - started < 5
 
@@ -161,7 +161,7 @@ def test_an_oversize_body_is_refused_at_every_address(shared_api, source):
     """413 names the limit; nothing is kept of it."""
     before = kept(shared_api)
     answer = shared_api.send("POST", f"/v1/events/{source}", b'{"Records": [' + b" " * 100_000 + b"]}")
-    assert (answer.status, answer.detail) == (413, "larger than 100,000 bytes; send less at once")
+    assert (413, "larger than 100,000 bytes; send less at once") == (answer.status, answer.detail)
     assert before == kept(shared_api)
 
 
@@ -178,15 +178,15 @@ def test_an_oversize_body_is_refused_at_every_address(shared_api, source):
 def test_events_of_buckets_that_are_not_watched_are_counted_and_dropped(api, engine, source, event):
     """200, for repeating it would not help; the answer says why nothing came of it."""
     answer = api.post(f"/v1/events/{source}", event)
-    assert (answer.status, answer.json) == (200, {"hinted": 0, "ignored": {"not-watched": 1}, "test": False})
-    assert pending(engine) == 0
+    assert (200, {"hinted": 0, "ignored": {"not-watched": 1}, "test": False}) == (answer.status, answer.json)
+    assert 0 == pending(engine)
 
 
 def test_what_is_watched_is_taken_from_among_what_is_not(api, engine):
     """One notification may name both."""
     both = {"Records": [*record("a.jpg", bucket="unwatched")["Records"], *record("b.jpg")["Records"]]}
-    assert api.post("/v1/events/s3", both).json == {"hinted": 1, "ignored": {"not-watched": 1}, "test": False}
-    assert pending(engine) == 1
+    assert {"hinted": 1, "ignored": {"not-watched": 1}, "test": False} == api.post("/v1/events/s3", both).json
+    assert 1 == pending(engine)
 
 
 def test_buckets_that_are_not_watched_are_told_of_once(api, engine):
@@ -210,7 +210,7 @@ def basic(credentials):
 def test_a_sender_that_knows_no_bearer_tokens_has_it_as_password(shared_api, user):
     """SNS sends the user and password of its endpoint's URL, whoever the user is."""
     headers = basic(f"{user}:{TOKEN}".encode())
-    assert shared_api.post("/v1/events/s3", record("a.jpg"), token=None, headers=headers).status == 200
+    assert 200 == shared_api.post("/v1/events/s3", record("a.jpg"), token=None, headers=headers).status
 
 
 def test_sns_is_asked_for_its_password(shared_api):
@@ -232,13 +232,13 @@ def test_sns_is_asked_for_its_password(shared_api):
 )
 def test_a_wrong_password_lets_nobody_in(shared_api, headers):
     """Nor does one that is no password at all."""
-    assert shared_api.post("/v1/events/s3", record("a.jpg"), token=None, headers=headers).status == 401
+    assert 401 == shared_api.post("/v1/events/s3", record("a.jpg"), token=None, headers=headers).status
 
 
 @pytest.mark.parametrize("path", ["/v1/status", "/v1/changes"])
 def test_a_password_opens_the_intake_only(shared_api, path):
     """Reading takes the bearer token: a password is what browsers send along by themselves."""
-    assert shared_api.get(path, token=None, headers=basic(f"x:{TOKEN}".encode())).status == 401
+    assert 401 == shared_api.get(path, token=None, headers=basic(f"x:{TOKEN}".encode())).status
 
 
 # -- subscriptions -----------------------------------------------------------------------------------------------------
@@ -253,7 +253,7 @@ def test_a_subscription_that_nobody_named_is_kept_for_a_person(api, engine):
         answer = api.post(
             "/v1/events/s3", confirmation(), headers={"x-amz-sns-message-type": "SubscriptionConfirmation"}
         )
-        assert (answer.status, answer.json) == (200, {"hinted": 0, "ignored": {"subscription": 1}, "test": False})
+        assert (200, {"hinted": 0, "ignored": {"subscription": 1}, "test": False}) == (answer.status, answer.json)
     with transaction(engine) as connection:
         [found] = ledger.rejected_events.recent(connection)
     assert "open the SubscribeURL below within three days, or name the topic in ENRICH_SNS_TOPICS" in found.reason
@@ -262,7 +262,7 @@ def test_a_subscription_that_nobody_named_is_kept_for_a_person(api, engine):
 
 def test_a_made_up_topic_breaks_nothing(api, engine):
     """What cannot be stored as text is stored in other words."""
-    assert api.post("/v1/events/s3", confirmation(topic="\u0000" + "x" * 20_000)).status == 200
+    assert 200 == api.post("/v1/events/s3", confirmation(topic="\u0000" + "x" * 20_000)).status
     with transaction(engine) as connection:
         [found] = ledger.rejected_events.recent(connection)
     assert found.reason.startswith("\N{REPLACEMENT CHARACTER}xxx")
@@ -272,4 +272,4 @@ def test_a_made_up_topic_breaks_nothing(api, engine):
 def test_an_api_without_token_takes_what_anybody_sends(services):
     """On loopback a developer may leave it out; a password does no harm."""
     with serve(replace(services, tokens=Tokens())) as open_api:
-        assert open_api.post("/v1/events/s3", record("a.jpg"), token=None, headers=basic(b"x:y")).status == 200
+        assert 200 == open_api.post("/v1/events/s3", record("a.jpg"), token=None, headers=basic(b"x:y")).status

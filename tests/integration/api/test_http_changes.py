@@ -27,26 +27,26 @@ def pages(api, limit: int) -> list[str]:
 @pytest.mark.parametrize("limit", [1, 2, 100])
 def test_following_changes(api, gallery, limit):
     """Page by page, every change once, in order, whatever the size of the pages."""
-    assert pages(api, limit) == ["red.jpg", "2026/green.jpg", "blue.jpg"]
+    assert ["red.jpg", "2026/green.jpg", "blue.jpg"] == pages(api, limit)
 
 
 def test_a_change_has_the_shape_that_is_promised(api, gallery):
     """Each entry is valid by ``schemas/events/change.schema.json``."""
     schema = json.loads((schemas_dir() / "events" / "change.schema.json").read_text())
     changes = api.get("/v1/changes").json["changes"]
-    assert len(changes) == 3
+    assert 3 == len(changes)
     for change in changes:
         jsonschema.Draft202012Validator(schema).validate(change)
 
 
 def test_the_end_of_the_feed_is_a_place(api, enriched):
     """A page without changes gives back the cursor it was asked with, and later changes come behind it."""
-    assert api.get("/v1/changes").json == {"changes": [], "next": None}
+    assert {"changes": [], "next": None} == api.get("/v1/changes").json
     enriched(enriched_image("a.jpg"))
     end = api.get("/v1/changes").json["next"]
     assert api.get(f"/v1/changes?after={end}").json == {"changes": [], "next": end}
     enriched(enriched_image("b.jpg"))
-    assert [change["key"] for change in api.get(f"/v1/changes?after={end}").json["changes"]] == ["b.jpg"]
+    assert ["b.jpg"] == [change["key"] for change in api.get(f"/v1/changes?after={end}").json["changes"]]
 
 
 @pytest.mark.parametrize(
@@ -75,21 +75,21 @@ def test_a_reader_that_was_away_for_too_long(api, engine, enriched):
     enriched(enriched_image("a.jpg"), enriched_image("b.jpg"))
     behind_a = api.get("/v1/changes?limit=1").json["next"]
     with transaction(engine) as connection:
-        assert outbox.prune(connection, keep=0, limit=10) == 2
+        assert 2 == outbox.prune(connection, keep=0, limit=10)
     for query in (f"?after={behind_a}", ""):
         answer = api.get(f"/v1/changes{query}")
-        assert (answer.status, answer.json["title"]) == (410, "Gone")
+        assert (410, "Gone") == (answer.status, answer.json["title"])
         assert "start over: keep `start`, read GET /v1/images to its end" in answer.detail
         start = answer.json["start"]
     assert api.get(f"/v1/changes?after={start}").json == {"changes": [], "next": start}
     enriched(enriched_image("c.jpg"))
-    assert [change["key"] for change in api.get(f"/v1/changes?after={start}").json["changes"]] == ["c.jpg"]
+    assert ["c.jpg"] == [change["key"] for change in api.get(f"/v1/changes?after={start}").json["changes"]]
 
 
 def test_the_place_behind_everything(api, enriched):
     """Also in an empty catalog: what comes later comes behind it."""
     for key in ("a.jpg", "b.jpg"):
         end = api.get("/v1/changes?after=end").json
-        assert end["changes"] == []
+        assert [] == end["changes"]
         enriched(enriched_image(key))
         assert [c["key"] for c in api.get(f"/v1/changes?after={end['next']}").json["changes"]] == [key]

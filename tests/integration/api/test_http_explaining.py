@@ -42,38 +42,38 @@ def explained(engine, enriched):
 def test_an_explanation_has_every_number(api, explained):
     """With what the catalog has, and the rule that decided."""
     answer = api.get("/v1/explanations/photos/2026/red.jpg")
-    assert (answer.status, answer.json["model"], answer.json["uncalibrated"]) == (200, "tiny", ["colour"])
+    assert (200, "tiny", ["colour"]) == (answer.status, answer.json["model"], answer.json["uncalibrated"])
     [one] = answer.json["taxonomies"]
     assert (one["decided_by"], one["standing"], one["version"]) == ("decided", "current", COLOUR.version)
-    assert [(each["label"], each["reason"]) for each in one["labels"]] == [
+    assert [
         ("green", "another-label-nearer"),
         ("red", "decided"),
-    ]
+    ] == [(each["label"], each["reason"]) for each in one["labels"]]
     red = one["labels"][1]
     [tag] = one["written"]
     assert (tag["space"], tag["score"]) == (answer.json["space"], pytest.approx(red["similarity"]))
-    assert [text["text"] for text in red["texts"]] == ["red"]
-    assert [text["text"] for text in one["background"][0]["texts"]] == ["blue"]
+    assert ["red"] == [text["text"] for text in red["texts"]]
+    assert ["blue"] == [text["text"] for text in one["background"][0]["texts"]]
 
 
 def test_only_some_taxonomies_can_be_asked_for(api, engine, explained):
     """By name."""
     put_into_force(engine, COLOUR, replace(COLOUR, name="other"))
     every = api.get("/v1/explanations/photos/2026/red.jpg").json
-    assert [each["taxonomy"] for each in every["taxonomies"]] == ["colour", "other"]
+    assert ["colour", "other"] == [each["taxonomy"] for each in every["taxonomies"]]
     one = api.get("/v1/explanations/photos/2026/red.jpg?taxonomy=colour").json
-    assert ([each["taxonomy"] for each in one["taxonomies"]], one["uncalibrated"]) == (["colour"], ["colour"])
+    assert (["colour"], ["colour"]) == ([each["taxonomy"] for each in one["taxonomies"]], one["uncalibrated"])
 
 
 def test_an_unknown_image_is_explained_by_the_ledger(api, explained):
     """As elsewhere."""
     answer = api.get("/v1/explanations/photos/none.jpg")
-    assert (answer.status, answer.json["state"]) == (404, "unknown")
+    assert (404, "unknown") == (answer.status, answer.json["state"])
 
 
 def test_nobody_is_told_without_the_token(api, explained):
     """It says what a picture shows."""
-    assert api.get("/v1/explanations/photos/2026/red.jpg", token=None).status == 401
+    assert 401 == api.get("/v1/explanations/photos/2026/red.jpg", token=None).status
 
 
 class AnyWords(ColourEncoder):

@@ -59,12 +59,12 @@ def rejected(engine):
 @pytest.mark.parametrize("key", KEYS)
 def test_a_key_arrives_as_the_uploader_wrote_it(shared_api, key):
     """Escaped in a notification, and percent-encoded in a URL, a key comes out the same at both ends."""
-    assert shared_api.image("photos", key).json["state"] == "unknown"
-    assert shared_api.post("/v1/events/s3", record(key)).json == {"hinted": 1, "ignored": {}, "test": False}
+    assert "unknown" == shared_api.image("photos", key).json["state"]
+    assert {"hinted": 1, "ignored": {}, "test": False} == shared_api.post("/v1/events/s3", record(key)).json
     with transaction(shared_api.services.engine) as connection:
         standing = ledger.totals.object_state(connection, ref(key))
     assert standing is not None
-    assert shared_api.image("photos", key).json["state"] == "pending"
+    assert "pending" == shared_api.image("photos", key).json["state"]
 
 
 def test_keys_are_shown_as_the_uploader_wrote_them(api, enriched):
@@ -90,15 +90,15 @@ def test_what_stores_send_is_taken(shared_api, fixture):
 def test_a_test_event_is_accepted(api, engine):
     """AWS checks that somebody listens; nothing is recorded for it."""
     answer = api.send("POST", "/v1/events/s3", (FIXTURES / "aws-s3" / "test-event.json").read_bytes())
-    assert (answer.status, answer.json) == (200, {"hinted": 0, "ignored": {"test-event": 1}, "test": True})
-    assert pending(engine) == 0
+    assert (200, {"hinted": 0, "ignored": {"test-event": 1}, "test": True}) == (answer.status, answer.json)
+    assert 0 == pending(engine)
 
 
 def test_objects_that_are_not_watched_are_ignored(api, engine):
     """Who wires more than one bucket to the same address is told what came of it."""
     answer = api.post("/v1/events/s3", record("a.jpg", bucket="unwatched"))
-    assert answer.json == {"hinted": 0, "ignored": {"not-watched": 1}, "test": False}
-    assert pending(engine) == 0
+    assert {"hinted": 0, "ignored": {"not-watched": 1}, "test": False} == answer.json
+    assert 0 == pending(engine)
     assert b'enrich_ignored_total{reason="not-watched",source="s3"}' in api.get("/metrics").body
 
 
@@ -106,7 +106,7 @@ def test_chunked_bodies_are_taken(api, engine):
     """A sender that does not know its length in advance is as welcome."""
     body = json.dumps(record("a.jpg")).encode()
     answer = api.send("POST", "/v1/events/s3", iter([body[:10], body[10:]]))
-    assert (answer.status, pending(engine)) == (200, 1)
+    assert (200, 1) == (answer.status, pending(engine))
 
 
 # -- refusing ----------------------------------------------------------------------------------------------------------
@@ -133,7 +133,7 @@ def test_chunked_bodies_are_taken(api, engine):
 def test_what_cannot_be_parsed_is_refused_and_kept(shared_api, body, says):
     """400 names what is wrong, and the notification can be looked at under the id that the answer gives."""
     answer = shared_api.send("POST", "/v1/events/s3", body)
-    assert answer.status == 400
+    assert 400 == answer.status
     assert says in answer.detail
     kept = rejected(shared_api.services.engine)[0]
     assert (kept.id, kept.reason, kept.body) == (answer.json["rejected_id"], answer.detail, body[: 64 << 10])
@@ -144,7 +144,7 @@ def test_compressed_bodies_are_refused(shared_api, encoding):
     """415 says what to send instead, and nothing is decompressed or kept."""
     before = rejected(shared_api.services.engine)
     answer = shared_api.send("POST", "/v1/events/s3", b"\x1f\x8b", headers={"Content-Encoding": encoding})
-    assert (answer.status, answer.headers["accept-encoding"]) == (415, "identity")
+    assert (415, "identity") == (answer.status, answer.headers["accept-encoding"])
     assert f"without Content-Encoding: {encoding}" in answer.detail
     assert rejected(shared_api.services.engine) == before
 
@@ -161,7 +161,7 @@ def test_a_body_that_is_too_large_is_refused(shared_api, chunked):
 def test_a_body_just_within_the_limit_is_read(api):
     """The limit is what it says: one byte less is parsed."""
     body = json.dumps(record("a.jpg")).encode()
-    assert api.send("POST", "/v1/events/s3", body + b" " * (100_000 - len(body))).status == 200
+    assert 200 == api.send("POST", "/v1/events/s3", body + b" " * (100_000 - len(body))).status
 
 
 def test_an_endless_body_is_cut_off(shared_api):
@@ -198,9 +198,9 @@ def test_bodies_in_memory_are_bounded(services):
         parts = api.app.state.parts
         object.__setattr__(parts, "bodies", Bodies(in_memory=1_000, seconds=60))
         answer = api.send("POST", "/v1/events/s3", b"x" * 1_001)
-        assert (answer.status, answer.headers["retry-after"]) == (503, "1")
-        assert api.send("POST", "/v1/events/s3", b"x" * 1_000).status == 400
-        assert api.send("POST", "/v1/events/s3", b"x" * 1_000).status == 400
+        assert (503, "1") == (answer.status, answer.headers["retry-after"])
+        assert 400 == api.send("POST", "/v1/events/s3", b"x" * 1_000).status
+        assert 400 == api.send("POST", "/v1/events/s3", b"x" * 1_000).status
 
 
 def test_a_body_that_does_not_come_is_given_up(services):
@@ -219,8 +219,8 @@ def test_a_sender_that_hangs_up_leaves_nothing(api, engine):
     head = f"POST /v1/events/s3 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: 500\r\n\r\n{{"
     with socket.create_connection(("127.0.0.1", api.port), timeout=20) as connection:
         connection.sendall(head.encode())
-    assert api.post("/v1/events/s3", record("a.jpg")).status == 200
-    assert (pending(engine), rejected(engine)) == (1, [])
+    assert 200 == api.post("/v1/events/s3", record("a.jpg")).status
+    assert (1, []) == (pending(engine), rejected(engine))
 
 
 # -- commit and wake-up ------------------------------------------------------------------------------------------------
@@ -247,7 +247,7 @@ def test_a_broker_that_hangs_delays_nobody(services, engine):
         release.set()
     assert statuses == [200] * 20
     assert took < 5
-    assert pending(engine) == 20
+    assert 20 == pending(engine)
 
 
 def test_a_bell_that_breaks_is_rung_again(services, engine):
@@ -261,7 +261,7 @@ def test_a_bell_that_breaks_is_rung_again(services, engine):
     ingest = Ingest(engine=engine, notify=broken)
     with serve(replace(services, ingest=ingest)) as api:
         for count in (1, 2):
-            assert api.post("/v1/events/s3", record("a.jpg")).status == 200
+            assert 200 == api.post("/v1/events/s3", record("a.jpg")).status
             _wait_for(lambda count=count: len(rings) == count)
 
 
@@ -269,8 +269,8 @@ def test_many_senders_at_once_lose_nothing(api, engine):
     """Far more requests in flight than threads or connections: every one is answered, every object is pending."""
     with ThreadPoolExecutor(64) as pool:
         answers = pool.map(lambda n: api.post("/v1/events/s3", record(f"{n % 100}.jpg")).status, range(400))
-        assert set(answers) == {200}
-    assert pending(engine) == 100
+        assert {200} == set(answers)
+    assert 100 == pending(engine)
 
 
 def test_slow_senders_hold_up_nobody(api):
@@ -281,7 +281,7 @@ def test_slow_senders_hold_up_nobody(api):
         for connection in stalled:
             connection.sendall(head.encode())
         started = time.monotonic()
-        assert api.post("/v1/events/s3", record("a.jpg")).status == 200
+        assert 200 == api.post("/v1/events/s3", record("a.jpg")).status
         assert time.monotonic() - started < 2
     finally:
         for connection in stalled:
@@ -299,7 +299,7 @@ def test_a_deleted_object_is_hinted_like_a_written_one(api, engine):
     """What happened is the store's to say: a deletion is followed up by a GET as well."""
     event = record("a.jpg")
     event["Records"][0]["eventName"] = "ObjectRemoved:Delete"
-    assert api.post("/v1/events/s3", event).json["hinted"] == 1
+    assert 1 == api.post("/v1/events/s3", event).json["hinted"]
     with transaction(engine) as connection:
         standing = ledger.totals.object_state(connection, ref("a.jpg"))
     assert standing is not None

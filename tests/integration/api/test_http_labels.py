@@ -28,22 +28,22 @@ def labels(engine, gallery):
 def test_the_labels_of_an_image(api, labels):
     """Nearest first."""
     answer = api.get("/v1/nearest-labels/photos/2026/green.jpg?limit=2&taxonomy=colour")
-    assert (answer.status, answer.json["model"], answer.json["space"]) == (200, "tiny", 1)
+    assert (200, "tiny", 1) == (answer.status, answer.json["model"], answer.json["space"])
     assert answer.json["labels"][0] == {
         "taxonomy": "colour", "version": COLOUR.version, "label": "green", "title": "green", "description": "",
         "text": "green", "similarity": pytest.approx(1, abs=1e-3),
     }  # fmt: skip
-    assert len(answer.json["labels"]) == 2
+    assert 2 == len(answer.json["labels"])
 
 
 def test_the_images_of_a_label(api, labels):
     """With what else a search can ask."""
     label = {"taxonomy": "colour", "label": "green"}
     keys = [hit["key"] for hit in api.post("/v1/search", {"label": label}).json["hits"]]
-    assert (keys[0], sorted(keys)) == ("2026/green.jpg", ["2026/green.jpg", "blue.jpg", "red.jpg"])
+    assert ("2026/green.jpg", ["2026/green.jpg", "blue.jpg", "red.jpg"]) == (keys[0], sorted(keys))
     assert [h["key"] for h in api.post("/v1/search", {"label": label, "min_similarity": 0.9}).json["hits"]] == keys[:1]
     tags = [{"taxonomy": "time-of-day", "label": "day"}]
-    assert [h["key"] for h in api.post("/v1/search", {"label": label, "tags": tags}).json["hits"]] == ["red.jpg"]
+    assert ["red.jpg"] == [h["key"] for h in api.post("/v1/search", {"label": label, "tags": tags}).json["hits"]]
 
 
 def test_a_label_is_found_by_its_name_without_its_taxonomy(api, engine, labels):
@@ -60,12 +60,12 @@ def test_a_label_is_found_by_its_name_without_its_taxonomy(api, engine, labels):
 def test_either_words_or_a_label(api, labels, body):
     """Neither and both are refused with a sentence."""
     answer = api.post("/v1/search", body)
-    assert (answer.status, "needs either 'text' or 'label'" in answer.detail) == (422, True)
+    assert (422, True) == (answer.status, "needs either 'text' or 'label'" in answer.detail)
 
 
 def test_what_is_not_stored_is_not_found(api, engine, labels):
     """The sentence says what there is."""
     keep(engine, [Taxonomy(name="things", labels=(Label(name="cup", prompts=("a cup",)),))])
     answer = api.post("/v1/search", {"label": {"taxonomy": "things", "label": "cup"}})
-    assert (answer.status, "there are those of colour" in answer.detail) == (404, True)
-    assert api.get("/v1/nearest-labels/photos/none.jpg").json["state"] == "unknown"
+    assert (404, True) == (answer.status, "there are those of colour" in answer.detail)
+    assert "unknown" == api.get("/v1/nearest-labels/photos/none.jpg").json["state"]

@@ -67,7 +67,7 @@ def test_while_the_database_is_away(api, postgres, engine):
     with away(postgres, engine):
         assert [_status(api, *request) for request in REQUESTS] == [503] * len(REQUESTS)
         answer = api.get("/v1/status")
-        assert (answer.headers["retry-after"], answer.detail) == ("5", "the database is away; try again")
+        assert ("5", "the database is away; try again") == (answer.headers["retry-after"], answer.detail)
     assert [_status(api, *request) for request in REQUESTS] == before
 
 
@@ -96,7 +96,7 @@ def test_events_during_an_outage_are_not_acknowledged(api, postgres, engine):
         kept = set(connection.execute(text("SELECT key FROM inbox")).scalars())
     assert set(acknowledged) <= kept
     assert len(acknowledged) < 300, "the outage hit nothing: the test shows nothing"
-    assert api.post("/v1/events/s3", record("after.jpg")).status == 200
+    assert 200 == api.post("/v1/events/s3", record("after.jpg")).status
 
 
 def test_a_connection_that_dies_in_the_middle(api, postgres, engine):
@@ -107,8 +107,8 @@ def test_a_connection_that_dies_in_the_middle(api, postgres, engine):
         _wait_for_lock(postgres, engine)
         hang_up(postgres, engine)
         blocker.invalidate()
-        assert waiting.result().status == 503
-    assert pending(engine) == 0
+        assert 503 == waiting.result().status
+    assert 0 == pending(engine)
 
 
 def _wait_for_lock(postgres, engine: Engine) -> None:
@@ -129,13 +129,13 @@ def test_probes_tell_the_two_apart(api, postgres, engine):
     ready = {"ready": True, "model": "tiny: a fake that sees colours", "database": "ok", "reason": None, "refused": []}
     assert (api.get("/readyz").status, api.get("/readyz").json) == (200, ready)
     with away(postgres, engine):
-        assert api.get("/healthz").status == 200
+        assert 200 == api.get("/healthz").status
         time.sleep(1)  # for which an answer is good
         answer = api.get("/readyz", token=None)
         why = "the database is away: events are held, and then refused with 503"
         assert (answer.status, answer.json) == (503, ready | {"ready": False, "database": "away", "reason": why})
     time.sleep(1)
-    assert api.get("/readyz").status == 200
+    assert 200 == api.get("/readyz").status
 
 
 def test_a_database_that_hangs_is_not_ready(services):
@@ -145,9 +145,9 @@ def test_a_database_that_hangs_is_not_ready(services):
         with serve(replace(services, engine=engine)) as api:
             started = time.monotonic()
             answer = api.get("/readyz")
-            assert (answer.status, answer.json["database"]) == (503, "away")
+            assert (503, "away") == (answer.status, answer.json["database"])
             assert time.monotonic() - started < 4.5
-            assert api.get("/healthz").status == 200
+            assert 200 == api.get("/healthz").status
         engine.dispose()
 
 
@@ -163,12 +163,12 @@ def test_searches_that_wait_for_the_model_hold_up_nothing_else(services, engine)
         searches = [pool.submit(api.post, "/v1/search", {"text": "red"}) for _ in range(60)]
         time.sleep(0.3)
         started = time.monotonic()
-        assert api.post("/v1/events/s3", record("a.jpg")).status == 200
-        assert api.get("/v1/status").status == 200
-        assert api.get("/readyz").status == 200
+        assert 200 == api.post("/v1/events/s3", record("a.jpg")).status
+        assert 200 == api.get("/v1/status").status
+        assert 200 == api.get("/readyz").status
         assert time.monotonic() - started < 2
         loaded.set()
-        assert {search.result().status for search in searches} == {200}
+        assert {200} == {search.result().status for search in searches}
 
 
 def test_a_model_that_is_not_to_be_had(services, engine):
@@ -183,9 +183,9 @@ def test_a_model_that_is_not_to_be_had(services, engine):
 
     with serve(replace(services, search=TextSearch(engine, load))) as api:
         answer = api.post("/v1/search", {"text": "red"})
-        assert (answer.status, answer.detail) == (503, "no such model: set ENRICH_MODEL")
-        assert answer.headers["retry-after"] == "30"
-        assert api.post("/v1/search", {"text": "red"}).status == 200
+        assert (503, "no such model: set ENRICH_MODEL") == (answer.status, answer.detail)
+        assert "30" == answer.headers["retry-after"]
+        assert 200 == api.post("/v1/search", {"text": "red"}).status
 
 
 def test_work_that_takes_too_long_is_answered(services, engine):
@@ -196,9 +196,9 @@ def test_work_that_takes_too_long_is_answered(services, engine):
         for body in (record("small.jpg"), record("k" * 900 + ".jpg") | {"padding": " " * 20_000}):
             api.app.state.parts.intake._patience = 0.1
             answer = api.post("/v1/events/s3", body)
-            assert (answer.status, answer.headers["retry-after"]) == (503, "5")
-            assert answer.detail == "no answer in 0.1 seconds; try again"
+            assert (503, "5") == (answer.status, answer.headers["retry-after"])
+            assert "no answer in 0.1 seconds; try again" == answer.detail
         blocker.rollback()
         api.app.state.parts.intake._patience = 10
-        assert api.post("/v1/events/s3", record("small.jpg")).status == 200
-    assert pending(engine) == 1
+        assert 200 == api.post("/v1/events/s3", record("small.jpg")).status
+    assert 1 == pending(engine)

@@ -45,7 +45,7 @@ def refuse(engine: Engine):
 
 def listed(api, query: str = "") -> list[str]:
     answer = api.get(f"/v1/quarantine{query}")
-    assert answer.status == 200, answer.body
+    assert 200 == answer.status, answer.body
     return [entry["key"] for entry in answer.json["entries"]]
 
 
@@ -57,7 +57,7 @@ def test_an_entry_in_the_list(api, refuse):
     refuse("broken.jpg")
     [entry] = api.get("/v1/quarantine").json["entries"]
     assert entry.pop("since").endswith("Z")
-    assert entry == {
+    assert {
         "bucket": "photos",
         "key": "broken.jpg",
         "reason": "truncated",
@@ -66,7 +66,7 @@ def test_an_entry_in_the_list(api, refuse):
         "size": 1234,
         "attempts": 1,
         "pending": False,
-    }
+    } == entry
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_pages_follow_each_other(api, refuse):
     while page["next"] is not None:
         page = api.get(f"/v1/quarantine?limit=2&after={page['next']}").json
         seen += [entry["key"] for entry in page["entries"]]
-    assert seen == ["4.jpg", "3.jpg", "2.jpg", "1.jpg", "0.jpg"]
+    assert ["4.jpg", "3.jpg", "2.jpg", "1.jpg", "0.jpg"] == seen
 
 
 @pytest.mark.parametrize("key", ["broken.jpg", ODD, "//", "counts", "retry"])
@@ -110,20 +110,20 @@ def test_one_entry(api, refuse, key):
     refuse(key)
     entry = api.get(f"/v1/quarantine/photos/{quote(key)}").json
     assert (entry["key"], entry["first_bytes"]) == (key, b"\xff\xd8 not all of it".hex())
-    assert entry["hexdump"] == ["00000000  ff d8 20 6e 6f 74 20 61 6c 6c 20 6f 66 20 69 74  |.. not all of it|"]
+    assert ["00000000  ff d8 20 6e 6f 74 20 61 6c 6c 20 6f 66 20 69 74  |.. not all of it|"] == entry["hexdump"]
 
 
 def test_an_entry_of_which_nothing_was_read(api, refuse):
     """A store that denies access gives no bytes."""
     refuse("secret.jpg", reason=Reason.ACCESS_DENIED, first_bytes=None)
     entry = api.get("/v1/quarantine/photos/secret.jpg").json
-    assert (entry["first_bytes"], entry["hexdump"]) == (None, [])
+    assert (None, []) == (entry["first_bytes"], entry["hexdump"])
 
 
 def test_an_object_that_is_not_there(shared_api):
     """404 says who knows more."""
     answer = shared_api.get("/v1/quarantine/photos/good.jpg")
-    assert (answer.status, answer.json["title"]) == (404, "Not Found")
+    assert (404, "Not Found") == (answer.status, answer.json["title"])
     assert "photos/good.jpg is not in quarantine" in answer.detail
 
 
@@ -171,15 +171,15 @@ def test_a_retry(api, engine, refuse, wake_up, *, choice, count):
     refuse("2026/empty.jpg", reason=Reason.EMPTY)
     assert api.post("/v1/quarantine/retry", choice).json == {"changed": count, "next": None}
     assert (pending(engine), wake_up.rung.is_set()) == (count, count > 0)
-    assert api.post("/v1/quarantine/retry", choice).json == {"changed": 0, "next": None}
+    assert {"changed": 0, "next": None} == api.post("/v1/quarantine/retry", choice).json
 
 
 def test_what_is_tried_again_says_so(api, refuse):
     """In the list, and where somebody asks for the image."""
     refuse("cut.jpg")
     api.post("/v1/quarantine/retry", {"reason": "truncated"})
-    assert [entry["pending"] for entry in api.get("/v1/quarantine").json["entries"]] == [True]
-    assert api.image("photos", "cut.jpg").json["state"] == "pending"
+    assert [True] == [entry["pending"] for entry in api.get("/v1/quarantine").json["entries"]]
+    assert "pending" == api.image("photos", "cut.jpg").json["state"]
 
 
 def test_a_large_retry_takes_several_calls(api, engine, refuse, monkeypatch):
@@ -190,13 +190,13 @@ def test_a_large_retry_takes_several_calls(api, engine, refuse, monkeypatch):
     changed, choice = [], {"reason": "truncated", "after": None}
     for _ in range(10):
         answer = api.post("/v1/quarantine/retry", choice).json
-        assert api.post("/v1/quarantine/retry", choice).json["changed"] == 0
+        assert 0 == api.post("/v1/quarantine/retry", choice).json["changed"]
         changed.append(answer["changed"])
         choice["after"] = answer["next"]
         if answer["next"] is None:
             break
-    assert (sum(changed), pending(engine)) == (5, 5)
-    assert max(changed) == 2
+    assert (5, 5) == (sum(changed), pending(engine))
+    assert 2 == max(changed)
 
 
 # -- giving up --------------------------------------------------------------------------------------------------------
@@ -206,17 +206,17 @@ def test_a_drop(api, engine, refuse):
     """The object counts as excluded; it is listed apart, and tried again by its key or with all that was given up."""
     refuse("cut.jpg", "other.jpg")
     one = {"bucket": "photos", "key": "cut.jpg"}
-    assert api.post("/v1/quarantine/drop", one).json == {"changed": 1, "next": None}
-    assert api.post("/v1/quarantine/drop", one).json == {"changed": 0, "next": None}
-    assert (listed(api), row(engine, "cut.jpg").outcome) == (["other.jpg"], "excluded")
+    assert {"changed": 1, "next": None} == api.post("/v1/quarantine/drop", one).json
+    assert {"changed": 0, "next": None} == api.post("/v1/quarantine/drop", one).json
+    assert (["other.jpg"], "excluded") == (listed(api), row(engine, "cut.jpg").outcome)
     shown = api.image("photos", "cut.jpg").json
-    assert (shown["state"], shown["reason"]) == ("given-up", "truncated")
+    assert ("given-up", "truncated") == (shown["state"], shown["reason"])
     listing = api.get("/v1/quarantine?given_up=true&reason=truncated").json
-    assert [entry["key"] for entry in listing["entries"]] == ["cut.jpg"]
-    assert api.post("/v1/quarantine/drop", {"given_up": True, "all": True}).status == 422
+    assert ["cut.jpg"] == [entry["key"] for entry in listing["entries"]]
+    assert 422 == api.post("/v1/quarantine/drop", {"given_up": True, "all": True}).status
     for again in (one, {"given_up": True, "bucket": "photos"}):
-        assert api.post("/v1/quarantine/retry", again).json == {"changed": 1, "next": None}
-        assert api.image("photos", "cut.jpg").json["state"] == "pending"
+        assert {"changed": 1, "next": None} == api.post("/v1/quarantine/retry", again).json
+        assert "pending" == api.image("photos", "cut.jpg").json["state"]
         refuse("cut.jpg")
         api.post("/v1/quarantine/drop", one)
 
@@ -225,8 +225,8 @@ def test_what_is_tried_again_is_not_dropped(api, refuse):
     """Its work is under way: what comes of it is not known yet."""
     refuse("cut.jpg")
     api.post("/v1/quarantine/retry", {"all": True})
-    assert api.post("/v1/quarantine/drop", {"all": True}).json["changed"] == 0
-    assert listed(api) == ["cut.jpg"]
+    assert 0 == api.post("/v1/quarantine/drop", {"all": True}).json["changed"]
+    assert ["cut.jpg"] == listed(api)
 
 
 # -- asking wrongly ---------------------------------------------------------------------------------------------------
@@ -256,7 +256,7 @@ def test_nothing_is_changed_by_a_mistake(api, engine, refuse, *, action, body, s
     answer = api.post(f"/v1/quarantine/{action}", body)
     assert answer.status == status
     assert says in answer.detail
-    assert (listed(api), pending(engine)) == (["cut.jpg"], 0)
+    assert (["cut.jpg"], 0) == (listed(api), pending(engine))
 
 
 def test_no_reason_of_the_database_breaks_the_list(api, engine, refuse):
@@ -264,4 +264,4 @@ def test_no_reason_of_the_database_breaks_the_list(api, engine, refuse):
     refuse("cut.jpg")
     with transaction(engine) as connection:
         connection.execute(text("UPDATE quarantine SET reason = 'from-the-future'"))
-    assert [entry["reason"] for entry in api.get("/v1/quarantine").json["entries"]] == ["from-the-future"]
+    assert ["from-the-future"] == [entry["reason"] for entry in api.get("/v1/quarantine").json["entries"]]

@@ -72,13 +72,13 @@ def test_a_camera_without_a_time_zone_gets_none(api, enriched):
         enriched_image("local.jpg", taken_at=datetime.fromisoformat("2026-05-04T03:02:01")),
         enriched_image("zoned.jpg", taken_at=datetime.fromisoformat("2026-05-04T03:02:01+05:30")),
     )
-    assert api.image("photos", "local.jpg").json["taken_at"] == "2026-05-04T03:02:01"
-    assert api.image("photos", "zoned.jpg").json["taken_at"] == "2026-05-04T03:02:01+05:30"
+    assert "2026-05-04T03:02:01" == api.image("photos", "local.jpg").json["taken_at"]
+    assert "2026-05-04T03:02:01+05:30" == api.image("photos", "zoned.jpg").json["taken_at"]
 
 
 def test_an_abstention_is_shown(api, gallery):
     """``null`` is a decision: none of these labels."""
-    assert [tag["label"] for tag in api.image("photos", "blue.jpg").json["tags"]] == [None]
+    assert [None] == [tag["label"] for tag in api.image("photos", "blue.jpg").json["tags"]]
 
 
 @pytest.mark.parametrize("key", ["nowhere.jpg", "%00", "a%00b", "x" * 5_000])
@@ -86,9 +86,9 @@ def test_an_object_nobody_named(shared_api, key):
     """404 and what to do about it; a NUL, which no key has, is named as such."""
     answer = shared_api.get(f"/v1/images/photos/{key}")
     if "%00" in key:
-        assert (answer.status, answer.detail) == (422, "key: must not contain NUL")
+        assert (422, "key: must not contain NUL") == (answer.status, answer.detail)
     else:
-        assert (answer.status, answer.json["state"]) == (404, "unknown")
+        assert (404, "unknown") == (answer.status, answer.json["state"])
         assert "enrich backfill" in answer.detail
 
 
@@ -96,11 +96,11 @@ def test_an_object_that_is_still_to_come(api):
     """404 for now: who polls can tell that waiting is right."""
     api.post("/v1/events/s3", record("soon.jpg"))
     answer = api.image("photos", "soon.jpg")
-    assert (answer.detail, answer.json["state"]) == (
+    assert (
         "photos/soon.jpg is not in the catalog: it is pending",
         "pending",
-    )
-    assert (answer.status, answer.json["title"]) == (404, "Not Found")
+    ) == (answer.detail, answer.json["state"])
+    assert (404, "Not Found") == (answer.status, answer.json["title"])
 
 
 @pytest.mark.parametrize(
@@ -125,14 +125,14 @@ def test_an_object_that_will_never_come(api, ended, outcome, state, reason):
 
 def listed(api, query: str = "") -> list[str]:
     answer = api.get(f"/v1/images{query}")
-    assert answer.status == 200, answer.body
+    assert 200 == answer.status, answer.body
     return [image["key"] for image in answer.json["images"]]
 
 
 def test_an_image_in_a_list_is_as_it_is_alone(api, gallery):
     """In the order of keys, with everything."""
     images = api.get("/v1/images").json["images"]
-    assert [image["key"] for image in images] == ["2026/green.jpg", "blue.jpg", "red.jpg"]
+    assert ["2026/green.jpg", "blue.jpg", "red.jpg"] == [image["key"] for image in images]
     assert images[2] == api.image("photos", "red.jpg").json
 
 
@@ -198,7 +198,7 @@ def test_the_counts(api, engine, ended):
     counts = api.get("/v1/status?bucket=photos").json
     assert counts.pop("oldest_pending_seconds") >= 0
     assert counts.pop("feed_blocker") is None
-    assert counts == {
+    assert {
         "enriched": 0,
         "excluded": 0,
         "quarantined": 1,
@@ -208,10 +208,10 @@ def test_the_counts(api, engine, ended):
         "pending_retry": 0,
         "pending_backfill": 0,
         "in_flight": 0,
-    }
-    assert api.get("/v1/status?bucket=other").status == 422
-    assert api.get("/v1/status").json["pending"] == 2
-    assert api.get("/v1/status?bucket=%00").status == 422
+    } == counts
+    assert 422 == api.get("/v1/status?bucket=other").status
+    assert 2 == api.get("/v1/status").json["pending"]
+    assert 422 == api.get("/v1/status?bucket=%00").status
 
 
 def test_intake_is_counted(shared_api):

@@ -14,14 +14,14 @@ from worker.pipeline.reading.text_search import TextSearch
 
 def found(api, **request: Any) -> list[str]:
     answer = api.post("/v1/search", request)
-    assert answer.status == 200, answer.body
+    assert 200 == answer.status, answer.body
     return [hit["key"] for hit in answer.json["hits"]]
 
 
 def test_search_ranks_by_similarity(api, gallery):
     """The best first, each with its similarity and the tags that hold."""
-    assert found(api, text="red")[0] == "red.jpg"
-    assert sorted(found(api, text="red")) == ["2026/green.jpg", "blue.jpg", "red.jpg"]
+    assert "red.jpg" == found(api, text="red")[0]
+    assert ["2026/green.jpg", "blue.jpg", "red.jpg"] == sorted(found(api, text="red"))
     [best] = api.post("/v1/search", {"text": "  green\n", "limit": 1}).json["hits"]
     assert best == {
         "bucket": "photos",
@@ -34,16 +34,16 @@ def test_search_ranks_by_similarity(api, gallery):
 def test_search_among_tags(api, gallery):
     """All filters must hold."""
     night = {"taxonomy": "time-of-day", "label": "night"}
-    assert found(api, text="red", tags=[night]) == ["2026/green.jpg"]
-    assert found(api, text="red", tags=[night, {"taxonomy": "time-of-day", "label": "day"}]) == []
+    assert ["2026/green.jpg"] == found(api, text="red", tags=[night])
+    assert [] == found(api, text="red", tags=[night, {"taxonomy": "time-of-day", "label": "day"}])
     odd = api.post("/v1/search", {"text": "red", "tags": [{"taxonomy": "time-of-day", "label": "🙂 %'\"; --"}]})
     assert (422, True) == (odd.status, "has no label" in odd.detail)
 
 
 def test_search_above_a_similarity(api, gallery):
     """Hits below the floor are left out."""
-    assert found(api, text="blue", min_similarity=0.9) == ["blue.jpg"]
-    assert len(found(api, text="blue", min_similarity=-1)) == 3
+    assert ["blue.jpg"] == found(api, text="blue", min_similarity=0.9)
+    assert 3 == len(found(api, text="blue", min_similarity=-1))
 
 
 def test_an_answer_says_how_far_it_can_be_relied_on(api, gallery):
@@ -63,14 +63,14 @@ def test_an_answer_says_how_far_it_can_be_relied_on(api, gallery):
 def test_a_text_that_the_model_does_not_read_to_its_end(api, gallery):
     """422 with how long it is, instead of an answer to half of it."""
     answer = api.post("/v1/search", {"text": "red " * 80})
-    assert answer.status == 422
+    assert 422 == answer.status
     assert "has 82 tokens, and tiny reads 77: what is behind them counts for nothing; shorten it" in answer.detail
-    assert api.post("/v1/search", {"text": "red " * 75}).status == 200
+    assert 200 == api.post("/v1/search", {"text": "red " * 75}).status
 
 
 def test_search_in_an_empty_catalog(api):
     """Nothing was ever uploaded: nothing is found, which is no error."""
-    assert found(api, text="red") == []
+    assert [] == found(api, text="red")
 
 
 def test_search_with_another_model_than_the_workers(services, engine, gallery):
@@ -78,7 +78,7 @@ def test_search_with_another_model_than_the_workers(services, engine, gallery):
     other = TextSearch(engine, lambda: ColourEncoder("other"))
     with serve(replace(services, search=other)) as api:
         answer = api.post("/v1/search", {"text": "red"})
-    assert answer.status == 409
+    assert 409 == answer.status
     assert "embedded with other at r1; the catalog has vectors of tiny at r1: set ENRICH_MODEL" in answer.detail
 
 
@@ -109,7 +109,7 @@ def test_search_with_another_model_than_the_workers(services, engine, gallery):
 def test_a_search_that_is_wrong(shared_api, request_, says):
     """422 in one sentence that names the member."""
     answer = shared_api.post("/v1/search", request_)
-    assert answer.status == 422
+    assert 422 == answer.status
     assert says in answer.detail
 
 
@@ -135,10 +135,10 @@ def test_a_search_under_another_content_type(shared_api, content_type):
     """415 says which header to send: `curl -d` alone sends a form."""
     headers = {} if content_type is None else {"Content-Type": content_type}
     answer = shared_api.send("POST", "/v1/search", b'{"text": "red"}', headers=headers)
-    assert (answer.status, answer.detail) == (415, "send JSON, with the header `Content-Type: application/json`")
+    assert (415, "send JSON, with the header `Content-Type: application/json`") == (answer.status, answer.detail)
 
 
 def test_json_in_any_charset_parameter(shared_api):
     """Parameters of the content type do not matter."""
     headers = {"Content-Type": "Application/JSON; charset=utf-8"}
-    assert shared_api.send("POST", "/v1/search", b'{"text": "red"}', headers=headers).status == 200
+    assert 200 == shared_api.send("POST", "/v1/search", b'{"text": "red"}', headers=headers).status

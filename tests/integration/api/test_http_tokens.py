@@ -71,10 +71,10 @@ def test_a_token_of_another_scope_is_told_which_to_send(guarded):
     """403 names the setting whose token this is, and those whose token would do; no token is in it."""
     answer = guarded.get(READING, token=TOKENS["EventsToken"])
     assert 403 == answer.status
-    assert answer.detail == (
+    assert (
         "the token of ENRICH_API_EVENTS_TOKEN is not valid for this address; send that of "
         "ENRICH_API_READ_TOKEN or ENRICH_API_TOKEN"
-    )
+    ) == answer.detail
     assert 'error="insufficient_scope", scope="read"' in answer.headers["www-authenticate"]
 
 

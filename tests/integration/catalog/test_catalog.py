@@ -52,9 +52,9 @@ def test_what_is_written_is_read_back(engine, space):
                  "focal_length_35mm", "lens_make", "lens_model", "sha256", "phash"):  # fmt: skip
         assert getattr(meta, name) == getattr(found, name)
     [tag] = found.tags
-    assert (
+    assert ("time-of-day", "night", "zero-shot", True, "tiny") == (
         tag.taxonomy, tag.label, tag.source, tag.active, tag.model,
-    ) == ("time-of-day", "night", "zero-shot", True, "tiny")  # fmt: skip
+    )  # fmt: skip
     assert pytest.approx((0.25, 0.75)) == (tag.score, tag.probability)
 
 
@@ -74,8 +74,8 @@ def test_writing_twice_replaces(engine, space):
     """One image, one vector, one tag per taxonomy, however often it is enriched."""
     write(engine, space, enriched_image("a", label="night"))
     write(engine, space, enriched_image("a", label="day", vector=unit(3)))
-    assert [tag.label for tag in image(engine, "a").tags] == ["day"]
-    assert counts(engine) == (1, 1, 1)
+    assert ["day"] == [tag.label for tag in image(engine, "a").tags]
+    assert (1, 1, 1) == counts(engine)
     assert pytest.approx(1, abs=1e-3) == search(engine, space, unit(3))[0].similarity
 
 
@@ -84,7 +84,7 @@ def test_abstentions_are_kept_and_not_shown_as_tags(engine, space):
     write(engine, space, enriched_image("a", label=None))
     [tag] = image(engine, "a").tags
     assert (None, pytest.approx(0.75)) == (tag.label, tag.probability)
-    assert search(engine, space, unit(0))[0].tags == {}
+    assert {} == search(engine, space, unit(0))[0].tags
 
 
 def test_a_human_decision_survives_enriching_and_wins(engine, space):
@@ -99,7 +99,7 @@ def test_a_human_decision_survives_enriching_and_wins(engine, space):
         )
     write(engine, space, enriched_image("a", label="day"))
     assert {"dusk", "day"} == {tag.label for tag in image(engine, "a").tags}
-    assert search(engine, space, unit(0))[0].tags == {"time-of-day": "dusk"}
+    assert {"time-of-day": "dusk"} == search(engine, space, unit(0))[0].tags
 
 
 def test_removing_takes_vectors_and_tags_along(engine, space):
@@ -107,7 +107,7 @@ def test_removing_takes_vectors_and_tags_along(engine, space):
     write(engine, space, enriched_image("a"))
     with transaction(engine) as connection:
         assert {ref("a")} == catalog.removal.remove(connection, [Removal(ref=ref("a")), Removal(ref=ref("unknown"))])
-    assert counts(engine) == (0, 0, 0)
+    assert (0, 0, 0) == counts(engine)
 
 
 def test_search_orders_by_similarity_and_filters_by_tags(engine, space):
@@ -119,10 +119,10 @@ def test_search_orders_by_similarity_and_filters_by_tags(engine, space):
         enriched_image("middle", label="night", vector=unit(0, 0.6)),
         enriched_image("far", label="night", vector=unit(5)),
     )
-    assert [hit.key for hit in search(engine, space, unit(0))] == ["near", "middle", "far"]
+    assert ["near", "middle", "far"] == [hit.key for hit in search(engine, space, unit(0))]
     night = [TagFilter(taxonomy="time-of-day", label="night")]
-    assert [hit.key for hit in search(engine, space, unit(0), tags=night)] == ["middle", "far"]
-    assert search(engine, space, unit(0), tags=[*night, TagFilter(taxonomy="time-of-day", label="day")]) == []
+    assert ["middle", "far"] == [hit.key for hit in search(engine, space, unit(0), tags=night)]
+    assert [] == search(engine, space, unit(0), tags=[*night, TagFilter(taxonomy="time-of-day", label="day")])
 
 
 def test_filters_under_one_percent_still_find_their_images(engine, space):
@@ -162,18 +162,18 @@ def test_an_overwritten_picture_loses_the_vectors_of_other_spaces(engine, space)
     write(engine, space, enriched_image("a"))
     write(engine, other, enriched_image("a"))
     write(engine, space, enriched_image("a"))
-    assert counts(engine)[1] == 2
+    assert 2 == counts(engine)[1]
     changed = enriched_image("a")
     write(engine, space, replace(changed, metadata=replace(changed.metadata, sha256="ff" * 32)))
-    assert counts(engine)[1] == 1
-    assert [tag.model for tag in image(engine, "a").tags] == ["tiny"]
+    assert 1 == counts(engine)[1]
+    assert ["tiny"] == [tag.model for tag in image(engine, "a").tags]
 
 
 def test_the_first_space_is_active_and_later_ones_fill(engine, space):
     """Search and views never switch by accident."""
     with transaction(engine) as connection:
         other = catalog.spaces.ensure(connection, spec(model="other"))
-        assert (space.state, other.state) == ("active", "filling")
+        assert ("active", "filling") == (space.state, other.state)
         assert space == catalog.spaces.ensure(connection, spec())
 
 
@@ -222,9 +222,9 @@ def test_the_views_serve_other_services(engine, space):
         image_row = connection.execute(text("SELECT bucket, key, tags FROM enriched_images")).one()
         tag_row = connection.execute(text("SELECT taxonomy, label, model FROM image_tags")).one()
         vector_row = connection.execute(text("SELECT key, dimension, vector_dims(vector) FROM image_vectors")).one()
-    assert tuple(image_row) == ("photos", "a", {"time-of-day": "night"})
-    assert tuple(tag_row) == ("time-of-day", "night", "tiny")
-    assert tuple(vector_row) == ("a", 32, 32)
+    assert ("photos", "a", {"time-of-day": "night"}) == tuple(image_row)
+    assert ("time-of-day", "night", "tiny") == tuple(tag_row)
+    assert ("a", 32, 32) == tuple(vector_row)
 
 
 def counts(engine: Engine) -> tuple[int, int, int]:

@@ -50,10 +50,10 @@ def test_a_space_that_was_filled_while_another_one_was_active(engine, space, vec
         catalog.write.save_vectors(connection, space.id, [filled])
     with transaction(engine) as connection:
         catalog.spaces.activate(connection, space.id)
-    assert keys(ask(engine, search, QUERY, NIGHT))[0] == "late"  # by the database
+    assert "late" == keys(ask(engine, search, QUERY, NIGHT))[0]  # by the database
     search.wait()
     monkeypatch.setattr("worker.catalog.search.nearest", None)
-    assert keys(ask(engine, search, QUERY, NIGHT))[0] == "late"
+    assert "late" == keys(ask(engine, search, QUERY, NIGHT))[0]
 
 
 def test_what_was_pruned_meanwhile_leaves_the_planner_as_it_was(engine, search):
@@ -83,7 +83,7 @@ def test_a_search_that_began_before_the_codes_were_read_does_not_have_them_read_
         found = search(connection, active, QUERY, limit=10, tags=(NIGHT,))
         assert keys(found) == numbered(*range(DAYS, DAYS + 10))
     search.wait()
-    assert keys(ask(engine, search, QUERY, NIGHT))[0] == "new0"
+    assert "new0" == keys(ask(engine, search, QUERY, NIGHT))[0]
     assert search.nbytes > 17 * IMAGES
 
 
@@ -98,8 +98,8 @@ def test_codes_that_outgrow_their_memory_are_given_up(engine, space, vectors, la
     for _ in range(2):
         assert keys(ask(engine, search, QUERY, NIGHT)) == [f"new{n}" for n in range(10)]
         search.wait()
-        assert search.nbytes == 0
-    assert "".join(capsys.readouterr()).count("ENRICH_FILTER_MEMORY_BYTES") == 1
+        assert 0 == search.nbytes
+    assert 1 == "".join(capsys.readouterr()).count("ENRICH_FILTER_MEMORY_BYTES")
 
 
 def test_more_images_than_the_planner_knew_of(engine, space, vectors, large, capsys):
@@ -110,7 +110,7 @@ def test_more_images_than_the_planner_knew_of(engine, space, vectors, large, cap
     search = FilteredSearch(engine, memory=16 * 600)
     assert keys(ask(engine, search, QUERY, NIGHT)) == numbered(*range(DAYS, DAYS + 10))
     search.wait()
-    assert search.nbytes == 0
+    assert 0 == search.nbytes
     assert "ENRICH_FILTER_MEMORY_BYTES" in "".join(capsys.readouterr())
 
 

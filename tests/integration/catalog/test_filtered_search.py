@@ -87,7 +87,7 @@ def test_a_filter_that_opposes_the_query_finds_the_nearest(engine, space, vector
     """None of what passes is among the 2,000 images nearest to the query: all that pass are compared instead."""
     found = search(engine, space, unit(0), NIGHT)
     assert keys(found) == numbered(*range(DAYS, DAYS + 10))
-    assert flags(found) == (True, True)
+    assert (True, True) == flags(found)
 
 
 def test_a_filter_that_agrees_is_answered_by_the_index(engine, space, vectors, frequent):
@@ -101,7 +101,7 @@ def test_a_filter_that_agrees_is_answered_by_the_index(engine, space, vectors, f
     found = search(engine, space, unit(0), DAY)
     event.remove(engine, "before_cursor_execute", note)
     assert keys(found) == numbered(*range(10))
-    assert flags(found) == (False, True)
+    assert (False, True) == flags(found)
     [around] = [each for each in ran if "<#>" in each[0]]
     with engine.connect() as connection:
         plan = "\n".join(connection.exec_driver_sql("EXPLAIN " + around[0], around[1]).scalars())
@@ -130,18 +130,18 @@ def test_few_are_compared(engine, space, vectors):
     """Up to ten thousand images are not worth following an index."""
     found = search(engine, space, unit(0), NIGHT)
     assert keys(found) == numbered(*range(DAYS, DAYS + 10))
-    assert flags(found) == (True, True)
+    assert (True, True) == flags(found)
 
 
 def test_a_search_that_stopped_at_a_limit_says_so(engine, space, vectors, too_many):
     """What it found passes the filter, but nearer images are missing; asked to be exact, it finds them."""
     found = search(engine, space, unit(0), NIGHT, limit=5)
-    assert flags(found) == (False, False)
+    assert (False, False) == flags(found)
     assert set(keys(found)) <= set(numbered(*range(DAYS, IMAGES)))
     assert keys(found) != numbered(*range(DAYS, DAYS + 5))
     all_compared = search(engine, space, unit(0), NIGHT, limit=5, exact=True)
     assert keys(all_compared) == numbered(*range(DAYS, DAYS + 5))
-    assert flags(all_compared) == (True, True)
+    assert (True, True) == flags(all_compared)
 
 
 def test_a_search_is_led_to_what_passes(engine, space, vectors, monkeypatch, frequent):
@@ -159,7 +159,7 @@ def test_tags_that_few_images_share(engine, space, vectors, frequent):
     decide(engine, "k5", "night")
     found = search(engine, space, unit(0), DAY, NIGHT)
     assert keys(found) == numbered(5)
-    assert flags(found) == (True, True)
+    assert (True, True) == flags(found)
 
 
 def test_what_people_decided_counts_whichever_way_is_taken(engine, space, vectors, monkeypatch):
@@ -177,7 +177,7 @@ def test_people_also_count_where_a_search_is_led(engine, space, vectors, too_man
     for number in range(DAYS, DAYS + 200):
         decide(engine, f"k{number}", "day")
     found = search(engine, space, unit(0), NIGHT, limit=5)
-    assert flags(found) == (False, False)
+    assert (False, False) == flags(found)
     assert set(keys(found)) <= set(numbered(*range(DAYS + 200, IMAGES)))
 
 
@@ -185,8 +185,8 @@ def test_without_a_filter(engine, space, vectors):
     """The index answers; where there is less than was asked for, everything was compared."""
     found = search(engine, space, unit(0))
     assert keys(found) == numbered(*range(10))
-    assert flags(found) == (False, True)
-    assert flags(search(engine, space, unit(0), exact=True)) == (True, True)
+    assert (False, True) == flags(found)
+    assert (True, True) == flags(search(engine, space, unit(0), exact=True))
 
 
 def test_fewer_than_asked_for(engine, space):
@@ -194,5 +194,5 @@ def test_fewer_than_asked_for(engine, space):
     fill(engine, space, [unit(0), unit(1)], ["day", "night"])
     found = search(engine, space, unit(0))
     assert keys(found) == numbered(0, 1)
-    assert flags(found) == (True, True)
-    assert flags(search(engine, space, unit(0), TagFilter(taxonomy="no", label="such"))) == (True, True)
+    assert (True, True) == flags(found)
+    assert (True, True) == flags(search(engine, space, unit(0), TagFilter(taxonomy="no", label="such")))

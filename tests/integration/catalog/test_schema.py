@@ -66,7 +66,7 @@ def test_down_and_up_again_leaves_the_same_schema(empty_engine):
     with db.transaction(empty_engine) as connection:
         before = tables(connection)
         command.downgrade(_config(connection), "base")
-        assert tables(connection) == ["alembic_version"]
+        assert ["alembic_version"] == tables(connection)
         command.upgrade(_config(connection), "head")
         assert before == tables(connection)
 

@@ -127,7 +127,7 @@ def test_a_filter_that_opposes_the_query_finds_the_nearest(engine, vectors, sear
     nights, right = vectors[DAYS:], 0
     for query in near_the_query(20):
         found = ask(engine, search, query, NIGHT)
-        assert (found.exact, found.complete) == (False, True)
+        assert (False, True) == (found.exact, found.complete)
         true = np.argsort(-(nights @ query))[:10] + DAYS
         right += len(set(keys(found)) & set(numbered(*true)))
     assert right >= 0.8 * 200  # codes of 32 bits: with 512, `make bench` finds 0.98 and more
@@ -137,13 +137,13 @@ def test_few_that_pass_are_all_compared(engine, search, monkeypatch, by_codes_al
     monkeypatch.setattr("worker.pipeline.reading.filtered_search._FEW", 1_000)
     found = ask(engine, search, QUERY, NIGHT)
     assert keys(found) == numbered(*range(DAYS, DAYS + 10))
-    assert (found.exact, found.complete) == (True, True)
+    assert (True, True) == (found.exact, found.complete)
 
 
 def test_what_was_enriched_since_then_is_found(engine, space, search, by_codes_alone):
     nearest = near_the_query(3)
     write(engine, space, {f"new{n}": (vector, "night") for n, vector in enumerate(nearest)})
-    assert keys(ask(engine, search, QUERY, NIGHT))[:3] == ["new0", "new1", "new2"]
+    assert ["new0", "new1", "new2"] == keys(ask(engine, search, QUERY, NIGHT))[:3]
 
 
 def test_a_change_behind_an_open_transaction_is_found(engine, space, search, by_codes_alone):
@@ -151,7 +151,7 @@ def test_a_change_behind_an_open_transaction_is_found(engine, space, search, by_
     with transaction(engine) as older:
         outbox.append(older, [NewEntry(kind="enriched", ref=enriched_image("other").info.ref, etag="e")])
         write(engine, space, {"new": (QUERY, "night")})
-        assert keys(ask(engine, search, QUERY, NIGHT))[0] == "new"
+        assert "new" == keys(ask(engine, search, QUERY, NIGHT))[0]
 
 
 def test_what_lost_its_tag_or_left_the_catalog_is_not_found(engine, space, vectors, search, by_codes_alone):
@@ -162,7 +162,7 @@ def test_what_lost_its_tag_or_left_the_catalog_is_not_found(engine, space, vecto
         outbox.append(connection, [NewEntry(kind="removed", ref=gone, etag=None)])
     found = ask(engine, search, QUERY, NIGHT)
     assert not {f"k{DAYS}", f"k{DAYS + 1}"} & set(keys(found))
-    assert len(found.hits) == 10
+    assert 10 == len(found.hits)
 
 
 def test_where_most_of_the_nearest_lost_the_tag_the_database_searches(engine, space, vectors, search, monkeypatch):
@@ -179,7 +179,7 @@ def test_peoples_tags_count_at_once(engine, search, by_codes_alone):
     decide(engine, "k0", "night")
     decide(engine, f"k{DAYS}", "day")
     found = keys(ask(engine, search, QUERY, NIGHT))
-    assert found[0] == "k0"
+    assert "k0" == found[0]
     assert f"k{DAYS}" not in found
 
 
@@ -200,8 +200,8 @@ def test_all_tags_must_hold(engine, search, by_codes_alone, monkeypatch):
     search.wait()
     monkeypatch.setattr("worker.catalog.search.nearest", None)
     true = ask(engine, by_the_database_alone, QUERY, NIGHT, place, exact=True)
-    assert keys(true)[0] == "k0"
-    assert odd == 1
+    assert "k0" == keys(true)[0]
+    assert 1 == odd
     assert keys(ask(engine, search, QUERY, NIGHT, place)) == keys(true)
 
 
@@ -210,13 +210,13 @@ def test_changes_are_taken_in_while_searches_go_on(engine, space, vectors, searc
     new = near_the_query(60)
     write(engine, space, {f"new{n}": (vector, "night") for n, vector in enumerate(new)})
     expected = [f"new{n}" for n in range(10)]
-    assert keys(ask(engine, search, QUERY, NIGHT)) == expected  # by the database
+    assert expected == keys(ask(engine, search, QUERY, NIGHT))  # by the database
     search.wait()
     monkeypatch.setattr("worker.catalog.search.nearest", None)
     with snapshot(engine) as connection:
         assert not outbox.since(connection, search._loaded.cursor, limit=100)
     monkeypatch.setattr("worker.pipeline.reading.filtered_search._FEW", 1_000)
-    assert keys(ask(engine, search, QUERY, NIGHT)) == expected
+    assert expected == keys(ask(engine, search, QUERY, NIGHT))
     assert not {f"new{n}" for n in range(60)} & set(keys(ask(engine, search, QUERY, DAY)))
 
 
@@ -238,10 +238,10 @@ def test_a_feed_that_was_pruned_meanwhile(engine, space, search, monkeypatch):
     with transaction(engine) as connection:
         connection.execute(text("UPDATE changes SET at = now() - interval '1 day'"))
         assert outbox.prune(connection, keep=3600.0, limit=10_000)
-    assert keys(ask(engine, search, QUERY, NIGHT))[0] == "new"  # by the database
+    assert "new" == keys(ask(engine, search, QUERY, NIGHT))[0]  # by the database
     search.wait()
     monkeypatch.setattr("worker.catalog.search.nearest", None)
-    assert keys(ask(engine, search, QUERY, NIGHT))[0] == "new"
+    assert "new" == keys(ask(engine, search, QUERY, NIGHT))[0]
 
 
 def test_another_space_is_read_anew(engine, vectors, search, monkeypatch):
@@ -254,11 +254,11 @@ def test_another_space_is_read_anew(engine, vectors, search, monkeypatch):
         catalog.spaces.activate(connection, other.id)
         connection.execute(text("ANALYZE"))
     expected = keys(ask(engine, search, QUERY, NIGHT, exact=True))
-    assert keys(ask(engine, search, QUERY, NIGHT)) == expected  # by the database
+    assert expected == keys(ask(engine, search, QUERY, NIGHT))  # by the database
     search.wait()
     monkeypatch.setattr("worker.catalog.search.nearest", None)
     monkeypatch.setattr("worker.pipeline.reading.filtered_search._FEW", 1_000)
-    assert keys(ask(engine, search, QUERY, NIGHT)) == expected
+    assert expected == keys(ask(engine, search, QUERY, NIGHT))
 
 
 def test_names_are_data(engine, space, search, monkeypatch):
@@ -266,10 +266,10 @@ def test_names_are_data(engine, space, search, monkeypatch):
     label = 'o\'clock % \\ "5" %s'
     write(engine, space, {"odd": (QUERY, label)})
     tag = TagFilter(taxonomy="time-of-day", label=label)
-    assert keys(ask(engine, search, QUERY, tag)) == ["odd"]
+    assert ["odd"] == keys(ask(engine, search, QUERY, tag))
     search.wait()
     monkeypatch.setattr("worker.catalog.search.nearest", None)
-    assert keys(ask(engine, search, QUERY, tag)) == ["odd"]
+    assert ["odd"] == keys(ask(engine, search, QUERY, tag))
 
 
 @pytest.mark.parametrize("memory", [0, 10_000])
@@ -278,7 +278,7 @@ def test_without_memory_the_database_searches(engine, vectors, large, memory, ca
     for _ in range(2):
         assert keys(ask(engine, search, QUERY, NIGHT)) == numbered(*range(DAYS, DAYS + 10))
         search.wait()
-    assert search.nbytes == 0
+    assert 0 == search.nbytes
     assert "".join(capsys.readouterr()).count("ENRICH_FILTER_MEMORY_BYTES") == (1 if memory else 0)
 
 
@@ -291,7 +291,7 @@ def test_the_database_searches_while_codes_cannot_be_read(engine, vectors, large
     for _ in range(2):
         assert keys(ask(engine, search, QUERY, NIGHT)) == numbered(*range(DAYS, DAYS + 10))
         search.wait()
-    assert "".join(capsys.readouterr()).count("on fire") == 1  # tried again after a while
+    assert 1 == "".join(capsys.readouterr()).count("on fire")  # tried again after a while
 
 
 def test_whatever_happens_it_finds_what_the_database_finds(engine, space, vectors, search, monkeypatch):

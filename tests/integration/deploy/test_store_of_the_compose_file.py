@@ -163,9 +163,9 @@ def test_an_upload_right_after_it_is_healthy_is_posted_to_the_api(bundled):
     owner.create_bucket(Bucket="photos")
     owner.put_object(Bucket="photos", Key="a b/ü+%.jpg", Body=b"x")
     path, authorization, body = post_of(bundled, "/buckets/photos/a b/ü+%.jpg")
-    assert path == "/v1/events/seaweedfs"
-    assert authorization == f"Bearer {SECRETS['ENRICH_API_EVENTS_TOKEN']}"
-    assert body["event_type"] == "create"
+    assert "/v1/events/seaweedfs" == path
+    assert f"Bearer {SECRETS['ENRICH_API_EVENTS_TOKEN']}" == authorization
+    assert "create" == body["event_type"]
 
 
 def test_the_worker_may_read_and_list_and_nothing_else(bundled):
@@ -174,8 +174,8 @@ def test_the_worker_may_read_and_list_and_nothing_else(bundled):
 
     client(bundled, "S3_OWNER").put_object(Bucket="readable", Key="k", Body=b"abc")
     worker = client(bundled, "ENRICH_S3")
-    assert worker.get_object(Bucket="readable", Key="k")["Body"].read() == b"abc"
-    assert [each["Key"] for each in worker.list_objects_v2(Bucket="readable")["Contents"]] == ["k"]
+    assert b"abc" == worker.get_object(Bucket="readable", Key="k")["Body"].read()
+    assert ["k"] == [each["Key"] for each in worker.list_objects_v2(Bucket="readable")["Contents"]]
     refused: tuple[Callable[[], object], ...] = (
         lambda: worker.put_object(Bucket="readable", Key="n", Body=b"x"),
         lambda: worker.delete_object(Bucket="readable", Key="k"),
@@ -191,9 +191,9 @@ def test_strangers_are_refused(bundled):
     client(bundled, "S3_OWNER").put_object(Bucket="closed", Key="k", Body=b"abc")
     http = urllib3.PoolManager(retries=False)
     base = f"http://127.0.0.1:{bundled.s3}"
-    assert http.request("GET", f"{base}/closed/k").status == 403
-    assert http.request("GET", f"{base}/closed").status == 403
-    assert http.request("PUT", f"{base}/closed/x", body=b"x").status == 403
+    assert 403 == http.request("GET", f"{base}/closed/k").status
+    assert 403 == http.request("GET", f"{base}/closed").status
+    assert 403 == http.request("PUT", f"{base}/closed/x", body=b"x").status
 
 
 def test_it_does_not_take_disk_it_does_not_use(bundled):

@@ -16,9 +16,9 @@ def test_a_hint_makes_work_pending_and_completing_ends_it(engine):
     """One hint is one piece of work."""
     hint(engine, "a")
     taken = claim(engine)
-    assert keys(taken) == ["a"]
+    assert ["a"] == keys(taken)
     complete(engine, taken)
-    assert pending(engine) == 0
+    assert 0 == pending(engine)
     assert claim(engine) is None
 
 
@@ -26,7 +26,7 @@ def test_hints_coalesce(engine):
     """Ten hints for one object, in one request and in many, are one claim."""
     for _ in range(5):
         hint(engine, "a", "a")
-    assert row(engine, "a").wanted == 5
+    assert 5 == row(engine, "a").wanted
     complete(engine, claim(engine))
     assert claim(engine) is None
 
@@ -43,8 +43,8 @@ def test_a_hint_that_arrives_mid_flight_is_not_lost(engine):
     taken = claim(engine)
     hint(engine, "a")
     complete(engine, taken)
-    assert pending(engine) == 1
-    assert keys(claim(engine)) == ["a"]
+    assert 1 == pending(engine)
+    assert ["a"] == keys(claim(engine))
 
 
 def test_a_row_in_flight_is_not_claimed_twice(engine):
@@ -61,14 +61,14 @@ def test_live_comes_before_retries_and_retries_before_backfill(engine):
     hint(engine, "again")
     retry(engine, claim(engine, size=1))
     hint(engine, "new")
-    assert [keys(claim(engine, size=1))[0] for _ in range(3)] == ["new", "again", "old"]
+    assert ["new", "again", "old"] == [keys(claim(engine, size=1))[0] for _ in range(3)]
 
 
 def test_a_live_hint_lifts_a_backfill_row(engine):
     """An upload is not queued behind the archive it belongs to."""
     hint(engine, "x", "y", lane=Lane.BACKFILL)
     hint(engine, "y")
-    assert keys(claim(engine, size=1)) == ["y"]
+    assert ["y"] == keys(claim(engine, size=1))
 
 
 def test_a_batch_is_filled_across_lanes(engine):
@@ -84,7 +84,7 @@ def test_a_hint_cuts_neither_a_retry_short_nor_its_attempts(engine):
     retry(engine, claim(engine), delay=300)
     hint(engine, "a")
     assert claim(engine) is None
-    assert row(engine, "a").attempts == 1
+    assert 1 == row(engine, "a").attempts
 
 
 def test_keys_are_kept_byte_for_byte(engine):

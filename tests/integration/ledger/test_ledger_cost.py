@@ -34,7 +34,7 @@ def test_requests_naming_the_same_objects_in_opposite_order_do_not_deadlock(engi
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(send, range(40)))
-    assert row(engine, "k0").wanted == 40
+    assert 40 == row(engine, "k0").wanted
 
 
 def test_completing_and_hinting_the_same_objects_do_not_deadlock(engine):
@@ -53,7 +53,7 @@ def test_completing_and_hinting_the_same_objects_do_not_deadlock(engine):
             future.result()
     while (taken := claim(engine, size=50)) is not None:
         complete(engine, taken)
-    assert pending(engine) == 0
+    assert 0 == pending(engine)
 
 
 @pytest.mark.parametrize("done", [20_000])

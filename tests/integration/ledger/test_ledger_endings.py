@@ -25,7 +25,7 @@ def test_an_outage_takes_the_attempt_back(engine):
     for _ in range(10):
         retry(engine, claim(engine), counted=False)
         make_due(engine)
-    assert row(engine, "a").attempts == 0
+    assert 0 == row(engine, "a").attempts
 
 
 def test_attempts_start_anew_with_new_work(engine):
@@ -34,7 +34,7 @@ def test_attempts_start_anew_with_new_work(engine):
     retry(engine, claim(engine))
     complete(engine, claim(engine), Outcome.EXCLUDED)
     hint(engine, "a")
-    assert claim(engine).objects[0].attempts == 1
+    assert 1 == claim(engine).objects[0].attempts
 
 
 def test_unchanged_keeps_outcome_and_etag(engine):
@@ -47,7 +47,7 @@ def test_unchanged_keeps_outcome_and_etag(engine):
         ledger.completion.complete(
             connection, taken.token, [Completion(id=taken.objects[0].id, outcome=Outcome.UNCHANGED)]
         )
-    assert (row(engine, "a").outcome, row(engine, "a").etag) == ("enriched", "e")
+    assert ("enriched", "e") == (row(engine, "a").outcome, row(engine, "a").etag)
 
 
 def test_quarantine_is_entered_with_its_reason_and_left_by_success(engine):
@@ -59,13 +59,13 @@ def test_quarantine_is_entered_with_its_reason_and_left_by_success(engine):
         done = Completion(id=taken.objects[0].id, outcome=Outcome.QUARANTINED, etag="q", quarantine=entry)
         ledger.completion.complete(connection, taken.token, [done])
         [found] = ledger.quarantine.page(connection)
-    assert (
+    assert ("a", "corrupt", "bad", "q", 7, b"\x00\xff") == (
         found.key, found.reason, found.message, found.etag, found.size, found.first_bytes,
-    ) == ("a", "corrupt", "bad", "q", 7, b"\x00\xff")  # fmt: skip
+    )  # fmt: skip
     hint(engine, "a")
     complete(engine, claim(engine))
     with transaction(engine) as connection:
-        assert ledger.quarantine.page(connection) == []
+        assert [] == ledger.quarantine.page(connection)
 
 
 def test_every_object_is_counted_once(engine):
@@ -78,11 +78,11 @@ def test_every_object_is_counted_once(engine):
     claim(engine, size=1)
     with transaction(engine) as connection:
         found = ledger.totals.totals(connection)
-    assert (
+    assert (1, 1, 1, 1, 2, 1) == (
         found.enriched, found.excluded, found.gone, found.quarantined, found.pending, found.in_flight,
-    ) == (1, 1, 1, 1, 2, 1)  # fmt: skip
+    )  # fmt: skip
     with transaction(engine) as connection:
-        assert ledger.totals.totals(connection, bucket="other").pending == 0
+        assert 0 == ledger.totals.totals(connection, bucket="other").pending
 
 
 def test_pending_work_is_counted_by_lane(engine):
@@ -110,7 +110,7 @@ def test_claimable_says_what_a_claim_would_find(engine):
     answers.append(claimable())
     expire_leases(engine)
     answers.append(claimable())
-    assert answers == [False, True, False, True]
+    assert [False, True, False, True] == answers
 
 
 def test_errors_are_kept_whatever_characters_they_quote(engine):

@@ -37,7 +37,7 @@ def test_members_of_a_dead_workers_batch_are_retried_alone(engine):
     hint(engine, "fresh")
     poison_images = [claim(engine) for _ in range(3)]
     assert [(s.suspect, len(s.objects), s.objects[0].attempts) for s in poison_images] == [(True, 1, 2)] * 3
-    assert keys(claim(engine)) == ["fresh"]
+    assert ["fresh"] == keys(claim(engine))
 
 
 def test_a_claim_without_suspects_takes_fresh_work(engine):
@@ -46,7 +46,7 @@ def test_a_claim_without_suspects_takes_fresh_work(engine):
     claim(engine)
     expire_leases(engine)
     hint(engine, "fresh")
-    assert keys(claim(engine, poison_images=False)) == ["fresh"]
+    assert ["fresh"] == keys(claim(engine, poison_images=False))
 
 
 def test_a_late_worker_changes_nothing(engine):
@@ -55,7 +55,7 @@ def test_a_late_worker_changes_nothing(engine):
     late = claim(engine, worker="late")
     expire_leases(engine)
     current = claim(engine, worker="current")
-    assert complete(engine, late) == 0
+    assert 0 == complete(engine, late)
     retry(engine, late)
     with transaction(engine) as connection:
         # Even a caller that forgets to lock first cannot get past the guard.
@@ -64,7 +64,7 @@ def test_a_late_worker_changes_nothing(engine):
     assert (current.token, "current", None) == tuple(
         getattr(row(engine, "a"), name) for name in ("token", "worker", "outcome")
     )
-    assert complete(engine, current) == 1
+    assert 1 == complete(engine, current)
 
 
 def test_a_late_worker_may_finish_while_nobody_else_took_over(engine):
@@ -72,7 +72,7 @@ def test_a_late_worker_may_finish_while_nobody_else_took_over(engine):
     hint(engine, "a")
     taken = claim(engine)
     expire_leases(engine)
-    assert complete(engine, taken) == 1
+    assert 1 == complete(engine, taken)
 
 
 def test_a_renewed_lease_holds_and_an_ended_one_cannot_be_renewed(engine):
@@ -92,9 +92,9 @@ def test_released_claims_are_visible_at_once_and_uncounted(engine):
     hint(engine, "a", "b")
     taken = claim(engine)
     with transaction(engine) as connection:
-        assert ledger.completion.release(connection, [taken.token]) == 2
+        assert 2 == ledger.completion.release(connection, [taken.token])
     again = claim(engine)
-    assert (again.suspect, len(again.objects), again.objects[0].attempts) == (False, 2, 1)
+    assert (False, 2, 1) == (again.suspect, len(again.objects), again.objects[0].attempts)
 
 
 def test_an_abandoned_batch_is_taken_apart_at_once(engine):
@@ -103,7 +103,7 @@ def test_an_abandoned_batch_is_taken_apart_at_once(engine):
     taken = claim(engine)
     with transaction(engine) as connection:
         ledger.completion.abandon(connection, taken.token)
-    assert [claim(engine).suspect for _ in range(2)] == [True, True]
+    assert [True, True] == [claim(engine).suspect for _ in range(2)]
 
 
 def test_deaths_are_counted_apart_from_attempts(engine):

@@ -93,7 +93,7 @@ def await_up(process: subprocess.Popen[str]) -> list[psutil.Process]:
     said: list[str] = []
     while not said or said[-1] not in ("up\n", ""):
         said.append(process.stdout.readline())
-    assert said[-1] == "up\n", "".join(said)
+    assert "up\n" == said[-1], "".join(said)
     return psutil.Process(process.pid).children(recursive=True)
 
 

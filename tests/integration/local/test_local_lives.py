@@ -28,8 +28,8 @@ def test_a_second_start_resumes_with_the_same_data_and_keys_also_on_other_ports(
     for ports in (first.ports, PortPlan(base=free_port_base())):
         with start_servers(tmp_path / "home", [Part.STORE, Part.DATABASE], ports=ports) as again:
             store = s3_client(again.info)
-            assert store.get_object(Bucket="photos", Key="kept.jpg")["Body"].read() == b"kept"
-            assert query(again.database_url, "SELECT answer FROM kept") == [(42,)]
+            assert b"kept" == store.get_object(Bucket="photos", Key="kept.jpg")["Body"].read()
+            assert [(42,)] == query(again.database_url, "SELECT answer FROM kept")
             assert again.info.s3_secret_access_key == first.info.s3_secret_access_key
             store.put_object(Bucket="photos", Key="new.jpg", Body=b"new")
 
@@ -48,9 +48,9 @@ def test_servers_die_with_a_killed_parent_and_the_next_start_recovers(tmp_path: 
             read_connection_info(tmp_path / "home")
 
         with start_servers(tmp_path / "home", ports=PortPlan(base=base)) as again:
-            assert left(running) == []
-            assert s3_client(again.info).get_object(Bucket="photos", Key="kept.jpg")["Body"].read() == b"kept"
-            assert query(again.database_url, "SELECT answer FROM kept") == [(42,)]
+            assert [] == left(running)
+            assert b"kept" == s3_client(again.info).get_object(Bucket="photos", Key="kept.jpg")["Body"].read()
+            assert [(42,)] == query(again.database_url, "SELECT answer FROM kept")
 
 
 def test_sigterm_ends_the_run_cleanly(tmp_path: Path):
@@ -58,9 +58,9 @@ def test_sigterm_ends_the_run_cleanly(tmp_path: Path):
     with runner(tmp_path / "home", free_port_base(), "database", "broker") as process:
         running = await_up(process)
         process.terminate()
-        assert process.wait(timeout=20) == 0
+        assert 0 == process.wait(timeout=20)
 
-    assert left(running) == []
+    assert [] == left(running)
     assert not (tmp_path / "home" / "run" / "env.json").exists()
     assert "database system is shut down" in (tmp_path / "home" / "logs" / "postgres.log").read_text()
 
@@ -119,8 +119,8 @@ def test_a_long_path_with_spaces_is_fine(tmp_path: Path):
     home = tmp_path / ("a long name with spaces " * 6).strip() / "ü"
 
     with start_servers(home) as running:
-        assert query(running.database_url, "SELECT 1") == [(1,)]
-        assert s3_client(running.info).list_buckets()["Buckets"][0]["Name"] == "photos"
+        assert [(1,)] == query(running.database_url, "SELECT 1")
+        assert "photos" == s3_client(running.info).list_buckets()["Buckets"][0]["Name"]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="every other test here already runs without root")
@@ -137,6 +137,6 @@ def test_it_runs_without_root(tmp_path: Path):
         running = await_up(process)
         owners = {child.username() for child in running}
 
-    assert owners == {"nobody"}
-    assert left(running) == []
-    assert (tmp_path / "home").stat().st_mode & 0o777 == 0o700
+    assert {"nobody"} == owners
+    assert [] == left(running)
+    assert 0o700 == (tmp_path / "home").stat().st_mode & 0o777

@@ -37,8 +37,8 @@ def test_all_three_servers_work_when_start_returns(servers: RunningServers):
     store.put_object(Bucket="photos", Key="a b/ü+%.jpg", Body=b"jpeg")
     broker = redis.Redis.from_url(servers.broker_url)
 
-    assert store.get_object(Bucket="photos", Key="a b/ü+%.jpg")["Body"].read() == b"jpeg"
-    assert query(servers.database_url, "SELECT '[1,2]'::vector <-> '[1,4]'") == [(2.0,)]
+    assert b"jpeg" == store.get_object(Bucket="photos", Key="a b/ü+%.jpg")["Body"].read()
+    assert [(2.0,)] == query(servers.database_url, "SELECT '[1,2]'::vector <-> '[1,4]'")
     assert broker.set("key", "value") is True
     broker.close()
 
@@ -47,7 +47,7 @@ def test_postgres_is_18_with_unicode_case_rules(servers: RunningServers):
     """The version production runs; a locale that does not depend on the machine."""
     version, lower = query(servers.database_url, "SELECT current_setting('server_version_num'), lower('ÄÖ')")[0]
 
-    assert (version[:2], lower) == ("18", "äö")
+    assert ("18", "äö") == (version[:2], lower)
 
 
 def test_every_server_writes_a_log(servers: RunningServers):
@@ -79,7 +79,7 @@ def test_fresh_databases_are_separate_and_have_pgvector(servers: RunningServers)
     with servers.fresh_database() as first, servers.fresh_database() as second:
         query(first, "CREATE TABLE t (v vector(3))")
 
-        assert query(second, "SELECT to_regclass('t')") == [(None,)]
+        assert [(None,)] == query(second, "SELECT to_regclass('t')")
     with pytest.raises(OperationalError, match="does not exist"):
         query(first, "SELECT 1")
 
@@ -93,19 +93,19 @@ def test_a_database_is_copied_from_a_template(servers: RunningServers):
     servers.create_template("migrated", migrate)
 
     with servers.fresh_database(template="migrated") as url:
-        assert query(url, "SELECT id FROM images") == [(7,)]
+        assert [(7,)] == query(url, "SELECT id FROM images")
 
 
 def test_fresh_buckets_and_broker_databases_are_empty(servers: RunningServers):
     """Also when a number comes round again."""
     for _ in range(16):
         with redis.Redis.from_url(servers.fresh_broker_url()) as broker:
-            assert broker.dbsize() == 0
+            assert 0 == broker.dbsize()
             broker.set("left", "behind")
     buckets = {servers.fresh_bucket() for _ in range(3)}
 
-    assert len(buckets) == 3
-    assert [s3_client(servers.info).list_objects_v2(Bucket=bucket)["KeyCount"] for bucket in buckets] == [0, 0, 0]
+    assert 3 == len(buckets)
+    assert [0, 0, 0] == [s3_client(servers.info).list_objects_v2(Bucket=bucket)["KeyCount"] for bucket in buckets]
 
 
 def test_connection_info_is_there_while_it_runs(servers: RunningServers):
@@ -113,7 +113,7 @@ def test_connection_info_is_there_while_it_runs(servers: RunningServers):
     home = servers.stack.home
 
     assert read_connection_info(home.root) == servers.info
-    assert (home.run / "env.json").stat().st_mode & 0o777 == 0o600
+    assert 0o600 == (home.run / "env.json").stat().st_mode & 0o777
 
 
 def test_a_second_run_on_the_same_home_is_refused(servers: RunningServers):
@@ -123,7 +123,7 @@ def test_a_second_run_on_the_same_home_is_refused(servers: RunningServers):
         second.start()
 
     assert read_connection_info(servers.stack.home.root) == servers.info
-    assert query(servers.database_url, "SELECT 1") == [(1,)]
+    assert [(1,)] == query(servers.database_url, "SELECT 1")
 
 
 def test_taken_ports_are_named_and_nothing_is_started(servers: RunningServers, tmp_path: Path):
@@ -133,7 +133,7 @@ def test_taken_ports_are_named_and_nothing_is_started(servers: RunningServers, t
 
     assert f"port {servers.ports.postgres} (PostgreSQL): in use by postgres (pid " in str(taken.value)
     assert f"port {servers.ports.s3} (S3): in use by weed (pid " in str(taken.value)
-    assert list((tmp_path / "home" / "data").iterdir()) == []
+    assert [] == list((tmp_path / "home" / "data").iterdir())
 
 
 def test_a_replaced_part_is_not_started(servers: RunningServers, tmp_path: Path):
@@ -146,7 +146,7 @@ def test_a_replaced_part_is_not_started(servers: RunningServers, tmp_path: Path)
     with LocalStack(tmp_path / "home", ports=ports, replace=replacements) as stack:
         environment = stack.environment()
 
-        assert [path.name for path in stack.home.logs.iterdir()] == []
+        assert [] == [path.name for path in stack.home.logs.iterdir()]
     assert (info.database_url, info.broker_url, info.s3_endpoint_url) == (
         environment["ENRICH_DATABASE_URL"],
         environment["ENRICH_BROKER_URL"],
@@ -205,11 +205,11 @@ def test_an_upload_through_s3_is_announced_and_none_is_lost_while_the_receiver_r
             after.end()
     token, event = next(event for event in before.events if event[1]["key"] == "/buckets/photos/first.jpg")
 
-    assert (token, event["path"], event["event_type"]) == (
+    assert (
         f"Bearer {running.info.api_events_token}",
         "/v1/events/seaweedfs",
         "create",
-    )
+    ) == (token, event["path"], event["event_type"])
 
 
 _EMPTY_THEN_FULL = """

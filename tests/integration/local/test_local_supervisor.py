@@ -113,7 +113,7 @@ def test_a_signal_stops_everything_and_ends_cleanly(parent, number: signal.Signa
     process.send_signal(number)
     said, _ = process.communicate(timeout=20)
 
-    assert (process.returncode, [pid for pid in pids if _runs(pid)]) == (0, [])
+    assert (0, []) == (process.returncode, [pid for pid in pids if _runs(pid)])
     assert "ended by itself" in said
 
 
@@ -144,7 +144,7 @@ def test_a_second_signal_hurries(parent):
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=5)
 
-    assert [pid for pid in pids if _runs(pid)] == []
+    assert [] == [pid for pid in pids if _runs(pid)]
 
 
 def test_a_supervisor_outlives_its_guardian(parent, tmp_path: Path):
@@ -191,7 +191,7 @@ def test_stages_stop_from_the_top(tmp_path: Path):
         supervisor.start(ChildSpec(name=name, argv=argv, stage=stage, probe=partial(ready, name)))
     supervisor.stop()
 
-    assert order.read_text().splitlines() == ["app asked", "app ended", "server asked", "server ended"]
+    assert ["app asked", "app ended", "server asked", "server ended"] == order.read_text().splitlines()
 
 
 def test_a_child_that_ignores_its_stop_signal_is_killed(tmp_path: Path):
@@ -206,7 +206,7 @@ def test_a_child_that_ignores_its_stop_signal_is_killed(tmp_path: Path):
     supervisor.stop()
 
     assert time.monotonic() - started < 3
-    assert [pid for pid in _read_pids(pids) if _runs(pid)] == []
+    assert [] == [pid for pid in _read_pids(pids) if _runs(pid)]
 
 
 # -- life --------------------------------------------------------------------------------------------------------------
@@ -240,7 +240,7 @@ def test_a_child_that_always_dies_takes_nothing_along(tmp_path: Path):
     supervisor.run(until=seen)
 
     resigned = [line for line in said if "3 times in a row" in line]
-    assert (len(resigned), all(alive)) == (1, True)
+    assert (1, True) == (len(resigned), all(alive))
     assert "api died (exit status 3), 3 times in a row; it is tried every 0.3 s" in resigned[0]
     assert resigned[0].endswith("| no such table")
     assert "restarting it in 0.3 s" in said[-1]
@@ -257,7 +257,7 @@ def test_a_child_whose_end_is_final_is_not_started_again(tmp_path: Path, status:
     until = time.monotonic() + 1.0
     supervisor.run(until=lambda: time.monotonic() > until and bool(said) and _runs(other.pid))
 
-    assert len(said) == 1
+    assert 1 == len(said)
     assert said[0].startswith(f"worker ended (exit status {status}) and is not started again")
     assert said[0].endswith("| a newer release")
 
@@ -292,7 +292,7 @@ def test_a_child_that_lived_long_enough_starts_with_a_clean_record(tmp_path: Pat
     supervisor.launch(ChildSpec(name="worker", argv=["true"]))
     supervisor.run(until=lambda: len(said) >= 8)
 
-    assert [line for line in said if "0.01 s" not in line and "was restarted" not in line] == []
+    assert [] == [line for line in said if "0.01 s" not in line and "was restarted" not in line]
 
 
 def test_a_restart_appends_to_the_log(tmp_path: Path):
@@ -386,7 +386,7 @@ def test_starting_waits_for_the_one_before(supervisor: Supervisor, tmp_path: Pat
         ChildSpec(name="second", argv=["sleep", "600"], probe=second_ready),
     )
 
-    assert seen == [True]
+    assert [True] == seen
 
 
 def test_an_interrupt_ends_the_wait_for_readiness(supervisor: Supervisor):

@@ -52,7 +52,7 @@ def search(url: str) -> list[str] | None:
         answer = urllib3.request("POST", f"{url}/v1/search", body=body, headers=headers, retries=False, timeout=30)
     except urllib3.exceptions.HTTPError:
         return None
-    assert answer.status == 200, answer.json()["detail"]
+    assert 200 == answer.status, answer.json()["detail"]
     return [hit["key"] for hit in answer.json()["hits"]]
 
 

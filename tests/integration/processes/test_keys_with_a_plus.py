@@ -40,7 +40,7 @@ def answers(url: str) -> bool:
 def post(url: str, event: object) -> object:
     headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
     answer = urllib3.request("POST", f"{url}/v1/events/s3", body=json.dumps(event), headers=headers, retries=False)
-    assert answer.status == 200, answer.data
+    assert 200 == answer.status, answer.data
     return answer.json()
 
 

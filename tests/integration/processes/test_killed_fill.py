@@ -45,4 +45,4 @@ def test_what_a_killed_fill_has_done_is_kept_and_the_next_one_does_the_rest(site
     assert (IMAGES, IMAGES) == counts(site)
     with transaction(site.engine) as connection:
         assert (True, 0) == (catalog.partitions.has_index(connection, 2), catalog.spaces.missing_in(connection, 2))
-    assert lifecycle.activate(site.engine, 2, force=False).before == 1
+    assert 1 == lifecycle.activate(site.engine, 2, force=False).before

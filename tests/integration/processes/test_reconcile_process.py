@@ -34,7 +34,7 @@ def test_new_overwritten_and_deleted_objects_are_noticed_without_a_single_event(
     site.start()
     scheduler = site.start(SCHEDULER, ENRICH_RECONCILE_SECONDS="1")
     site.until_enriched(2, seconds=60)
-    assert terminate(scheduler) == 0
+    assert 0 == terminate(scheduler)
     etag = put(first, picture("blue"), "image/jpeg")
     site.store.delete(second)
     site.start(SCHEDULER, ENRICH_RECONCILE_SECONDS="1")

@@ -122,7 +122,7 @@ def test_sigterm_is_heard_while_the_broker_refuses(here: Site, valkey: RunningSe
         here.until(lambda: "wake-ups cannot be received" in here.log(worker))
         time.sleep(4)
         worker.terminate()
-        assert worker.wait(10) == 0
+        assert 0 == worker.wait(10)
     finally:
         _heal(broker, valkey)
 
@@ -137,9 +137,9 @@ def test_other_programs_keys_are_left_alone(here: Site) -> None:
     here.upload("photo.jpg")
     here.until_enriched(1)
     assert {name: broker.get(name) for name in others} == others
-    assert [
+    assert [] == [
         key for key in broker.scan_iter() if not key.decode().startswith(PREFIX) and key.decode() not in others
-    ] == []
+    ]
 
 
 # -- garbage on the queue ----------------------------------------------------------------------------------------------
@@ -218,7 +218,7 @@ def test_garbage_on_the_queue_is_dropped_and_counted(here: Site) -> None:
     assert here.until_enriched(1) < 10
     page = urllib3.request("GET", f"http://127.0.0.1:{port}/metrics").data.decode()
     assert f'enrich_wake_ups_total{{result="dropped"}} {len(GARBAGE) + 500}.0' in page
-    assert (worker.poll(), here.log(worker).count("is not a wake-up")) == (None, 1)
+    assert (None, 1) == (worker.poll(), here.log(worker).count("is not a wake-up"))
 
 
 def test_what_is_no_redis_at_all_costs_speed_only(site: Site, tmp_path: Path) -> None:

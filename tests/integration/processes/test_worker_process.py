@@ -75,14 +75,14 @@ class TestSignals:
         worker = site.start(ENRICH_CONCURRENCY="1", TEST_ENCODE_SECONDS="1.5")
         site.upload(*keys(8))
         site.until(lambda: site.totals().in_flight == 4)
-        assert terminate(worker) == 0
+        assert 0 == terminate(worker)
         totals = site.totals()
-        assert (totals.enriched, totals.pending, totals.in_flight, site.processes()) == (4, 4, 0, [])
+        assert (4, 4, 0, []) == (totals.enriched, totals.pending, totals.in_flight, site.processes())
 
     def test_sigterm_ends_an_idle_worker_within_seconds(self, site: Site) -> None:
         """Nothing in hand, nothing to wait for."""
         worker = site.start()
-        assert terminate(worker, seconds=5) == 0
+        assert 0 == terminate(worker, seconds=5)
         assert "Traceback" not in site.log(worker)
 
     def test_work_goes_on_after_sigkill(self, site: Site) -> None:
@@ -93,7 +93,7 @@ class TestSignals:
         worker.kill()
         site.start()
         site.until_enriched(4)
-        assert site.totals().quarantined == 0
+        assert 0 == site.totals().quarantined
 
     def test_a_killed_workers_images_are_tried_again_within_seconds_of_its_leases_end(self, site: Site) -> None:
         """By whoever is alive: nothing waits for a broker to give messages back, which takes Redis minutes."""
@@ -103,14 +103,14 @@ class TestSignals:
         site.start()
         killed.kill()
         assert site.until_enriched(4) < 2.0 + 15.0  # the lease, and the rest on a busy machine
-        assert site.totals().quarantined == 0
+        assert 0 == site.totals().quarantined
 
     def test_sigterm_gives_back_what_does_not_end(self, site: Site) -> None:
         """After ENRICH_DRAIN_SECONDS; uncounted, and to be had at once, not when the lease would have ended."""
         worker = site.start(TEST_ENCODE_SECONDS="120", ENRICH_DRAIN_SECONDS="1", ENRICH_LEASE_SECONDS="600")
         site.upload(*keys(4))
         site.until(lambda: site.totals().in_flight == 4)
-        assert terminate(worker, seconds=1 + 19) == 0
+        assert 0 == terminate(worker, seconds=1 + 19)
         assert (0, 4, [0] * 4) == (site.totals().in_flight, site.totals().pending, site.attempts())
         assert [] == site.processes()
         site.start()
@@ -139,7 +139,7 @@ class TestSignals:
             site.start()
             site.until_enriched(4)
             versions = site.enriched_at()
-        assert terminate(late) == 0
+        assert 0 == terminate(late)
         assert site.enriched_at() == versions
 
 
@@ -150,8 +150,8 @@ class TestBrokenDevice:
         """A device that broke ends the process with a status of its own; what it held is tried again by others."""
         worker = site.start(ENRICH_LEASE_SECONDS="30", TEST_BREAKS_ON_BLACK="1")
         site.upload("black.jpg", colour="black")
-        assert worker.wait(20) == 70
-        assert site.totals().in_flight == 1
+        assert 70 == worker.wait(20)
+        assert 1 == site.totals().in_flight
 
 
 class TestPoisonImage:
@@ -232,7 +232,7 @@ class TestDeafness:
             site.until(lambda: site.totals().pending == 0 or worker.poll() is not None)
             if worker.poll() is not None:
                 break
-        assert worker.wait(20) == 75
+        assert 75 == worker.wait(20)
         assert site.totals().enriched > 5
 
     def test_a_worker_that_a_reconnect_left_deaf_ends(self, site: Site, tmp_path: Path) -> None:
@@ -279,7 +279,7 @@ class TestWithoutDatabase:
         """One sentence, not a traceback, and a status that supervisors take for failure."""
         nowhere = dataclasses.replace(site, database_url="postgresql://enrich@127.0.0.1:1/enrich", running=[])
         worker = nowhere.start(("-m", "worker", "worker"), wait=False)
-        assert worker.wait(30) == 1
+        assert 1 == worker.wait(30)
         [sentence] = [line for line in nowhere.log(worker).splitlines() if line.startswith("enrich: ")]
         assert sentence.startswith("enrich: the database cannot be reached at postgresql://enrich@127")
         assert "Traceback" not in nowhere.log(worker)

@@ -29,7 +29,7 @@ def test_the_api_starts_without_the_model(code):
     """Importing it, and making its document, imports neither torch nor anything else that takes seconds."""
     probe = f"{code}\nimport sys; print(*sorted(set({HEAVY!r}) & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True, timeout=60)
-    assert done.stdout.split() == []
+    assert [] == done.stdout.split()
 
 
 def test_the_page_needs_nothing_from_elsewhere(client):
@@ -37,13 +37,13 @@ def test_the_page_needs_nothing_from_elsewhere(client):
     page = client.get("/docs")
     addresses = re.findall(r"""(?:src|href)="([^"]+)"|url: '([^']+)'""", page.text)
     targets = [one or other for one, other in addresses]
-    assert sorted(target.rpartition("/")[2] for target in targets) == [
+    assert [
         "favicon.png",
         "openapi.json",
         "swagger-ui-bundle.js",
         "swagger-ui.css",
-    ]
-    assert [target for target in targets if target.startswith(("/", "http", "//"))] == []
+    ] == sorted(target.rpartition("/")[2] for target in targets)
+    assert [] == [target for target in targets if target.startswith(("/", "http", "//"))]
     assert [client.get(f"/{target}").status_code for target in targets] == [200] * 4
     assert "://" not in page.text
 
@@ -68,4 +68,4 @@ def test_the_page_reads_the_document_it_shows(client):
 def test_assets_are_the_only_files_served(client, path):
     """Nothing beside them is reachable, and what is missing is a Problem like everywhere."""
     answer = client.get(path)
-    assert (answer.status_code, set(answer.json())) == (404, {"title", "status", "detail"})
+    assert (404, {"title", "status", "detail"}) == (answer.status_code, set(answer.json()))

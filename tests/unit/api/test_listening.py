@@ -22,7 +22,7 @@ def test_an_address_that_this_machine_does_not_have_is_passed_over(monkeypatch: 
     resolve_to(monkeypatch, "192.0.2.1", "127.0.0.1")
     [listener] = server.listen("localhost", 0)
     with closing(listener):
-        assert listener.getsockname()[0] == "127.0.0.1"
+        assert "127.0.0.1" == listener.getsockname()[0]
 
 
 def test_a_name_of_other_machines_alone_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

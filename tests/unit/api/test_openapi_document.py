@@ -91,7 +91,7 @@ def test_an_operation_says_how_it_fails(name):
     errors = {status: answer for status, answer in operation["responses"].items() if status >= "400"}
     assert {"400", "401", "403", "503"} <= set(errors)
     for answer in errors.values():
-        assert answer["content"] == {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+        assert {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}} == answer["content"]
 
 
 @pytest.mark.parametrize("name", [name for name in OPERATIONS if OPERATIONS[name].get("requestBody")])
@@ -127,7 +127,7 @@ def test_what_routes_are_annotated_with_is_at_module_level():
             for inner in ast.walk(outer)
             if inner is not outer and isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef)
         ]
-        assert nested == [], f"{path.name}: routes are functions of the module"
+        assert [] == nested, f"{path.name}: routes are functions of the module"
 
 
 def test_parameters_are_those_that_were_meant():

@@ -52,7 +52,7 @@ def test_threads_are_bounded():
         await asyncio.gather(*(offload(work) for _ in range(20)))
 
     run(main)
-    assert most == [3]
+    assert [3] == most
 
 
 def test_patience_includes_waiting_for_a_thread():
@@ -80,7 +80,7 @@ def test_a_database_that_is_away_is_said_to_be():
 
     with pytest.raises(HTTPException) as caught:
         run(main)
-    assert (caught.value.status_code, caught.value.detail) == (503, "the database is away; try again")
+    assert (503, "the database is away; try again") == (caught.value.status_code, caught.value.detail)
 
 
 def test_other_errors_stay_what_they_are():

@@ -52,7 +52,7 @@ class TestReference:
     def test_every_option_is_explained(self, name: str) -> None:
         """What it takes, and what for."""
         for each in commands()[name].params:
-            assert each.help or each.param_type_name == "argument", each.name
+            assert each.help or "argument" == each.param_type_name, each.name
             assert each.metavar or each.hidden or getattr(each, "is_flag", False), each.name
 
     @pytest.mark.parametrize("name", commands())
@@ -141,7 +141,7 @@ class TestManners:
     def test_a_bad_setting_is_one_sentence(self, tmp_path: Path) -> None:
         """Named by its variable, status 1, no traceback."""
         done = enrich("status", cwd=tmp_path, ENRICH_API_PORT="many")
-        assert done.returncode == 1
+        assert 1 == done.returncode
         assert done.stderr.startswith("enrich: invalid settings:\n  ENRICH_API_PORT: ")
 
     @pytest.mark.slow
@@ -150,13 +150,13 @@ class TestManners:
         """By commands in a line of their own, by processes in their log; before anything that may go wrong."""
         done = enrich(command, cwd=tmp_path, ENRICH_BUKETS="photos")
         assert f"{marked}unknown setting ENRICH_BUKETS (ignored); did you mean ENRICH_BUCKETS?" in done.stderr
-        assert done.stdout == ""
+        assert "" == done.stdout
 
     def test_a_database_that_is_away_is_one_sentence(self, tmp_path: Path) -> None:
         """With its address, without its password, and with the variable to look at."""
         url = "postgresql://enrich:hush@127.0.0.1:1/enrich"
         done = enrich("status", cwd=tmp_path, ENRICH_DATABASE_URL=url)
-        assert done.returncode == 1
+        assert 1 == done.returncode
         assert done.stderr.startswith(
             "enrich: the database cannot be reached at postgresql://enrich:***@127.0.0.1:1/enrich (ENRICH_DATABASE_URL)"
         )
@@ -236,8 +236,8 @@ class TestHandsOff:
         }.items():
             monkeypatch.setenv(name, value)
         chosen = settings_of_a_demo(settings.load())
-        assert chosen.model == "some/model"
-        assert chosen.buckets == ("demo",)
+        assert "some/model" == chosen.model
+        assert ("demo",) == chosen.buckets
         assert local_system._replacements(chosen) == Replacements()
         assert chosen.api_token is None
 
@@ -308,4 +308,4 @@ class TestHandsOff:
             text=True,
             check=False,
         )
-        assert done.returncode == 0, done.stderr
+        assert 0 == done.returncode, done.stderr

@@ -85,7 +85,7 @@ def test_many_long_cells_become_blocks():
 def test_what_fits_is_left_alone():
     """As rich prints it."""
     made = table(["space", "model"], [["1", "starter"]])
-    assert printed(made, 80) == "space  model  \n1      starter\n"
+    assert "space  model  \n1      starter\n" == printed(made, 80)
 
 
 def test_pipes_have_no_edge():

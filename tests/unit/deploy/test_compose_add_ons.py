@@ -22,11 +22,11 @@ def test_add_ons_change_services_that_exist(path: Path):
 def test_the_gpu_add_on_asks_for_one_and_insists_on_it():
     """The worker gets an NVIDIA device, the image built for it, and no silent fall-back to the CPU."""
     worker = compose.parse((compose.ROOT / "deploy/gpu.yml").read_text())["services"]["worker"]
-    assert worker["deploy"]["resources"]["reservations"]["devices"] == [
-        {"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}
+    assert [{"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}] == worker["deploy"]["resources"]["reservations"][
+        "devices"
     ]
-    assert worker["build"]["args"]["DEVICE"] == "gpu"
-    assert worker["environment"].pop("ENRICH_DEVICE") == "cuda"
+    assert "gpu" == worker["build"]["args"]["DEVICE"]
+    assert "cuda" == worker["environment"].pop("ENRICH_DEVICE")
 
 
 def test_the_gpu_add_on_has_the_same_defaults_as_the_product():
@@ -35,7 +35,7 @@ def test_the_gpu_add_on_has_the_same_defaults_as_the_product():
     fields = Settings.model_fields
     for name in ("processes", "claim_batch", "encoder_batch"):
         variable = f"ENRICH_{name.upper()}"
-        assert worker["environment"][variable] == f"${{{variable}:-{fields[name].default}}}"
+        assert f"${{{variable}:-{fields[name].default}}}" == worker["environment"][variable]
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_a_replaced_server_is_neither_started_nor_waited_for(add_on, service, va
         for name, each in external["services"].items()
         if not each.get("depends_on", {}).get(service, {}).get("required", True)
     }
-    assert external["services"][service]["profiles"] == [f"bundled-{'s3' if service == 'seaweedfs' else service}"]
+    assert [f"bundled-{'s3' if service == 'seaweedfs' else service}"] == external["services"][service]["profiles"]
     assert released == waiting
     with pytest.raises(compose.MissingVariableError, match=variable):
         compose.interpolate(external, SECRETS)

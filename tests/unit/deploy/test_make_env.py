@@ -22,11 +22,11 @@ def settings(path: Path) -> dict[str, str]:
 
 def test_it_makes_a_secret_for_everything_that_is_required(tmp_path):
     """The base file interpolates with what was written; secrets are long, of letters and digits, and all different."""
-    assert run(tmp_path / "env").returncode == 0
+    assert 0 == run(tmp_path / "env").returncode
     made = settings(tmp_path / "env")
     compose.interpolate(compose.parse(compose.BASE.read_text()), made)
     assert len(set(made.values())) == len(made) == 12
-    assert {len(value) for value in made.values()} == {48}
+    assert {48} == {len(value) for value in made.values()}
     assert all(value.isalnum() for value in made.values())
 
 
@@ -40,7 +40,7 @@ def test_two_runs_make_different_secrets(tmp_path):
 def test_only_the_owner_can_read_it(tmp_path):
     """Others on the machine cannot."""
     run(tmp_path / "env")
-    assert stat.S_IMODE((tmp_path / "env").stat().st_mode) == 0o600
+    assert 0o600 == stat.S_IMODE((tmp_path / "env").stat().st_mode)
 
 
 def test_it_never_overwrites(tmp_path):
@@ -57,11 +57,11 @@ def test_it_adds_the_secrets_that_an_older_file_lacks(tmp_path):
     older = "POSTGRES_PASSWORD=kept\n# VALKEY_PASSWORD=not a setting\nIMAGE_TAG=mine"  # no end of line
     (tmp_path / "env").write_text(older)
     again = run(tmp_path / "env")
-    assert again.returncode == 0
+    assert 0 == again.returncode
     made = settings(tmp_path / "env")
     assert (tmp_path / "env").read_text().startswith(f"{older}\n")
-    assert made["POSTGRES_PASSWORD"] == "kept"
-    assert len(made["VALKEY_PASSWORD"]) == 48
+    assert "kept" == made["POSTGRES_PASSWORD"]
+    assert 48 == len(made["VALKEY_PASSWORD"])
     assert "VALKEY_PASSWORD" in again.stderr
     assert "POSTGRES_PASSWORD" not in again.stderr
     compose.interpolate(compose.parse(compose.BASE.read_text()), made)

@@ -82,14 +82,14 @@ def test_importing_it_imports_nothing_heavy():
     script = (
         "from worker import metrics; import sys; print([m for m in ('torch', 'boto3', 'celery') if m in sys.modules])"
     )
-    assert subprocess.run([sys.executable, "-c", script], capture_output=True, check=True).stdout == b"[]\n"
+    assert b"[]\n" == subprocess.run([sys.executable, "-c", script], capture_output=True, check=True).stdout
 
 
 def test_pending_lanes_that_are_not_named_are_empty():
     """What was pending a moment ago does not linger."""
     metrics.set_pending({Lane.LIVE: 3, Lane.BACKFILL: 5})
     metrics.set_pending({Lane.RETRY: 1})
-    assert [sample("enrich_pending", lane=lane.name.lower()) for lane in Lane] == [0, 1, 0]
+    assert [0, 1, 0] == [sample("enrich_pending", lane=lane.name.lower()) for lane in Lane]
 
 
 def test_threads_lose_no_count():

@@ -107,7 +107,7 @@ def test_an_image_without_a_direction_is_nan_and_alone():
     encoder: Encoder = FakeEncoder()
     encoder.nowhere = {7}  # type: ignore[attr-defined]
     vectors = encoder.encode_images([pixels(1), pixels(7), pixels(2)])
-    assert np.isfinite(vectors).all(axis=1).tolist() == [True, False, True]
+    assert [True, False, True] == np.isfinite(vectors).all(axis=1).tolist()
 
 
 @given(

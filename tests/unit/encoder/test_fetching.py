@@ -59,15 +59,15 @@ def test_a_directory_is_copied_as_the_commit_that_it_is(tmp_path: Path, director
     """Only what is ever read of it; the hub is not asked, then or later."""
     wanted = (REPOSITORY, "--revision", COMMIT)
     assert COMMIT in fetch(tmp_path, *wanted, "--from", str(directory)).stderr
-    assert {file.name for file in directory.iterdir()} - names(tmp_path) == {"pytorch_model.bin"}
-    assert fetch(tmp_path, *wanted).returncode == 0
+    assert {"pytorch_model.bin"} == {file.name for file in directory.iterdir()} - names(tmp_path)
+    assert 0 == fetch(tmp_path, *wanted).returncode
 
 
 @pytest.mark.parametrize("revision", [(), ("--revision", "main")])
 def test_a_directory_without_its_commit_is_refused(tmp_path: Path, directory: Path, revision: tuple[str, ...]) -> None:
     """Which commit it is decides which vectors it may be compared with."""
     done = fetch(tmp_path, REPOSITORY, *revision, "--from", str(directory))
-    assert done.returncode == 1
+    assert 1 == done.returncode
     assert "--revision" in done.stderr
     assert names(tmp_path) == set()
 
@@ -80,7 +80,7 @@ def test_another_machines_hub_cache_is_copied(tmp_path: Path, hub: Hub) -> None:
     fetch(filled, REPOSITORY, HF_ENDPOINT=hub.url)
     for source in (filled, filled / "hub", empty):
         done = fetch(empty, REPOSITORY, "--from", str(source))
-        assert done.returncode == 0, done.stderr
+        assert 0 == done.returncode, done.stderr
         assert COMMIT in done.stderr
     assert names(empty) == names(filled)
     assert all(file.is_file() for file in empty.glob("hub/models--*/snapshots/*/*"))
@@ -90,7 +90,7 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path, directory: Path
     """A file where the cache should be: one sentence, and no traceback."""
     (tmp_path / "hub").write_bytes(b"")
     done = fetch(tmp_path, REPOSITORY, "--revision", COMMIT, "--from", str(directory))
-    assert done.returncode == 1
+    assert 1 == done.returncode
     assert "HF_HOME" in done.stderr
     assert "Traceback" not in done.stderr
 
@@ -99,7 +99,7 @@ def test_a_directory_that_is_none_is_named(tmp_path: Path) -> None:
     """So is one without a model."""
     missing = fetch(tmp_path, REPOSITORY, "--revision", COMMIT, "--from", str(tmp_path / "missing"))
     empty = fetch(tmp_path, REPOSITORY, "--revision", COMMIT, "--from", str(tmp_path))
-    assert [missing.returncode, empty.returncode] == [1, 1]
+    assert [1, 1] == [missing.returncode, empty.returncode]
     assert "there is no directory" in missing.stderr
     assert "config.json" in empty.stderr
 
@@ -107,4 +107,4 @@ def test_a_directory_that_is_none_is_named(tmp_path: Path) -> None:
 def test_the_starter_needs_no_fetching(tmp_path: Path) -> None:
     """It says so, and succeeds."""
     done = fetch(tmp_path, "starter")
-    assert (done.returncode, "nothing to fetch" in done.stderr) == (0, True)
+    assert (0, True) == (done.returncode, "nothing to fetch" in done.stderr)

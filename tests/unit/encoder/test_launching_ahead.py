@@ -37,11 +37,11 @@ def test_the_next_pass_is_launched_before_vectors_are_waited_for(encoder):
     with MicroBatcher(encoder, max_batch=1) as batcher:
         for value, future in enumerate(queued(encoder, batcher, [1, 2, 3]), start=1):
             assert_vector(value, future)
-    assert encoder.log == [
+    assert [
         ("launch", [0]), ("collect", [0]),
         ("launch", [1]), ("launch", [2]), ("collect", [1]),
         ("launch", [3]), ("collect", [2]), ("collect", [3]),
-    ]  # fmt: skip
+    ] == encoder.log  # fmt: skip
 
 
 def test_where_launching_computes_vectors_are_delivered_first():
@@ -54,7 +54,7 @@ def test_where_launching_computes_vectors_are_delivered_first():
             future = batcher.submit([pixels(value)])
             future.add_done_callback(lambda _, value=value: delivered.append([value, len(encoder.passes)]))  # type: ignore[misc]
         encoder.isolation_lock.set()
-    assert delivered == [[1, 2], [2, 3]]
+    assert [[1, 2], [2, 3]] == delivered
 
 
 def test_a_single_image_is_collected_at_once(encoder):
@@ -62,7 +62,7 @@ def test_a_single_image_is_collected_at_once(encoder):
     with MicroBatcher(encoder) as batcher:
         for value in (1, 2):
             batcher.encode([pixels(value)], timeout=WAIT)
-    assert encoder.log == [("launch", [1]), ("collect", [1]), ("launch", [2]), ("collect", [2])]
+    assert [("launch", [1]), ("collect", [1]), ("launch", [2]), ("collect", [2])] == encoder.log
 
 
 def test_a_launch_that_runs_out_of_memory_waits_for_the_pass_before_it(encoder):
@@ -74,10 +74,10 @@ def test_a_launch_that_runs_out_of_memory_waits_for_the_pass_before_it(encoder):
         encoder.launch_memory = 3  # [1, 2, 3, 4] does not fit
         encoder.isolation_lock.set()
         assert [2, 4] == [len(future.result(WAIT)) for future in futures]
-        assert batcher.max_batch == 2
-    assert encoder.log[2:] == [("launch", [1, 2, 3, 4]), ("launch", [5, 6]), ("collect", [5, 6])]
-    assert encoder.passes == [[0], [1, 2], [3, 4], [5, 6]]
-    assert encoder.released == 1
+        assert 2 == batcher.max_batch
+    assert [("launch", [1, 2, 3, 4]), ("launch", [5, 6]), ("collect", [5, 6])] == encoder.log[2:]
+    assert [[0], [1, 2], [3, 4], [5, 6]] == encoder.passes
+    assert 1 == encoder.released
 
 
 def test_an_earlier_pass_is_delivered_before_a_failed_launch_is_answered(encoder):
@@ -90,9 +90,9 @@ def test_an_earlier_pass_is_delivered_before_a_failed_launch_is_answered(encoder
         assert first.done()
         assert_vector(1, first)
         assert_vector(3, third)
-    assert encoder.log[2:] == [
+    assert [
         ("launch", [1]), ("launch", [2]), ("collect", [1]), ("launch", [3]), ("collect", [3]),
-    ]  # fmt: skip
+    ] == encoder.log[2:]  # fmt: skip
 
 
 def test_a_culprit_that_is_reported_late_is_still_found(encoder):

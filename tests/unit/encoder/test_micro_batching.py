@@ -42,8 +42,8 @@ def test_results_come_back_in_order(encoder):
 def test_nothing_submitted_gives_nothing(encoder):
     """An empty submission is answered at once and costs no forward pass."""
     with MicroBatcher(encoder) as batcher:
-        assert batcher.encode([], timeout=WAIT) == []
-    assert encoder.passes == []
+        assert [] == batcher.encode([], timeout=WAIT)
+    assert [] == encoder.passes
 
 
 def test_submissions_queued_together_share_a_forward_pass(encoder):
@@ -52,9 +52,9 @@ def test_submissions_queued_together_share_a_forward_pass(encoder):
         first = held(encoder, batcher)
         futures = [batcher.submit([pixels(10 * n), pixels(10 * n + 1)]) for n in range(1, 5)]
         encoder.isolation_lock.set()
-        assert [values_of(f.result(WAIT)) for f in futures] == [[10, 11], [20, 21], [30, 31], [40, 41]]
+        assert [[10, 11], [20, 21], [30, 31], [40, 41]] == [values_of(f.result(WAIT)) for f in futures]
         first.result(WAIT)
-    assert encoder.passes == [[0], [10, 11, 20, 21, 30, 31, 40, 41]]
+    assert [[0], [10, 11, 20, 21, 30, 31, 40, 41]] == encoder.passes
 
 
 def test_a_submission_larger_than_a_batch_is_cut(encoder):
@@ -63,15 +63,15 @@ def test_a_submission_larger_than_a_batch_is_cut(encoder):
         held(encoder, batcher)
         futures = [batcher.submit([pixels(v) for v in range(1, 7)]), batcher.submit([pixels(7)])]
         encoder.isolation_lock.set()
-        assert [values_of(f.result(WAIT)) for f in futures] == [[1, 2, 3, 4, 5, 6], [7]]
-    assert encoder.passes == [[0], [1, 2, 3, 4], [5, 6, 7]]
+        assert [[1, 2, 3, 4, 5, 6], [7]] == [values_of(f.result(WAIT)) for f in futures]
+    assert [[0], [1, 2, 3, 4], [5, 6, 7]] == encoder.passes
 
 
 def test_an_idle_device_starts_at_once(encoder):
     """A single image does not wait for company."""
     with MicroBatcher(encoder, max_batch=8) as batcher:
         batcher.encode([pixels(5)], timeout=WAIT)
-    assert encoder.passes == [[5]]
+    assert [[5]] == encoder.passes
 
 
 def test_many_threads_each_get_their_own(encoder):
@@ -109,11 +109,11 @@ def test_only_the_culprit_fails(encoder):
     encoder.failures = {5: ValueError("bad pixels")}
     with MicroBatcher(encoder, max_batch=8) as batcher:
         results = batcher.encode([pixels(v) for v in range(8)], timeout=WAIT)
-    assert values_of(results) == [0, 1, 2, 3, 4, "ImageRejectedError", 6, 7]
+    assert [0, 1, 2, 3, 4, "ImageRejectedError", 6, 7] == values_of(results)
     error = results[5]
     assert isinstance(error, ImageRejectedError)
     assert error.reason == Reason.ENCODER_REFUSED
-    assert str(error) == "the model fails on this image: bad pixels"
+    assert "the model fails on this image: bad pixels" == str(error)
     assert isinstance(error.__cause__, ValueError)
     assert [GREY] in encoder.passes
 
@@ -123,7 +123,7 @@ def test_an_image_without_a_direction_fails_alone(encoder):
     encoder.nowhere = {2}
     with MicroBatcher(encoder) as batcher:
         results = batcher.encode([pixels(1), pixels(2), pixels(3)], timeout=WAIT)
-    assert values_of(results) == [1, "ImageRejectedError", 3]
+    assert [1, "ImageRejectedError", 3] == values_of(results)
     assert encoder.passes == [[1, 2, 3], [GREY]]
 
 
@@ -144,10 +144,10 @@ def test_out_of_memory_halves_the_batch_for_good(encoder):
     with MicroBatcher(encoder, max_batch=8) as batcher:
         results = batcher.encode([pixels(v) for v in range(8)], timeout=WAIT)
         assert list(range(8)) == values_of(results)
-        assert batcher.max_batch == 2
+        assert 2 == batcher.max_batch
         encoder.passes.clear()
         batcher.encode([pixels(v) for v in range(8)], timeout=WAIT)
-    assert [len(batch) for batch in encoder.passes] == [2, 2, 2, 2]
+    assert [2, 2, 2, 2] == [len(batch) for batch in encoder.passes]
     assert encoder.released > 0
 
 
@@ -158,7 +158,7 @@ def test_no_memory_for_one_image_is_not_the_images_fault(encoder):
         results = batcher.encode([pixels(1), pixels(2)], timeout=WAIT)
         assert all(isinstance(r, DeviceMemoryError) for r in results)
         encoder.memory = 8
-        assert values_of(batcher.encode([pixels(3)], timeout=WAIT)) == [3]
+        assert [3] == values_of(batcher.encode([pixels(3)], timeout=WAIT))
 
 
 def test_a_broken_device_tells_everyone(encoder):
@@ -174,7 +174,7 @@ def test_a_broken_device_tells_everyone(encoder):
         with pytest.raises(FatalDeviceError):
             batcher.submit([pixels(4)])
         assert batcher.broken is not None
-    assert encoder.passes == [[0]]
+    assert [[0]] == encoder.passes
 
 
 def test_closing_finishes_what_is_queued(encoder):
@@ -187,7 +187,7 @@ def test_closing_finishes_what_is_queued(encoder):
     encoder.isolation_lock.set()
     closer.join(WAIT)
     assert not closer.is_alive()
-    assert values_of(queued.result(0)) == [1, 2, 3, 4, 5]
+    assert [1, 2, 3, 4, 5] == values_of(queued.result(0))
     with pytest.raises(RuntimeError, match="closed"):
         batcher.submit([pixels(9)])
     batcher.close()
@@ -204,13 +204,13 @@ def test_a_full_line_holds_submitters_back(encoder):
         with ThreadPoolExecutor(1) as pool:
             waiting = pool.submit(batcher.encode, [pixels(5), pixels(6)], timeout=WAIT)
             encoder.isolation_lock.set()
-            assert values_of(waiting.result(WAIT)) == [5, 6]
+            assert [5, 6] == values_of(waiting.result(WAIT))
 
 
 def test_a_submission_larger_than_the_line_still_gets_in(encoder):
     """The bound never locks anybody out: an empty line takes any submission."""
     with MicroBatcher(encoder, max_queued_bytes=1) as batcher:
-        assert values_of(batcher.encode([pixels(v) for v in (1, 2, 3)], timeout=WAIT)) == [1, 2, 3]
+        assert [1, 2, 3] == values_of(batcher.encode([pixels(v) for v in (1, 2, 3)], timeout=WAIT))
 
 
 def test_a_caller_that_gives_up_frees_the_device(encoder):
@@ -222,10 +222,10 @@ def test_a_caller_that_gives_up_frees_the_device(encoder):
         abandoned = batcher.submit([pixels(2)])
         assert abandoned.cancel()
         encoder.isolation_lock.set()
-        assert values_of(batcher.encode([pixels(3)], timeout=WAIT)) == [3]
+        assert [3] == values_of(batcher.encode([pixels(3)], timeout=WAIT))
         with pytest.raises(CancelledError):
             abandoned.result(WAIT)
-    assert encoder.passes == [[0], [3]]
+    assert [[0], [3]] == encoder.passes
 
 
 def test_an_observer_learns_about_passes(encoder):
@@ -234,7 +234,7 @@ def test_an_observer_learns_about_passes(encoder):
     encoder.memory = 2
     with MicroBatcher(encoder, max_batch=4, observe=seen.append) as batcher:
         batcher.encode([pixels(v) for v in range(4)], timeout=WAIT)
-    assert [forward.images for forward in seen] == [2, 2]
+    assert [2, 2] == [forward.images for forward in seen]
     assert all(forward.seconds >= 0 for forward in seen)
 
 

@@ -24,7 +24,7 @@ def test_a_directory_is_named_by_what_is_in_it(clip_dir):
     """The name says model type, the revision is a digest; neither depends on where the directory is."""
     files = locate(str(clip_dir), None)
     assert files == ModelFiles(path=clip_dir, name="local/clip", revision=files.revision)
-    assert len(files.revision) == 40
+    assert 40 == len(files.revision)
 
 
 def test_a_copy_elsewhere_is_the_same_model(clip_dir, copy):
@@ -49,7 +49,7 @@ def test_the_origin_in_the_config_becomes_the_name(copy):
     config = json.loads((copy / "config.json").read_text())
     for origin, expected in (("openai/clip-vit-base-patch32", "openai/clip-vit-base-patch32"), ("/a/b", "local/clip")):
         (copy / "config.json").write_text(json.dumps(config | {"_name_or_path": origin}))
-        assert locate(str(copy), None).name == expected
+        assert expected == locate(str(copy), None).name
 
 
 def test_a_pinned_digest_is_held(clip_dir):

@@ -52,7 +52,7 @@ def locate(endpoint: str, home: Path, model: str = REPOSITORY, revision: str = "
     environment = os.environ | {"HF_ENDPOINT": endpoint, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1"} | more
     command = [sys.executable, "-c", _LOCATE, model, revision]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
+    assert 0 == done.returncode, done.stderr
     answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return answer
 
@@ -95,7 +95,7 @@ def test_an_incomplete_cache_is_completed(repository, home):
     with serving(repository) as hub:
         whole = locate(hub.url, home)
         next(home.rglob("snapshots/*/model.safetensors")).unlink()
-        assert locate(nobody(), home)["error"] == "ModelUnavailableError"
+        assert "ModelUnavailableError" == locate(nobody(), home)["error"]
         assert locate(hub.url, home) == whole
 
 
@@ -105,7 +105,7 @@ def test_no_hub_and_no_cache_is_one_clear_error(home, environment):
     started = time.monotonic()
     answer = locate(nobody(), home, **environment)
     assert time.monotonic() - started < 15
-    assert answer["error"] == "ModelUnavailableError"
+    assert "ModelUnavailableError" == answer["error"]
     assert "is not in this machine's hub cache and the hub does not answer" in answer["message"]
     assert "set ENRICH_MODEL to a directory that holds config.json, model.safetensors" in answer["message"]
     assert "let this machine reach the model hub once" in answer["message"]
@@ -120,14 +120,14 @@ def test_a_hub_that_never_answers_is_given_up(home):
         started = time.monotonic()
         answer = locate(f"http://127.0.0.1:{silent.getsockname()[1]}", home)
     assert time.monotonic() - started < 30
-    assert answer["error"] == "ModelUnavailableError"
+    assert "ModelUnavailableError" == answer["error"]
 
 
 def test_a_misspelt_model_is_said_to_be_missing(repository, home):
     """The hub answers, so the name is wrong, or a token is missing."""
     with serving(repository) as hub:
         answer = locate(hub.url, home, model="someone/tiny-clap")
-    assert answer["error"] == "ModelUnavailableError"
+    assert "ModelUnavailableError" == answer["error"]
     assert "no such model, or it is private and HF_TOKEN is not set" in answer["message"]
 
 
@@ -137,7 +137,7 @@ def test_a_repository_of_pickles_is_refused_before_it_is_downloaded(repository, 
     with serving(repository) as hub:
         answer = locate(hub.url, home)
         assert not [request for request in hub.requests if "/resolve/" in request]
-    assert answer["error"] == "ModelUnsupportedError"
+    assert "ModelUnsupportedError" == answer["error"]
     assert "pickled" in answer["message"]
 
 

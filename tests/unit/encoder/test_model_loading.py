@@ -33,14 +33,14 @@ def test_importing_the_room_does_not_import_torch():
     """The API process imports the room and must stay small; no CUDA call can happen at import either."""
     code = "import sys, worker.encoder; print(sorted({'torch', 'transformers', 'huggingface_hub'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
-    assert done.stdout.strip() == "[]"
+    assert "[]" == done.stdout.strip()
 
 
 def test_traits_of_a_clip(clip):
     """Callers learn the space, the scale and the side the preprocessing needs."""
-    assert (clip.space.model, clip.space.dimension) == ("local/clip", 32)
+    assert ("local/clip", 32) == (clip.space.model, clip.space.dimension)
     assert clip.logit_scale == pytest.approx(np.exp(4.6), rel=1e-5)
-    assert clip.input_side == 64
+    assert 64 == clip.input_side
     assert clip.purpose.startswith("local/clip on cpu in float32")
 
 
@@ -63,7 +63,7 @@ def test_scale_and_space_do_not_depend_on_the_dtype(clip, clip_dir):
     short = load_encoder(str(clip_dir), device="cpu", dtype="bfloat16")
     assert short.logit_scale == clip.logit_scale
     assert short.space == clip.space
-    assert short.purpose == "local/clip on cpu in bfloat16"
+    assert "local/clip on cpu in bfloat16" == short.purpose
 
 
 def test_one_tower_is_enough(clip, clip_dir):
@@ -96,7 +96,7 @@ def test_threads_are_set(clip_dir):
     before = torch.get_num_threads()
     try:
         load_encoder(str(clip_dir), device="cpu", dtype="float32", threads=1)
-        assert torch.get_num_threads() == 1
+        assert 1 == torch.get_num_threads()
     finally:
         torch.set_num_threads(before)
 

@@ -170,7 +170,7 @@ def test_ribbons_do_not_explode(name, size):
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert pixels.shape == (3, 32, 32)
+    assert (3, 32, 32) == pixels.shape
     assert peak < 8_000_000
 
 
@@ -179,8 +179,8 @@ def test_the_middle_of_a_ribbon_is_what_is_kept():
     strip = np.zeros((4, 10_000, 3), dtype=np.uint8)
     strip[:, 4_900:5_100, 0] = 255
     pixels = Preprocessor(PROCESSORS["clip"]())(Image.fromarray(strip))
-    assert pixels[0].min() == 255
-    assert pixels[1:].max() == 0
+    assert 255 == pixels[0].min()
+    assert 0 == pixels[1:].max()
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ def test_the_fingerprint_ignores_what_does_not_matter():
 
 def test_the_fingerprint_is_pinned():
     """A release that changes this value makes everybody's vectors incomparable: change SCHEME, knowingly."""
-    assert Preprocessor(clip()).fingerprint == "a831f53d2791f958fd596f852786bc34"
+    assert "a831f53d2791f958fd596f852786bc34" == Preprocessor(clip()).fingerprint
 
 
 def test_a_processor_without_the_pil_back_end_is_refused():

@@ -24,7 +24,7 @@ def test_the_module_in_the_document_understands_the_fixture_in_the_document() ->
     body, expected = map(json.loads, blocks("json"))
     named = [{"bucket": hint.ref.bucket, "key": hint.ref.key} for hint in source.parse(body).hints]
     assert (expected["source"], expected["objects"]) == (source.name, named)
-    assert len(source.parse(dict(source.example)).hints) == 1
+    assert 1 == len(source.parse(dict(source.example)).hints)
 
 
 def test_the_line_in_the_document_is_that_of_the_table() -> None:
@@ -32,4 +32,4 @@ def test_the_line_in_the_document_is_that_of_the_table() -> None:
     table = (Path(__file__).resolve().parents[3] / "worker" / "events" / "decoding.py").read_text()
     line, _, rest = blocks("python")[1].strip().partition(", example.EXAMPLE")
     assert line in table
-    assert rest == ")}"
+    assert ")}" == rest

@@ -75,7 +75,7 @@ def test_a_record_is_the_same_in_every_envelope() -> None:
 def test_the_messages_of_lambda_s_records_come_in_their_order() -> None:
     """All of them, of whatever kind each is."""
     envelope = parse_aws(in_lambda(s3_event("b.jpg"), in_sns(s3_event("c.jpg")), eventbridge_event("a.jpg")))
-    assert [hint.ref.key for hint in envelope.hints] == ["b.jpg", "c.jpg", "a.jpg"]
+    assert ["b.jpg", "c.jpg", "a.jpg"] == [hint.ref.key for hint in envelope.hints]
 
 
 def test_a_test_event_among_others_makes_no_test_of_them() -> None:
@@ -83,7 +83,7 @@ def test_a_test_event_among_others_makes_no_test_of_them() -> None:
     test = {"Event": "s3:TestEvent", "Bucket": "photos"}
     assert parse_aws(in_lambda(test, test)).test
     mixed = parse_aws(in_lambda(test, s3_event("a.jpg")))
-    assert (mixed.test, len(mixed.hints), len(mixed.ignored)) == (False, 1, 1)
+    assert (False, 1, 1) == (mixed.test, len(mixed.hints), len(mixed.ignored))
 
 
 def test_envelopes_in_one_another_are_bounded() -> None:
@@ -91,7 +91,7 @@ def test_envelopes_in_one_another_are_bounded() -> None:
     event: Any = s3_event("a.jpg")
     for _ in range(MAX_ENVELOPES):
         event = in_sns(event)
-    assert len(parse_aws(event).hints) == 1
+    assert 1 == len(parse_aws(event).hints)
     assert refusal(in_sns(event)).endswith("expected at most 4 nested envelopes")
 
 
@@ -144,7 +144,7 @@ def test_a_bad_message_costs_none_of_the_others(bad: Any, reason: str) -> None:
     good = in_lambda(s3_event("a.jpg"), eventbridge_event("b.jpg"))["Records"]
     envelope = parse_aws({"Records": [good[0], bad, good[1]]})
     keys = [hint.ref.key for hint in envelope.hints]
-    assert [key for key in keys if key != "in the same.jpg"] == ["a.jpg", "b.jpg"]
+    assert ["a.jpg", "b.jpg"] == [key for key in keys if key != "in the same.jpg"]
     assert ("in the same.jpg" in keys) == ("[0].s3" in reason)
     assert [reason] == [refused.reason for refused in envelope.refused]
 
@@ -161,7 +161,7 @@ def test_a_confirmation_of_a_subscription_is_no_hint() -> None:
     ignored = Ignored(what=TOPIC, reason=IgnoredReason.SUBSCRIPTION)
     assert envelope == Envelope(ignored=(ignored,), subscriptions=(asked(),))
     (ended,) = parse_aws(in_lambda(load("sns/unsubscribe-confirmation.json"))).subscriptions
-    assert ended.kind == "UnsubscribeConfirmation"
+    assert "UnsubscribeConfirmation" == ended.kind
 
 
 @pytest.mark.parametrize(

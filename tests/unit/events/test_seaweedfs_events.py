@@ -50,14 +50,14 @@ def test_a_recorded_session_accounts_for_every_event() -> None:
 def test_a_recorded_multipart_upload_hints_the_object_and_no_part() -> None:
     """Parts, their folder and their removal are ignored; the completed object, its copy and its deletion are not."""
     events = load("seaweedfs/multipart-copy-versioning.json")
-    assert keys(events, "pics") == {"multi/big.jpg", "copy/of big.jpg"}
+    assert {"multi/big.jpg", "copy/of big.jpg"} == keys(events, "pics")
     parts = sum(IgnoredReason.MULTIPART_PART in reasons(event) for event in events)
-    assert parts == 9
+    assert 9 == parts
 
 
 def test_recorded_versions_hint_the_key_they_are_versions_of() -> None:
     """Two versions and a delete marker of one key hint that key and nothing in its folder."""
-    assert keys(load("seaweedfs/multipart-copy-versioning.json"), "ver") == {"v.jpg"}
+    assert {"v.jpg"} == keys(load("seaweedfs/multipart-copy-versioning.json"), "ver")
 
 
 def test_a_recorded_versioned_bucket_hints_its_keys_through_suspension_and_removal_of_versions() -> None:
@@ -79,7 +79,7 @@ def test_the_change_of_the_current_version_is_a_hint() -> None:
 def test_recorded_renames_hint_the_old_and_the_new_key() -> None:
     """A renamed file, also one in a renamed folder, is gone here and new there; the folder itself is no object."""
     renames = [e for e in load("seaweedfs/rename-tag-folder-session.json") if e["event_type"] == "rename"]
-    assert [hinted(event) for event in renames] == [["d/a.jpg", "e/b c.jpg"], ["e/b c.jpg", "f/b c.jpg"], []]
+    assert [["d/a.jpg", "e/b c.jpg"], ["e/b c.jpg", "f/b c.jpg"], []] == [hinted(event) for event in renames]
     assert reasons(renames[2]) == [IgnoredReason.DIRECTORY, IgnoredReason.DIRECTORY]
 
 
@@ -87,13 +87,13 @@ def test_a_recorded_tag_and_a_recorded_permission_are_metadata_only() -> None:
     """Updates that leave the bytes alone are ignored; the overwrites around them are not."""
     updates = [e for e in load("seaweedfs/rename-tag-folder-session.json") if e["event_type"] == "update"]
     expected: list[list[IgnoredReason]] = [[], [IgnoredReason.METADATA_ONLY], [IgnoredReason.METADATA_ONLY], []]
-    assert [reasons(event) for event in updates] == expected
+    assert expected == [reasons(event) for event in updates]
 
 
 def test_recorded_folder_objects_are_objects() -> None:
     """`PUT folder/` makes something that LIST shows, so it is hinted, and so is its deletion."""
     events = [e for e in load("seaweedfs/rename-tag-folder-session.json") if "/fold" in e["key"]]
-    assert [hinted(event) for event in events] == [["fold/"], ["foldb/"], ["fold/"]]
+    assert [["fold/"], ["foldb/"], ["fold/"]] == [hinted(event) for event in events]
 
 
 def test_a_recorded_upload_gives_the_whole_hint() -> None:
@@ -116,7 +116,7 @@ def test_a_deletion_has_no_time() -> None:
 def test_a_rename_has_no_time() -> None:
     """A renamed file keeps the time it was written at."""
     renamed = [e for e in load("seaweedfs/rename-tag-folder-session.json") if e["event_type"] == "rename"]
-    assert [hint.event_time for hint in parse_seaweedfs(renamed[0]).hints] == [None, None]
+    assert [None, None] == [hint.event_time for hint in parse_seaweedfs(renamed[0]).hints]
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_a_rename_has_no_time() -> None:
 def test_times_are_read_where_they_are_times(attributes: dict[str, Any], expected: datetime | None) -> None:
     """An odd time is no reason to refuse a notification."""
     event = filer_event("/buckets/pics/a.jpg", entry={"name": "a.jpg", "attributes": attributes})
-    assert [hint.event_time for hint in parse_seaweedfs(event).hints] == [expected]
+    assert [expected] == [hint.event_time for hint in parse_seaweedfs(event).hints]
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_files_that_only_look_like_book_keeping_are_objects(key: str) -> None:
 
 def test_a_file_named_like_a_version_is_hinted_both_ways() -> None:
     """Without a version id nobody can tell a user's file from a version, and a hint too many costs one GET."""
-    assert hinted(filer_event(f"/buckets/pics/q.versions/{VERSION}")) == ["q", f"q.versions/{VERSION}"]
+    assert ["q", f"q.versions/{VERSION}"] == hinted(filer_event(f"/buckets/pics/q.versions/{VERSION}"))
 
 
 def test_the_root_of_buckets_can_be_moved() -> None:

@@ -236,7 +236,7 @@ def test_an_item_s_type_that_is_no_text_is_damage(damage):
     exif[271] = "Camera"
     options = {"exif": exif.tobytes(), "xmp": b"<x:xmpmeta/>"}
     data = encode(Image.new("RGB", (64, 64), "teal"), "HEIF", **options)
-    assert decode(data, limits=LIMITS, min_side=None).pixels.size == (64, 64)
+    assert (64, 64) == decode(data, limits=LIMITS, min_side=None).pixels.size
     assert damage[0] in data
     with pytest.raises(ImageRejectedError, match="no text") as refused:
         decode(data.replace(damage[0], damage[1], 1), limits=LIMITS, min_side=None)

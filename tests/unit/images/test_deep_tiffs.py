@@ -116,7 +116,7 @@ def test_heights_go_from_the_lowest_to_the_highest(lowest):
     samples[:4] = -32_768
     actual = shown(tiff_of(samples, photometric="minisblack"))[..., 0]
     assert np.abs(actual[4:] - ramps()[4:, :, 0]).max() < 0.01
-    assert actual[:4].max() == 0
+    assert 0 == actual[:4].max()
 
 
 def two_pages(*, big: bool = False) -> bytes:
@@ -157,7 +157,7 @@ def test_files_as_they_were_found(name, expected):
     """What came out scrambled, negative, black or as its thumbnail, or was called damaged."""
     data = (FIXTURES / name).read_bytes()
     if isinstance(expected, Reason):
-        assert refusal(data) == expected
+        assert expected == refusal(data)
         return
     actual = shown(data)
     assert expected == (round(actual.min() * 255), round(actual.max() * 255))

@@ -130,7 +130,7 @@ def test_a_focal_length_is_a_length(tags: dict[int, Tag], expected: tuple[float 
 def test_a_lens_is_clean_text() -> None:
     """As a camera is: Latin-1 is read, terminators and control characters are not."""
     found = exposure({0xA433: text(b"Sch\xf6n\0\0junk"), 0xA434: text(b"\0\0\0\0")})
-    assert (found.lens_make, found.lens_model) == ("Schön", None)
+    assert ("Schön", None) == (found.lens_make, found.lens_model)
 
 
 @given(st.dictionaries(st.sampled_from((0x829A, 0x829D, 0x8827, 0x9201, 0x9202, 0x920A, 0xA405)), st.binary(

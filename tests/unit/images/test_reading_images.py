@@ -113,7 +113,7 @@ def test_a_refusal_tells_a_person_what_to_do(name):
 def test_pixels_are_upright_and_have_their_colours(name, min_side):
     """Whatever the format, mode and orientation, each quadrant is where it belongs, in its colour."""
     decoded = read(CORPUS[name].build(), min_side=min_side)
-    assert decoded.pixels.mode == "RGB"
+    assert "RGB" == decoded.pixels.mode
     assert distance(QUADRANTS, colours(decoded.pixels)) <= 24
 
 
@@ -189,17 +189,17 @@ def test_metadata_of_a_telephone_picture():
     zone = timezone(-timedelta(hours=3, minutes=30))
     assert datetime(2024, 2, 29, 23, 59, 58, tzinfo=zone) == metadata.taken_at
     assert zone == (metadata.taken_at and metadata.taken_at.tzinfo)
-    assert (metadata.camera_make, metadata.camera_model) == ("Canon", "EOS R5")
-    assert pytest.approx((metadata.latitude, metadata.longitude, metadata.altitude)) == (-22.91, -43.17, -1.5)
+    assert ("Canon", "EOS R5") == (metadata.camera_make, metadata.camera_model)
+    assert (-22.91, -43.17, -1.5) == pytest.approx((metadata.latitude, metadata.longitude, metadata.altitude))
     assert hashlib.sha256(data).hexdigest() == metadata.sha256
-    assert (metadata.format, metadata.mode, metadata.orientation) == ("JPEG", "RGB", 1)
+    assert ("JPEG", "RGB", 1) == (metadata.format, metadata.mode, metadata.orientation)
 
 
 @pytest.mark.parametrize("name", ["jpeg", "png", "webp", "bmp", "tiff", "heic", "avif", "jpeg 2000"])
 def test_a_picture_without_exif_has_none(name):
     """Absent metadata are None, not zero."""
     metadata = read(CORPUS[name].build()).metadata
-    assert (metadata.taken_at, metadata.camera_make, metadata.latitude) == (None, None, None)
+    assert (None, None, None) == (metadata.taken_at, metadata.camera_make, metadata.latitude)
 
 
 @pytest.mark.parametrize("format_name", ["JPEG", "PNG", "WEBP", "TIFF", "HEIF", "AVIF"])
@@ -207,7 +207,7 @@ def test_exif_is_read_from_every_format_that_carries_it(format_name):
     """The camera is found wherever the format keeps its EXIF."""
     exif = Image.Exif()
     exif[0x010F] = "Acme"
-    assert read(encode(quadrants(), format_name, exif=exif)).metadata.camera_make == "Acme"
+    assert "Acme" == read(encode(quadrants(), format_name, exif=exif)).metadata.camera_make
 
 
 @pytest.mark.parametrize("orientation", [3, 6])
@@ -270,7 +270,7 @@ def test_limits_are_inclusive():
 
 def test_a_limit_above_pillows_own_is_the_one_that_counts():
     """A picture beyond Pillow's default limit is read when ours allows it."""
-    assert read(huge_jpeg(13_600), max_pixels=13_600**2, min_side=64).metadata.width == 13_600
+    assert 13_600 == read(huge_jpeg(13_600), max_pixels=13_600**2, min_side=64).metadata.width
 
 
 def test_a_progressive_jpeg_cannot_repeat_itself_without_end():
@@ -367,8 +367,8 @@ def test_a_jpeg_2000_that_would_take_too_long_is_halved_in_its_decoder(name, hal
 
 def test_an_ordinary_jpeg_2000_is_decoded_whole():
     """The same pixels as ever: halving would make other vectors."""
-    assert jpeg2000_reduction(CORPUS["jpeg 2000"].build(), (4_000, 3_000), min_side=224) == 0
-    assert jpeg2000_reduction(bytes(60 << 20), (8_000, 6_000), min_side=None) == 0
+    assert 0 == jpeg2000_reduction(CORPUS["jpeg 2000"].build(), (4_000, 3_000), min_side=224)
+    assert 0 == jpeg2000_reduction(bytes(60 << 20), (8_000, 6_000), min_side=None)
 
 
 def test_a_jpeg_that_is_decoded_smaller_needs_less():

@@ -46,7 +46,7 @@ def test_a_position_without_seconds_is_one() -> None:
 
 def test_umlauts_in_latin_1_are_umlauts() -> None:
     """EXIF says nothing of how letters beyond ASCII are written."""
-    assert reported("text-latin1.jpg").metadata.camera_make == "Köln Kamera"
+    assert "Köln Kamera" == reported("text-latin1.jpg").metadata.camera_make
 
 
 def test_a_heic_of_an_unknown_brand_is_read() -> None:
@@ -56,14 +56,14 @@ def test_a_heic_of_an_unknown_brand_is_read() -> None:
     assert known != data
     actual, expected = read(data), read(known)
     assert np.array_equal(np.asarray(actual.pixels), np.asarray(expected.pixels))
-    assert (actual.metadata.format, actual.metadata.width, actual.metadata.height) == ("HEIF", 256, 192)
+    assert ("HEIF", 256, 192) == (actual.metadata.format, actual.metadata.width, actual.metadata.height)
 
 
 def test_a_heic_is_turned_by_its_container_alone() -> None:
     """Without a rotation there it lies as it is coded, whatever its EXIF says (ISO/IEC 23008-12, A.2.1)."""
     turned = reported("heic-exif6-no-irot.heic")
     assert (256, 192) == turned.pixels.size == (turned.metadata.width, turned.metadata.height)
-    assert turned.metadata.orientation == 6
+    assert 6 == turned.metadata.orientation
 
 
 def test_a_png_whose_exif_comes_last_is_turned() -> None:

@@ -64,7 +64,7 @@ def test_exports_say_what_is_watched(monkeypatch: pytest.MonkeyPatch):
     for name, value in INFO.client_environment().items():
         monkeypatch.setenv(name, value)
 
-    assert Settings(_env_file=None).buckets == ("photos", "scans/in")
+    assert ("photos", "scans/in") == Settings(_env_file=None).buckets
     assert "ENRICH_BUCKETS" not in replace(INFO, buckets=()).environment()
 
 
@@ -94,7 +94,7 @@ def test_exports_let_any_s3_client_connect():
 
 def test_json_has_the_fields_by_name():
     """Scripts read one object."""
-    assert json.loads(INFO.json())["s3_endpoint_url"] == "http://127.0.0.1:8701"
+    assert "http://127.0.0.1:8701" == json.loads(INFO.json())["s3_endpoint_url"]
 
 
 def test_what_was_saved_is_read_while_it_runs(home: Home):

@@ -43,7 +43,7 @@ def test_credentials_are_readable_by_the_owner_alone(home: Home):
     finally:
         os.umask(before)
 
-    assert stat.S_IMODE((home.root / "credentials.json").stat().st_mode) == 0o600
+    assert 0o600 == stat.S_IMODE((home.root / "credentials.json").stat().st_mode)
 
 
 def test_incomplete_credentials_are_an_error_that_names_what_is_missing(home: Home):
@@ -117,7 +117,7 @@ def test_a_run_waits_while_the_guardian_of_a_killed_one_cleans_up(home: Home):
     second.acquire()
     second.release()
 
-    assert guardian.wait() == 0
+    assert 0 == guardian.wait()
 
 
 def test_ports_are_remembered(home: Home):
@@ -125,6 +125,6 @@ def test_ports_are_remembered(home: Home):
     assert home.port_base is None
     home.remember_port_base(8800)
     home.remember_port_base(9900)
-    assert Home.at(home.root).port_base == 9900
+    assert 9900 == Home.at(home.root).port_base
     (home.root / "ports.json").write_text("{}")
     assert home.port_base is None

@@ -48,14 +48,14 @@ def test_the_guardian_follows_registrations_and_departures():
     for line in ("+10 15 api\n", "+11 2 postgres\n", "-10\n", "+12 15 two words\n", "+13\n", "-\n", "\n", "-99\n"):
         orphan_reaper.follow(line, groups)
 
-    assert groups == {11: (2, "postgres"), 12: (15, "two words")}
+    assert {11: (2, "postgres"), 12: (15, "two words")} == groups
 
 
 def test_restarts_wait_longer_each_time_up_to_a_limit():
     """A child that dies at once does not keep the machine busy."""
     policy = RestartPolicy(first_delay=0.5, longest_delay=3.0)
 
-    assert [policy.delay(deaths) for deaths in range(1, 6)] == [0.5, 1.0, 2.0, 3.0, 3.0]
+    assert [0.5, 1.0, 2.0, 3.0, 3.0] == [policy.delay(deaths) for deaths in range(1, 6)]
 
 
 def test_a_large_log_is_moved_aside_while_its_writer_goes_on(tmp_path: Path):
@@ -85,11 +85,11 @@ def test_the_store_posts_events_with_the_token(home: Home):
     webhook = tomllib.loads((home.run / "seaweedfs" / "notification.toml").read_text())["notification"]["webhook"]
 
     assert webhook["enabled"] is True
-    assert (
+    assert ("http://127.0.0.1:8700/v1/events/seaweedfs", 'to"ken', ["/buckets/"]) == (
         webhook["endpoint"],
         webhook["bearer_token"],
         webhook["path_prefixes"],
-    ) == ("http://127.0.0.1:8700/v1/events/seaweedfs", 'to"ken', ["/buckets/"])
+    )
 
 
 def test_the_store_is_silent_when_nobody_listens(home: Home):
@@ -97,7 +97,7 @@ def test_the_store_is_silent_when_nobody_listens(home: Home):
     _store(home, webhook_url=None).prepare()
     written = tomllib.loads((home.run / "seaweedfs" / "notification.toml").read_text())
 
-    assert written == {"notification": {"webhook": {"enabled": False}}}
+    assert {"notification": {"webhook": {"enabled": False}}} == written
 
 
 def test_no_server_gets_a_secret_on_its_command_line(home: Home):
@@ -117,7 +117,7 @@ def test_no_server_gets_a_secret_on_its_command_line(home: Home):
         Valkey(home=home, ports=PortPlan(), credentials=credentials).child(),
     ]
 
-    assert [word for child in children for word in child.argv for secret in secrets if secret in word] == []
+    assert [] == [word for child in children for word in child.argv for secret in secrets if secret in word]
 
 
 def test_every_server_binds_to_loopback(home: Home):

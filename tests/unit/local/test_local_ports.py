@@ -60,7 +60,7 @@ def test_every_taken_port_is_reported_at_once():
         with pytest.raises(ServerError) as refusal:
             require_free({"API": ports[0], "S3": ports[1]})
 
-    assert [f"port {port} " in str(refusal.value) for port in ports] == [True, True]
+    assert [True, True] == [f"port {port} " in str(refusal.value) for port in ports]
 
 
 def test_a_port_taken_on_all_addresses_is_taken():

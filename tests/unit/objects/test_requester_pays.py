@@ -66,7 +66,7 @@ def test_every_request_for_such_a_bucket_says_that_we_pay(start: Start, name: st
 def test_so_does_the_question_for_the_bucket_itself(start: Start) -> None:
     """HeadBucket has no parameter for it, and is asked where an object is not found."""
     stub, store = start(respond("404 Not Found"), respond("200 OK"), respond("404 Not Found"), respond("200 OK"))
-    assert (store.head(PAID), store.head(FREE)) == (None, None)
+    assert (None, None) == (store.head(PAID), store.head(FREE))
     assert [True, True, False, False] == [is_agreed(request) for request in stub.requests]
 
 
@@ -74,7 +74,7 @@ def test_every_page_of_a_listing_says_it(start: Start) -> None:
     """Not the first alone."""
     more = EMPTY.replace(b"false</IsTruncated>", b"true</IsTruncated><NextContinuationToken>t</NextContinuationToken>")
     stub, store = start(respond(body=more), respond(body=EMPTY))
-    assert list(store.list("paid")) == []
+    assert [] == list(store.list("paid"))
     assert [True, True] == [is_agreed(request) for request in stub.requests]
 
 

@@ -121,7 +121,7 @@ def test_headers_that_are_missing_or_odd_do_no_harm(start: Start) -> None:
     _, store = start(respond(body=b"x", Last_Modified="yesterday"))
     answer = store.get(REF, etag=None, max_bytes=10)
     assert isinstance(answer, Fetched)
-    assert (answer.info.etag, answer.info.last_modified, answer.info.version_id) == ("", None, None)
+    assert ("", None, None) == (answer.info.etag, answer.info.last_modified, answer.info.version_id)
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_each_refusal_has_its_own_meaning(start: Start, answer: Script, kind: ty
     with pytest.raises(kind, match=message) as raised:
         store.get(REF, etag=None, max_bytes=10)
     assert type(raised.value) is kind
-    assert len(stub.requests) == 1
+    assert 1 == len(stub.requests)
 
 
 def test_a_head_that_is_refused_is_about_its_object(start: Start) -> None:
@@ -204,7 +204,7 @@ def test_a_head_of_nothing_asks_for_the_bucket(start: Start) -> None:
     """The answer to a HEAD cannot say what was not found."""
     stub, store = start(respond("404 Not Found"), respond("200 OK"))
     assert store.head(REF) is None
-    assert stub.targets == ["/photos/a.jpg", "/photos"]
+    assert ["/photos/a.jpg", "/photos"] == stub.targets
 
 
 def test_a_head_in_a_bucket_that_is_missing_is_no_deleted_object(start: Start) -> None:
@@ -220,7 +220,7 @@ def test_a_bucket_that_cannot_be_is_not_asked_for(start: Start, bucket: str) -> 
     stub, store = start(respond(body=b"x"))
     with pytest.raises(BucketNotFoundError):
         store.get(ObjectRef(bucket=bucket, key="a"), etag=None, max_bytes=10)
-    assert stub.requests == []
+    assert [] == stub.requests
 
 
 @pytest.mark.parametrize("keys", [{"access_key_id": "id"}, {"secret_access_key": "secret"}])

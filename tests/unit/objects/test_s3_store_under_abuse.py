@@ -73,7 +73,7 @@ def test_a_body_in_chunks_is_read_whole(start: Start) -> None:
     _, store = start(break_off(CHUNKED, b"5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n"))
     answer = get(store)
     assert isinstance(answer, Fetched)
-    assert (answer.data, answer.info.size) == (b"hello world", 11)
+    assert (b"hello world", 11) == (answer.data, answer.info.size)
 
 
 @pytest.mark.parametrize("parts", [(), (b"HTTP/1.1 200 OK\r\n",), (head("200 OK", Content_Length=10_000), b"x" * 5000)])
@@ -84,7 +84,7 @@ def test_a_server_that_stalls_is_given_up(start: Start, parts: tuple[bytes, ...]
     with pytest.raises(StoreUnavailableError):
         get(store)
     assert time.monotonic() - began < 3
-    assert len(stub.requests) == 1
+    assert 1 == len(stub.requests)
 
 
 def test_a_body_that_trickles_is_given_up(start: Start) -> None:
@@ -102,15 +102,15 @@ def test_a_server_in_trouble_is_unavailable(start: Start, status: str) -> None:
     stub, store = start(refuse(status, "SlowDown"))
     with pytest.raises(StoreUnavailableError, match=f"photos/a.jpg: the store answers {status[:3]} SlowDown"):
         get(store)
-    assert len(stub.requests) == 1
+    assert 1 == len(stub.requests)
 
 
 def test_a_reset_connection_is_tried_again(start: Start) -> None:
     """Idle connections are closed by servers just as they are picked up: before the answer, or within it."""
     announced = head("200 OK", Content_Length=10_000)
     stub, store = start(reset(), reset(announced, b"x" * 5000), respond(body=b"hello"))
-    assert data(get(store)) == b"hello"
-    assert len(stub.requests) == 3
+    assert b"hello" == data(get(store))
+    assert 3 == len(stub.requests)
 
 
 def test_connections_that_are_reset_every_time_are_given_up(start: Start) -> None:
@@ -118,7 +118,7 @@ def test_connections_that_are_reset_every_time_are_given_up(start: Start) -> Non
     stub, store = start(reset())
     with pytest.raises(StoreUnavailableError, match="broke off"):
         get(store)
-    assert len(stub.requests) == 3
+    assert 3 == len(stub.requests)
 
 
 def test_an_object_that_is_too_large_is_not_drained(start: Start) -> None:
@@ -139,7 +139,7 @@ def test_a_body_without_end_is_not_read_for_ever(start: Start) -> None:
     _, store = start(pour(CHUNKED, chunk))
     answer = get(store, max_bytes=200_000)
     assert isinstance(answer, NotRead)
-    assert answer.why == "too-large"
+    assert "too-large" == answer.why
     assert 200_000 < answer.info.size < 1_000_000
 
 
@@ -147,9 +147,9 @@ def test_a_body_without_end_is_not_read_for_ever(start: Start) -> None:
 def test_a_length_that_is_too_short_does_not_spoil_the_next_answer(start: Start, surplus: bytes) -> None:
     """What comes behind the announced length belongs to nothing."""
     _, store = start(respond(body=b"hello" + surplus, Content_Length=5), respond(body=b"second"))
-    assert data(get(store)) == b"hello"
+    assert b"hello" == data(get(store))
     time.sleep(0.05)
-    assert data(get(store)) == b"second"
+    assert b"second" == data(get(store))
 
 
 @pytest.mark.parametrize("length", ["-5", "many", "5, 6"])
@@ -178,14 +178,14 @@ def test_a_connection_is_kept_for_the_next_request(start: Start) -> None:
         respond(body=b""),
         respond(body=b"last"),
     )
-    assert data(get(store)) == b"hello"
+    assert b"hello" == data(get(store))
     assert get(store, etag="e") == NotModified()
     assert get(store) == Gone()
     with pytest.raises(StoreUnavailableError):
         get(store)
-    assert data(get(store)) == b""
-    assert data(get(store)) == b"last"
-    assert stub.connections == 1
+    assert b"" == data(get(store))
+    assert b"last" == data(get(store))
+    assert 1 == stub.connections
 
 
 @pytest.mark.parametrize(

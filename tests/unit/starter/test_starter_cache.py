@@ -40,7 +40,7 @@ def test_the_second_start_does_not_convert():
 
     first, second = cached("net", convert), cached("net", convert)
 
-    assert convert.calls == 1
+    assert 1 == convert.calls
     assert torch.equal(first["weight"], second["weight"])
 
 
@@ -51,7 +51,7 @@ def test_another_name_is_another_entry():
     cached("net-v1", convert)
     cached("net-v2", convert)
 
-    assert convert.calls == 2
+    assert 2 == convert.calls
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_a_damaged_entry_is_made_anew(root: Path, damage):
 
     again, after = cached("net", convert), cached("net", convert)
 
-    assert convert.calls == 2
+    assert 2 == convert.calls
     assert torch.equal(whole["weight"], again["weight"])
     assert torch.equal(whole["weight"], after["weight"])
     assert entries(root) == [name]
@@ -90,7 +90,7 @@ def test_a_write_that_fails_leaves_nothing_behind(root: Path, monkeypatch):
 
     cached("net", Conversion())
 
-    assert entries(root) == []
+    assert [] == entries(root)
 
 
 def test_many_may_start_at_once(root: Path):
@@ -105,7 +105,7 @@ def test_many_may_start_at_once(root: Path):
         states = list(pool.map(start, range(8)))
 
     assert all(torch.equal(states[0]["weight"], state["weight"]) for state in states)
-    assert len(entries(root)) == 1
+    assert 1 == len(entries(root))
 
 
 def test_the_cache_is_where_the_desktop_standard_puts_it(tmp_path, monkeypatch):

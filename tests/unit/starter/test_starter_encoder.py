@@ -37,7 +37,7 @@ def test_it_says_what_it_is_for(encoder: Encoder):
 
 def test_it_fills_a_space_of_its_own(encoder: Encoder):
     """Whose name is the starter's and whose revision covers the weights."""
-    assert (encoder.space.model, encoder.space.dimension) == ("starter", 896)
+    assert ("starter", 896) == (encoder.space.model, encoder.space.dimension)
     assert encoder.space == starter.load(device="cpu", dtype="bfloat16").space
 
 
@@ -82,7 +82,7 @@ def test_any_mode_is_taken(encoder: Encoder, mode: str):
     """Preprocessing ends in three channels whatever the picture had."""
     image = Image.new("I;16", (32, 32), 40_000) if mode == "I;16" else picture(0).convert(mode)
 
-    assert encoder.preprocess(image).shape == (3, 224, 224)
+    assert (3, 224, 224) == encoder.preprocess(image).shape
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 3000), (3000, 1), (224, 224), (5000, 40)])
@@ -90,7 +90,7 @@ def test_any_shape_is_squashed_to_a_square(encoder: Encoder, size: tuple[int, in
     """Nothing is cropped, and no shape is an error."""
     pixels = encoder.preprocess(picture(1, size))
 
-    assert pixels.shape == (3, 224, 224)
+    assert (3, 224, 224) == pixels.shape
     assert np.isfinite(encoder.encode_images([pixels])).all()
 
 

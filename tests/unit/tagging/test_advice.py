@@ -54,7 +54,7 @@ def test_a_model_without_numbers_is_named_first() -> None:
 
 def test_what_ships_needs_no_advice() -> None:
     """With the model that ships."""
-    assert [each for taxonomy in load_taxonomies() for each in advice(taxonomy, "starter")] == []
+    assert [] == [each for taxonomy in load_taxonomies() for each in advice(taxonomy, "starter")]
 
 
 def test_a_prompt_the_model_takes_for_another_label_is_shown() -> None:
@@ -67,8 +67,8 @@ def test_a_prompt_the_model_takes_for_another_label_is_shown() -> None:
     known = AXES | {"kitten": AXES["dog"], "tom": AXES["cat"]}
     found = confusions(confused, FakeTexts(known), model="any")
 
-    assert [(each.label, each.message) for each in found] == [
-        ("cat", "'kitten' is nearer to 'dog' than to its own label")
+    assert [("cat", "'kitten' is nearer to 'dog' than to its own label")] == [
+        (each.label, each.message) for each in found
     ]
 
 
@@ -77,7 +77,7 @@ def test_a_prompt_the_model_takes_for_the_background_is_shown() -> None:
     taxonomy = Taxonomy(name="pets", labels=(Label(name="cat", prompts=("cat", "fur", "tom")),), background=("wall",))
     found = confusions(taxonomy, FakeTexts(AXES | {"fur": AXES["wall"], "tom": AXES["cat"]}), model="any")
 
-    assert [each.message for each in found] == ["'fur' is nearer to the background than to its own label"]
+    assert ["'fur' is nearer to the background than to its own label"] == [each.message for each in found]
 
 
 def test_labels_that_tie_are_shown() -> None:
@@ -86,10 +86,10 @@ def test_labels_that_tie_are_shown() -> None:
     found = confusions(taxonomy, FakeTexts({"tom": AXES["cat"], "rex": AXES["cat"]}), model="any")
 
     said = "is exactly as near to {} as to its own label: where they tie, neither is given"
-    assert [(each.label, each.message) for each in found] == [
+    assert [
         ("cat", f"'tom' {said.format(repr('dog'))}"),
         ("dog", f"'rex' {said.format(repr('cat'))}"),
-    ]
+    ] == [(each.label, each.message) for each in found]
 
 
 def test_prompts_that_are_cut_are_shown() -> None:
@@ -105,10 +105,10 @@ def test_prompts_that_are_cut_are_shown() -> None:
         return {text: len(text) for text in texts if len(text) > 10}
 
     said = "tokens, more than any reads: the rest is cut; shorten it"
-    assert [(each.label, each.message) for each in cut_prompts(taxonomy, cut, model="any")] == [
+    assert [
         ("cat", f"'see a long cat' has 14 {said}"),
         (None, f"'see a bare wall' has 15 {said}"),
-    ]
+    ] == [(each.label, each.message) for each in cut_prompts(taxonomy, cut, model="any")]
 
 
 @pytest.mark.parametrize(
@@ -138,4 +138,4 @@ def test_labels_that_do_not_compete_may_look_alike() -> None:
         background=("wall",),
     )
 
-    assert confusions(alike, FakeTexts(AXES | {"kitten": AXES["dog"], "tom": AXES["cat"]}), model="any") == []
+    assert [] == confusions(alike, FakeTexts(AXES | {"kitten": AXES["dog"], "tom": AXES["cat"]}), model="any")

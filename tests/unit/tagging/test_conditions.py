@@ -31,7 +31,7 @@ def test_taxonomies_are_decided_behind_those_they_ask_for() -> None:
     """Whatever the order of files; those that ask for nothing stay where they are."""
     given = (_taxonomy("c", "b"), _taxonomy("free"), _taxonomy("b", "a"), _taxonomy("a"))
 
-    assert [each.name for each in in_order(given)] == ["a", "b", "c", "free"]
+    assert ["a", "b", "c", "free"] == [each.name for each in in_order(given)]
 
 
 def test_a_taxonomy_that_is_not_loaded_is_named_with_file_and_line(tmp_path: Path) -> None:
@@ -90,4 +90,4 @@ def test_one_alternative_must_hold_with_all_its_parts() -> None:
         {},  # c itself did not apply: that is no abstention
     ]
 
-    assert [holds(taxonomy, each) for each in answers] == [True, True, False, True, False, False]
+    assert [True, True, False, True, False, False] == [holds(taxonomy, each) for each in answers]

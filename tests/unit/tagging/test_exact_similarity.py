@@ -91,7 +91,7 @@ def test_cutting_into_chunks_is_invisible() -> None:
 @pytest.mark.parametrize(("rows", "expected"), [(1, 2048), (61, 2048), (10_000, 416), (100_000, 32), (10_000_000, 16)])
 def test_memory_does_not_grow_with_labels(rows: int, expected: int) -> None:
     """The more rows, the fewer images at once."""
-    assert _chunk(rows) == expected
+    assert expected == _chunk(rows)
     assert rows * expected <= max(_SIMILARITIES, rows * 16)
 
 

@@ -31,11 +31,11 @@ def test_every_number_that_was_compared_is_there() -> None:
     (explained,) = _explained(replace(THINGS, calibration=Calibration(margin=0.1)), cat=0.5, wall=0.25)
     cat = explained.labels[0]
 
-    assert (cat.label, cat.similarity, cat.threshold, round(cat.margin, 5)) == ("cat", 0.5, 0.5, 0.1)
-    assert (round(cat.probability, 5), round(cat.lead, 5)) == (0.92414, 0.84828)
-    assert [(each.text, each.similarity) for each in cat.texts] == [("cat", 0.5)]
-    assert [(each.text, each.similarity) for each in explained.background[0].texts] == [("wall", 0.25)]
-    assert (explained.factor, cat.rival, explained.background[0].similarity) == (10.0, 0.25, 0.25)
+    assert ("cat", 0.5, 0.5, 0.1) == (cat.label, cat.similarity, cat.threshold, round(cat.margin, 5))
+    assert (0.92414, 0.84828) == (round(cat.probability, 5), round(cat.lead, 5))
+    assert [("cat", 0.5)] == [(each.text, each.similarity) for each in cat.texts]
+    assert [("wall", 0.25)] == [(each.text, each.similarity) for each in explained.background[0].texts]
+    assert (10.0, 0.25, 0.25) == (explained.factor, cat.rival, explained.background[0].similarity)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_each_way_to_an_answer_has_its_reason(
 
 def test_labels_that_are_decided_by_themselves_lose_to_what_they_are_not() -> None:
     """Never to one another."""
-    assert _reasons(THINGS, cat=0.5, dog=0.25, wolf=0.375) == {"cat": "decided", "dog": "background-nearer"}
+    assert {"cat": "decided", "dog": "background-nearer"} == _reasons(THINGS, cat=0.5, dog=0.25, wolf=0.375)
 
 
 def test_a_taxonomy_that_does_not_apply_says_so() -> None:
@@ -70,7 +70,7 @@ def test_a_taxonomy_that_does_not_apply_says_so() -> None:
 
     assert not breed.applies
     assert {each.reason for each in breed.labels} == {LabelReason.CONDITION_NOT_MET}
-    assert {each.label: each.similarity for each in breed.labels} == {"wild": 0.25, "tame": 0.0}
+    assert {"wild": 0.25, "tame": 0.0} == {each.label: each.similarity for each in breed.labels}
 
 
 @given(sets_of_taxonomies())

@@ -48,8 +48,8 @@ def test_the_mean_of_a_label_is_the_unit_mean_of_its_texts() -> None:
         _unit(vector("wall"), vector("a photo of wall")),
     ]
 
-    assert matrix.labels == ("happy", "sad")
-    assert matrix.top.starts.tolist() == [0, 1, 2]
+    assert ("happy", "sad") == matrix.labels
+    assert [0, 1, 2] == matrix.top.starts.tolist()
     np.testing.assert_allclose(matrix.rows, expected, atol=1e-6)
 
 
@@ -58,13 +58,13 @@ def test_max_keeps_every_text_as_a_row() -> None:
     matrix = build_label_matrix(replace(MOOD, aggregate="max"), FakeTexts())
 
     assert matrix.rows.shape == (10, DIMENSION)
-    assert matrix.top.starts.tolist() == [0, 2, 6]
+    assert [0, 2, 6] == matrix.top.starts.tolist()
     np.testing.assert_allclose(matrix.rows[0], vector("a photo of smile"), atol=1e-6)
 
 
 def test_without_background_there_is_no_candidate_for_it() -> None:
     """Two labels are two candidates."""
-    assert len(build_label_matrix(replace(MOOD, background=()), FakeTexts()).top.starts) == 2
+    assert 2 == len(build_label_matrix(replace(MOOD, background=()), FakeTexts()).top.starts)
 
 
 def test_texts_of_all_taxonomies_are_encoded_once_in_one_call() -> None:
@@ -73,7 +73,7 @@ def test_texts_of_all_taxonomies_are_encoded_once_in_one_call() -> None:
     other = replace(MOOD, name="other", background=("wall", "ceiling"))
     matrices = build_label_matrices((MOOD, other), texts)
 
-    assert len(texts.calls) == 1
+    assert 1 == len(texts.calls)
     assert len(texts.calls[0]) == len(set(texts.calls[0])) == 12
     np.testing.assert_array_equal(matrices[0].rows[:2], matrices[1].rows[:2])
 
@@ -139,5 +139,5 @@ def test_no_taxonomies_do_not_wake_the_encoder() -> None:
     """Nothing to encode is not encoded."""
     texts = FakeTexts()
 
-    assert build_label_matrices((), texts) == ()
-    assert texts.calls == []
+    assert () == build_label_matrices((), texts)
+    assert [] == texts.calls

@@ -46,7 +46,7 @@ def test_any_valid_document_loads_with_all_its_labels(tmp_path: Path, document: 
     file.write_text(yaml.safe_dump(document, allow_unicode=True, sort_keys=False), "utf-8")
     taxonomy = load_taxonomy(file)
 
-    assert [error.message for error in Draft202012Validator(schema()).iter_errors(document)] == []
+    assert [] == [error.message for error in Draft202012Validator(schema()).iter_errors(document)]
     assert [label.name for label, _ in taxonomy.walk()] == labels_of(document)
 
 

@@ -51,37 +51,37 @@ def _labels(*taxonomies: Taxonomy, **cosines: float) -> list[str | None]:
 
 def test_each_label_is_decided_on_its_own() -> None:
     """Cosines 0.5 and 0.5 against a background of 0.25: each has σ(2.5) = 0.9241, whatever the other has."""
-    assert _tags(THINGS, cat=0.5, dog=0.5, wall=0.25) == [("things", "cat", 0.9241), ("things", "dog", 0.9241)]
-    assert _tags(THINGS, cat=0.5, wall=0.25) == [("things", "cat", 0.9241)]
+    assert [("things", "cat", 0.9241), ("things", "dog", 0.9241)] == _tags(THINGS, cat=0.5, dog=0.5, wall=0.25)
+    assert [("things", "cat", 0.9241)] == _tags(THINGS, cat=0.5, wall=0.25)
 
 
 def test_a_label_s_own_negatives_count_for_it_alone() -> None:
     """A wolf is no dog, and takes nothing from the cat beside it."""
-    assert _labels(THINGS, cat=0.5, dog=0.5, wolf=0.625) == ["cat"]
+    assert ["cat"] == _labels(THINGS, cat=0.5, dog=0.5, wolf=0.625)
 
 
 def test_the_nearer_of_background_and_negatives_is_the_rival() -> None:
     """σ(10 × (0.5 - 0.375)) = 0.7773, not against both together."""
-    assert _tags(THINGS, dog=0.5, wolf=0.375, wall=0.25) == [("things", "dog", 0.7773)]
+    assert [("things", "dog", 0.7773)] == _tags(THINGS, dog=0.5, wolf=0.375, wall=0.25)
 
 
 def test_no_label_is_one_abstention_with_the_nearest_numbers() -> None:
     """σ(10 × (0.25 - 0.5)) = 0.0759 is the best any label has."""
-    assert _tags(THINGS, cat=0.25, wall=0.5) == [("things", None, 0.0759)]
+    assert [("things", None, 0.0759)] == _tags(THINGS, cat=0.25, wall=0.5)
 
 
 def test_each_label_has_its_own_threshold() -> None:
     """0.9241 is enough for the cat and not for the dog."""
     strict = replace(THINGS, calibration=Calibration(threshold=0.9, thresholds={"dog": 0.93}))
 
-    assert _labels(strict, cat=0.5, dog=0.5, wall=0.25) == ["cat"]
+    assert ["cat"] == _labels(strict, cat=0.5, dog=0.5, wall=0.25)
 
 
 def test_the_margin_is_the_lead_over_the_rival() -> None:
     """0.9241 - 0.0759 = 0.8482."""
     margins = [replace(THINGS, calibration=Calibration(margin=margin)) for margin in (0.848, 0.849)]
 
-    assert [_labels(each, cat=0.5, wall=0.25) for each in margins] == [["cat"], [None]]
+    assert [["cat"], [None]] == [_labels(each, cat=0.5, wall=0.25) for each in margins]
 
 
 def test_far_below_the_rival_is_impossible_not_an_error() -> None:
@@ -89,7 +89,7 @@ def test_far_below_the_rival_is_impossible_not_an_error() -> None:
     tagger = Tagger((THINGS,), FakeTexts(AXES), logit_scale=10_000.0, model="any")
     (tags,) = tagger.tag(_picture(wall=0.999)[np.newaxis])
 
-    assert [(tag.label, tag.probability) for tag in tags] == [(None, 0.0)]
+    assert [(None, 0.0)] == [(tag.label, tag.probability) for tag in tags]
 
 
 # -- levels ------------------------------------------------------------------------------------------------------------
@@ -97,19 +97,19 @@ def test_far_below_the_rival_is_impossible_not_an_error() -> None:
 
 def test_a_child_implies_its_parent() -> None:
     """A dog is an animal: 1 / (1 + e⁻⁵ + e⁻⁵) = 0.9867 at the top; among animals 1 / (1 + e⁻⁵ + e⁻⁵) for the dog."""
-    assert _tags(KINDS, dog=0.5) == [("kinds", "animal", 0.9867), ("kinds", "dog", 0.9867)]
+    assert [("kinds", "animal", 0.9867), ("kinds", "dog", 0.9867)] == _tags(KINDS, dog=0.5)
 
 
 def test_which_animal_may_stay_open() -> None:
     """Between cat and dog, and nearer to another animal, it is an animal and nothing more."""
-    assert _labels(KINDS, dog=0.5, cat=0.5) == ["animal"]
-    assert _labels(KINDS, horse=0.5) == ["animal"]
+    assert ["animal"] == _labels(KINDS, dog=0.5, cat=0.5)
+    assert ["animal"] == _labels(KINDS, horse=0.5)
 
 
 def test_a_child_is_not_looked_for_without_its_parent() -> None:
     """A wall with a little of a dog is a wall; a car is a car."""
-    assert _labels(KINDS, dog=0.25, wall=0.5) == [None]
-    assert _labels(KINDS, dog=0.25, car=0.5) == ["car"]
+    assert [None] == _labels(KINDS, dog=0.25, wall=0.5)
+    assert ["car"] == _labels(KINDS, dog=0.25, car=0.5)
 
 
 def test_a_parent_is_as_near_as_the_nearest_below_it() -> None:
@@ -124,7 +124,7 @@ def test_children_need_their_own_threshold() -> None:
     """The parent's answer does not depend on it."""
     strict = replace(KINDS, calibration=Calibration(thresholds={"dog": 0.99}))
 
-    assert _labels(strict, dog=0.5) == ["animal"]
+    assert ["animal"] == _labels(strict, dog=0.5)
 
 
 def test_several_labels_can_have_children_at_once() -> None:
@@ -134,7 +134,7 @@ def test_several_labels_can_have_children_at_once() -> None:
     )
     both = Taxonomy(name="both", mode="multi-label", labels=(vehicle, ANIMAL), background=("sofa",))
 
-    assert _labels(both, dog=0.5, wolf=0.5) == ["animal", "dog", "vehicle", "van"]
+    assert ["animal", "dog", "vehicle", "van"] == _labels(both, dog=0.5, wolf=0.5)
 
 
 def test_levels_go_on_down() -> None:
@@ -142,8 +142,8 @@ def test_levels_go_on_down() -> None:
     breed = replace(ANIMAL.children[0], children=(Label(name="husky", prompts=("wolf",)),), background=("lamp",))
     deep = replace(KINDS, labels=(replace(ANIMAL, children=(breed, ANIMAL.children[1])), KINDS.labels[1]))
 
-    assert _labels(deep, wolf=0.5) == ["animal", "dog", "husky"]
-    assert _labels(deep, cat=0.5) == ["animal", "cat"]
+    assert ["animal", "dog", "husky"] == _labels(deep, wolf=0.5)
+    assert ["animal", "cat"] == _labels(deep, cat=0.5)
 
 
 def test_a_taxonomy_of_several_labels_needs_a_tagger() -> None:
@@ -163,17 +163,17 @@ BREED = Taxonomy(
 
 def test_a_taxonomy_that_does_not_apply_says_nothing() -> None:
     """No tag at all, which is not an abstention; a parent's label is enough where a child holds."""
-    assert _labels(BREED, KINDS, car=0.5) == ["car"]
-    assert _labels(BREED, KINDS, dog=0.5, wolf=0.25) == ["wild", "animal", "dog"]
-    assert _labels(BREED, KINDS, dog=0.5) == [None, "animal", "dog"]
+    assert ["car"] == _labels(BREED, KINDS, car=0.5)
+    assert ["wild", "animal", "dog"] == _labels(BREED, KINDS, dog=0.5, wolf=0.25)
+    assert [None, "animal", "dog"] == _labels(BREED, KINDS, dog=0.5)
 
 
 def test_abstention_can_be_asked_for() -> None:
     """Of a taxonomy that applied."""
     fallback = replace(BREED, when=((Requirement(taxonomy="kinds", labels=(None,)),),))
 
-    assert _labels(KINDS, fallback, wall=0.5, wolf=0.25) == [None, "wild"]
-    assert _labels(KINDS, fallback, car=0.5, wolf=0.25) == ["car"]
+    assert [None, "wild"] == _labels(KINDS, fallback, wall=0.5, wolf=0.25)
+    assert ["car"] == _labels(KINDS, fallback, car=0.5, wolf=0.25)
 
 
 def test_tags_are_current_only_if_all_taxonomies_would_write_them_so() -> None:
@@ -190,4 +190,4 @@ def test_tags_are_current_only_if_all_taxonomies_would_write_them_so() -> None:
         [],
     ]
 
-    assert [tagger.is_current(tags) for tags in known] == [True, True, False, False, False, True, False]
+    assert [True, True, False, False, False, True, False] == [tagger.is_current(tags) for tags in known]

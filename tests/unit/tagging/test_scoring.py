@@ -59,7 +59,7 @@ def test_a_background_prompt_that_is_nearer_than_any_label_means_none_of_these()
     tag = _tag(replace(LIGHT, calibration=Calibration(threshold=0.0)), 0.5, 0, 0.75, 0)
 
     assert tag.label is None
-    assert tag.score == 0.5
+    assert 0.5 == tag.score
     assert tag.probability == pytest.approx(0.07582, abs=1e-5)
 
 
@@ -69,7 +69,7 @@ def test_the_background_is_as_near_as_its_nearest_prompt() -> None:
     chances = probabilities(_picture(0.75, 0.5, 0, 0)[np.newaxis], matrix, logit_scale=10, model="any")
     powers = np.exp([7.5, 5.0, 0.0])
 
-    assert matrix.labels == ("day", "night")
+    assert ("day", "night") == matrix.labels
     np.testing.assert_allclose(chances, [powers / powers.sum()], rtol=1e-5)
 
 
@@ -80,7 +80,7 @@ def test_a_probability_below_the_threshold_means_none_of_these() -> None:
         for threshold in (0.923, 0.924)
     ]
 
-    assert labels == ["day", None]
+    assert ["day", None] == labels
 
 
 def test_a_lead_below_the_margin_means_none_of_these() -> None:
@@ -89,14 +89,14 @@ def test_a_lead_below_the_margin_means_none_of_these() -> None:
         _tag(replace(LIGHT, calibration=Calibration(margin=margin)), 0.75, 0.5, 0, 0).label for margin in (0.847, 0.848)
     ]
 
-    assert labels == ["day", None]
+    assert ["day", None] == labels
 
 
 def test_threshold_and_margin_include_their_own_value() -> None:
     """Certainty satisfies a threshold and a margin of one."""
     taxonomy = replace(LIGHT, calibration=Calibration(threshold=1.0, margin=1.0))
 
-    assert _tag(taxonomy, 0.75, 0.5, 0, 0, logit_scale=1000.0).label == "day"
+    assert "day" == _tag(taxonomy, 0.75, 0.5, 0, 0, logit_scale=1000.0).label
 
 
 def test_a_tie_is_not_guessed() -> None:
@@ -119,7 +119,7 @@ def test_a_model_s_own_calibration_is_used_for_it_alone() -> None:
     taxonomy = replace(LIGHT, models={"strict/model": Calibration(threshold=0.99)})
 
     assert _tag(taxonomy, 0.75, 0.5, 0, 0, model="strict/model").label is None
-    assert _tag(taxonomy, 0.75, 0.5, 0, 0, model="other/model").label == "day"
+    assert "day" == _tag(taxonomy, 0.75, 0.5, 0, 0, model="other/model").label
 
 
 def test_max_lets_the_nearest_prompt_decide() -> None:
@@ -135,7 +135,7 @@ def test_one_label_against_a_background_is_a_yes_or_no_question() -> None:
     """Anything like the label gets it; anything like the background does not."""
     taxonomy = replace(LIGHT, labels=LIGHT.labels[1:])
 
-    assert [_tag(taxonomy, 0.75, 0, 0.25, 0).label, _tag(taxonomy, 0.25, 0, 0.75, 0).label] == ["day", None]
+    assert ["day", None] == [_tag(taxonomy, 0.75, 0, 0.25, 0).label, _tag(taxonomy, 0.25, 0, 0.75, 0).label]
 
 
 def test_softmax_is_the_posterior_of_independent_sigmoids_given_exactly_one() -> None:
@@ -152,7 +152,7 @@ def test_softmax_is_the_posterior_of_independent_sigmoids_given_exactly_one() ->
 
 def test_large_logit_scales_do_not_overflow() -> None:
     """exp(1000) is infinite; the shifted softmax never sees it."""
-    assert _tag(LIGHT, 0.75, 0.5, 0, 0, logit_scale=1000.0).probability == 1.0
+    assert 1.0 == _tag(LIGHT, 0.75, 0.5, 0, 0, logit_scale=1000.0).probability
 
 
 # -- what callers get wrong --------------------------------------------------------------------------------------------
@@ -160,7 +160,7 @@ def test_large_logit_scales_do_not_overflow() -> None:
 
 def test_no_images_have_no_tags() -> None:
     """An empty batch is not an error."""
-    assert _labels(LIGHT, np.empty((0, DIMENSION), dtype=np.float32)) == []
+    assert [] == _labels(LIGHT, np.empty((0, DIMENSION), dtype=np.float32))
 
 
 def test_vectors_of_another_model_are_refused() -> None:

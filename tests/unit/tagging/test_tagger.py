@@ -50,7 +50,7 @@ def test_together_is_the_same_as_one_by_one(aggregate: Aggregate) -> None:
     ]
     expected = [tuple(tag.label for tag in tags) for tags in zip(*alone, strict=True)]
 
-    assert [tuple(tag.label for tag in tags) for tags in together] == expected
+    assert expected == [tuple(tag.label for tag in tags) for tags in together]
     assert {None} < {label for labels in expected for label in labels}
 
 
@@ -93,18 +93,18 @@ def test_the_text_encoder_is_called_once_and_not_by_tagging() -> None:
     tagger.tag(images(2))
     tagger.tag(images(2))
 
-    assert len(texts.calls) == 1
+    assert 1 == len(texts.calls)
 
 
 def test_no_images_have_no_tags() -> None:
     """An empty batch is an empty answer."""
-    assert _tagger().tag(np.empty((0, DIMENSION), dtype=np.float32)) == []
+    assert [] == _tagger().tag(np.empty((0, DIMENSION), dtype=np.float32))
 
 
 def test_no_taxonomies_give_each_image_no_tags() -> None:
     """Embedding without tagging is a use, too."""
-    assert _tagger(()).tag(images(2)) == [(), ()]
-    assert _tagger(()).decide(images(2)) == ()
+    assert [(), ()] == _tagger(()).tag(images(2))
+    assert () == _tagger(()).decide(images(2))
 
 
 def test_vectors_of_another_model_are_refused() -> None:

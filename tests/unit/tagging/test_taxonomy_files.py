@@ -83,8 +83,8 @@ def test_a_model_without_an_entry_uses_the_general_calibration(tmp_path: Path) -
     """Overrides are for the model they name and no other."""
     taxonomy = _load(tmp_path, VALID + "threshold: 0.7\nmodels: {starter: {threshold: 0.2}}\n")
 
-    assert taxonomy.calibration_for("starter").threshold == 0.2
-    assert taxonomy.calibration_for("openai/clip-vit-base-patch32").threshold == 0.7
+    assert 0.2 == taxonomy.calibration_for("starter").threshold
+    assert 0.7 == taxonomy.calibration_for("openai/clip-vit-base-patch32").threshold
 
 
 def test_prompts_are_data_whatever_characters_they_have(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_prompts_are_data_whatever_characters_they_have(tmp_path: Path) -> None:
     expected = ("see two lines", "see {curly} 100 %s 'x'")
 
     assert expected == taxonomy.label_texts(taxonomy.labels[0])
-    assert [label.name for label in taxonomy.labels] == ["Straße 1", "夜景"]
+    assert ["Straße 1", "夜景"] == [label.name for label in taxonomy.labels]
 
 
 def test_characters_are_composed_so_that_editors_make_no_difference(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_an_alias_may_repeat_its_own_label(tmp_path: Path) -> None:
     """Redundant, but nothing is ambiguous."""
     taxonomy = _load(tmp_path, "name: a\nlabels:\n  day: {prompts: [b], aliases: [Day, daytime]}\n  night: [c]\n")
 
-    assert taxonomy.labels[0].aliases == ("Day", "daytime")
+    assert ("Day", "daytime") == taxonomy.labels[0].aliases
 
 
 def test_a_byte_order_mark_and_windows_line_ends_are_accepted(tmp_path: Path) -> None:

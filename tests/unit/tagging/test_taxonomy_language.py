@@ -117,15 +117,15 @@ def test_the_nearest_threshold_counts(fauna: Taxonomy) -> None:
     """The model's for the label, else the label's, else the model's, else the taxonomy's."""
     starter, multilingual = fauna.calibration_for("starter"), fauna.calibration_for("some/multilingual")
 
-    assert [starter.threshold_of(label) for label in ("owl", "bird", "fish")] == [0.5, 0.7, 0.6]
-    assert [multilingual.threshold_of(label) for label in ("owl", "bird", "fish")] == [0.8, 0.7, 0.4]
+    assert [0.5, 0.7, 0.6] == [starter.threshold_of(label) for label in ("owl", "bird", "fish")]
+    assert [0.8, 0.7, 0.4] == [multilingual.threshold_of(label) for label in ("owl", "bird", "fish")]
 
 
 def test_a_model_s_templates_replace_the_taxonomy_s_for_it_alone(fauna: Taxonomy) -> None:
     """Some models want a full stop; no other model hears of it."""
     fish = fauna.labels[1]
 
-    assert fauna.label_texts(fish, "some/multilingual") == ("a fish.",)
+    assert ("a fish.",) == fauna.label_texts(fish, "some/multilingual")
     assert fauna.label_texts(fish, "starter") == fauna.label_texts(fish) == ("a fish", "a photo of a fish")
 
 
@@ -133,13 +133,13 @@ def test_a_model_that_knows_a_language_is_asked_in_it_as_well(fauna: Taxonomy) -
     """Translated prompts, in that language's templates; negatives and background alike."""
     bird = fauna.labels[0]
 
-    assert fauna.label_texts(bird, "some/multilingual") == ("a bird.", "ein Foto von ein Vogel")
-    assert fauna.negative_texts(bird, "some/multilingual") == (("an aeroplane.",), ("ein Foto von ein Flugzeug",))
-    assert fauna.background_texts(None, "some/multilingual") == (
+    assert ("a bird.", "ein Foto von ein Vogel") == fauna.label_texts(bird, "some/multilingual")
+    assert (("an aeroplane.",), ("ein Foto von ein Flugzeug",)) == fauna.negative_texts(bird, "some/multilingual")
+    assert (
         ("an empty meadow.",),
         ("ein Foto von eine leere Wiese",),
-    )
-    assert fauna.label_texts(bird, "starter") == ("a bird", "a photo of a bird")
+    ) == fauna.background_texts(None, "some/multilingual")
+    assert ("a bird", "a photo of a bird") == fauna.label_texts(bird, "starter")
 
 
 def test_wording_alone_is_no_calibration(tmp_path: Path) -> None:
@@ -156,7 +156,7 @@ def test_only_what_can_give_several_labels_says_so(fauna: Taxonomy, tmp_path: Pa
     nested = _load(tmp_path, "name: a\nlabels: {b: {background: [x], children: {c: [d]}}, e: [f]}\n")
     flat = _load(tmp_path, "name: a\nlabels: {b: [c], d: [e]}\n")
 
-    assert (fauna.many, nested.many, flat.many) == (True, True, False)
+    assert (True, True, False) == (fauna.many, nested.many, flat.many)
 
 
 # Each is written into EVERYTHING in place of the first.

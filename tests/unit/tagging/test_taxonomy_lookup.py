@@ -43,16 +43,16 @@ def test_the_issue_s_labels_ship() -> None:
     labels = {taxonomy.name: {label.name for label, _ in taxonomy.walk()} for taxonomy in shipped}
     parents = {label.name: parent.name for taxonomy in shipped for label, parent in taxonomy.walk() if parent}
 
-    assert labels["time-of-day"] == {"day", "night", "dawn", "dusk"}
-    assert labels["setting"] == {"indoor", "outdoor"}
-    assert labels["document-page"] == {"illustration", "text", "blank-page", "cover", "photograph"}
+    assert {"day", "night", "dawn", "dusk"} == labels["time-of-day"]
+    assert {"indoor", "outdoor"} == labels["setting"]
+    assert {"illustration", "text", "blank-page", "cover", "photograph"} == labels["document-page"]
     assert labels["subject"] >= {"person", "animal", "dog", "cat", "bird", "food", "vehicle", "building", "document"}
-    assert {name: parents[name] for name in ("dog", "cat", "bird", "car")} == {
+    assert {
         "dog": "animal",
         "cat": "animal",
         "bird": "animal",
         "car": "vehicle",
-    }
+    } == {name: parents[name] for name in ("dog", "cat", "bird", "car")}
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -60,7 +60,7 @@ def test_what_ships_satisfies_the_schema_in_any_language(name: str) -> None:
     """An ordinary YAML reader and an ordinary JSON Schema validator agree that it is valid."""
     content = yaml.safe_load((resources.schemas_dir() / "taxonomies" / f"{name}.yaml").read_text("utf-8"))
 
-    assert [error.message for error in Draft202012Validator(schema()).iter_errors(content)] == []
+    assert [] == [error.message for error in Draft202012Validator(schema()).iter_errors(content)]
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -74,7 +74,7 @@ def test_what_ships_is_complete(name: str) -> None:
     assert taxonomy.title
     assert taxonomy.description
     assert taxonomy.background
-    assert taxonomy.calibration.threshold > 1 / len(taxonomy.labels) or name == "setting"
+    assert taxonomy.calibration.threshold > 1 / len(taxonomy.labels) or "setting" == name
     assert taxonomy.calibration.margin > 0
 
 
@@ -87,8 +87,8 @@ def test_the_schema_is_a_valid_schema_with_a_description_of_every_field() -> Non
         for name, field in part.get("properties", {}).items()
     ]
 
-    assert [name for name, field in fields if "description" not in field] == []
-    assert [name for name, part in schema()["$defs"].items() if "description" not in part] == []
+    assert [] == [name for name, field in fields if "description" not in field]
+    assert [] == [name for name, part in schema()["$defs"].items() if "description" not in part]
 
 
 def test_no_map_of_the_schema_is_open() -> None:
@@ -96,8 +96,8 @@ def test_no_map_of_the_schema_is_open() -> None:
     parts = [schema(), *schema()["$defs"].values(), *schema()["properties"].values()]
     maps = [part for part in parts if "object" in part.get("type", ())]
 
-    assert len(maps) == 10
-    assert [part for part in maps if part["additionalProperties"] is True] == []
+    assert 10 == len(maps)
+    assert [] == [part for part in maps if part["additionalProperties"] is True]
 
 
 def test_the_defaults_of_the_schema_are_those_of_the_code() -> None:
@@ -118,7 +118,7 @@ def test_names_files_and_directories_mix_and_keep_their_order(tmp_path: Path) ->
 
     loaded = load_taxonomies(["time-of-day", str(tmp_path), str(single), "setting"])
 
-    assert [taxonomy.name for taxonomy in loaded] == ["time-of-day", "first", "second", "single", "setting"]
+    assert ["time-of-day", "first", "second", "single", "setting"] == [taxonomy.name for taxonomy in loaded]
 
 
 def test_a_shipped_name_wins_over_a_directory_of_that_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,7 +127,7 @@ def test_a_shipped_name_wins_over_a_directory_of_that_name(tmp_path: Path, monke
     (tmp_path / "setting").mkdir()
     _write(tmp_path / "setting" / "mine.yaml", "mine")
 
-    assert [taxonomy.name for taxonomy in load_taxonomies(["setting", "./setting"])] == ["setting", "mine"]
+    assert ["setting", "mine"] == [taxonomy.name for taxonomy in load_taxonomies(["setting", "./setting"])]
 
 
 def test_an_unknown_name_is_answered_with_the_choices() -> None:
@@ -153,14 +153,14 @@ def test_a_name_too_long_for_the_file_system_is_refused() -> None:
 
 def test_a_directory_without_taxonomies_is_refused(tmp_path: Path) -> None:
     """A mount that failed must not turn tagging off in silence."""
-    assert _message(tmp_path) == f"{tmp_path}: the directory holds no *.yaml or *.yml file"
+    assert f"{tmp_path}: the directory holds no *.yaml or *.yml file" == _message(tmp_path)
 
 
 def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     """Reading it would block forever."""
     os.mkfifo(tmp_path / "pipe.yaml")
 
-    assert _message(tmp_path / "pipe.yaml") == f"{tmp_path / 'pipe.yaml'}: not a file"
+    assert f"{tmp_path / 'pipe.yaml'}: not a file" == _message(tmp_path / "pipe.yaml")
 
 
 def test_a_file_that_is_gone_is_refused(tmp_path: Path) -> None:
@@ -188,7 +188,7 @@ def test_the_problems_of_all_files_are_reported_together(tmp_path: Path) -> None
     _write(tmp_path / "2.yaml", "two")
     (tmp_path / "3.yaml").write_text("name: three\n")
 
-    assert [Path(line.split(":")[0]).name for line in _message(tmp_path).splitlines()] == ["1.yaml", "3.yaml"]
+    assert ["1.yaml", "3.yaml"] == [Path(line.split(":")[0]).name for line in _message(tmp_path).splitlines()]
 
 
 def test_a_wheel_finds_its_own_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,7 +201,7 @@ def test_a_wheel_finds_its_own_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     shutil.copy(resources.schemas_dir() / "taxonomies" / "setting.yaml", packaged)
     monkeypatch.setattr(resources, "_PACKAGE", tmp_path / "worker")
 
-    assert shipped_names() == ("setting",)
+    assert ("setting",) == shipped_names()
     assert _message("setting").endswith("setting.yaml:2: name: must have at most 3 characters")
 
 
@@ -211,7 +211,7 @@ def test_a_checkout_finds_the_top_level_directory(tmp_path: Path, monkeypatch: p
     (tmp_path / "schemas" / "taxonomies" / "subject.yaml").unlink()
     monkeypatch.setattr(resources, "_PACKAGE", tmp_path / "worker")
 
-    assert [taxonomy.name for taxonomy in load_taxonomies()] == ["document-page", "setting", "time-of-day"]
+    assert ["document-page", "setting", "time-of-day"] == [taxonomy.name for taxonomy in load_taxonomies()]
 
 
 def _keywords(part: object) -> set[str]:

@@ -51,7 +51,7 @@ def test_bytes_that_are_not_utf8_are_refused(refusal: Callable[[str | bytes], st
 
 def test_utf16_is_refused(refusal: Callable[[str | bytes], str]) -> None:
     """Even with its byte order mark: one encoding is enough."""
-    assert refusal(VALID.encode("utf-16")) == "FILE:1: byte 0xff is not UTF-8; save the file as UTF-8"
+    assert "FILE:1: byte 0xff is not UTF-8; save the file as UTF-8" == refusal(VALID.encode("utf-16"))
 
 
 def test_anchors_and_aliases_are_refused_each_on_its_line(refusal: Callable[[str | bytes], str]) -> None:
@@ -88,15 +88,15 @@ labels:
 """
     lines = refusal(content).splitlines()
 
-    assert [line.split(":")[1] for line in lines] == ["1", "2", "3", "6", "7", "8"]
+    assert ["1", "2", "3", "6", "7", "8"] == [line.split(":")[1] for line in lines]
 
 
 def test_the_message_stays_short_when_a_file_is_wrong_everywhere(refusal: Callable[[str | bytes], str]) -> None:
     """Fifty problems are shown, the rest counted, long keys and values cut."""
     message = refusal(VALID + "".join(f"field{number}{'x' * 200}: 1\n" for number in range(500)))
 
-    assert len(message.splitlines()) == 51
-    assert message.splitlines()[-1] == "FILE: and at least 450 more problems"
+    assert 51 == len(message.splitlines())
+    assert "FILE: and at least 450 more problems" == message.splitlines()[-1]
     assert max(map(len, message.splitlines())) < 300
 
 
@@ -112,7 +112,7 @@ def test_more_texts_than_a_model_can_encode_are_refused(refusal: Callable[[str |
     labels = {f"label {number}": [f"prompt {number}"] for number in range(1100)}
     content = json.dumps({"name": "a", "labels": labels, "templates": [f"{number} {{}}" for number in range(100)]})
 
-    assert refusal(content) == "FILE:1: 110,000 texts to encode (prompts × templates); at most 100,000 are allowed"
+    assert "FILE:1: 110,000 texts to encode (prompts × templates); at most 100,000 are allowed" == refusal(content)
 
 
 @given(st.text(max_size=200))

@@ -44,7 +44,7 @@ def test_a_calibration_is_judged_by_right_and_wrong(matrix: LabelMatrix):
     outcome = asked.judge(Calibration(threshold=0.6))
 
     assert (1, 1, 2) == (outcome.right, outcome.wrong, outcome.answerable)
-    assert outcome.utility == -2
+    assert -2 == outcome.utility
 
 
 def test_the_best_calibration_leaves_the_doubtful_untagged(matrix: LabelMatrix):
@@ -58,8 +58,8 @@ def test_the_best_calibration_leaves_the_doubtful_untagged(matrix: LabelMatrix):
 
 def test_one_seed_has_no_interval():
     """And several have Student's."""
-    assert evaluate.interval([0.5]) == "0.500"
-    assert evaluate.interval([0.6, 0.7, 0.8]) == "0.700 ± 0.248"
+    assert "0.500" == evaluate.interval([0.5])
+    assert "0.700 ± 0.248" == evaluate.interval([0.6, 0.7, 0.8])
 
 
 def test_a_photo_stays_in_its_half():

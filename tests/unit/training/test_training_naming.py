@@ -67,9 +67,9 @@ def test_recipes_are_compared_photo_by_photo():
     """What all seeds of both get right and wrong alike does not blur the difference."""
     one = named(((0.9, 0.1, 0.0), "cat"), ((0.9, 0.1, 0.0), "sink"))
 
-    assert naming.report([one], [one]) == [
+    assert [
         "first: +0.500 [+0.000, +1.000]",
         "first, other recipe: +0.500 [+0.000, +1.000]; difference: +0.000 [+0.000, +0.000]",
         "precision: +0.667 [+0.333, +1.000]",
         "precision, other recipe: +0.667 [+0.333, +1.000]; difference: +0.000 [+0.000, +0.000]",
-    ]
+    ] == naming.report([one], [one])

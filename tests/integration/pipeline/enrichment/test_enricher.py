@@ -25,9 +25,9 @@ def test_an_upload_becomes_an_image_with_vector_tags_and_a_change(world):
     world.upload("a.jpg", picture("green"))
     assert world.run() == {Outcome.ENRICHED: 1}
     found = world.image("a.jpg")
-    assert (found.width, found.height, found.format, world.tags("a.jpg")) == (64, 48, "JPEG", {"colour": "green"})
-    assert world.feed() == [("enriched", "a.jpg")]
-    assert (pending(world.engine), world.run()) == (0, None)
+    assert (64, 48, "JPEG", {"colour": "green"}) == (found.width, found.height, found.format, world.tags("a.jpg"))
+    assert [("enriched", "a.jpg")] == world.feed()
+    assert (0, None) == (pending(world.engine), world.run())
 
 
 def test_what_was_read_is_recorded_not_what_the_event_said(world):
@@ -44,8 +44,8 @@ def test_an_unchanged_object_is_not_fetched_or_announced_again(world):
     world.run()
     world.hint("a.jpg")
     assert world.run() == {Outcome.UNCHANGED: 1}
-    assert (world.encoder.passes, world.feed()) == ([1], [("enriched", "a.jpg")])
-    assert row(world.engine, "a.jpg").outcome == "enriched"
+    assert ([1], [("enriched", "a.jpg")]) == (world.encoder.passes, world.feed())
+    assert "enriched" == row(world.engine, "a.jpg").outcome
 
 
 def test_a_deleted_object_leaves_the_catalog(world):
@@ -55,10 +55,10 @@ def test_a_deleted_object_leaves_the_catalog(world):
     world.store.delete(ref("a.jpg"))
     world.hint("a.jpg")
     assert world.run() == {Outcome.GONE: 1}
-    assert (world.image("a.jpg"), world.feed()) == (None, [("enriched", "a.jpg"), ("removed", "a.jpg")])
+    assert (None, [("enriched", "a.jpg"), ("removed", "a.jpg")]) == (world.image("a.jpg"), world.feed())
     world.hint("a.jpg")
     world.run()
-    assert len(world.feed()) == 2
+    assert 2 == len(world.feed())
 
 
 def test_bad_images_cost_themselves_only(world):
@@ -73,12 +73,12 @@ def test_bad_images_cost_themselves_only(world):
     world.upload("huge.png", picture(size=(6_000, 2), kind="PNG"), "image/png")
     world.upload("also-good.jpg", picture("blue"))
     assert world.run() == {Outcome.ENRICHED: 2, Outcome.QUARANTINED: 4, Outcome.EXCLUDED: 2}
-    assert world.quarantine() == {
+    assert {
         "empty.jpg": "empty",
         "text.jpg": "not-an-image",
         "cut.jpg": "truncated",
         "huge.png": "side-too-long",
-    }
+    } == world.quarantine()
 
 
 def test_objects_over_the_byte_limit_are_not_read(world):
@@ -86,7 +86,7 @@ def test_objects_over_the_byte_limit_are_not_read(world):
     world.upload("big.jpg", picture() + b"\0" * 1_000_001)
     world.upload("big.mp4", b"\0\0\0\x18ftypmp42" + b"\0" * 1_000_001, "video/mp4")
     assert world.run() == {Outcome.QUARANTINED: 1, Outcome.EXCLUDED: 1}
-    assert world.quarantine() == {"big.jpg": "too-many-bytes"}
+    assert {"big.jpg": "too-many-bytes"} == world.quarantine()
 
 
 def test_an_image_overwritten_by_rubbish_is_withdrawn(world):
@@ -95,8 +95,8 @@ def test_an_image_overwritten_by_rubbish_is_withdrawn(world):
     world.run()
     world.upload("a.jpg", b"rubbish")
     world.run()
-    assert (world.image("a.jpg"), world.quarantine()) == (None, {"a.jpg": "not-an-image"})
-    assert world.feed()[-1] == ("removed", "a.jpg")
+    assert (None, {"a.jpg": "not-an-image"}) == (world.image("a.jpg"), world.quarantine())
+    assert ("removed", "a.jpg") == world.feed()[-1]
 
 
 def test_a_mended_file_leaves_quarantine(world):
@@ -105,7 +105,7 @@ def test_a_mended_file_leaves_quarantine(world):
     world.run()
     world.upload("a.jpg", picture())
     assert world.run() == {Outcome.ENRICHED: 1}
-    assert world.quarantine() == {}
+    assert {} == world.quarantine()
 
 
 @pytest.mark.parametrize("error", [StoreUnavailableError("503"), BucketNotFoundError("no such bucket")])
@@ -132,8 +132,8 @@ def test_denied_access_is_retried_then_quarantined_and_keeps_what_was_known(worl
         outcomes.append(world.run())
         make_due(world.engine)
     assert outcomes == [{Outcome.RETRY: 1}, {Outcome.RETRY: 1}, {Outcome.QUARANTINED: 1}]
-    assert world.quarantine() == {"a.jpg": "access-denied"}
-    assert world.tags("a.jpg") == {"colour": "red"}
+    assert {"a.jpg": "access-denied"} == world.quarantine()
+    assert {"colour": "red"} == world.tags("a.jpg")
 
 
 def test_access_that_is_granted_again_ends_the_quarantine_without_a_read(world):
@@ -163,10 +163,10 @@ def test_a_hint_during_the_work_is_worked_on_afterwards(world):
 
     world.encoder._image_features = overwrite_meanwhile
     world.run()
-    assert world.tags("a.jpg") == {"colour": "red"}
+    assert {"colour": "red"} == world.tags("a.jpg")
     world.run()
-    assert world.tags("a.jpg") == {"colour": "blue"}
-    assert pending(world.engine) == 0
+    assert {"colour": "blue"} == world.tags("a.jpg")
+    assert 0 == pending(world.engine)
 
 
 def test_a_worker_that_lost_its_lease_writes_nothing(world):
@@ -181,9 +181,9 @@ def test_a_worker_that_lost_its_lease_writes_nothing(world):
         return encode(pixels)
 
     world.encoder._image_features = lose_the_lease
-    assert world.run() == {}
-    assert (world.image("a.jpg"), world.feed()) == (None, [])
-    assert row(world.engine, "a.jpg").worker == "other"
+    assert {} == world.run()
+    assert (None, []) == (world.image("a.jpg"), world.feed())
+    assert "other" == row(world.engine, "a.jpg").worker
 
 
 def test_a_full_batch_rings_before_it_starts_and_a_short_one_does_not(world):
@@ -191,9 +191,9 @@ def test_a_full_batch_rings_before_it_starts_and_a_short_one_does_not(world):
     for number in range(9):
         world.upload(f"{number}.jpg", picture())
     world.run()
-    assert len(world.rung) == 1
+    assert 1 == len(world.rung)
     world.run()
-    assert len(world.rung) == 1
+    assert 1 == len(world.rung)
 
 
 def test_a_batch_that_fails_as_a_whole_is_taken_apart(world):
@@ -212,7 +212,7 @@ def test_a_batch_that_fails_as_a_whole_is_taken_apart(world):
         for _ in range(8):
             world.run()
             make_due(world.engine)
-    assert world.quarantine() == {"bad.jpg": "attempts-exhausted"}
+    assert {"bad.jpg": "attempts-exhausted"} == world.quarantine()
     assert {"colour": "red"} == world.tags("a.jpg") == world.tags("c.jpg")
     assert "a bug of ours" in row(world.engine, "bad.jpg").last_error
 
@@ -260,8 +260,8 @@ def test_several_batches_in_flight_share_the_encoder(world):
         return done
 
     with ThreadPoolExecutor(4) as pool:
-        assert sum(future.result() for future in [pool.submit(drain) for _ in range(4)]) == 40
-    assert len(world.feed()) == 40
+        assert 40 == sum(future.result() for future in [pool.submit(drain) for _ in range(4)])
+    assert 40 == len(world.feed())
 
 
 def test_a_batch_that_finds_the_database_gone_is_given_back_uncounted(world, monkeypatch):

@@ -35,7 +35,7 @@ def test_an_object_that_is_not_watched_is_never_read(world, asked):
     """A row from before ends in quarantine, with what to set; until then workers may come that watch it."""
     world.upload("a.jpg", picture())
     assert world.run() == {Outcome.RETRY: 1}
-    assert row(world.engine, "a.jpg").retry_reason == "not-watched"
+    assert "not-watched" == row(world.engine, "a.jpg").retry_reason
     for _ in range(2):
         world.time_passes()
         world.run()

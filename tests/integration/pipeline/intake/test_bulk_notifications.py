@@ -46,7 +46,7 @@ def test_an_upload_is_claimed_before_the_bulk_that_came_earlier(engine: Engine, 
     with transaction(engine) as connection:
         claim = ledger.claims.claim(connection, worker="w", size=1, lease=60)
     assert claim is not None
-    assert [each.ref.key for each in claim.objects] == ["good.jpg"]
+    assert ["good.jpg"] == [each.ref.key for each in claim.objects]
 
 
 def test_an_upload_that_bulk_names_too_stays_live(engine: Engine, ingest: Ingest) -> None:

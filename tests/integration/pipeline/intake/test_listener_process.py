@@ -76,7 +76,7 @@ def test_a_listener_killed_before_the_commit_loses_nothing(engine, start, proxy)
         until(lambda: proxy.messages == (0, 2), seconds=60)
         listener.kill()
         listener.wait()
-    assert (pending(engine), "DeleteMessageBatch" in proxy.asked) == (0, False)
+    assert (0, False) == (pending(engine), "DeleteMessageBatch" in proxy.asked)
     start(proxy.url)
     # Not the other way round: the server counts first what is to be had, then what somebody has, and a message that
     # comes back meanwhile is in neither.
@@ -92,7 +92,7 @@ def test_a_listener_killed_between_commit_and_deletion_loses_nothing(engine, sta
     until(lambda: "DeleteMessageBatch" in proxy.asked, seconds=60)
     listener.kill()
     listener.wait()
-    assert (pending(engine), proxy.messages) == (2, (0, 2))
+    assert (2, (0, 2)) == (pending(engine), proxy.messages)
     # What was on its way when the listener died never arrives: the proxy answers nobody, and asks the server nothing.
     proxy.answer["DeleteMessageBatch"] = {"Successful": [], "Failed": []}
     proxy.hold.pop("DeleteMessageBatch").set()
@@ -100,7 +100,7 @@ def test_a_listener_killed_between_commit_and_deletion_loses_nothing(engine, sta
     del proxy.answer["DeleteMessageBatch"]
     start(proxy.url)
     until(lambda: proxy.messages == (0, 0), seconds=60)
-    assert pending(engine) == 2
+    assert 2 == pending(engine)
 
 
 def test_sigterm_drains(engine, start, environment, proxy):
@@ -110,13 +110,13 @@ def test_sigterm_drains(engine, start, environment, proxy):
         connection.execute(text("LOCK TABLE inbox IN EXCLUSIVE MODE"))
         listener = start(proxy.url)
         until(lambda: proxy.messages[1] > 0, seconds=60)
-        assert [each.kind for each in processes(engine)] == ["listener"]
-        assert _health(environment) == (0, "listener is healthy\n")
+        assert ["listener"] == [each.kind for each in processes(engine)]
+        assert (0, "listener is healthy\n") == _health(environment)
         listener.send_signal(signal.SIGTERM)
         in_hand = proxy.messages[1]
-    assert listener.wait(20) == 0
+    assert 0 == listener.wait(20)
     assert (pending(engine), sum(proxy.messages)) == (in_hand, 5 - in_hand)
-    assert processes(engine) == []
+    assert [] == processes(engine)
 
 
 def _health(environment: dict[str, str]) -> tuple[int, str]:
@@ -130,7 +130,7 @@ def _health(environment: dict[str, str]) -> tuple[int, str]:
 
 def test_a_queue_that_is_not_there_ends_the_start_with_a_sentence(start, queue_url, tmp_path):
     """One line behind that on what is watched, no traceback, and a status that supervisors take for failure."""
-    assert start(f"{queue_url.rpartition('/')[0]}/none").wait(60) == 1
+    assert 1 == start(f"{queue_url.rpartition('/')[0]}/none").wait(60)
     [_, line] = (tmp_path / "0.log").read_text().splitlines()
     assert line.startswith("enrich: the queue http://127.0.0.1:")
     assert "/none does not exist: check ENRICH_SQS_QUEUES (`aws sqs get-queue-url` prints the address)" in line
@@ -157,7 +157,7 @@ def test_a_queue_that_is_away_does_not_keep_a_listener_from_starting(engine, env
         s3_access_key_id="test", s3_secret_access_key=SecretStr("test"),
     )  # fmt: skip
     with bootstrap.listener(settings, lambda: None) as (heartbeat, listeners):
-        assert [each.queue.name for each in listeners] == ["x"]
+        assert ["x"] == [each.queue.name for each in listeners]
         assert [each.name for each in processes(engine)] == [heartbeat.name]
     assert "cannot be reached" in "".join(capsys.readouterr())
 

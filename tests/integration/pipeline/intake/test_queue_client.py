@@ -17,10 +17,10 @@ def test_a_batch_that_is_deleted_in_part_is_counted_so(aws, queue_url):
     aws.send(queue_url, record("a.jpg"), record("b.jpg"))
     queue = make_queue(queue_url)
     first, second = queue.receive()
-    assert queue.delete([replace(first, receipt="expired"), second]) == 1
-    assert sum(aws.messages(queue_url)) == 1
-    assert queue.delete([first]) == 0
-    assert aws.messages(queue_url) == (0, 0)
+    assert 1 == queue.delete([replace(first, receipt="expired"), second])
+    assert 1 == sum(aws.messages(queue_url))
+    assert 0 == queue.delete([first])
+    assert (0, 0) == aws.messages(queue_url)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_errors_of_the_room_are_ours(proxy):
     for answer in answers:
         for action in ("ReceiveMessage", "GetQueueAttributes"):
             proxy.answer[action] = answer
-        assert make_queue(proxy.url).receive() == []
+        assert [] == make_queue(proxy.url).receive()
         assert not make_queue(proxy.url).leads_to_dead_letters()
     proxy.refuse["*"] = (418, "")
     with pytest.raises(EnrichError):

@@ -83,7 +83,7 @@ def test_what_aws_sends_arrives_by_every_way_it_takes(aws, engine, listen, queue
     with transaction(engine) as connection:
         found = [key for key in keys if ledger.totals.object_state(connection, ObjectRef(bucket=bucket, key=key))]
     assert keys == found
-    assert rejected(engine) == []
+    assert [] == rejected(engine)
 
 
 def test_a_message_wakes_a_worker(aws, engine, listen, queue_url, rung):
@@ -92,7 +92,7 @@ def test_a_message_wakes_a_worker(aws, engine, listen, queue_url, rung):
     aws.send(queue_url, record("a.jpg"))
     listen(queue_url)
     assert rung.wait(10)
-    assert pending(engine) == 1
+    assert 1 == pending(engine)
     until(lambda: metrics.REGISTRY.get_sample_value("enrich_hints_total", {"source": "sqs"}) == before + 1)
 
 
@@ -101,7 +101,7 @@ def test_duplicates_come_to_one_row(aws, engine, listen, queue_url):
     aws.send(queue_url, *[record("a.jpg")] * 25)
     listen(queue_url)
     until(lambda: aws.messages(queue_url) == (0, 0))
-    assert pending(engine) == 1
+    assert 1 == pending(engine)
 
 
 def test_what_is_not_watched_is_deleted_and_not_recorded(aws, engine, listen, queue_url):
@@ -109,7 +109,7 @@ def test_what_is_not_watched_is_deleted_and_not_recorded(aws, engine, listen, qu
     aws.send(queue_url, record("a.jpg", bucket="unwatched"), record("b.jpg"))
     listen(queue_url)
     until(lambda: aws.messages(queue_url) == (0, 0))
-    assert pending(engine) == 1
+    assert 1 == pending(engine)
     assert [("not watched", b"unwatched")] == [(each.reason, each.body) for each in rejected(engine)]
 
 
@@ -142,7 +142,7 @@ def test_nothing_is_deleted_before_it_is_committed(aws, engine, listen, proxy, q
         time.sleep(0.3)
         assert "DeleteMessageBatch" not in proxy.asked
     until(lambda: aws.messages(queue_url) == (0, 0))
-    assert pending(engine) == 1
+    assert 1 == pending(engine)
 
 
 def test_a_message_that_could_not_be_deleted_comes_again_and_does_no_harm(aws, engine, listen, proxy, queue_url):
@@ -156,7 +156,7 @@ def test_a_message_that_could_not_be_deleted_comes_again_and_does_no_harm(aws, e
     until(lambda: proxy.asked.count("DeleteMessageBatch") == 2)
     del proxy.answer["DeleteMessageBatch"]
     until(lambda: aws.messages(queue_url) == (0, 0))
-    assert pending(engine) == 1
+    assert 1 == pending(engine)
 
 
 def test_a_deletion_that_is_refused_does_not_end_the_listening(aws, engine, listen, proxy, queue_url):
@@ -191,7 +191,7 @@ def test_receipts_that_have_expired_do_no_harm(engine, listen, proxy, capsys):
     listen(proxy.url, visibility=1)
     make_queue(proxy.behind).hide([taken], seconds=0)
     until(lambda: proxy.messages == (0, 0))
-    assert pending(engine) == 1
+    assert 1 == pending(engine)
 
 
 # -- what cannot be parsed ---------------------------------------------------------------------------------------------
@@ -201,9 +201,9 @@ def test_poison_is_recorded_and_deleted_where_nothing_else_would_end_it(aws, eng
     aws.send(queue_url, *(body for body in POISON if body), record("a.jpg"))
     listen(queue_url)
     until(lambda: aws.messages(queue_url) == (0, 0))
-    assert pending(engine) == 1
+    assert 1 == pending(engine)
     assert {body for body in POISON if body} == {each.body.decode() for each in rejected(engine)}
-    assert {each.source for each in rejected(engine)} == {"sqs"}
+    assert {"sqs"} == {each.source for each in rejected(engine)}
     assert counted("refused") == before + len(POISON) - 1
 
 
@@ -213,9 +213,9 @@ def test_poison_is_left_to_the_dead_letters_where_there_are_some(aws, engine, li
     aws.send(url, "poison", record("a.jpg"))
     listen(url, visibility=1)
     until(lambda: aws.messages(dead)[0] == 1)
-    assert aws.client("sqs").receive_message(QueueUrl=dead)["Messages"][0]["Body"] == "poison"
-    assert [each.body for each in rejected(engine)] == [b"poison"]
-    assert (pending(engine), aws.messages(url)) == (1, (0, 0))
+    assert "poison" == aws.client("sqs").receive_message(QueueUrl=dead)["Messages"][0]["Body"]
+    assert [b"poison"] == [each.body for each in rejected(engine)]
+    assert (1, (0, 0)) == (pending(engine), aws.messages(url))
 
 
 def test_poison_is_left_where_nobody_says_whether_there_are_dead_letters(aws, engine, listen, proxy, queue_url):
@@ -272,11 +272,11 @@ def test_messages_are_kept_while_the_database_is_away(aws, listen, tmp_path):
         until(lambda: aws.messages(url) == (0, 2))
         until_gone = time.monotonic() + 6
         while time.monotonic() < until_gone:
-            assert (aws.messages(url), aws.messages(dead)) == ((0, 2), (0, 0))
+            assert ((0, 2), (0, 0)) == (aws.messages(url), aws.messages(dead))
             time.sleep(0.2)
         revive_server(own, "postgres")
         until(lambda: aws.messages(url) == (0, 0), seconds=30)
-        assert (pending(engine), aws.messages(dead)) == (2, (0, 0))
+        assert (2, (0, 0)) == (pending(engine), aws.messages(dead))
         engine.dispose()
 
 
@@ -287,7 +287,7 @@ def test_messages_are_given_back_when_stopped_while_the_database_is_away(aws, qu
     listener = listen(queue_url, intake=Ingest(engine=nowhere, notify=lambda: None))
     until(lambda: aws.messages(queue_url) == (0, 1))
     assert listener.stop(within=10)
-    assert aws.messages(queue_url) == (1, 0)
+    assert (1, 0) == aws.messages(queue_url)
 
 
 def test_what_is_still_busy_when_time_is_up_is_given_back(aws, engine, listen, queue_url):
@@ -298,7 +298,7 @@ def test_what_is_still_busy_when_time_is_up_is_given_back(aws, engine, listen, q
         listener = listen(queue_url)
         until(lambda: connection.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")) == 1)
         assert not listener.stop(within=0.2)
-        assert aws.messages(queue_url) == (1, 0)
+        assert (1, 0) == aws.messages(queue_url)
 
 
 def test_a_queue_that_comes_back_is_listened_to_again(aws, engine, listen, proxy, queue_url):
@@ -336,7 +336,7 @@ def test_work_of_a_queue_is_live_work(aws, engine, listen, queue_url):
     aws.send(queue_url, in_sns(eventbridge_event("a.jpg")))
     listen(queue_url)
     until(lambda: pending(engine) == 1)
-    assert (row(engine, "a.jpg").lane, row(engine, "a.jpg").source) == (0, "eventbridge")
+    assert (0, "eventbridge") == (row(engine, "a.jpg").lane, row(engine, "a.jpg").source)
 
 
 def test_listeners_side_by_side_share_a_queue(aws, engine, listen, queue_url):
@@ -345,7 +345,7 @@ def test_listeners_side_by_side_share_a_queue(aws, engine, listen, queue_url):
     for _ in range(3):
         listen(queue_url)
     until(lambda: aws.messages(queue_url) == (0, 0))
-    assert pending(engine) == 60
+    assert 60 == pending(engine)
 
 
 def test_a_stopped_listener_gives_back_what_its_last_poll_brings(aws, listen, proxy, queue_url, engine):
@@ -357,4 +357,4 @@ def test_a_stopped_listener_gives_back_what_its_last_poll_brings(aws, listen, pr
     listener.ask_to_stop()
     proxy.hold.pop("ReceiveMessage").set()
     assert listener.stop(within=10)
-    assert (aws.messages(queue_url), pending(engine)) == ((1, 0), 0)
+    assert ((1, 0), 0) == (aws.messages(queue_url), pending(engine))

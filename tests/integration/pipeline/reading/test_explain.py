@@ -58,7 +58,7 @@ def test_an_explanation_gives_the_numbers_that_are_in_the_catalog(red, explain):
     [one] = explain(ref("red.jpg")).taxonomies
     [tag] = one.written
     label = next(each for each in one.numbers.labels if each.holds)
-    assert (one.standing, one.numbers.because, one.newer, one.human) == ("current", "decided", None, ())
+    assert ("current", "decided", None, ()) == (one.standing, one.numbers.because, one.newer, one.human)
     assert (tag.label, tag.taxonomy_version, tag.space, tag.source) == (label.label, COLOURS.version, 1, "zero-shot")
     assert (np.float32(tag.score), np.float32(tag.probability)) == (
         np.float32(label.similarity), np.float32(label.probability),
@@ -88,7 +88,7 @@ def test_versions_that_cannot_be_asked_together_are_explained_by_the_newest(red,
             {"version": COLOURS.version},
         )
     told = explain(ref("red.jpg"))
-    assert ["cannot be asked together" in note for note in told.notes] == [True]
+    assert [True] == ["cannot be asked together" in note for note in told.notes]
     colour = told.taxonomies[0]
     assert (colour.numbers.version, colour.standing) == (COLOURS.version, "differs")
 
@@ -98,10 +98,10 @@ def test_a_version_that_is_gone_is_said(red, explain):
     with transaction(red.engine) as connection:
         connection.execute(text("UPDATE tags SET taxonomy_version = 'gone'"))
     told = explain(ref("red.jpg"))
-    assert told.notes == (
+    assert (
         "colour: version gone, which decided, is not in the catalog any more; explained by the newest one",
-    )
-    assert told.taxonomies[0].standing == "differs"
+    ) == told.notes
+    assert "differs" == told.taxonomies[0].standing
 
 
 def test_a_person_s_decision_is_told_apart(red, explain):
@@ -114,8 +114,8 @@ def test_a_person_s_decision_is_told_apart(red, explain):
             )
         )
     [one] = explain(ref("red.jpg")).taxonomies
-    assert [(tag.label, tag.space) for tag in one.human] == [("blue", None)]
-    assert (one.numbers.decided, one.standing) == (("red",), "current")
+    assert [("blue", None)] == [(tag.label, tag.space) for tag in one.human]
+    assert (("red",), "current") == (one.numbers.decided, one.standing)
 
 
 def test_a_decision_that_outlives_its_taxonomy_is_no_obstacle(red, explain):
@@ -161,9 +161,9 @@ def test_a_taxonomy_that_was_not_asked_says_why(red, explain):
     shade = replace(COLOURS, name="shade", when=((Requirement(taxonomy="colour", labels=("blue",)),),))
     remember(red.engine, shade)
     colour, other = explain(ref("red.jpg")).taxonomies
-    assert (other.numbers.taxonomy, other.numbers.applies, other.standing) == ("shade", False, "current")
+    assert ("shade", False, "current") == (other.numbers.taxonomy, other.numbers.applies, other.standing)
     assert other.numbers.because == LabelReason.CONDITION_NOT_MET
-    assert colour.standing == "current"
+    assert "current" == colour.standing
 
 
 def test_a_file_can_be_tried_before_it_is_in_use(red, explain):
@@ -186,14 +186,14 @@ def test_prompts_are_encoded_once(red, explain):
     tried = Taxonomy(name="tried", labels=(*COLOURS.labels, Label(name="wool", prompts=("wool",))))
     explain(ref("red.jpg"), [tried])
     explain(ref("red.jpg"), [tried])
-    assert texts == ["wool"], "and what workers have encoded, not at all"
+    assert ["wool"] == texts, "and what workers have encoded, not at all"
 
 
 def test_taxonomies_nobody_chose_numbers_for_are_named(red, explain):
     """For the model that answers."""
     calibrated = replace(COLOURS, name="shade", models={"tiny": Calibration()})
     remember(red.engine, calibrated)
-    assert explain(ref("red.jpg")).uncalibrated == ("colour",)
+    assert ("colour",) == explain(ref("red.jpg")).uncalibrated
 
 
 def test_an_image_that_is_not_there_is_explained_by_the_ledger(explain):

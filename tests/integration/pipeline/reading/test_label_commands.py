@@ -55,7 +55,7 @@ def site(engine, tmp_path, monkeypatch):
 
 def run(*arguments: str) -> str:
     result = CliRunner().invoke(app, arguments, catch_exceptions=False)
-    assert result.exit_code == 0, result.output
+    assert 0 == result.exit_code, result.output
     return result.stdout
 
 
@@ -71,7 +71,7 @@ def test_an_explanation_as_json_is_that_of_the_api(site):
     """Every number."""
     told = json.loads(run("explain", "photos/red.jpg", "--json"))
     [one] = told["taxonomies"]
-    assert (one["decided_by"], one["standing"], told["uncalibrated"]) == ("decided", "current", ["colour"])
+    assert ("decided", "current", ["colour"]) == (one["decided_by"], one["standing"], told["uncalibrated"])
 
 
 def test_a_person_s_decision_comes_first(site):
@@ -100,12 +100,12 @@ def test_labels_are_filled_shown_and_searched(site):
     """From files to answers."""
     run("labels", "fill")
     stored = json.loads(run("labels", "status", "--json"))
-    assert [(each["taxonomy"], each["labels"], each["ready"]) for each in stored] == [
+    assert [
         ("colour", 2, True), ("words", 2, True),
-    ]  # fmt: skip
+    ] == [(each["taxonomy"], each["labels"], each["ready"]) for each in stored]  # fmt: skip
     assert "yes" in run("labels", "status")
     near = json.loads(run("labels", "near", "photos/red.jpg", "--limit", "2", "--json"))["labels"]
-    assert {(each["taxonomy"], each["label"]) for each in near} == {("colour", "red"), ("words", "a red rose")}
+    assert {("colour", "red"), ("words", "a red rose")} == {(each["taxonomy"], each["label"]) for each in near}
     assert "Rot" in run("labels", "near", "photos/red.jpg", "--taxonomy", "colour")
     for label in ("colour/red", "colour/rot", "words/a red rose"):
         assert "photos/red.jpg" in run("search", "--label", label)

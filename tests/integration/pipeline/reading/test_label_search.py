@@ -103,13 +103,13 @@ def test_the_nearest_labels_are_of_all_taxonomies(engine, space, gallery):
     fill(engine, space, COLOUR, ANY, words("a red rose", "a blue sky", "red ink"))
     found = gallery.labels_of(ref("red.jpg"), limit=4)
     assert found.space.id == space.id
-    assert {(each.taxonomy, each.label) for each in found.labels} == {
+    assert {
         ("colour", "red"), ("any", "warm"), ("words", "a red rose"), ("words", "red ink"),
-    }  # fmt: skip
+    } == {(each.taxonomy, each.label) for each in found.labels}  # fmt: skip
     red = next(each for each in found.labels if each.label == "red")
     assert (red.title, red.description, red.text, red.version) == ("Red", "As a rose.", None, COLOUR.version)
-    assert next(each.text for each in found.labels if each.label == "warm") == "red"
-    assert next(each.title for each in found.labels if each.label == "red ink") == "red ink"
+    assert "red" == next(each.text for each in found.labels if each.label == "warm")
+    assert "red ink" == next(each.title for each in found.labels if each.label == "red ink")
     similarities = [each.similarity for each in found.labels]
     assert similarities == sorted(similarities, reverse=True)
     assert similarities[0] == pytest.approx(1, abs=1e-3)
@@ -118,7 +118,7 @@ def test_the_nearest_labels_are_of_all_taxonomies(engine, space, gallery):
 def test_only_some_taxonomies_can_be_asked(engine, space, gallery):
     """What is not stored is refused by name, with what is."""
     fill(engine, space, COLOUR, words("a red rose"))
-    assert near(gallery, "red.jpg", taxonomies=["words"]) == [("words", "a red rose")]
+    assert [("words", "a red rose")] == near(gallery, "red.jpg", taxonomies=["words"])
     with pytest.raises(UnknownNameError, match=r"there is no taxonomy 'things'"):
         near(gallery, "red.jpg", taxonomies=["words", "things"])
 
@@ -172,10 +172,10 @@ def test_images_are_found_by_a_label(engine, space, gallery):
     fill(engine, space, COLOUR, ANY)
     for word in ("red", "Red", "CRIMSON"):
         hits = gallery.images_of(TagFilter(taxonomy="colour", label=word), limit=3).hits
-        assert hits[0].key == "red.jpg"
-        assert len(hits) == 3
+        assert "red.jpg" == hits[0].key
+        assert 3 == len(hits)
     [nearest] = gallery.images_of(TagFilter(taxonomy="any", label="warm"), limit=1).hits
-    assert nearest.key == "red.jpg"
+    assert "red.jpg" == nearest.key
     with pytest.raises(UnknownNameError, match=r"colour has no label 'rde'; did you mean 'red'"):
         gallery.images_of(TagFilter(taxonomy="colour", label="rde"), limit=1)
 
@@ -184,7 +184,7 @@ def test_images_of_a_label_can_be_filtered_by_tags(engine, space, gallery):
     """All of them must hold."""
     fill(engine, space, COLOUR)
     label = TagFilter(taxonomy="colour", label="red")
-    assert len(gallery.images_of(label, limit=9, tags=[TagFilter(taxonomy="time-of-day", label="day")]).hits) == 3
+    assert 3 == len(gallery.images_of(label, limit=9, tags=[TagFilter(taxonomy="time-of-day", label="day")]).hits)
     with pytest.raises(UnknownNameError, match=r"time-of-day has no label 'night'"):
         gallery.images_of(label, limit=9, tags=[TagFilter(taxonomy="time-of-day", label="night")])
 
@@ -212,8 +212,8 @@ def test_what_cannot_be_answered_says_why(engine, space, gallery):
 
 def test_what_is_stored_is_not_encoded_again(engine, space):
     """Each text once; another run finds nothing to do."""
-    assert sorted(fill(engine, space, COLOUR).asked) == ["a red thing", "blue", "green", "red"]
-    assert fill(engine, space, COLOUR).asked == []
+    assert ["a red thing", "blue", "green", "red"] == sorted(fill(engine, space, COLOUR).asked)
+    assert [] == fill(engine, space, COLOUR).asked
 
 
 def test_an_interrupted_filling_goes_on_where_it_was(engine, space, gallery):
@@ -222,13 +222,13 @@ def test_an_interrupted_filling_goes_on_where_it_was(engine, space, gallery):
     first, second = Texts(), Texts()
     LabelVectorWriter(engine=engine, space=space, encode_texts=first).run(lambda: len(first.batches) == 1)
     [stored] = gallery.stored()
-    assert (stored.labels, stored.of, stored.ready) == (256, 600, False)
+    assert (256, 600, False) == (stored.labels, stored.of, stored.ready)
     with pytest.raises(LabelNotFoundError, match="there are none yet"):
         near(gallery, "red.jpg")
-    assert LabelVectorWriter(engine=engine, space=space, encode_texts=second).run() == 344
+    assert 344 == LabelVectorWriter(engine=engine, space=space, encode_texts=second).run()
     assert sorted(first.asked + second.asked) == sorted(f"word {number}" for number in range(600))
     [stored] = gallery.stored()
-    assert (stored.labels, stored.ready) == (600, True)
+    assert (600, True) == (stored.labels, stored.ready)
 
 
 def test_a_new_version_takes_the_place_of_the_old_when_it_is_complete(engine, space, gallery):
@@ -243,10 +243,10 @@ def test_a_new_version_takes_the_place_of_the_old_when_it_is_complete(engine, sp
 
     LabelVectorWriter(engine=engine, space=space, encode_texts=encode).run()
     assert seen == [[("words", "red")]] * 2
-    assert near(gallery, "red.jpg", limit=1) == [("words", "red ink")]
+    assert [("words", "red ink")] == near(gallery, "red.jpg", limit=1)
     with transaction(engine) as connection:
-        assert [each.labels for each in catalog.label_vectors.label_sets(connection, space.id)] == [302]
-        assert connection.execute(text("SELECT count(DISTINCT set_id) FROM label_vectors")).scalar_one() == 1
+        assert [302] == [each.labels for each in catalog.label_vectors.label_sets(connection, space.id)]
+        assert 1 == connection.execute(text("SELECT count(DISTINCT set_id) FROM label_vectors")).scalar_one()
 
 
 def test_what_is_forgotten_while_it_is_filled_is_left(engine, space, gallery):
@@ -281,8 +281,8 @@ def test_one_process_fills_at_a_time(engine, space):
     assert LabelVectorWriter(engine=engine, space=space, encode_texts=other).run() is None
     go_on.set()
     thread.join()
-    assert other.asked == []
-    assert LabelVectorWriter(engine=engine, space=space, encode_texts=other).run() == 0
+    assert [] == other.asked
+    assert 0 == LabelVectorWriter(engine=engine, space=space, encode_texts=other).run()
 
 
 def test_spaces_are_never_mixed(engine, space, gallery):
@@ -294,7 +294,7 @@ def test_spaces_are_never_mixed(engine, space, gallery):
     LabelVectorWriter(
         engine=engine, space=other, encode_texts=lambda texts: -np.asarray(ColourEncoder().encode_texts(texts))
     ).run()
-    assert near(gallery, "red.jpg", limit=1) == [("colour", "red")]
+    assert [("colour", "red")] == near(gallery, "red.jpg", limit=1)
     with transaction(engine) as connection:
         indexes = connection.execute(
             text("SELECT indexname FROM pg_indexes WHERE indexname LIKE 'label_vectors%hnsw' ORDER BY 1")
@@ -303,7 +303,7 @@ def test_spaces_are_never_mixed(engine, space, gallery):
         assert catalog.spaces.mark_dropped(connection, other.id)
         left = connection.execute(text("SELECT DISTINCT space_id FROM label_vectors")).scalars()
         assert list(left) == [space.id]
-    assert LabelVectorWriter(engine=engine, space=other, encode_texts=Texts()).run() == 0
+    assert 0 == LabelVectorWriter(engine=engine, space=other, encode_texts=Texts()).run()
 
 
 def test_a_keeper_stores_what_comes_into_use(engine, space, gallery):
@@ -328,7 +328,7 @@ def test_a_keeper_stores_what_comes_into_use(engine, space, gallery):
         use(engine, replace(ANY, name="later"))
     finally:
         heartbeat.stop()
-    assert sorted(texts.asked) == ["a red thing", "blue", "green", "red", "red ink"]
+    assert ["a red thing", "blue", "green", "red", "red ink"] == sorted(texts.asked)
 
 
 def wait_for(condition) -> None:

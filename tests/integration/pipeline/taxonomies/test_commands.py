@@ -70,7 +70,7 @@ def test_the_example_is_what_happens(enrich):
             else:
                 assert [plain(line) for line in shown.splitlines() if line.strip()] == told, done.output
             run += 1
-    assert run == 6
+    assert 6 == run
 
 
 def test_exit_statuses_tell_whether_anything_would_change(enrich):

@@ -13,7 +13,7 @@ def test_only_one_thread_may_claim_suspects():
     """The second one is told no, and may again once the first is through."""
     isolation_lock = IsolationLock()
     with isolation_lock.reservation() as first, isolation_lock.reservation() as second:
-        assert (first, second) == (True, False)
+        assert (True, False) == (first, second)
     with isolation_lock.reservation() as again:
         assert again
 
@@ -43,11 +43,11 @@ def test_a_suspect_waits_for_ordinary_work_and_keeps_new_work_out():
         inside.wait(5)
         waiting = pool.submit(suspect)
         time.sleep(0.05)
-        assert log == ["first in"]
+        assert ["first in"] == log
         go.set()
         waiting.result(5)
         pool.submit(ordinary, "second").result(5)
-    assert log == ["first in", "first out", "suspect in", "suspect out", "second in", "second out"]
+    assert ["first in", "first out", "suspect in", "suspect out", "second in", "second out"] == log
 
 
 def test_a_waiting_suspect_is_not_passed_by_new_work():

@@ -49,8 +49,8 @@ def test_an_address_elsewhere_is_not_opened_even_for_a_topic_that_was_named() ->
     opened: list[str] = []
     asked = Subscription(kind="SubscriptionConfirmation", topic=TOPIC, url="http://169.254.169.254/latest")
     said = SnsSubscriptions([TOPIC], fetch=opened.append).answer(asked)
-    assert said == f"{TOPIC} asks to confirm a subscription at an address that is not SNS's; it was not opened"
-    assert opened == []
+    assert f"{TOPIC} asks to confirm a subscription at an address that is not SNS's; it was not opened" == said
+    assert [] == opened
 
 
 def test_a_confirmation_that_fails_is_left_to_a_person() -> None:
@@ -89,7 +89,7 @@ def topic() -> Iterator[str]:
 def test_an_address_is_opened_once(topic: str) -> None:
     """200 is all that is wanted."""
     open_address(f"{topic}/200")
-    assert _Topic.seen == ["/200"]
+    assert ["/200"] == _Topic.seen
 
 
 @pytest.mark.parametrize("status", [302, 307, 403, 500])
@@ -97,7 +97,7 @@ def test_no_redirect_is_followed_and_nothing_is_tried_twice(topic: str, status: 
     """An address of SNS leads nowhere else."""
     with pytest.raises(HTTPError, match=f"SNS answered {status}"):
         open_address(f"{topic}/{status}")
-    assert _Topic.seen == [f"/{status}"]
+    assert [f"/{status}"] == _Topic.seen
 
 
 def test_nobody_there_is_an_error() -> None:

@@ -28,5 +28,5 @@ def test_the_closest_are_those_whose_bits_differ_least(dimension, images):
 def test_flags_of_images_that_are_not_there():
     """Before the first, between, and behind the last."""
     codes = codes_of(np.ones((3, 64)))
-    assert codes.flags(np.array([-1, 1, 2, 7, 8, 900])).tolist() == [True, False, True]
-    assert codes_of(np.ones((0, 64))).flags(np.array([1])).tolist() == []
+    assert [True, False, True] == codes.flags(np.array([-1, 1, 2, 7, 8, 900])).tolist()
+    assert [] == codes_of(np.ones((0, 64))).flags(np.array([1])).tolist()

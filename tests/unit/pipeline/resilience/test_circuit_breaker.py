@@ -184,7 +184,7 @@ class Model(RuleBasedStateMachine):
         if answered or not self.breaker.is_open:
             self.tried_at = None
         if was_open and not self.breaker.is_open:
-            assert turn.limit == 1
+            assert 1 == turn.limit
             self.in_a_row = 0
         entered.__exit__(None, None, None)
 

@@ -33,10 +33,10 @@ def test_a_file_larger_than_the_budget_gets_all_of_it():
     budget = ByteBudget(100)
     with budget.lease() as reservation:
         reservation.draw(1_000)
-        assert reservation.drawn == 100
+        assert 100 == reservation.drawn
     with budget.lease() as reservation:
         reservation.draw(100)
-        assert reservation.drawn == 100
+        assert 100 == reservation.drawn
 
 
 def test_an_error_pays_the_loan_back():
@@ -48,7 +48,7 @@ def test_an_error_pays_the_loan_back():
             _ = 1 / 0
     with budget.lease() as reservation:
         reservation.draw(10)
-        assert reservation.drawn == 10
+        assert 10 == reservation.drawn
 
 
 def test_small_files_do_not_pass_a_large_one_for_ever():

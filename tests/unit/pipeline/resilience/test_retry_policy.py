@@ -25,4 +25,4 @@ def test_delays_double(attempts):
 def test_attempts_are_exhausted_at_the_maximum():
     """Five attempts means five."""
     policy = RetryPolicy(max_attempts=5)
-    assert [policy.exhausted(attempts) for attempts in (4, 5, 6)] == [False, True, True]
+    assert [False, True, True] == [policy.exhausted(attempts) for attempts in (4, 5, 6)]

@@ -62,26 +62,26 @@ def look(watchdog: Watchdog, world: World, *, after: float, claimable: bool = Tr
 def test_an_idle_process_is_left_alone(watchdog: Watchdog, world: World) -> None:
     """Hours without work are no sign of anything."""
     look(watchdog, world, after=10_000, claimable=False)
-    assert (world.rings, world.batches, world.ended) == (0, 0, [])
+    assert (0, 0, []) == (world.rings, world.batches, world.ended)
 
 
 def test_work_is_left_to_wake_ups_at_first(watchdog: Watchdog, world: World) -> None:
     """Within the quiet time a wake-up may be on its way."""
     look(watchdog, world, after=_QUIET - 1)
-    assert (world.rings, world.batches) == (0, 0)
+    assert (0, 0) == (world.rings, world.batches)
 
 
 def test_unwoken_work_is_rung_for_and_taken(watchdog: Watchdog, world: World) -> None:
     """After the quiet time, ring for whoever hears it, and do it."""
     look(watchdog, world, after=_QUIET + 1)
-    assert (world.rings, world.batches, world.ended) == (1, 1, [])
+    assert (1, 1, []) == (world.rings, world.batches, world.ended)
 
 
 def test_a_process_that_hears_no_ring_is_ended(watchdog: Watchdog, world: World) -> None:
     """The broker answers and rings go unheard: the consumer is dead."""
     for _ in range(_DEAF + 1):
         look(watchdog, world, after=_QUIET + 1)
-    assert world.ended == ["work waits, the broker accepts wake-ups, and none came for 44 s"]
+    assert ["work waits, the broker accepts wake-ups, and none came for 44 s"] == world.ended
 
 
 def test_one_wake_up_clears_the_suspicion(watchdog: Watchdog, world: World) -> None:
@@ -90,7 +90,7 @@ def test_one_wake_up_clears_the_suspicion(watchdog: Watchdog, world: World) -> N
         look(watchdog, world, after=_QUIET + 1)
         with watchdog.awake():
             pass
-    assert world.ended == []
+    assert [] == world.ended
 
 
 def test_without_a_broker_nobody_is_deaf(watchdog: Watchdog, world: World) -> None:
@@ -106,14 +106,14 @@ def test_a_process_with_a_batch_in_hand_is_not_deaf(watchdog: Watchdog, world: W
     with watchdog.awake():
         for _ in range(_DEAF + 1):
             look(watchdog, world, after=_QUIET + 1)
-    assert (world.rings, world.batches, world.ended) == (0, 0, [])
+    assert (0, 0, []) == (world.rings, world.batches, world.ended)
 
 
 def test_a_batch_that_never_ends_ends_the_process(watchdog: Watchdog, world: World) -> None:
     """Nobody renews its leases any more; a new process is the remedy."""
     with watchdog.awake():
         look(watchdog, world, after=_STUCK + 1)
-    assert world.ended == ["a batch has been running for over 100 s; this process is stuck"]
+    assert ["a batch has been running for over 100 s; this process is stuck"] == world.ended
 
 
 def test_stopping_waits_for_work_taken_unwoken(world: World) -> None:
