@@ -71,27 +71,34 @@ def worker(
         ThreadPoolExecutor(threads, thread_name_prefix="prepare") as pool,
         fillers(settings, engine, decoders) as make,
         bootstrap.serving_metrics(settings),
-        storing_labels(engine) as labels,
     ):
         enricher = _enricher(settings, engine, model, heartbeat=heartbeat, decoders=decoders, pool=pool, notify=notify)
         running = ModelSwitch(enricher=enricher)
+        indexer = LabelVectorIndexer()
+
+        def unload(filler: BatchFiller) -> None:
+            indexer.remove(filler.model.space)
+            filler.model.batcher.close()
+
         model_host = ModelHost(
             engine,
-            serving=labels.following(make(space, model)),
-            load=lambda space: labels.following(make(space)),
+            serving=_labelled(engine, indexer, make(space, model)),
+            load=lambda space: _labelled(engine, indexer, make(space)),
             switch=running.switch,
-            unload=labels.unload,
+            unload=unload,
             broken=broken,
             note=heartbeat.notes,
             most=settings.extra_models,
             interval=min(settings.sweep_seconds, bootstrap.LOOK_SECONDS),
         )
         heartbeat.start()
+        indexer.start()
         model_host.start()
         try:
             yield running
         finally:
             model_host.stop()
+            indexer.stop()
             heartbeat.stop()
             engine.dispose()
 
@@ -140,35 +147,11 @@ def _enricher(
     )
 
 
-class _Labels:
-    """Stores the label vectors of every space whose model this process has loaded."""
-
-    def __init__(self, engine: Engine, heartbeat: LabelVectorIndexer) -> None:
-        self._engine, self._heartbeat = engine, heartbeat
-
-    def following(self, filler: BatchFiller) -> BatchFiller:
-        """Start storing labels for this model's space."""
-        model = filler.model
-        self._heartbeat.add(
-            LabelVectorWriter(engine=self._engine, space=model.space, encode_texts=model.encoder.encode_texts)
-        )
-        return filler
-
-    def unload(self, filler: BatchFiller) -> None:
-        """Stop storing labels for its space, and free its model."""
-        self._heartbeat.remove(filler.model.space)
-        filler.model.batcher.close()
-
-
-@contextmanager
-def storing_labels(engine: Engine) -> Iterator[_Labels]:
-    """Store label vectors while the block runs, in parallel with the work on images."""
-    heartbeat = LabelVectorIndexer()
-    heartbeat.start()
-    try:
-        yield _Labels(engine, heartbeat)
-    finally:
-        heartbeat.stop()
+def _labelled(engine: Engine, indexer: LabelVectorIndexer, filler: BatchFiller) -> BatchFiller:
+    """Start storing label vectors for the space of this filler's model."""
+    model = filler.model
+    indexer.add(LabelVectorWriter(engine=engine, space=model.space, encode_texts=model.encoder.encode_texts))
+    return filler
 
 
 @contextmanager

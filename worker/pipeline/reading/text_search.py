@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -16,13 +14,11 @@ from worker.encoder import Encoder
 from worker.errors import EnrichError, NotFoundError, SpaceMismatchError, TextTooLongError
 from worker.pipeline.common.tag_filters import resolve_label
 from worker.pipeline.reading.filtered_search import FilteredSearch
+from worker.pipeline.spaces.loaded_models import LoadedModels
 from worker.pipeline.spaces.model_loading import space_spec
 from worker.types import Floats
 
 _log = logs.get("pipeline")
-
-#: Seconds until a model that failed its golden check is loaded and checked again.
-_RETRY_LOADING = 60.0
 
 
 class NothingEmbeddedError(NotFoundError):
@@ -54,7 +50,8 @@ class TextSearch:
         """
         self._engine = engine
         self._search = filtered or catalog.search.nearest
-        self._models = _Models(load_own, load_of)
+        self._load_own, self._load_of = load_own, load_of
+        self._models: LoadedModels[Encoder] = LoadedModels(refusal=SpaceMismatchError)
         self._spare = spare if load_of is not None else 0
         self._vector = lru_cache(maxsize=1024)(self._encode)
 
@@ -84,7 +81,7 @@ class TextSearch:
             with transaction(self._engine) as connection:
                 space, filters = catalog.spaces.active(connection), resolve_label(connection, tags)
             if space is None:
-                self._models.own()  # to report its errors now
+                self._own()  # to report its errors now
                 return Nearest(hits=[], exact=True, complete=True)
             vector = self._vector(space, words)
             found = self._nearest(space, vector, limit=limit, tags=filters, exact=exact)
@@ -94,17 +91,24 @@ class TextSearch:
     @property
     def refusals(self) -> list[str]:
         """Why some spaces cannot be searched by words: their models failed the golden check here."""
-        return self._models.refusals
+        return [str(error) for error in self._models.refusals.values()]
 
     def keep_ready(self) -> None:
         """Load models that the next switch will need, and free unneeded ones; call it every few seconds."""
-        if not self._models.in_use:
+        if {None}.issuperset(self._models.keys):
             return  # nobody has searched yet
         with transaction(self._engine) as connection:
             spaces = catalog.spaces.all_spaces(connection)
         wanted = [each for each in spaces if each.state == "active"]
         wanted += [each for each in reversed(spaces) if each.state == "filling"][: self._spare]
-        self._models.keep(wanted)
+        for space in wanted:
+            try:
+                self._of(space)
+            except EnrichError as error:
+                _log.warning(
+                    f"searches in space {space.id} could not be answered: {error}", action="model", space=space.id
+                )
+        self._models.keep([None, *(each.id for each in wanted)])
 
     def _nearest(
         self, space: Space, vector: Floats, *, limit: int, tags: Sequence[TagFilter], exact: bool
@@ -128,85 +132,32 @@ class TextSearch:
             space = catalog.spaces.active(connection)
         if space is None:
             raise NothingEmbeddedError("no image was embedded yet")
-        return space, self._models.of(space)
+        return space, self._of(space)
 
     def encoder(self) -> Encoder:
         """The active space's model; the configured one while there is no space."""
         with transaction(self._engine) as connection:
             space = catalog.spaces.active(connection)
-        return self._models.own() if space is None else self._models.of(space)
+        return self._own() if space is None else self._of(space)
 
     def _encode(self, space: Space, text: str) -> Floats:
-        model = self._models.of(space)
+        model = self._of(space)
         if text in (cut := model.cut([text])):
             raise TextTooLongError(model.why_cut(text, cut[text]))
         vector: Floats = model.encode_texts([text])[0]
         return vector
 
-
-class _Models:
-    """Text encoders by space. Concurrent callers wait for a single load; a refused model is retried later."""
-
-    def __init__(self, load_own: Callable[[], Encoder], load_of: Callable[[Space], Encoder] | None) -> None:
-        self._load_own, self._load_of = load_own, load_of
-        self._own: Encoder | None = None
-        self._loaded: dict[int, Encoder] = {}
-        self._refused: dict[int, tuple[float, SpaceMismatchError]] = {}  # space → when to try again, and why not now
-        self._mutex = threading.Lock()
-
-    @property
-    def in_use(self) -> bool:
-        return bool(self._loaded)
-
-    @property
-    def refusals(self) -> list[str]:
-        return [str(error) for _, error in list(self._refused.values())]
-
-    def of(self, space: Space) -> Encoder:
-        found = self._loaded.get(space.id)
-        if found is not None:
-            return found  # without waiting for another one's load
-        with self._mutex:
-            if space.id not in self._loaded:
-                self._loaded[space.id] = self._load_unless_refused(space)
-            return self._loaded[space.id]
-
-    def own(self) -> Encoder:
+    def _own(self) -> Encoder:
         """The configured model."""
-        with self._mutex:
-            self._own = self._own or self._load_own()
-            return self._own
+        return self._models.get(None, self._load_own)
 
-    def keep(self, spaces: Sequence[Space]) -> None:
-        """Load the models of these spaces if possible, and free all others."""
-        for space in spaces:
-            try:
-                self.of(space)
-            except EnrichError as error:
-                _log.warning(
-                    f"searches in space {space.id} could not be answered: {error}", action="model", space=space.id
-                )
-        with self._mutex:
-            for by_space in (self._loaded, self._refused):
-                for number in by_space.keys() - {each.id for each in spaces}:
-                    del by_space[number]
-
-    def _load_unless_refused(self, space: Space) -> Encoder:
-        until, error = self._refused.get(space.id, (0.0, None))
-        if error is not None and time.monotonic() < until:
-            raise error
-        try:
-            loaded = self._load(space)
-        except SpaceMismatchError as found:
-            self._refused[space.id] = (time.monotonic() + _RETRY_LOADING, found)
-            raise
-        self._refused.pop(space.id, None)
-        return loaded
+    def _of(self, space: Space) -> Encoder:
+        return self._models.get(space.id, lambda: self._load(space))
 
     def _load(self, space: Space) -> Encoder:
         if self._load_of is not None and space.source is not None:
             return self._load_of(space)
-        encoder = self._own = self._own or self._load_own()
+        encoder = self._own()
         if space_spec(encoder) != space.spec:
             raise _not_ours(space, encoder)
         return encoder

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 from worker import catalog, logs
@@ -11,11 +10,9 @@ from worker.db import Engine, transaction
 from worker.errors import EnrichError, FatalDeviceError
 from worker.pipeline.resilience.periodic import PeriodicThread
 from worker.pipeline.spaces.fill_batch import BatchFiller
+from worker.pipeline.spaces.loaded_models import LoadedModels
 
 _log = logs.get("pipeline")
-
-#: Seconds until loading a model is retried after a failure.
-_RETRY_LOADING = 60.0
 
 
 class ModelHost:
@@ -52,11 +49,11 @@ class ModelHost:
             most: models beside the one that serves.
             interval: seconds between looks.
         """
-        self._engine, self._load, self._switch, self._unload, self._broken = engine, load, switch, unload, broken
+        self._engine, self._load, self._switch, self._broken = engine, load, switch, broken
         self._note, self._most = note, most
         self._serving = serving
-        self._others: dict[int, BatchFiller] = {}
-        self._refused: dict[int, tuple[float, str]] = {}  # space → when to try again, and why not now
+        self._models = LoadedModels(unload=unload)
+        self._models.get(serving.model.space.id, lambda: serving)
         self._thread = PeriodicThread("model-host", self._step, interval=interval)
 
     def start(self) -> None:
@@ -66,8 +63,7 @@ class ModelHost:
     def stop(self) -> None:
         """Finish the current batch, if there is one, and free loaded models."""
         self._thread.stop()
-        for filler in (self._serving, *self._others.values()):
-            self._unload(filler)
+        self._models.keep(())
 
     def look(self) -> bool:
         """Check once.
@@ -79,9 +75,10 @@ class ModelHost:
             spaces = {each.id: each for each in catalog.spaces.all_spaces(connection)}
             owed = catalog.embedding_queue.spaces_with_work(connection)
         self._follow(next((each for each in spaces.values() if each.state == "active"), None))
-        self._forget({number for number, each in spaces.items() if each.state != "retired"})
+        in_use = {number for number, each in spaces.items() if each.state != "retired"}
+        self._models.keep(in_use | {self._serving.model.space.id})
         fillers = [filler for number in owed if number in spaces and (filler := self._filler(spaces[number]))]
-        self._note("; ".join(why for _, why in self._refused.values()) or None)
+        self._note("; ".join(_why(number, error) for number, error in self._models.refusals.items()) or None)
         return sum(filler.run_once() is not None for filler in fillers) > 0
 
     def _step(self) -> float | None:
@@ -94,43 +91,30 @@ class ModelHost:
 
     def _follow(self, active: Space | None) -> None:
         """Switch to the active space, if that is another one now."""
-        before = self._serving
-        if active is None or active.id == before.model.space.id:
-            return
-        after = self._others.pop(active.id, None) or self._loaded(active)
-        if after is None:
+        before = self._serving.model.space.id
+        if active is None or active.id == before or (after := self._loaded(active)) is None:
             return
         self._switch(after)
         self._serving = after
-        self._others[before.model.space.id] = before  # freed when its space is retired, or now, if there is no room
-        while len(self._others) > self._most:
-            self._unload(self._others.pop(next(iter(self._others))))
+        # The model before is freed when its space is retired, or now, if there is no room even without the others.
+        others = [key for key in self._models.keys if key not in (active.id, before)] + [before]
+        surplus = others[: max(len(others) - self._most, 0)]
+        self._models.keep({*self._models.keys, *self._models.refusals}.difference(surplus))
         _log.info(f"now serving space {active.id} ({active.model})", action="switch", space=active.id)
 
     def _filler(self, space: Space) -> BatchFiller | None:
-        if space.id == self._serving.model.space.id:
-            return self._serving
-        if space.id not in self._others and len(self._others) < self._most:
-            filler = self._loaded(space)
-            if filler is not None:
-                self._others[space.id] = filler
-        return self._others.get(space.id)
+        loaded = self._models.keys
+        return self._loaded(space) if space.id in loaded or len(loaded) <= self._most else None
 
     def _loaded(self, space: Space) -> BatchFiller | None:
-        if space.id in self._refused and time.monotonic() < self._refused[space.id][0]:
-            return None
+        known = self._models.refusals.get(space.id)
         try:
-            loaded = self._load(space)
+            return self._models.get(space.id, lambda: self._load(space))
         except EnrichError as error:
-            why = f"images that space {space.id} is owed wait for another worker, for its model cannot be used: {error}"
-            self._refused[space.id] = (time.monotonic() + _RETRY_LOADING, why)
-            _log.error(why, action="attend", space=space.id)
+            if error is not known:
+                _log.error(_why(space.id, error), action="attend", space=space.id)
             return None
-        self._refused.pop(space.id, None)
-        return loaded
 
-    def _forget(self, wanted: set[int]) -> None:
-        for number in self._refused.keys() - wanted:
-            del self._refused[number]
-        for number in [number for number in self._others if number not in wanted]:
-            self._unload(self._others.pop(number))
+
+def _why(space: int | None, error: EnrichError) -> str:
+    return f"images that space {space} is owed wait for another worker, for its model cannot be used: {error}"
