@@ -15,7 +15,7 @@ from worker.local.ports import PortPlan, free_port_base
 from worker.local.postgres import Postgres
 from worker.local.probes import create_bucket
 from worker.local.stack import LocalStack, Part
-from worker.local.supervisor import Supervisor
+from worker.supervision.supervisor import Supervisor
 
 _BROKER_DATABASES = 16
 

@@ -7,34 +7,26 @@ guarantee of one worker holds for each. docs/decisions says why not threads, or 
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
 import sys
-import threading
-import time
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from worker import logs
 from worker.errors import ConfigurationError
-from worker.restart_policy import RestartPolicy, is_under_nohup
 from worker.settings import Settings
-from worker.stop_signal import StopFlag
+from worker.supervision.child import ChildSpec
+from worker.supervision.restart_policy import RestartPolicy
+from worker.supervision.supervisor import Supervisor
 
-_log = logs.get("crew")
+_log = logs.get("worker-group")
 
 #: Starts one member. (-P: a folder named `worker` in the working directory is not ours.)
-MEMBER: tuple[str, ...] = (sys.executable, "-P", "-m", "worker", "worker")
-#: Option of that command: the end of a pipe that closes when we exit, for whatever reason.
-LIFELINE = "--lifeline"
+MEMBER: tuple[str, ...] = (sys.executable, "-P", "-m", "worker", "worker", "--member")
 
-_POLL_SECONDS = 0.1
 #: On top of ENRICH_DRAIN_SECONDS, to give claims back and sign off; then SIGKILL. Less than `enrich up` waits for us:
 #: members have process groups of their own, and one that hangs would outlive us.
 _SIGN_OFF_SECONDS = 8.0
 _EXIT_MISCONFIGURED = 1  # reported at start-up
 _EXIT_TOO_OLD = 78  # EX_CONFIG: a restart does not help
-_EXIT_NOT_STARTED = 71  # EX_OSERR
 _LAST_PORT = 65_535
 #: Loading a model takes a while, and a member may die during it.
 _POLICY = RestartPolicy(first_delay=1.0, longest_delay=30.0, quick=60.0)
@@ -88,29 +80,20 @@ def _divided(threads: int, among: int) -> list[int]:
 def run(settings: Settings, *, cores: int) -> int:
     """Keep ``settings.processes`` workers running until SIGTERM, which drains all of them.
 
-    A member that ends is restarted while the others keep running. All stop when one exits with a status that
-    rules out a restart, or dies five times within a minute of its start.
+    One that ends is started again while the others go on: they have leases and devices of their own. All end when one
+    says that starting it again would not help, or dies five times within a minute of its start.
 
     Returns:
-        The exit status: 0 after SIGTERM, else that of the member that stopped the group.
+        The exit status: 0 after SIGTERM, else that of the member because of which all ended.
 
     Raises:
-        ConfigurationError: the settings do not allow so many members.
+        ConfigurationError: the settings are not for so many members.
     """
     shared = shares(settings, cores=cores)
-    asked = StopFlag()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        if not is_under_nohup(number):
-            signal.signal(number, lambda *_: asked.set())
-    lifeline, ours = os.pipe()  # ours is closed by the kernel, whatever ends us
-    members = [_Member(share.environment(), lifeline) for share in shared]
-    try:
-        _log.info(f"{len(members)} worker processes", action="crew", decoders=settings.decode_threads or cores)
-        return _keep(members, asked)
-    finally:
-        _end(members, seconds=longest_end(settings))
-        os.close(ours)
-        os.close(lifeline)
+    supervisor = Supervisor(None, announce=lambda what: _log.warning(what, action="worker-group"), policy=_POLICY)
+    supervisor.add(*(_member(number, share, settings) for number, share in enumerate(shared, 1)))
+    _log.info(f"{len(shared)} worker processes", action="worker-group", decoders=settings.decode_threads or cores)
+    return supervisor.run()
 
 
 def longest_end(settings: Settings) -> float:
@@ -118,103 +101,14 @@ def longest_end(settings: Settings) -> float:
     return settings.drain_seconds + _SIGN_OFF_SECONDS
 
 
-def follow(lifeline: int) -> None:
-    """In a member: stop, as on SIGTERM, when the group's process is gone."""
-
-    def wait() -> None:
-        os.read(lifeline, 1)  # nobody ever writes
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=wait, name="lifeline", daemon=True).start()
-
-
-class _Member:
-    """A worker process and its replacements."""
-
-    def __init__(self, environment: Mapping[str, str], lifeline: int) -> None:
-        self._environment, self._lifeline = environment, lifeline
-        self._process: subprocess.Popen[bytes] | None = None
-        self._started = self._start_at = time.monotonic()
-        self._quick_deaths = self._lives = 0
-
-    def look(self) -> int | None:
-        """Start it if it is due.
-
-        Returns:
-            The exit status with which the group stops; None: continue.
-        """
-        if self._process is None:
-            return self._start() if time.monotonic() >= self._start_at else None
-        status = self._process.poll()
-        return None if status is None else self._ended(self._process.pid, status)
-
-    def _start(self) -> int | None:
-        self._lives += 1
-        self._started = time.monotonic()
-        try:
-            self._process = subprocess.Popen(
-                [*MEMBER, LIFELINE, str(self._lifeline)],
-                env={**os.environ, **self._environment},
-                pass_fds=(self._lifeline,),
-                stdin=subprocess.DEVNULL,
-                process_group=0,  # Ctrl-C reaches only us, and we pass it on once
-            )
-        except OSError as error:  # out of memory or processes for now: not a reason to stop the others
-            _log.warning(f"a worker process cannot be started: {error}", action="crew")
-            return self._ended(0, _EXIT_NOT_STARTED)
-        return None
-
-    def _ended(self, pid: int, status: int) -> int | None:
-        self._process = None
-        quick = time.monotonic() - self._started < _POLICY.quick
-        self._quick_deaths = self._quick_deaths + 1 if quick else 1
-        if status == _EXIT_TOO_OLD or (status == _EXIT_MISCONFIGURED and self._lives == 1):
-            return status
-        if self._quick_deaths >= _POLICY.give_up_after:
-            _log.error(
-                f"a worker process ended {self._quick_deaths} times within {_POLICY.quick:g} s of its start, now with "
-                f"{status}; stopping all",
-                action="crew", pid=pid, status=status,
-            )  # fmt: skip
-            return status if status > 0 else 128 - status
-        delay = _POLICY.delay(self._quick_deaths)
-        self._start_at = time.monotonic() + delay
-        _log.warning(
-            f"a worker process ended with {status}; it is restarted in {delay:g} s, the others keep running",
-            action="crew", pid=pid, status=status,
-        )  # fmt: skip
-        return None
-
-    def terminate(self) -> None:
-        """Let it drain."""
-        if self._process is not None:
-            self._process.terminate()
-
-    def wait(self, seconds: float) -> None:
-        """Wait until it has ended; kill it if it takes longer."""
-        if self._process is None:
-            return
-        try:
-            self._process.wait(max(0.0, seconds))
-        except subprocess.TimeoutExpired:
-            _log.error("a worker process does not exit; killing it", action="crew", pid=self._process.pid)
-            self._process.kill()
-            self._process.wait()
-
-
-def _keep(members: Sequence[_Member], asked: StopFlag) -> int:
-    while True:
-        for each in members:
-            status = each.look()
-            if status is not None:
-                return status
-        if asked.wait(_POLL_SECONDS):
-            return 0
-
-
-def _end(members: Sequence[_Member], *, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    for each in members:
-        each.terminate()
-    for each in members:
-        each.wait(deadline - time.monotonic())
+def _member(number: int, share: Share, settings: Settings) -> ChildSpec:
+    return ChildSpec(
+        name=f"worker-{number}",
+        argv=MEMBER,
+        env={**os.environ, **share.environment()},
+        stop_seconds=longest_end(settings),
+        orphan_seconds=longest_end(settings),  # so that a batch is finished also where we were killed
+        final=frozenset({_EXIT_TOO_OLD}),
+        final_at_first=frozenset({_EXIT_MISCONFIGURED}),
+        ends_all=True,
+    )

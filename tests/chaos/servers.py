@@ -18,8 +18,8 @@ from worker.local.connection import ConnectionInfo
 from worker.local.ports import PortPlan, free_port_base
 from worker.local.stack import LocalStack
 from worker.objects import ObjectStore
-from worker.restart_policy import RestartPolicy
 from worker.settings import Settings
+from worker.supervision.restart_policy import RestartPolicy
 
 _AWAY_SECONDS = 1.0  # until the supervisor starts a server again
 BUCKET = "chaos"

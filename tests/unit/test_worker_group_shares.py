@@ -34,7 +34,7 @@ def test_members_have_ports_of_their_own() -> None:
 def test_ports_that_do_not_exist_are_refused_before_anything_starts() -> None:
     """In words that name what was set, where a member would complain of a port that nobody asked for."""
     assert [65_534, 65_535] == [each.metrics_port for each in shares(processes=2, metrics_port=65_534)]
-    with pytest.raises(ConfigurationError, match="ENRICH_METRICS_PORT to 65534 at most"):
+    with pytest.raises(ConfigurationError, match="ENRICH_METRICS_PORT to at most 65534"):
         shares(processes=2, metrics_port=65_535)
 
 

@@ -18,7 +18,6 @@ from pydantic import SecretStr
 
 from worker import bootstrap, catalog, db, settings
 from worker.db import Engine
-from worker.local.child import ChildSpec, NotReadyError
 from worker.local.connection import ConnectionInfo
 from worker.local.home import HomeLock
 from worker.local.ports import PortPlan
@@ -28,6 +27,7 @@ from worker.open_database import require_database
 from worker.pipeline.operations import health, system_status
 from worker.pipeline.reconciliation import recheck
 from worker.settings import Settings
+from worker.supervision.child import ChildSpec, NotReadyError
 from worker.watched_buckets import EVERY_BUCKET
 
 _OK = 200

@@ -90,7 +90,7 @@ def worker(
             "78 that nobody asked for, wait for SIGTERM instead of exiting.",
         ),
     ] = False,
-    lifeline: Annotated[int | None, typer.Option(help="End when this pipe closes.", hidden=True)] = None,
+    member: Annotated[bool, typer.Option("--member", help="Of a group, which logs for all.", hidden=True)] = False,
 ) -> None:
     """Run a worker: claim, fetch, embed, tag and write images, until SIGTERM."""
     if hold:
@@ -106,12 +106,10 @@ def worker(
     from worker import worker_group
     from worker.resources import cores
 
-    if lifeline is not None:
-        worker_group.follow(lifeline)  # before anything slow
     settings = context.process_settings()
     if processes is not None:
         settings = settings.model_copy(update={"processes": processes})
-    if lifeline is None:  # in a worker group, the group logs it
+    if not member:  # in a worker group, the group logs it
         context.log_watched(settings)
     if settings.processes > 1:
         raise typer.Exit(worker_group.run(settings, cores=cores()))

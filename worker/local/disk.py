@@ -15,11 +15,10 @@ _LOW_MIB = 2 * STORE_STOPS_BELOW_MIB
 class DiskWatch:
     """Announces when space runs low, and when it is back."""
 
-    def __init__(self, folder: Path, announce: Callable[[str], None]) -> None:
-        self._folder, self._announce = folder, announce
-        self._is_low = False
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._is_low = folder, False
 
-    def look(self) -> None:
+    def look(self, announce: Callable[[str], None]) -> None:
         """Check once."""
         try:
             left = shutil.disk_usage(self._folder).free >> 20
@@ -28,7 +27,7 @@ class DiskWatch:
         if (left < _LOW_MIB) == self._is_low:
             return
         self._is_low = left < _LOW_MIB
-        self._announce(self._low(left) if self._is_low else f"there is space again: {left:,} MiB are left")
+        announce(self._low(left) if self._is_low else f"there is space again: {left:,} MiB are left")
 
     def _low(self, left: int) -> str:
         return (

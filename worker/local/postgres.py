@@ -16,9 +16,9 @@ from pathlib import Path
 from worker import logs
 from worker.errors import ServerError
 from worker.local import binaries
-from worker.local.child import ChildSpec, NotReadyError
 from worker.local.home import Credentials, Home, write_private
 from worker.local.ports import LOOPBACK, PortPlan
+from worker.supervision.child import ChildSpec, NotReadyError
 
 _MAJOR = "18"
 _ROLE = "enrich"

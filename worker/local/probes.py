@@ -11,8 +11,8 @@ import time
 from urllib.parse import urlsplit
 
 from worker.errors import ServerError
-from worker.local.child import NotReadyError
 from worker.local.ports import LOOPBACK
+from worker.supervision.child import NotReadyError
 
 _TIMEOUT = 5.0
 

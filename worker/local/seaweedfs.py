@@ -16,11 +16,11 @@ from pathlib import Path
 
 from worker.local.binaries import server_environment, weed
 from worker.local.certificate import self_signed
-from worker.local.child import ChildSpec, NotReadyError
 from worker.local.disk import STORE_STOPS_BELOW_MIB
 from worker.local.home import Credentials, Home, write_private
 from worker.local.ports import LOOPBACK, PortPlan
 from worker.local.probes import bearer, create_bucket, http_request, require
+from worker.supervision.child import ChildSpec, NotReadyError
 
 _BIND = (f"-ip={LOOPBACK}", f"-ip.bind={LOOPBACK}")
 _NAMES = ("master", "volume", "filer", "s3")

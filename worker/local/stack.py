@@ -13,16 +13,17 @@ from types import TracebackType
 from typing import Self
 
 from worker.errors import ServerError
-from worker.local.child import ChildSpec
 from worker.local.connection import ConnectionInfo, forget_connection_info, save_connection_info
+from worker.local.disk import DiskWatch
 from worker.local.home import Credentials, Home, HomeLock
 from worker.local.ports import LOOPBACK, PortPlan, listen, require_free
 from worker.local.postgres import WORKER_ROLE, Postgres
 from worker.local.probes import require_reachable
 from worker.local.seaweedfs import SeaweedFS
-from worker.local.supervisor import Announce, Supervisor
 from worker.local.valkey import Valkey
-from worker.restart_policy import RestartPolicy
+from worker.supervision.child import ChildSpec
+from worker.supervision.restart_policy import RestartPolicy
+from worker.supervision.supervisor import Announce, Supervisor
 from worker.watched_buckets import EVERY_BUCKET
 
 
@@ -132,7 +133,13 @@ class LocalStack:
         require_free(self._wanted_ports())
         if self._hold_api_port:
             self.api_socket = listen(self.ports.api)
-        self._supervisor = Supervisor(self.home.logs, announce=self._announce, policy=self._policy, keep_open=keep_open)
+        self._supervisor = Supervisor(
+            self.home.logs,
+            announce=self._announce,
+            policy=self._policy,
+            keep_open=keep_open,
+            housekeeping=DiskWatch(self.home.logs).look,
+        )
         self._info = self._describe(credentials)
         _all_at_once(self._supervisor, self._jobs(self._supervisor, credentials))
         save_connection_info(self.home, self._info)

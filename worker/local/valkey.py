@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from worker.local import binaries
-from worker.local.child import ChildSpec
 from worker.local.home import Credentials, Home, write_private
 from worker.local.ports import LOOPBACK, PortPlan
 from worker.local.probes import set_key
+from worker.supervision.child import ChildSpec
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -18,11 +18,11 @@ from sqlalchemy.exc import OperationalError
 from tests.integration.local.running import Receiver, query, s3_client, wait_for
 from tests.servers import RunningServers, start_servers
 from worker.errors import ServerError
-from worker.local.child import NotReadyError
 from worker.local.connection import read_connection_info
 from worker.local.ports import PortPlan, free_port_base, listen
 from worker.local.probes import set_key
 from worker.local.stack import LocalStack, Part, Replacements
+from worker.supervision.child import NotReadyError
 
 
 @pytest.fixture(scope="module")

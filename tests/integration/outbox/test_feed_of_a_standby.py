@@ -16,11 +16,11 @@ from tests.servers import RunningServers
 from worker import db, outbox
 from worker.db import Engine, transaction
 from worker.local import binaries
-from worker.local.child import NotReadyError
 from worker.local.home import Home
 from worker.local.ports import PortPlan, free_port_base
 from worker.local.postgres import Postgres
 from worker.outbox import NewEntry
+from worker.supervision.child import NotReadyError
 
 
 @contextmanager

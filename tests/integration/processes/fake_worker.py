@@ -72,8 +72,6 @@ def main() -> None:
     if loaded.processes > 1:
         worker_group.MEMBER = (sys.executable, "-m", "tests.integration.processes.fake_worker")
         sys.exit(worker_group.run(loaded, cores=4))
-    if sys.argv[1:2] == [worker_group.LIFELINE]:
-        worker_group.follow(int(sys.argv[2]))
     tasks.run_worker(loaded)
 
 

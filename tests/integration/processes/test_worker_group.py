@@ -94,7 +94,7 @@ def test_a_device_that_breaks_costs_one_member(site: Site) -> None:
     site.upload("black.jpg", colour="black")
     site.until(lambda: len(members(site) - before) >= 1)
     assert (True, None) == (any(map(is_running, before)), group.poll())
-    assert "ended with 70" in site.log(group)
+    assert "died (exit status 70)" in site.log(group)
     group.send_signal(signal.SIGHUP)
     assert 0 == group.wait(60)
 

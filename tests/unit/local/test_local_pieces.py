@@ -13,15 +13,16 @@ from urllib.parse import urlsplit
 import pytest
 
 from worker.errors import ServerError
-from worker.local import binaries, orphan_reaper
-from worker.local.child import rotate
+from worker.local import binaries
 from worker.local.home import Home
 from worker.local.ports import PortPlan
 from worker.local.postgres import Postgres
 from worker.local.probes import require_reachable
 from worker.local.seaweedfs import SeaweedFS
 from worker.local.valkey import Valkey
-from worker.restart_policy import RestartPolicy
+from worker.supervision import orphan_reaper
+from worker.supervision.child import rotate
+from worker.supervision.restart_policy import RestartPolicy
 
 
 @pytest.fixture
@@ -44,11 +45,20 @@ def _store(home: Home, webhook_url: str | None = "http://127.0.0.1:8700/v1/event
 
 def test_the_guardian_follows_registrations_and_departures():
     """What is left at the end of the pipe is what must be ended; torn or foreign lines change nothing."""
-    groups: dict[int, tuple[int, str]] = {}
-    for line in ("+10 15 api\n", "+11 2 postgres\n", "-10\n", "+12 15 two words\n", "+13\n", "-\n", "\n", "-99\n"):
+    groups: dict[int, tuple[int, float, str]] = {}
+    for line in (
+        "+10 15 3 api\n",
+        "+11 2 3 postgres\n",
+        "-10\n",
+        "+12 15 30.5 two words\n",
+        "+13\n",
+        "-\n",
+        "\n",
+        "-99\n",
+    ):
         orphan_reaper.follow(line, groups)
 
-    assert {11: (2, "postgres"), 12: (15, "two words")} == groups
+    assert {11: (2, 3.0, "postgres"), 12: (15, 30.5, "two words")} == groups
 
 
 def test_restarts_wait_longer_each_time_up_to_a_limit():

@@ -10,6 +10,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -17,9 +18,9 @@ import psutil
 import pytest
 
 from worker.errors import ServerError
-from worker.local.child import ChildSpec, NotReadyError
-from worker.local.supervisor import Supervisor
-from worker.restart_policy import RestartPolicy
+from worker.supervision.child import ChildSpec, NotReadyError
+from worker.supervision.restart_policy import RestartPolicy
+from worker.supervision.supervisor import Supervisor
 
 QUICK = RestartPolicy(first_delay=0.02, longest_delay=0.05, give_up_after=3)
 
@@ -39,8 +40,8 @@ time.sleep(600)
 PARENT = """
 import pathlib, sys
 sys.path.insert(0, {root!r})
-from worker.local.child import ChildSpec
-from worker.local.supervisor import Supervisor
+from worker.supervision.child import ChildSpec
+from worker.supervision.supervisor import Supervisor
 here = pathlib.Path(sys.argv[1])
 def spec(name, *words):
     return ChildSpec(name=name, argv=[sys.executable, str(here / "server.py"), str(here / (name + ".pids")), *words])
@@ -262,6 +263,38 @@ def test_a_child_whose_end_is_final_is_not_started_again(tmp_path: Path, status:
     assert said[0].endswith("| a newer release")
 
 
+@pytest.mark.parametrize(
+    ("final", "final_at_first", "starts"),
+    [
+        pytest.param({7}, set(), 1, id="starting it again would not help"),
+        pytest.param(set(), {7}, 1, id="nor at the first start"),
+        pytest.param(set(), set(), 3, id="quick deaths in a row"),
+    ],
+)
+def test_a_child_may_end_all_others(tmp_path: Path, final: set[int], final_at_first: set[int], starts: int):
+    """Then the supervisor ends them as on SIGTERM, and returns that child's exit status."""
+    said: list[str] = []
+    supervisor = Supervisor(tmp_path, announce=said.append, policy=QUICK)
+    other = supervisor.launch(ChildSpec(name="other", argv=_python("import time; time.sleep(600)")))
+    worker = ChildSpec(name="worker", argv=_python("raise SystemExit(7)"), ends_all=True)
+    supervisor.add(replace(worker, final=frozenset(final), final_at_first=frozenset(final_at_first)))
+
+    assert (7, False) == (supervisor.run(), _runs(other.pid))
+    assert starts == sum("started (pid" in line for line in said)
+    assert "; everything ends." in said[-1]
+
+
+def test_without_a_folder_for_logs_children_write_where_the_supervisor_writes(capfd: pytest.CaptureFixture[str]):
+    """As a command does whose log is its standard error."""
+    said: list[str] = []
+    supervisor = Supervisor(None, announce=said.append, policy=QUICK)
+    supervisor.add(ChildSpec(name="worker", argv=_python("print('trouble'); raise SystemExit(7)"), ends_all=True))
+
+    assert 7 == supervisor.run()
+    assert ["trouble"] * 3 == capfd.readouterr().out.split()
+    assert said[-1].endswith("; everything ends")
+
+
 def test_a_child_that_cannot_be_started_again_is_tried_again(tmp_path: Path):
     """Its program is away for a moment: the supervisor stays."""
     said: list[str] = []
@@ -350,9 +383,9 @@ def test_a_child_that_does_not_become_ready_is_reported_with_its_log(supervisor:
     assert "| still loading" in str(late.value)
 
 
-def test_a_child_that_ends_while_starting_is_reported_at_once(supervisor: Supervisor):
+def test_a_child_that_ends_while_starting_is_reported_at_once(supervisor: Supervisor, tmp_path: Path):
     """Not after the deadline, and without the log of earlier starts."""
-    (supervisor._log_dir / "api.log").write_text("yesterday's trouble\n")
+    (tmp_path / "api.log").write_text("yesterday's trouble\n")
     argv = _python("print('bad setting'); raise SystemExit(2)")
 
     with pytest.raises(ServerError) as ended:

@@ -8,10 +8,11 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 from worker.errors import ServerError
 
@@ -21,7 +22,7 @@ _REAP_TIMEOUT = 1.0  # seconds in which a killed process is gone, unless nobody 
 
 # A child registers itself with the guardian before it becomes the server, so that there is no moment in which the
 # supervisor can die unnoticed by a process that already runs. Standard input is the guardian's pipe until then.
-_REGISTER = 'printf "+%d %d %s\\n" $$ "$1" "$2" >&0 && shift 2 && exec "$@" </dev/null'
+_REGISTER = 'printf "+%d %d %s %s\\n" $$ "$1" "$2" "$3" >&0 && shift 3 && exec "$@" </dev/null'
 
 
 class NotReadyError(Exception):
@@ -43,7 +44,10 @@ class ChildSpec:
     stage: int = 10  # children of the highest stage are stopped first, together; the embedded servers are below 10
     stop_signal: signal.Signals = signal.SIGTERM
     stop_seconds: float = 10.0  # then SIGKILL
+    orphan_seconds: float = 3.0  # instead of ``stop_seconds``, where the supervisor was killed
     final: frozenset[int] = frozenset()  # exit statuses after which starting it again does not help
+    final_at_first: frozenset[int] = frozenset()  # the same, but only for the first start
+    ends_all: bool = False  # whether such an end, or five quick ones in a row, end all other children, too
     after_exit: Callable[[], None] = field(default=lambda: None)  # removes what a killed child leaves behind
     purpose: str = ""  # for people: "object store (S3)"
 
@@ -51,9 +55,11 @@ class ChildSpec:
 class Child:
     """A running process, leader of its own session and process group."""
 
-    def __init__(self, spec: ChildSpec, logs: Path) -> None:
+    def __init__(self, spec: ChildSpec, logs: Path | None) -> None:
+        """Nothing runs yet. Without a folder for ``logs``, it writes where we write."""
         self.spec = spec
-        self.log = logs / f"{spec.name}.log"
+        self.log = logs / f"{spec.name}.log" if logs else None
+        self.starts = 0
         self.started = 0.0  # monotonic
         self._process: subprocess.Popen[bytes] | None = None
         self._log_start = 0
@@ -69,13 +75,10 @@ class Child:
             ServerError: the program cannot be started at all.
         """
         self.started = time.monotonic()
-        rotate(self.log)
+        self.starts += 1
         spec = self.spec
-        argv = ["/bin/sh", "-c", _REGISTER, "sh", str(int(spec.stop_signal)), spec.name, *spec.argv]
-        with self.log.open("ab", buffering=0) as log:
-            with suppress(OSError):  # the disk is full
-                log.write(time.strftime("--- started %Y-%m-%dT%H:%M:%SZ ---\n", time.gmtime()).encode())
-            self._log_start = log.tell()
+        argv = ["/bin/sh", "-c", _REGISTER, "sh", *registration(spec), *spec.argv]
+        with self._opened_log() as log:
             try:
                 self._process = subprocess.Popen(
                     argv, stdin=registry, stdout=log, stderr=log, cwd=spec.cwd, env=spec.env,
@@ -85,9 +88,25 @@ class Child:
             except OSError as error:
                 raise ServerError(f"cannot start {spec.name}: {error}") from error
 
+    @contextmanager
+    def _opened_log(self) -> Iterator[BinaryIO | None]:
+        if self.log is None:
+            yield None
+            return
+        rotate(self.log)
+        with self.log.open("ab", buffering=0) as log:
+            with suppress(OSError):  # the disk is full
+                log.write(time.strftime("--- started %Y-%m-%dT%H:%M:%SZ ---\n", time.gmtime()).encode())
+            self._log_start = log.tell()
+            yield log
+
     def exit_status(self) -> int | None:
         """None while it runs; negative is the signal that ended it."""
         return self._process.poll() if self._process else None
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
 
     def describe_exit(self) -> str:
         """The exit status in words."""
@@ -115,14 +134,21 @@ class Child:
         self.spec.after_exit()
 
     def log_tail(self, lines: int = 15) -> str:
-        """The end of what this start of the child wrote, indented for use in a message."""
+        """Where its log is, and the end of what this start of the child wrote, as the end of a message."""
+        if self.log is None:
+            return ""
         with self.log.open("rb") as log:
             size = log.seek(0, os.SEEK_END)
             start = self._log_start if self._log_start <= size else 0  # it was rotated since
             log.seek(max(start, size - 64_000))
             text = log.read().decode(errors="replace")
         tail = [line.rstrip() for line in text.splitlines() if line.strip()][-lines:]
-        return "".join(f"\n  | {line}" for line in tail) or "\n  | (nothing)"
+        return f". {self.log} ends with:" + ("".join(f"\n  | {line}" for line in tail) or "\n  | (nothing)")
+
+
+def registration(spec: ChildSpec) -> tuple[str, str, str]:
+    """What the orphan reaper is told about a child, beside its process id."""
+    return str(int(spec.stop_signal)), f"{spec.orphan_seconds:g}", spec.name
 
 
 def _wait_until_gone(group: int) -> None:

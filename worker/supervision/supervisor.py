@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -18,15 +18,15 @@ from types import FrameType
 
 from worker import logs
 from worker.errors import ServerError
-from worker.local import orphan_reaper
-from worker.local.child import Child, ChildSpec, NotReadyError, rotate
-from worker.local.disk import DiskWatch
-from worker.restart_policy import RestartPolicy, is_under_nohup
 from worker.stop_signal import StopFlag
+from worker.supervision import orphan_reaper
+from worker.supervision.child import Child, ChildSpec, NotReadyError, registration, rotate
+from worker.supervision.restart_policy import RestartPolicy, is_under_nohup
 
 _log = logs.get("local")
 _POLL_SECONDS = 0.02
 _HOUSEKEEPING_SECONDS = 10.0
+_EXIT_NOT_STARTED = 71  # EX_OSERR
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 Announce = Callable[[str], None]
@@ -40,10 +40,10 @@ class _Supervised:
 
 
 class OrphanReaper:
-    """The supervisor's side of the process that outlives it; see ``worker.local.orphan_reaper``."""
+    """The supervisor's side of the process that outlives it; see ``worker.supervision.orphan_reaper``."""
 
-    def __init__(self, log_dir: Path, keep_open: Sequence[int] = ()) -> None:
-        self._log = log_dir / "guardian.log"
+    def __init__(self, log_dir: Path | None, keep_open: Sequence[int] = ()) -> None:
+        self._log = log_dir / "guardian.log" if log_dir else None
         self._keep_open = keep_open
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -57,8 +57,9 @@ class OrphanReaper:
 
     def _start(self) -> subprocess.Popen[bytes]:
         argv = [sys.executable, "-I", "-S", str(Path(orphan_reaper.__file__))]
-        rotate(self._log)
-        with self._log.open("ab") as log:
+        if self._log is not None:
+            rotate(self._log)
+        with nullcontext() if self._log is None else self._log.open("ab") as log:
             return subprocess.Popen(
                 argv,
                 stdin=subprocess.PIPE,
@@ -81,7 +82,7 @@ class OrphanReaper:
         """Start another one and tell it about the children that run."""
         self.close()
         for child in alive:
-            self.write(f"+{child.pid} {int(child.spec.stop_signal)} {child.spec.name}\n")
+            self.write(f"+{child.pid} {' '.join(registration(child.spec))}\n")
 
     def close(self) -> None:
         """End it. Groups it still knows are ended too."""
@@ -99,12 +100,22 @@ class Supervisor:
 
     def __init__(
         self,
-        log_dir: Path,
+        log_dir: Path | None,
         *,
         announce: Announce | None = None,
         policy: RestartPolicy | None = None,
         keep_open: Sequence[int] = (),
+        housekeeping: Callable[[Announce], None] = lambda _: None,
     ) -> None:
+        """Nothing runs yet.
+
+        Args:
+            log_dir: has a log for each child; None: children write where we write.
+            announce: is told what happens to children, in sentences.
+            policy: when a child that died is started again.
+            keep_open: file descriptors that the orphan reaper holds until it has cleaned up.
+            housekeeping: called every ten seconds, with ``announce``.
+        """
         self._log_dir = log_dir
         self._announce = announce or (lambda message: _log.info(message, action="supervise"))
         self._policy = policy or RestartPolicy()
@@ -114,8 +125,8 @@ class Supervisor:
         self._stopping = StopFlag()
         self._hurry = StopFlag()
         self._signalled = False
-        self._housekeeping = 0.0
-        self._disk = DiskWatch(log_dir, self._announce)
+        self._housekeeping, self._housekept = housekeeping, 0.0
+        self._status = 0
 
     # -- starting ----------------------------------------------------------------------------------------------------
     def start(self, *specs: ChildSpec) -> None:
@@ -127,6 +138,11 @@ class Supervisor:
         for spec in specs:
             self.launch(spec)
             self.wait_ready(spec.name)
+
+    def add(self, *specs: ChildSpec) -> None:
+        """Have ``run`` start children, and try again where the system has no memory or no process for one now."""
+        for spec in specs:
+            self._watched[spec.name] = _Supervised(Child(spec, self._log_dir), restart_at=0.0)
 
     def launch(self, spec: ChildSpec) -> Child:
         """Start a child without waiting for it to be ready."""
@@ -147,23 +163,21 @@ class Supervisor:
             if self._stopping.is_set():
                 raise ServerError(f"{name} was interrupted while starting")
             if child.exit_status() is not None:
-                raise ServerError(
-                    f"{name} ended while starting ({child.describe_exit()}); {child.log} ends with:{child.log_tail()}"
-                )
+                raise ServerError(f"{name} ended while starting ({child.describe_exit()}){child.log_tail()}")
             if time.monotonic() > deadline:
-                raise ServerError(
-                    f"{name} was not ready after {spec.ready_seconds:g} s ({missing}); "
-                    f"{child.log} ends with:{child.log_tail()}"
-                )
+                raise ServerError(f"{name} was not ready after {spec.ready_seconds:g} s ({missing}){child.log_tail()}")
             self._stopping.wait(_POLL_SECONDS)
 
     # -- watching ----------------------------------------------------------------------------------------------------
-    def run(self, *, until: Callable[[], bool] = lambda: False, stopping: Callable[[], None] = lambda: None) -> None:
+    def run(self, *, until: Callable[[], bool] = lambda: False, stopping: Callable[[], None] = lambda: None) -> int:
         """Keep the children running until SIGINT, SIGTERM or SIGHUP, or until ``until`` says so; then stop them.
 
         ``stopping`` is called in between, to say what the stop waits for.
 
-        No child's end ends the others: uploads are taken in while something else is broken.
+        No child's end ends the others, unless its spec says so: uploads are taken in while something else is broken.
+
+        Returns:
+            The exit status of the child whose end ended the others, as a shell gives it; else 0.
         """
         with self.signals():
             try:
@@ -173,6 +187,7 @@ class Supervisor:
                 stopping()
             finally:
                 self.stop()
+        return self._status
 
     @contextmanager
     def signals(self) -> Iterator[None]:
@@ -219,28 +234,37 @@ class Supervisor:
         child = watched.child
         status, lived = child.exit_status(), time.monotonic() - child.started
         self._remove(child)
-        if status in child.spec.final:
-            watched.restart_at = math.inf
-            self._announce(
-                f"{child.spec.name} ended ({child.describe_exit()}) and is not started again; everything else goes on. "
-                f"{child.log} ends with:{child.log_tail()}"
-            )
+        if status in child.spec.final or (child.starts == 1 and status in child.spec.final_at_first):
+            self._give_up(watched, f"ended ({child.describe_exit()}) and is not started again")
             return
         watched.deaths = watched.deaths + 1 if lived < self._policy.quick else 1
-        self._announce_death(watched, f"died ({child.describe_exit()})")
+        self._died(watched, f"died ({child.describe_exit()})")
 
-    def _announce_death(self, watched: _Supervised, what: str) -> None:
-        """Announce what happened to a child, and when it is restarted."""
+    def _give_up(self, watched: _Supervised, what: str) -> None:
+        child, watched.restart_at = watched.child, math.inf
+        others = "everything ends" if child.spec.ends_all else "everything else goes on"
+        self._announce(f"{child.spec.name} {what}; {others}{child.log_tail()}")
+        if child.spec.ends_all:
+            status = child.exit_status()
+            self._status = _EXIT_NOT_STARTED if status is None else status if status >= 0 else 128 - status
+            self._stopping.set()
+
+    def _died(self, watched: _Supervised, what: str) -> None:
+        """Announce what happened to a child, and when it is restarted, if it is."""
         child, policy, deaths = watched.child, self._policy, watched.deaths
+        if child.spec.ends_all and deaths >= policy.give_up_after:
+            self._give_up(watched, f"{what}, {deaths} times in a row")
+            return
         delay = policy.delay(deaths) if deaths < policy.give_up_after else policy.last_delay
         watched.restart_at = time.monotonic() + delay
         if deaths == policy.give_up_after:
             self._announce(
                 f"{child.spec.name} {what}, {deaths} times in a row; it is tried every {delay:g} s from now on, and "
-                f"everything else goes on. {child.log} ends with:{child.log_tail()}"
+                f"everything else goes on{child.log_tail()}"
             )
         else:
-            self._announce(f"{child.spec.name} {what}; restarting it in {delay:g} s, its log is {child.log}")
+            log = f", its log is {child.log}" if child.log else ""
+            self._announce(f"{child.spec.name} {what}; restarting it in {delay:g} s{log}")
 
     def _restart(self, watched: _Supervised) -> None:
         watched.restart_at = None
@@ -249,19 +273,21 @@ class Supervisor:
                 watched.child.launch(self._guardian.pipe)
         except (ServerError, OSError) as error:  # no memory, no processes, no disk, for now
             watched.deaths += 1
-            self._announce_death(watched, f"could not be started ({error})")
+            self._died(watched, f"could not be started ({error})")
             return
-        self._announce(f"{watched.child.spec.name} was restarted (pid {watched.child.pid})")
+        what = "started" if watched.child.starts == 1 else "restarted"
+        self._announce(f"{watched.child.spec.name} was {what} (pid {watched.child.pid})")
 
     def _keep_house(self) -> None:
         if self._guardian.is_dead():
             with self._lock:
-                self._guardian.replace([w.child for w in self._watched.values() if w.child.exit_status() is None])
-        if time.monotonic() - self._housekeeping > _HOUSEKEEPING_SECONDS:
-            self._housekeeping = time.monotonic()
-            self._disk.look()
+                self._guardian.replace([w.child for w in self._watched.values() if w.child.is_running])
+        if time.monotonic() - self._housekept > _HOUSEKEEPING_SECONDS:
+            self._housekept = time.monotonic()
+            self._housekeeping(self._announce)
             for watched in self._watched.values():
-                rotate(watched.child.log)
+                if watched.child.log is not None:
+                    rotate(watched.child.log)
 
     # -- stopping ----------------------------------------------------------------------------------------------------
     def stop(self) -> None:
@@ -281,7 +307,7 @@ class Supervisor:
         for child in children:
             child.signal(child.spec.stop_signal)
         for child in children:
-            while child.exit_status() is None and not self._hurry.is_set():
+            while child.is_running and not self._hurry.is_set():
                 if time.monotonic() - asked > child.spec.stop_seconds:
                     _log.debug(f"killing {child.spec.name}, which did not stop", action="kill", child=child.spec.name)
                     break
