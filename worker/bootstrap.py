@@ -184,7 +184,13 @@ def keeping_ready(search: TextSearch) -> Iterator[None]:
     """While the block runs, keep the models loaded that searches will need after the next switch."""
     # What needs the database says itself that it is away. A model that is being loaded is not waited for.
     warmup = PeriodicThread(
-        "model-warmup", search.keep_ready, interval=LOOK_SECONDS, at_once=False, handles=is_unavailable
+        "model-warmup",
+        search.keep_ready,
+        action="ready",
+        failure="the next model could not be loaded; retrying",
+        interval=LOOK_SECONDS,
+        at_once=False,
+        handles=is_unavailable,
     )
     warmup.start()
     try:
@@ -308,7 +314,13 @@ def _bucket_watcher(settings: Settings, engine: Engine, notify: WakeUpCall) -> P
         notify=notify,
         watched=settings.watched,
     )
-    return PeriodicThread("buckets", check.look, interval=missing_buckets.INTERVAL)
+    return PeriodicThread(
+        "buckets",
+        check.look,
+        action="bucket",
+        failure="the check for missing buckets failed; retrying",
+        interval=missing_buckets.INTERVAL,
+    )
 
 
 @contextmanager

@@ -93,7 +93,14 @@ class Ingest:
         self._logged: set[str] = set()  # unwatched buckets that were logged
         # On a separate thread: an unavailable or slow broker must not delay the answer. The scheduler makes up for
         # wake-ups that were not sent before the process ended.
-        self._wake_ups = PeriodicThread("wake-up", notify, interval=None, at_once=False)
+        self._wake_ups = PeriodicThread(
+            "wake-up",
+            notify,
+            action="ring",
+            failure="no wake-up could be sent; the scheduler will send one",
+            interval=None,
+            at_once=False,
+        )
         self._recheck = recheck
         self._write_hints = GroupCommit(self._hint, is_everybodys=is_passing, hold=hold, held=self._away)
         self._write_bulk = GroupCommit(self._hint, is_everybodys=is_passing, hold=hold, held=self._away)

@@ -27,7 +27,14 @@ class Recheck:
 
     def __init__(self, engine: Engine, *, pause: float = _PAUSE) -> None:
         self._engine, self._pause = engine, pause
-        self._thread = PeriodicThread("recheck", self._ask, interval=None, at_once=False)
+        self._thread = PeriodicThread(
+            "recheck",
+            self._ask,
+            action="recheck",
+            failure="an extra round of reconciliation could not be scheduled; the next regular one will run",
+            interval=None,
+            at_once=False,
+        )
         self._why = ""
 
     def __call__(self, why: str) -> None:

@@ -187,7 +187,14 @@ class Reconciler:
         self._reconcile, self._find, self._recheck = reconcile, find_targets, recheck
         self._targets: Sequence[Target] = ()
         self._refresh_at = 0.0
-        self._thread = PeriodicThread("reconcile", self._turn, interval=_NAP, handles=self._noticed)
+        self._thread = PeriodicThread(
+            "reconcile",
+            self._turn,
+            action="reconcile",
+            failure="reconciliation failed; retrying",
+            interval=_NAP,
+            handles=self._noticed,
+        )
 
     def start(self) -> None:
         """Start with what is due."""

@@ -66,7 +66,13 @@ class Heartbeat:
         self._mutex = threading.Lock()
         self._progressed = True
         self._thread = PeriodicThread(
-            "heartbeat", self._step, interval=interval or min(lease / 3, 10.0), at_once=False, handles=self._is_outage
+            "heartbeat",
+            self._step,
+            action="keep",
+            failure="the heartbeat failed; retrying",
+            interval=interval or min(lease / 3, 10.0),
+            at_once=False,
+            handles=self._is_outage,
         )
         self._note: str | None = None
         self.name = _name(kind)
@@ -125,8 +131,9 @@ class Heartbeat:
             self._unwanted.add(token)
 
     def _step(self) -> None:
-        for part in (self._release, self._renew, self._beat, self._also):  # a failure of one does not affect the others
-            self._thread.attempt(part, part)
+        parts = {"release": self._release, "renew": self._renew, "beat": self._beat, "also": self._also}
+        for name, part in parts.items():  # a failure of one does not affect the others
+            self._thread.attempt(part, name)
 
     def _renew(self) -> None:
         now = time.monotonic()

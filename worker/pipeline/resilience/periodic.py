@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 
 from worker import logs
 from worker.db import in_one_line, is_passing
@@ -23,6 +23,8 @@ class PeriodicThread:
         name: str,
         step: Callable[[], float | None],
         *,
+        action: str,
+        failure: str,
         interval: float | None,
         at_once: bool = True,
         handles: Callable[[Exception], bool] = lambda _: False,
@@ -30,15 +32,18 @@ class PeriodicThread:
         """Start no thread yet.
 
         Args:
-            name: of the thread, and the ``action`` of its log lines.
+            name: of the thread.
             step: returns the seconds until it is run again; None: the interval.
+            action: of its log lines.
+            failure: what is logged when a step fails.
             interval: seconds between the end of a step and the next; None: until ``hurry``.
             at_once: whether the first step comes at once and not after the interval.
             handles: called with each failure; whether nothing has to be logged.
         """
-        self._name, self._step, self._interval, self._handles = name, step, interval, handles
+        self._step, self._interval, self._handles = step, interval, handles
+        self._action, self._failure = action, failure
         self._first = 0.0 if at_once else interval
-        self._failures: dict[Hashable, str] = {}  # by part: what was logged last
+        self._failures: dict[str, str] = {}  # by part: what was logged last
         self._stopping = threading.Event()
         self._wake = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -70,7 +75,7 @@ class PeriodicThread:
         if self._thread.is_alive():
             self._thread.join(timeout)
 
-    def attempt(self, action: Callable[[], float | None], part: Hashable = None) -> float | None:
+    def attempt(self, action: Callable[[], float | None], part: str = "") -> float | None:
         """Run a step, or a part of one, whose failure must not end the thread.
 
         Returns:
@@ -85,15 +90,16 @@ class PeriodicThread:
         self._failures.pop(part, None)
         return result
 
-    def _report(self, error: Exception, part: Hashable) -> None:
+    def _report(self, error: Exception, part: str) -> None:
         sentence = f"{type(error).__name__}: {in_one_line(error)}"
         if self._failures.get(part) == sentence:
             return
         self._failures[part] = sentence
+        which = {"part": part} if part else {}
         if is_passing(error) or isinstance(error, EnrichError):
-            _log.warning(f"{self._name} could not run; retrying", action=self._name, error=in_one_line(error))
+            _log.warning(self._failure, action=self._action, error=in_one_line(error), **which)
         else:
-            _log.error(f"{self._name} failed; retrying", action=self._name, exc_info=error)
+            _log.error(self._failure, action=self._action, exc_info=error, **which)
 
     def _run(self) -> None:
         pause = self._first

@@ -57,6 +57,8 @@ class Watchdog:
         self._thread = PeriodicThread(
             "watchdog",
             self.look,
+            action="watch",
+            failure="the watchdog failed; retrying",
             interval=min(patience.quiet / 2, _LOOK_SECONDS),
             at_once=False,
             handles=is_unavailable,

@@ -54,7 +54,13 @@ class ModelHost:
         self._serving = serving
         self._models = LoadedModels(unload=unload)
         self._models.get(serving.model.space.id, lambda: serving)
-        self._thread = PeriodicThread("model-host", self._step, interval=interval)
+        self._thread = PeriodicThread(
+            "model-host",
+            self._step,
+            action="attend",
+            failure="spaces could not be checked; retrying",
+            interval=interval,
+        )
 
     def start(self) -> None:
         """Check until ``stop``."""

@@ -149,7 +149,13 @@ class LabelVectorIndexer:
     def __init__(self, *, interval: float = _INTERVAL) -> None:
         self._fillers: dict[int, LabelVectorWriter] = {}
         self._mutex = threading.Lock()
-        self._thread = PeriodicThread("labels", self._step, interval=interval)
+        self._thread = PeriodicThread(
+            "labels",
+            self._step,
+            action="labels",
+            failure="labels could not be stored; retrying",
+            interval=interval,
+        )
 
     def add(self, filler: LabelVectorWriter) -> None:
         """Add a space whose labels to store."""
@@ -174,7 +180,7 @@ class LabelVectorIndexer:
         with self._mutex:
             fillers = list(self._fillers.values())
         for filler in fillers:  # a failure of one does not affect the others
-            self._thread.attempt(partial(self._fill, filler), filler.space.id)
+            self._thread.attempt(partial(self._fill, filler), f"space {filler.space.id}")
 
     def _fill(self, filler: LabelVectorWriter) -> None:
         filler.run(lambda: self._thread.is_stopping or filler.space.id not in self._fillers)

@@ -17,19 +17,19 @@ _LONG = 60.0
 def test_a_step_runs_at_once_and_then_after_every_interval() -> None:
     """Where nothing else is asked for."""
     third = _Steps(3)
-    _run(PeriodicThread("test", third, interval=0.001), third.reached)
+    _run(_thread(third, interval=0.001), third.reached)
 
 
 def test_a_step_says_when_the_next_one_is_due() -> None:
     """A step that has more to do is not kept waiting for an interval."""
     third = _Steps(3, returns=0.0)
-    _run(PeriodicThread("test", third, interval=_LONG), third.reached)
+    _run(_thread(third, interval=_LONG), third.reached)
 
 
 def test_a_step_that_fails_is_run_again() -> None:
     """After the interval; the thread outlives any exception."""
     third = _Steps(3, raises=lambda _: RuntimeError("broken"))
-    _run(PeriodicThread("test", third, interval=0.001), third.reached)
+    _run(_thread(third, interval=0.001), third.reached)
 
 
 def test_nothing_runs_before_it_is_asked_for() -> None:
@@ -40,7 +40,7 @@ def test_nothing_runs_before_it_is_asked_for() -> None:
         first()
         second()
 
-    thread = PeriodicThread("test", step, interval=None, at_once=False)
+    thread = _thread(step, interval=None, at_once=False)
     thread.hurry()
     thread.start()
     thread.start()  # nothing more
@@ -60,7 +60,7 @@ def test_stopping_waits_for_the_step_and_not_for_the_interval() -> None:
         may_end.wait(5)
         ended.set()
 
-    thread = PeriodicThread("test", step, interval=_LONG)
+    thread = _thread(step, interval=_LONG)
     thread.start()
     assert begun.wait(5)
     thread.stop(timeout=0.01)
@@ -76,7 +76,7 @@ def test_a_step_may_end_its_own_thread() -> None:
     def step() -> None:
         thread.cancel()
 
-    thread = PeriodicThread("test", step, interval=0.0)
+    thread = _thread(step, interval=0.0)
     thread.start()
     thread.stop(timeout=5)
     assert not thread._thread.is_alive()
@@ -98,6 +98,20 @@ def test_a_failure_is_logged_again_when_it_changes() -> None:
     """Another message, or the same one after a success."""
     one, other = RuntimeError("one"), RuntimeError("other")
     assert ["error"] * 3 == _logged([one, other, other, None, other])
+
+
+def test_a_failure_is_logged_in_the_words_of_whoever_runs_the_step() -> None:
+    """With the action of its other lines, and the part of the step that failed."""
+    thread = _thread(lambda: None, interval=None)
+
+    def fail() -> None:
+        raise StoreUnavailableError("503")
+
+    with capture_logs() as lines:
+        thread.attempt(fail)
+        thread.attempt(fail, "space 7")
+    common = {"event": "a try failed", "action": "try", "error": "503", "log_level": "warning", "room": "pipeline"}
+    assert [common, {**common, "part": "space 7"}] == lines
 
 
 def test_a_failure_that_is_handled_is_not_logged() -> None:
@@ -131,6 +145,18 @@ class _Steps:
         return self._returns
 
 
+def _thread(
+    step: Callable[[], float | None],
+    *,
+    interval: float | None,
+    at_once: bool = True,
+    handles: Callable[[Exception], bool] = lambda _: False,
+) -> PeriodicThread:
+    return PeriodicThread(
+        "test", step, action="try", failure="a try failed", interval=interval, at_once=at_once, handles=handles
+    )
+
+
 def _run(thread: PeriodicThread, until: threading.Event) -> None:
     thread.start()
     try:
@@ -141,7 +167,7 @@ def _run(thread: PeriodicThread, until: threading.Event) -> None:
 
 def _logged(results: list[Exception | None], *, handles: Callable[[Exception], bool] = lambda _: False) -> list[str]:
     """The levels of what is logged while a step fails as told."""
-    thread = PeriodicThread("test", lambda: None, interval=None, handles=handles)
+    thread = _thread(lambda: None, interval=None, handles=handles)
 
     def step(result: Exception | None) -> None:
         if result is not None:
