@@ -24,7 +24,7 @@ from worker.broker import WakeUp
 from worker.db import Engine, transaction
 from worker.ledger.totals import Totals
 from worker.objects import ObjectStore
-from worker.pipeline.operations import health, system_status
+from worker.pipeline.operations import system_status
 from worker.settings import Settings
 from worker.types import Hint, ObjectRef
 
@@ -99,14 +99,14 @@ class Site:
     # -- processes ---------------------------------------------------------------------------------------------------
     def start(self, program: Sequence[str] = FAKE_WORKER, *, wait: bool = True, **env: str) -> subprocess.Popen[bytes]:
         """Start a process; ``wait`` until it has reported to the database."""
-        since = health.now(self.engine) if wait else None
+        before = {each.name for each in self.processes()} if wait else set()
         with (self.logs / f"{len(self.running)}.log").open("wb") as log:
             process = subprocess.Popen(
                 [sys.executable, *program], env=self.environment(**env), cwd=_CHECKOUT, stdout=log, stderr=log
             )
         self.running.append(process)
-        if since is not None:
-            self.until(lambda: any(each.started_at > since for each in self.processes()), seconds=60)
+        if wait:  # not by the time it began: clocks may be set back
+            self.until(lambda: any(each.name not in before for each in self.processes()), seconds=60)
         return process
 
     def processes(self) -> list[ledger.heartbeats.ProcessStatus]:
@@ -129,8 +129,11 @@ class Site:
     def totals(self) -> Totals:
         return system_status.totals(self.engine)
 
-    def until(self, holds: Callable[[], bool], *, seconds: float = 30.0) -> float:
-        """Wait, and say for how long; everything's logs are shown when it takes longer than ``seconds``."""
+    def until(self, holds: Callable[[], bool], *, seconds: float = 90.0) -> float:
+        """Wait, and say for how long; everything's logs are shown when it takes longer than ``seconds``.
+
+        By default long enough for a clock that was set back: what was hinted before is due when it is there again.
+        """
         started = time.monotonic()
         while not holds():
             if (waited := time.monotonic() - started) > seconds:
@@ -153,7 +156,7 @@ class Site:
         with transaction(self.engine) as connection:
             return set(connection.execute(text("SELECT token FROM inbox WHERE token IS NOT NULL")).scalars())
 
-    def until_enriched(self, count: int, *, seconds: float = 30.0) -> float:
+    def until_enriched(self, count: int, *, seconds: float = 90.0) -> float:
         return self.until(lambda: self.totals().enriched >= count, seconds=seconds)
 
     def _logs(self) -> str:
