@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from types import SimpleNamespace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 
@@ -101,10 +101,17 @@ class Clock:
         return self.now
 
 
-class World(SimpleNamespace):
+@dataclass(kw_only=True)
+class World:
     """Takes apart what the fixture put together."""
 
+    engine: Engine
+    store: Any  # a MemoryStore, and
+    encoder: Any  # a ColourEncoder, whose methods tests replace
     enricher: Enricher
+    rung: list[float]
+    clock: Clock
+    window: FailureWindow
 
     def read_from(self, store: ObjectStore) -> None:
         """The worker reads objects from this store from now on."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.bad_store import REFUSALS, BadStore, bad_store
+from tests.integration.pipeline.conftest import World
 from tests.ledger import BUCKET, pending, row
 from tests.pictures import picture
 from worker import ledger
@@ -27,7 +28,7 @@ def bad() -> Iterator[BadStore]:
 
 
 @pytest.fixture
-def at_bad_store(world, bad):
+def at_bad_store(world: World, bad):
     """The world's worker, with that store."""
     objects = S3Store(endpoint_url=bad.url, access_key_id="id", secret_access_key="secret", timeout=5)
     world.read_from(objects)
@@ -35,7 +36,7 @@ def at_bad_store(world, bad):
     objects.close()
 
 
-def upload(world, bad: BadStore, keys: list[str], refusal: str | None = None, bucket: str = BUCKET) -> None:
+def upload(world: World, bad: BadStore, keys: list[str], refusal: str | None = None, bucket: str = BUCKET) -> None:
     for key in keys:
         bad.put(bucket, key, picture(), refusal)
     with transaction(world.engine) as connection:
@@ -43,7 +44,7 @@ def upload(world, bad: BadStore, keys: list[str], refusal: str | None = None, bu
         ledger.hints.hint(connection, [Hint(ref=each, source="test", event="created") for each in refs])
 
 
-def work(world, tries: int) -> None:
+def work(world: World, tries: int) -> None:
     """Let a worker run so often; where it would wait for a second, a second passes."""
     for _ in range(tries):
         if world.run() is None:

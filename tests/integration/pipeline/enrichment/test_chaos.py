@@ -11,6 +11,7 @@ from itertools import pairwise
 import pytest
 from sqlalchemy import text
 
+from tests.integration.pipeline.conftest import World
 from tests.ledger import expire_leases, make_due, pending, ref
 from tests.pictures import picture
 from worker import ledger
@@ -20,7 +21,7 @@ COLOURS = ("red", "green", "blue")
 KEYS = tuple(f"{number:02}.jpg" for number in range(25))
 
 
-def act(world, rng: random.Random) -> None:
+def act(world: World, rng: random.Random) -> None:
     """One thing that may happen to a bucket or to its workers."""
     key = rng.choice(KEYS)
     match rng.randrange(10):
@@ -46,7 +47,7 @@ def act(world, rng: random.Random) -> None:
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_after_any_disorder_the_catalog_is_what_the_store_holds(world, seed):
+def test_after_any_disorder_the_catalog_is_what_the_store_holds(world: World, seed):
     """Four threads work while everything changes under them; then quiet, and every object is in exactly one place."""
     stop = threading.Event()
 
@@ -76,7 +77,7 @@ def test_after_any_disorder_the_catalog_is_what_the_store_holds(world, seed):
         assert_the_feed_tells_the_same_story(world, key)
 
 
-def expected(world, key: str) -> tuple[str | None, str | None]:
+def expected(world: World, key: str) -> tuple[str | None, str | None]:
     """(etag in the catalog, reason of quarantine), by what the store holds."""
     info = world.store.head(ref(key))
     if info is None:
@@ -84,12 +85,12 @@ def expected(world, key: str) -> tuple[str | None, str | None]:
     return (None, "not-an-image") if info.size < 100 else (info.etag, None)
 
 
-def actual(world, key: str) -> tuple[str | None, str | None]:
+def actual(world: World, key: str) -> tuple[str | None, str | None]:
     image = world.image(key)
     return image.etag if image else None, world.quarantine().get(key)
 
 
-def assert_the_feed_tells_the_same_story(world, key: str) -> None:
+def assert_the_feed_tells_the_same_story(world: World, key: str) -> None:
     """No change is announced twice, and the last one is what holds now."""
     with transaction(world.engine) as connection:
         story = connection.execute(

@@ -9,6 +9,7 @@ import zlib
 import numpy as np
 import pytest
 
+from tests.integration.pipeline.conftest import World
 from tests.ledger import ref
 from tests.pictures import picture
 from worker.errors import ImageRejectedError
@@ -22,7 +23,7 @@ def packed(data: bytes) -> bytes:
     return gzip.compress(data, mtime=0)
 
 
-def upload(world, key, data, encoding, content_type="image/jpeg"):
+def upload(world: World, key, data, encoding, content_type="image/jpeg"):
     world.store.put(ref(key), data, content_type, content_encoding=encoding)
     world.hint(key)
 
@@ -43,7 +44,7 @@ def upload(world, key, data, encoding, content_type="image/jpeg"):
         (picture("green"), "utf-8"),
     ],
 )
-def test_the_picture_is_enriched_as_if_it_were_stored_plainly(world, data, encoding):
+def test_the_picture_is_enriched_as_if_it_were_stored_plainly(world: World, data, encoding):
     """Its hash is the file's; etag and size are the object's, as the store lists them."""
     upload(world, "a.jpg", data, encoding)
     assert world.run() == {Outcome.ENRICHED: 1}
@@ -55,7 +56,7 @@ def test_the_picture_is_enriched_as_if_it_were_stored_plainly(world, data, encod
     assert world.run() == {Outcome.UNCHANGED: 1}
 
 
-def test_a_packed_image_without_a_name_is_an_image(world):
+def test_a_packed_image_without_a_name_is_an_image(world: World):
     """The first bytes of the file decide, not those of the object; packed text is none."""
     upload(world, "blob", packed(picture("red")), "gzip", "application/octet-stream")
     upload(world, "log", packed(b"2026-01-01 started\n" * 100), "gzip", "text/plain")
@@ -78,7 +79,7 @@ def test_a_packed_image_without_a_name_is_an_image(world):
         (b"", "gzip", "empty", "zero bytes"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_had_says_why(world, data, encoding, reason, words):
+def test_what_cannot_be_had_says_why(world: World, data, encoding, reason, words):
     """At once, without retries: other bytes or another header are needed."""
     upload(world, "a.jpg", data, encoding)
     assert world.run() == {Outcome.QUARANTINED: 1}
@@ -87,7 +88,7 @@ def test_what_cannot_be_had_says_why(world, data, encoding, reason, words):
     assert words in entry.message
 
 
-def test_a_member_behind_the_first_is_not_left_out(world):
+def test_a_member_behind_the_first_is_not_left_out(world: World):
     """The last bytes tell the size of the last member only, which is no bound."""
     noise = np.random.default_rng(1).integers(0, 256, 200_000, np.uint8).tobytes()
     data = picture("blue", kind="PNG")
@@ -97,7 +98,7 @@ def test_a_member_behind_the_first_is_not_left_out(world):
     assert world.image("a.png").sha256 == hashlib.sha256(data + noise + b"end").hexdigest()
 
 
-def test_what_the_model_saw_is_shown_of_packed_objects_too(world):
+def test_what_the_model_saw_is_shown_of_packed_objects_too(world: World):
     """The page of one image reads the object once more."""
     world.store.put(ref("a.jpg"), packed(picture("red")), "image/jpeg", content_encoding="gzip")
     world.store.put(ref("b.jpg"), b"brotli", "image/jpeg", content_encoding="br")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from tests.integration.pipeline.conftest import World
 from tests.ledger import pending, ref
 from tests.unit.images.corpus import CORPUS, LIMITS
 
 
 @pytest.mark.parametrize("world", [LIMITS], indirect=True)
-def test_every_upload_ends_as_tags_or_as_a_reason(world):
+def test_every_upload_ends_as_tags_or_as_a_reason(world: World):
     """Bombs, cut files, rotated, palette, 16-bit, animated, HEIC, lies: each its own outcome."""
     for name, sample in CORPUS.items():
         world.upload(f"{name}/{sample.key}", sample.build())
@@ -23,7 +24,7 @@ def test_every_upload_ends_as_tags_or_as_a_reason(world):
 
 
 @pytest.mark.parametrize("world", [LIMITS], indirect=True)
-def test_the_reason_is_kept_with_the_first_bytes(world):
+def test_the_reason_is_kept_with_the_first_bytes(world: World):
     """A person can see for themselves what was uploaded."""
     world.upload("page.jpg", b"<html><body>404 Not Found</body></html>")
     world.run()

@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
+from tests.integration.pipeline.conftest import World
 from tests.ledger import expire_leases, make_due, pending, ref, row
 from tests.pictures import picture
 from worker import catalog, ledger
@@ -20,7 +21,7 @@ from worker.pipeline.resilience.heartbeat import Heartbeat
 from worker.types import Outcome
 
 
-def test_an_upload_becomes_an_image_with_vector_tags_and_a_change(world):
+def test_an_upload_becomes_an_image_with_vector_tags_and_a_change(world: World):
     """The main job, in one transaction's worth of rows."""
     world.upload("a.jpg", picture("green"))
     assert world.run() == {Outcome.ENRICHED: 1}
@@ -30,7 +31,7 @@ def test_an_upload_becomes_an_image_with_vector_tags_and_a_change(world):
     assert (0, None) == (pending(world.engine), world.run())
 
 
-def test_what_was_read_is_recorded_not_what_the_event_said(world):
+def test_what_was_read_is_recorded_not_what_the_event_said(world: World):
     """The store is the truth: etag and size come from the response."""
     world.upload("a.jpg", picture("red"))
     world.store.put(ref("a.jpg"), picture("blue", (32, 32)), "image/jpeg")
@@ -38,7 +39,7 @@ def test_what_was_read_is_recorded_not_what_the_event_said(world):
     assert ({"colour": "blue"}, world.store.head(ref("a.jpg")).etag) == (world.tags("a.jpg"), world.image("a.jpg").etag)
 
 
-def test_an_unchanged_object_is_not_fetched_or_announced_again(world):
+def test_an_unchanged_object_is_not_fetched_or_announced_again(world: World):
     """The second event of one upload costs a conditional GET."""
     world.upload("a.jpg", picture())
     world.run()
@@ -48,7 +49,7 @@ def test_an_unchanged_object_is_not_fetched_or_announced_again(world):
     assert "enriched" == row(world.engine, "a.jpg").outcome
 
 
-def test_a_deleted_object_leaves_the_catalog(world):
+def test_a_deleted_object_leaves_the_catalog(world: World):
     """Gone is an outcome, announced once."""
     world.upload("a.jpg", picture())
     world.run()
@@ -61,7 +62,7 @@ def test_a_deleted_object_leaves_the_catalog(world):
     assert 2 == len(world.feed())
 
 
-def test_bad_images_cost_themselves_only(world):
+def test_bad_images_cost_themselves_only(world: World):
     """One batch: each bad file has its reason, the good ones are enriched."""
     good = picture()
     world.upload("good.jpg", good)
@@ -81,7 +82,7 @@ def test_bad_images_cost_themselves_only(world):
     } == world.quarantine()
 
 
-def test_objects_over_the_byte_limit_are_not_read(world):
+def test_objects_over_the_byte_limit_are_not_read(world: World):
     """Too many bytes: an image is quarantined, anything else is none of our business."""
     world.upload("big.jpg", picture() + b"\0" * 1_000_001)
     world.upload("big.mp4", b"\0\0\0\x18ftypmp42" + b"\0" * 1_000_001, "video/mp4")
@@ -89,7 +90,7 @@ def test_objects_over_the_byte_limit_are_not_read(world):
     assert {"big.jpg": "too-many-bytes"} == world.quarantine()
 
 
-def test_an_image_overwritten_by_rubbish_is_withdrawn(world):
+def test_an_image_overwritten_by_rubbish_is_withdrawn(world: World):
     """Tags never describe a picture that is no longer there."""
     world.upload("a.jpg", picture())
     world.run()
@@ -99,7 +100,7 @@ def test_an_image_overwritten_by_rubbish_is_withdrawn(world):
     assert ("removed", "a.jpg") == world.feed()[-1]
 
 
-def test_a_mended_file_leaves_quarantine(world):
+def test_a_mended_file_leaves_quarantine(world: World):
     """Uploading a good file is all a person has to do."""
     world.upload("a.jpg", b"rubbish")
     world.run()
@@ -109,7 +110,7 @@ def test_a_mended_file_leaves_quarantine(world):
 
 
 @pytest.mark.parametrize("error", [StoreUnavailableError("503"), BucketNotFoundError("no such bucket")])
-def test_an_outage_burns_no_attempts(world, error):
+def test_an_outage_burns_no_attempts(world: World, error):
     """However long the store is away, nothing is given up."""
     world.upload("a.jpg", picture())
     world.store.fail(ref("a.jpg"), error)
@@ -121,7 +122,7 @@ def test_an_outage_burns_no_attempts(world, error):
     assert world.run() == {Outcome.ENRICHED: 1}
 
 
-def test_denied_access_is_retried_then_quarantined_and_keeps_what_was_known(world):
+def test_denied_access_is_retried_then_quarantined_and_keeps_what_was_known(world: World):
     """A policy mistake neither loops for ever nor destroys metadata that may still be true."""
     world.upload("a.jpg", picture())
     world.run()
@@ -136,7 +137,7 @@ def test_denied_access_is_retried_then_quarantined_and_keeps_what_was_known(worl
     assert {"colour": "red"} == world.tags("a.jpg")
 
 
-def test_access_that_is_granted_again_ends_the_quarantine_without_a_read(world):
+def test_access_that_is_granted_again_ends_the_quarantine_without_a_read(world: World):
     """The object never changed: a 304 is enough to know that its entry is right."""
     world.upload("a.jpg", picture())
     world.run()
@@ -151,7 +152,7 @@ def test_access_that_is_granted_again_ends_the_quarantine_without_a_read(world):
     assert ({}, "enriched") == (world.quarantine(), row(world.engine, "a.jpg").outcome)
 
 
-def test_a_hint_during_the_work_is_worked_on_afterwards(world):
+def test_a_hint_during_the_work_is_worked_on_afterwards(world: World):
     """An overwrite while the old bytes are being encoded ends in the new picture."""
     world.upload("a.jpg", picture("red"))
     encode = world.encoder._image_features
@@ -169,7 +170,7 @@ def test_a_hint_during_the_work_is_worked_on_afterwards(world):
     assert 0 == pending(world.engine)
 
 
-def test_a_worker_that_lost_its_lease_writes_nothing(world):
+def test_a_worker_that_lost_its_lease_writes_nothing(world: World):
     """Everything but the fencing token may say otherwise; the token wins."""
     world.upload("a.jpg", picture("red"))
     encode = world.encoder._image_features
@@ -186,7 +187,7 @@ def test_a_worker_that_lost_its_lease_writes_nothing(world):
     assert "other" == row(world.engine, "a.jpg").worker
 
 
-def test_a_full_batch_rings_before_it_starts_and_a_short_one_does_not(world):
+def test_a_full_batch_rings_before_it_starts_and_a_short_one_does_not(world: World):
     """Wake-ups spread with the work, and stop with it."""
     for number in range(9):
         world.upload(f"{number}.jpg", picture())
@@ -196,7 +197,7 @@ def test_a_full_batch_rings_before_it_starts_and_a_short_one_does_not(world):
     assert 1 == len(world.rung)
 
 
-def test_a_batch_that_fails_as_a_whole_is_taken_apart(world):
+def test_a_batch_that_fails_as_a_whole_is_taken_apart(world: World):
     """When even our own code fails on one member, the others get through and the member keeps the error."""
     for key in ("a.jpg", "bad.jpg", "c.jpg"):
         world.upload(key, picture())
@@ -217,7 +218,7 @@ def test_a_batch_that_fails_as_a_whole_is_taken_apart(world):
     assert "a bug of ours" in row(world.engine, "bad.jpg").last_error
 
 
-def test_a_broken_device_ends_the_batch_without_completing_it(world):
+def test_a_broken_device_ends_the_batch_without_completing_it(world: World):
     """The claim stays, so that its members are retried alone by a clean process."""
     world.upload("a.jpg", picture())
 
@@ -230,7 +231,7 @@ def test_a_broken_device_ends_the_batch_without_completing_it(world):
     assert row(world.engine, "a.jpg").token is not None
 
 
-def test_the_lease_is_renewed_while_a_batch_works(world):
+def test_the_lease_is_renewed_while_a_batch_works(world: World):
     """A slow batch stays ours."""
     world.upload("a.jpg", picture())
     encode = world.encoder._image_features
@@ -247,7 +248,7 @@ def test_the_lease_is_renewed_while_a_batch_works(world):
     assert ends[0] < ends[1]
 
 
-def test_several_batches_in_flight_share_the_encoder(world):
+def test_several_batches_in_flight_share_the_encoder(world: World):
     """Threads of one process work on different batches at once, and every image is done once."""
     for number in range(40):
         world.upload(f"{number}.jpg", picture("green"))
@@ -264,7 +265,7 @@ def test_several_batches_in_flight_share_the_encoder(world):
     assert 40 == len(world.feed())
 
 
-def test_a_batch_that_finds_the_database_gone_is_given_back_uncounted(world, monkeypatch):
+def test_a_batch_that_finds_the_database_gone_is_given_back_uncounted(world: World, monkeypatch):
     """An outage of the database burns no attempts either; the keeper gives the claim back when it is over."""
     world.upload("a.jpg", picture())
 
@@ -282,7 +283,7 @@ def test_a_batch_that_finds_the_database_gone_is_given_back_uncounted(world, mon
     assert {Outcome.ENRICHED: 1} == world.run()
 
 
-def test_an_edited_taxonomy_is_applied_when_the_object_is_hinted_again(world):
+def test_an_edited_taxonomy_is_applied_when_the_object_is_hinted_again(world: World):
     """ "Unchanged" means that the tags are current as well."""
     world.upload("a.jpg", picture())
     world.run()
@@ -294,7 +295,7 @@ def test_an_edited_taxonomy_is_applied_when_the_object_is_hinted_again(world):
     assert {Outcome.UNCHANGED: 1} == world.run()
 
 
-def test_an_image_that_failed_often_is_not_taken_for_one_that_kills(world):
+def test_an_image_that_failed_often_is_not_taken_for_one_that_kills(world: World):
     """Attempts end in many ways; only deaths make a killer. Here the store refused twice, then a worker was killed."""
     world.upload("a.jpg", picture())
     for _ in range(3):
@@ -310,7 +311,7 @@ def test_an_image_that_failed_often_is_not_taken_for_one_that_kills(world):
     assert {Outcome.ENRICHED: 1} == world.run()
 
 
-def test_while_a_suspect_is_at_work_the_process_claims_nothing_else(world):
+def test_while_a_suspect_is_at_work_the_process_claims_nothing_else(world: World):
     """What it held would be suspected with the culprit, and could be done elsewhere meanwhile."""
     world.upload("suspect.jpg", picture())
     with transaction(world.engine) as connection:
@@ -336,7 +337,7 @@ def test_while_a_suspect_is_at_work_the_process_claims_nothing_else(world):
     assert held is None
 
 
-def test_an_object_over_the_byte_limit_does_not_wait_for_memory_it_will_not_use(world):
+def test_an_object_over_the_byte_limit_does_not_wait_for_memory_it_will_not_use(world: World):
     """It is quarantined unread, also while other files have all of the budget."""
     world.upload("big.jpg", picture() + b"\0" * 1_000_001)
     budget = world.enricher.preparer.reader.budget

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from tests.bad_store import BadStore, bad_store
+from tests.integration.pipeline.conftest import World
 from tests.ledger import BUCKET, pending
 from tests.pictures import picture
 from worker import ledger
@@ -33,7 +34,7 @@ def bad() -> Iterator[BadStore]:
 class Site:
     """A worker and a scheduler's watch, both before that store."""
 
-    def __init__(self, world, bad: BadStore) -> None:
+    def __init__(self, world: World, bad: BadStore) -> None:
         self.world, self.bad = world, bad
         self.objects = S3Store(endpoint_url=bad.url, access_key_id="id", secret_access_key="secret", timeout=5)
         world.read_from(self.objects)
@@ -76,7 +77,7 @@ class Site:
 
 
 @pytest.fixture
-def site(world, bad) -> Iterator[Site]:
+def site(world: World, bad) -> Iterator[Site]:
     """Two buckets, of two images each, found by the watch."""
     site = Site(world, bad)
     site.upload(BUCKET, "a.jpg", "b.jpg")
@@ -211,7 +212,7 @@ def test_a_bucket_that_the_store_has_is_not_dropped(site):
         buckets.drop(site.world.engine, "photo", notify=lambda: None)
 
 
-def test_buckets_that_are_not_watched_are_not_looked_for(world, bad):
+def test_buckets_that_are_not_watched_are_not_looked_for(world: World, bad):
     """One that is left in the ledger keeps nobody from finding that a watched one is gone."""
     site = Site(world, bad)
     site.upload("kept", "a.jpg")

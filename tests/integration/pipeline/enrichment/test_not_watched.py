@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.integration.pipeline.conftest import World
 from tests.ledger import BUCKET, pending, row
 from tests.pictures import picture
 from worker.objects import WatchedStore
@@ -12,7 +13,7 @@ from worker.watched_buckets import Watched
 
 
 @pytest.fixture
-def asked(world, monkeypatch: pytest.MonkeyPatch) -> list[ObjectRef]:
+def asked(world: World, monkeypatch: pytest.MonkeyPatch) -> list[ObjectRef]:
     """What is read of the store, by a worker that watches another bucket from now on."""
     read: list[ObjectRef] = []
     get = world.store.get
@@ -26,12 +27,12 @@ def asked(world, monkeypatch: pytest.MonkeyPatch) -> list[ObjectRef]:
     return read
 
 
-def watch(world, *names: str) -> None:
+def watch(world: World, *names: str) -> None:
     """Start the worker again, with this in ENRICH_BUCKETS."""
     world.read_from(WatchedStore(world.store, Watched(names)))
 
 
-def test_an_object_that_is_not_watched_is_never_read(world, asked):
+def test_an_object_that_is_not_watched_is_never_read(world: World, asked):
     """A row from before ends in quarantine, with what to set; until then workers may come that watch it."""
     world.upload("a.jpg", picture())
     assert world.run() == {Outcome.RETRY: 1}
@@ -44,7 +45,7 @@ def test_an_object_that_is_not_watched_is_never_read(world, asked):
     assert f"{BUCKET}/a.jpg is not watched: ENRICH_BUCKETS names other" in entry.message
 
 
-def test_what_the_catalog_knows_of_it_stays(world):
+def test_what_the_catalog_knows_of_it_stays(world: World):
     """Nothing was learnt about the object, so what was true when it was read is not taken back."""
     world.upload("a.jpg", picture())
     world.run()
@@ -57,7 +58,7 @@ def test_what_the_catalog_knows_of_it_stays(world):
     assert world.image("a.jpg") is not None
 
 
-def test_many_of_them_are_no_sign_of_anything_else(world, asked):
+def test_many_of_them_are_no_sign_of_anything_else(world: World, asked):
     """Neither of a store that is away nor of a bad release: no breaker opens, and all of them end."""
     world.set_quarantine_ratio(0.1)
     for number in range(40):

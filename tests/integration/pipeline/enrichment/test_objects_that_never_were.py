@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import text
 
+from tests.integration.pipeline.conftest import World
 from tests.ledger import BUCKET, hints, make_due, pending, ref, row
 from tests.pictures import picture
 from tests.unit.events.event_fixtures import s3_record
@@ -24,24 +25,24 @@ from worker.types import Outcome
 from worker.watched_buckets import Watched
 
 
-def known(world) -> list[str]:
+def known(world: World) -> list[str]:
     with transaction(world.engine) as connection:
         return list(connection.execute(text("SELECT key FROM inbox ORDER BY key")).scalars())
 
 
-def guess(world, *keys: str) -> None:
+def guess(world: World, *keys: str) -> None:
     with transaction(world.engine) as connection:
         ledger.hints.hint(connection, [replace(each, guess=True) for each in hints(*keys)])
 
 
-def refusal(world, key: str) -> ImageNotFoundError:
+def refusal(world: World, key: str) -> ImageNotFoundError:
     with pytest.raises(ImageNotFoundError) as error:
         image_lookup.image(world.engine, ref(key))
     return error.value
 
 
 @pytest.fixture
-def without_listing(world, monkeypatch):
+def without_listing(world: World, monkeypatch):
     """AWS without s3:ListBucket: what is not there is denied."""
     present = world.store.get
 
@@ -55,7 +56,7 @@ def without_listing(world, monkeypatch):
     return world
 
 
-def test_an_event_for_an_object_that_never_was_leaves_nothing(world):
+def test_an_event_for_an_object_that_never_was_leaves_nothing(world: World):
     """No row, no word of a deletion, nothing in the feed, nothing in quarantine; as if it had never been named."""
     world.hint("never.jpg")
     assert {Outcome.GONE: 1} == world.run()
@@ -66,7 +67,7 @@ def test_an_event_for_an_object_that_never_was_leaves_nothing(world):
     assert (0, 0) == (totals.gone, totals.pending)
 
 
-def test_an_object_that_was_there_was_deleted(world):
+def test_an_object_that_was_there_was_deleted(world: World):
     """Whether it was enriched or not; the next event for it changes nothing in that."""
     world.upload("a.jpg", picture())
     world.upload("b.jpg", b"broken")
@@ -80,7 +81,7 @@ def test_an_object_that_was_there_was_deleted(world):
     assert "the object was deleted" in str(refusal(world, "a.jpg"))
 
 
-def test_an_object_that_comes_while_it_is_not_found_is_not_forgotten(world):
+def test_an_object_that_comes_while_it_is_not_found_is_not_forgotten(world: World):
     """The event that names it again arrives between the store's answer and the end of the claim."""
     world.hint("late.jpg")
     with transaction(world.engine) as connection:
@@ -95,7 +96,7 @@ def test_an_object_that_comes_while_it_is_not_found_is_not_forgotten(world):
     assert world.image("late.jpg") is not None
 
 
-def test_a_listed_name_that_is_no_text_and_is_not_found_is_remembered(world):
+def test_a_listed_name_that_is_no_text_and_is_not_found_is_remembered(world: World):
     """The listing shows it again and again: without a row it would be looked for each time."""
     key = f"caf{UNREADABLE}.jpg"
     world.hint(key)
@@ -104,7 +105,7 @@ def test_a_listed_name_that_is_no_text_and_is_not_found_is_remembered(world):
 
 
 # -- other readings of a name ------------------------------------------------------------------------------------------
-def test_of_two_readings_the_one_that_is_there_is_enriched_and_nothing_is_left_of_the_other(world):
+def test_of_two_readings_the_one_that_is_there_is_enriched_and_nothing_is_left_of_the_other(world: World):
     """Whichever it is."""
     world.store.put(ref("a+b.jpg"), picture(), "image/jpeg")
     world.hint("a b.jpg")
@@ -128,7 +129,7 @@ def test_a_reading_to_which_access_is_denied_is_not_quarantined(without_listing)
     ("error", "reason"),
     [(ObjectArchivedError("it is archived"), "archived"), (ObjectUnreadableError("it is encrypted"), "not-readable")],
 )
-def test_a_reading_that_is_there_and_cannot_be_read_is_quarantined(world, monkeypatch, error, reason):
+def test_a_reading_that_is_there_and_cannot_be_read_is_quarantined(world: World, monkeypatch, error, reason):
     """The store's refusal says that it has the object."""
 
     def refuse(*_, **__):
@@ -157,7 +158,7 @@ def test_a_name_that_one_event_gives_is_no_guess_because_another_may_mean_it(wit
     assert {"a+b.jpg": "access-denied"} == without_listing.quarantine()
 
 
-def test_a_guess_at_an_object_that_is_known_is_an_event_for_it(world):
+def test_a_guess_at_an_object_that_is_known_is_an_event_for_it(world: World):
     """It was overwritten, perhaps; or deleted."""
     world.upload("a+b.jpg", picture())
     world.run()
@@ -171,7 +172,7 @@ def test_a_guess_at_an_object_that_is_known_is_an_event_for_it(world):
     assert f"{BUCKET}/a+b.jpg" in str(refusal(world, "a+b.jpg"))
 
 
-def test_a_reading_that_is_not_watched_is_neither_counted_nor_told_of(world):
+def test_a_reading_that_is_not_watched_is_neither_counted_nor_told_of(world: World):
     """The object that the event names is watched: there is nothing to set."""
     watched = Watched((f"{BUCKET}/a b/",))
     intake = Ingest(engine=world.engine, refusal=watched.refusal, watches=watched.covers, notify=world.enricher.notify)

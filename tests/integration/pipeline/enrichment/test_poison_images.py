@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
+from tests.integration.pipeline.conftest import World
 from tests.ledger import expire_leases, make_due, pending, ref, row
 from tests.pictures import picture
 from worker import ledger
@@ -25,20 +26,20 @@ def die(*_args: object, **_named: object) -> None:
     raise DiedError
 
 
-def run_until_death(world) -> None:
+def run_until_death(world: World) -> None:
     with pytest.raises(DiedError):
         world.run()
     expire_leases(world.engine)
 
 
-def killed_from_outside(world) -> None:
+def killed_from_outside(world: World) -> None:
     """A worker is killed right after it claimed whatever is first in line."""
     with transaction(world.engine) as connection:
         assert ledger.claims.claim(connection, worker="doomed", size=8, lease=60) is not None
     expire_leases(world.engine)
 
 
-def deaths(world, key: str) -> tuple[int, int]:
+def deaths(world: World, key: str) -> tuple[int, int]:
     """Of workers: all, and those that are evidence."""
     found = row(world.engine, key)
     return found.deaths, found.exposed_deaths
@@ -51,7 +52,7 @@ def _no_renewals(monkeypatch):
 
 
 @pytest.fixture
-def deadly(world):
+def deadly(world: World):
     """A world in which decoding the blue picture ends the process, on its way among others."""
     preprocess = world.encoder.preprocess
     world.upload("killer.jpg", picture("blue"))
@@ -76,7 +77,7 @@ def lone_killer(deadly):
     return deadly
 
 
-def work_until(world, *, deaths: int) -> int:
+def work_until(world: World, *, deaths: int) -> int:
     """Start a worker again whenever it dies, until so many have, or nothing is left to do; returns how many did."""
     died = 0
     while died < deaths and pending(world.engine):
@@ -88,7 +89,7 @@ def work_until(world, *, deaths: int) -> int:
     return died
 
 
-def work_to_the_end(world) -> int:
+def work_to_the_end(world: World) -> int:
     """Returns how many workers died on the way."""
     return work_until(world, deaths=100)
 
@@ -96,14 +97,14 @@ def work_to_the_end(world) -> int:
 class TestInnocent:
     """Whatever happens to workers, images do not pay for it."""
 
-    def test_deaths_at_any_other_moment_are_no_evidence(self, world):
+    def test_deaths_at_any_other_moment_are_no_evidence(self, world: World):
         """Killed eleven times with the image in hand, before its bytes were touched: it is enriched as any other."""
         world.upload("a.jpg", picture())
         for _ in range(11):
             killed_from_outside(world)
         assert ({Outcome.ENRICHED: 1}, {}) == (world.run(), world.quarantine())
 
-    def test_waiting_for_the_store_is_no_exposure(self, world):
+    def test_waiting_for_the_store_is_no_exposure(self, world: World):
         """A store that stalls keeps an image in hand for long, and gives a killer from outside much time."""
         world.upload("a.jpg", picture())
         killed_from_outside(world)
@@ -114,7 +115,7 @@ class TestInnocent:
         assert (5, 0) == deaths(world, "a.jpg")
         assert {Outcome.ENRICHED: 1} == world.run()
 
-    def test_deaths_use_up_no_tries(self, world):
+    def test_deaths_use_up_no_tries(self, world: World):
         """After more deaths than an image has tries, its first transient error is still its first."""
         world.upload("a.jpg", picture())
         for _ in range(5):
@@ -125,7 +126,7 @@ class TestInnocent:
         make_due(world.engine)
         assert {Outcome.ENRICHED: 1} == world.run()
 
-    def test_one_that_survives_in_the_end_is_enriched(self, world):
+    def test_one_that_survives_in_the_end_is_enriched(self, world: World):
         """Killed at work on its bytes, one time fewer than is enough: it is enriched, and its record is clean."""
         world.upload("a.jpg", picture())
         killed_from_outside(world)
@@ -190,7 +191,7 @@ class TestGuilty:
         assert EXPOSED_DEATHS - 1 == work_to_the_end(lone_killer)
         assert {"killer.jpg": "killed-worker"} == lone_killer.quarantine()
 
-    def test_one_that_kills_while_it_is_read_is_found_in_the_end(self, world):
+    def test_one_that_kills_while_it_is_read_is_found_in_the_end(self, world: World):
         """Reading runs no code of the image's, so nobody is blamed for it; but not for ever."""
         world.upload("a.jpg", picture())
         get, world.store.get = world.store.get, die
@@ -204,13 +205,13 @@ class TestGuilty:
 class TestExposure:
     """What is written down before the bytes are touched."""
 
-    def test_an_ordinary_image_costs_no_statement(self, world):
+    def test_an_ordinary_image_costs_no_statement(self, world: World):
         """Only suspects are exposed."""
         world.upload("a.jpg", picture())
         world.run()
         assert row(world.engine, "a.jpg").exposed is None
 
-    def test_a_suspect_whose_lease_was_lost_is_not_touched(self, world):
+    def test_a_suspect_whose_lease_was_lost_is_not_touched(self, world: World):
         """Somebody else has it by now: a death here would be nobody's evidence."""
         world.upload("a.jpg", picture())
         killed_from_outside(world)
@@ -226,7 +227,7 @@ class TestExposure:
         assert {} == world.run()
         assert "other" == row(world.engine, "a.jpg").worker
 
-    def test_a_database_that_is_away_burns_no_attempt(self, world, monkeypatch):
+    def test_a_database_that_is_away_burns_no_attempt(self, world: World, monkeypatch):
         """The suspect is given back, and the breaker waits."""
         world.upload("a.jpg", picture())
         killed_from_outside(world)
@@ -240,7 +241,7 @@ class TestExposure:
         assert world.enricher.breakers.database.is_open or row(world.engine, "a.jpg").token is None
         assert {} == world.quarantine()
 
-    def test_a_death_after_an_orderly_return_is_no_evidence(self, world):
+    def test_a_death_after_an_orderly_return_is_no_evidence(self, world: World):
         """Exposed, given back, claimed again and killed before it was touched: that is a death, and nothing more."""
         world.upload("a.jpg", picture())
         with transaction(world.engine) as connection:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.integration.pipeline.conftest import World
 from tests.ledger import BUCKET, expire_leases, make_due, ref, row
 from tests.pictures import picture
 from worker import ledger
@@ -22,7 +23,7 @@ CUT = picture(size=(640, 480))[:-500]
 
 
 @pytest.fixture
-def given_up(world):
+def given_up(world: World):
     """A file that is cut short, which a person has given up."""
     world.upload("cut.jpg", CUT)
     world.run()
@@ -30,18 +31,18 @@ def given_up(world):
     return world
 
 
-def backfill(world, **options):
+def backfill(world: World, **options):
     *_, last = Backfill(engine=world.engine, store=world.store, notify=world.enricher.notify).run(BUCKET, **options)
     return last
 
 
-def state(world, key="cut.jpg") -> tuple[str, str | None]:
+def state(world: World, key="cut.jpg") -> tuple[str, str | None]:
     with pytest.raises(ImageNotFoundError) as error:
         image_lookup.image(world.engine, ref(key))
     return error.value.state, error.value.reason
 
 
-def settle(world) -> None:
+def settle(world: World) -> None:
     """Until nothing is pending, retries and all."""
     while True:
         make_due(world.engine)
@@ -49,7 +50,7 @@ def settle(world) -> None:
             return
 
 
-def retry(world, **choice) -> int:
+def retry(world: World, **choice) -> int:
     return quarantine.retry(world.engine, QuarantineQuery(**choice), notify=world.enricher.notify).count
 
 
@@ -128,7 +129,7 @@ def test_what_was_given_up_is_listed_apart(given_up):
     assert {"truncated": 1} == quarantine.counts(given_up.engine, QuarantineQuery(given_up=True))
 
 
-def test_what_the_store_denies_stays_given_up_until_it_can_be_read(world, monkeypatch):
+def test_what_the_store_denies_stays_given_up_until_it_can_be_read(world: World, monkeypatch):
     """Of its bytes nothing is known: what changes is whether they can be had."""
 
     def deny(asked, **_options):
@@ -148,7 +149,7 @@ def test_what_the_store_denies_stays_given_up_until_it_can_be_read(world, monkey
     assert world.image("a.jpg") is not None
 
 
-def test_a_killer_that_was_given_up_is_not_let_loose_again(world):
+def test_a_killer_that_was_given_up_is_not_let_loose_again(world: World):
     """Nothing of it was read, and it is not decoded again."""
     world.upload("killer.jpg", picture())
     for _ in range(EXPOSED_DEATHS):

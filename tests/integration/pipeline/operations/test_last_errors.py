@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.integration.pipeline.conftest import World
 from tests.ledger import make_due, ref, row
 from tests.pictures import picture
 from worker import catalog, images
@@ -13,14 +14,14 @@ from worker.objects import Fetched
 PICTURE = picture()
 
 
-def exhaust(world):
+def exhaust(world: World):
     """All three attempts."""
     for _ in range(6):
         world.run()
         make_due(world.engine)
 
 
-def given_up(world):
+def given_up(world: World):
     [entry] = world.quarantined()
     return entry
 
@@ -32,14 +33,14 @@ def fail_to_decode(monkeypatch, _world):
     monkeypatch.setattr(images, "read_image", read)
 
 
-def fail_to_preprocess(monkeypatch, world):
+def fail_to_preprocess(monkeypatch, world: World):
     def preprocess(_image):
         raise ZeroDivisionError("a bug in a decoder")
 
     monkeypatch.setattr(world.encoder, "preprocess", preprocess)
 
 
-def fail_to_tag(monkeypatch, world):
+def fail_to_tag(monkeypatch, world: World):
     def tag(_vectors):
         raise ZeroDivisionError("a bug in a decoder")
 
@@ -55,7 +56,7 @@ def fail_to_write(monkeypatch, _world):
 
 
 @pytest.mark.parametrize("fail", [fail_to_decode, fail_to_preprocess, fail_to_tag, fail_to_write])
-def test_what_breaks_us_after_it_was_read_shows_its_bytes(world, monkeypatch, fail):
+def test_what_breaks_us_after_it_was_read_shows_its_bytes(world: World, monkeypatch, fail):
     """Wherever it happens: the hexdump, the size and the etag are there, and the last error."""
     world.upload("a.jpg", PICTURE)
     fail(monkeypatch, world)
@@ -66,7 +67,7 @@ def test_what_breaks_us_after_it_was_read_shows_its_bytes(world, monkeypatch, fa
     assert world.store.head(ref("a.jpg")).etag == entry.etag == row(world.engine, "a.jpg").etag
 
 
-def test_an_image_that_no_device_has_memory_for_shows_its_bytes(world, monkeypatch):
+def test_an_image_that_no_device_has_memory_for_shows_its_bytes(world: World, monkeypatch):
     """Also where the encoder is what gives up."""
 
     def features(_pixels):
@@ -80,7 +81,7 @@ def test_an_image_that_no_device_has_memory_for_shows_its_bytes(world, monkeypat
     assert "memory" in entry.message
 
 
-def test_the_last_error_is_the_last_one(world, monkeypatch):
+def test_the_last_error_is_the_last_one(world: World, monkeypatch):
     """Two different ones before are in the log."""
     errors = iter([ValueError("first"), KeyError("second"), ZeroDivisionError("third")])
 
@@ -94,7 +95,7 @@ def test_the_last_error_is_the_last_one(world, monkeypatch):
     assert "ZeroDivisionError: third (after 3 attempts)" == row(world.engine, "a.jpg").last_error
 
 
-def test_an_entry_of_the_same_bytes_stays_true(world, monkeypatch):
+def test_an_entry_of_the_same_bytes_stays_true(world: World, monkeypatch):
     """An image that is enriched, looked at again, and given up for an error of ours: what is known of it holds."""
     world.upload("a.jpg", PICTURE)
     world.run()
@@ -106,7 +107,7 @@ def test_an_entry_of_the_same_bytes_stays_true(world, monkeypatch):
     assert {"colour": "red"} == world.tags("a.jpg")
 
 
-def test_an_entry_of_other_bytes_goes(world, monkeypatch):
+def test_an_entry_of_other_bytes_goes(world: World, monkeypatch):
     """Who overwrites an image must not go on reading what the old one showed."""
     world.upload("a.jpg", PICTURE)
     world.run()
@@ -118,7 +119,7 @@ def test_an_entry_of_other_bytes_goes(world, monkeypatch):
     assert [("enriched", "a.jpg"), ("removed", "a.jpg")] == world.feed()
 
 
-def test_what_was_never_read_has_nothing_to_show(world, monkeypatch):
+def test_what_was_never_read_has_nothing_to_show(world: World, monkeypatch):
     """The store gives others, and never this one: the entry before stays, for nothing is known of what is there now."""
     get = world.store.get
 

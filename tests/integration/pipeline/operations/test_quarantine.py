@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import text
 
+from tests.integration.pipeline.conftest import World
 from tests.ledger import BUCKET, pending, ref, row
 from tests.pictures import picture
 from worker.db import transaction
@@ -24,7 +25,7 @@ HOUR = timedelta(hours=1)
 
 
 @pytest.fixture
-def filled(world):
+def filled(world: World):
     """Two files that are no images, one that is cut short, and a good one."""
     world.upload("a/text.jpg", b"text")
     world.upload("b/text.jpg", b"text")
@@ -64,11 +65,11 @@ def fill(engine, number: int) -> None:
         )
 
 
-def keys(world, **choice):
+def keys(world: World, **choice):
     return {entry.key for entry in quarantine.listing(world.engine, QuarantineQuery(**choice), limit=100).entries}
 
 
-def retry(world, *, after=None, patience=None, progress=lambda _: None, **choice):
+def retry(world: World, *, after=None, patience=None, progress=lambda _: None, **choice):
     return quarantine.retry(
         world.engine,
         QuarantineQuery(**choice),

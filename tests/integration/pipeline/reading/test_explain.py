@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from tests.active_taxonomies import put_into_force
 from tests.fakes import ColourEncoder
-from tests.integration.pipeline.conftest import COLOURS, SMALL
+from tests.integration.pipeline.conftest import COLOURS, SMALL, World
 from tests.ledger import ref
 from tests.pictures import picture
 from worker import catalog
@@ -29,7 +29,7 @@ from worker.tagging import Calibration, Label, LabelReason, Requirement, Taxonom
 
 
 @pytest.fixture
-def red(world):
+def red(world: World):
     """A world with one red picture, enriched."""
     remember(world.engine, COLOURS)
     world.upload("red.jpg", picture("red", (32, 32)))

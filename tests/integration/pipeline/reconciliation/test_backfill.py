@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 import pytest
 from sqlalchemy import text
 
+from tests.integration.pipeline.conftest import World
 from tests.ledger import BUCKET, pending, ref
 from tests.pictures import picture
 from worker.cli.operations import _counted
@@ -15,7 +16,7 @@ from worker.pipeline.reconciliation.backfill import Backfill
 
 
 @pytest.fixture
-def backfill(world):
+def backfill(world: World):
     def run(**options):
         found = list(
             Backfill(engine=world.engine, store=world.store, notify=world.enricher.notify).run(BUCKET, **options)
@@ -29,7 +30,7 @@ def counts(found) -> dict[str, int]:
     return {name: count for name, count in asdict(found).items() if name != "last" and count}
 
 
-def test_of_an_unchanged_key_there_is_nothing_to_do(world, backfill):
+def test_of_an_unchanged_key_there_is_nothing_to_do(world: World, backfill):
     """Nor is anything made pending, or anybody woken."""
     world.upload("a.jpg", picture())
     world.run()
@@ -39,7 +40,7 @@ def test_of_an_unchanged_key_there_is_nothing_to_do(world, backfill):
     assert ("1 key seen, 0 to do: 1 unchanged", 0, rung) == (_counted(found), pending(world.engine), len(world.rung))
 
 
-def test_each_key_is_counted_as_what_it_is(world, backfill):
+def test_each_key_is_counted_as_what_it_is(world: World, backfill):
     """New, overwritten, without its vector, and they are made pending; done, no image, refused, under way."""
     for key in ("done.jpg", "overwritten.jpg", "lacking.jpg"):
         world.upload(key, picture())
@@ -67,7 +68,7 @@ def test_each_key_is_counted_as_what_it_is(world, backfill):
     assert world.image("new.jpg") is not None
 
 
-def test_where_the_store_lists_no_etags_every_object_is_asked_for(world, backfill, monkeypatch):
+def test_where_the_store_lists_no_etags_every_object_is_asked_for(world: World, backfill, monkeypatch):
     """Only reading it shows whether it is the same."""
     world.upload("a.jpg", picture())
     world.run()
@@ -76,7 +77,7 @@ def test_where_the_store_lists_no_etags_every_object_is_asked_for(world, backfil
     assert (1, 1) == ((found := backfill()).to_do, found.unchanged)
 
 
-def test_it_goes_on_behind_a_key(world, backfill):
+def test_it_goes_on_behind_a_key(world: World, backfill):
     """Each page says which."""
     for key in ("a.jpg", "b.jpg"):
         world.store.put(ref(key), picture(), "image/jpeg")

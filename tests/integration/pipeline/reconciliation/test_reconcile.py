@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import text
 
+from tests.integration.pipeline.conftest import World
 from tests.ledger import BUCKET, make_due, pending, ref
 from tests.memory_store import MemoryStore
 from tests.pictures import picture
@@ -26,7 +27,7 @@ LONG_AGO = datetime.now(UTC) - timedelta(days=9)
 
 
 @pytest.fixture
-def reconcile(world, monkeypatch):
+def reconcile(world: World, monkeypatch):
     """Pages of three keys, whose objects were written long ago."""
     monkeypatch.setattr(module, "PAGE", 3)
     listing = world.store.list
@@ -39,7 +40,7 @@ def reconcile(world, monkeypatch):
     return PageReconciler(engine=world.engine, store=world.store, notify=world.enricher.notify, pace=pace, settle=0)
 
 
-def in_folder_order(world):
+def in_folder_order(world: World):
     """Have the store list as SeaweedFS does."""
     listing = world.store.list
 
@@ -50,19 +51,19 @@ def in_folder_order(world):
     world.store.list = by_folder
 
 
-def drain(world):
+def drain(world: World):
     make_due(world.engine)
     while world.run() is not None:
         continue
 
 
-def fill(world, *keys):
+def fill(world: World, *keys):
     for key in keys:
         world.upload(key, b"text", "text/plain")
     drain(world)
 
 
-def due(world, where=HERE):
+def due(world: World, where=HERE):
     """Let time pass until the next page, or the next round."""
     with transaction(world.engine) as connection:
         for each in where:
@@ -70,13 +71,13 @@ def due(world, where=HERE):
             assert ledger.reconciliations.make_due(connection, each)
 
 
-def state(world):
+def state(world: World):
     with transaction(world.engine) as connection:
         [found] = ledger.reconciliations.states(connection)
     return found
 
 
-def finish_round(world, reconcile, *, most=100):
+def finish_round(world: World, reconcile, *, most=100):
     """Steps until the round is over. Returns how many."""
     before = state(world).finished_at
     for steps in range(1, most):
@@ -87,7 +88,7 @@ def finish_round(world, reconcile, *, most=100):
     raise AssertionError(state(world))
 
 
-def last(world):
+def last(world: World):
     found = state(world)
     return found.last_missing, found.last_stale, found.last_ghost
 
@@ -96,7 +97,7 @@ KEYS = tuple(f"{number:02}.txt" for number in range(10))
 
 
 @pytest.mark.parametrize("order", ["bytes", "folders"])
-def test_lost_events_are_found_page_by_page(world, reconcile, order):
+def test_lost_events_are_found_page_by_page(world: World, reconcile, order):
     """An upload, an overwrite and a delete that nobody told us of, anywhere in the bucket: found once, then never."""
     keys = ("a!1.txt", "a!9.txt", "a.txt", "a/1.txt", "a/2.txt", "a/b/3.txt", "b!/1.txt", "b!.1", "b/9.txt", "c.txt")
     fill(world, *keys)
@@ -117,7 +118,7 @@ def test_lost_events_are_found_page_by_page(world, reconcile, order):
 
 
 @pytest.mark.parametrize("table", ["images", "embeddings", "tags"])
-def test_what_the_catalog_lost_is_found_without_an_event(world, reconcile, table):
+def test_what_the_catalog_lost_is_found_without_an_event(world: World, reconcile, table):
     """The ledger calls it enriched; it is pending work after a round, and there again after that."""
     world.upload("a.jpg", picture())
     drain(world)
@@ -129,7 +130,7 @@ def test_what_the_catalog_lost_is_found_without_an_event(world, reconcile, table
     assert world.image("a.jpg") is not None
 
 
-def test_a_store_that_lists_in_another_order_is_noticed(world, reconcile):
+def test_a_store_that_lists_in_another_order_is_noticed(world: World, reconcile):
     """The round begins again, as often as it must; nothing known and listed is taken for a ghost."""
     fill(world, "a!1.txt", "a/1.txt", "b!.1", "b/1.txt", "c.txt")
     in_folder_order(world)
@@ -147,7 +148,7 @@ def test_a_store_that_lists_in_another_order_is_noticed(world, reconcile):
     assert ("any", (0, 0, 1), 4) == (state(world).order, last(world), state(world).last_listed)
 
 
-def test_a_restarted_scheduler_goes_on_behind_the_last_key(world, reconcile):
+def test_a_restarted_scheduler_goes_on_behind_the_last_key(world: World, reconcile):
     """Nothing is listed twice, nothing is left out: the state is in the database after every page."""
     fill(world, *KEYS)
     asked: list[str] = []
@@ -167,7 +168,7 @@ def test_a_restarted_scheduler_goes_on_behind_the_last_key(world, reconcile):
     assert (None, 10) == (state(world).cursor, state(world).last_listed)
 
 
-def test_a_listing_that_breaks_off_concludes_nothing_beyond_its_last_key(world, reconcile):
+def test_a_listing_that_breaks_off_concludes_nothing_beyond_its_last_key(world: World, reconcile):
     """What was lost before it is found; the rest waits for the same page, and why is kept."""
     fill(world, *KEYS)
     for key in ("01.txt", "08.txt"):
@@ -190,7 +191,7 @@ def test_a_listing_that_breaks_off_concludes_nothing_beyond_its_last_key(world, 
     assert (2, None) == (pending(world.engine), state(world).last_error)
 
 
-def test_two_schedulers_do_not_take_the_same_page(world, reconcile):
+def test_two_schedulers_do_not_take_the_same_page(world: World, reconcile):
     """The first has it until its lease ends; then it is anybody's, and the first one's result is refused."""
     fill(world, *KEYS)
     with transaction(world.engine) as connection:
@@ -206,7 +207,7 @@ def test_two_schedulers_do_not_take_the_same_page(world, reconcile):
     assert ("02.txt", 3) == (state(world).cursor, state(world).listed)
 
 
-def test_a_round_is_due_an_interval_after_the_last_began(world, reconcile):
+def test_a_round_is_due_an_interval_after_the_last_began(world: World, reconcile):
     """With a tenth of jitter either way; a shorter interval takes effect at once."""
     finish_round(world, reconcile)
     assert 0.89 * 3_600 < state(world).due_in < 1.1 * 3_600
@@ -221,7 +222,7 @@ def test_pages_are_spread_over_half_of_the_interval_and_never_faster_than_the_ra
     assert [1.0, 0.18, 0.1] == [round(pace.pause(objects), 3) for objects in (5_000, 10_000_000, 1_000_000_000)]
 
 
-def test_more_ghosts_than_a_page_are_all_found(world, reconcile):
+def test_more_ghosts_than_a_page_are_all_found(world: World, reconcile):
     """A bucket that was emptied behind our back."""
     fill(world, *KEYS)
     for key in KEYS:
@@ -230,7 +231,7 @@ def test_more_ghosts_than_a_page_are_all_found(world, reconcile):
     assert ((0, 0, 10), 10) == (last(world), pending(world.engine))
 
 
-def test_ghosts_outside_of_the_prefix_are_not_looked_for(world, reconcile):
+def test_ghosts_outside_of_the_prefix_are_not_looked_for(world: World, reconcile):
     """Watched is what is watched."""
     fill(world, "in/1.txt", "in/2.txt", "other/1.txt")
     for key in ("in/1.txt", "other/1.txt"):
@@ -242,7 +243,7 @@ def test_ghosts_outside_of_the_prefix_are_not_looked_for(world, reconcile):
     assert 1 == pending(world.engine)
 
 
-def test_keys_that_cannot_be_kept_as_a_cursor_are_passed(world, reconcile):
+def test_keys_that_cannot_be_kept_as_a_cursor_are_passed(world: World, reconcile):
     """A page ends with a key that can be continued behind; the others are counted."""
     fill(world, "a.txt", "z.txt")
     strange = ("b\0.txt", "c\ufffd.txt", "d\0.txt", "e\ud800.txt")
@@ -258,7 +259,7 @@ def test_keys_that_cannot_be_kept_as_a_cursor_are_passed(world, reconcile):
     assert (6, 3, 1) == (state(world).last_listed, state(world).last_unnameable, state(world).last_missing)
 
 
-def test_a_bucket_that_is_gone_does_not_keep_the_others_from_their_turn(world, reconcile):
+def test_a_bucket_that_is_gone_does_not_keep_the_others_from_their_turn(world: World, reconcile):
     """One wrong setting costs one bucket."""
     both = (Target(bucket="gone"), *HERE)
     world.store.put(ref("lost.jpg"), picture(), "image/jpeg")
@@ -268,7 +269,7 @@ def test_a_bucket_that_is_gone_does_not_keep_the_others_from_their_turn(world, r
     assert 1 == pending(world.engine)
 
 
-def test_the_thread_comes_round_again_and_survives_errors(world, reconcile, monkeypatch):
+def test_the_thread_comes_round_again_and_survives_errors(world: World, reconcile, monkeypatch):
     """The second round finds what was lost after the first; an error in between does not end the thread."""
     monkeypatch.setattr(module, "_NAP", 0.05)
     calls: list[float] = []
@@ -304,12 +305,12 @@ def test_targets_are_what_is_watched_or_every_bucket():
     assert [] == targets(Watched(()), store)
 
 
-def ask(world):
+def ask(world: World):
     with transaction(world.engine) as connection:
         ledger.reconciliations.ask_again(connection)
 
 
-def test_a_round_that_is_asked_for_begins_at_once(world, reconcile):
+def test_a_round_that_is_asked_for_begins_at_once(world: World, reconcile):
     """Hours before the next one is due; then the schedule is what it was."""
     fill(world, *KEYS)
     finish_round(world, reconcile)
@@ -321,7 +322,7 @@ def test_a_round_that_is_asked_for_begins_at_once(world, reconcile):
     assert state(world).due_in > 3_000
 
 
-def test_what_a_round_under_way_has_passed_is_found_by_the_next(world, reconcile):
+def test_what_a_round_under_way_has_passed_is_found_by_the_next(world: World, reconcile):
     """An event that is lost behind the cursor: asked for in the midst of a round, another one follows, and only one."""
     fill(world, *KEYS)
     due(world)
@@ -337,7 +338,7 @@ def test_what_a_round_under_way_has_passed_is_found_by_the_next(world, reconcile
     assert state(world).due_in > 3_000
 
 
-def test_whoever_asks_all_the_time_has_half_of_the_time(world, reconcile):
+def test_whoever_asks_all_the_time_has_half_of_the_time(world: World, reconcile):
     """After a round of ten minutes, the next that is asked for begins ten minutes later."""
     fill(world, *KEYS)
     finish_round(world, reconcile)
@@ -347,7 +348,7 @@ def test_whoever_asks_all_the_time_has_half_of_the_time(world, reconcile):
     assert 590 < state(world).due_in <= 600
 
 
-def test_a_bucket_that_could_not_be_listed_is_listed_when_it_is_asked_for(world, reconcile, monkeypatch):
+def test_a_bucket_that_could_not_be_listed_is_listed_when_it_is_asked_for(world: World, reconcile, monkeypatch):
     """The store is back: its page does not wait for the end of its pause."""
     fill(world, *KEYS)
 
@@ -363,7 +364,7 @@ def test_a_bucket_that_could_not_be_listed_is_listed_when_it_is_asked_for(world,
     assert 0 == state(world).due_in
 
 
-def wait_for_the_pause_after_a_round(world):
+def wait_for_the_pause_after_a_round(world: World):
     with transaction(world.engine) as connection:
         connection.execute(text(
             "UPDATE reconciliations SET finished_at = finished_at - interval '1 min', "

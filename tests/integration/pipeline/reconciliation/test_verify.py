@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import text
 
+from tests.integration.pipeline.conftest import World
 from tests.ledger import BUCKET, expire_leases, make_due, ref
 from tests.pictures import picture
 from worker import catalog, ledger
@@ -19,12 +20,13 @@ from worker.objects import ListedObject
 from worker.pipeline.enrichment.poison_images import EXPOSED_DEATHS
 from worker.pipeline.reconciliation.backfill import Backfill
 from worker.pipeline.reconciliation.verify import Verifier
+from worker.types import ObjectInfo, ObjectRef
 
 LONG_AGO = datetime.now(UTC) - timedelta(days=9)
 
 
 @pytest.fixture
-def verify(world):
+def verify(world: World):
     return Verifier(engine=world.engine, store=world.store, notify=world.enricher.notify, settle=0)
 
 
@@ -34,13 +36,13 @@ def differences(verify, **options):
     return result, sorted(found)
 
 
-def drain(world):
+def drain(world: World):
     make_due(world.engine)
     while world.run() is not None:
         continue
 
 
-def test_the_equation_holds_for_every_kind_of_outcome(world, verify):
+def test_the_equation_holds_for_every_kind_of_outcome(world: World, verify):
     """Enriched, excluded, quarantined and pending add up to what the bucket lists."""
     world.upload("a.jpg", picture())
     world.upload("notes.txt", b"text", "text/plain")
@@ -56,7 +58,7 @@ def test_the_equation_holds_for_every_kind_of_outcome(world, verify):
     assert (4, 1, 1, 1, 1) == (result.listed, result.enriched, result.excluded, result.quarantined, result.pending)
 
 
-def test_every_difference_is_named_and_repaired(world, verify):
+def test_every_difference_is_named_and_repaired(world: World, verify):
     """Lost events of an upload, an overwrite and a delete: found without any event, and mended by one more run."""
     world.upload("overwritten.jpg", picture("red"))
     world.upload("deleted.jpg", picture())
@@ -75,7 +77,7 @@ def test_every_difference_is_named_and_repaired(world, verify):
     assert ({"colour": "blue"}, None) == (world.tags("overwritten.jpg"), world.image("deleted.jpg"))
 
 
-def test_an_image_that_the_catalog_lost_is_missing_whatever_the_ledger_says(world, verify):
+def test_an_image_that_the_catalog_lost_is_missing_whatever_the_ledger_says(world: World, verify):
     """Restored in part, or deleted by hand: what counts is what can be found, with the bytes it is of."""
     for key in ("a.jpg", "b.jpg", "c.jpg", "d.jpg"):
         world.upload(key, picture())
@@ -94,7 +96,7 @@ def test_an_image_that_the_catalog_lost_is_missing_whatever_the_ledger_says(worl
     assert world.store.head(ref("b.jpg")).etag == world.image("b.jpg").etag
 
 
-def test_an_overwrite_while_a_page_is_compared_is_no_difference(world, verify, monkeypatch):
+def test_an_overwrite_while_a_page_is_compared_is_no_difference(world: World, verify, monkeypatch):
     """Ledger and catalog are seen at one moment: what commits between the two questions is the next one's."""
     world.upload("a.jpg", picture("red"))
     drain(world)
@@ -112,7 +114,7 @@ def test_an_overwrite_while_a_page_is_compared_is_no_difference(world, verify, m
     assert (True, [], 1) == (result.holds, found, result.enriched)
 
 
-def test_an_object_that_came_back_after_its_delete_is_missing(world, verify):
+def test_an_object_that_came_back_after_its_delete_is_missing(world: World, verify):
     """ "Gone" is an outcome of the past."""
     world.upload("a.jpg", picture())
     drain(world)
@@ -123,7 +125,7 @@ def test_an_object_that_came_back_after_its_delete_is_missing(world, verify):
     assert [("missing", "a.jpg")] == differences(verify)[1]
 
 
-def test_a_prefix_is_compared_with_its_own_part_of_the_ledger(world, verify):
+def test_a_prefix_is_compared_with_its_own_part_of_the_ledger(world: World, verify):
     """Objects outside of the prefix are neither listed nor ghosts; % and _ in it are characters."""
     for key in ("a_1/x.jpg", "a%1/x.jpg", "b/x.jpg"):
         world.upload(key, picture())
@@ -132,7 +134,7 @@ def test_a_prefix_is_compared_with_its_own_part_of_the_ledger(world, verify):
     assert (True, [], 1) == (result.holds, found, result.listed)
 
 
-def test_an_upload_during_the_listing_is_no_difference(world, verify):
+def test_an_upload_during_the_listing_is_no_difference(world: World, verify):
     """What changed meanwhile is judged by what is true in the end; what came behind the listing is the next one's."""
     world.upload("a.jpg", picture())
     world.upload("overwritten.jpg", picture("red"))
@@ -152,7 +154,7 @@ def test_an_upload_during_the_listing_is_no_difference(world, verify):
     assert (True, [], 1, 1) == (result.holds, found, result.listed, result.enriched)
 
 
-def test_a_listing_that_breaks_off_concludes_nothing(world, verify):
+def test_a_listing_that_breaks_off_concludes_nothing(world: World, verify):
     """Half a listing would make ghosts of the other half."""
     world.upload("a.jpg", picture())
     drain(world)
@@ -176,7 +178,7 @@ def test_a_bucket_that_does_not_exist_is_an_error(verify):
         verify.run("no-such-bucket")
 
 
-def test_quarantined_without_a_read_is_not_stale(world, verify):
+def test_quarantined_without_a_read_is_not_stale(world: World, verify):
     """Where nothing was read there is no etag to compare."""
     world.upload("a.jpg", b"rubbish")
     drain(world)
@@ -186,7 +188,7 @@ def test_quarantined_without_a_read_is_not_stale(world, verify):
     assert (True, 1) == (result.holds, result.quarantined)
 
 
-def test_many_pages(world, verify):
+def test_many_pages(world: World, verify):
     """More keys than fit one page, known and unknown."""
     for number in range(2_500):
         world.store.put(ref(f"{number:04}.txt"), b"x", "text/plain")
@@ -196,7 +198,7 @@ def test_many_pages(world, verify):
     assert (2_500, 2_499) == (result.listed, result.pending)
 
 
-def lists(world, *more: str, around=lambda listing: listing) -> None:
+def lists(world: World, *more: str, around=lambda listing: listing) -> None:
     """Have the store list these keys, too, as written long ago; ``around`` may do something while it lists."""
     listing = world.store.list
 
@@ -214,7 +216,7 @@ def listed(key: str) -> ListedObject:
 UNNAMEABLE = ("nul\0.jpg", "half\ud800.jpg", "long" * 257)
 
 
-def test_a_key_that_cannot_be_recorded_costs_no_other(world, verify):
+def test_a_key_that_cannot_be_recorded_costs_no_other(world: World, verify):
     """It is named and counted, and the equation does not hold; the rest of its page is compared and repaired."""
     world.upload("a.jpg", picture())
     drain(world)
@@ -224,7 +226,7 @@ def test_a_key_that_cannot_be_recorded_costs_no_other(world, verify):
     assert (False, 5, 1, 3, 1) == (result.holds, result.listed, result.enriched, result.unnameable, result.repaired)
 
 
-def test_a_key_whose_bytes_are_no_text_is_unnameable_once_it_was_looked_for(world, verify):
+def test_a_key_whose_bytes_are_no_text_is_unnameable_once_it_was_looked_for(world: World, verify):
     """Listings have U+FFFD in its place: the store itself does not know such a key, whatever is tried."""
     lists(world, "caf\ufffd.jpg")
     assert [("missing", "caf\ufffd.jpg")] == differences(verify, repair=True)[1]
@@ -232,14 +234,14 @@ def test_a_key_whose_bytes_are_no_text_is_unnameable_once_it_was_looked_for(worl
     assert [("unnameable", "caf\ufffd.jpg")] == differences(verify)[1]
 
 
-def test_a_backfill_leaves_out_what_cannot_be_recorded(world):
+def test_a_backfill_leaves_out_what_cannot_be_recorded(world: World):
     """And takes the rest of the page."""
     lists(world, *UNNAMEABLE, "good.jpg")
     [found] = Backfill(engine=world.engine, store=world.store, notify=world.enricher.notify).run(BUCKET)
     assert (1, 1, len(UNNAMEABLE)) == (found.to_do, found.new, found.unnameable)
 
 
-def test_differences_are_named_while_the_listing_goes_on(world, verify):
+def test_differences_are_named_while_the_listing_goes_on(world: World, verify):
     """Millions of them need no memory, and nobody waits for the first."""
     found: list[str] = []
     seen_by_the_end: list[int] = []
@@ -253,7 +255,7 @@ def test_differences_are_named_while_the_listing_goes_on(world, verify):
     assert ([2_000], 2_500) == (seen_by_the_end, len(found))
 
 
-def test_what_cannot_be_an_event_on_its_way_is_not_waited_for(world, verify):
+def test_what_cannot_be_an_event_on_its_way_is_not_waited_for(world: World, verify):
     """An object that was written long ago and is not known is missing; nothing is asked twice."""
     lists(world, *(f"{number}.jpg" for number in range(100)))
     began = time.monotonic()
@@ -262,23 +264,29 @@ def test_what_cannot_be_an_event_on_its_way_is_not_waited_for(world, verify):
     assert time.monotonic() - began < 30
 
 
-def test_an_event_on_its_way_is_waited_for(world, verify):
+def test_an_event_on_its_way_is_waited_for(world: World, verify):
     """A young object that nobody has told us of yet is no difference once the event is here."""
     world.store.put(ref("young.jpg"), picture(), "image/jpeg")
     head = world.store.head
-    world.store.head = lambda each: [world.hint("young.jpg"), head(each)][1]
+
+    def hinted_meanwhile(each: ObjectRef) -> ObjectInfo | None:
+        world.hint("young.jpg")
+        info: ObjectInfo | None = head(each)
+        return info
+
+    world.store.head = hinted_meanwhile
     result, found = differences(verify)
     assert (True, [], 1) == (result.holds, found, result.pending)
 
 
-def test_an_object_that_may_be_listed_but_not_read_is_judged_by_the_listing(world, verify):
+def test_an_object_that_may_be_listed_but_not_read_is_judged_by_the_listing(world: World, verify):
     """Credentials for s3:ListBucket alone are enough to compare."""
     world.store.put(ref("young.jpg"), picture(), "image/jpeg")
     world.store.fail(ref("young.jpg"), AccessDeniedError(ref("young.jpg")))
     assert [("missing", "young.jpg")] == differences(verify)[1]
 
 
-def test_a_repair_that_is_cut_short_is_finished_by_the_next(world, verify):
+def test_a_repair_that_is_cut_short_is_finished_by_the_next(world: World, verify):
     """What was repaired stays so; the next run finds the rest, and one more finds nothing."""
     keys = [f"{number:05}.jpg" for number in range(2_500)]
 
@@ -297,7 +305,7 @@ def test_a_repair_that_is_cut_short_is_finished_by_the_next(world, verify):
     assert [(False, 1_000), (True, 2_500)] == [(each.holds, each.pending) for each in runs]
 
 
-def test_it_says_how_old_the_oldest_pending_work_is(world, verify):
+def test_it_says_how_old_the_oldest_pending_work_is(world: World, verify):
     """Pending for a week is not "about to be done"."""
     world.upload("a.jpg", picture())
     world.upload("b.jpg", picture())
@@ -307,7 +315,7 @@ def test_it_says_how_old_the_oldest_pending_work_is(world, verify):
     assert (2, 7) == (result.pending, result.oldest_pending_seconds // 86_400)
 
 
-def test_a_store_without_etags_has_nothing_stale(world, verify):
+def test_a_store_without_etags_has_nothing_stale(world: World, verify):
     """Nothing to compare is no difference."""
     world.upload("a.jpg", picture())
     drain(world)
@@ -316,7 +324,7 @@ def test_a_store_without_etags_has_nothing_stale(world, verify):
     assert (True, []) == (differences(verify)[0].holds, differences(verify)[1])
 
 
-def test_the_ledger_estimates_how_many_objects_there_are(world, verify):
+def test_the_ledger_estimates_how_many_objects_there_are(world: World, verify):
     """For the progress bar, at once; exact enough after the statistics were gathered."""
     world.hint(*(f"a/{number:05}.jpg" for number in range(3_000)), "b.jpg")
     with world.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
@@ -324,7 +332,7 @@ def test_the_ledger_estimates_how_many_objects_there_are(world, verify):
     assert 2_700 < verify.expected(BUCKET, prefix="a/") < 3_300
 
 
-def test_a_killer_that_was_replaced_is_found_without_an_event(world, verify):
+def test_a_killer_that_was_replaced_is_found_without_an_event(world: World, verify):
     """Its bytes were never read to the end, but the etag they had is known: a good file in their place is stale."""
     world.upload("killer.jpg", picture("blue"))
     for _ in range(EXPOSED_DEATHS):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import text
 
+from tests.integration.pipeline.conftest import World
 from tests.integration.pipeline.reconciliation.test_verify import differences, drain
 from tests.ledger import BUCKET
 from tests.pictures import picture
@@ -16,7 +17,7 @@ from worker.pipeline.reconciliation.verify import Verifier
 
 
 @pytest.fixture
-def verify(world):
+def verify(world: World):
     return Verifier(engine=world.engine, store=world.store, notify=world.enricher.notify, settle=0)
 
 
@@ -29,7 +30,7 @@ def verify(world):
         "UPDATE tags SET taxonomy_version = 'older' WHERE image_id = :id",
     ],
 )
-def test_an_image_without_its_vector_or_a_decision_is_incomplete(world, verify, lose):
+def test_an_image_without_its_vector_or_a_decision_is_incomplete(world: World, verify, lose):
     """Enriched is what can be searched and was decided, by everything in force; a worker makes up for what is not."""
     for key in ("a.jpg", "b.jpg"):
         world.upload(key, picture())
@@ -44,7 +45,7 @@ def test_an_image_without_its_vector_or_a_decision_is_incomplete(world, verify, 
     assert (True, [], 2) == (result.holds, found, result.enriched)
 
 
-def give_the_vector_up(world):
+def give_the_vector_up(world: World):
     """As workers do whose attempts are used up; returns its space."""
     with transaction(world.engine) as connection:
         space = catalog.spaces.active(connection)
@@ -59,7 +60,7 @@ def give_the_vector_up(world):
     return space
 
 
-def test_the_scheduler_does_not_ask_for_a_given_up_vector_again_and_again(world, verify):
+def test_the_scheduler_does_not_ask_for_a_given_up_vector_again_and_again(world: World, verify):
     """Workers of another space could do nothing about it, hour by hour; verify names it all the same."""
     world.upload("a.jpg", picture())
     drain(world)
@@ -79,7 +80,7 @@ def test_the_scheduler_does_not_ask_for_a_given_up_vector_again_and_again(world,
     assert [("incomplete", "a.jpg")] == differences(verify)[1]
 
 
-def test_a_vector_that_was_given_up_is_made_up_for(world, verify):
+def test_a_vector_that_was_given_up_is_made_up_for(world: World, verify):
     """Nobody else will, so it is incomplete; once it has its vector, its space has no failure any more."""
     world.upload("a.jpg", picture())
     drain(world)
@@ -96,7 +97,7 @@ def test_a_vector_that_was_given_up_is_made_up_for(world, verify):
         )
 
 
-def test_what_somebody_else_will_make_up_for_is_pending(world, verify):
+def test_what_somebody_else_will_make_up_for_is_pending(world: World, verify):
     """A vector that is owed, and decisions of a revision that is still being applied."""
     for key in ("a.jpg", "b.jpg", "c.jpg"):
         world.upload(key, picture())

@@ -8,6 +8,7 @@ import time
 import pytest
 import urllib3
 
+from tests.integration.pipeline.conftest import World
 from tests.ledger import pending, ref, row
 from tests.pictures import picture
 from worker import images, ledger, metrics
@@ -18,17 +19,17 @@ from worker.types import Lane, Outcome, Reason
 _AWAY = StoreUnavailableError("503 Slow Down")
 
 
-def upload(world, *keys: str) -> None:
+def upload(world: World, *keys: str) -> None:
     for key in keys:
         world.upload(key, picture())
 
 
-def break_store(world, *keys: str) -> None:
+def break_store(world: World, *keys: str) -> None:
     for key in keys:
         world.store.fail(ref(key), _AWAY)
 
 
-def mend_store(world, *keys: str) -> None:
+def mend_store(world: World, *keys: str) -> None:
     for key in keys:
         world.store.fail(ref(key), None)
 
@@ -37,7 +38,7 @@ def names(count: int, name: str) -> list[str]:
     return [f"{name}-{number:02}.jpg" for number in range(count)]
 
 
-def finish(world, *, rounds: int = 40) -> None:
+def finish(world: World, *, rounds: int = 40) -> None:
     """Work on until nothing is pending, letting time pass where a worker would wait."""
     for _ in range(rounds):
         if not pending(world.engine):
@@ -59,7 +60,7 @@ class TestStoreAway:
 
     KEYS = names(8, "photo")
 
-    def test_the_rest_of_a_batch_is_not_tried(self, world):
+    def test_the_rest_of_a_batch_is_not_tried(self, world: World):
         """With a stalling store each try costs a time-out: after five failures, only what had begun ends."""
         upload(world, *self.KEYS)
         break_store(world, *self.KEYS)
@@ -67,7 +68,7 @@ class TestStoreAway:
         assert 5 <= len(world.store.gets) <= 8
         assert world.enricher.breakers.store.is_open
 
-    def test_nothing_is_claimed_during_a_pause(self, world):
+    def test_nothing_is_claimed_during_a_pause(self, world: World):
         """No request, no claim, no attempt."""
         upload(world, *self.KEYS)
         break_store(world, *self.KEYS)
@@ -77,7 +78,7 @@ class TestStoreAway:
         assert (None, before) == (world.run(), len(world.store.gets))
         assert {0} == {row(world.engine, key).attempts for key in (*self.KEYS, "fresh.jpg")}
 
-    def test_a_try_takes_the_oldest_and_the_newest_of_each_lane(self, world):
+    def test_a_try_takes_the_oldest_and_the_newest_of_each_lane(self, world: World):
         """What is first in line may be what never works, and so may what came with it."""
         upload(world, *self.KEYS)
         break_store(world, *self.KEYS)
@@ -92,7 +93,7 @@ class TestStoreAway:
         tried = {each.key for each in world.store.gets[before:]}
         assert {"live-00.jpg", "live-02.jpg"} == {key for key in tried if key.startswith("live")}
 
-    def test_everything_is_enriched_once_the_store_is_back(self, world):
+    def test_everything_is_enriched_once_the_store_is_back(self, world: World):
         """After one answer; however long it took, no attempt was burnt."""
         upload(world, *self.KEYS)
         break_store(world, *self.KEYS)
@@ -105,7 +106,7 @@ class TestStoreAway:
         assert all(world.image(key) for key in self.KEYS)
         assert not world.enricher.breakers.store.is_open
 
-    def test_the_page_of_metrics_says_so_while_it_lasts(self, world):
+    def test_the_page_of_metrics_says_so_while_it_lasts(self, world: World):
         """Alerts look at `enrich_breaker_open`: 1 from the failure that opens it until work goes on again, else 0."""
         server = metrics.serve(0)
         try:
@@ -120,7 +121,7 @@ class TestStoreAway:
         finally:
             server.close()
 
-    def test_it_is_said_in_the_heartbeat(self, world):
+    def test_it_is_said_in_the_heartbeat(self, world: World):
         """So that `enrich status` shows it for the whole fleet, and why work is tried again."""
         upload(world, *self.KEYS)
         break_store(world, *self.KEYS)
@@ -135,7 +136,7 @@ class TestStoreAway:
         assert "nothing can be read from the object store" in (waiting or "")
         assert [("store-away", 8)] == [(each.reason, each.objects) for each in retrying]
 
-    def test_a_refusal_is_an_answer(self, world):
+    def test_a_refusal_is_an_answer(self, world: World):
         """A bucket that denies access holds up nobody."""
         for number in range(6):
             key = f"denied-{number}.jpg"
@@ -148,7 +149,7 @@ class TestStoreAway:
 class TestOneObjectAway:
     """The store answers for others: then it is the object."""
 
-    def test_its_attempts_count_until_it_is_quarantined(self, world):
+    def test_its_attempts_count_until_it_is_quarantined(self, world: World):
         """It neither circulates for ever nor holds up its neighbours."""
         upload(world, "lost.jpg")
         break_store(world, "lost.jpg")
@@ -159,7 +160,7 @@ class TestOneObjectAway:
         assert {"lost.jpg": "attempts-exhausted"} == world.quarantine()
         assert all(world.image(f"good-{number}.jpg") for number in range(3))
 
-    def test_an_archived_object_is_quarantined_at_once_and_its_entry_is_kept(self, world):
+    def test_an_archived_object_is_quarantined_at_once_and_its_entry_is_kept(self, world: World):
         """Only somebody who restores it can help; what is known about it is still true."""
         upload(world, "cold.jpg")
         world.run()
@@ -174,10 +175,10 @@ class TestTooMuchIsRefused:
     """A bad release and a folder of broken files look the same, until known images are tried again."""
 
     @pytest.fixture(autouse=True)
-    def _watching(self, world) -> None:
+    def _watching(self, world: World) -> None:
         world.set_quarantine_ratio(0.5)
 
-    def test_a_bad_release_quarantines_little_and_everything_is_enriched_after_it(self, world, monkeypatch):
+    def test_a_bad_release_quarantines_little_and_everything_is_enriched_after_it(self, world: World, monkeypatch):
         """What is refused is held back uncounted, and goes through once images pass again."""
         upload(world, *names(4, "before"))
         world.run()
@@ -195,12 +196,14 @@ class TestTooMuchIsRefused:
             held = [row(world.engine, key) for key in names(40, "photo") if key not in world.quarantine()]
             assert {0} == {each.attempts for each in held}
             assert "held-back" in {each.retry_reason for each in held}
-            assert "4 of 4 images that were enriched before are refused now" in world.enricher.breakers.waiting()
+            assert "4 of 4 images that were enriched before are refused now" in (
+                world.enricher.breakers.waiting() or ""
+            )
         finish(world)
         assert 40 == len(world.quarantine()) + sum(world.image(key) is not None for key in names(40, "photo"))
         assert not world.enricher.breakers.quarantine.is_open
 
-    def test_meanwhile_work_goes_on_at_a_trickle(self, world):
+    def test_meanwhile_work_goes_on_at_a_trickle(self, world: World):
         """Two of a lane at a time: the archive is not read in vain."""
         for key in names(30, "broken"):
             world.upload(key, b"rubbish")
@@ -212,7 +215,7 @@ class TestTooMuchIsRefused:
         assert len(world.store.gets) - before in range(2, 5)  # of the live and of the retry lane
         assert (None, len(world.store.gets)) == (world.run(), len(world.store.gets))
 
-    def test_a_folder_of_broken_files_is_quarantined_without_anybody_being_asked(self, world):
+    def test_a_folder_of_broken_files_is_quarantined_without_anybody_being_asked(self, world: World):
         """Known images pass, so the files are to blame; good uploads are enriched meanwhile."""
         upload(world, *names(4, "before"))
         world.run()
@@ -223,7 +226,7 @@ class TestTooMuchIsRefused:
         assert set(names(40, "broken")) == set(world.quarantine())
         assert world.image("good.jpg") is not None
 
-    def test_in_an_empty_catalog_good_uploads_get_through_and_settle_it(self, world):
+    def test_in_an_empty_catalog_good_uploads_get_through_and_settle_it(self, world: World):
         """With nothing to compare with, broken files wait; the first few good images show that we are not at fault."""
         for key in names(30, "broken"):
             world.upload(key, b"rubbish")
@@ -236,7 +239,7 @@ class TestTooMuchIsRefused:
         finish(world)
         assert set(names(30, "broken")) == set(world.quarantine())
 
-    def test_refusals_by_the_store_are_no_sign_of_a_bad_release(self, world):
+    def test_refusals_by_the_store_are_no_sign_of_a_bad_release(self, world: World):
         """A bucket that denies access is quarantined as such."""
         for key in names(20, "denied"):
             upload(world, key)

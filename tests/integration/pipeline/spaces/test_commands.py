@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 
 from tests.fakes import ColourEncoder
 from tests.integration.pipeline.spaces import world as worlds
+from tests.integration.pipeline.spaces.world import World
 from tests.ledger import ref
 from worker import bootstrap, cli, logs, tagging
 from worker.cli import commands
@@ -40,7 +41,7 @@ def models(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 @pytest.fixture
-def enrich(world, models, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def enrich(world: World, models, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     """Run a command on the world's catalog and store."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ENRICH_DATABASE_URL", world.engine.url.render_as_string(hide_password=False))
@@ -55,7 +56,7 @@ def enrich(world, models, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     return run
 
 
-def test_the_documented_way_from_one_model_to_another(world, enrich):
+def test_the_documented_way_from_one_model_to_another(world: World, enrich):
     """Every command of the page, as it stands there; at the end the old space is gone and the new one answers."""
     world.enriched(**COLOURS)
     commands = documented()
@@ -70,7 +71,7 @@ def test_the_documented_way_from_one_model_to_another(world, enrich):
     assert {"model", "revision", "source", "dimension", "bytes", "made_with"} <= left.keys()
 
 
-def test_comparing_for_programs(world, enrich):
+def test_comparing_for_programs(world: World, enrich):
     """What docs/reference/command-line.md says that it has."""
     world.enriched(**COLOURS)
     enrich("space", "create", "turned")
@@ -86,7 +87,7 @@ def test_comparing_for_programs(world, enrich):
     assert ([1, 2], 12, 1.0) == (found["spaces"], found["sampled"], found["taxonomies"][0]["agreement"])
 
 
-def test_dropping_asks_first(world, enrich):
+def test_dropping_asks_first(world: World, enrich):
     """With what it would free; "no" deletes nothing."""
     enrich("space", "create", "turned")
     done = enrich("space", "drop", "2", stdin="n\n")
@@ -94,7 +95,7 @@ def test_dropping_asks_first(world, enrich):
     assert ["filling"] == world.sql("SELECT state FROM spaces WHERE id = 2")
 
 
-def test_an_incomplete_fill_ends_with_one(world, enrich):
+def test_an_incomplete_fill_ends_with_one(world: World, enrich):
     """And says why; here the store has lost what the catalog has."""
     world.enriched(**COLOURS)
     enrich("space", "create", "turned")
@@ -105,19 +106,19 @@ def test_an_incomplete_fill_ends_with_one(world, enrich):
 
 
 @pytest.mark.parametrize("command", ["fill", "compare", "activate", "retire", "drop", "check"])
-def test_a_space_that_is_not_there(world, enrich, command):
+def test_a_space_that_is_not_there(world: World, enrich, command):
     """Each says how to see those that are."""
     done = enrich("space", command, "7", *(["--yes"] if command == "drop" else []))
     assert isinstance(done.exception, NotFoundError)
     assert "enrich space list" in str(done.exception)
 
 
-def test_comparing_the_active_space_with_itself(world, enrich):
+def test_comparing_the_active_space_with_itself(world: World, enrich):
     """Makes no sense, and is said so."""
     assert isinstance(enrich("space", "compare", "1").exception, ConfigurationError)
 
 
-def test_a_model_that_makes_other_vectors_has_an_exit_status_of_its_own(world, enrich, models):
+def test_a_model_that_makes_other_vectors_has_an_exit_status_of_its_own(world: World, enrich, models):
     """A supervisor need not start it again; accepting makes what is there now the measure."""
     models["tiny"] = lambda: worlds.TurnedEncoder("tiny")
     refused = enrich("space", "check", "1")

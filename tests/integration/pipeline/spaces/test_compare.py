@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.integration.pipeline.spaces.world import TurnedEncoder
+from tests.integration.pipeline.spaces.world import TurnedEncoder, World
 from worker import catalog
 from worker.catalog.space_comparison import HumanAgreement, LabelPair
 from worker.db import transaction
@@ -20,12 +20,12 @@ class Confused(TurnedEncoder):
         return super()._image_features([each[:, :, [0, 2, 1]] for each in pixels])
 
 
-def compared(world, second, **options):
+def compared(world: World, second, **options):
     first = lifecycle.get(world.engine, 1)
     return compare.compare(world.engine, first, second, **{"sample": 100, "queries": 10, "k": 3} | options)
 
 
-def test_two_models_that_say_the_same(world):
+def test_two_models_that_say_the_same(world: World):
     """Full agreement, beyond chance; the same neighbours, though no vector is alike."""
     world.enriched(**TWELVE)
     new = world.space("turned")
@@ -38,7 +38,7 @@ def test_two_models_that_say_the_same(world):
     assert pytest.approx(1.0) == found.overlap
 
 
-def test_what_would_change_is_named_with_an_example(world):
+def test_what_would_change_is_named_with_an_example(world: World):
     """Most frequent first; agreement is counted with abstentions."""
     world.enriched(**TWELVE)
     new = world.space("turned")
@@ -51,7 +51,7 @@ def test_what_would_change_is_named_with_an_example(world):
     ] == list(colour.changes)
 
 
-def test_both_are_measured_against_what_people_decided(world):
+def test_both_are_measured_against_what_people_decided(world: World):
     """Wherever people have labelled, not only in the sample."""
     world.enriched(**TWELVE)
     new = world.space("turned")
@@ -64,7 +64,7 @@ def test_both_are_measured_against_what_people_decided(world):
     assert (expected,) == compared(world, new, sample=1).judged
 
 
-def test_images_that_only_one_space_has_do_not_count(world):
+def test_images_that_only_one_space_has_do_not_count(world: World):
     """Nothing is compared with nothing."""
     world.enriched(a="red")
     new = world.space("turned")
@@ -74,13 +74,13 @@ def test_images_that_only_one_space_has_do_not_count(world):
     assert (1, 1) == (found.sampled, found.taxonomies[0].images)
 
 
-def test_an_empty_space_compares_without_an_error(world):
+def test_an_empty_space_compares_without_an_error(world: World):
     """There is nothing to say yet."""
     found = compared(world, world.space("turned"))
     assert (0, None, (), ()) == (found.sampled, found.overlap, found.taxonomies, found.judged)
 
 
-def test_a_sample_is_the_same_every_time(world):
+def test_a_sample_is_the_same_every_time(world: World):
     """Two runs can be compared with each other."""
     world.enriched(**TWELVE)
     new = world.space("turned")
@@ -90,7 +90,7 @@ def test_a_sample_is_the_same_every_time(world):
     assert (5, once) == (len(once), again)
 
 
-def test_of_a_large_catalog_some_pages_are_sampled(world):
+def test_of_a_large_catalog_some_pages_are_sampled(world: World):
     """The statistics say how large it is; nothing is sorted that need not be."""
     world.enriched(**TWELVE)
     new = world.space("turned")

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from tests.active_taxonomies import put_into_force
-from tests.integration.pipeline.spaces.world import COLOURS, TurnedEncoder
+from tests.integration.pipeline.spaces.world import COLOURS, TurnedEncoder, World, made
 from tests.ledger import ref
 from tests.pictures import picture
 from worker import catalog
@@ -18,6 +18,7 @@ from worker.db import transaction
 from worker.errors import AccessDeniedError, FatalDeviceError, StoreUnavailableError
 from worker.pipeline.spaces import lifecycle
 from worker.pipeline.spaces.fill import FillRun
+from worker.pipeline.spaces.fill_batch import _ReadyImage
 from worker.pipeline.taxonomies.label_vectors import LabelVectorWriter
 from worker.tagging import Label
 from worker.types import Outcome
@@ -25,12 +26,12 @@ from worker.types import Outcome
 TWELVE = {f"{number:02}.jpg": ("red", "green", "blue")[number % 3] for number in range(12)}
 
 
-def queue_all(world, space) -> None:
+def queue_all(world: World, space) -> None:
     with transaction(world.engine) as connection:
         catalog.embedding_queue.enqueue_missing(connection, space.id, after=0, limit=100)
 
 
-def test_filling_gives_every_image_a_vector_tags_and_the_space_an_index(world):
+def test_filling_gives_every_image_a_vector_tags_and_the_space_an_index(world: World):
     """What was there before the space is read again, and nobody reads the result yet."""
     world.enriched(**TWELVE)
     new = world.space("turned")
@@ -42,7 +43,7 @@ def test_filling_gives_every_image_a_vector_tags_and_the_space_an_index(world):
     assert {"tiny"} == set(world.sql("SELECT model FROM image_tags"))
 
 
-def test_packed_objects_are_unpacked_for_every_space(world):
+def test_packed_objects_are_unpacked_for_every_space(world: World):
     """Both models see the file, whose hash is what tells whether it is still the one of the catalog."""
     world.upload("a")
     world.store.put(ref("a"), gzip.compress(picture("green")), "image/jpeg", content_encoding="gzip")
@@ -53,7 +54,7 @@ def test_packed_objects_are_unpacked_for_every_space(world):
     assert {"a": "green"} == world.tags_in(new)
 
 
-def test_a_space_that_is_filled_by_hand_has_no_index_until_its_end(world):
+def test_a_space_that_is_filled_by_hand_has_no_index_until_its_end(world: World):
     """Vectors are loaded into an unindexed table: 60 times as fast."""
     world.enriched(**TWELVE)
     new = world.space("turned")
@@ -62,16 +63,16 @@ def test_a_space_that_is_filled_by_hand_has_no_index_until_its_end(world):
         assert not catalog.partitions.has_index(connection, new.id)
 
 
-def test_an_upload_during_filling_ends_up_in_both_spaces(world):
+def test_an_upload_during_filling_ends_up_in_both_spaces(world: World):
     """The worker knows only its own model; whoever serves the other one finds what it is owed."""
     new = world.space("turned")
     world.enriched(late="green")
     assert 1 == world.open_in(new)
-    assert 1 == world.filler(new).run_once().filled
+    assert 1 == made(world.filler(new).run_once()).filled
     assert ({"late": "green"}, 0) == (world.tags_in(new), world.open_in(new))
 
 
-def test_an_overwritten_picture_loses_its_old_vector_and_gets_a_new_one(world):
+def test_an_overwritten_picture_loses_its_old_vector_and_gets_a_new_one(world: World):
     """In no space does a vector outlive the bytes it was made of."""
     world.enriched(a="red")
     new = world.space("turned")
@@ -82,7 +83,7 @@ def test_an_overwritten_picture_loses_its_old_vector_and_gets_a_new_one(world):
     assert {"a": "blue"} == world.tags_in(new)
 
 
-def test_a_deleted_image_costs_nothing(world):
+def test_a_deleted_image_costs_nothing(world: World):
     """It is taken off the queue when its turn comes, or a worker is told to look."""
     world.enriched(known="red", unknown="green")
     new = world.space("turned")
@@ -91,26 +92,26 @@ def test_a_deleted_image_costs_nothing(world):
         world.store.delete(ref(key))
     world.sql("UPDATE inbox SET wanted = wanted + 1 WHERE key = 'known'")
     world.work()
-    report = world.filler(new).run_once()
+    report = made(world.filler(new).run_once())
     assert (0, 1, 0) == (report.filled, report.changed, world.open_in(new))
     world.work()
     assert [] == world.sql("SELECT key FROM images")
 
 
-def test_an_object_that_changed_unnoticed_is_looked_at_by_a_worker(world):
+def test_an_object_that_changed_unnoticed_is_looked_at_by_a_worker(world: World):
     """The store is the truth: a lost event is found by filling, and the new bytes end up in both spaces."""
     world.enriched(a="red")
     new = world.space("turned")
     world.store.put(ref("a"), picture("blue"), "image/jpeg")
     queue_all(world, new)
-    report = world.filler(new).run_once()
+    report = made(world.filler(new).run_once())
     assert (0, 1, set()) == (report.filled, report.changed, world.keys_in(new))
     world.work()
     world.filler(new).run_once()
     assert ({"a": "blue"}, {"a": "blue"}) == (world.tags_in(world.serving.enricher.space), world.tags_in(new))
 
 
-def test_an_overwrite_while_its_picture_is_being_embedded_wins(world):
+def test_an_overwrite_while_its_picture_is_being_embedded_wins(world: World):
     """A vector of the picture before is not written, and the queue's new entry survives the late holder of the old."""
     world.enriched(a="red")
     new = world.space("turned")
@@ -121,7 +122,7 @@ def test_an_overwrite_while_its_picture_is_being_embedded_wins(world):
     assert held is not None
     read = [filler._read(each) for each in held.images]
     world.enriched(a="blue")
-    vectors, _ = filler._encode(read)
+    vectors, _ = filler._encode([each for each in read if isinstance(each, _ReadyImage)])
     filler._write(held, vectors, [], [])
     assert (set(), 1) == (world.keys_in(new), world.open_in(new))
     world.work()
@@ -138,7 +139,7 @@ class Picky(TurnedEncoder):
         return super()._image_features(pixels)
 
 
-def test_an_image_that_the_new_model_fails_on_is_reported_and_stays_as_it_is(world):
+def test_an_image_that_the_new_model_fails_on_is_reported_and_stays_as_it_is(world: World):
     """It neither stops the filling nor leaves the catalog, and does not keep the space from being activated."""
     world.enriched(**TWELVE)
     new = world.space("turned")
@@ -151,7 +152,7 @@ def test_an_image_that_the_new_model_fails_on_is_reported_and_stays_as_it_is(wor
     assert 4 == lifecycle.activate(world.engine, new.id, force=False).failed
 
 
-def test_what_failed_is_tried_again_when_asked(world):
+def test_what_failed_is_tried_again_when_asked(world: World):
     """After a library was mended, say."""
     world.enriched(a="green")
     new = world.space("turned")
@@ -160,7 +161,7 @@ def test_what_failed_is_tried_again_when_asked(world):
     assert (1, 0, {"a": "green"}) == (done.filled, done.failed, world.tags_in(new))
 
 
-def test_an_outage_of_the_store_costs_no_attempts_and_loses_nothing(world):
+def test_an_outage_of_the_store_costs_no_attempts_and_loses_nothing(world: World):
     """However long it lasts."""
     world.enriched(a="red")
     new = world.space("turned")
@@ -168,13 +169,13 @@ def test_an_outage_of_the_store_costs_no_attempts_and_loses_nothing(world):
     filler = world.filler(new)
     world.store.fail(ref("a"), StoreUnavailableError("503"))
     for _ in range(10):
-        assert 1 == filler.run_once().later
+        assert 1 == made(filler.run_once()).later
         world.sql("UPDATE owed_vectors SET visible_at = now()")
     world.store.fail(ref("a"), None)
-    assert 1 == filler.run_once().filled
+    assert 1 == made(filler.run_once()).filled
 
 
-def test_an_image_that_is_denied_every_time_is_given_up_with_the_reason(world):
+def test_an_image_that_is_denied_every_time_is_given_up_with_the_reason(world: World):
     """After as many attempts as the settings allow."""
     world.enriched(a="red")
     new = world.space("turned")
@@ -183,7 +184,7 @@ def test_an_image_that_is_denied_every_time_is_given_up_with_the_reason(world):
     assert "denies access" in str(lifecycle.failures(world.engine, new.id, limit=1)[0].error)
 
 
-def test_what_a_dead_process_had_in_hand_is_done_by_another_one_alone(world):
+def test_what_a_dead_process_had_in_hand_is_done_by_another_one_alone(world: World):
     """A lease ends by itself; an image that killed its process does not take others with it."""
     world.enriched(**TWELVE)
     new = world.space("turned")
@@ -198,7 +199,7 @@ def test_what_a_dead_process_had_in_hand_is_done_by_another_one_alone(world):
     assert [1, 1, 1, 1] == sizes[:4]
 
 
-def test_a_broken_device_leaves_its_batch_to_others(world):
+def test_a_broken_device_leaves_its_batch_to_others(world: World):
     """The error reaches the process, which ends; what it had in hand is not lost."""
 
     class Broken(TurnedEncoder):
@@ -243,7 +244,7 @@ _IDLE = text("""
 """)
 
 
-def test_no_transaction_is_open_while_a_model_is_at_work(world):
+def test_no_transaction_is_open_while_a_model_is_at_work(world: World):
     """Neither for pictures nor for prompts and labels: locks and old rows would be kept for as long as that takes."""
     world.enriched(**TWELVE)
     new = world.space("turned")
@@ -255,7 +256,7 @@ def test_no_transaction_is_open_while_a_model_is_at_work(world):
     assert ([], True) == (encoder.idle, encoder.looks >= 4)
 
 
-def test_live_uploads_go_first(world):
+def test_live_uploads_go_first(world: World):
     """While one waits for a worker, nothing is filled."""
     world.enriched(a="red")
     new = world.space("turned")
@@ -264,10 +265,10 @@ def test_live_uploads_go_first(world):
     filler = world.filler(new)
     assert filler.run_once() is None
     world.work()
-    assert 2 == filler.run_once().filled
+    assert 2 == made(filler.run_once()).filled
 
 
-def test_several_processes_share_the_work(world):
+def test_several_processes_share_the_work(world: World):
     """Every image is embedded once, whoever takes it."""
     from concurrent.futures import ThreadPoolExecutor
 
@@ -280,7 +281,7 @@ def test_several_processes_share_the_work(world):
     assert 60 == sum(sum(encoder.passes) for encoder in encoders)
 
 
-def test_an_image_that_has_its_vector_is_not_embedded_again(world):
+def test_an_image_that_has_its_vector_is_not_embedded_again(world: World):
     """Of two who look for what is missing, one may queue what the other has just seen to."""
     world.enriched(a="red")
     new = world.space("turned")
@@ -288,11 +289,11 @@ def test_an_image_that_has_its_vector_is_not_embedded_again(world):
     world.sql("INSERT INTO owed_vectors (space_id, image_id) SELECT :s, id FROM images", s=new.id)
     encoder = TurnedEncoder("turned")
     filler = world.filler(new, encoder=encoder)
-    assert (0, None) == (filler.run_once().filled, filler.run_once())
+    assert (0, None) == (made(filler.run_once()).filled, filler.run_once())
     assert ([], 0) == (encoder.passes, world.open_in(new))
 
 
-def test_the_queue_is_bounded(world, monkeypatch):
+def test_the_queue_is_bounded(world: World, monkeypatch):
     """However many images there are, only so many are queued."""
     monkeypatch.setattr("worker.pipeline.spaces.fill._CHUNK", 5)
     world.enriched(**TWELVE)
@@ -307,7 +308,7 @@ def test_the_queue_is_bounded(world, monkeypatch):
     assert longest < 10
 
 
-def test_tags_of_an_edited_taxonomy_come_from_stored_vectors(world):
+def test_tags_of_an_edited_taxonomy_come_from_stored_vectors(world: World):
     """Without the store and without the image encoder."""
     world.enriched(**TWELVE)
     new = world.space("turned")
@@ -323,7 +324,7 @@ def test_tags_of_an_edited_taxonomy_come_from_stored_vectors(world):
     assert [edited.version] == versions
 
 
-def test_filling_tells_nobody_that_images_changed(world):
+def test_filling_tells_nobody_that_images_changed(world: World):
     """The feed announces what readers can see."""
     world.enriched(a="red")
     before = world.sql("SELECT count(*) FROM changes")
@@ -331,9 +332,9 @@ def test_filling_tells_nobody_that_images_changed(world):
     assert before == world.sql("SELECT count(*) FROM changes")
 
 
-def test_an_unchanged_object_is_still_unchanged_with_another_space_beside(world):
+def test_an_unchanged_object_is_still_unchanged_with_another_space_beside(world: World):
     """A second event of one upload costs a conditional GET, also while a space is filled."""
     world.enriched(a="red")
     world.space("turned")
     world.upload("a", "red")
-    assert {Outcome.UNCHANGED: 1} == dict(world.serving.run_once().outcomes)
+    assert {Outcome.UNCHANGED: 1} == dict(made(world.serving.run_once()).outcomes)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from tests.active_taxonomies import put_into_force
-from tests.integration.pipeline.spaces.world import COLOURS, TurnedEncoder
+from tests.integration.pipeline.spaces.world import COLOURS, TurnedEncoder, World
 from worker.errors import ConfigurationError, NotFoundError
 from worker.pipeline.spaces import fill, lifecycle
 from worker.pipeline.spaces.fill import FillResult, FillRun
@@ -16,7 +16,7 @@ from worker.pipeline.spaces.fill import FillResult, FillRun
 TWELVE = {f"{number:02}.jpg": ("red", "green", "blue")[number % 3] for number in range(12)}
 
 
-def test_a_retired_space_is_filled_again(world):
+def test_a_retired_space_is_filled_again(world: World):
     """And is kept up to date from then on."""
     world.enriched(a="red")
     new = world.space("turned")
@@ -46,7 +46,7 @@ def _in_parts(monkeypatch):
     monkeypatch.setattr(fill, "_CHUNK", 4)
 
 
-def fill_while(world, space, action: Callable[[], None]) -> FillResult:
+def fill_while(world: World, space, action: Callable[[], None]) -> FillResult:
     encoder = Meanwhile("turned")
     filler = world.filler(space, encoder=encoder, lease=0.2)
     encoder.action = action
@@ -54,7 +54,7 @@ def fill_while(world, space, action: Callable[[], None]) -> FillResult:
 
 
 @pytest.mark.usefixtures("_in_parts")
-def test_a_space_that_is_retired_while_it_is_filled_is_left_as_it_is(world):
+def test_a_space_that_is_retired_while_it_is_filled_is_left_as_it_is(world: World):
     """Whoever fills it ends soon; nothing is queued any more, and nothing was given up for it."""
     world.enriched(**TWELVE)
     new = world.space("turned")
@@ -65,7 +65,7 @@ def test_a_space_that_is_retired_while_it_is_filled_is_left_as_it_is(world):
 
 
 @pytest.mark.usefixtures("_in_parts")
-def test_a_space_that_is_dropped_while_it_is_filled_is_gone(world):
+def test_a_space_that_is_dropped_while_it_is_filled_is_gone(world: World):
     """Whoever fills it is told so, and leaves nothing behind."""
     world.enriched(**TWELVE)
     new = world.space("turned")
@@ -75,7 +75,7 @@ def test_a_space_that_is_dropped_while_it_is_filled_is_gone(world):
         assert [0] == world.sql(f"SELECT count(*) FROM {table} WHERE space_id = :s", s=new.id), table
 
 
-def test_a_space_with_tags_of_older_taxonomies_is_not_activated_unawares(world):
+def test_a_space_with_tags_of_older_taxonomies_is_not_activated_unawares(world: World):
     """Applying others leaves it alone; filling it brings its tags up to date."""
     world.enriched(a="red")
     new = world.space("turned")
@@ -87,7 +87,9 @@ def test_a_space_with_tags_of_older_taxonomies_is_not_activated_unawares(world):
     assert lifecycle.activate(world.engine, new.id, force=False).before is not None
 
 
-def test_taxonomies_that_come_into_force_while_an_index_is_built_keep_a_space_from_being_activated(world, monkeypatch):
+def test_taxonomies_that_come_into_force_while_an_index_is_built_keep_a_space_from_being_activated(
+    world: World, monkeypatch
+):
     """That takes hours, and applying has brought the tags of the space up to date that was active then."""
     world.enriched(a="red")
     new = world.space("turned")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.integration.pipeline.spaces.world import World, made
 from worker import catalog
 from worker.db import transaction
 from worker.pipeline.spaces import lifecycle
@@ -13,7 +14,7 @@ TWELVE = {f"{number:02}.jpg": ("red", "green", "blue")[number % 3] for number in
 
 
 @pytest.fixture
-def two(world):
+def two(world: World):
     """Twelve images, in both spaces; the second has become the active one."""
     world.enriched(**TWELVE)
     new = world.space("turned")
@@ -22,7 +23,7 @@ def two(world):
     return world.serving.enricher.space, new
 
 
-def test_what_a_worker_of_an_older_release_wrote_is_found(world, two, capsys):
+def test_what_a_worker_of_an_older_release_wrote_is_found(world: World, two, capsys):
     """It writes into its own space and knows of no queue; the active space gets its vectors all the same."""
     _, new = two
     world.enriched(late="red", later="blue")
@@ -30,12 +31,12 @@ def test_what_a_worker_of_an_older_release_wrote_is_found(world, two, capsys):
     sweep = MissingVectorSweep(world.engine)
     assert [2, 0, 0] == [sweep.walk() for _ in range(3)]
     assert "2 images had no vector in space 2 and were not queued" in "".join(capsys.readouterr())
-    assert 2 == world.filler(new).run_once().filled
+    assert 2 == made(world.filler(new).run_once()).filled
     assert {"late", "later"} <= world.keys_in(new)
     assert [0, 0] == [sweep.walk() for _ in range(2)]
 
 
-def test_it_walks_step_by_step_and_begins_again(world, two, monkeypatch):
+def test_it_walks_step_by_step_and_begins_again(world: World, two, monkeypatch):
     """However large the catalog is, a step is short; what turns up behind it is found the next time around."""
     monkeypatch.setattr("worker.pipeline.spaces.missing_vector_sweep._STEP", 5)
     sweep = MissingVectorSweep(world.engine)
@@ -44,7 +45,7 @@ def test_it_walks_step_by_step_and_begins_again(world, two, monkeypatch):
     assert [0, 0, 0, 1] == [sweep.walk() for _ in range(4)]
 
 
-def test_a_space_that_was_activated_too_early_is_filled_by_the_workers(world):
+def test_a_space_that_was_activated_too_early_is_filled_by_the_workers(world: World):
     """`--force` shows what is there; the rest follows without another command."""
     world.enriched(**TWELVE)
     new = world.space("turned")
@@ -56,7 +57,7 @@ def test_a_space_that_was_activated_too_early_is_filled_by_the_workers(world):
     assert TWELVE == world.tags_in(new)
 
 
-def test_a_space_that_never_answered_is_left_to_fill(world):
+def test_a_space_that_never_answered_is_left_to_fill(world: World):
     """Making a space must not begin hours of work on every worker; that is what `enrich space fill` is for."""
     world.enriched(**TWELVE)
     new = world.space("turned")
@@ -65,7 +66,7 @@ def test_a_space_that_never_answered_is_left_to_fill(world):
         assert {1: 0, new.id: 0} == catalog.embedding_queue.queue_lengths(connection)
 
 
-def test_what_a_model_fails_on_is_not_queued_again(world, two):
+def test_what_a_model_fails_on_is_not_queued_again(world: World, two):
     """It is noted, and tried again when somebody asks for it."""
     world.sql("DELETE FROM embeddings WHERE space_id = 2 AND image_id = (SELECT min(id) FROM images)")
     sweep = MissingVectorSweep(world.engine)

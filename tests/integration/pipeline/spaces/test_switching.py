@@ -8,7 +8,7 @@ import time
 import pytest
 
 from tests.integration.api.live import serve
-from tests.integration.pipeline.spaces.world import TurnedEncoder, load, meanwhile
+from tests.integration.pipeline.spaces.world import TurnedEncoder, World, load, meanwhile
 from tests.ledger import pending
 from worker.api import Services, Tokens
 from worker.errors import ConfigurationError, ModelUnavailableError, SpaceMismatchError
@@ -24,14 +24,14 @@ COLOURS = {"red.jpg": "red", "green.jpg": "green", "blue.jpg": "blue"}
 OWN = ModelSetting(model="tiny", revision=None)
 
 
-def search_of(world, **options) -> TextSearch:
+def search_of(world: World, **options) -> TextSearch:
     return TextSearch(world.engine, lambda: load("tiny"), lambda space: load_for(space, OWN, load), **options)
 
 
 class Running:
     """A worker as ``enrich worker`` puts it together: one thread claims, the attendant looks after the spaces."""
 
-    def __init__(self, world, *, most: int = 1, note=lambda _: None) -> None:
+    def __init__(self, world: World, *, most: int = 1, note=lambda _: None) -> None:
         self.world = world
         self.unloaded: list[int] = []
         self.model_host = ModelHost(
@@ -56,7 +56,7 @@ class Running:
 
 
 @pytest.fixture
-def two(world):
+def two(world: World):
     """Three colours, in both spaces; the old one is active."""
     world.enriched(**COLOURS)
     new = world.space("turned")
@@ -64,7 +64,7 @@ def two(world):
     return world.serving.enricher.space, new
 
 
-def test_searches_and_uploads_go_on_while_spaces_are_switched(world, two):
+def test_searches_and_uploads_go_on_while_spaces_are_switched(world: World, two):
     """Concurrent HTTP searches and uploads during twenty switches: every answer is 200 and right, no image is lost."""
     old, new = two
     search = search_of(world, spare=1)
@@ -118,7 +118,7 @@ def test_searches_and_uploads_go_on_while_spaces_are_switched(world, two):
     assert everything == world.keys_in(old) == world.keys_in(new)
 
 
-def test_a_worker_follows_the_active_space(world, two):
+def test_a_worker_follows_the_active_space(world: World, two):
     """Without a restart; what it wrote into the old space meanwhile gets its vector in the new one."""
     old, new = two
     running = Running(world)
@@ -133,7 +133,7 @@ def test_a_worker_follows_the_active_space(world, two):
     assert {"unaware", "aware"} <= world.keys_in(old), "going back needs no filling"
 
 
-def test_switching_back_finds_the_old_space_up_to_date(world, two):
+def test_switching_back_finds_the_old_space_up_to_date(world: World, two):
     """Uploads since the switch are in both; nothing has to be forced."""
     old, new = two
     running = Running(world)
@@ -145,7 +145,7 @@ def test_switching_back_finds_the_old_space_up_to_date(world, two):
     assert ["blue"] == world.sql("SELECT label FROM image_tags WHERE key = 'late'")
 
 
-def test_uploads_of_this_moment_do_not_keep_a_space_from_being_activated(world, two):
+def test_uploads_of_this_moment_do_not_keep_a_space_from_being_activated(world: World, two):
     """On a busy system there are always some; they are waited for."""
     _, new = two
     world.enriched(late="red")
@@ -156,7 +156,7 @@ def test_uploads_of_this_moment_do_not_keep_a_space_from_being_activated(world, 
     assert "late" in world.keys_in(new)
 
 
-def test_a_worker_without_room_for_another_model_leaves_filling_to_others(world, two):
+def test_a_worker_without_room_for_another_model_leaves_filling_to_others(world: World, two):
     """ENRICH_EXTRA_MODELS=0: one model in memory, and the queue keeps what it is owed."""
     _, new = two
     world.enriched(late="red")
@@ -164,7 +164,7 @@ def test_a_worker_without_room_for_another_model_leaves_filling_to_others(world,
     assert 1 == world.open_in(new)
 
 
-def test_the_model_of_a_retired_space_is_freed(world, two):
+def test_the_model_of_a_retired_space_is_freed(world: World, two):
     """Memory is used while it is of use."""
     old, new = two
     running = Running(world)
@@ -175,7 +175,7 @@ def test_the_model_of_a_retired_space_is_freed(world, two):
     assert [old.id] == running.unloaded
 
 
-def test_a_model_is_freed_when_its_last_batch_has_ended(world, two, monkeypatch):
+def test_a_model_is_freed_when_its_last_batch_has_ended(world: World, two, monkeypatch):
     """A batch that is between fetching and encoding at the switch ends where it began, with the model it began with."""
     old, new = two
     running, fetching, go_on = Running(world, most=0), threading.Event(), threading.Event()
@@ -202,7 +202,7 @@ def test_a_model_is_freed_when_its_last_batch_has_ended(world, two, monkeypatch)
     assert ([old.id], True) == (running.unloaded, "late" in world.keys_in(old))
 
 
-def test_a_model_that_cannot_be_loaded_does_not_stop_the_worker(world, two):
+def test_a_model_that_cannot_be_loaded_does_not_stop_the_worker(world: World, two):
     """It goes on with what it has, and the images wait in the queue for somebody who has the model."""
     absent = world.space("turned-absent")
     world.sql("UPDATE spaces SET source = 'nowhere' WHERE id = :id", id=absent.id)
@@ -212,7 +212,7 @@ def test_a_model_that_cannot_be_loaded_does_not_stop_the_worker(world, two):
     assert (0, True) == (world.open_in(two[1]), world.open_in(absent) > 0)
 
 
-def test_the_api_has_the_next_model_ready_before_the_switch(world, two):
+def test_the_api_has_the_next_model_ready_before_the_switch(world: World, two):
     """The first search after it waits for no model."""
     loaded: list[str] = []
 
@@ -233,7 +233,7 @@ def test_the_api_has_the_next_model_ready_before_the_switch(world, two):
     assert (["tiny", "turned"], [two[1].id]) == (loaded, search._models.keys)
 
 
-def test_the_catalog_decides_which_model_a_worker_runs(world, two):
+def test_the_catalog_decides_which_model_a_worker_runs(world: World, two):
     """After a switch, a restart with the old setting serves the new space."""
     _, new = two
     lifecycle.activate(world.engine, new.id, force=False)
@@ -243,14 +243,14 @@ def test_the_catalog_decides_which_model_a_worker_runs(world, two):
     assert (new.id, "turned") == (space.id, encoder.space.model)
 
 
-def test_the_same_model_elsewhere_on_another_machine_is_the_same(world):
+def test_the_same_model_elsewhere_on_another_machine_is_the_same(world: World):
     """A path is where this machine has it, not what it is."""
     world.sql("UPDATE spaces SET source = '/models/on-another-machine'")
     space, encoder = choose_space(world.engine, OWN, load)
     assert (world.serving.enricher.space.id, "tiny") == (space.id, encoder.space.model)
 
 
-def test_a_changed_model_at_the_same_place_is_refused_with_what_differs(world):
+def test_a_changed_model_at_the_same_place_is_refused_with_what_differs(world: World):
     """It does not silently begin a space of its own."""
 
     class Changed(TurnedEncoder):
@@ -261,21 +261,21 @@ def test_a_changed_model_at_the_same_place_is_refused_with_what_differs(world):
     assert [1] == world.sql("SELECT id FROM spaces")
 
 
-def test_a_model_that_is_not_there_is_refused_when_its_space_is_made(world):
+def test_a_model_that_is_not_there_is_refused_when_its_space_is_made(world: World):
     """With the loader's words, and nothing is left behind."""
     with pytest.raises(ModelUnavailableError, match="no model 'nothing' here"):
         lifecycle.create(world.engine, ModelSetting(model="nothing", revision=None), load)
     assert [1] == world.sql("SELECT id FROM spaces")
 
 
-def test_the_active_space_can_neither_be_retired_nor_dropped(world):
+def test_the_active_space_can_neither_be_retired_nor_dropped(world: World):
     """Something must answer."""
     for action in (lifecycle.retire, lifecycle.drop, lifecycle.size):
         with pytest.raises(ConfigurationError, match="is the active one"):
             action(world.engine, 1)
 
 
-def test_a_model_whose_words_are_others_is_refused_without_loading_it_for_every_search(world):
+def test_a_model_whose_words_are_others_is_refused_without_loading_it_for_every_search(world: World):
     """Its file is read once a minute, not once a request; /readyz says why meanwhile."""
     loads: list[int] = []
 
@@ -290,7 +290,7 @@ def test_a_model_whose_words_are_others_is_refused_without_loading_it_for_every_
     assert ([1], ["the vector of text 1 differs (cosine 0.1000)"]) == (loads, search.refusals)
 
 
-def test_a_worker_says_which_spaces_wait_for_another_one(world, two):
+def test_a_worker_says_which_spaces_wait_for_another_one(world: World, two):
     """Where operators look; and no longer, when the model can be loaded again."""
     _, new = two
     said: list[str | None] = []

@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from tests.active_taxonomies import put_into_force
 from tests.factories import DIMENSION, enriched_image
-from tests.integration.pipeline.spaces.world import COLOURS, load, meanwhile
+from tests.integration.pipeline.spaces.world import COLOURS, World, load, meanwhile
 from worker import catalog, db, outbox
 from worker.catalog.golden import GoldenItem
 from worker.catalog.label_vectors import LabelVector
@@ -31,14 +31,14 @@ OF_TEXTS = ("text_vectors", "label_sets", "label_vectors")
 LATE = TaxonomyVersion(name="late", version="1", many=False, definition={})
 
 
-def quickly(world, statement: str) -> None:
+def quickly(world: World, statement: str) -> None:
     """One statement, which must not wait."""
     started = time.monotonic()
     world.sql(statement)
     assert time.monotonic() - started < 1.5, statement
 
 
-def test_a_space_is_made_beside_long_readers(world):
+def test_a_space_is_made_beside_long_readers(world: World):
     """Somebody's report that has read everything since the morning neither waits nor keeps us waiting."""
     world.enriched(a="red")
     with world.engine.connect() as reader:
@@ -51,7 +51,7 @@ def test_a_space_is_made_beside_long_readers(world):
     assert 1 == world.fill(new).filled
 
 
-def test_a_space_that_waits_for_a_long_writer_holds_up_no_reader(world):
+def test_a_space_that_waits_for_a_long_writer_holds_up_no_reader(world: World):
     """Making one is tried again and again, a few seconds at a time."""
     world.enriched(a="red")
     with ThreadPoolExecutor(1) as pool, world.engine.connect() as writer:
@@ -64,14 +64,14 @@ def test_a_space_that_waits_for_a_long_writer_holds_up_no_reader(world):
         assert "filling" == making.result(10).state
 
 
-def test_two_processes_make_one_space(world):
+def test_two_processes_make_one_space(world: World):
     """The second finds what the first has made."""
     with ThreadPoolExecutor(2) as pool:
         first, second = pool.map(lambda _: world.space("turned"), range(2))
     assert first == second
 
 
-def test_an_index_is_built_while_the_space_is_written(world):
+def test_an_index_is_built_while_the_space_is_written(world: World):
     """And once, by however many processes; a build that broke off is begun anew."""
     new = world.space("turned")
     world.enriched(**{f"{number}.jpg": "red" for number in range(5)})
@@ -90,7 +90,7 @@ def test_an_index_is_built_while_the_space_is_written(world):
         assert catalog.partitions.has_index(connection, new.id)
 
 
-def test_dropping_frees_the_space_while_workers_write(world):
+def test_dropping_frees_the_space_while_workers_write(world: World):
     """Vectors, tags, queue and golden vectors are gone; a worker that has not noticed yet goes on without an error."""
     world.enriched(**{f"{number}.jpg": "red" for number in range(20)})
     new = world.space("turned")
@@ -118,7 +118,7 @@ def test_dropping_frees_the_space_while_workers_write(world):
         lifecycle.get(world.engine, new.id)
 
 
-def test_what_a_models_texts_left_behind_goes_with_its_space(world):
+def test_what_a_models_texts_left_behind_goes_with_its_space(world: World):
     """Vectors of prompts and of labels, and the labels' index; another space's stay."""
     new = world.space("turned")
     for space in (world.serving.enricher.space, new):
@@ -134,7 +134,7 @@ def test_what_a_models_texts_left_behind_goes_with_its_space(world):
 
 
 @pytest.mark.parametrize("late", ["prompts", "golden", "set", "labels", "index", "queue"])
-def test_who_is_late_leaves_nothing_in_a_dropped_space(world, late):
+def test_who_is_late_leaves_nothing_in_a_dropped_space(world: World, late):
     """A worker that has not noticed waits while a space is dropped, and then writes nothing, without an error."""
     world.enriched(a="red")
     new = world.space("turned")
@@ -170,7 +170,7 @@ def test_who_is_late_leaves_nothing_in_a_dropped_space(world, late):
     assert [None] == world.sql(f"SELECT to_regclass('label_vectors_{new.id}_hnsw')")
 
 
-def test_a_retagging_that_is_late_leaves_no_tags_of_a_dropped_space(world):
+def test_a_retagging_that_is_late_leaves_no_tags_of_a_dropped_space(world: World):
     """It waits while the space is dropped, and then says so."""
     world.enriched(a="red", b="green")
     new = world.space("turned")
@@ -188,7 +188,7 @@ def test_a_retagging_that_is_late_leaves_no_tags_of_a_dropped_space(world):
     assert ["colour"] == world.sql("SELECT DISTINCT taxonomy FROM tags WHERE space_id = :s", s=new.id)
 
 
-def test_new_texts_can_be_encoded_for_a_space_that_was_dropped(world):
+def test_new_texts_can_be_encoded_for_a_space_that_was_dropped(world: World):
     """They are not kept, but a worker that has not noticed yet has them."""
     new = world.space("turned")
     prompts = PromptVectorCache(world.engine, new, lambda: load("turned"))
@@ -197,7 +197,7 @@ def test_new_texts_can_be_encoded_for_a_space_that_was_dropped(world):
     assert [] == world.sql("SELECT digest FROM text_vectors WHERE space_id = :s", s=new.id)
 
 
-def test_a_worker_that_still_serves_a_dropped_space_writes_what_the_active_one_is_owed(world):
+def test_a_worker_that_still_serves_a_dropped_space_writes_what_the_active_one_is_owed(world: World):
     """Between two looks of its attendant nothing is lost, and nothing fails."""
     new = world.space("turned")
     old = world.serving.enricher.space
@@ -209,7 +209,7 @@ def test_a_worker_that_still_serves_a_dropped_space_writes_what_the_active_one_i
     assert {"a": "red"} == world.tags_in(new)
 
 
-def test_the_feed_has_what_the_active_space_is_given_later(world):
+def test_the_feed_has_what_the_active_space_is_given_later(world: World):
     """Tags of an image come into the views with its vector; while its space is only being filled, they do not."""
     world.enriched(a="red")
     new = world.space("turned")
@@ -232,7 +232,7 @@ def test_the_feed_has_what_the_active_space_is_given_later(world):
     assert old.id != new.id
 
 
-def test_dropping_waits_for_readers_and_keeps_nobody_waiting(world):
+def test_dropping_waits_for_readers_and_keeps_nobody_waiting(world: World):
     """The disk space is freed when the last long query has ended; others do not notice."""
     world.enriched(a="red")
     new = world.space("turned")
@@ -250,7 +250,7 @@ def test_dropping_waits_for_readers_and_keeps_nobody_waiting(world):
     assert [None] == world.sql(f"SELECT to_regclass('embeddings_{new.id}')")
 
 
-def test_an_interrupted_drop_is_finished_by_the_next_one(world):
+def test_an_interrupted_drop_is_finished_by_the_next_one(world: World):
     """Wherever it broke off."""
     world.enriched(a="red", b="green")
     new = world.space("turned")
@@ -266,7 +266,7 @@ def test_an_interrupted_drop_is_finished_by_the_next_one(world):
     assert [None] == world.sql(f"SELECT to_regclass('embeddings_{new.id}')")
 
 
-def test_a_dropped_model_gets_a_new_space(world):
+def test_a_dropped_model_gets_a_new_space(world: World):
     """With another number, so that nothing old is ever taken for it."""
     world.enriched(a="red")
     first = world.space("turned")
@@ -277,7 +277,7 @@ def test_a_dropped_model_gets_a_new_space(world):
 
 # -- for other services ------------------------------------------------------------------------------------------------
 @pytest.fixture
-def reader(world):
+def reader(world: World):
     """A role with the rights that docs/how-to/read-results.md gives."""
     world.sql("DROP ROLE IF EXISTS searcher")
     world.sql("CREATE ROLE searcher LOGIN PASSWORD 'p'")
@@ -293,7 +293,7 @@ def reader(world):
 SEARCH = text("SELECT key, similarity, tags FROM search_images(CAST(:vector AS halfvec), :k)")
 
 
-def test_a_reader_searches_by_vector_with_the_active_spaces_index(world, reader):
+def test_a_reader_searches_by_vector_with_the_active_spaces_index(world: World, reader):
     """By EXECUTE rights alone, best first, and without comparing everything."""
     vectors = np.random.default_rng(1).normal(size=(2_000, DIMENSION)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -311,7 +311,7 @@ def test_a_reader_searches_by_vector_with_the_active_spaces_index(world, reader)
     assert scans > 0
 
 
-def test_a_vector_of_another_model_is_refused(world):
+def test_a_vector_of_another_model_is_refused(world: World):
     """With both dimensions, instead of a wrong answer."""
     with pytest.raises(DBAPIError, match=r"the vector has 3 dimensions; those of the active model, tiny, have 32"):
         world.sql("SELECT * FROM search_images('[1,0,0]'::halfvec)")
@@ -325,14 +325,14 @@ def test_a_vector_of_another_model_is_refused(world):
         (f"array_fill(0, ARRAY[{DIMENSION}])::halfvec", "the vector has length 0"),
     ],
 )
-def test_a_vector_that_is_none_is_refused(world, vector, says):
+def test_a_vector_that_is_none_is_refused(world: World, vector, says):
     """Any image would be as near as any other: ten of them look like an answer."""
     world.enriched(a="red", b="green")
     with pytest.raises(DBAPIError, match=says):
         world.sql(f"SELECT key FROM search_images({vector})")
 
 
-def test_searching_by_vector_leaves_the_session_as_it_was(world):
+def test_searching_by_vector_leaves_the_session_as_it_was(world: World):
     """Its settings for the index are its own."""
     with transaction(world.engine) as connection:
         connection.execute(text("SET LOCAL hnsw.ef_search = 77"))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from sqlalchemy import text
@@ -63,6 +63,15 @@ def load(model: str, _revision: str | None = None) -> Encoder:
     if model.startswith("turned"):
         return TurnedEncoder(model)
     raise ModelUnavailableError(f"no model {model!r} here")
+
+
+_Report = TypeVar("_Report")
+
+
+def made(report: _Report | None) -> _Report:
+    """The report of a run that had something to do."""
+    assert report is not None
+    return report
 
 
 @dataclass

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from tests.active_taxonomies import put_into_force
-from tests.integration.pipeline.conftest import COLOURS
+from tests.integration.pipeline.conftest import COLOURS, World
 from tests.pictures import picture
 from worker.db import transaction
 from worker.errors import TaxonomyError
@@ -27,13 +27,13 @@ ONLY_RED = Taxonomy(
 
 
 @pytest.fixture
-def several(world):
+def several(world: World):
     """A world with levels and a condition."""
     put_into_force(world.engine, ONLY_RED, COLOURS, LEVELS)
     return world
 
 
-def labels(world, key: str) -> set[tuple[str, str | None]]:
+def labels(world: World, key: str) -> set[tuple[str, str | None]]:
     return {(tag.taxonomy, tag.label) for tag in world.image(key).tags}
 
 
@@ -77,7 +77,7 @@ def test_a_new_condition_makes_the_bytes_wanted_again(several):
     assert ("only-red", "bright") in labels(several, "red.jpg")
 
 
-def test_a_worker_follows_what_is_applied_without_a_restart(world):
+def test_a_worker_follows_what_is_applied_without_a_restart(world: World):
     """It tagged by the revision before when it writes: nothing of that reaches the catalog, and nothing is lost."""
     tagged_by = world.enricher.labels.now.revision
     world.upload("red.jpg", picture("red", (32, 32)))
@@ -87,7 +87,7 @@ def test_a_worker_follows_what_is_applied_without_a_restart(world):
     assert tagged_by + 1 == world.enricher.labels.now.revision
 
 
-def test_a_worker_that_cannot_read_what_is_in_force_writes_nothing(world):
+def test_a_worker_that_cannot_read_what_is_in_force_writes_nothing(world: World):
     """Of a newer release: images stay pending, uncounted, and the worker says what to do, and ends."""
     put_into_force(world.engine, COLOURS, LEVELS)
     with transaction(world.engine) as connection:

@@ -7,6 +7,7 @@ import threading
 import pytest
 from sqlalchemy import text
 
+from tests.integration.pipeline.conftest import World
 from tests.ledger import BUCKET, expire_leases, make_due, ref
 from tests.pictures import picture
 from worker import ledger
@@ -21,7 +22,7 @@ PEOPLE = [("colour", "teal"), ("mood", None), ("mood", "calm")]
 
 
 @pytest.fixture
-def corrected(world):
+def corrected(world: World):
     """A red picture that people called teal, and of a mood that no model knows."""
     world.upload("a", picture())
     world.run()
@@ -37,7 +38,7 @@ def corrected(world):
     return world
 
 
-def by_people(world):
+def by_people(world: World):
     found = text(
         "SELECT taxonomy, label FROM tags WHERE source = 'human' AND taxonomy_version = 'v1' "
         "AND decided_at = '2020-02-02' ORDER BY taxonomy, label NULLS FIRST"
@@ -46,18 +47,18 @@ def by_people(world):
         return [tuple(each) for each in connection.execute(found)]
 
 
-def set_aside(world):
+def set_aside(world: World):
     with transaction(world.engine) as connection:
         return connection.execute(text("SELECT count(*) FROM tags_set_aside")).scalar_one()
 
 
-def shown(world):
+def shown(world: World):
     """What other services read."""
     with transaction(world.engine) as connection:
         return connection.execute(text("SELECT tags FROM enriched_images")).scalars().all()
 
 
-def kill_workers(world):
+def kill_workers(world: World):
     """As many as it takes, each while it works on the bytes of the image alone."""
     world.hint("a")
     for _ in range(EXPOSED_DEATHS):
