@@ -80,17 +80,19 @@ def _divided(threads: int, among: int) -> list[int]:
 def run(settings: Settings, *, cores: int) -> int:
     """Keep ``settings.processes`` workers running until SIGTERM, which drains all of them.
 
-    One that ends is started again while the others go on: they have leases and devices of their own. All end when one
-    says that starting it again would not help, or dies five times within a minute of its start.
+    A member that ends is restarted while the others keep running. All stop when one exits with a status that
+    rules out a restart, or dies five times in a row within a minute of its start.
 
     Returns:
-        The exit status: 0 after SIGTERM, else that of the member because of which all ended.
+        The exit status: 0 after SIGTERM, else that of the member that stopped the group.
 
     Raises:
-        ConfigurationError: the settings are not for so many members.
+        ConfigurationError: the settings do not allow so many members.
     """
     shared = shares(settings, cores=cores)
-    supervisor = Supervisor(None, announce=lambda what: _log.warning(what, action="worker-group"), policy=_POLICY)
+    supervisor = Supervisor(
+        None, announce=lambda what: _log.warning(what, action="worker-group"), policy=_POLICY, patient=True
+    )
     supervisor.add(*(_member(number, share, settings) for number, share in enumerate(shared, 1)))
     _log.info(f"{len(shared)} worker processes", action="worker-group", decoders=settings.decode_threads or cores)
     return supervisor.run()

@@ -106,6 +106,7 @@ class Supervisor:
         policy: RestartPolicy | None = None,
         keep_open: Sequence[int] = (),
         housekeeping: Callable[[Announce], None] = lambda _: None,
+        patient: bool = False,
     ) -> None:
         """Nothing runs yet.
 
@@ -115,6 +116,7 @@ class Supervisor:
             policy: when a child that died is started again.
             keep_open: file descriptors that the orphan reaper holds until it has cleaned up.
             housekeeping: called every ten seconds, with ``announce``.
+            patient: whether a second signal changes nothing, instead of killing what still runs.
         """
         self._log_dir = log_dir
         self._announce = announce or (lambda message: _log.info(message, action="supervise"))
@@ -124,7 +126,7 @@ class Supervisor:
         self._lock = threading.Lock()
         self._stopping = StopFlag()
         self._hurry = StopFlag()
-        self._signalled = False
+        self._signalled, self._patient = False, patient
         self._housekeeping, self._housekept = housekeeping, 0.0
         self._status = 0
 
@@ -216,7 +218,7 @@ class Supervisor:
         return self._signalled
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        if self._signalled:
+        if self._signalled and not self._patient:
             self._hurry.set()
         self._signalled = True
         self._stopping.set()

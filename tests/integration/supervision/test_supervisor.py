@@ -148,6 +148,30 @@ def test_a_second_signal_hurries(parent):
     assert [] == [pid for pid in pids if _runs(pid)]
 
 
+def test_a_patient_supervisor_lets_children_finish_whatever_else_is_sent(tmp_path: Path):
+    """A closing terminal may send two signals: batches of a worker group are finished all the same."""
+    drain = """
+    import pathlib, signal, sys, time
+    signal.signal(signal.SIGTERM, lambda *_: (pathlib.Path(sys.argv[1], "asked").touch(), time.sleep(1), sys.exit(0)))
+    pathlib.Path(sys.argv[1], "up").touch()
+    time.sleep(600)
+    """
+    supervisor = Supervisor(tmp_path, announce=lambda _message: None, policy=QUICK, patient=True)
+    child = supervisor.launch(ChildSpec(name="worker", argv=_python(drain, str(tmp_path))))
+
+    def send_two() -> None:
+        for mark in ("up", "asked"):
+            _wait_for((tmp_path / mark).exists)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with supervisor.signals():
+        sender = threading.Thread(target=send_two)
+        sender.start()
+        supervisor.run()
+        sender.join()
+    assert 0 == child.exit_status()
+
+
 def test_a_supervisor_outlives_its_guardian(parent, tmp_path: Path):
     """A guardian that somebody kills is replaced, and the new one knows the children."""
     process, pids = parent()

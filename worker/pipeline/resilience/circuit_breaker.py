@@ -51,7 +51,7 @@ class CircuitBreaker:
     After a pause it is half-open: one caller at a time may probe. An answer closes it, a failure begins a longer pause.
     Safe to use from several threads.
 
-    Callers may not assume that an open breaker closes by itself: somebody has to take the turn that is due.
+    Callers may not assume that an open breaker closes by itself: a caller has to take the turn that is due.
     """
 
     def __init__(
