@@ -58,7 +58,7 @@ class Reason(enum.StrEnum):
 
 
 class RetryReason(enum.StrEnum):
-    """Why an object is tried again. The codes are an interface: `enrich status` and metrics are by them."""
+    """Why an object is retried. The codes are an interface: `enrich status` and metrics show them."""
 
     STORE_AWAY = "store-away"  # no answer from the store, or one that says nothing about the object
     NO_SUCH_BUCKET = "no-such-bucket"  # the store answers that there is no such bucket

@@ -60,7 +60,7 @@ def test_a_full_disk_is_said_and_costs_nothing_that_was_accepted(disk: Path) -> 
         kept += [key for key in (f"meanwhile-{number}.jpg" for number in range(5)) if _accepted(store, key)]
         system.command.wait_until_it_says("the disk is nearly full")
         (disk / "filler").unlink()
-        system.command.wait_until_it_says("there is space again")
+        system.command.wait_until_it_says("there is disk space again")
         until(lambda: _accepted(store, "after.jpg"))
         kept.append("after.jpg")
         held = [each["Key"] for each in store.list_objects_v2(Bucket="photos")["Contents"]]

@@ -113,7 +113,7 @@ class TestUse:
         store.put_object(Bucket="other", Key="secret.jpg", Body=picture(), ContentType="image/jpeg")
         until(lambda: counted in system.request("GET", "/metrics").data.decode())
         done = enrich("status", "--bucket", "other", cwd=system.cwd)
-        assert (1, True) == (done.returncode, "nothing is known of a bucket 'other'" in done.stderr)
+        assert (1, True) == (done.returncode, "unknown bucket 'other'" in done.stderr)
         done = enrich("backfill", "other", cwd=system.cwd)
         assert (1, True) == (done.returncode, "ENRICH_BUCKETS names photos; add other" in done.stderr)
 

@@ -106,7 +106,7 @@ def history(
         context.json_document(asdict(found))
         return
     if not found.entries:
-        context.line("no taxonomies are in force yet: the first worker or `enrich taxonomy apply` starts the history")
+        context.line("no taxonomies are in force yet: start a worker or run `enrich taxonomy apply`")
         return
     for entry in found.entries:
         _show_entry(entry)

@@ -24,8 +24,8 @@ class IgnoredReason(enum.StrEnum):
     OUTSIDE_BUCKETS = "outside-buckets"  # a file that S3 cannot see
     NOT_A_BUCKET = "not-a-bucket"  # beside the buckets, with a name that no bucket can have
     METADATA_ONLY = "metadata-only"  # tags, a storage class or a lifecycle mark: the bytes are the same
-    READ = "read"  # somebody read the object; following it up would be a read again, for ever
-    TEST_EVENT = "test-event"  # the store checks that somebody listens
+    READ = "read"  # the object was read; following it up would read it again, endlessly
+    TEST_EVENT = "test-event"  # the store checks that the endpoint answers
     SUBSCRIPTION = "subscription"  # a topic asks to confirm a subscription, or says that one has ended
 
 

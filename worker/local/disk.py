@@ -27,10 +27,10 @@ class DiskWatch:
         if (left < _LOW_MIB) == self._is_low:
             return
         self._is_low = left < _LOW_MIB
-        announce(self._low(left) if self._is_low else f"there is space again: {left:,} MiB are left")
+        announce(self._low(left) if self._is_low else f"there is disk space again: {left:,} MiB are free")
 
     def _low(self, left: int) -> str:
         return (
-            f"the disk is nearly full: {left} MiB are left for {self._folder}. Below {STORE_STOPS_BELOW_MIB} MiB the "
-            "store refuses uploads, without any PostgreSQL stops. What was accepted is kept: make room, and all goes on"
+            f"the disk is nearly full: {left} MiB are free for {self._folder}. Below {STORE_STOPS_BELOW_MIB} MiB the "
+            "store refuses uploads; with none left PostgreSQL stops. Accepted uploads are kept: free some space"
         )

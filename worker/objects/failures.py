@@ -71,7 +71,7 @@ _BY_CODE: dict[str, tuple[type[EnrichError], str]] = {
     ),
 }
 #: AWS answers an ordinary 403 to a request that does not accept requester-pays charges.
-_PERHAPS_PAYS = "; if its owner has requesters pay, and you agree to, name {bucket} in ENRICH_S3_REQUESTER_PAYS"
+_PERHAPS_PAYS = "; if it is a requester-pays bucket and you agree to pay, name {bucket} in ENRICH_S3_REQUESTER_PAYS"
 _REDIRECTS = range(300, 400)
 _CLIENT_ERRORS = range(400, 500)
 #: Client errors that are temporary and do not concern the request itself.
@@ -119,7 +119,7 @@ def _elsewhere(bucket: str, said: str, region: str, location: str) -> str:
     if region:
         return f"{bucket}: the bucket is in another region ({said}); set ENRICH_S3_REGION={region}"
     if location:
-        return f"{bucket}: the store sends us to {location} ({said}); set ENRICH_S3_ENDPOINT_URL and ENRICH_S3_REGION"
+        return f"{bucket}: the store redirects to {location} ({said});  set ENRICH_S3_ENDPOINT_URL and ENRICH_S3_REGION"
     return f"{bucket}: the bucket is in another region ({said}); set ENRICH_S3_REGION and ENRICH_S3_ENDPOINT_URL"
 
 

@@ -193,7 +193,7 @@ class S3Store:
                 return
             except self._client.exceptions.BucketAlreadyExists:  # some stores say so of our own buckets, too
                 if bucket not in self.buckets():
-                    message = f"{bucket}: somebody else has a bucket of that name; choose another name"
+                    message = f"{bucket}: the name belongs to someone else's bucket; choose another name"
                     raise ConfigurationError(message) from None
 
     def buckets(self) -> tuple[str, ...]:

@@ -113,7 +113,7 @@ class Supervisor:
         Args:
             log_dir: has a log for each child; None: children write where we write.
             announce: is told what happens to children, in sentences.
-            policy: when a child that died is started again.
+            policy: when a child that died is restarted.
             keep_open: file descriptors that the orphan reaper holds until it has cleaned up.
             housekeeping: called every ten seconds, with ``announce``.
             patient: whether a second signal changes nothing, instead of killing what still runs.
@@ -227,24 +227,24 @@ class Supervisor:
         """Look at every child once: restart what is due."""
         for watched in list(self._watched.values()):
             if watched.restart_at is None and watched.child.exit_status() is not None:
-                self._bury(watched)
+                self._handle_exit(watched)
             elif watched.restart_at is not None and time.monotonic() >= watched.restart_at:
                 self._restart(watched)
-        self._keep_house()
+        self._check_surroundings()
 
-    def _bury(self, watched: _Supervised) -> None:
+    def _handle_exit(self, watched: _Supervised) -> None:
         child = watched.child
         status, lived = child.exit_status(), time.monotonic() - child.started
         self._remove(child)
         if status in child.spec.final or (child.starts == 1 and status in child.spec.final_at_first):
-            self._give_up(watched, f"ended ({child.describe_exit()}) and is not started again")
+            self._give_up(watched, f"ended ({child.describe_exit()}) and is not restarted")
             return
         watched.deaths = watched.deaths + 1 if lived < self._policy.quick else 1
         self._died(watched, f"died ({child.describe_exit()})")
 
     def _give_up(self, watched: _Supervised, what: str) -> None:
         child, watched.restart_at = watched.child, math.inf
-        others = "everything ends" if child.spec.ends_all else "everything else goes on"
+        others = "everything ends" if child.spec.ends_all else "everything else keeps running"
         self._announce(f"{child.spec.name} {what}; {others}{child.log_tail()}")
         if child.spec.ends_all:
             status = child.exit_status()
@@ -261,8 +261,8 @@ class Supervisor:
         watched.restart_at = time.monotonic() + delay
         if deaths == policy.give_up_after:
             self._announce(
-                f"{child.spec.name} {what}, {deaths} times in a row; it is tried every {delay:g} s from now on, and "
-                f"everything else goes on{child.log_tail()}"
+                f"{child.spec.name} {what}, {deaths} times in a row; it is restarted every {delay:g} s from now on; "
+                f"everything else keeps running{child.log_tail()}"
             )
         else:
             log = f", its log is {child.log}" if child.log else ""
@@ -280,7 +280,7 @@ class Supervisor:
         what = "started" if watched.child.starts == 1 else "restarted"
         self._announce(f"{watched.child.spec.name} was {what} (pid {watched.child.pid})")
 
-    def _keep_house(self) -> None:
+    def _check_surroundings(self) -> None:
         if self._guardian.is_dead():
             with self._lock:
                 self._guardian.replace([w.child for w in self._watched.values() if w.child.is_running])

@@ -92,7 +92,7 @@ def cut_prompts(taxonomy: Taxonomy, cut: Cut, *, model: str) -> list[Advice]:
         Advice(
             taxonomy=taxonomy.name,
             label=owners[text],
-            message=f"{shown(text)} has {tokens} tokens, more than {model} reads: the rest is cut; shorten it",
+            message=f"{shown(text)} has {tokens} tokens, more than {model} reads: the rest is ignored; shorten it",
         )
         for text, tokens in cut(list(owners)).items()
     ]
@@ -113,7 +113,7 @@ def _nearest_rival(matrix: LabelMatrix, label: int, vector: np.ndarray) -> str |
     if rival is None:
         return None
     if candidates[best] == candidates[own]:
-        return f"is exactly as near to {rival} as to its own label: where they tie, neither is given"
+        return f"is exactly as near to {rival} as to its own label: in a tie, neither is given"
     return f"is nearer to {rival} than to its own label"
 
 
@@ -134,7 +134,7 @@ def long_prompts(taxonomy: Taxonomy) -> Iterator[Advice]:
         tokens = len(_TOKENS.findall(prompt))
         if tokens > _FEWEST_READ:
             message = (
-                f"{shown(prompt)} has {tokens} tokens or more: SigLIP reads 64 and CLIP 77, and the rest is cut; "
+                f"{shown(prompt)} has {tokens} tokens or more: SigLIP reads 64 and CLIP 77, and the rest is ignored; "
                 "--with-model counts"
             )
             yield Advice(taxonomy=taxonomy.name, label=label, message=message)

@@ -58,11 +58,14 @@ def _beside_words(value: dict[str, Any]) -> Iterator[Finding]:
     """Fields that affect decisions, in a taxonomy that decides nothing."""
     for name in value:
         if name in _DECIDING:
-            yield (name,), "has no effect beside 'vocabulary': its words are searched for and by, and decide nothing"
+            yield (name,), "has no effect together with 'vocabulary', whose words are only searched and decide nothing"
     for model, own in _map(value, "models").items():
         for name in own if isinstance(own, dict) else ():
             if name != "templates":
-                yield ("models", model, name), "has no effect beside 'vocabulary', whose models have 'templates' only"
+                yield (
+                    ("models", model, name),
+                    "has no effect together with 'vocabulary', whose models have only 'templates'",
+                )
 
 
 # -- names -------------------------------------------------------------------------------------------------------------
@@ -75,7 +78,7 @@ def _equal_names(entries: list[_Entry], document: Document) -> Iterator[Finding]
         first = seen.setdefault(normalised(entry.name), entry)
         if first is not entry:
             line = document.line(first.path)
-            yield entry.path, f"the same label as {first.name!r} on line {line}, but for case or punctuation"
+            yield entry.path, f"the same label as {first.name!r} on line {line}, except for case or punctuation"
         if normalised(entry.name) == normalised(ABSTENTION):
             yield entry.path, f"the name '{ABSTENTION}' is taken: it is what conditions call an abstention"
     for entry in entries:
@@ -158,7 +161,7 @@ def _misplaced(value: dict[str, Any], entries: list[_Entry]) -> Iterator[Finding
             if "background" in own and not _map(entry.value, "children"):
                 yield (*path, "background"), "has no effect without 'children'; the taxonomy's own is beside 'labels'"
         if entry.level == MAX_LEVELS + 1:
-            yield entry.path, f"labels may be {MAX_LEVELS} levels deep, no deeper"
+            yield entry.path, f"labels may be at most {MAX_LEVELS} levels deep"
 
 
 def _translated(entry: _Entry) -> list[tuple[Path, Any]]:

@@ -33,13 +33,13 @@ def read(data: bytes) -> tuple[tuple[str, ...], list[YamlProblem]]:
             found.append(_problem(number, f"{shown(word)} is the same as {shown(first)} on line {line}"))
         found += [_problem(number, message) for message in _faults(word)]
     if not words and not found:
-        found = [_problem(1, "there is no word; write one on each line")]
+        found = [_problem(1, "there are no words; write one per line")]
     return tuple(word for word, _ in words.values()), found
 
 
 def _faults(word: str) -> list[str]:
     if not word.isprintable():
-        return [f"{shown(word)} has characters that cannot be seen"]
+        return [f"{shown(word)} has invisible characters"]
     if len(word) > _LONGEST:
         return [f"{shown(word)} is longer than {_LONGEST} characters; a word is a caption's worth"]
     if normalised(word) == normalised(ABSTENTION):

@@ -181,7 +181,7 @@ class _Reader(yaml.SafeLoader):
             self._refuse(node, path, f"{node.value[:60]!r} is not {_SCALARS[node.tag]}")
             return node.value
         if isinstance(value, (int, float)) and not abs(value) < _LARGEST:  # NaN is not, either
-            self._refuse(node, path, f"{node.value[:60]} is not a finite number, or too large a one")
+            self._refuse(node, path, f"{node.value[:60]} is not a finite number, or is too large")
             return node.value
         self._check_characters(node, path)
         return value

@@ -66,7 +66,7 @@ def test_nothing_matches(api, gallery, query):
     ("query", "says"),
     [
         ("taxonomy=time-of-dya", "did you mean 'time-of-day'"),
-        ("bucket=photo", "nothing is known of a bucket 'photo'"),
+        ("bucket=photo", "unknown bucket 'photo'"),
         ("prefix=2026/", "name the bucket"),
         ("limit=0", "limit"),
     ],

@@ -217,12 +217,12 @@ def test_explanations_and_nearest_labels_are_of_known_taxonomies(api, engine, ga
 def test_a_bucket_that_nothing_is_known_of_is_refused_with_the_nearest(api, path):
     """An empty answer would say that nothing is in it; an object that is only on its way is enough to know a bucket."""
     nothing = api.get(f"/v1/{path}?bucket=fotos")
-    assert (422, "nothing is known of a bucket 'fotos'; no object was ever named") == (nothing.status, nothing.detail)
+    assert (422, "unknown bucket 'fotos'; no object has been announced yet") == (nothing.status, nothing.detail)
     api.post("/v1/events/s3", record("a.jpg"))
     assert 200 == api.get(f"/v1/{path}?bucket=photos").status
     for name, says in (("fotos", "did you mean 'photos'?"), ("zzz", "known are photos")):
         answer = api.get(f"/v1/{path}?bucket={name}")
-        assert (422, f"nothing is known of a bucket {name!r}; {says}") == (answer.status, answer.detail)
+        assert (422, f"unknown bucket {name!r}; {says}") == (answer.status, answer.detail)
 
 
 @pytest.mark.parametrize("action", ["retry", "drop"])

@@ -75,7 +75,7 @@ def test_what_cannot_be_compared_proves_nothing(site: Site) -> None:
     [
         ("no-token", "it says that there are more objects (IsTruncated), and not where"),
         ("same-page", "the same page came twice"),
-        ("redirect", "the store sends us to https://"),
+        ("redirect", "the store redirects to https://"),
     ],
 )
 def test_a_listing_that_leads_nowhere_proves_nothing(site: Site, listing: str, sentence: str) -> None:

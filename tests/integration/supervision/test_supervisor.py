@@ -266,7 +266,7 @@ def test_a_child_that_always_dies_takes_nothing_along(tmp_path: Path):
 
     resigned = [line for line in said if "3 times in a row" in line]
     assert (1, True) == (len(resigned), all(alive))
-    assert "api died (exit status 3), 3 times in a row; it is tried every 0.3 s" in resigned[0]
+    assert "api died (exit status 3), 3 times in a row; it is restarted every 0.3 s" in resigned[0]
     assert resigned[0].endswith("| no such table")
     assert "restarting it in 0.3 s" in said[-1]
 
@@ -283,7 +283,7 @@ def test_a_child_whose_end_is_final_is_not_started_again(tmp_path: Path, status:
     supervisor.run(until=lambda: time.monotonic() > until and bool(said) and _runs(other.pid))
 
     assert 1 == len(said)
-    assert said[0].startswith(f"worker ended (exit status {status}) and is not started again")
+    assert said[0].startswith(f"worker ended (exit status {status}) and is not restarted")
     assert said[0].endswith("| a newer release")
 
 

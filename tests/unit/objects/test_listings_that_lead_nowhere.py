@@ -58,7 +58,7 @@ def test_an_endpoint_that_redirects_is_named_with_what_it_redirects_to(bad: BadS
     """As where http:// was written for https://. boto3 alone asks for the bucket's region until Python's stack ends."""
     bad.listing = "redirect"
     with pytest.raises(
-        BucketElsewhereError, match=r"the store sends us to https://127\.0\.0\.1:1/.*ENRICH_S3_ENDPOINT_URL"
+        BucketElsewhereError, match=r"the store redirects to https://127\.0\.0\.1:1/.*ENRICH_S3_ENDPOINT_URL"
     ):
         list(store.list("photos"))
     assert len(bad.requests) <= 3

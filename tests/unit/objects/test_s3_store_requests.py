@@ -174,7 +174,7 @@ def test_an_object_is_gone_when_the_store_says_so(start: Start, answer: Script) 
         (
             refuse("307 Temporary", "TemporaryRedirect", Location="http://127.0.0.1:1/"),
             BucketElsewhereError,
-            "sends us to http://127.0.0.1:1/ .*ENRICH_S3_ENDPOINT_URL",
+            "redirects to http://127.0.0.1:1/ .*ENRICH_S3_ENDPOINT_URL",
         ),
         (
             refuse("400 Bad", "AuthorizationHeaderMalformed", more="<Region>eu-west-1</Region>"),
@@ -304,5 +304,5 @@ def test_a_bucket_that_somebody_else_has_is_a_wrong_setting(start: Start) -> Non
     taken = refuse("409 Conflict", "BucketAlreadyExists")
     _, store = start(taken, respond(body=ours), taken, respond(body=ours))
     store.create_bucket("ours")
-    with pytest.raises(ConfigurationError, match="theirs: somebody else"):
+    with pytest.raises(ConfigurationError, match="theirs: the name belongs to someone else"):
         store.create_bucket("theirs")

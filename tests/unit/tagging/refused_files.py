@@ -69,7 +69,7 @@ REFUSED: dict[str, tuple[str, str]] = {
     ),
     "threshold too high": (VALID + "threshold: 40\n", "FILE:5: threshold: must be 1 or less, not 40"),
     "threshold not a number": (VALID + "threshold: 'high'\n", "FILE:5: threshold: must be a number, not 'high'"),
-    "not finite": (VALID + "margin: .nan\n", "FILE:5: margin: .nan is not a finite number, or too large a one"),
+    "not finite": (VALID + "margin: .nan\n", "FILE:5: margin: .nan is not a finite number, or is too large"),
     "temperature zero": (VALID + "temperature: 0\n", "FILE:5: temperature: must be 0.001 or more, not 0"),
     "template without braces": (
         VALID + "templates:\n  - '{}'\n  - a photo of\n",
@@ -143,11 +143,11 @@ REFUSED: dict[str, tuple[str, str]] = {
     ),
     "labels that look the same": (
         "name: page\nlabels:\n  blank page: [a]\n  Blank_Page: [b]\n",
-        "FILE:4: labels.Blank_Page: the same label as 'blank page' on line 3, but for case or punctuation",
+        "FILE:4: labels.Blank_Page: the same label as 'blank page' on line 3, except for case or punctuation",
     ),
     "labels that look the same in another width": (
         "name: a\nlabels:\n  day: [b]\n  ＤＡＹ: [c]\n",
-        "FILE:4: labels.ＤＡＹ: the same label as 'day' on line 3, but for case or punctuation",
+        "FILE:4: labels.ＤＡＹ: the same label as 'day' on line 3, except for case or punctuation",
     ),
     "two fields missing": (
         "title: Mood\n",

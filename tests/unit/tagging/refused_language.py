@@ -48,7 +48,7 @@ REFUSED: dict[str, tuple[str, str]] = {
     ),
     "a child called like another label": (
         VALID.replace("[a tear]", "{children: {Happy: [a cry], blue: [the blues]}}"),
-        "FILE:4: labels.sad.children.Happy: the same label as 'happy' on line 3, but for case or punctuation",
+        "FILE:4: labels.sad.children.Happy: the same label as 'happy' on line 3, except for case or punctuation",
     ),
     "a prompt of parent and child": (
         VALID.replace("[a tear]", "{prompts: [a tear], children: {blue: [a tear], low: [a sigh]}}"),
@@ -67,7 +67,7 @@ REFUSED: dict[str, tuple[str, str]] = {
         ),
         (
             "FILE:19: labels.a.children.b.children.c.children.d.children.e.children.f: "
-            "labels may be 5 levels deep, no deeper"
+            "labels may be at most 5 levels deep"
         ),
     ),
     "reserved name": (

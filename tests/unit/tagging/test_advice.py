@@ -85,7 +85,7 @@ def test_labels_that_tie_are_shown() -> None:
     taxonomy = Taxonomy(name="pets", labels=(Label(name="cat", prompts=("tom",)), Label(name="dog", prompts=("rex",))))
     found = confusions(taxonomy, FakeTexts({"tom": AXES["cat"], "rex": AXES["cat"]}), model="any")
 
-    said = "is exactly as near to {} as to its own label: where they tie, neither is given"
+    said = "is exactly as near to {} as to its own label: in a tie, neither is given"
     assert [
         ("cat", f"'tom' {said.format(repr('dog'))}"),
         ("dog", f"'rex' {said.format(repr('cat'))}"),
@@ -104,7 +104,7 @@ def test_prompts_that_are_cut_are_shown() -> None:
     def cut(texts: Sequence[str]) -> dict[str, int]:
         return {text: len(text) for text in texts if len(text) > 10}
 
-    said = "tokens, more than any reads: the rest is cut; shorten it"
+    said = "tokens, more than any reads: the rest is ignored; shorten it"
     assert [
         ("cat", f"'see a long cat' has 14 {said}"),
         (None, f"'see a bare wall' has 15 {said}"),

@@ -68,8 +68,8 @@ def test_a_vocabulary_survives_the_catalog(tmp_path: Path) -> None:
     [
         (b"egg cup\n\nEgg-Cup\n", "words.txt:3: 'Egg-Cup' is the same as 'egg cup' on line 1"),
         (b"cup\n\xff\n", "words.txt:2: not UTF-8; save the file as UTF-8"),
-        (b"# nothing\n", "words.txt:1: there is no word; write one on each line"),
-        (b"a\x07b\n", "words.txt:1: 'a\\x07b' has characters that cannot be seen"),
+        (b"# nothing\n", "words.txt:1: there are no words; write one per line"),
+        (b"a\x07b\n", "words.txt:1: 'a\\x07b' has invisible characters"),
         (b"None of these\n", "words.txt:1: the name 'none of these' is taken"),
         (b"a" * 201, "words.txt:1: 'aaa"),
     ],
@@ -101,8 +101,8 @@ def test_more_texts_than_can_be_encoded_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ("threshold: 0.3\n", "things.yaml:3: threshold: has no effect beside 'vocabulary'"),
-        ("labels: {a: [b], c: [d]}\n", "things.yaml:3: labels: has no effect beside 'vocabulary'"),
+        ("threshold: 0.3\n", "things.yaml:3: threshold: has no effect together with 'vocabulary'"),
+        ("labels: {a: [b], c: [d]}\n", "things.yaml:3: labels: has no effect together with 'vocabulary'"),
         ("models: {starter: {margin: 0.1}}\n", "things.yaml:3: models.starter.margin: has no effect"),
         ("vocabulary2: x\n", "things.yaml:3: vocabulary2: unknown field; did you mean 'vocabulary'?"),
     ],

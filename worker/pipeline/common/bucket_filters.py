@@ -24,5 +24,5 @@ def require_bucket(connection: Connection, name: str | None) -> None:
         return
     some = sorted(known)[:_SHOWN]
     more = f" and {len(known) - len(some):,} more" if len(known) > len(some) else ""
-    otherwise = f"known are {', '.join(some)}{more}" if known else "no object was ever named"
-    raise UnknownNameError(f"nothing is known of a bucket {shown(name)}; {suggested(name, known, otherwise=otherwise)}")
+    otherwise = f"known are {', '.join(some)}{more}" if known else "no object has been announced yet"
+    raise UnknownNameError(f"unknown bucket {shown(name)}; {suggested(name, known, otherwise=otherwise)}")

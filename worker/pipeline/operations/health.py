@@ -103,7 +103,9 @@ def _problem(process: ledger.heartbeats.ProcessStatus) -> str | None:
     if process.seen_ago > SILENT:
         return f"{process.name} was last heard of {process.seen_ago:.0f} s ago"
     if process.progress_ago > STUCK and process.kind == "listener":
-        return f"{process.name} has not heard of all its queues for {process.progress_ago:.0f} s; its log says why"
+        return (
+            f"{process.name} has had no answer from all its queues for {process.progress_ago:.0f} s; its log says why"
+        )
     if process.progress_ago > STUCK:
-        return f"{process.name} has work in hand and finished none for {process.progress_ago:.0f} s"
+        return f"{process.name} has unfinished work and made no progress for {process.progress_ago:.0f} s"
     return None

@@ -18,18 +18,18 @@ State: TypeAlias = Literal["unknown", "pending", "quarantined", "given-up", "exc
 _FINISHED: Mapping[str, State] = {"quarantined": "quarantined", "excluded": "excluded", "gone": "gone"}
 _SENTENCES = {"gone": "the object was deleted", "excluded": "it is not an image"}
 _UNKNOWN = (
-    "nothing is known of it: no event named it, or the store had no such object; check the key, or run "
+    "nothing is known about it: no event announced it, or the store had no such object; check the key, or run "
     "`enrich backfill` on its bucket"
 )
 
 
 class ImageNotFoundError(NotFoundError):
-    """The catalog does not have an image; carries what the ledger knows about the object instead."""
+    """The image is not in the catalog; carries what the ledger knows about the object instead."""
 
-    def __init__(self, ref: ObjectRef, standing: ObjectState | None) -> None:
-        super().__init__(f"{ref} is not in the catalog: {_explain(standing)}")
-        self.state = _state(standing)
-        self.reason = standing.reason if standing is not None and self.state in ("quarantined", "given-up") else None
+    def __init__(self, ref: ObjectRef, known: ObjectState | None) -> None:
+        super().__init__(f"{ref} is not in the catalog: {_explain(known)}")
+        self.state = _state(known)
+        self.reason = known.reason if known is not None and self.state in ("quarantined", "given-up") else None
 
 
 def image(engine: Engine, ref: ObjectRef) -> ImageRecord:
@@ -42,29 +42,29 @@ def image(engine: Engine, ref: ObjectRef) -> ImageRecord:
         found = catalog.read.image(connection, ref)
         if found is not None:
             return found
-        standing = ledger.totals.object_state(connection, ref)
-    raise ImageNotFoundError(ref, standing)
+        known = ledger.totals.object_state(connection, ref)
+    raise ImageNotFoundError(ref, known)
 
 
-def _state(standing: ObjectState | None) -> State:
-    if standing is None:
+def _state(known: ObjectState | None) -> State:
+    if known is None:
         return "unknown"
-    if standing.pending:
+    if known.pending:
         return "pending"
-    return "given-up" if standing.given_up else _FINISHED.get(standing.outcome or "", "unknown")
+    return "given-up" if known.given_up else _FINISHED.get(known.outcome or "", "unknown")
 
 
-def _explain(standing: ObjectState | None) -> str:
-    if standing is None:
+def _explain(known: ObjectState | None) -> str:
+    if known is None:
         return _UNKNOWN
-    if standing.pending:
-        failed = f" after {standing.attempts} attempts; last error: {standing.last_error}"
-        return f"it is pending{failed if standing.last_error else ''}"
-    if standing.outcome == "quarantined":
-        return f"it is in quarantine: {standing.reason}: {standing.message}"
-    if standing.given_up:
+    if known.pending:
+        failed = f" after {known.attempts} attempts; last error: {known.last_error}"
+        return f"it is pending{failed if known.last_error else ''}"
+    if known.outcome == "quarantined":
+        return f"it is in quarantine: {known.reason}: {known.message}"
+    if known.given_up:
         return (
-            f"it was given up: {standing.reason}: {standing.message}; `enrich quarantine retry` tries it again, "
-            "and so do other bytes"
+            f"it was given up: {known.reason}: {known.message}; `enrich quarantine retry` retries it, "
+            "and so does uploading new bytes"
         )
-    return _SENTENCES.get(standing.outcome or "", "it was removed; run `enrich backfill` on its bucket")
+    return _SENTENCES.get(known.outcome or "", "it was removed; run `enrich backfill` on its bucket")

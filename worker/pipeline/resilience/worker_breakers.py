@@ -78,7 +78,7 @@ class WorkerBreakers:
         """What this process is waiting for, in a sentence; None: nothing."""
         sentences = (
             (self.database, "the database is away"),
-            (self.store, "nothing can be read from the object store"),
+            (self.store, "the object store cannot be read"),
             (self.quarantine, "nearly everything is refused, so nothing is put into quarantine"),
         )
         found = [f"{what} (for {each.seconds:.0f} s): {each.why}" for each, what in sentences if each.is_open]

@@ -111,7 +111,7 @@ class BatchFiller:
         results = list(self.pool.map(self._read, fresh))
         vectors, failed = self._encode([each for each in results if isinstance(each, _ReadyImage)])
         postponed = failed + [each for each in results if isinstance(each, Postponement)]
-        postponed += [_given_up(each, "its worker died with it in hand, every time") for each in worn]
+        postponed += [_given_up(each, "every worker that tried it died") for each in worn]
         changed = [image for image, result in zip(fresh, results, strict=True) if result is None]
         return self._write(claimed, vectors, changed, postponed)
 
@@ -237,7 +237,7 @@ def _given_up(image: QueuedImage, error: str) -> Postponement:
 
 
 def _contended(image: int) -> Postponement:
-    return Postponement(id=image, error="a worker has it in hand", delay=_CONTENDED_DELAY, counted=False)
+    return Postponement(id=image, error="a worker is processing it", delay=_CONTENDED_DELAY, counted=False)
 
 
 def _report(claimed: QueuedBatch, postponed: Sequence[Postponement], *, filled: int, changed: int) -> FillReport:

@@ -44,7 +44,7 @@ def get(engine: Engine, number: int) -> Space:
     with transaction(engine) as connection:
         found = catalog.spaces.space(connection, number)
     if found is None:
-        raise NotFoundError(f"there is no space {number}; `enrich space list` shows those there are")
+        raise NotFoundError(f"there is no space {number}; `enrich space list` shows all spaces")
     return found
 
 
@@ -110,7 +110,7 @@ def _require_full(engine: Engine, number: int) -> None:
     if missing:
         raise ConfigurationError(
             f"{missing:,} images have no vector in space {number} yet and would lose their tags until they do: "
-            f"run `enrich space fill {number}`, or give --force"
+            f"run `enrich space fill {number}`, or pass --force"
         )
 
 
@@ -125,7 +125,7 @@ def _require_tagged(connection: Connection, number: int) -> None:
     if state is None or state.finished_at is None:
         raise ConfigurationError(
             f"the tags of space {number} are older than revision {current.id} of the taxonomies, which is in force: "
-            f"run `enrich space fill {number}`, or give --force"
+            f"run `enrich space fill {number}`, or pass --force"
         )
 
 
@@ -190,4 +190,4 @@ def drop(
 
 
 def _is_active(number: int, done: str) -> str:
-    return f"space {number} is the active one and cannot be {done}: activate another one first"
+    return f"space {number} is the active one and cannot be {done}: activate another space first"

@@ -123,4 +123,4 @@ class ModelHost:
 
 
 def _why(space: int | None, error: EnrichError) -> str:
-    return f"images that space {space} is owed wait for another worker, for its model cannot be used: {error}"
+    return f"vectors missing in space {space} wait for another worker: its model cannot be used here: {error}"

@@ -123,9 +123,8 @@ def _difference(space: Space, found: SpaceSpec) -> str:
     named = {
         "model": "another model",
         "revision": "the weights, the configuration or the tokenizer have changed",
-        "preprocessing": "pictures are prepared otherwise: the image processor's file, or this software's decoding, "
-        "has changed",
-        "dimension": "vectors have another length",
+        "preprocessing": "preprocessing differs: the image processor's file, or this software's decoding, has changed",
+        "dimension": "vectors have a different length",
     }
     parts = [
         f"{meaning} ({name} {getattr(found, name)}, the space has {getattr(wanted, name)})"
@@ -135,5 +134,5 @@ def _difference(space: Space, found: SpaceSpec) -> str:
     return (
         f"space {space.id} was filled with {space.model}, and what is loaded now is not the same: {'; '.join(parts)}. "
         "Nothing is written, because the two cannot be compared. Restore the files that the space was filled with; "
-        "or put the new ones elsewhere and run `enrich space create` with their place"
+        "or put the new ones elsewhere and run `enrich space create` with their path"
     )

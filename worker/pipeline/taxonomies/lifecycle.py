@@ -104,7 +104,7 @@ def content(engine: Engine, target: str | None) -> tuple[int | None, list[Taxono
     with transaction(engine) as connection:
         current = catalog.taxonomy_revisions.current(connection)
         if current is None:
-            raise NotFoundError("no taxonomies are in force yet; the first worker, or `enrich taxonomy apply`, begins")
+            raise NotFoundError("no taxonomies are in force yet; start a worker or run `enrich taxonomy apply`")
         if target is not None and "@" in target:
             stored = dict(_by_name(catalog.taxonomy_revisions.definitions_of(connection, current.id)))
             name, _, version = target.partition("@")
@@ -113,7 +113,7 @@ def content(engine: Engine, target: str | None) -> tuple[int | None, list[Taxono
         number = _interrupted(connection, current) if target is None else None
         number = number or _number(target, current.id)
         if catalog.taxonomy_revisions.numbered(connection, number) is None:
-            raise NotFoundError(f"there is no revision {number}; `enrich taxonomy history` shows those there are")
+            raise NotFoundError(f"there is no revision {number}; `enrich taxonomy history` shows all revisions")
         stored_then = catalog.taxonomy_revisions.definitions_of(connection, number)
     return number, [tagging.restore(definition, version=version) for version, definition in stored_then]
 
@@ -130,7 +130,7 @@ def drop(engine: Engine, name: str) -> None:
         current = catalog.taxonomy_revisions.current(connection)
         used = catalog.taxonomies.versions_in_use(connection)
         if current is None:
-            raise NotFoundError("no taxonomies are in force yet; the first worker, or `enrich taxonomy apply`, begins")
+            raise NotFoundError("no taxonomies are in force yet; start a worker or run `enrich taxonomy apply`")
         if name in current.versions:
             raise TaxonomyError(
                 f"{name} is in force: take it out of the files of ENRICH_TAXONOMIES, and `enrich taxonomy apply` "

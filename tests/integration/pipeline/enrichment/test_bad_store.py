@@ -91,7 +91,7 @@ def test_an_object_that_is_refused_ends_in_quarantine_and_opens_no_breaker(at_ba
         ("expired", "misconfigured", "our temporary credentials have expired (400 ExpiredToken)"),
         ("wrong-key", "misconfigured", "the store refuses our credentials (403 InvalidAccessKeyId)"),
         ("other-region", "wrong-region", "set ENRICH_S3_REGION=eu-west-3"),
-        ("moving", "wrong-region", "the store sends us to http://127.0.0.1:1/"),
+        ("moving", "wrong-region", "the store redirects to http://127.0.0.1:1/"),
         ("busy", "store-away", "503 SlowDown"),
         ("throttled", "store-away", "429 TooManyRequests"),
         ("proxy-400", "store-away", "the store answers 400"),

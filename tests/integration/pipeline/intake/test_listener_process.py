@@ -186,4 +186,4 @@ def test_a_listener_that_hears_nothing_is_not_healthy(engine):
         connection.execute(text("UPDATE processes SET progress_at = now() - interval '400 seconds'"))
     said = health.problem(engine, kind="listener", host="x")
     assert said is not None
-    assert re.fullmatch(r"listener@x:1 has not heard of all its queues for 4\d\d s; its log says why", said)
+    assert re.fullmatch(r"listener@x:1 has had no answer from all its queues for 4\d\d s; its log says why", said)

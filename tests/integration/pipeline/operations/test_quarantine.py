@@ -93,7 +93,7 @@ def test_entries_are_selected_by_reason_place_and_age(filled):
     assert {"a/text.jpg", "a/cut.jpg"} == keys(filled, since=HOUR)
     assert set() == keys(filled, since=HOUR, older_than=HOUR)
     assert {"b/text.jpg"} == keys(filled, since=3 * HOUR, older_than=HOUR, reason=Reason.NOT_AN_IMAGE)
-    with pytest.raises(UnknownNameError, match="nothing is known of a bucket 'other'"):
+    with pytest.raises(UnknownNameError, match="unknown bucket 'other'"):
         keys(filled, bucket="other")
 
 

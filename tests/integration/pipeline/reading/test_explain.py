@@ -198,7 +198,7 @@ def test_taxonomies_nobody_chose_numbers_for_are_named(red, explain):
 
 def test_an_image_that_is_not_there_is_explained_by_the_ledger(explain):
     """As `enrich show` does."""
-    with pytest.raises(ImageNotFoundError, match="nothing is known of it"):
+    with pytest.raises(ImageNotFoundError, match="nothing is known about it"):
         explain(ref("green.jpg"))
 
 

@@ -195,7 +195,7 @@ def test_what_cannot_be_answered_says_why(engine, space, gallery):
         LabelNotFoundError, match=r"no labels of any taxonomy are stored in space 1; there are none yet"
     ):
         near(gallery, "red.jpg")
-    with pytest.raises(ImageNotFoundError, match="nothing is known of it"):
+    with pytest.raises(ImageNotFoundError, match="nothing is known about it"):
         near(gallery, "none.jpg")
     with transaction(engine) as connection:
         connection.execute(text("DELETE FROM embeddings"))

@@ -133,7 +133,7 @@ class TestStoreAway:
             with transaction(world.engine) as connection:
                 [process], retrying = ledger.heartbeats.processes(connection), ledger.totals.retry_totals(connection)
             waiting = process.waiting
-        assert "nothing can be read from the object store" in (waiting or "")
+        assert "the object store cannot be read" in (waiting or "")
         assert [("store-away", 8)] == [(each.reason, each.objects) for each in retrying]
 
     def test_a_refusal_is_an_answer(self, world: World):

@@ -298,7 +298,7 @@ def test_a_worker_says_which_spaces_wait_for_another_one(world: World, two):
     world.sql("UPDATE spaces SET source = 'nowhere' WHERE id = :id", id=new.id)
     world.enriched(late="red")
     running.settle()
-    assert "images that space 2 is owed wait for another worker" in str(said[-1])
+    assert "vectors missing in space 2 wait for another worker" in str(said[-1])
     lifecycle.retire(world.engine, new.id)
     running.settle()
     assert said[-1] is None
