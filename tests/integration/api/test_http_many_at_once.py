@@ -6,8 +6,7 @@ import json
 import re
 import select
 import socket
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 from sqlalchemy import event, text
@@ -15,6 +14,7 @@ from structlog.testing import capture_logs
 
 from tests.integration.api.live import TOKEN, LiveApi, record
 from tests.ledger import pending
+from tests.waiting import until
 from worker import metrics
 
 MANY = 200
@@ -46,13 +46,6 @@ def all_waiting(api: LiveApi, senders: Sequence[socket.socket]) -> Iterator[None
         until(lambda: len(api.services.ingest._write_hints._waiting) == len(senders) - 1)
         yield
         blocker.rollback()
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def connections(stack: ExitStack, port: int, count: int) -> list[socket.socket]:

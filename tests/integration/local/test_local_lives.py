@@ -12,8 +12,9 @@ import psutil
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from tests.integration.local.running import await_up, can_run_python, left, query, runner, s3_client, wait_for
+from tests.integration.local.running import await_up, can_run_python, left, query, runner, s3_client
 from tests.servers import start_servers
+from tests.waiting import until
 from worker.errors import ServerError
 from worker.local.connection import read_connection_info
 from worker.local.ports import PortPlan, free_port_base, listen
@@ -75,7 +76,7 @@ def test_ctrl_c_while_starting_ends_at_once(tmp_path: Path, delay: float):
         process.wait(timeout=10)
 
         assert process.returncode != 0
-    wait_for(lambda: left(started) == [], seconds=2)
+    until(lambda: left(started) == [], seconds=2)
 
 
 def test_a_server_that_is_killed_comes_back(tmp_path: Path):
@@ -92,8 +93,8 @@ def test_a_server_that_is_killed_comes_back(tmp_path: Path):
             except OperationalError:
                 return False
 
-        wait_for(lambda: not psutil.pid_exists(postmaster) or answers())
-        wait_for(answers)
+        until(lambda: not psutil.pid_exists(postmaster) or answers())
+        until(answers)
 
 
 def test_a_server_that_does_not_start_is_reported_with_its_log_and_the_others_are_stopped(tmp_path: Path):

@@ -15,8 +15,9 @@ import pytest
 import redis
 from sqlalchemy.exc import OperationalError
 
-from tests.integration.local.running import Receiver, query, s3_client, wait_for
+from tests.integration.local.running import Receiver, query, s3_client
 from tests.servers import RunningServers, start_servers
+from tests.waiting import until
 from worker.errors import ServerError
 from worker.local.connection import read_connection_info
 from worker.local.ports import PortPlan, free_port_base, listen
@@ -192,7 +193,7 @@ def test_an_upload_through_s3_is_announced_and_none_is_lost_while_the_receiver_r
         store = s3_client(running.info)
         before = Receiver(listener)
         store.put_object(Bucket="photos", Key="first.jpg", Body=b"1")
-        wait_for(lambda: "/buckets/photos/first.jpg" in before.seen())
+        until(lambda: "/buckets/photos/first.jpg" in before.seen())
         before.end()
         for number in range(10):
             store.put_object(Bucket="photos", Key=f"meanwhile-{number}.jpg", Body=b"2")
@@ -200,7 +201,7 @@ def test_an_upload_through_s3_is_announced_and_none_is_lost_while_the_receiver_r
         after = Receiver(listener)
         missed = {f"/buckets/photos/meanwhile-{number}.jpg" for number in range(10)}
         try:
-            wait_for(lambda: missed <= set(after.seen()))
+            until(lambda: missed <= set(after.seen()))
         finally:
             after.end()
     token, event = next(event for event in before.events if event[1]["key"] == "/buckets/photos/first.jpg")

@@ -6,13 +6,13 @@ import pwd
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from tests.ledger import ref
 from tests.servers import RunningServers
+from tests.waiting import until
 from worker import db, outbox
 from worker.db import Engine, transaction
 from worker.local import binaries
@@ -53,13 +53,6 @@ def answers(server: Postgres) -> bool:
         return server.query("SELECT pg_is_in_recovery()") == "t"
     except NotReadyError:
         return False
-
-
-def until(condition) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def entries(*keys: str) -> list[NewEntry]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
 
 import pytest
 from sqlalchemy import text
@@ -14,6 +13,7 @@ from sqlalchemy.exc import OperationalError
 from tests.integration.pipeline.conftest import World
 from tests.ledger import expire_leases, make_due, pending, ref, row
 from tests.pictures import picture
+from tests.waiting import until
 from worker import catalog, ledger
 from worker.db import transaction
 from worker.errors import AccessDeniedError, BucketNotFoundError, FatalDeviceError, StoreUnavailableError
@@ -235,17 +235,17 @@ def test_the_lease_is_renewed_while_a_batch_works(world: World):
     """A slow batch stays ours."""
     world.upload("a.jpg", picture())
     encode = world.encoder._image_features
-    ends: list[datetime] = []
+    renewed = threading.Event()
 
     def slowly(pixels):
-        ends.append(row(world.engine, "a.jpg").visible_at)
-        time.sleep(0.5)
-        ends.append(row(world.engine, "a.jpg").visible_at)
+        first = row(world.engine, "a.jpg").visible_at
+        until(lambda: row(world.engine, "a.jpg").visible_at > first)
+        renewed.set()
         return encode(pixels)
 
     world.encoder._image_features = slowly
     assert world.run() == {Outcome.ENRICHED: 1}
-    assert ends[0] < ends[1]
+    assert renewed.is_set()
 
 
 def test_several_batches_in_flight_share_the_encoder(world: World):
@@ -276,9 +276,7 @@ def test_a_batch_that_finds_the_database_gone_is_given_back_uncounted(world: Wor
         patch.setattr("worker.pipeline.enrichment.enricher._WRITE_PATIENCE", 0.0)
         patch.setattr(catalog.write, "save_images", away)
         assert world.enricher.run_once() is None
-    deadline = time.monotonic() + 5
-    while row(world.engine, "a.jpg").token is not None and time.monotonic() < deadline:
-        time.sleep(0.05)
+    until(lambda: row(world.engine, "a.jpg").token is None)
     assert (None, 0) == (row(world.engine, "a.jpg").token, row(world.engine, "a.jpg").attempts)
     assert {Outcome.ENRICHED: 1} == world.run()
 

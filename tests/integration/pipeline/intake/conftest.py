@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -13,13 +12,6 @@ from worker.db import Engine
 from worker.events.sqs import SqsQueue
 from worker.pipeline.intake.ingest import Ingest
 from worker.pipeline.intake.sqs_consumer import SqsConsumer
-
-
-def until(holds: Callable[[], bool], *, seconds: float = 15.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.02)
 
 
 @pytest.fixture(scope="session")

@@ -8,9 +8,9 @@ import time
 import pytest
 
 from tests.integration.api.test_http_bad_events import AT_THE_LIMIT, BEYOND, ETAGS, NESTED, TIMES, WRAPPED, s3_with
-from tests.integration.pipeline.intake.conftest import until
 from tests.ledger import pending, ref, row
 from tests.unit.events.event_fixtures import eventbridge_event, in_lambda, in_sns, s3_event
+from tests.waiting import until
 from worker import ledger
 from worker.db import transaction
 from worker.pipeline.intake.ingest import Ingest

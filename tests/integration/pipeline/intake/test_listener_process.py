@@ -16,9 +16,9 @@ from pydantic import SecretStr
 from sqlalchemy import text
 
 from tests.integration.api.live import record
-from tests.integration.pipeline.intake.conftest import until
 from tests.integration.pipeline.intake.sqs_server import REGION
 from tests.ledger import pending
+from tests.waiting import until
 from worker import bootstrap, ledger
 from worker.db import Engine, transaction
 from worker.errors import ConfigurationError

@@ -9,11 +9,12 @@ import time
 from sqlalchemy import text
 
 from tests.integration.api.live import record
-from tests.integration.pipeline.intake.conftest import make_queue, until
+from tests.integration.pipeline.intake.conftest import make_queue
 from tests.integration.processes.site import kill_server, revive_server
 from tests.ledger import pending, row
 from tests.servers import start_servers
 from tests.unit.events.event_fixtures import eventbridge_event, fixtures, in_sns
+from tests.waiting import until
 from worker import catalog, db, ledger, metrics
 from worker.db import transaction
 from worker.local.stack import Part

@@ -12,6 +12,7 @@ from sqlalchemy import text
 from tests.factories import enriched_image, spec
 from tests.fakes import ColourEncoder
 from tests.ledger import ref
+from tests.waiting import until
 from worker import catalog
 from worker.catalog.label_vectors import nearest_labels_query
 from worker.catalog.search import TagFilter
@@ -321,22 +322,14 @@ def test_a_keeper_stores_what_comes_into_use(engine, space, gallery):
     heartbeat.start()
     heartbeat.add(LabelVectorWriter(engine=engine, space=space, encode_texts=encode))
     try:
-        wait_for(lambda: [each.ready for each in gallery.stored()] == [True])
+        until(lambda: [each.ready for each in gallery.stored()] == [True])
         use(engine, words("red ink"))
-        wait_for(lambda: [each.ready for each in gallery.stored()] == [True, True])
+        until(lambda: [each.ready for each in gallery.stored()] == [True, True])
         heartbeat.remove(space)
         use(engine, replace(ANY, name="later"))
     finally:
         heartbeat.stop()
     assert ["a red thing", "blue", "green", "red", "red ink"] == sorted(texts.asked)
-
-
-def wait_for(condition) -> None:
-    for _ in range(400):
-        if condition():
-            return
-        threading.Event().wait(0.05)
-    raise AssertionError("it did not come about in 20 s")
 
 
 # -- what it costs ----------------------------------------------------------------------------------------------------

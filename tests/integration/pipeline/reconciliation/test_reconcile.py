@@ -14,6 +14,7 @@ from tests.integration.pipeline.conftest import World
 from tests.ledger import BUCKET, make_due, pending, ref
 from tests.memory_store import MemoryStore
 from tests.pictures import picture
+from tests.waiting import until
 from worker import ledger
 from worker.db import transaction
 from worker.errors import StoreUnavailableError
@@ -282,19 +283,12 @@ def test_the_thread_comes_round_again_and_survives_errors(world: World, reconcil
 
     reconciler = Reconciler(replace(reconcile, pace=ReconcileSchedule(interval=0.1, pages_per_second=100)), find)
     reconciler.start()
-    _until(lambda: state(world).finished_at is not None)
+    until(lambda: state(world).finished_at is not None)
     world.store.put(ref("late.jpg"), picture(), "image/jpeg")
-    _until(lambda: pending(world.engine) == 1)
+    until(lambda: pending(world.engine) == 1)
     reconciler.publish()
     reconciler.stop()
     assert world.rung
-
-
-def _until(holds):
-    deadline = time.monotonic() + 15
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_targets_are_what_is_watched_or_every_bucket():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -11,6 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from tests.integration.pipeline.taxonomies.archive import COLOUR, STRICT, TWO, WARM, Archive, colours
+from tests.waiting import until
 from worker import catalog
 from worker.db import transaction
 from worker.errors import ApplyingError, NotFoundError, OutdatedTaxonomiesError, TaxonomyError
@@ -287,7 +287,7 @@ def test_images_that_a_worker_has_in_hand_are_waited_for(archive):
     with ThreadPoolExecutor(1) as pool, transaction(archive.engine) as other:
         other.exec_driver_sql("SELECT 1 FROM images ORDER BY id LIMIT 1 FOR UPDATE")
         running = pool.submit(retagger.run)
-        wait_until(lambda: 1 == archive.sql(OLDER, version=STRICT.version)[0][0])
+        until(lambda: 1 == archive.sql(OLDER, version=STRICT.version)[0][0])
         time.sleep(0.2)
         assert not running.done()
         other.rollback()
@@ -297,13 +297,6 @@ def test_images_that_a_worker_has_in_hand_are_waited_for(archive):
 
 
 OLDER = "SELECT count(DISTINCT image_id) FROM tags WHERE taxonomy_version <> :version"
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_a_picture_that_was_overwritten_meanwhile_keeps_its_new_tags(archive):
