@@ -19,8 +19,8 @@ class ModelHost:
     """Checks the spaces every few seconds, on its own thread.
 
     When another space has been activated, its model is loaded, if it is not yet, and the worker is switched to it;
-    batches in hand end in the space they began in, and the new one is owed their images. Images that are owed to other
-    spaces are embedded here as well, by at most ``most`` further models in memory, while no live upload waits.
+    batches in progress end in the space they began in, and their images are queued for the new one. Vectors missing in
+    other spaces are computed here as well, by at most ``most`` further models in memory, while no live upload waits.
     """
 
     def __init__(
