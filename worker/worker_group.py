@@ -95,7 +95,10 @@ def run(settings: Settings, *, cores: int) -> int:
     )
     supervisor.add(*(_member(number, share, settings) for number, share in enumerate(shared, 1)))
     _log.info(f"{len(shared)} worker processes", action="worker-group", decoders=settings.decode_threads or cores)
-    return supervisor.run()
+    status = supervisor.run()
+    if status:
+        _log.error(f"stopped all, because a worker process ended with {status}", action="worker-group", status=status)
+    return status
 
 
 def longest_end(settings: Settings) -> float:

@@ -277,8 +277,8 @@ class Supervisor:
             watched.deaths += 1
             self._died(watched, f"could not be started ({error})")
             return
-        what = "started" if watched.child.starts == 1 else "restarted"
-        self._announce(f"{watched.child.spec.name} was {what} (pid {watched.child.pid})")
+        if watched.child.starts > 1:  # the first start is nothing to warn of
+            self._announce(f"{watched.child.spec.name} was restarted (pid {watched.child.pid})")
 
     def _check_surroundings(self) -> None:
         if self._guardian.is_dead():
@@ -311,7 +311,8 @@ class Supervisor:
         for child in children:
             while child.is_running and not self._hurry.is_set():
                 if time.monotonic() - asked > child.spec.stop_seconds:
-                    _log.debug(f"killing {child.spec.name}, which did not stop", action="kill", child=child.spec.name)
+                    tell = _log.warning if child.spec.ends_all else _log.debug
+                    tell(f"killing {child.spec.name}, which did not stop", action="kill", child=child.spec.name)
                     break
                 time.sleep(_POLL_SECONDS)
             self._remove(child)
