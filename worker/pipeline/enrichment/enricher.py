@@ -152,7 +152,8 @@ class Enricher:
                 ledger.completion.abandon(connection, claim.token)
             return BatchReport(claimed=len(claim.objects), outcomes={})
         read = next((each.picture for each in found if isinstance(each, Prepared)), None)
-        failed = self._failed(claim.objects[0], error, read)
+        # Counted, whatever its class: if not, it could be retried forever.
+        failed = self._failed(claim.objects[0], error, read, counted=True)
         try:
             outcomes = self._write_patiently(claim, None, self.guard.screen([failed], enriched=0))
         except Exception as worse:
@@ -211,9 +212,12 @@ class Enricher:
                 vectors.append((each, result))
         return vectors, failed
 
-    def _failed(self, claimed: ClaimedObject, error: Exception, read: StoredPicture | None) -> FinalOutcome:
+    def _failed(
+        self, claimed: ClaimedObject, error: Exception, read: StoredPicture | None, *, counted: bool = False
+    ) -> FinalOutcome:
         info, head = (read.info, read.head) if read else (None, b"")
-        return self.preparer.failed(claimed, failure_of(error, claimed.ref, info, head))
+        failure = failure_of(error, claimed.ref, info, head)
+        return self.preparer.failed(claimed, replace(failure, counted=counted or failure.counted))
 
     def _write_patiently(
         self, claim: Claim, tagged: _Tagged | None, ended: Sequence[FinalOutcome]

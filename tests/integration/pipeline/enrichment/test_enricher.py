@@ -16,7 +16,13 @@ from tests.pictures import picture
 from tests.waiting import until
 from worker import catalog, ledger
 from worker.db import transaction
-from worker.errors import AccessDeniedError, BucketNotFoundError, FatalDeviceError, StoreUnavailableError
+from worker.errors import (
+    AccessDeniedError,
+    BucketNotFoundError,
+    ConfigurationError,
+    FatalDeviceError,
+    StoreUnavailableError,
+)
 from worker.pipeline.resilience.heartbeat import Heartbeat
 from worker.types import Outcome
 
@@ -197,15 +203,19 @@ def test_a_full_batch_rings_before_it_starts_and_a_short_one_does_not(world: Wor
     assert 1 == len(world.rung)
 
 
-def test_a_batch_that_fails_as_a_whole_is_taken_apart(world: World):
-    """When even our own code fails on one member, the others get through and the member keeps the error."""
+@pytest.mark.parametrize("error", [ValueError("a bug of ours"), ConfigurationError("a bug of ours")])
+def test_a_batch_that_fails_as_a_whole_is_taken_apart(world: World, error: Exception):
+    """When even our own code fails on one member, the others get through and the member keeps the error.
+
+    Attempts count, whatever the error means for a picture that cannot be read.
+    """
     for key in ("a.jpg", "bad.jpg", "c.jpg"):
         world.upload(key, picture())
     write = catalog.write.save_images
 
     def fail_on_bad(connection, *, space_id, images):
         if any(image.info.ref.key == "bad.jpg" for image in images):
-            raise ValueError("a bug of ours")
+            raise error
         write(connection, space_id=space_id, images=images)
 
     with pytest.MonkeyPatch.context() as patch:
