@@ -191,7 +191,7 @@ def _loss(status: int, seconds: float) -> Exception:
         return ImageRejectedError(Reason.TOO_MUCH_WORK, message)
     how = _name(-status) if status < 0 else f"exit status {status}"
     if -status in _CRASHES:
-        message = f"the decoder process ended with {how} on this file;  open the picture and save it again"
+        message = f"the decoder process ended with {how} on this file; open the picture and save it again"
         return ImageRejectedError(Reason.KILLED_WORKER, message)
     return DecoderLostError(f"the decoder process ended with {how}, perhaps because of low memory; this is retried")
 

@@ -119,7 +119,7 @@ def _elsewhere(bucket: str, said: str, region: str, location: str) -> str:
     if region:
         return f"{bucket}: the bucket is in another region ({said}); set ENRICH_S3_REGION={region}"
     if location:
-        return f"{bucket}: the store redirects to {location} ({said});  set ENRICH_S3_ENDPOINT_URL and ENRICH_S3_REGION"
+        return f"{bucket}: the store redirects to {location} ({said}); set ENRICH_S3_ENDPOINT_URL and ENRICH_S3_REGION"
     return f"{bucket}: the bucket is in another region ({said}); set ENRICH_S3_REGION and ENRICH_S3_ENDPOINT_URL"
 
 

@@ -111,7 +111,7 @@ def _too_much_is_refused(change: StateChange) -> None:
     _log.error(
         f"{change.why}: nothing more is put into quarantine, and work continues at a trickle, until images that were "
         "enriched before have been retried. `enrich quarantine list` shows what was quarantined; after a fix, run "
-        "`enrich quarantine retry`. If the files  really are broken, set ENRICH_QUARANTINE_BREAKER_RATIO=1",
+        "`enrich quarantine retry`. If the files really are broken, set ENRICH_QUARANTINE_BREAKER_RATIO=1",
         action="breaker", breaker="quarantine",
     )  # fmt: skip
 
