@@ -173,7 +173,7 @@ def claim(
 
     Args:
         worker: name kept on the row, for people.
-        suspects: whether to take objects whose last holder died (always one at a time).
+        poison_images: whether to take objects whose last holder died (always one at a time).
         of_each_lane: take this many of the oldest and as many of the newest of each lane, of every bucket seen there.
             Such a try shows what works, where what is first in line may be what never does.
         floors: where to begin to look; None: at the start, which reads whatever vacuum has not removed yet.

@@ -96,7 +96,7 @@ def compare(
     Args:
         connection: with ``remember``, the one of :func:`begin`.
         bucket: of all keys.
-        listed: keys that the ledger can hold (:func:`worker.ledger.is_storable`).
+        listed: keys that the ledger can hold (:func:`worker.ledger.key_ranges.is_storable`).
         since: when the audit began.
         remember: note what was met, for :func:`not_listed`.
     """

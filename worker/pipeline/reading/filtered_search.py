@@ -100,7 +100,7 @@ class FilteredSearch:
         tags: Sequence[TagFilter] = (),
         exact: bool = False,
     ) -> Nearest:
-        """As ``catalog.nearest``, in the active space; ``connection`` is in a snapshot."""
+        """Like ``catalog.search.nearest``, in the active space; ``connection`` is in a snapshot."""
         found = None
         if tags and not exact and self._memory:
             found = self._by_codes(connection, space, vector, limit, tags)

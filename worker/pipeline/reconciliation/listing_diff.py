@@ -105,9 +105,9 @@ class ListingDiff:
         """Classify the objects of one page. Those deleted meanwhile are left out.
 
         Args:
-            connection: in a transaction of its own for this page; see `inbox.compare`.
+            connection: in a transaction of its own for this page; see `ledger.comparison.compare`.
             page: as listed.
-            remember: see `inbox.compare`.
+            remember: see `ledger.comparison.compare`.
         """
         written = {each.key: each.last_modified for each in page}
         storable: list[tuple[str, str | None]] = [

@@ -22,7 +22,7 @@ class Recheck:
     """Requests a reconciliation of every watched bucket, until the database takes the request.
 
     Calls meanwhile come to one more request, and a scheduler makes one round of however many requests: see
-    :func:`worker.ledger.ask_again`. Safe to use from any thread.
+    :func:`worker.ledger.reconciliations.ask_again`. Safe to use from any thread.
     """
 
     def __init__(self, engine: Engine, *, pause: float = _PAUSE) -> None:
