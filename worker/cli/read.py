@@ -203,8 +203,8 @@ def why_nothing(engine: Engine, tags: Sequence[TagFilter]) -> str:
     totals = system_status.totals(engine)
     if totals.enriched:
         asked = " and ".join(f"{each.taxonomy}={each.label}" for each in tags)
-        none = f"none of {totals.enriched:,} images has {context.name(asked)} there" if tags else "no image is there"
-        return f"{none}: `enrich count` shows how many images each label has"
+        what = f"has {context.name(asked)} there" if tags else "is there"
+        return f"none of {totals.enriched:,} images {what}: `enrich count` shows how many images each label has"
     if totals.pending:
         return f"no image is enriched yet; {totals.pending:,} are pending: `enrich status` shows progress"
     return (
