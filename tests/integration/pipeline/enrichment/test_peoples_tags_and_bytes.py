@@ -95,7 +95,7 @@ def test_show_says_what_people_decided_about_other_bytes(teal, monkeypatch):
     """In 80 columns, the whole hash, and that it is not in force; nothing where there is nothing to say."""
     monkeypatch.setenv("ENRICH_DATABASE_URL", teal.engine.url.render_as_string(hide_password=False))
     before = CliRunner().invoke(app, ["show", f"{BUCKET}/a"], catch_exceptions=False).stdout
-    assert "other bytes" not in before
+    assert "earlier bytes" not in before
     red = hashes(teal)
     put(teal, "blue")
     told = CliRunner().invoke(app, ["show", f"{BUCKET}/a"], catch_exceptions=False).stdout

@@ -44,7 +44,7 @@ def test_a_worker_that_finishes_nothing_while_work_waits_is_not_healthy(engine, 
     heartbeat._beat()
     said = problem(engine, heartbeat, "worker")
     assert said is not None
-    assert "finished none" in said
+    assert "made no progress" in said
 
 
 def test_a_worker_with_nothing_to_do_is_healthy(engine, heartbeat):
