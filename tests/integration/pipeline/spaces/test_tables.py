@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from tests.active_taxonomies import put_into_force
 from tests.factories import DIMENSION, enriched_image
 from tests.integration.pipeline.spaces.world import COLOURS, World, load, meanwhile
+from tests.waiting import until_blocked
 from worker import catalog, db, outbox
 from worker.catalog.golden import GoldenItem
 from worker.catalog.label_vectors import LabelVector
@@ -57,7 +58,7 @@ def test_a_space_that_waits_for_a_long_writer_holds_up_no_reader(world: World):
     with ThreadPoolExecutor(1) as pool, world.engine.connect() as writer:
         writer.execute(text("UPDATE images SET width = width"))
         making = pool.submit(world.space, "turned")
-        time.sleep(0.3)
+        until_blocked(world.engine)
         quickly(world, "SELECT count(*) FROM images JOIN embeddings ON image_id = id")
         assert not making.done()
         writer.rollback()
@@ -161,7 +162,7 @@ def test_who_is_late_leaves_nothing_in_a_dropped_space(world: World, late):
         with transaction(world.engine) as dropping:
             assert catalog.spaces.mark_dropped(dropping, new.id)
             writing = pool.submit(write)
-            time.sleep(0.3)
+            until_blocked(world.engine)
             assert not writing.done()
         writing.result(10)
     lifecycle.drop(world.engine, new.id)
@@ -181,7 +182,7 @@ def test_a_retagging_that_is_late_leaves_no_tags_of_a_dropped_space(world: World
         with transaction(world.engine) as dropping:
             assert catalog.spaces.mark_dropped(dropping, new.id)
             retagging = pool.submit(retagger.run)
-            time.sleep(0.5)
+            until_blocked(world.engine)
             assert not retagging.done()
         with pytest.raises(NotFoundError, match=f"space {new.id} was dropped meanwhile"):
             retagging.result(10)
