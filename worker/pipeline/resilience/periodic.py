@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
 from worker import logs
@@ -11,11 +12,15 @@ from worker.errors import EnrichError
 
 _log = logs.get("pipeline")
 
+#: Seconds after which a failure that lasts is logged again: the first line may have left the log by then.
+_REPEAT = 600.0
+
 
 class PeriodicThread:
     """Runs a step over and over until it is stopped. A step that fails is run again after the interval.
 
-    A failure is logged once, and again only when its message changes or the step has succeeded in between.
+    A failure is logged once, and again when its message changes, when the step has succeeded in between, or after ten
+    minutes.
     """
 
     def __init__(
@@ -43,7 +48,7 @@ class PeriodicThread:
         self._step, self._interval, self._handles = step, interval, handles
         self._action, self._failure = action, failure
         self._first = 0.0 if at_once else interval
-        self._failures: dict[str, str] = {}  # by part: what was logged last
+        self._failures: dict[str, tuple[str, float]] = {}  # by part: what was logged last, and when
         self._stopping = threading.Event()
         self._wake = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -92,9 +97,11 @@ class PeriodicThread:
 
     def _report(self, error: Exception, part: str) -> None:
         sentence = f"{type(error).__name__}: {in_one_line(error)}"
-        if self._failures.get(part) == sentence:
+        last, logged_at = self._failures.get(part, ("", 0.0))
+        now = time.monotonic()
+        if last == sentence and now - logged_at < _REPEAT:
             return
-        self._failures[part] = sentence
+        self._failures[part] = sentence, now
         which = {"part": part} if part else {}
         if is_passing(error) or isinstance(error, EnrichError):
             _log.warning(self._failure, action=self._action, error=in_one_line(error), **which)

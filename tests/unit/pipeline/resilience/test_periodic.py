@@ -9,6 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from worker.errors import StoreUnavailableError
+from worker.pipeline.resilience import periodic
 from worker.pipeline.resilience.periodic import PeriodicThread
 
 _LONG = 60.0
@@ -90,8 +91,14 @@ def test_a_step_may_end_its_own_thread() -> None:
     ],
 )
 def test_a_failure_is_logged_once(error: Exception, level: str) -> None:
-    """A failure that lasts for hours is one line, not one for every step."""
+    """A failure that lasts is one line, not one for every step."""
     assert [level] == _logged([error, error, error])
+
+
+def test_a_failure_that_lasts_is_logged_again_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody who looks at the newest lines learns of it."""
+    monkeypatch.setattr(periodic, "_REPEAT", 0.0)
+    assert ["error"] * 3 == _logged([RuntimeError("broken")] * 3)
 
 
 def test_a_failure_is_logged_again_when_it_changes() -> None:
