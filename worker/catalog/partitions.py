@@ -20,7 +20,7 @@ _VERY_BRIEFLY = text("SELECT set_config('lock_timeout', '250ms', true)")
 _LOCK_NOT_AVAILABLE = "55P03"
 
 _TAGS_AT_ONCE = 10_000
-# Rows that somebody has locked are left for the next round: we never wait while we hold locks ourselves.
+# Rows that another session has locked are left for the next round: we never wait while we hold locks ourselves.
 _DROP_TAGS = text("""
     WITH gone AS (
         DELETE FROM tags WHERE id = ANY(ARRAY(

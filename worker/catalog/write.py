@@ -120,7 +120,7 @@ def save_images(connection: Connection, *, space_id: int, images: Sequence[Enric
     People's tags stay with the bytes that they are of: where these are others now, the database sets them aside, and
     those of the new bytes are in force again.
 
-    In every other space that is being filled, and in the active one, the images are owed a vector from now on.
+    From now on the images are queued for every other space that is being filled, and for the active one.
     """
     if not images:
         return

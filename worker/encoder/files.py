@@ -52,7 +52,7 @@ def locate(model: str, revision: str | None) -> ModelFiles:
         revision: a hub branch, tag or commit (default: ``main``). For a directory, its expected digest.
 
     Raises:
-        ModelUnavailableError: the files are nowhere to be had.
+        ModelUnavailableError: the files cannot be found anywhere.
         ModelUnsupportedError: the files are incomplete, or there are only pickled weights.
         ConfigurationError: a directory's digest is not the revision asked for.
     """

@@ -46,7 +46,7 @@ def load_encoder(
 
     Raises:
         ConfigurationError: a device, dtype or revision that cannot be had, or both towers excluded.
-        ModelUnavailableError: the model's files are nowhere to be had.
+        ModelUnavailableError: the model's files cannot be found anywhere.
         ModelUnsupportedError: the files are damaged, unsafe, or not an image–text model.
     """
     if image_only and text_only:

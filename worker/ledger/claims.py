@@ -138,7 +138,7 @@ class ClaimedObject:
     deaths: int  # of these, how many ended with the worker's death, whatever it was doing
     exposed_deaths: int  # of these, how many while it was at work on this image's bytes
     event_at: datetime | None  # when the store says it happened
-    hinted_at: datetime  # when we first heard of the work now in hand
+    hinted_at: datetime  # when the pending work was first hinted at
     given_up: str | None = None  # the etag of bytes that a person gave up: to be read only if there are others now
     guess: bool = False  # only another reading of a name has ever named it: most likely there is no such object
 

@@ -185,7 +185,7 @@ class HomeLock:
         return 0
 
     def is_held(self) -> bool:
-        """Whether somebody has the lock now: a living run, or the guardian of one that was killed."""
+        """Whether the lock is held: by a running system, or by the orphan reaper of one that was killed."""
         try:
             fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError:

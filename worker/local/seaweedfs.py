@@ -197,7 +197,7 @@ class SeaweedFS:
         )
 
 
-# One volume per bucket instead of seven, and no maintenance scripts: there is one server, nothing to balance or mend.
+# One volume per bucket instead of seven, and no maintenance scripts: there is one server, nothing to balance or repair.
 _MASTER_TOML = """\
 [master.maintenance]
 scripts = ""

@@ -114,7 +114,7 @@ class S3Store:
         client.meta.events.register_first("needs-retry.s3.HeadBucket", _ask_for_the_region_once)
         if endpoint_url:
             _check_endpoint(endpoint_url)
-        ca_bundle = session._session.get_config_variable("ca_bundle")  # noqa: SLF001  # nowhere else to be had
+        ca_bundle = session._session.get_config_variable("ca_bundle")  # noqa: SLF001  # not available elsewhere
         self._transport = HttpTransport(timeout=timeout, pool_size=pool_size, ca_bundle=ca_bundle)
         self._signer = Signer(
             lambda ref: self._sign("get_object", ref),

@@ -14,7 +14,7 @@ class ObjectStore(Protocol):
 
     Every method raises `StoreUnavailableError` where nothing was learnt and a later try may succeed,
     `BucketNotFoundError` where the bucket does not exist, and `ConfigurationError` where credentials, region or
-    endpoint are wrong, which no retry mends.
+    endpoint are wrong, which no retry fixes.
     """
 
     def get(

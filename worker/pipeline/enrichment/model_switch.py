@@ -34,7 +34,7 @@ class ModelSwitch:
     def switch(self, filler: BatchFiller) -> None:
         """Switch to a filler's space.
 
-        Returns when the batches in hand have ended: then nothing uses the model before any more, and it may be freed.
+        Returns when the batches in progress have ended: nothing uses the previous model any more, and it may be freed.
         """
         before = self.enricher
         self.enricher = _with(before, filler)

@@ -23,7 +23,7 @@ HOLD = WaitLimits(seconds=25.0, callers=1_000, items=100_000)
 #: A notification of more objects is not an upload, but an import, a replay or an attack: stores send one at a time,
 #: queues ten. It is queued behind live work, and no other notification waits for its write.
 BULK = 100
-# Buckets that are not ours, of which a process tells: then somebody names them at random.
+# Unwatched buckets that a process logs. If there are more, a sender names them at random.
 _TOLD = 100
 # Most unparsable parts kept of one notification; the answer has the number of all.
 _KEPT = 100

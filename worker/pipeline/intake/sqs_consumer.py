@@ -57,7 +57,7 @@ class SqsConsumer:
         """Wait until received messages are committed, or given back to the queue.
 
         Args:
-            within: seconds; what is in hand then is given back whatever becomes of it.
+            within: seconds; messages that are still being recorded then are given back.
 
         Returns:
             Whether the thread has ended.

@@ -72,7 +72,7 @@ class TextSearch:
         Raises:
             UnknownNameError: a filter names a taxonomy or label that the catalog has never heard of.
             NothingEmbeddedError: the active space is that of another model, and nothing says where to load it from.
-            ModelUnavailableError: the model's files are not to be had.
+            ModelUnavailableError: the model's files are not available.
             SpaceMismatchError: the model is not the one that the space was filled with.
             TextTooLongError: the model does not read all of the text.
         """
@@ -124,8 +124,8 @@ class TextSearch:
         """The active space, and the text tower of its model.
 
         Raises:
-            NothingEmbeddedError: there is none yet, or its model is not to be had.
-            ModelUnavailableError: the model's files are not to be had.
+            NothingEmbeddedError: there is none yet, or its model is not available.
+            ModelUnavailableError: the model's files are not available.
             SpaceMismatchError: the model is not the one that the space was filled with.
         """
         with transaction(self._engine) as connection:

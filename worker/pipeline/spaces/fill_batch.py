@@ -80,7 +80,7 @@ class BatchFiller:
             None when there was nothing to do, or live work should have the machine.
 
         Raises:
-            FatalDeviceError: the process must end; what it had in hand is tried alone once its lease has ended.
+            FatalDeviceError: the process must end; its images are tried alone once its lease has ended.
         """
         space = self.model.space.id
         with transaction(self.engine) as connection:

@@ -41,7 +41,7 @@ class ModelHost:
         Args:
             engine: the database.
             serving: works off the queue of the space that the worker serves at its start.
-            load: gives a space's model; raises ``EnrichError`` where that is not to be had.
+            load: gives a space's model; raises ``EnrichError`` if that is not available.
             switch: has the worker write into a filler's space.
             unload: frees a filler's model.
             broken: called when the device is.

@@ -90,7 +90,7 @@ def choose_space(engine: Engine, own: ModelSetting, load: Load) -> tuple[Space, 
 
     Raises:
         SpaceMismatchError: the files that the active space was filled with have changed.
-        ModelUnavailableError: the active space's model is not to be had.
+        ModelUnavailableError: the active space's model is not available.
     """
     with transaction(engine) as connection:
         known = catalog.spaces.all_spaces(connection)

@@ -38,7 +38,7 @@ class LabelVectorWriter:
             stopped: asked between transactions; what is left then is left to the next run, here or elsewhere.
 
         Returns:
-            How many labels were stored; None if somebody else is at it.
+            How many labels were stored; None if another process is storing them.
         """
         if not self._missing():
             return 0

@@ -66,9 +66,9 @@ def apply(
     Workers tag by the new ones from the moment that the revision is committed; what they wrote before is retagged.
 
     Raises:
-        ApplyingError: somebody else does so at this moment.
+        ApplyingError: another process is applying taxonomies.
         TaxonomyError: a condition names a taxonomy that is not there.
-        OutdatedTaxonomiesError: somebody else has put others into force meanwhile.
+        OutdatedTaxonomiesError: others were put into force meanwhile.
     """
     tagging.in_order(desired)
     with _alone(engine):
@@ -124,7 +124,7 @@ def drop(engine: Engine, name: str) -> None:
     Raises:
         NotFoundError: the catalog has no such taxonomy.
         TaxonomyError: it is, or was, in force, or images are tagged by it.
-        ApplyingError: somebody applies taxonomies at this moment.
+        ApplyingError: another process is applying taxonomies.
     """
     with _alone(engine), transaction(engine) as connection:
         current = catalog.taxonomy_revisions.current(connection)

@@ -165,7 +165,7 @@ class Retagger:
         return RetagResult(images=images, written=written, changed=changed)
 
     def _settle(self, compared: TagComparison) -> tuple[int, int]:
-        """Write what a block needs; images that somebody is writing, or has written since, are compared again.
+        """Write what a block needs; images that are being written, or were written since, are compared again.
 
         Returns:
             Images of which anything was written, and those of which a label came or went.
