@@ -67,7 +67,7 @@ def test_a_larger_file_may_take_longer():
 @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGABRT])
 def test_a_crash_is_the_files_doing(number):
     """A process does that to itself: the file is not tried for ever."""
-    with pytest.raises(ImageRejectedError, match=f"ended by {number.name} on this file") as rejected:
+    with pytest.raises(ImageRejectedError, match=f"ended with {number.name} on this file") as rejected:
         read_while_sending(number)
     assert Reason.KILLED_WORKER == rejected.value.reason
 
@@ -75,7 +75,7 @@ def test_a_crash_is_the_files_doing(number):
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_an_end_from_outside_is_not(number):
     """A machine without memory, or a person: tried again."""
-    with pytest.raises(DecoderLostError, match=f"ended by {number.name}, .*tried again"):
+    with pytest.raises(DecoderLostError, match=f"ended with {number.name}, .*retried"):
         read_while_sending(number)
 
 

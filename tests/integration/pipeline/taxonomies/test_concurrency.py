@@ -97,7 +97,7 @@ def test_two_processes_that_apply_at_once(archive):
     """One does, the other is told to wait; the catalog is as one of them says."""
     with process("applier", archive, 1) as one, process("applier", archive, 2) as two:
         told = [child.communicate(timeout=60)[0] for child in (one, two)]
-    finished = [number for number, text in enumerate(told, start=1) if "Applied(" in text]
+    finished = [number for number, text in enumerate(told, start=1) if "ApplyResult(" in text]
     assert finished
     current = archive.sql("SELECT versions FROM taxonomy_revisions ORDER BY id DESC LIMIT 1")[0][0]
     [desired] = [SETS[n] for n in finished if {each.name: each.version for each in SETS[n]} == current]
