@@ -20,6 +20,8 @@ from worker.encoder import Encoder, load_encoder
 from worker.encoder.regexes import repeats_repetitions
 from worker.errors import ModelUnsupportedError
 
+pytestmark = pytest.mark.slow
+
 _opened: list[str] | None = None
 
 

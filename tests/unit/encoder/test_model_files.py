@@ -11,6 +11,8 @@ import pytest
 from worker.encoder.files import ModelFiles, check_names, locate
 from worker.errors import ConfigurationError, ModelUnavailableError, ModelUnsupportedError
 
+pytestmark = pytest.mark.slow
+
 WHOLE = {"config.json", "model.safetensors", "preprocessor_config.json", "tokenizer.json"}
 
 

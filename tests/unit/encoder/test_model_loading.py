@@ -18,6 +18,8 @@ from safetensors.torch import load_file, save_file
 from worker.encoder import load_encoder, pretrained
 from worker.errors import ConfigurationError, ModelUnavailableError, ModelUnsupportedError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def copy(clip_dir, tmp_path) -> Path:

@@ -18,6 +18,8 @@ from worker.errors import ImageRejectedError
 from worker.images.reader import decode
 from worker.types import Reason
 
+pytestmark = pytest.mark.slow
+
 FIXTURES = Path(__file__).parents[4] / "shared" / "fixtures"
 DAMAGED = {Reason.CORRUPT, Reason.TRUNCATED}
 KINDS: dict[str, dict[str, Any]] = {

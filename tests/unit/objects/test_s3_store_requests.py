@@ -25,6 +25,8 @@ from worker.errors import (
 from worker.objects import Fetched, Gone, S3Store
 from worker.types import ObjectInfo, ObjectRef
 
+pytestmark = pytest.mark.slow
+
 REF = ObjectRef(bucket="photos", key="a.jpg")
 
 Start = Callable[..., tuple[Stub, S3Store]]
