@@ -1,6 +1,6 @@
 """The broker: sends and receives wake-ups. If it is unavailable or holds foreign messages, work is only delayed.
 
-Messages carry no data: what is to do is in the ledger, where a worker that nobody wakes finds it by itself.
+Messages carry no data: what is to do is in the ledger, where a worker finds it even without a wake-up.
 """
 
 from __future__ import annotations

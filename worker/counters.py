@@ -66,7 +66,7 @@ class Counters:
         return bool(connection.execute(self._is_complete).scalar_one())
 
     def differences(self, connection: Connection, parameters: Mapping[str, object] | None = None) -> Sequence[Row[Any]]:
-        """Recount and compare: rows with the keys, ``recounted`` and ``counted``. Reads everything; blocks nobody."""
+        """Recount and compare: rows with the keys, ``recounted`` and ``counted``. Reads all; does not block writers."""
         connection.execute(_NO_TIME_LIMIT)
         return connection.execute(self._find, parameters or {}).all()
 

@@ -195,8 +195,7 @@ def trouble(error: BaseException) -> Trouble | None:
 def is_unavailable(error: BaseException) -> bool:
     """Whether an error means that the database is unavailable now, not that a statement is wrong.
 
-    A transaction that was in somebody's way (``Trouble.BUSY``) is no sign of that: what is tried again for ever because
-    of it never ends.
+    A transaction that blocked another one (``Trouble.BUSY``) is not a sign of that: retrying it would never end.
     """
     return trouble(error) is Trouble.AWAY
 

@@ -134,7 +134,7 @@ def _enricher(
         labels=model.labels,
         space=model.space,
         heartbeat=heartbeat,
-        guard=QuarantineBreaker(
+        quarantine_breaker=QuarantineBreaker(
             heartbeat.breakers.quarantine,
             FailureWindow(ratio=settings.quarantine_breaker_ratio),
             canary,

@@ -124,7 +124,7 @@ def test_on_a_terminal_it_stays_until_ctrl_c(tmp_path: Path) -> None:
 
 
 def test_sigkill_leaves_nothing(tmp_path: Path) -> None:
-    """The parent cannot clean up any more; its guardian does."""
+    """The parent cannot clean up any more; its orphan reaper does."""
     with running("demo", cwd=tmp_path, logs=tmp_path) as demo:
         demo.wait_until_it_says("starting the API")
         demo.end(signal.SIGKILL)

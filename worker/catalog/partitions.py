@@ -102,7 +102,7 @@ def drop_partition(engine: Engine, space: int, *, waiting: Callable[[str], None]
 
     Args:
         engine: the database.
-        space: one that nobody writes into or reads any more.
+        space: a space that is neither written nor read any more.
         waiting: told what for, each time that it takes longer.
     """
     name = f"embeddings_{space}"

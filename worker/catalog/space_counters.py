@@ -59,7 +59,7 @@ def counted_or_counting(connection: Connection) -> str:
 
 
 def miscounts(connection: Connection) -> list[SpaceMiscount]:
-    """Recount all spaces and compare. Reads all rows but not the vectors; blocks nobody."""
+    """Recount all spaces and compare. Reads all rows but not the vectors; does not block writers."""
     return [SpaceMiscount(**row._mapping) for row in _COUNTERS.differences(connection)]  # noqa: SLF001
 
 

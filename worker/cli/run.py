@@ -87,7 +87,7 @@ def worker(
         typer.Option(
             "--hold",
             help="For supervisors that restart every process that ends, such as Docker: after an end with status 0 or "
-            "78 that nobody asked for, wait for SIGTERM instead of exiting.",
+            "78 without being told to stop, wait for SIGTERM instead of exiting.",
         ),
     ] = False,
     member: Annotated[bool, typer.Option("--member", help="Of a group, which logs for all.", hidden=True)] = False,

@@ -4,8 +4,8 @@ A graph is launched in one call, where a model that runs layer by layer takes hu
 the launching takes longer than the computation. Each of those calls gives up the interpreter lock, too, and gets it
 back from a thread that runs Python only after ``sys.getswitchinterval()``: at Python's own 5 ms one such thread makes a
 launch last a second, at a worker's 0.5 ms still half of one. A graph needs shapes and addresses that never change, so
-batches are filled up to the next of the sizes. It can be had without compiling (``cuda-graphs``): with no compiler, and
-torch's own kernels.
+batches are filled up to the next of the sizes. It is also available without compiling (``cuda-graphs``): with no
+compiler, and torch's own kernels.
 
 Graphs are recorded here and not by torch.compile (its ``reduce-overhead``), whose graphs belong to the thread that
 recorded them and to one caller at a time; these may be replayed by any thread.

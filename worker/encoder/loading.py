@@ -45,7 +45,7 @@ def load_encoder(
         text_only: keep only the text tower in memory; ``encode_images`` then refuses.
 
     Raises:
-        ConfigurationError: a device, dtype or revision that cannot be had, or both towers excluded.
+        ConfigurationError: a device, dtype or revision that is not available, or both towers excluded.
         ModelUnavailableError: the model's files cannot be found anywhere.
         ModelUnsupportedError: the files are damaged, unsafe, or not an image–text model.
     """

@@ -139,7 +139,7 @@ def fetch(vectors: torch.Tensor) -> Collect:
 
 
 def _marked(stream: torch.cuda.Stream) -> torch.cuda.Event:
-    """An event behind all that the stream has to do so far. Whoever waits for it sleeps: cores are for decoding."""
+    """An event behind all that the stream has to do so far. Waiting for it sleeps: cores are for decoding."""
     event = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
     event.record(stream)
     return event

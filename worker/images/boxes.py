@@ -89,7 +89,7 @@ def _items(data: bytes, start: int, end: int) -> Iterator[tuple[int, bytes]]:
 
 
 def _item_types(data: bytes, start: int, end: int) -> Iterator[bytes]:
-    """Types, and types of the contents; names are left out, which nobody reads."""
+    """Types, and types of the contents; names are left out, because nothing reads them."""
     for _, told in _items(data, start, end):
         yield told[:4]
         yield from told[4:].split(b"\0")[1:]

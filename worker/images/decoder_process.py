@@ -72,7 +72,7 @@ def _serve(request: dict[str, Any], answers: BinaryIO) -> None:
 
 
 def _limit_memory(more: int | None) -> None:
-    """What this process may have beyond what it has now; None: as much as whoever started it allows."""
+    """What this process may have beyond what it has now; None: as much as its parent allows."""
     with suppress(OSError):  # no Linux: then only what the header says is refused
         now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         _, most = resource.getrlimit(resource.RLIMIT_AS)

@@ -50,7 +50,7 @@ def is_counted(connection: Connection) -> bool:
 
 
 def miscounts(connection: Connection, bucket: str | None = None) -> list[Miscount]:
-    """Recount the ledger and compare. Reads every row; blocks nobody."""
+    """Recount the ledger and compare. Reads every row; does not block writers."""
     return [Miscount(**row._mapping) for row in _COUNTERS.differences(connection, {"bucket": bucket})]  # noqa: SLF001
 
 

@@ -56,7 +56,7 @@ class HintResult:
 def hint(connection: Connection, hints: Iterable[Hint], *, lane: Lane = Lane.LIVE) -> HintResult:
     """Raise ``wanted`` of every object named, once each, creating rows as needed.
 
-    The work exists when the transaction commits; ring the bell after that, not before.
+    The work exists when the transaction commits; send the wake-up after that, not before.
 
     Args:
         connection: open.

@@ -142,7 +142,7 @@ def page(
 ) -> list[QuarantinedObject]:
     """The newest entries that are older than ``behind``, newest first.
 
-    An entry that comes, or comes again, while somebody turns pages is on none of the later ones: it is new.
+    An entry that is added, or added again, while a reader turns pages is on none of the later ones: it is new.
     """
     newest = text(_NEWEST.format(table=_table(selection)))
     rows = connection.execute(newest, {**_parameters(selection, behind), "limit": limit})

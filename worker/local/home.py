@@ -16,7 +16,7 @@ from worker.errors import ServerError
 
 #: Raised when data written by an older version can no longer be used as it is.
 FORMAT = 1
-#: A run that was killed is cleaned up by its guardian within this many seconds.
+#: A run that was killed is cleaned up by its orphan reaper within this many seconds.
 _CLEANUP_SECONDS = 15.0
 
 
@@ -148,8 +148,8 @@ def _read_json(path: Path) -> dict[str, object]:
 class HomeLock:
     """One run per home.
 
-    The file descriptor is shared with the guardian, which keeps the home locked while it cleans up after a run that was
-    killed.
+    The file descriptor is shared with the orphan reaper, which keeps the home locked while it cleans up after a run
+    that was killed.
     """
 
     def __init__(self, home: Home) -> None:

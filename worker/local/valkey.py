@@ -1,7 +1,7 @@
 """The broker: Valkey, without persistence.
 
-Its messages are wake-ups that carry no data: what is to do is in PostgreSQL, and the scheduler rings again for whatever
-nobody was woken for. A snapshot or append-only file would bring back messages about work that is done.
+Its messages are wake-ups that carry no data: what is to do is in PostgreSQL, and the scheduler sends another wake-up
+for what was missed. A snapshot or append-only file would bring back messages about work that is done.
 """
 
 from __future__ import annotations

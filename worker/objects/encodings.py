@@ -1,6 +1,6 @@
 """``Content-Encoding``: decodes, within limits, what was encoded before it was stored.
 
-Stores hand over what they have. Browsers undo gzip by themselves, so whoever uploads a picture so does not notice.
+Stores hand over what they have. Browsers undo gzip by themselves, so the uploader of such a picture does not notice.
 Sources: RFC 9110, 8.4; RFC 1952; RFC 1950.
 """
 

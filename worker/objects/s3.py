@@ -306,7 +306,7 @@ def _announced_size(response: urllib3.BaseHTTPResponse) -> int | None:
     """Content-Length; None if the body is chunked and so marks its own end.
 
     Raises:
-        StoreUnavailableError: neither, so that nobody can tell a complete body from a truncated one.
+        StoreUnavailableError: neither, so a complete body cannot be told from a truncated one.
     """
     size: int | None = getattr(response, "length_remaining", None)
     if size is None and "chunked" not in response.headers.get("transfer-encoding", "").lower():

@@ -169,7 +169,7 @@ def read(connection: Connection, *, after: str | None, limit: int) -> list[FeedE
 def end(connection: Connection) -> str:
     """A cursor at the end of everything that is committed and decided now; later changes come after it.
 
-    Whoever takes it first, and then reads the catalog whole, misses nothing by following the feed from there.
+    A reader that takes it first, then reads the whole catalog, misses nothing by following the feed from there.
     """
     along_the_index(connection)
     row = connection.execute(_END).one()

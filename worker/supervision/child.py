@@ -20,8 +20,8 @@ from worker.errors import ServerError
 MAX_LOG_BYTES = 16 << 20
 _REAP_TIMEOUT = 1.0  # seconds in which a killed process is gone, unless nobody reaps it
 
-# A child registers itself with the guardian before it becomes the server, so that there is no moment in which the
-# supervisor can die unnoticed by a process that already runs. Standard input is the guardian's pipe until then.
+# A child registers itself with the orphan reaper before it becomes the server, so that there is no moment in which the
+# supervisor can die unnoticed by a process that already runs. Standard input is the orphan reaper's pipe until then.
 _REGISTER = 'printf "+%d %d %s %s\\n" $$ "$1" "$2" "$3" >&0 && shift 3 && exec "$@" </dev/null'
 
 
@@ -69,7 +69,7 @@ class Child:
         return self._process.pid if self._process else 0
 
     def launch(self, registry: int) -> None:
-        """Start the process; ``registry`` is the guardian's pipe.
+        """Start the process; ``registry`` is the orphan reaper's pipe.
 
         Raises:
             ServerError: the program cannot be started at all.

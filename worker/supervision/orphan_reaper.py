@@ -62,7 +62,7 @@ def send(pid: int, number: int) -> bool:
 
 
 def log(message: str) -> None:
-    """Standard error is the guardian's log file."""
+    """Write to the log file, which is standard error."""
     sys.stderr.write(time.strftime("%Y-%m-%dT%H:%M:%SZ ", time.gmtime()) + message + "\n")
     sys.stderr.flush()
 

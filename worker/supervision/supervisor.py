@@ -49,7 +49,7 @@ class OrphanReaper:
 
     @property
     def pipe(self) -> int:
-        """What children register on; the guardian is started on first use."""
+        """What children register on; the process is started on first use."""
         if self._process is None:
             self._process = self._start()
         assert self._process.stdin is not None  # noqa: S101 (we asked Popen for a pipe)
@@ -71,7 +71,7 @@ class OrphanReaper:
             )
 
     def write(self, line: str) -> None:
-        """Tell the guardian something; one that is gone is noticed by ``is_dead``."""
+        """Tell the orphan reaper something. If it is gone, ``is_dead`` says so."""
         with suppress(OSError):
             os.write(self.pipe, line.encode())
 
@@ -122,7 +122,7 @@ class Supervisor:
         self._announce = announce or (lambda message: _log.info(message, action="supervise"))
         self._policy = policy or RestartPolicy()
         self._watched: dict[str, _Supervised] = {}
-        self._guardian = OrphanReaper(log_dir, keep_open)
+        self._reaper = OrphanReaper(log_dir, keep_open)
         self._lock = threading.Lock()
         self._stopping = StopFlag()
         self._hurry = StopFlag()
@@ -153,7 +153,7 @@ class Supervisor:
             if self._stopping.is_set():
                 raise ServerError(f"{spec.name} was not started: interrupted")
             self._watched[spec.name] = _Supervised(child)
-            child.launch(self._guardian.pipe)
+            child.launch(self._reaper.pipe)
         return child
 
     def wait_ready(self, name: str) -> None:
@@ -272,7 +272,7 @@ class Supervisor:
         watched.restart_at = None
         try:
             with self._lock:
-                watched.child.launch(self._guardian.pipe)
+                watched.child.launch(self._reaper.pipe)
         except (ServerError, OSError) as error:  # no memory, no processes, no disk, for now
             watched.deaths += 1
             self._died(watched, f"could not be started ({error})")
@@ -281,9 +281,9 @@ class Supervisor:
             self._announce(f"{watched.child.spec.name} was restarted (pid {watched.child.pid})")
 
     def _check_surroundings(self) -> None:
-        if self._guardian.is_dead():
+        if self._reaper.is_dead():
             with self._lock:
-                self._guardian.replace([w.child for w in self._watched.values() if w.child.is_running])
+                self._reaper.replace([w.child for w in self._watched.values() if w.child.is_running])
         if time.monotonic() - self._housekept > _HOUSEKEEPING_SECONDS:
             self._housekept = time.monotonic()
             self._housekeeping(self._announce)
@@ -302,7 +302,7 @@ class Supervisor:
             for _, children in by_stage:
                 self._stop_together(list(children))
             self._watched.clear()
-            self._guardian.close()
+            self._reaper.close()
 
     def _stop_together(self, children: list[Child]) -> None:
         asked = time.monotonic()
@@ -319,7 +319,7 @@ class Supervisor:
 
     def _remove(self, child: Child) -> None:
         child.kill_group()
-        self._guardian.write(f"-{child.pid}\n")
+        self._reaper.write(f"-{child.pid}\n")
 
 
 def _stage(child: Child) -> int:

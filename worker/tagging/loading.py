@@ -131,7 +131,7 @@ def _files(entry: str) -> list[Path]:
 
 
 def _inside(directory: Path, files: Sequence[Path]) -> list[Path]:
-    """The same, unless one of them is a link out of the directory, which whoever may write there could have made."""
+    """The same, unless one of them is a link out of the directory: anyone who may write there could have made it."""
     for file in files:
         try:
             safe_files.inside(directory, file)

@@ -80,7 +80,7 @@ def runner(home: Path, base: int, *parts: str, user: str | None = None) -> Itera
 
 
 def await_up(process: subprocess.Popen[str]) -> list[psutil.Process]:
-    """Wait until the stack is up; the processes under it, guardian included."""
+    """Wait until the stack is up; the processes under it, orphan reaper included."""
     assert process.stdout is not None
     said: list[str] = []
     while not said or said[-1] not in ("up\n", ""):

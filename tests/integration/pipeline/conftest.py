@@ -68,7 +68,7 @@ def world(engine: Engine, request: pytest.FixtureRequest) -> Iterator[World]:
             labels=following(engine, space, encoder, COLOURS),
             space=space,
             heartbeat=heartbeat,
-            guard=QuarantineBreaker(
+            quarantine_breaker=QuarantineBreaker(
                 heartbeat.breakers.quarantine,
                 window,
                 CanaryCheck(engine=engine, reader=reader, encoder=encoder, batcher=batcher, pool=pool),

@@ -158,7 +158,7 @@ def test_arguments_reach_the_child_unchanged(supervisor: Supervisor, tmp_path: P
 
 
 def test_a_child_sees_neither_terminal_nor_pipe(supervisor: Supervisor, tmp_path: Path):
-    """Its input is empty; a copy of the guardian's pipe would keep the guardian from noticing the end."""
+    """Its input is empty; a copy of the orphan reaper's pipe would keep it from noticing the end."""
     written = tmp_path / "fds"
     code = """
         import os, sys, time

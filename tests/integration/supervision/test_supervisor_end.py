@@ -40,7 +40,7 @@ def test_children_die_with_a_supervisor_that_cannot_say_goodbye(parent, number: 
 
 
 def test_a_stubborn_child_dies_with_its_supervisor_too(parent):
-    """A child that ignores SIGTERM is killed after the guardian's patience."""
+    """A child that ignores SIGTERM is killed after the orphan reaper's timeout."""
     process, pids = parent("stubborn")
     process.kill()
 
@@ -83,17 +83,17 @@ def test_a_patient_supervisor_lets_children_finish_whatever_else_is_sent(tmp_pat
     assert 0 == child.exit_status()
 
 
-def test_a_supervisor_outlives_its_guardian(parent, tmp_path: Path):
-    """A guardian that somebody kills is replaced, and the new one knows the children."""
+def test_a_supervisor_outlives_its_orphan_reaper(parent, tmp_path: Path):
+    """An orphan reaper that is killed is replaced, and the new one knows the children."""
     process, pids = parent()
 
-    def guardians() -> list[psutil.Process]:
+    def reapers() -> list[psutil.Process]:
         found = psutil.Process(process.pid).children()
         return [child for child in found if child.pid not in pids and runs(child.pid)]
 
-    first = guardians()[0]
+    first = reapers()[0]
     first.kill()
-    wait_for(lambda: any(each.pid != first.pid for each in guardians()))
+    wait_for(lambda: any(each.pid != first.pid for each in reapers()))
     time.sleep(0.2)
     process.kill()
 

@@ -103,11 +103,11 @@ def test_a_released_lock_can_be_taken_again(home: Home):
         assert not lock.is_held()
 
 
-def test_a_run_waits_while_the_guardian_of_a_killed_one_cleans_up(home: Home):
-    """The lock's owner is dead, but its guardian still has the file descriptor for half a second."""
+def test_a_run_waits_while_the_orphan_reaper_of_a_killed_one_cleans_up(home: Home):
+    """The lock's owner is dead, but its orphan reaper still has the file descriptor for half a second."""
     lock = HomeLock(home)
     fd = lock.acquire()
-    guardian = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(0.5)"], pass_fds=[fd])
+    reaper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(0.5)"], pass_fds=[fd])
     dead = subprocess.Popen(["true"])
     dead.wait()
     os.pwrite(fd, f"{dead.pid}\n".encode().ljust(16), 0)
@@ -117,7 +117,7 @@ def test_a_run_waits_while_the_guardian_of_a_killed_one_cleans_up(home: Home):
     second.acquire()
     second.release()
 
-    assert 0 == guardian.wait()
+    assert 0 == reaper.wait()
 
 
 def test_ports_are_remembered(home: Home):

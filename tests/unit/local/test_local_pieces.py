@@ -1,4 +1,4 @@
-"""The pure pieces: guardian protocol, restart policy, log rotation, configuration, missing wheels."""
+"""The pure pieces: orphan reaper's protocol, restart policy, log rotation, configuration, missing wheels."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _store(home: Home, webhook_url: str | None = "http://127.0.0.1:8700/v1/event
     )
 
 
-def test_the_guardian_follows_registrations_and_departures():
+def test_the_orphan_reaper_follows_registrations_and_departures():
     """What is left at the end of the pipe is what must be ended; torn or foreign lines change nothing."""
     groups: dict[int, tuple[int, float, str]] = {}
     for line in (

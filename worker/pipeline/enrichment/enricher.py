@@ -58,7 +58,7 @@ class Enricher:
     labels: ActiveTaxonomies
     space: Space
     heartbeat: Heartbeat
-    guard: QuarantineBreaker
+    quarantine_breaker: QuarantineBreaker
     isolation_lock: IsolationLock
     pool: ThreadPoolExecutor  # fetches and decodes
     notify: Callable[[], None]  # wakes another idle worker thread, here or elsewhere
@@ -85,7 +85,7 @@ class Enricher:
             if turns.limit == 0:
                 return None
             try:
-                self.guard.look(turns.quarantine)
+                self.quarantine_breaker.look(turns.quarantine)
                 return self._take_turn(turns)
             except Exception as error:
                 if not is_unavailable(error):
@@ -155,7 +155,7 @@ class Enricher:
         # Counted, whatever its class: if not, it could be retried forever.
         failed = self._failed(claim.objects[0], error, read, counted=True)
         try:
-            outcomes = self._write_patiently(claim, None, self.guard.screen([failed], enriched=0))
+            outcomes = self._write_patiently(claim, None, self.quarantine_breaker.screen([failed], enriched=0))
         except Exception as worse:
             if is_unavailable(worse):
                 self.heartbeat.give_back(claim.token)
@@ -174,7 +174,7 @@ class Enricher:
         ended = [each for each in found if isinstance(each, FinalOutcome)]
         vectors, failed = self._encode(prepared)
         tagged = _tagged(vectors, self.labels.now) if vectors else None
-        ended = self.guard.screen(ended + failed, enriched=len(vectors))
+        ended = self.quarantine_breaker.screen(ended + failed, enriched=len(vectors))
         outcomes = self._write_patiently(claim, tagged, ended)
         self.heartbeat.progressed()
         return BatchReport(claimed=len(claim.objects), outcomes=outcomes)

@@ -55,5 +55,5 @@ def _with(before: Enricher, filler: BatchFiller) -> Enricher:
         batcher=model.batcher,
         labels=model.labels,
         space=model.space,
-        guard=before.guard.using(control),
+        quarantine_breaker=before.quarantine_breaker.using(control),
     )

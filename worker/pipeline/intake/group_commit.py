@@ -90,7 +90,7 @@ class GroupCommit(Generic[_Item]):
     def submit(self, items: Sequence[_Item]) -> Future[None]:
         """A future that is done once ``items`` are committed, or has what ``write`` raised for them.
 
-        Returns at once. Whoever cancels it before its turn came has written nothing.
+        Returns at once. If it is cancelled before its turn, nothing is written.
         """
         share = _Participant(items=items, until=time.monotonic() + self._hold.seconds)
         with self._came:

@@ -71,7 +71,7 @@ class IntakeProbe:
 
         Raises:
             DBAPIError: what an event would meet.
-            TimeoutError: whoever asked before still waits for an answer.
+            TimeoutError: an earlier call is still waiting for an answer.
         """
         if not self._mutex.acquire(timeout=_PATIENCE):
             raise TimeoutError

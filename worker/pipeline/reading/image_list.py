@@ -52,7 +52,7 @@ def images(engine: Engine, wanted: ImageQuery, *, limit: int, after: str | None 
 
     Raises:
         CursorError: ``after`` is not the ``next`` of an earlier page.
-        UnknownNameError: a filter names a taxonomy, label or bucket that nobody has ever heard of.
+        UnknownNameError: a filter names a taxonomy, label or bucket that is unknown.
     """
     with snapshot(engine) as connection:
         require_bucket(connection, wanted.bucket)

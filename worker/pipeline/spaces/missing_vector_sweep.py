@@ -16,7 +16,7 @@ _ENOUGH = 50_000
 class MissingVectorSweep:
     """Scans the catalog step by step, repeatedly, for each space that is active or kept ready.
 
-    Whoever writes an image queues it for the other spaces in the same transaction, so that there is nothing to find,
+    Writing an image queues it for the other spaces in the same transaction, so that there is nothing to find,
     but: a worker of a release that knows no queues writes beside newer ones; a space is activated before it is full;
     a backup is restored in parts. Several processes may walk at once: they find the same.
     """

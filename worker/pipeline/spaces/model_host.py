@@ -45,9 +45,9 @@ class ModelHost:
             switch: has the worker write into a filler's space.
             unload: frees a filler's model.
             broken: called when the device is.
-            note: told after each look which models cannot be had, and why; None when all can.
+            note: told after each check which models are not available, and why; None when all are.
             most: models beside the one that serves.
-            interval: seconds between looks.
+            interval: seconds between checks.
         """
         self._engine, self._load, self._switch, self._broken = engine, load, switch, broken
         self._note, self._most = note, most
@@ -79,11 +79,11 @@ class ModelHost:
         """
         with transaction(self._engine) as connection:
             spaces = {each.id: each for each in catalog.spaces.all_spaces(connection)}
-            owed = catalog.embedding_queue.spaces_with_work(connection)
+            waiting = catalog.embedding_queue.spaces_with_work(connection)
         self._follow(next((each for each in spaces.values() if each.state == "active"), None))
         in_use = {number for number, each in spaces.items() if each.state != "retired"}
         self._models.keep(in_use | {self._serving.model.space.id})
-        fillers = [filler for number in owed if number in spaces and (filler := self._filler(spaces[number]))]
+        fillers = [filler for number in waiting if number in spaces and (filler := self._filler(spaces[number]))]
         self._note("; ".join(_why(number, error) for number, error in self._models.refusals.items()) or None)
         return sum(filler.run_once() is not None for filler in fillers) > 0
 

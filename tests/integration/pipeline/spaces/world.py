@@ -182,7 +182,7 @@ def enricher(made: World, model: Model, heartbeat: Heartbeat) -> Enricher:
         labels=model.labels,
         space=model.space,
         heartbeat=heartbeat,
-        guard=QuarantineBreaker(
+        quarantine_breaker=QuarantineBreaker(
             heartbeat.breakers.quarantine,
             FailureWindow(ratio=1.0),
             CanaryCheck(engine=made.engine, reader=reads, encoder=model.encoder, batcher=model.batcher, pool=made.pool),
