@@ -1,0 +1,1 @@
+"""What people do: decide about tags, alone or many at once, take decisions back, and see what was decided."""

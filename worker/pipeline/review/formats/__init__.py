@@ -1,0 +1,1 @@
+"""Files of people's decisions, read row by row: our own JSONL and CSV, Label Studio, FiftyOne. No database."""
