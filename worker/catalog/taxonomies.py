@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import text
 
+from worker.catalog.in_force import applied
 from worker.db import Connection
 
 # Words for people do not change a version: the newest are kept.
@@ -38,30 +39,32 @@ _IN_USE = text("""
     ORDER BY t.name, coalesce(t.version = r.versions ->> t.name, false) DESC, t.first_used DESC, t.version
 """)
 _DEFINITION = text("SELECT definition FROM taxonomies WHERE name = :name AND version = :version")
-_TAGGED = text("SELECT EXISTS (SELECT FROM tags WHERE taxonomy = :name AND label IS NOT NULL)")
-_HAS_LABEL = text("""
-    SELECT EXISTS (SELECT FROM tags WHERE taxonomy = :name AND label = :label)
-        OR EXISTS (SELECT FROM tags_set_aside WHERE taxonomy = :name AND label = :label)
-""")
+_LABELLED = f"t.label IS NOT NULL AND {applied('t')}"
+_TAGGED = text(f"SELECT EXISTS (SELECT FROM tags t WHERE t.taxonomy = :name AND {_LABELLED})")  # noqa: S608
+_HAS_LABEL = text(f"""
+    SELECT EXISTS (SELECT FROM tags t WHERE t.taxonomy = :name AND t.label = :label AND {applied("t")})
+        OR EXISTS (SELECT FROM decisions WHERE taxonomy = :name AND label = :label)
+""")  # noqa: S608
 # From one name to the next by the index on them, however many tags each has.
-_NAMES = text("""
+_NAMES = text(f"""
     WITH RECURSIVE tagged AS (
-        SELECT min(taxonomy) AS name FROM tags WHERE label IS NOT NULL
+        SELECT min(t.taxonomy) AS name FROM tags t WHERE {_LABELLED}
         UNION ALL
-        SELECT (SELECT min(t.taxonomy) FROM tags t WHERE t.label IS NOT NULL AND t.taxonomy > o.name)
+        SELECT (SELECT min(t.taxonomy) FROM tags t WHERE {_LABELLED} AND t.taxonomy > o.name)
         FROM tagged o WHERE o.name IS NOT NULL
     )
     SELECT name FROM tagged WHERE name IS NOT NULL UNION SELECT name FROM taxonomies ORDER BY name
-""")
-_LABELS = text("""
+""")  # noqa: S608
+_LABELS = text(f"""
     WITH RECURSIVE tagged AS (
-        SELECT min(label) AS label FROM tags WHERE taxonomy = :name AND label IS NOT NULL
+        SELECT min(t.label) AS label FROM tags t WHERE t.taxonomy = :name AND {_LABELLED}
         UNION ALL
-        SELECT (SELECT min(t.label) FROM tags t WHERE t.taxonomy = :name AND t.label > o.label)
+        SELECT (SELECT min(t.label) FROM tags t WHERE t.taxonomy = :name AND {_LABELLED} AND t.label > o.label)
         FROM tagged o WHERE o.label IS NOT NULL
     )
     SELECT label FROM tagged WHERE label IS NOT NULL LIMIT :most
-""")
+""")  # noqa: S608
+_SEVERAL = text("SELECT coalesce(bool_or(many), true) FROM taxonomies WHERE name = :name")
 _DROP = text("DELETE FROM taxonomies WHERE name = :name")
 _WORDS = text("""
     SELECT definition FROM taxonomies
@@ -125,6 +128,11 @@ def definition(connection: Connection, name: str, version: str) -> Mapping[str, 
         _DEFINITION, {"name": name, "version": version}
     ).scalar_one_or_none()
     return found
+
+
+def gives_several(connection: Connection, name: str) -> bool:
+    """Whether an image may have several labels of a taxonomy, by any version that is kept; unknown: it may."""
+    return bool(connection.execute(_SEVERAL, {"name": name}).scalar_one())
 
 
 def has_tags_of(connection: Connection, name: str) -> bool:

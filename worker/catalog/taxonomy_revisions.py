@@ -18,6 +18,7 @@ from sqlalchemy import text
 
 from worker.db import Connection
 from worker.errors import OutdatedTaxonomiesError
+from worker.types import DEFAULT_SET
 
 #: The origin of a revision: the first worker on a catalog, or a command.
 Action: TypeAlias = Literal["begin", "apply", "rollback"]
@@ -27,16 +28,29 @@ _SHARE = text(f"SELECT pg_advisory_xact_lock_shared({_LOCK})")
 # Whoever writes waits behind us while we wait for those who are writing: not for long.
 _BRIEFLY = text("SELECT set_config('lock_timeout', '2s', true)")
 _ALONE = text(f"SELECT pg_advisory_xact_lock({_LOCK})")
-_COLUMNS = "id, versions, action, back_to, made_by, made_at"
+_COLUMNS = "id, versions, sets, action, back_to, made_by, made_at"
 _CURRENT = text(f"SELECT {_COLUMNS} FROM taxonomy_revisions ORDER BY id DESC LIMIT 1")  # noqa: S608  # constants
 _NUMBER = text("SELECT coalesce(max(id), 0) FROM taxonomy_revisions")
 _BY_NUMBER = text(f"SELECT {_COLUMNS} FROM taxonomy_revisions WHERE id = :id")  # noqa: S608
 _ALL = text(f"SELECT {_COLUMNS} FROM taxonomy_revisions ORDER BY id DESC LIMIT :limit")  # noqa: S608
 _INSERT = text(f"""
-    INSERT INTO taxonomy_revisions (id, versions, action, back_to, made_by)
-    SELECT coalesce(max(id), 0) + 1, CAST(:versions AS jsonb), :action, :back_to, :made_by FROM taxonomy_revisions
+    INSERT INTO taxonomy_revisions (id, versions, sets, action, back_to, made_by)
+    SELECT coalesce(max(id), 0) + 1, CAST(:versions AS jsonb), CAST(:sets AS jsonb), :action, :back_to, :made_by
+    FROM taxonomy_revisions
     RETURNING {_COLUMNS}
 """)  # noqa: S608
+_HAND_OVER = text("UPDATE taxonomy_revisions SET sets = CAST(:sets AS jsonb) WHERE id = :id")
+# The revision behind the last one in which this version was not in force.
+_ORIGINS = text("""
+    SELECT v.name, v.version, s.id AS revision, s.made_by, s.made_at AS since
+    FROM taxonomy_revisions r, jsonb_each_text(r.versions) AS v (name, version), LATERAL (
+        SELECT id, made_by, made_at FROM taxonomy_revisions o WHERE o.id > coalesce(
+            (SELECT max(id) FROM taxonomy_revisions b WHERE b.id < r.id AND b.versions ->> v.name IS DISTINCT FROM v.version),
+            0)
+        ORDER BY id LIMIT 1
+    ) AS s
+    WHERE r.id = :id ORDER BY v.name
+""")  # noqa: E501
 _DEFINITIONS = text("""
     SELECT t.name, t.version, t.definition
     FROM taxonomy_revisions r, jsonb_each_text(r.versions) AS v (name, version)
@@ -85,6 +99,7 @@ _PER_VERSION = text("""
 
 _APPLY_LOCK = "hashtextextended('enrich taxonomy apply', 0)"
 _TRY_APPLYING = text(f"SELECT pg_try_advisory_lock({_APPLY_LOCK})")
+_END_APPLYING = text(f"SELECT pg_advisory_unlock({_APPLY_LOCK})")
 _APPLIER = text(f"""
     SELECT a.pid, a.backend_start, host(a.client_addr) AS host
     FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
@@ -99,10 +114,26 @@ class Revision:
 
     id: int
     versions: Mapping[str, str]  # name → version
+    sets: Mapping[str, str]  # name → the set that owns it; use ``set_of``
     action: Action
     back_to: int | None  # with ``rollback``: the revision whose content came back
     made_by: str  # user@host
     made_at: datetime
+
+    def set_of(self, name: str) -> str:
+        """The set that owns a taxonomy."""
+        return self.sets.get(name, DEFAULT_SET)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Origin:
+    """Since when a taxonomy's version has been in force, and who applied it."""
+
+    name: str
+    version: str
+    revision: int
+    made_by: str  # user@host
+    since: datetime
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -158,6 +189,11 @@ def definitions_of(connection: Connection, revision: int) -> list[tuple[str, Map
     return [(row.version, row.definition) for row in connection.execute(_DEFINITIONS, {"id": revision})]
 
 
+def origins(connection: Connection, revision: int) -> list[Origin]:
+    """Where each taxonomy of a revision comes from, by name."""
+    return [Origin(**row._mapping) for row in connection.execute(_ORIGINS, {"id": revision})]  # noqa: SLF001
+
+
 def hold(connection: Connection, revision: int) -> None:
     """Keep a revision in force until the transaction ends; to be called before anything else is locked.
 
@@ -172,7 +208,13 @@ def hold(connection: Connection, revision: int) -> None:
 
 
 def make(
-    connection: Connection, versions: Mapping[str, str], *, action: Action, made_by: str, back_to: int | None = None
+    connection: Connection,
+    versions: Mapping[str, str],
+    *,
+    action: Action,
+    made_by: str,
+    sets: Mapping[str, str] | None = None,
+    back_to: int | None = None,
 ) -> Revision:
     """Put stored taxonomies into force when this commits; nothing else may be locked before.
 
@@ -183,17 +225,30 @@ def make(
     connection.execute(_ALONE)
     row = connection.execute(
         _INSERT,
-        {"versions": json.dumps(dict(versions)), "action": action, "back_to": back_to, "made_by": made_by},
+        {
+            "versions": json.dumps(dict(versions)),
+            "sets": json.dumps(dict(sets or {})),
+            "action": action,
+            "back_to": back_to,
+            "made_by": made_by,
+        },
     ).one()
     return Revision(**row._mapping)  # noqa: SLF001
 
 
-def begin(connection: Connection, versions: Mapping[str, str], *, made_by: str) -> Revision:
+def begin(
+    connection: Connection, versions: Mapping[str, str], *, made_by: str, sets: Mapping[str, str] | None = None
+) -> Revision:
     """The revision in force, or a first one with these versions."""
     connection.execute(_BRIEFLY)
     connection.execute(_ALONE)
     found = current(connection)
-    return found or make(connection, versions, action="begin", made_by=made_by)
+    return found or make(connection, versions, action="begin", made_by=made_by, sets=sets)
+
+
+def hand_over(connection: Connection, revision: int, sets: Mapping[str, str]) -> None:
+    """Record who owns the taxonomies of a revision. The caller holds the lock of ``try_applying``. No tag changes."""
+    connection.execute(_HAND_OVER, {"id": revision, "sets": json.dumps(dict(sets))})
 
 
 # -- how far stored tags are -------------------------------------------------------------------------------------------
@@ -261,3 +316,8 @@ def try_applying(connection: Connection) -> Applier | None:
     if row is None:  # it has just ended
         return try_applying(connection)
     return Applier(pid=row.pid, since=row.backend_start, host=row.host)
+
+
+def end_applying(connection: Connection) -> None:
+    """Let other processes apply taxonomies: sooner than the database would find that the connection is closed."""
+    connection.execute(_END_APPLYING)

@@ -11,14 +11,17 @@ from rich.table import Table
 from worker.cli import context
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from worker.catalog.taxonomies import KeptTaxonomy
+    from worker.pipeline.taxonomies.catalog_state import CatalogState
     from worker.settings import Settings
     from worker.tagging import Advice, Label, Taxonomy
 
 #: Other modules add their commands to this group.
-group = typer.Typer(no_args_is_help=True, help="Taxonomies: list, show, check, plan, apply, history, rollback.")
+group = typer.Typer(
+    no_args_is_help=True, help="Taxonomies: list, show, check, plan, apply, add, remove, history, rollback."
+)
 
 _Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
@@ -30,12 +33,17 @@ def register(app: typer.Typer) -> None:
 
 @group.command("list")
 def list_taxonomies(as_json: _Json = False) -> None:
-    """List the taxonomies in ENRICH_TAXONOMIES, and every version that is or was in force."""
+    """List the taxonomies in ENRICH_TAXONOMIES, and every version that is or was in force; who applied it, and for
+    which set of files.
+    """
     from worker import tagging
+    from worker.pipeline.taxonomies.catalog_state import carrying, in_catalog
 
     settings = context.load_settings()
-    taxonomies = tagging.load_taxonomies(settings.taxonomies)
-    rows = _rows(taxonomies, _kept(settings), settings.model)
+    found = in_catalog(context.database(settings))
+    taxonomies = carrying(found, tagging.load_taxonomies(settings.taxonomies, alone=False))
+    rows = _with_owners(_rows(taxonomies, _kept(settings), settings.model), found)
+    rows = _with_proofs(rows, settings)
     if as_json:
         context.json_document(rows)
         return
@@ -46,8 +54,11 @@ def list_taxonomies(as_json: _Json = False) -> None:
         "labels",
         "in files",
         "in force",
+        "set",
+        "applied by",
         "first used",
         "calibrated",
+        "proven",
         box=None,
         pad_edge=False,
     )
@@ -61,15 +72,21 @@ def list_taxonomies(as_json: _Json = False) -> None:
             labels,
             _yes(row["in_files"]),
             _yes(row["in_force"]),
+            row["set"] or "",
+            row["made_by"] or "",
             used,
             _yes(row["calibrated"]),
+            _proven(row),
         )
     context.out.print(table)
 
 
 @group.command()
 def show(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A shipped name, a file, or one of ENRICH_TAXONOMIES.")],
+    name: Annotated[
+        str,
+        typer.Argument(metavar="NAME", help="A shipped name, a file, or one of ENRICH_TAXONOMIES; else one in force."),
+    ],
     as_json: _Json = False,
 ) -> None:
     """Show one taxonomy as parsed: its labels with all their properties."""
@@ -112,13 +129,42 @@ def check(
         found += _asked(taxonomies, settings)
     else:
         found += [each for taxonomy in taxonomies for each in tagging.long_prompts(taxonomy)]
+    unknown = {each.name: list(each.unknown[settings.model]) for each in taxonomies if settings.model in each.unknown}
     if as_json:
-        context.json_document({"valid": [each.name for each in taxonomies], "advice": [asdict(each) for each in found]})
+        valid = [each.name for each in taxonomies]
+        asked = {each.name: each.target_precision for each in taxonomies if each.target_precision is not None}
+        context.json_document(
+            {
+                "valid": valid,
+                "advice": [asdict(each) for each in found],
+                "unknown": unknown,
+                "target_precision": asked,
+            }
+        )
     else:
+        for name, labels in unknown.items():
+            context.line(f"{name}: practically never recognised by {settings.model}: {', '.join(labels)}")
+        for taxonomy in taxonomies:
+            for line in _waiting(taxonomy):
+                context.line(f"{taxonomy.name}: {line}")
         for each in found:
             context.line(f"{each.taxonomy}{f': {each.label}' if each.label else ''}: {each.message}", style="yellow")
-        context.say(f"{len(taxonomies)} valid, {len(found)} suggestions")
+        advice = (
+            "no advice" if not found else "1 piece of advice" if len(found) == 1 else f"{len(found)} pieces of advice"
+        )
+        context.say(f"{len(taxonomies)} valid, {advice}")
     raise typer.Exit(1 if strict and found else 0)
+
+
+def _waiting(taxonomy: Taxonomy) -> Iterator[str]:
+    """What people's decisions must do first."""
+    if unlearned := [label.name for label in taxonomy.labels if label.name in taxonomy.unlearned(None)]:
+        yield f"not recognised until they are learned: {', '.join(unlearned)} (enrich learn {taxonomy.name})"
+    if taxonomy.target_precision is not None:
+        yield (
+            f"labels are suggested until they are proven to reach {taxonomy.target_precision:g}: "
+            f"enrich calibrate {taxonomy.name}"
+        )
 
 
 def _rows(taxonomies: Sequence[Taxonomy], kept: Sequence[KeptTaxonomy], model: str) -> list[dict[str, Any]]:
@@ -136,6 +182,7 @@ def _rows(taxonomies: Sequence[Taxonomy], kept: Sequence[KeptTaxonomy], model: s
                 "in_force": found is not None and found.in_force,
                 "first_used": found.first_used if found else None,
                 "calibrated": taxonomy.is_calibrated_for(model),
+                "target_precision": taxonomy.target_precision,
             }
         )
     for (name, version), older in used.items():
@@ -149,9 +196,44 @@ def _rows(taxonomies: Sequence[Taxonomy], kept: Sequence[KeptTaxonomy], model: s
                 "in_force": older.in_force,
                 "first_used": older.first_used,
                 "calibrated": model in older.definition.get("models", {}),
+                "target_precision": older.definition.get("target_precision"),
             }
         )
     return sorted(rows, key=lambda row: (row["name"], not row["in_files"]))
+
+
+def _with_proofs(rows: Sequence[dict[str, Any]], settings: Settings) -> list[dict[str, Any]]:
+    """How many labels of a version in force are proven in the active space, and of how many that has expired."""
+    from worker import catalog
+    from worker.db import transaction
+
+    with transaction(context.database(settings)) as connection:
+        counts = {each.taxonomy: each for each in catalog.proofs.counts(connection)}
+
+    def own(row: dict[str, Any]) -> dict[str, Any]:
+        count = counts.get(row["name"]) if row["in_force"] else None
+        return {"proven": count.proven if count else 0, "expired": count.expired if count else 0}
+
+    return [row | own(row) for row in rows]
+
+
+def _proven(row: dict[str, Any]) -> str:
+    asked = row["target_precision"]
+    if not (row["proven"] or row["expired"] or asked):
+        return ""
+    of = "" if row["labels"] is None else f" of {row['labels']}"
+    expired = f", {row['expired']} expired" if row["expired"] else ""
+    return f"{row['proven']}{of}{expired}{f'; asked: {asked:g}' if asked else ''}"
+
+
+def _with_owners(rows: Sequence[dict[str, Any]], found: CatalogState) -> list[dict[str, Any]]:
+    unowned = {"set": None, "made_by": None, "since": None}
+    return [row | (_owner(row["name"], found) if row["in_force"] else unowned) for row in rows]
+
+
+def _owner(name: str, found: CatalogState) -> dict[str, Any]:
+    origin = found.origins[name]
+    return {"set": found.sets[name], "made_by": origin.made_by, "since": origin.since}
 
 
 def _kept(settings: Settings) -> list[KeptTaxonomy]:
@@ -166,15 +248,32 @@ def _named(name: str, settings: Settings) -> Taxonomy:
     from worker import tagging
     from worker.errors import TaxonomyError
 
-    configured = {each.name: each for each in tagging.load_taxonomies(settings.taxonomies)}
+    configured = {each.name: each for each in tagging.load_taxonomies(settings.taxonomies, alone=False)}
     if name in configured:
         return configured[name]
-    files = tagging.load_files([name])
+    try:
+        files = tagging.load_files([name], alone=False)
+    except TaxonomyError:
+        if (found := _in_force(name, settings)) is not None:
+            return found
+        raise
     if len(files) != 1:
         raise TaxonomyError(
             f"{name} holds {len(files)} taxonomies; name one of {', '.join(f.taxonomy.name for f in files)}"
         )
     return files[0].taxonomy
+
+
+def _in_force(name: str, settings: Settings) -> Taxonomy | None:
+    """A taxonomy that is in force and in no file here, such as one that was added by hand."""
+    from worker import tagging
+    from worker.errors import ConfigurationError
+
+    try:
+        found = next((each for each in _kept(settings) if each.name == name and each.in_force), None)
+    except ConfigurationError:  # files can be shown without a system
+        return None
+    return None if found is None else tagging.restore(found.definition, version=found.version)
 
 
 def _asked(taxonomies: Iterable[Taxonomy], settings: Settings) -> list[Advice]:

@@ -1,10 +1,11 @@
-"""``enrich taxonomy plan|apply|history|rollback``: preview and apply changes of taxonomies."""
+"""``enrich taxonomy plan|apply|add|remove|history|rollback``: preview and apply changes of taxonomies."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,19 +13,20 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from worker.cli import context, plan_report
+from worker.cli import abstentions, context, plan_report
 from worker.cli.taxonomy import group
 
 if TYPE_CHECKING:
     from worker.catalog.taxonomy_revisions import Action
     from worker.db import Engine
+    from worker.pipeline.taxonomies.changes import Change
     from worker.pipeline.taxonomies.lifecycle import ApplyResult, History, HistoryEntry
     from worker.pipeline.taxonomies.plan import Plan
     from worker.pipeline.taxonomies.retag import RetagProgress
     from worker.settings import Settings
-    from worker.tagging import Taxonomy
 
-_CONNECTIONS = 2  # the pool opens up to twice as many: one holds the lock, one reads ahead while another writes
+#: Of a command that changes taxonomies.
+CONNECTIONS = 2  # the pool opens up to twice as many: one holds the lock, one reads ahead while another writes
 _CHANGES = 3  # exit status of a plan that is not empty; 1 is an error, 2 an invalid command line
 _NOTHING = "Nothing was changed."
 
@@ -39,19 +41,24 @@ _Sample = Annotated[
     int | None, typer.Option("--sample", min=1, metavar="N", help="Images to examine. [default: 20000]")
 ]
 _Full = Annotated[bool, typer.Option("--full", help="Examine all images: exact numbers.")]
+_Remove = Annotated[
+    bool, typer.Option("--remove", help="Remove taxonomies of this set (ENRICH_TAXONOMY_SET) that no file defines.")
+]
 _Yes = Annotated[bool, typer.Option("--yes", help="Do not ask, and do not examine a sample first.")]
 
 
 def register(_: typer.Typer) -> None:
     """Add the commands of this module to the group."""
-    for command in (plan, apply, history, rollback):
+    for command in (plan, apply, add, remove, history, rollback):
         group.command()(command)
 
 
-def plan(sample: _Sample = None, full: _Full = False, html: _Html = None, as_json: _Json = False) -> None:
+def plan(
+    sample: _Sample = None, full: _Full = False, html: _Html = None, remove: _Remove = False, as_json: _Json = False
+) -> None:
     """Show what `apply` would change, scored from stored vectors. Changes nothing.
 
-    Compares the files in ENRICH_TAXONOMIES with the tags in the catalog.
+    Compares the files in ENRICH_TAXONOMIES with the tags in the catalog. What else is in force stays.
     Exit status 0: nothing would change; 3: something would; 1: an error; 2: an invalid command line.
     """
     from worker.errors import ConfigurationError
@@ -60,7 +67,7 @@ def plan(sample: _Sample = None, full: _Full = False, html: _Html = None, as_jso
         raise ConfigurationError("--full examines all images: leave --sample out")
     settings = context.load_settings()
     engine = context.database(settings)
-    found = _plan(settings, engine, _configured(settings), sample=sample, full=full)
+    found = compare(settings, engine, _declared(settings, remove=remove), sample=sample, full=full)
     if html is not None:
         from worker.cli.plan_page import page
 
@@ -71,25 +78,46 @@ def plan(sample: _Sample = None, full: _Full = False, html: _Html = None, as_jso
     else:
         plan_report.show(found)
         if not found.is_empty:
-            context.say("`enrich taxonomy apply` does this")
+            context.say(f"`enrich taxonomy apply{' --remove' if remove else ''}` does this")
     raise typer.Exit(0 if found.is_empty else _CHANGES)
 
 
-def apply(yes: _Yes = False) -> None:
+def apply(remove: _Remove = False, yes: _Yes = False) -> None:
     """Put the files in ENRICH_TAXONOMIES into force, and bring all tags up to date. Workers follow by themselves.
 
-    May be interrupted: running it again continues where it stopped.
+    What else is in force stays. May be interrupted: running it again continues where it stopped.
     """
     settings = context.load_settings()
-    engine = context.database(settings, pool_size=_CONNECTIONS)
-    desired = _configured(settings)
-    if not yes:
-        found = _plan(settings, engine, desired, sample=None, full=False)
-        plan_report.show(found)
-        if found.is_empty:
-            return
-        context.confirm("Apply this?", declined=_NOTHING)
-    _tell(_apply(settings, engine, desired), undo=True)
+    _change(settings, _declared(settings, remove=remove), yes=yes)
+
+
+def add(
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Files, directories or shipped names.")],
+    yes: _Yes = False,
+) -> None:
+    """Put taxonomies into force beside all others, or in place of one of the same name.
+
+    No file in ENRICH_TAXONOMIES is needed: `apply` keeps them until a file there has the same name.
+    """
+    from worker import tagging
+    from worker.pipeline.taxonomies import changes
+
+    loaded = tagging.load_files(files, alone=False)
+    check = partial(tagging.check_conditions, loaded)
+    _change(context.load_settings(), changes.added([each.taxonomy for each in loaded], check=check), yes=yes)
+
+
+def remove(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Names as shown by `enrich taxonomy list`.")],
+    yes: _Yes = False,
+) -> None:
+    """Remove taxonomies with their tags, except what people decided. `rollback` brings them back.
+
+    If a file in ENRICH_TAXONOMIES defines one, the next `apply` adds it again.
+    """
+    from worker.pipeline.taxonomies import changes
+
+    _change(context.load_settings(), changes.removed(names), yes=yes)
 
 
 def history(
@@ -130,47 +158,85 @@ def rollback(
     from worker.pipeline.taxonomies import lifecycle
 
     settings = context.load_settings()
-    engine = context.database(settings, pool_size=_CONNECTIONS)
-    number, desired = lifecycle.content(engine, target)
+    engine = context.database(settings, pool_size=CONNECTIONS)
+    number, change = lifecycle.content(engine, target)
+    _change(settings, change, engine=engine, yes=yes, action="rollback", back_to=number)
+
+
+def _declared(settings: Settings, *, remove: bool) -> Change:
+    """What the files of ENRICH_TAXONOMIES say."""
+    from worker import tagging
+    from worker.errors import ConfigurationError
+    from worker.pipeline.taxonomies import changes
+
+    if "taxonomies" not in settings.model_fields_set:
+        if remove:
+            raise ConfigurationError(
+                "--remove compares with the files of ENRICH_TAXONOMIES, which is not set here: set it, or remove "
+                "single taxonomies with `enrich taxonomy remove`. Nothing was changed"
+            )
+        context.say("ENRICH_TAXONOMIES is not set: the shipped taxonomies are compared")
+    files = tagging.load_files(settings.taxonomies, alone=False)
+    return changes.declared(
+        [each.taxonomy for each in files],
+        own=settings.taxonomy_set,
+        remove=remove,
+        check=partial(tagging.check_conditions, files),
+    )
+
+
+def _change(
+    settings: Settings,
+    change: Change,
+    *,
+    yes: bool,
+    engine: Engine | None = None,
+    action: Action = "apply",
+    back_to: int | None = None,
+) -> None:
+    """Show what a change does and ask, unless ``yes``; then apply it."""
+    engine = engine or context.database(settings, pool_size=CONNECTIONS)
+    planned = None
     if not yes:
-        found = _plan(settings, engine, desired, sample=None, full=False)
-        plan_report.show(found, source="these taxonomies")
+        found = compare(settings, engine, change, sample=None, full=False)
+        plan_report.show(found, source="the files" if action == "apply" else "these taxonomies")
         if found.is_empty:
             return
-        context.confirm("Go back to this?", declined=_NOTHING)
-    _tell(_apply(settings, engine, desired, action="rollback", back_to=number), undo=False)
+        context.confirm("Apply this?" if action == "apply" else "Go back to this?", declined=_NOTHING)
+        planned = found.revision or 0
+    done = put_into_force(settings, engine, change, action=action, back_to=back_to, planned=planned)
+    tell(done, undo=action == "apply")
 
 
-def _configured(settings: Settings) -> Sequence[Taxonomy]:
-    from worker import tagging
-
-    return tagging.load_taxonomies(settings.taxonomies)
-
-
-def _plan(settings: Settings, engine: Engine, desired: Sequence[Taxonomy], *, sample: int | None, full: bool) -> Plan:
+def compare(settings: Settings, engine: Engine, change: Change, *, sample: int | None, full: bool) -> Plan:
+    """What a change would do, with a bar that shows how far the comparison is."""
     from worker import bootstrap
     from worker.pipeline.taxonomies import plan as use_case
 
     size = None if full else sample or use_case.SAMPLE
     with _bar("comparing") as show:
-        return use_case.plan(engine, desired, bootstrap.builder(settings, engine), sample=size, progress=show)
+        return use_case.plan(engine, change, bootstrap.builder(settings, engine), sample=size, progress=show)
 
 
-def _apply(
+def put_into_force(
     settings: Settings,
     engine: Engine,
-    desired: Sequence[Taxonomy],
+    change: Change,
     *,
     action: Action = "apply",
     back_to: int | None = None,
+    planned: int | None,
 ) -> ApplyResult:
+    """Apply a change, with a bar that shows how far it is."""
     from worker import bootstrap
     from worker.pipeline.taxonomies import lifecycle
 
     build = bootstrap.builder(settings, engine)
     try:
         with _bar("tagging") as show:
-            return lifecycle.apply(engine, desired, build, action=action, back_to=back_to, progress=show)
+            return lifecycle.apply(
+                engine, change, build, action=action, back_to=back_to, planned=planned, progress=show
+            )
     except KeyboardInterrupt:
         context.say(
             "interrupted: the tags written so far are kept, and workers use the new taxonomies if they are in force; "
@@ -179,12 +245,17 @@ def _apply(
         raise typer.Exit(130) from None
 
 
-def _tell(done: ApplyResult, *, undo: bool) -> None:
+def tell(done: ApplyResult, *, undo: bool) -> None:
+    """Say what was applied."""
     what = "is in force" if done.is_new else "was already in force"
     back = "; `enrich taxonomy rollback` goes back" if undo and done.is_new and done.revision > 1 else ""
     context.say(
         f"revision {done.revision} {what}: {done.images:,} images compared, labels of {done.changed:,} changed{back}"
     )
+    for name, owner in done.moved.items():
+        context.say(f"{name} now belongs to the set {owner}")
+    for name, found in done.abstentions.items():
+        context.say(f"{name}: {abstentions.sentence(found)}")
     for space in done.others:
         context.say(f"space {space} is not active and was left alone: `enrich space fill {space}` retags it")
 

@@ -48,7 +48,9 @@ def advice(taxonomy: Taxonomy, model: str) -> list[Advice]:
         return []
     found = [*_duplicates(taxonomy), *_ambiguous(taxonomy)]
     if not taxonomy.is_calibrated_for(model):
-        message = f"not calibrated for {model}: general thresholds are used; give it its own under 'models:'"
+        message = (
+            f"not calibrated for {model}: its tags are unproven; look at some, then give it numbers under 'models:'"
+        )
         found.insert(0, Advice(taxonomy=taxonomy.name, label=None, message=message))
     return found
 

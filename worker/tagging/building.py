@@ -6,6 +6,8 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from worker.tagging import neutral
+from worker.tagging.content import CALIBRATION
 from worker.tagging.taxonomy import (
     ABSTENTION,
     Calibration,
@@ -17,7 +19,6 @@ from worker.tagging.taxonomy import (
     Wording,
 )
 
-_CALIBRATION = ("threshold", "margin", "temperature", "thresholds")
 _WORDING = ("templates", "languages")
 
 
@@ -38,9 +39,12 @@ def build(value: Mapping[str, Any], words: Sequence[str] = ()) -> Taxonomy:
         aggregate=value.get("aggregate", "mean"),
         background=_texts(value.get("background", ())),
         calibration=general,
-        models={model: _calibration(own, general) for model, own in models.items() if _has(own, _CALIBRATION)},
+        models={model: _calibration(own, general) for model, own in models.items() if _has(own, CALIBRATION)},
         wordings={model: _wording(own) for model, own in models.items() if _has(own, _WORDING)},
         translations={language: _translation(own) for language, own in value.get("translations", {}).items()},
+        target_precision=float(value["target_precision"]) if "target_precision" in value else None,
+        neutral=neutral.EDITION,
+        unknown={model: tuple(map(_name, own["unknown"])) for model, own in models.items() if "unknown" in own},
     )
 
 

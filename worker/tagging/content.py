@@ -17,6 +17,9 @@ MAX_TEXTS = 100_000
 #: Most labels of a taxonomy, all levels together.
 MAX_LABELS = 10_000
 
+#: Fields of a model's numbers: with any of them, a taxonomy is calibrated for it.
+CALIBRATION = frozenset(("threshold", "margin", "temperature", "thresholds"))
+
 _DECIDING = frozenset(("labels", "mode", "when", "background", "threshold", "margin", "temperature", "translations"))
 
 
@@ -43,6 +46,7 @@ def content_findings(document: Document) -> Iterator[Finding]:
     yield from _shared_prompts(value, entries, document)
     yield from _misplaced(value, entries)
     yield from _undecidable(value, entries)
+    yield from _only_learned(entries)
     yield from _models(value, entries)
     yield from _too_many(value, entries)
 
@@ -160,8 +164,23 @@ def _misplaced(value: dict[str, Any], entries: list[_Entry]) -> Iterator[Finding
                 yield (*path, "not"), "only labels at the top of a taxonomy with 'mode: multi-label' are decided by it"
             if "background" in own and not _map(entry.value, "children"):
                 yield (*path, "background"), "has no effect without 'children'; the taxonomy's own is beside 'labels'"
+        if _is_learned(entry):
+            yield from _learned(entry)
         if entry.level == MAX_LEVELS + 1:
             yield entry.path, f"labels may be at most {MAX_LEVELS} levels deep"
+
+
+def _is_learned(entry: _Entry) -> bool:
+    return isinstance(entry.value, dict) and "learned" in entry.value
+
+
+def _learned(entry: _Entry) -> Iterator[Finding]:
+    for name in ("prompts", "children", "not"):
+        if name in entry.value:
+            yield (*entry.path, "learned"), f"leave it out: the label has '{name}', which heads learn from anyway"
+            return
+    if entry.level > 1:
+        yield (*entry.path, "learned"), "only labels at the top can be learned without prompts"
 
 
 def _translated(entry: _Entry) -> list[tuple[Path, Any]]:
@@ -170,17 +189,30 @@ def _translated(entry: _Entry) -> list[tuple[Path, Any]]:
 
 
 def _undecidable(value: dict[str, Any], entries: list[_Entry]) -> Iterator[Finding]:
-    """Labels that would fit every image because they have no competitors."""
+    """Labels that would fit every image, for a model with numbers of its own, because they have no competitors."""
+    models = _map(value, "models")
+    model = next(
+        (name for name, own in models.items() if isinstance(own, dict) and not CALIBRATION.isdisjoint(own)), ""
+    )
+    if not model:
+        return
+    alone = f"alone, a label would fit every image with {shown(model)}, which has numbers of its own"
+    by_itself, background = value.get("mode") == "multi-label", _texts(value, "background")
+    top = [entry for entry in entries if entry.level == 1 and not _is_learned(entry)]
+    if len(top) == 1 and not (by_itself or background):
+        yield ("labels",), f"needs two labels, or one label and the taxonomy a 'background': {alone}"
     for entry in entries:
-        alone = entry.level == 1 and value.get("mode") == "multi-label" and not _texts(value, "background")
-        if alone and not _texts(entry.value, "not"):
-            yield (
-                entry.path,
-                "needs 'not' prompts, or the taxonomy a 'background': alone, a label would fit every image",
-            )
+        if entry.level == 1 and by_itself and not background and not _texts(entry.value, "not"):
+            yield entry.path, f"needs 'not' prompts, or the taxonomy a 'background': {alone}"
         if len(_map(entry.value, "children")) == 1 and not _texts(entry.value, "background"):
-            message = "needs two labels, or one label and 'background' prompts beside 'children'"
+            message = f"needs two labels, or one label and 'background' prompts beside 'children': {alone}"
             yield (*entry.path, "children"), message
+
+
+def _only_learned(entries: list[_Entry]) -> Iterator[Finding]:
+    top = [entry for entry in entries if entry.level == 1]
+    if top and all(map(_is_learned, top)):
+        yield ("labels",), "at least one label needs prompts: labels that are only learned start from its place"
 
 
 # -- models ------------------------------------------------------------------------------------------------------------
@@ -194,14 +226,17 @@ def _models(value: dict[str, Any], entries: list[_Entry]) -> Iterator[Finding]:
         path: Path = ("models", name)
         if name != "starter" and "/" not in name and did_you_mean(name, ["starter"]):
             yield path, f"no model is called {shown(name)}; did you mean 'starter'?"
-        for label in _map(settings, "thresholds"):
-            if label not in labels:
-                message = f"no label is called {shown(label)}{did_you_mean(label, labels)}"
-                yield (*path, "thresholds", label), message
-        for place, language in enumerate(_texts(settings, "languages")):
+        named: list[tuple[str, str | int, str]] = [
+            ("thresholds", label, label) for label in _map(settings, "thresholds")
+        ]
+        named += [("unknown", number, label) for number, label in enumerate(_texts(settings, "unknown"))]
+        for field, place, label in named:
+            if label and label not in labels:
+                yield (*path, field, place), f"no label is called {shown(label)}{did_you_mean(label, labels)}"
+        for number, language in enumerate(_texts(settings, "languages")):
             if language and language not in languages:
                 there = f"the languages here are {', '.join(languages)}" if languages else "there are none here"
-                yield (*path, "languages", place), f"nothing is translated into {shown(language)}; {there}"
+                yield (*path, "languages", number), f"nothing is translated into {shown(language)}; {there}"
 
 
 # -- size --------------------------------------------------------------------------------------------------------------

@@ -18,9 +18,14 @@ def edits(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
 
 
 def _differences(place: str, before: Any, after: Any) -> Iterator[str]:
-    if before == after:
+    if before == after or (_is_nothing(before) and _is_nothing(after)):
         return
-    if isinstance(before, dict) and isinstance(after, dict):
+    if place == "learned":
+        yield from _learned(before or {}, after or {})
+    elif place == "neutral":
+        rule = f"judged by edition {after}" if after else "judged by a background alone"
+        yield f"neutral prompts: models without numbers of their own are now {rule}"
+    elif isinstance(before, dict) and isinstance(after, dict):
         for key in dict.fromkeys((*before, *after)):
             inside = f"{place}.{key}" if place else str(key)
             yield from _differences(inside, before.get(key), after.get(key))
@@ -32,6 +37,25 @@ def _differences(place: str, before: Any, after: Any) -> Iterator[str]:
         yield f"{place}: - {_shown(before)}"
     else:
         yield f"{place}: {_shown(before)} → {_shown(after)}"
+
+
+def _learned(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
+    """What reviews taught, by space: without the numbers of heads, and with proofs as shares."""
+    for space in dict.fromkeys((*before, *after)):
+        old, new = before.get(space) or {}, after.get(space) or {}
+        where = f"learned in space {space}"
+        yield from _differences(f"{where}, thresholds", old.get("thresholds"), new.get("thresholds"))
+        yield from _differences(f"{where}, proven", _precisions(old), _precisions(new))
+        yield from _differences(f"{where}, head", _head(old), _head(new))
+
+
+def _precisions(learned: Mapping[str, Any]) -> dict[str, float]:
+    return {label: proof["precision"] for label, proof in learned.get("proofs", {}).items()}
+
+
+def _head(learned: Mapping[str, Any]) -> int | None:
+    head = learned.get("head")
+    return head["number"] if head else None
 
 
 def _members(place: str, before: Sequence[str], after: Sequence[str]) -> Iterator[str]:

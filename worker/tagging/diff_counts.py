@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from worker.tagging.abstentions import AbstentionCounts
 from worker.tagging.tag_diff import Answers, Indices, TagDiff, Vocabulary
 
 #: How a label on an image changes. Exactly one of these for each label that holds before or after.
@@ -40,10 +41,11 @@ class Example:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class HumanDecisions:
-    """What people have decided about a batch: k pairs of an image and a taxonomy. The model's answer is hidden."""
+    """What people have decided about a batch: k pairs of an image and a model's answer that is hidden."""
 
     images: Indices  # [k], row of the image in the batch
-    answers: Indices  # [k], number of any answer of the taxonomy
+    answers: Indices  # [k], number of the answer
+    whole: npt.NDArray[np.bool_]  # [k], whether every answer of its taxonomy is hidden
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -68,13 +70,25 @@ class _Keys:
         keys: Indices = of.images * len(self.names) + self.taxonomy[of.answers]
         return keys
 
+    def exact(self, of: Answers | HumanDecisions) -> Indices:
+        """Pairs of an image and an answer as numbers."""
+        keys: Indices = of.images * len(self.taxonomy) + of.answers
+        return keys
+
+
+def _hidden(keys: _Keys, of: Answers, decided: HumanDecisions) -> npt.NDArray[np.bool_]:
+    """Which answers people's decisions hide."""
+    whole = np.isin(keys(of), keys(decided)[decided.whole])
+    found: npt.NDArray[np.bool_] = whole | np.isin(keys.exact(of), keys.exact(decided))
+    return found
+
 
 @dataclass(slots=True)
 class MoveCounts:
     """Sums over batches: what readers would see. Memory grows with the kinds of moves that were met, not with images.
 
-    Where a person has decided in a taxonomy, nobody sees the model's answers in it. They are in no sum but ``hidden``
-    and ``unseen``.
+    Readers do not see answers of the model that a person's decision hides. They are in no sum but ``hidden`` and
+    ``unseen``. Suggestions are in ``suggested`` alone.
     """
 
     vocabulary: Vocabulary
@@ -87,6 +101,8 @@ class MoveCounts:
     changed: int = 0  # images of which a label came or went
     hidden: Counter[str] = field(default_factory=Counter)  # taxonomy → images of which one would, but for a person
     unseen: int = 0  # images of which labels would have come or gone, but for people; not in ``changed``
+    suggested: Counter[int] = field(default_factory=Counter)  # answer → images to which it is only suggested, after
+    abstentions: AbstentionCounts = field(default_factory=AbstentionCounts)  # after
 
     def add(self, found: TagDiff, images: npt.NDArray[np.int64], decided: HumanDecisions) -> None:
         """Count a batch.
@@ -97,14 +113,16 @@ class MoveCounts:
             decided: by people.
         """
         keys = _Keys.of(self.vocabulary)
-        old, new, people = keys(found.stored), keys(found.new), keys(decided)
-        shows_old, shows_new = ~np.isin(old, people), ~np.isin(new, people)
+        old, new = keys(found.stored), keys(found.new)
+        shows_old, shows_new = (~_hidden(keys, of, decided) for of in (found.stored, found.new))
         self.images += len(images)
         self.touched += len(found.images)
-        _count(self.before, found.stored.answers[shows_old], len(keys.taxonomy))
-        _count(self.after, found.new.answers[shows_new], len(keys.taxonomy))
-        gone = found.gone[keys.is_label[found.stored.answers[found.gone]]]
-        come = found.come[keys.is_label[found.new.answers[found.come]]]
+        _count(self.before, found.stored.answers[shows_old & ~found.stored.suggested], len(keys.taxonomy))
+        _count(self.after, found.new.answers[shows_new & ~found.new.suggested], len(keys.taxonomy))
+        _count(self.suggested, found.new.answers[shows_new & found.new.suggested], len(keys.taxonomy))
+        gone, come = found.disappearing, found.appearing
+        gone = gone[keys.is_label[found.stored.answers[gone]]]
+        come = come[keys.is_label[found.new.answers[come]]]
         parts = list(self._parts(found, keys, gone[shows_old[gone]], come[shows_new[come]]))
         changed = np.unique(np.concatenate([rows for _, _, _, rows, _ in parts]))
         self.changed += len(changed)

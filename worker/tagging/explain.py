@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from worker.tagging import conditions
+from worker.tagging import conditions, neutral
 from worker.tagging.exact_similarity import exact_rows, similarities
 from worker.tagging.matrix import NONE, Choice, EncodeTexts, encoded
-from worker.tagging.scoring import ChoiceResult, Rule, judge, nearest
+from worker.tagging.neutral import Yardstick
+from worker.tagging.reasons import REASONS, LabelReason
+from worker.tagging.scoring import ChoiceResult, Rule, is_by_itself, judge, nearest
 from worker.tagging.tagger import Tagger
 from worker.tagging.taxonomy import Label, Taxonomy
 from worker.types import Floats
 
-
-class LabelReason(enum.StrEnum):
-    """Why a label holds or not. The codes are an interface."""
-
-    DECIDED = "decided"
-    BACKGROUND_NEARER = "background-nearer"  # what is none of the labels, or what this label is not, is nearer
-    LABEL_NEARER = "another-label-nearer"
-    TIE = "tie"  # exactly as near as another candidate
-    BELOW_THRESHOLD = "below-threshold"
-    MARGIN_TOO_SMALL = "margin-too-small"
-    PARENT_NOT_DECIDED = "parent-not-decided"
-    CONDITION_NOT_MET = "condition-not-met"
+#: Reasons of labels whose children are asked about.
+_HOLDING = (LabelReason.DECIDED, LabelReason.UNPROVEN)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,7 +48,9 @@ class LabelExplanation:
     similarity: float  # cosine of the label's nearest row: what the aggregate made of its texts, or of those below it
     probability: float
     rival: float | None  # cosine of the strongest other candidate; None: there is no other
-    lead: float  # over that rival, in probability; negative if it lost
+    neutral_level: float | None  # cosine that it must exceed, among its rivals; None: neutral prompts do not matter
+    over_neutral: float | None  # its lead over that level, in standard deviations of the neutral prompts
+    lead: float  # over the strongest rival, in probability; negative if it lost
     threshold: float
     margin: float
     texts: tuple[TextSimilarity, ...]  # its own, nearest first
@@ -67,6 +60,11 @@ class LabelExplanation:
     def holds(self) -> bool:
         """Whether it is a tag."""
         return self.reason is LabelReason.DECIDED
+
+    @property
+    def suggested(self) -> bool:
+        """Whether it is only suggested."""
+        return self.reason is LabelReason.UNPROVEN
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,6 +77,15 @@ class Rivals:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class NeutralPrompts:
+    """What the image is to prompts that ask nothing."""
+
+    mean: float  # of their cosines
+    deviation: float  # standard deviation
+    nearest: TextSimilarity  # which prompt is nearest, and its cosine
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TaxonomyExplanation:
     """Everything that one taxonomy compared."""
 
@@ -88,7 +95,8 @@ class TaxonomyExplanation:
     mode: str
     applies: bool  # False: its condition is not met, and it writes nothing
     calibrated: bool  # whether anybody chose numbers for this model
-    factor: float  # cosines times this are the logits: logit scale / temperature
+    factor: float  # cosines times this are the logits; with neutral prompts it depends on the image
+    neutral: NeutralPrompts | None  # None: labels are not judged relative to neutral prompts
     labels: tuple[LabelExplanation, ...]  # parents before children
     background: tuple[Rivals, ...]
 
@@ -98,12 +106,17 @@ class TaxonomyExplanation:
         return tuple(each.label for each in self.labels if each.holds)
 
     @property
+    def suggested(self) -> tuple[str, ...]:
+        """The labels that would hold if their precision were proven."""
+        return tuple(each.label for each in self.labels if each.suggested)
+
+    @property
     def because(self) -> LabelReason:
         """The rule that decided; if none of the labels holds, that of the one that came nearest."""
         if not self.applies:
             return LabelReason.CONDITION_NOT_MET
         top = [each for each in self.labels if each.parent is None]
-        return max(top, key=lambda each: (each.holds, each.probability)).reason
+        return max(top, key=lambda each: (each.holds, each.suggested, each.probability)).reason
 
 
 def explain(tagger: Tagger, vector: Floats, encode_texts: EncodeTexts) -> tuple[TaxonomyExplanation, ...]:
@@ -122,15 +135,30 @@ def explain(tagger: Tagger, vector: Floats, encode_texts: EncodeTexts) -> tuple[
     known = _texts_of(tagger, encode_texts, image)
     answers: dict[str, set[str | None]] = {}
     explained: dict[str, TaxonomyExplanation] = {}
-    for cosines, by in zip(tagger.similarities(image), tagger.rules, strict=True):
+    for (cosines, yard), by in zip(tagger.compare(image), tagger.rules, strict=True):
         taxonomy = by.matrix.taxonomy
         named = {label.name: label for label, _ in taxonomy.walk()}
-        one = _Explainer(by=by, cosines=cosines, known=known, model=tagger.model, named=named)
+        compared = _neutral(by, yard, image)
+        one = _Explainer(
+            by=by, cosines=cosines, yard=yard, neutral=compared, known=known, model=tagger.model, named=named
+        )
         found = one.taxonomy(applies=conditions.holds(taxonomy, answers))
         explained[taxonomy.name] = found
         if found.applies:
             answers[taxonomy.name] = set(found.decided) or {None}
     return tuple(explained[each.name] for each in tagger.taxonomies)
+
+
+def _neutral(by: Rule, yard: Yardstick | None, image: Floats) -> NeutralPrompts | None:
+    if yard is None or by.matrix.neutral is None:
+        return None
+    found = similarities(exact_rows(by.matrix.neutral), image)[:, 0]
+    best = int(found.argmax())
+    return NeutralPrompts(
+        mean=float(yard.mean[0]),
+        deviation=float(yard.deviation[0]),
+        nearest=TextSimilarity(text=neutral.PROMPTS[best], similarity=float(found[best])),
+    )
 
 
 def _texts_of(tagger: Tagger, encode_texts: EncodeTexts, image: Floats) -> dict[str, float]:
@@ -157,6 +185,8 @@ class _Explainer:
 
     by: Rule
     cosines: Floats  # [rows of the matrix, 1]
+    yard: Yardstick | None  # if the rule is relative
+    neutral: NeutralPrompts | None
     known: Mapping[str, float]  # text → similarity
     model: str
     named: Mapping[str, Label]
@@ -166,7 +196,7 @@ class _Explainer:
         reasons: dict[int, LabelReason] = {}
         labels: dict[int, LabelExplanation] = {}
         for choice in matrix.choices:
-            parent_holds = choice.parent == NONE or reasons[choice.parent] is LabelReason.DECIDED
+            parent_holds = choice.parent == NONE or reasons[choice.parent] in _HOLDING
             for each, explanation in self._choice(choice, applies=applies, parent_holds=parent_holds):
                 labels[each], reasons[each] = explanation, explanation.reason
         return TaxonomyExplanation(
@@ -176,48 +206,48 @@ class _Explainer:
             mode=taxonomy.mode,
             applies=applies,
             calibrated=taxonomy.is_calibrated_for(self.model),
-            factor=self.by.factor,
+            factor=self.by.factor if self.yard is None else float(self.yard.factor(self.by.temperature)[0]),
+            neutral=self.neutral,
             labels=tuple(labels[index] for index in sorted(labels)),
             background=tuple(self._rivals(choice) for choice in matrix.choices if choice.background),
         )
 
     def _choice(self, choice: Choice, *, applies: bool, parent_holds: bool) -> list[tuple[int, LabelExplanation]]:
         part = self.cosines[choice.rows]
-        verdict, candidates = judge(part, self.by, choice), nearest(part, choice)
+        verdict, candidates = judge(part, self.by, choice, self.yard), nearest(part, choice)
         explained = []
+        places = np.arange(len(choice.labels))
+        codes = verdict.reasons(places, np.zeros_like(places)).tolist()
         for place, index in enumerate(choice.labels.tolist()):
             if not applies:
                 reason = LabelReason.CONDITION_NOT_MET
             elif not parent_holds:
                 reason = LabelReason.PARENT_NOT_DECIDED
             else:
-                reason = self._reason(verdict, candidates, choice, place)
+                reason = REASONS[codes[place]]
             explained.append((index, self._label(place, choice, candidates[:, 0], verdict, reason)))
         return explained
 
-    def _reason(self, verdict: ChoiceResult, candidates: Floats, choice: Choice, place: int) -> LabelReason:
-        index = choice.labels[place]
-        if verdict.holds[place, 0]:
-            return LabelReason.DECIDED
-        if verdict.lead[place, 0] == 0:
-            return LabelReason.TIE
-        if verdict.lead[place, 0] < 0:
-            winner = int(candidates[:, 0].argmax())
-            to_a_label = winner < len(choice.labels) and not self._is_by_itself(choice)
-            return LabelReason.LABEL_NEARER if to_a_label else LabelReason.BACKGROUND_NEARER
-        unlikely = verdict.probability[place, 0] < self.by.thresholds[index]
-        return LabelReason.BELOW_THRESHOLD if unlikely else LabelReason.MARGIN_TOO_SMALL
+    def _level(self, choice: Choice, candidates: Floats) -> float | None:
+        if self.yard is None:
+            return None
+        return float(self.yard.level(candidates[-1:] if choice.background else None)[0])
 
-    def _is_by_itself(self, choice: Choice) -> bool:
-        """Whether each label has rivals of its own, instead of the others."""
-        return choice.parent == NONE and self.by.matrix.taxonomy.mode == "multi-label"
+    def _over(self, level: float | None, similarity: float) -> float | None:
+        if level is None or self.yard is None:
+            return None
+        deviation = float(self.yard.deviation[0])
+        return (similarity - level) / deviation if deviation > 0 else 0.0
 
     def _rival(self, place: int, choice: Choice, candidates: Floats) -> float | None:
-        others = np.delete(candidates, place)
-        if self._is_by_itself(choice):
+        level = self._level(choice, candidates)
+        rest = candidates[:-1] if choice.background and level is not None else candidates  # it is in the level
+        others = np.delete(rest, place)
+        if is_by_itself(self.by.matrix, choice):
             own = [choice.negatives[place]] if choice.negatives[place] != NONE else []
-            others = candidates[[*own, *([-1] if choice.background else [])]]
-        return float(others.max()) if len(others) else None
+            others = candidates[[*own, *([-1] if choice.background and level is None else [])]]
+        found = [*others.tolist(), *([] if level is None else [level])]
+        return max(found, default=None)
 
     def _opposite(self, place: int, choice: Choice, candidates: Floats) -> Opposite | None:
         if choice.negatives[place] == NONE:
@@ -232,7 +262,7 @@ class _Explainer:
     def _label(
         self, place: int, choice: Choice, candidates: Floats, verdict: ChoiceResult, reason: LabelReason
     ) -> LabelExplanation:
-        matrix, index = self.by.matrix, choice.labels[place]
+        matrix, index, level = self.by.matrix, choice.labels[place], self._level(choice, candidates)
         name = matrix.labels[index]
         return LabelExplanation(
             label=name,
@@ -242,6 +272,8 @@ class _Explainer:
             similarity=float(verdict.score[place, 0]),
             probability=float(verdict.probability[place, 0]),
             rival=self._rival(place, choice, candidates),
+            neutral_level=level,
+            over_neutral=self._over(level, float(verdict.score[place, 0])),
             lead=float(verdict.lead[place, 0]),
             threshold=_shortest(self.by.thresholds[index]),
             margin=_shortest(self.by.margin),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -35,33 +36,41 @@ class TaxonomyFile:
     taxonomy: Taxonomy
 
 
-def load_taxonomies(names_or_paths: Sequence[str] = ()) -> tuple[Taxonomy, ...]:
+def load_taxonomies(names_or_paths: Sequence[str] = (), *, alone: bool = True) -> tuple[Taxonomy, ...]:
     """Load taxonomies, in the order given.
 
     Args:
         names_or_paths: names of shipped taxonomies, YAML files, and directories (their ``*.yaml`` and ``*.yml``,
             sorted, not those of their subdirectories). A name wins over a path; write ``./setting`` to mean the path.
             Empty: all shipped ones.
+        alone: whether they are all that there will be, so that each ``when`` must be decided by them. If not, ask
+            ``check_conditions`` later.
 
     Raises:
         TaxonomyError: lists the problems of every file, or names what does not exist or is called the same.
     """
-    return tuple(file.taxonomy for file in load_files(names_or_paths))
+    return tuple(file.taxonomy for file in load_files(names_or_paths, alone=alone))
 
 
-def load_files(names_or_paths: Sequence[str] = ()) -> tuple[TaxonomyFile, ...]:
+def load_files(names_or_paths: Sequence[str] = (), *, alone: bool = True) -> tuple[TaxonomyFile, ...]:
     """Like ``load_taxonomies``, with each taxonomy's file."""
-    loaded, refused = [], []
-    for path in [file for entry in names_or_paths or shipped_names() for file in _files(entry)]:
-        try:
-            loaded.append(_load(path))
-        except TaxonomyError as error:
-            refused.append(str(error))
-    if refused:
-        raise TaxonomyError("\n".join(refused))
-    _refuse_equal_names(loaded)
-    _refuse_conditions(loaded)
+    paths = [file for entry in names_or_paths or shipped_names() for file in _files(entry)]
+    loaded = _all_of(partial(_load, path) for path in paths)
+    if alone:
+        check_conditions(loaded, [file.taxonomy for file in loaded])
     return tuple(loaded)
+
+
+def parse_files(texts: Mapping[str, str]) -> tuple[TaxonomyFile, ...]:
+    """Read taxonomies that are not in files.
+
+    Args:
+        texts: name for error messages → YAML. Conditions are left to ``check_conditions``.
+
+    Raises:
+        TaxonomyError: as ``load_files``; also for a ``vocabulary``, which names a file.
+    """
+    return tuple(_all_of(partial(_parse, name, text) for name, text in texts.items()))
 
 
 def load_taxonomy(path: Path | str) -> Taxonomy:
@@ -73,13 +82,42 @@ def load_taxonomy(path: Path | str) -> Taxonomy:
     return _load(Path(path)).taxonomy
 
 
+def _all_of(loads: Iterable[Callable[[], TaxonomyFile]]) -> list[TaxonomyFile]:
+    loaded, refused = [], []
+    for load in loads:
+        try:
+            loaded.append(load())
+        except TaxonomyError as error:
+            refused.append(str(error))
+    if refused:
+        raise TaxonomyError("\n".join(refused))
+    _refuse_equal_names(loaded)
+    return loaded
+
+
 def _load(path: Path) -> TaxonomyFile:
-    document = read(_bytes(path))
+    document = _valid(path, _bytes(path))
+    words = _words(path, document)
+    return TaxonomyFile(path=path, document=document, taxonomy=build(document.value, words))
+
+
+def _parse(name: str, text: str) -> TaxonomyFile:
+    data = text.encode()
+    if len(data) > MAX_BYTES:
+        raise TaxonomyError(f"{name}: {len(data):,} bytes; at most {MAX_BYTES:,} are allowed")
+    document = _valid(name, data)
+    if "vocabulary" in document.value:
+        line = document.line(("vocabulary",))
+        raise TaxonomyError(f"{name}:{line}: vocabulary: names a file, which only files have beside them")
+    return TaxonomyFile(path=Path(name), document=document, taxonomy=build(document.value))
+
+
+def _valid(path: Path | str, data: bytes) -> Document:
+    document = read(data)
     found = problems(document)
     if found:
         raise TaxonomyError("\n".join(_report(path, found)))
-    words = _words(path, document)
-    return TaxonomyFile(path=path, document=document, taxonomy=build(document.value, words))
+    return document
 
 
 def _words(path: Path, document: Document) -> tuple[str, ...]:
@@ -181,15 +219,27 @@ def _refuse_equal_names(loaded: Sequence[TaxonomyFile]) -> None:
         first[name] = file.path
 
 
-def _refuse_conditions(loaded: Sequence[TaxonomyFile]) -> None:
-    by_name = {file.taxonomy.name: file for file in loaded}
+def check_conditions(loaded: Sequence[TaxonomyFile], together: Sequence[Taxonomy]) -> None:
+    """Check whether each ``when`` can be decided.
+
+    Args:
+        loaded: files, for the lines of their conditions.
+        together: all taxonomies that there will be.
+
+    Raises:
+        TaxonomyError: names each condition that cannot, with its line if it is in a file.
+    """
+    files = {file.taxonomy.name: file for file in loaded}
     lines = [
-        f"{by_name[found.taxonomy].path}:{_line(by_name[found.taxonomy].document, found)}: "
-        f"when.{found.requires}: {found.message}"
-        for found in conditions.problems([file.taxonomy for file in loaded])
+        f"{_place(files.get(found.taxonomy), found)}: when.{found.requires}: {found.message}"
+        for found in conditions.problems(together)
     ]
     if lines:
         raise TaxonomyError("\n".join(lines))
+
+
+def _place(file: TaxonomyFile | None, found: conditions.ConditionProblem) -> str:
+    return f"{file.path}:{_line(file.document, found)}" if file else found.taxonomy
 
 
 def _line(document: Document, found: conditions.ConditionProblem) -> int:

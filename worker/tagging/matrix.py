@@ -9,6 +9,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from worker.tagging.learned import NONE_OF_THESE, Head, unpacked
 from worker.tagging.taxonomy import Label, Taxonomy
 from worker.types import Floats
 
@@ -19,6 +20,9 @@ Indices: TypeAlias = npt.NDArray[np.intp]
 
 #: In place of an index: none.
 NONE = -1
+
+#: Longest row that ``exact_similarity`` can take: below 2, less what rounding adds.
+_LONGEST = 1.95
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -46,9 +50,10 @@ class LabelMatrix:
     """
 
     taxonomy: Taxonomy
-    labels: tuple[str, ...]  # parents before children, brothers and sisters sorted by name
-    rows: Floats  # [r, d], of unit length
+    labels: tuple[str, ...]  # parents before children, brothers and sisters sorted by name; those with rows
+    rows: Floats  # [r, d], of unit length, unless a head moved them
     choices: tuple[Choice, ...]  # a parent's before its children's
+    neutral: Floats | None = None  # [prompts, d], of unit length; None: labels are not judged by them
 
     @property
     def top(self) -> Choice:
@@ -62,7 +67,7 @@ def build_label_matrix(taxonomy: Taxonomy, encode_texts: EncodeTexts, *, model: 
 
 
 def build_label_matrices(
-    taxonomies: Sequence[Taxonomy], encode_texts: EncodeTexts, *, model: str | None = None
+    taxonomies: Sequence[Taxonomy], encode_texts: EncodeTexts, *, model: str | None = None, space: int | None = None
 ) -> tuple[LabelMatrix, ...]:
     """Encode the texts of all taxonomies, each text once, in one call.
 
@@ -70,21 +75,42 @@ def build_label_matrices(
         taxonomies: what ``load_taxonomies`` returned.
         encode_texts: the model's text encoder.
         model: as ``ENRICH_MODEL`` has it; chooses templates and languages. None: the taxonomies' own templates.
+        space: whose heads move the rows; None: no heads.
 
     Raises:
-        ValueError: ``encode_texts`` returned another shape, or a vector without direction (zero, infinite or NaN).
+        ValueError: ``encode_texts`` returned another shape, or a vector without direction (zero, infinite or NaN); or a
+            head is of another dimension.
     """
     texts = tuple(dict.fromkeys(text for taxonomy in taxonomies for text in _texts(taxonomy, model)))
     vectors = encoded(texts, encode_texts) if texts else {}
-    return tuple(_Layout(taxonomy, vectors, model).matrix() for taxonomy in taxonomies)
+    wanted = [taxonomy.neutral_texts(model) for taxonomy in taxonomies]
+    rows = {prompts: _neutral_rows(prompts, vectors) for prompts in set(wanted)}  # shared: see ``Tagger``
+    return tuple(
+        _Layout(taxonomy, vectors, model, taxonomy.head(space)).matrix(rows[prompts])
+        for taxonomy, prompts in zip(taxonomies, wanted, strict=True)
+    )
 
 
-def _texts(taxonomy: Taxonomy, model: str | None) -> Iterator[str]:
+def _neutral_rows(prompts: Sequence[Sequence[str]], vectors: Mapping[str, Floats]) -> Floats | None:
+    """A row per prompt, whatever the aggregate: the mean of its texts."""
+    if not prompts:
+        return None
+    return np.concatenate([mean(np.stack([vectors[text] for text in texts]), texts[0]) for texts in prompts])
+
+
+def own_texts(taxonomy: Taxonomy, model: str | None) -> Iterator[str]:
+    """All texts that a taxonomy has for a model but neutral prompts; some may come twice."""
     for label, _ in taxonomy.walk():
         yield from taxonomy.label_texts(label, model)
         for texts in (*taxonomy.negative_texts(label, model), *taxonomy.background_texts(label, model)):
             yield from texts
     for texts in taxonomy.background_texts(model=model):
+        yield from texts
+
+
+def _texts(taxonomy: Taxonomy, model: str | None) -> Iterator[str]:
+    yield from own_texts(taxonomy, model)
+    for texts in taxonomy.neutral_texts(model):
         yield from texts
 
 
@@ -103,30 +129,40 @@ class _Layout:
     taxonomy: Taxonomy
     vectors: Mapping[str, Floats]
     model: str | None
+    head: Head | None
     labels: list[str] = field(default_factory=list)
     blocks: list[Floats] = field(default_factory=list)
     height: int = 0
     choices: list[Choice] = field(default_factory=list)
+    moved: list[tuple[slice, str]] = field(default_factory=list)  # runs of rows, and what is added to them
 
-    def matrix(self) -> LabelMatrix:
+    def matrix(self, neutral: Floats | None) -> LabelMatrix:
         self._choice(self.taxonomy.labels, parent=None)
         return LabelMatrix(
             taxonomy=self.taxonomy,
             labels=tuple(self.labels),
-            rows=np.concatenate(self.blocks),
+            rows=self._moved(np.concatenate(self.blocks)),
             choices=tuple(sorted(self.choices, key=lambda choice: choice.parent)),
+            neutral=neutral,
         )
 
     def _choice(self, labels: Sequence[Label], parent: Label | None) -> None:
         asked = len(self.labels) - 1 if parent is not None else NONE
         first, starts, members = self.height, list[int](), list[int]()
-        siblings = sorted(labels, key=lambda label: label.name)
+        siblings = sorted((label for label in labels if self._has_rows(label)), key=lambda label: label.name)
         for label in siblings:
-            starts.append(self.height - first)
+            begin = self.height
+            starts.append(begin - first)
             members.append(len(self.labels))
             self._label(label)
+            if parent is None and self.head and label.name in self.head.moves:
+                self.moved.append((slice(begin, self.height), self.head.moves[label.name]))
         negatives = [self._others(self.taxonomy.negative_texts(label, self.model), starts, first) for label in siblings]
         rest = self._others(self.taxonomy.background_texts(parent, self.model), starts, first)
+        if rest == NONE and parent is None and self.head and NONE_OF_THESE in self.head.rows:
+            starts.append(self.height - first)
+            self._append(unpacked(self.head.rows[NONE_OF_THESE])[np.newaxis])
+            rest = len(starts) - 1
         self.choices.append(
             Choice(
                 parent=asked,
@@ -143,8 +179,23 @@ class _Layout:
         texts = self.taxonomy.label_texts(label, self.model)
         if texts:
             self._append(self._rows(texts, label.name))
+        elif self.head and label.name in self.head.rows:
+            self._append(unpacked(self.head.rows[label.name])[np.newaxis])
         if label.children:
             self._choice(label.children, label)
+
+    def _has_rows(self, label: Label) -> bool:
+        """Whether the label can be compared with images: one without prompts can only where a head knows it."""
+        if label.children or self.taxonomy.label_texts(label, self.model):
+            return True
+        return self.head is not None and label.name in self.head.rows
+
+    def _moved(self, rows: Floats) -> Floats:
+        for run, move in self.moved:
+            rows[run] += unpacked(move)
+        if self.head is not None and np.linalg.norm(rows.astype(np.float64), axis=1).max() > _LONGEST:
+            raise ValueError(f"the head of {self.taxonomy.name!r} moves a row further than {_LONGEST} from 0")
+        return rows
 
     def _others(self, prompts: Sequence[Sequence[str]], starts: list[int], first: int) -> int:
         """A candidate that is no label, with a row per prompt: the ways to be something else have no common middle."""

@@ -7,6 +7,8 @@ from dataclasses import asdict
 from typing import Any
 
 from worker.errors import TaxonomyError
+from worker.tagging import neutral
+from worker.tagging.learned import Head, Learned, Proof
 from worker.tagging.taxonomy import (
     Calibration,
     Label,
@@ -37,7 +39,7 @@ def restore(definition: Mapping[str, Any], *, version: str) -> Taxonomy:
         taxonomy = _taxonomy(definition)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _unreadable(definition, version) from error
-    if taxonomy.version != version:
+    if taxonomy.version != version or taxonomy.neutral not in ("", neutral.EDITION):
         raise _unreadable(definition, version)
     return taxonomy
 
@@ -45,7 +47,7 @@ def restore(definition: Mapping[str, Any], *, version: str) -> Taxonomy:
 def _unreadable(definition: Mapping[str, Any], version: str) -> TaxonomyError:
     return TaxonomyError(
         f"version {version} of taxonomy {definition.get('name')!r} was stored by another release, and this one would "
-        "decide otherwise: run the release that applied it, or run `enrich taxonomy apply` with this one"
+        "decide otherwise: run the release that applied it, or give its file to `enrich taxonomy add` of this one"
     )
 
 
@@ -64,6 +66,10 @@ def _taxonomy(value: Mapping[str, Any]) -> Taxonomy:
         models={model: _calibration(own) for model, own in value.get("models", {}).items()},
         wordings={model: Wording(**_tuples(own)) for model, own in value.get("wordings", {}).items()},
         translations={language: Translation(**_tuples(own)) for language, own in value.get("translations", {}).items()},
+        target_precision=value.get("target_precision"),
+        learned={space: _learned(own) for space, own in value.get("learned", {}).items()},
+        neutral=value.get("neutral", ""),
+        unknown={model: tuple(labels) for model, labels in value.get("unknown", {}).items()},
     )
 
 
@@ -85,6 +91,16 @@ def _requirement(value: Mapping[str, Any]) -> Requirement:
 def _calibration(value: Mapping[str, Any]) -> Calibration:
     numbers = {key: float(own) for key, own in value.items() if key != "thresholds"}
     return Calibration(**numbers, thresholds={label: float(own) for label, own in value.get("thresholds", {}).items()})
+
+
+def _learned(value: Mapping[str, Any]) -> Learned:
+    head = value.get("head")
+    return Learned(
+        model=value["model"],
+        thresholds={label: float(own) for label, own in value["thresholds"].items()},
+        proofs={label: Proof(**own) for label, own in value["proofs"].items()},
+        head=Head(**head) if head else None,
+    )
 
 
 def _tuples(value: Mapping[str, Any]) -> dict[str, Any]:

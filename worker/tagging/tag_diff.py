@@ -11,10 +11,13 @@ import numpy.typing as npt
 
 from worker.tagging.decisions import Decisions
 from worker.tagging.taxonomy import Taxonomy
-from worker.types import Floats
+from worker.types import MODEL_SOURCES, SUGGESTION, Floats
 
 Indices = npt.NDArray[np.intp]
 Flags = npt.NDArray[np.bool_]
+Sources = npt.NDArray[np.int8]
+
+_SUGGESTION = MODEL_SOURCES.index(SUGGESTION)
 
 
 @dataclass(slots=True)
@@ -54,6 +57,13 @@ class Answers:
     answers: Indices  # [k], number in the vocabulary
     score: Floats  # [k]
     probability: Floats  # [k]
+    sources: Sources  # [k], indices into ``MODEL_SOURCES``
+
+    @property
+    def suggested(self) -> Flags:
+        """``[k]``: readers do not see them as tags."""
+        found: Flags = self.sources == _SUGGESTION
+        return found
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -74,7 +84,7 @@ class TagDiff:
     come: Indices  # of ``new``: did not hold before
     kept_stored: Indices  # of ``stored``: holds before and after …
     kept_new: Indices  # … and of ``new``, in the same order
-    renewed: Flags  # of the kept ones, whether version or numbers differ
+    renewed: Flags  # of the kept ones, whether version, source or numbers differ
 
     @property
     def images(self) -> Indices:
@@ -82,18 +92,34 @@ class TagDiff:
         renewed = self.stored.images[self.kept_stored[self.renewed]]
         return np.unique(np.concatenate([self.stored.images[self.gone], self.new.images[self.come], renewed]))
 
+    @property
+    def disappearing(self) -> Indices:
+        """Of ``stored``: readers see them before and not after."""
+        kept = self.kept_stored[self.new.suggested[self.kept_new]]
+        found = np.concatenate([self.gone, kept]) if len(kept) else self.gone
+        return found[~self.stored.suggested[found]]
+
+    @property
+    def appearing(self) -> Indices:
+        """Of ``new``: readers see them after and not before."""
+        kept = self.kept_new[self.stored.suggested[self.kept_stored]]
+        found = np.concatenate([self.come, kept]) if len(kept) else self.come
+        return found[~self.new.suggested[found]]
+
 
 def answers(decisions: Sequence[Decisions], vocabulary: Vocabulary) -> Answers:
     """All decisions about a batch, numbered."""
     if not decisions:
         none = np.empty(0, dtype=np.intp)
-        return Answers(images=none, answers=none, score=_floats(), probability=_floats())
+        sources = np.empty(0, dtype=np.int8)
+        return Answers(images=none, answers=none, score=_floats(), probability=_floats(), sources=sources)
     numbers = [_numbers(each, vocabulary)[each.label] for each in decisions]  # -1 is the last one: none of these
     return Answers(
         images=np.concatenate([each.images for each in decisions]),
         answers=np.concatenate(numbers),
         score=np.concatenate([each.score for each in decisions]),
         probability=np.concatenate([each.probability for each in decisions]),
+        sources=np.concatenate([each.sources for each in decisions]),
     )
 
 
@@ -106,6 +132,7 @@ def tag_diff(stored: StoredAnswers, new: Answers) -> TagDiff:
         stored.current[kept_stored]
         & (stored.score[kept_stored] == new.score[kept_new])
         & (stored.probability[kept_stored] == new.probability[kept_new])
+        & (stored.sources[kept_stored] == new.sources[kept_new])
     )
     return TagDiff(
         stored=stored,

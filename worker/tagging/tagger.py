@@ -7,9 +7,10 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 
 from worker.tagging import conditions
-from worker.tagging.decisions import Decisions, joined
+from worker.tagging.decisions import Decisions, joined, tags
 from worker.tagging.exact_similarity import LANES, Exact, exact_rows, similarities
-from worker.tagging.matrix import EncodeTexts, Indices, LabelMatrix, build_label_matrices
+from worker.tagging.matrix import EncodeTexts, Indices, build_label_matrices
+from worker.tagging.neutral import Yardstick, yardstick
 from worker.tagging.scoring import Rule, decide, rule
 from worker.tagging.taxonomy import Requirement, Taxonomy
 from worker.types import Floats, Tag
@@ -28,7 +29,13 @@ class Tagger:
     """
 
     def __init__(
-        self, taxonomies: Sequence[Taxonomy], encode_texts: EncodeTexts, *, logit_scale: float, model: str
+        self,
+        taxonomies: Sequence[Taxonomy],
+        encode_texts: EncodeTexts,
+        *,
+        logit_scale: float,
+        model: str,
+        space: int | None = None,
     ) -> None:
         """Encode all prompts.
 
@@ -37,6 +44,7 @@ class Tagger:
             encode_texts: the model's text encoder; called once, here.
             logit_scale: what the model multiplies cosines by (CLIP: about 100), not its logarithm.
             model: as ``ENRICH_MODEL`` has it; chooses the calibration, templates and languages.
+            space: whose thresholds and heads from reviews to use; None: none.
 
         Raises:
             TaxonomyError: a taxonomy's ``when`` names one that is not among them, or they wait for each other.
@@ -47,11 +55,20 @@ class Tagger:
         self.vocabularies = tuple(each for each in taxonomies if not each.decides)
         self.model = model
         ordered = conditions.in_order(self.taxonomies)
-        matrices = build_label_matrices(ordered, encode_texts, model=model)
-        self.rules = tuple(rule(matrix, logit_scale=logit_scale, model=model) for matrix in matrices)
-        self._rows = _stacked(matrices)
-        self._ends = np.cumsum([len(matrix.rows) for matrix in matrices])[:-1]
+        matrices = build_label_matrices(ordered, encode_texts, model=model, space=space)
+        self.rules = tuple(rule(matrix, logit_scale=logit_scale, model=model, space=space) for matrix in matrices)
+        # Taxonomies with the same templates share their neutral prompts, which are compared once.
+        neutral = {id(by.matrix.neutral): by.matrix.neutral for by in self.rules if by.relative}
+        self._yardsticks = [list(neutral).index(id(by.matrix.neutral)) if by.relative else None for by in self.rules]
+        blocks = [matrix.rows for matrix in matrices] + [rows for rows in neutral.values() if rows is not None]
+        self._rows = _stacked(blocks)
+        self._ends = np.cumsum([len(block) for block in blocks])[:-1]
         self._chunk = _chunk(len(self._rows))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its vectors, which are held once in its matrices and once stacked."""
+        return self._rows.nbytes + sum(rule.matrix.rows.nbytes for rule in self.rules)
 
     @property
     def uncalibrated(self) -> tuple[str, ...]:
@@ -72,10 +89,7 @@ class Tagger:
             SpaceMismatchError: d is not the dimension of the label vectors.
             ValueError: not a matrix, or rows that are not finite (the message names them).
         """
-        if not self.taxonomies:
-            return [()] * len(vectors)
-        by_taxonomy = [decisions.tags(len(vectors)) for decisions in self.decide(vectors)]
-        return [tuple(tag for tags in image for tag in tags) for image in zip(*by_taxonomy, strict=True)]
+        return tags(self.decide(vectors), len(vectors))
 
     def decide(self, vectors: Floats) -> tuple[Decisions, ...]:
         """Like ``tag``, but with arrays: one ``Decisions`` per taxonomy. Other memory is bounded for any n."""
@@ -88,11 +102,16 @@ class Tagger:
         by_name = {name: joined([part[name] for part in parts], counts) for name in parts[0]}
         return tuple(by_name[taxonomy.name] for taxonomy in self.taxonomies)
 
-    def similarities(self, vectors: Floats) -> list[Floats]:
-        """``[rows, n]`` for each of ``rules``: what their choices are decided by. Raises what ``tag`` raises."""
+    def compare(self, vectors: Floats) -> list[tuple[Floats, Yardstick | None]]:
+        """For each of ``rules``, what its choices are decided by: ``[rows, n]`` cosines, and those of neutral prompts.
+
+        Raises what ``tag`` raises.
+        """
         if not self.rules:
             return []
-        return np.split(similarities(self._rows, vectors), self._ends)
+        parts = np.split(similarities(self._rows, vectors), self._ends)
+        known = [yardstick(part) for part in parts[len(self.rules) :]]
+        return [(part, None if one is None else known[one]) for part, one in zip(parts, self._yardsticks, strict=False)]
 
     def is_current(self, tags: Collection[tuple[str, str, str | None]]) -> bool:
         """Whether an image's tags (taxonomy, version, label) are all these taxonomies would write, as they are now."""
@@ -100,9 +119,9 @@ class Tagger:
 
     def _decide_chunk(self, vectors: Floats) -> dict[str, Decisions]:
         decided: dict[str, Decisions] = {}
-        for part, by in zip(self.similarities(vectors), self.rules, strict=True):
+        for (part, known), by in zip(self.compare(vectors), self.rules, strict=True):
             taxonomy = by.matrix.taxonomy
-            decided[taxonomy.name] = decide(part, by, _applicable(taxonomy, decided, len(vectors)))
+            decided[taxonomy.name] = decide(part, by, _applicable(taxonomy, decided, len(vectors)), known=known)
         return decided
 
 
@@ -137,8 +156,8 @@ def _all_hold(parts: Sequence[Requirement], decided: Mapping[str, Decisions], co
     return held
 
 
-def _stacked(matrices: Sequence[LabelMatrix]) -> Exact:
-    rows = [exact_rows(matrix.rows) for matrix in matrices]
+def _stacked(blocks: Sequence[Floats]) -> Exact:
+    rows = [exact_rows(block) for block in blocks]
     return np.concatenate(rows) if rows else np.empty((0, 0))
 
 

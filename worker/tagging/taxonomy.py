@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
+
+from worker.tagging import neutral
+from worker.tagging.learned import Head, Learned
 
 #: How the texts of a label become one similarity: of their mean embedding, or of the nearest of them.
 Aggregate: TypeAlias = Literal["mean", "max"]
@@ -45,7 +48,7 @@ class Label:
     """One possible answer. Title, description, aliases and translated words do not affect scores."""
 
     name: str
-    prompts: tuple[str, ...] = ()  # may be empty where there are children
+    prompts: tuple[str, ...] = ()  # may be empty where there are children, or where only decisions teach the label
     title: str = ""
     description: str = ""
     aliases: tuple[str, ...] = ()
@@ -112,6 +115,12 @@ class Taxonomy:
     models: Mapping[str, Calibration] = field(default_factory=dict, hash=False)
     wordings: Mapping[str, Wording] = field(default_factory=dict, hash=False)  # by model
     translations: Mapping[str, Translation] = field(default_factory=dict, hash=False)
+    target_precision: float | None = None  # labels that are not proven to reach it are only suggested
+    learned: Mapping[str, Learned] = field(default_factory=dict, hash=False)  # number of a space → from reviews there
+    neutral: str = ""  # edition of the neutral prompts it is judged by without calibration; empty: older releases' rule
+    unknown: Mapping[str, tuple[str, ...]] = field(
+        default_factory=dict, hash=False
+    )  # model → labels it never recognises
 
     @property
     def decides(self) -> bool:
@@ -127,13 +136,57 @@ class Taxonomy:
         """Every label with its parent, parents first, in the order of the file."""
         return _walk(self.labels, None)
 
-    def calibration_for(self, model: str) -> Calibration:
-        """The calibration to use with a model: its own if the taxonomy has one, else the general one."""
-        return self.models.get(model, self.calibration)
+    def calibration_for(self, model: str, space: int | None = None) -> Calibration:
+        """The calibration to use with a model: its own if the taxonomy has one, else the general one.
+
+        In a space with thresholds from reviews, these replace the others.
+        """
+        own, learned = self.models.get(model, self.calibration), self.learned_in(space)
+        if learned is None or not learned.thresholds:
+            return own
+        return replace(own, thresholds={**own.thresholds, **learned.thresholds})
+
+    def learned_in(self, space: int | None) -> Learned | None:
+        """What reviews taught in a space."""
+        return self.learned.get(str(space))
+
+    def head(self, space: int | None) -> Head | None:
+        """The head that was learned in a space."""
+        own = self.learned_in(space)
+        return own.head if own else None
+
+    def suggested(self, space: int | None) -> frozenset[str]:
+        """The labels that are not applied in a space, because neither they nor their parents are proven enough."""
+        if self.target_precision is None:
+            return frozenset()
+        own = self.learned_in(space)
+        proven = own.proven(self.target_precision) if own else frozenset()
+        found: set[str] = set()
+        for label, parent in self.walk():  # parents first
+            if label.name not in proven or (parent is not None and parent.name in found):
+                found.add(label.name)
+        return frozenset(found)
+
+    def unlearned(self, space: int | None) -> frozenset[str]:
+        """The labels that have no prompts and that no head knows in a space: images are not compared with them."""
+        head = self.head(space)
+        known = head.rows if head else {}
+        return frozenset(
+            label.name for label in self.labels if not (label.prompts or label.children or label.name in known)
+        )
 
     def is_calibrated_for(self, model: str) -> bool:
         """Whether the taxonomy is calibrated for this model."""
         return model in self.models
+
+    def is_relative_for(self, model: str) -> bool:
+        """Whether labels are judged relative to neutral prompts, because there are no numbers for this model."""
+        return self.decides and self.neutral != "" and not self.is_calibrated_for(model)
+
+    def neutral_texts(self, model: str | None = None) -> tuple[tuple[str, ...], ...]:
+        """For each neutral prompt, its texts; sorted. None if it is not judged by them with this model."""
+        needed = self.decides and self.neutral if model is None else self.is_relative_for(model)
+        return tuple(tuple(sorted(self.texts(each, model))) for each in neutral.PROMPTS) if needed else ()
 
     def texts(self, prompt: str, model: str | None = None, language: str | None = None) -> tuple[str, ...]:
         """The prompt in each template, every text once.
@@ -172,10 +225,40 @@ class Taxonomy:
         """16 hex digits of a hash over everything that affects scores and nothing that does not.
 
         Titles, descriptions, aliases, comments, order, spacing and repetition leave it as it is; so do translations
-        that no model is said to know.
+        that no model is said to know, and which labels a model does not recognise.
         """
-        canonical = json.dumps(self._score_affecting(), sort_keys=True, separators=(",", ":"))
+        spoken = {language for wording in self.wordings.values() for language in wording.languages}
+        canonical = json.dumps(self._score_affecting(spoken), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+    def scoring(self, model: str, space: int | None = None) -> str:
+        """16 hex digits of a hash over everything that probabilities depend on with one model, and no threshold.
+
+        What reviews proved about one scoring says nothing about another.
+
+        Args:
+            model: whose numbers, templates and languages count; those of others do not.
+            space: whose head counts; None: no head.
+        """
+        own, head, relative = self.calibration_for(model), self.head(space), self.is_relative_for(model)
+        covered = self._score_affecting(set(self._languages(model))) | {
+            "calibration": [float(own.margin), float(own.temperature)],
+            "models": relative,
+            "neutral": self.neutral if relative else "",
+            "templates": sorted(set(self._templates(model, None))),
+            "wordings": None,
+            "target": None,
+            "learned": head.digest if head else "",
+        }
+        canonical = json.dumps(covered, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+    def carrying(self, before: Taxonomy) -> Taxonomy:
+        """With what reviews taught about the version before, as far as that scores images as this one does."""
+        kept = {
+            space: own for space, own in before.learned.items() if self.scoring(own.model) == before.scoring(own.model)
+        }
+        return replace(self, learned=kept) if kept else self
 
     def _templates(self, model: str | None, language: str | None) -> tuple[str, ...]:
         if language is not None:
@@ -203,8 +286,8 @@ class Taxonomy:
 
     # -- what the version covers ---------------------------------------------------------------------------------------
 
-    def _score_affecting(self) -> dict[str, Any]:
-        spoken = {language for wording in self.wordings.values() for language in wording.languages}
+    def _score_affecting(self, spoken: Collection[str]) -> dict[str, Any]:
+        """What scores depend on, if the texts of these languages are used beside the others."""
         always = {
             "rule": SCORING_RULE,
             "labels": {label.name: _meaning(label, spoken) for label in self.labels},
@@ -213,12 +296,20 @@ class Taxonomy:
             "background": sorted(set(self.background)),
             "calibration": _numbers(self.calibration),
             # An entry that repeats the general calibration decides nothing differently.
-            "models": {model: _numbers(own) for model, own in self.models.items() if own != self.calibration},
+            # But where uncalibrated models are judged by neutral prompts, having one at all decides.
+            "models": {
+                model: _numbers(own) for model, own in self.models.items() if self.neutral or own != self.calibration
+            },
         }
         # What is left out where a file does not use it leaves the versions of older files as they were.
         return always | _given(
             mode=self.mode if self.mode != "exclusive" else None,
             when=_condition(self.when),
+            neutral=self.neutral,
+            target=self.target_precision,
+            learned=_given(
+                **{space: own.score_affecting(self.target_precision) for space, own in self.learned.items()}
+            ),
             wordings={model: _words(own) for model, own in self.wordings.items() if own != Wording()},
             translations={
                 language: [sorted(set(own.templates)), sorted(set(own.background))]
@@ -234,7 +325,7 @@ def _walk(labels: Iterable[Label], parent: Label | None) -> Iterator[tuple[Label
         yield from _walk(label.children, label)
 
 
-def _meaning(label: Label, spoken: set[str]) -> Any:
+def _meaning(label: Label, spoken: Collection[str]) -> Any:
     prompts = sorted(set(label.prompts))
     rest = _given(
         negatives=sorted(set(label.negatives)),

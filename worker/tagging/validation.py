@@ -110,6 +110,9 @@ def _wrong_type(violation: _Violation) -> Iterator[Finding]:
 
 def _not_a_choice(violation: _Violation) -> Iterator[Finding]:
     choices = violation.allowed
+    if choices == [True]:
+        yield violation.path, f"must be true, not {shown(violation.value)}; or leave it out"
+        return
     hint = did_you_mean(violation.value, choices)
     yield violation.path, f"must be one of {', '.join(choices)}, not {shown(violation.value)}{hint}"
 

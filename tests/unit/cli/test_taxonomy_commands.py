@@ -61,7 +61,8 @@ def test_advice_is_told_and_counts_with_strict_only(pets: Path, monkeypatch: pyt
         {
             "taxonomy": "setting",
             "label": None,
-            "message": "not calibrated for some/model: general thresholds are used; give it its own under 'models:'",
+            "message": "not calibrated for some/model: its tags are unproven; look at some, then give it numbers "
+            "under 'models:'",
         }
     ] == _json("check", "setting")["advice"]
 
@@ -89,3 +90,12 @@ def test_a_taxonomy_is_shown_as_it_is_understood(pets: Path, monkeypatch: pytest
         "dog 0.8",
     ):
         assert expected in text
+
+
+def test_labels_that_the_model_does_not_know_are_told_and_are_no_advice(pets: Path) -> None:
+    """By name, in the words of the file; another model may know them."""
+    shown = CliRunner().invoke(app, ["taxonomy", "check", "--strict", "time-of-day"], catch_exceptions=False)
+
+    assert 0 == shown.exit_code
+    assert "time-of-day: practically never recognised by starter: dawn, dusk" in shown.output
+    assert {"time-of-day": ["dawn", "dusk"]} == _json("check", "time-of-day")["unknown"]

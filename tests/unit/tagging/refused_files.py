@@ -15,15 +15,15 @@ REFUSED: dict[str, tuple[str, str]] = {
         VALID + "threshhold: 0.4\n",
         (
             "FILE:5: threshhold: unknown field; did you mean 'threshold'?; the fields here are aggregate, background, "
-            "description, labels, margin, mode, models, name, temperature, templates, threshold, title, translations, "
-            "vocabulary, when"
+            "description, labels, margin, mode, models, name, target_precision, temperature, templates, threshold, "
+            "title, translations, vocabulary, when"
         ),
     ),
     "unknown label field": (
         "name: a\nlabels:\n  b: [c]\n  d:\n    prompts: [e]\n    alias: [f]\n",
         (
             "FILE:6: labels.d.alias: unknown field; did you mean 'aliases'?; "
-            "the fields here are aliases, background, children, description, not, prompts, threshold, title, "
+            "the fields here are aliases, background, children, description, learned, not, prompts, threshold, title, "
             "translations"
         ),
     ),
@@ -31,7 +31,7 @@ REFUSED: dict[str, tuple[str, str]] = {
         VALID + "models:\n  starter:\n    treshold: 0.4\n",
         (
             "FILE:7: models.starter.treshold: unknown field; did you mean 'threshold'?; "
-            "the fields here are languages, margin, temperature, templates, threshold, thresholds"
+            "the fields here are languages, margin, temperature, templates, threshold, thresholds, unknown"
         ),
     ),
     "mistyped starter": (
@@ -179,8 +179,11 @@ REFUSED: dict[str, tuple[str, str]] = {
         "FILE:5: background[0]: 'a tear' is a prompt of labels.sad, line 4, too: it cannot tell the two apart",
     ),
     "one label alone": (
-        "name: a\nlabels: {b: [c]}\n",
-        "FILE:1: needs two labels, or one label and background prompts: alone, a label would fit every image",
+        "name: a\nlabels: {b: [c]}\nmodels: {starter: {threshold: 0.5}}\n",
+        (
+            "FILE:2: labels: needs two labels, or one label and the taxonomy a 'background': alone, a label would fit "
+            "every image with 'starter', which has numbers of its own"
+        ),
     ),
     "tag": (
         VALID.replace("[a tear]", "!!python/object/apply:os.system [a tear]"),

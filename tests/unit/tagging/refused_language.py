@@ -24,8 +24,14 @@ REFUSED: dict[str, tuple[str, str]] = {
         ),
     ),
     "nothing to decide a label against": (
-        "name: things\nmode: multi-label\nlabels:\n  cat: [a cat]\n  dog: {prompts: [a dog], not: [a wolf]}\n",
-        "FILE:4: labels.cat: needs 'not' prompts, or the taxonomy a 'background': alone, a label would fit every image",
+        (
+            "name: things\nmode: multi-label\nlabels:\n  cat: [a cat]\n  dog: {prompts: [a dog], not: [a wolf]}\n"
+            "models: {starter: {margin: 0.1}}\n"
+        ),
+        (
+            "FILE:4: labels.cat: needs 'not' prompts, or the taxonomy a 'background': alone, a label would fit every "
+            "image with 'starter', which has numbers of its own"
+        ),
     ),
     "a label that is its own opposite": (
         _MULTI.replace("[a dog]", "{prompts: [a dog], not: [a  dog]}"),
@@ -39,8 +45,12 @@ REFUSED: dict[str, tuple[str, str]] = {
         ),
     ),
     "one child alone": (
-        VALID.replace("[a tear]", "{prompts: [a tear], children: {blue: [the blues]}}"),
-        "FILE:4: labels.sad.children: needs two labels, or one label and 'background' prompts beside 'children'",
+        VALID.replace("[a tear]", "{prompts: [a tear], children: {blue: [the blues]}}")
+        + "models: {starter: {temperature: 2}}\n",
+        (
+            "FILE:4: labels.sad.children: needs two labels, or one label and 'background' prompts beside 'children': "
+            "alone, a label would fit every image with 'starter', which has numbers of its own"
+        ),
     ),
     "background without children": (
         VALID.replace("[a tear]", "{prompts: [a tear], background: [rain]}"),
@@ -82,6 +92,10 @@ REFUSED: dict[str, tuple[str, str]] = {
         VALID + "models:\n  starter:\n    thresholds: {hapy: 0.4}\n",
         "FILE:7: models.starter.thresholds.hapy: no label is called 'hapy'; did you mean 'happy'?",
     ),
+    "an unknown label that is not one": (
+        VALID + "models:\n  starter:\n    unknown: [hapy]\n",
+        "FILE:7: models.starter.unknown[0]: no label is called 'hapy'; did you mean 'happy'?",
+    ),
     "a model's template without braces": (
         VALID + "models:\n  starter:\n    templates: [a photo]\n",
         (
@@ -96,6 +110,41 @@ REFUSED: dict[str, tuple[str, str]] = {
     "no language": (
         VALID + "translations:\n  German: {title: Laune}\n",
         "FILE:6: translations.German: 'German' does not fit: a language code such as de, fil or pt-BR",
+    ),
+    "a precision that nothing reaches": (
+        VALID + "target_precision: 95\n",
+        "FILE:5: target_precision: must be 0.999 or less, not 95",
+    ),
+    "a precision worse than a coin": (
+        VALID + "target_precision: 0.3\n",
+        "FILE:5: target_precision: must be 0.5 or more, not 0.3",
+    ),
+    "a learned label with prompts": (
+        VALID.replace("[a tear]", "{prompts: [a tear], learned: true}"),
+        "FILE:4: labels.sad.learned: leave it out: the label has 'prompts', which heads learn from anyway",
+    ),
+    "a learned label with children": (
+        VALID.replace("[a tear]", "{learned: true, children: {blue: [the blues], low: [a sigh]}}"),
+        "FILE:4: labels.sad.learned: leave it out: the label has 'children', which heads learn from anyway",
+    ),
+    "a learned child": (
+        VALID.replace("[a tear]", "{prompts: [a tear], children: {blue: {learned: true}, low: [a sigh]}}"),
+        "FILE:4: labels.sad.children.blue.learned: only labels at the top can be learned without prompts",
+    ),
+    "labels that are all learned": (
+        "name: mood\nlabels:\n  happy: {learned: true}\n  sad: {learned: true}\n",
+        "FILE:2: labels: at least one label needs prompts: labels that are only learned start from its place",
+    ),
+    "a label that is not learned after all": (
+        VALID.replace("[a tear]", "{learned: false}"),
+        "FILE:4: labels.sad.learned: must be true, not false; or leave it out",
+    ),
+    "one label beside a learned one": (
+        VALID.replace("[a tear]", "{learned: true}") + "models: {starter: {margin: 0.1}}\n",
+        (
+            "FILE:2: labels: needs two labels, or one label and the taxonomy a 'background': alone, a label would fit "
+            "every image with 'starter', which has numbers of its own"
+        ),
     ),
     "empty condition": (VALID + "when: {}\n", "FILE:5: when: must not be empty"),
     "condition that is no map": (

@@ -45,7 +45,7 @@ def test_a_model_without_numbers_is_named_first() -> None:
     """Only where there are none."""
     expected = (
         None,
-        "not calibrated for some/model: general thresholds are used; give it its own under 'models:'",
+        "not calibrated for some/model: its tags are unproven; look at some, then give it numbers under 'models:'",
     )
 
     assert expected == _said(PETS, "some/model")[0]

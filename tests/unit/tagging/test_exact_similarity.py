@@ -28,6 +28,8 @@ ROWS = np.concatenate([by.matrix.rows for by in TAGGER.rules])
 NEAR = 0.4 * ROWS[np.arange(150) % len(ROWS)] + 0.6 * images(150, dimension=DIMENSION)
 BATCH = (NEAR / np.linalg.norm(NEAR, axis=1, keepdims=True)).astype(np.float32)
 WHOLE = TAGGER.tag(BATCH)
+UNCALIBRATED = Tagger(load_taxonomies(), _encode, logit_scale=40.0, model="any")
+UNCALIBRATED_WHOLE = UNCALIBRATED.tag(BATCH)
 
 
 @pytest.mark.slow
@@ -45,6 +47,12 @@ def test_how_images_are_batched_changes_nothing(cuts: list[int]) -> None:
 def test_an_image_alone_is_judged_as_in_company(number: int) -> None:
     """Batches of one are what a trickle of uploads makes."""
     assert TAGGER.tag(BATCH[number : number + 1]) == [WHOLE[number]]
+
+
+@pytest.mark.parametrize("number", range(0, 150, 7))
+def test_an_image_alone_is_as_far_above_neutral_prompts_as_in_company(number: int) -> None:
+    """Where a model has no numbers: the scale is summed up for each image by itself."""
+    assert UNCALIBRATED.tag(BATCH[number : number + 1]) == [UNCALIBRATED_WHOLE[number]]
 
 
 @given(st.permutations(range(len(BATCH))))

@@ -13,7 +13,8 @@ from tests.unit.tagging.fake_texts import FakeTexts, images
 from tests.unit.tagging.languages import sets_of_taxonomies
 from tests.unit.tagging.test_modes_and_levels import AXES, BREED, KINDS, THINGS, _picture
 from worker.tagging import Calibration, Tagger, Taxonomy
-from worker.tagging.explain import LabelReason, TaxonomyExplanation, explain
+from worker.tagging.explain import TaxonomyExplanation, explain
+from worker.tagging.reasons import LabelReason
 
 
 def _explained(*taxonomies: Taxonomy, **cosines: float) -> tuple[TaxonomyExplanation, ...]:
@@ -101,3 +102,42 @@ def test_an_explanation_can_be_worked_out_from_its_own_numbers(taxonomies: tuple
         for one in explain(tagger, vector, FakeTexts()):
             assert recomputed.agrees(asdict(one))
             assert recomputed.decided_by(asdict(one)) == one.because
+
+
+@given(sets_of_taxonomies())
+@settings(max_examples=20, deadline=None)
+def test_images_without_a_label_are_counted_by_the_reason_that_an_explanation_gives(
+    taxonomies: tuple[Taxonomy, ...],
+) -> None:
+    """For a whole batch at once, and every abstention exactly once."""
+    tagger = Tagger(taxonomies, FakeTexts(), logit_scale=15.0, model="any")
+    vectors = images(6, seed=len(taxonomies))
+    told = {
+        (one.taxonomy, place): one.because
+        for place, vector in enumerate(vectors)
+        for one in explain(tagger, vector, FakeTexts())
+        if one.applies and not one.decided
+    }
+    found = [
+        ((each.taxonomy.name, place), reason)
+        for each in tagger.decide(vectors)
+        for reason, places in each.abstentions().items()
+        for place in places.tolist()
+    ]
+
+    assert told == dict(found)
+    assert len(told) == len(found)
+
+
+@given(sets_of_taxonomies())
+@settings(max_examples=20, deadline=None)
+def test_the_nearest_label_of_each_image_is_known_in_bulk(taxonomies: tuple[Taxonomy, ...]) -> None:
+    """Of an image without a label, the most probable one at the top; else the label itself."""
+    tagger = Tagger(taxonomies, FakeTexts(), logit_scale=15.0, model="any")
+    vectors = images(6, seed=len(taxonomies))
+    explained = [{one.taxonomy: one for one in explain(tagger, vector, FakeTexts())} for vector in vectors]
+    for each in tagger.decide(vectors):
+        for place, label, nearest in zip(each.images, each.label, each.nearest, strict=True):
+            top = [one for one in explained[place][each.taxonomy.name].labels if one.parent is None]
+            best = max(top, key=lambda one: one.probability).label
+            assert (best if label == -1 else each.labels[label]) == each.labels[nearest]

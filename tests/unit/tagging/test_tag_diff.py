@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.tagging import EXAMPLES, Answers, HumanDecisions, Move, MoveCounts, StoredAnswers, Vocabulary, tag_diff
+from worker.types import MODEL_SOURCES, SUGGESTION, ZERO_SHOT
 
 LABELS = {"one": ("a", "b", "c"), "two": ("x", "y")}
 ANSWERS = [(taxonomy, label) for taxonomy, labels in LABELS.items() for label in (None, *labels)]
 IMAGES = 6
+SUGGESTED, ZERO = MODEL_SOURCES.index(SUGGESTION), MODEL_SOURCES.index(ZERO_SHOT)
 
 Fact = tuple[int, tuple[str, str | None]]
 
@@ -21,6 +23,8 @@ Fact = tuple[int, tuple[str, str | None]]
 _answer = st.one_of(st.none(), st.just(frozenset({None})), st.frozensets(st.sampled_from("abc"), min_size=1))
 _asked = st.tuples(st.integers(0, IMAGES - 1), st.sampled_from(sorted(LABELS)))
 facts = st.dictionaries(_asked, _answer)
+#: Answers that are only suggested, of any image.
+suggestions = st.frozensets(st.sampled_from([answer for answer in ANSWERS if answer[1] is not None]), max_size=3)
 
 
 def flat(drawn: dict[tuple[int, str], frozenset[str | None] | None]) -> set[Fact]:
@@ -32,13 +36,16 @@ def flat(drawn: dict[tuple[int, str], frozenset[str | None] | None]) -> set[Fact
     }
 
 
-def arrays(of: Iterable[Fact], vocabulary: Vocabulary, score: float) -> dict[str, np.ndarray]:
+def arrays(
+    of: Iterable[Fact], vocabulary: Vocabulary, score: float, suggested: Collection[Fact] = ()
+) -> dict[str, np.ndarray]:
     rows = sorted(of, key=str)
     return {
         "images": np.array([image for image, _ in rows], dtype=np.intp),
         "answers": np.array([vocabulary.number(*answer) for _, answer in rows], dtype=np.intp),
         "score": np.full(len(rows), score, dtype=np.float32),
         "probability": np.full(len(rows), 0.5, dtype=np.float32),
+        "sources": np.array([SUGGESTED if row in suggested else ZERO for row in rows], dtype=np.int8),
     }
 
 
@@ -47,23 +54,24 @@ def decided(of: Iterable[tuple[int, str]], vocabulary: Vocabulary) -> HumanDecis
     return HumanDecisions(
         images=np.array([image for image, _ in rows], dtype=np.intp),
         answers=np.array([vocabulary.number(taxonomy, None) for _, taxonomy in rows], dtype=np.intp),
+        whole=np.ones(len(rows), dtype=np.bool_),
     )
 
 
-def compared(before: set[Fact], after: set[Fact], *, current: bool = True, rescored: bool = False):
+def suggested(of: set[Fact], answers: Collection[tuple[str, str | None]]) -> set[Fact]:
+    return {fact for fact in of if fact[1] in answers}
+
+
+@given(facts, facts, st.tuples(suggestions, suggestions), st.booleans(), st.booleans())
+def test_applying_a_difference_gives_what_is_wanted_and_touches_nothing_else(before, after, answers, current, rescored):
+    """Rows that go, come and are renewed are exactly those that have to; so is what readers see of it."""
+    was, wanted = flat(before), flat(after)
+    hid, hides = suggested(was, answers[0]), suggested(wanted, answers[1])
     vocabulary = Vocabulary()
-    old = arrays(before, vocabulary, 0.25)
+    old = arrays(was, vocabulary, 0.25, hid)
     count = len(old["images"])
     stored = StoredAnswers(**old, ids=np.arange(count), current=np.full(count, current))
-    found = tag_diff(stored, Answers(**arrays(after, vocabulary, 0.3 if rescored else 0.25)))
-    return found, vocabulary
-
-
-@given(facts, facts, st.booleans(), st.booleans())
-def test_applying_a_difference_gives_what_is_wanted_and_touches_nothing_else(before, after, current, rescored):
-    """Rows that go, come and are renewed are exactly those that have to."""
-    was, wanted = flat(before), flat(after)
-    found, vocabulary = compared(was, wanted, current=current, rescored=rescored)
+    found = tag_diff(stored, Answers(**arrays(wanted, vocabulary, 0.3 if rescored else 0.25, hides)))
     name = vocabulary.answers
 
     def facts_of(part, rows) -> set[Fact]:
@@ -72,9 +80,11 @@ def test_applying_a_difference_gives_what_is_wanted_and_touches_nothing_else(bef
     assert was - wanted == facts_of(found.stored, found.gone)
     assert wanted - was == facts_of(found.new, found.come)
     assert was & wanted == facts_of(found.stored, found.kept_stored) == facts_of(found.new, found.kept_new)
-    must = was & wanted if rescored or not current else set()
+    must = was & wanted if rescored or not current else was & wanted & (hid ^ hides)
     assert must == facts_of(found.stored, found.kept_stored[found.renewed])
     assert sorted({image for image, _ in (was ^ wanted) | must}) == found.images.tolist()
+    assert (was - hid) - (wanted - hides) == facts_of(found.stored, found.disappearing)
+    assert (wanted - hides) - (was - hid) == facts_of(found.new, found.appearing)
 
 
 def moves(was: set[Fact], wanted: set[Fact]) -> Counter[tuple[str, str, str | None, str | None]]:
@@ -112,29 +122,35 @@ def told(tally: MoveCounts) -> Counter[tuple[str, str, str | None, str | None]]:
     return Counter({(taxonomy(m), m.kind, name(m.before), name(m.after)): count for m, count in tally.moves.items()})
 
 
-@given(st.lists(st.tuples(facts, facts, st.sets(_asked)), min_size=1, max_size=3))
+@given(st.lists(st.tuples(facts, facts, suggestions, suggestions, st.sets(_asked)), min_size=1, max_size=3))
 def test_every_change_of_a_label_is_counted_once_and_as_what_it_is(batches):
-    """Over several batches: flips, abstentions, losses, gains, each label before and after; apart, what is hidden."""
+    """Over several batches: flips, abstentions, losses, gains, each label before and after; apart, what is hidden.
+
+    A suggestion is not a label.
+    """
     expected: Counter[tuple[str, str, str | None, str | None]] = Counter()
     vocabulary = Vocabulary()
     tally = MoveCounts(vocabulary)
-    changed, hidden, unseen = 0, Counter[str](), 0
-    for number, (before, after, people) in enumerate(batches):
-        was, wanted = flat(before), flat(after)
+    changed, hidden, unseen, suggestions = 0, Counter[str](), 0, 0
+    for number, (before, after, old_suggestions, new_suggestions, people) in enumerate(batches):
+        all_before, all_after = flat(before), flat(after)
+        hid, hides = suggested(all_before, old_suggestions), suggested(all_after, new_suggestions)
+        was, wanted = all_before - hid, all_after - hides
+        suggestions += len({fact for fact in hides if (fact[0], fact[1][0]) not in people})
         differs = {(image, taxonomy) for image, (taxonomy, label) in was ^ wanted if label is not None}
         expected += moves(*({fact for fact in each if (fact[0], fact[1][0]) not in people} for each in (was, wanted)))
         shown = {image for image, _ in differs - people}
         changed += len(shown)
         hidden += Counter(taxonomy for _, taxonomy in differs & people)
         unseen += len({image for image, _ in differs & people} - shown)
-        old = arrays(was, vocabulary, 0.25)
+        old = arrays(all_before, vocabulary, 0.25, hid)
         stored = StoredAnswers(
             **old, ids=np.arange(len(old["images"])), current=np.ones(len(old["images"]), dtype=bool)
         )
-        found = tag_diff(stored, Answers(**arrays(wanted, vocabulary, 0.25)))
+        found = tag_diff(stored, Answers(**arrays(all_after, vocabulary, 0.25, hides)))
         tally.add(found, np.arange(IMAGES) + number * IMAGES, decided(people, vocabulary))
     assert expected == told(tally)
-    assert (hidden, unseen) == (tally.hidden, tally.unseen)
+    assert (hidden, unseen, suggestions) == (tally.hidden, tally.unseen, tally.suggested.total())
     assert (changed, IMAGES * len(batches)) == (tally.changed, tally.images)
     for number, (_, label) in enumerate(vocabulary.answers):
         if label is not None:

@@ -46,12 +46,12 @@ def test_every_field_is_documented_with_an_example() -> None:
 
 def test_the_refusals_shown_are_those_given(tmp_path: Path) -> None:
     """The tutorial quotes two messages."""
-    file = tmp_path / "mood.yaml"
+    file = tmp_path / "things.yaml"
     file.write_text("name: mood\n\n\n\ntreshold: 0.4\nlabels:\n  a: [b]\n  c: [d]\n  no: [e]\n", "utf-8")
     with pytest.raises(TaxonomyError) as caught:
         load_taxonomy(file)
     given = str(caught.value).replace(f"{tmp_path}/", "").splitlines()
-    shown = re.findall(r"^mood\.yaml:\d.*$", TUTORIAL.read_text("utf-8"), flags=re.MULTILINE)
+    shown = re.findall(r"^things\.yaml:\d.*$", TUTORIAL.read_text("utf-8"), flags=re.MULTILINE)
 
     assert [line.rstrip("…").strip() for line in shown] == [
         message[: len(line.rstrip("…").strip())] for message, line in zip(given, shown, strict=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.unit.tagging.refused_files import VALID
-from worker.tagging import Calibration, Label, Taxonomy, load_taxonomy
+from worker.tagging import Calibration, Label, Taxonomy, load_taxonomy, neutral
 
 
 def _load(tmp_path: Path, content: str) -> Taxonomy:
@@ -17,6 +17,7 @@ def _load(tmp_path: Path, content: str) -> Taxonomy:
 def test_the_smallest_file_gets_the_documented_defaults(tmp_path: Path) -> None:
     """Name and two labels suffice; prompts are used as written, the threshold is a half."""
     expected = Taxonomy(
+        neutral=neutral.EDITION,
         name="mood",
         title="mood",
         labels=(
@@ -53,6 +54,7 @@ models:
   openai/clip-vit-base-patch32: {margin: 0.2, temperature: 0.5}
 """
     expected = Taxonomy(
+        neutral=neutral.EDITION,
         name="mood",
         title="Mood",
         description="How a picture feels.",

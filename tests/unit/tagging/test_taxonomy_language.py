@@ -15,6 +15,7 @@ from worker.tagging import (
     Translation,
     Wording,
     load_taxonomy,
+    neutral,
 )
 
 EVERYTHING = """\
@@ -63,6 +64,7 @@ def test_every_field_arrives(fauna: Taxonomy) -> None:
     """A file that uses all of the language is read completely."""
     own = {"bird": 0.7, "owl": 0.8}
     expected = Taxonomy(
+        neutral=neutral.EDITION,
         name="fauna",
         title="Fauna",
         mode="multi-label",

@@ -34,7 +34,7 @@ models:
 
 SAME_FILE = """\
 # Another order, another style, other words for people.
-models: {starter: {margin: 0, threshold: 0.30}, other/model: {threshold: 1.0}}
+models: {starter: {margin: 0, threshold: 0.30}}
 background:
   - a   floor
   - "a wall"

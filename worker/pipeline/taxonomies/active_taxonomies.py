@@ -11,13 +11,16 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from worker import catalog, logs, tagging
+from worker.catalog.certificates import CertifiedLabel
 from worker.catalog.spaces import Space
 from worker.catalog.taxonomies import TaxonomyVersion
 from worker.catalog.taxonomy_revisions import Revision
 from worker.db import Engine, transaction
 from worker.errors import EnrichError, TaxonomyError
+from worker.pipeline.taxonomies.catalog_state import carrying, in_catalog
 from worker.pipeline.taxonomies.prompt_vectors import PromptVectorCache
 from worker.tagging import Tagger, Taxonomy
+from worker.types import DEFAULT_SET
 
 _log = logs.get("pipeline")
 _T = TypeVar("_T")
@@ -77,11 +80,25 @@ class ActiveTaxonomies:
 
     def build(self, taxonomies: Sequence[Taxonomy]) -> Tagger:
         """A tagger of other taxonomies with the same model."""
-        return Tagger(taxonomies, self._prompts, logit_scale=self._prompts.logit_scale, model=self._space.model)
+        scale, space = self._prompts.logit_scale, self._space
+        return Tagger(taxonomies, self._prompts, logit_scale=scale, model=space.model, space=space.id)
 
 
-def begin(engine: Engine, desired: Callable[[], Sequence[Taxonomy]], *, made_by: str | None = None) -> Revision:
-    """The revision in force; in a catalog without one, what ``desired`` gives is put into force first."""
+def begin(
+    engine: Engine,
+    desired: Callable[[], Sequence[Taxonomy]],
+    *,
+    own: str = DEFAULT_SET,
+    made_by: str | None = None,
+) -> Revision:
+    """The revision in force; in a catalog without one, what ``desired`` gives is put into force first.
+
+    Args:
+        engine: the database.
+        desired: reads the files.
+        own: the set that they belong to.
+        made_by: user@host; None: the user of this process.
+    """
     with transaction(engine) as connection:
         found = catalog.taxonomy_revisions.current(connection)
     if found is not None:
@@ -91,7 +108,12 @@ def begin(engine: Engine, desired: Callable[[], Sequence[Taxonomy]], *, made_by:
 
     def try_to() -> Revision:
         with transaction(engine) as connection:
-            return catalog.taxonomy_revisions.begin(connection, versions(taxonomies), made_by=made_by or current_user())
+            return catalog.taxonomy_revisions.begin(
+                connection,
+                versions(taxonomies),
+                sets={each.name: own for each in taxonomies},
+                made_by=made_by or current_user(),
+            )
 
     return retry_while_locked(try_to)
 
@@ -100,19 +122,25 @@ def warn_uncalibrated(built: Tagger) -> None:
     """Log which taxonomies are not calibrated for this model."""
     if built.uncalibrated:
         _log.warning(
-            f"not calibrated for {built.model}: {', '.join(built.uncalibrated)}; general thresholds are used, although "
-            "equal probabilities from two models do not mean the same: look at some tags, then give the model "
-            "numbers of its own under `models:` (docs/reference/taxonomies.md)",
+            f"not calibrated for {built.model}: {', '.join(built.uncalibrated)}; their tags with this model are "
+            "unproven, and their probabilities rough: look at some, then give the model numbers of its own under "
+            "`models:` (docs/reference/taxonomies.md)",
             action="calibration",
             model=built.model,
             taxonomies=list(built.uncalibrated),
         )
 
 
-def warn_changed_files(in_force: Revision, desired: Callable[[], Sequence[Taxonomy]]) -> None:
-    """Log if the files differ from the taxonomies in force."""
+def warn_changed_files(
+    engine: Engine, in_force: Revision, desired: Callable[[], Sequence[Taxonomy]], *, own: str
+) -> None:
+    """Log if the files differ from those taxonomies in force that belong to their set."""
     try:
-        if versions(desired()) == dict(in_force.versions):
+        files = versions(carrying(in_catalog(engine), desired()))
+        if all(
+            files.get(name) == in_force.versions.get(name)
+            for name in {*files, *(name for name in in_force.versions if in_force.set_of(name) == own)}
+        ):
             return
         differing = "are not those in force"
     except TaxonomyError as error:
@@ -130,8 +158,17 @@ def keep(engine: Engine, taxonomies: Sequence[Taxonomy]) -> None:
         TaxonomyVersion(name=each.name, version=each.version, many=each.many, definition=tagging.definition(each))
         for each in taxonomies
     ]
+    certified = [
+        CertifiedLabel(
+            space=int(space), taxonomy=each.name, version=each.version, label=label, certificate=proof.certificate
+        )
+        for each in taxonomies
+        for space, own in each.learned.items()
+        for label, proof in own.proofs.items()
+    ]
     with transaction(engine) as connection:
         catalog.taxonomies.remember(connection, kept)
+        catalog.certificates.certify(connection, certified)
 
 
 def versions(taxonomies: Sequence[Taxonomy]) -> Mapping[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,11 +12,14 @@ from worker.catalog.spaces import Space
 from worker.catalog.taxonomy_revisions import Action, Retagging, Revision, VersionImages
 from worker.db import Connection, Engine, transaction
 from worker.errors import ApplyingError, NotFoundError, TaxonomyError
-from worker.pipeline.taxonomies import active_taxonomies
+from worker.pipeline.taxonomies import active_taxonomies, changes
+from worker.pipeline.taxonomies.abstention_summary import AbstentionSummary, summary
 from worker.pipeline.taxonomies.active_taxonomies import ActiveTagger
-from worker.pipeline.taxonomies.plan import CatalogState, TaxonomyEdit, edits, in_catalog
+from worker.pipeline.taxonomies.catalog_state import in_catalog
+from worker.pipeline.taxonomies.changes import Change, Desired
+from worker.pipeline.taxonomies.plan import TaxonomyEdit
 from worker.pipeline.taxonomies.retag import Retagger, RetagProgress, RetagResult
-from worker.tagging import Tagger, Taxonomy
+from worker.tagging import AbstentionCounts, Tagger, Taxonomy
 
 #: Builds a tagger for the model of a space.
 Build = Callable[[Space, Sequence[Taxonomy]], Tagger]
@@ -31,6 +34,8 @@ class ApplyResult:
     images: int  # examined
     changed: int  # that gained or lost a label
     others: tuple[int, ...]  # spaces that are being filled, whose tags are older than this revision
+    abstentions: Mapping[str, AbstentionSummary]  # of taxonomies that changed, among the images examined
+    moved: Mapping[str, str]  # taxonomies that belonged to another set before → their set
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,41 +58,63 @@ class History:
 
 def apply(
     engine: Engine,
-    desired: Sequence[Taxonomy],
+    change: Change,
     build: Build,
     *,
     action: Action = "apply",
     back_to: int | None = None,
+    planned: int | None = None,
     made_by: str | None = None,
+    in_force: Callable[[Revision], None] = lambda _: None,
     progress: Callable[[RetagProgress], None] = lambda _: None,
 ) -> ApplyResult:
-    """Put taxonomies into force, and update the tags of the active space. May be interrupted and repeated.
+    """Change the taxonomies in force, and update the tags of the active space. May be interrupted and repeated.
 
     Workers tag by the new ones from the moment that the revision is committed; what they wrote before is retagged.
 
+    Args:
+        engine: the database.
+        change: made from what is in force once this process alone may change it.
+        build: gives a tagger for the model of a space.
+        action: what the history says.
+        back_to: with a rollback, the revision that comes back.
+        planned: the revision that a person saw compared, 0 if none was in force; None: any may be in force.
+        made_by: user@host; None: the user of this process.
+        in_force: told before the first image is looked at.
+        progress: told after each block.
+
     Raises:
-        ApplyingError: another process is applying taxonomies.
-        TaxonomyError: a condition names a taxonomy that is not there.
+        ApplyingError: another process is applying taxonomies, or has since the change was planned.
+        NotFoundError, TaxonomyError: the change cannot be made.
         OutdatedTaxonomiesError: others were put into force meanwhile.
     """
-    tagging.in_order(desired)
     with _alone(engine):
         found = in_catalog(engine)
+        _refuse_outdated(found.revision, planned)
+        desired = change(found)
         if found.space is not None:
-            build(found.space, desired)  # errors in them are found before they are in force
-        active_taxonomies.keep(engine, desired)
-        versions = active_taxonomies.versions(desired)
-        is_new = found.revision is None or dict(found.revision.versions) != versions
-        revision = _made(engine, versions, action, back_to, made_by) if is_new else found.revision
+            build(found.space, desired.taxonomies)  # errors in them are found before they are in force
+        active_taxonomies.keep(engine, desired.taxonomies)
+        is_new = found.revision is None or found.versions != active_taxonomies.versions(desired.taxonomies)
+        revision = _made(engine, desired, action, back_to, made_by) if is_new else found.revision
         assert revision is not None  # noqa: S101  # it is in force or was made
-        done = _retag(engine, revision.id, desired, build, progress)
+        if found.sets != desired.sets and not is_new:
+            _hand_over(engine, revision, desired.sets)
+        in_force(revision)
+        done = _retag(engine, revision.id, desired.taxonomies, build, progress)
     return ApplyResult(
-        revision=revision.id, is_new=is_new, images=done.images, changed=done.changed, others=_others(engine, revision)
+        revision=revision.id,
+        is_new=is_new,
+        images=done.images,
+        changed=done.changed,
+        others=_others(engine, revision),
+        abstentions=_abstentions(done, found.revision if is_new else found.before, desired),
+        moved={name: own for name, own in sorted(desired.sets.items()) if found.sets.get(name, own) != own},
     )
 
 
-def content(engine: Engine, target: str | None) -> tuple[int | None, list[Taxonomy]]:
-    """The taxonomies to go back to.
+def content(engine: Engine, target: str | None) -> tuple[int | None, Change]:
+    """The change that goes back.
 
     Args:
         engine: the database.
@@ -95,7 +122,7 @@ def content(engine: Engine, target: str | None) -> tuple[int | None, list[Taxono
             revision before the one in force; or, if going back to one was interrupted, that one.
 
     Returns:
-        The revision's number, if it is one, and its taxonomies.
+        The revision's number, if it is one, and the change.
 
     Raises:
         NotFoundError: there is no such revision or version.
@@ -106,16 +133,17 @@ def content(engine: Engine, target: str | None) -> tuple[int | None, list[Taxono
         if current is None:
             raise NotFoundError("no taxonomies are in force yet; start a worker or run `enrich taxonomy apply`")
         if target is not None and "@" in target:
-            stored = dict(_by_name(catalog.taxonomy_revisions.definitions_of(connection, current.id)))
             name, _, version = target.partition("@")
-            stored[name] = _version(catalog.taxonomies.kept(connection, [name]), name, version)
-            return None, [tagging.restore(definition, version=own) for own, definition in stored.values()]
+            own, definition = _version(catalog.taxonomies.kept(connection, [name]), name, version)
+            return None, changes.one_replaced(tagging.restore(definition, version=own))
         number = _interrupted(connection, current) if target is None else None
         number = number or _number(target, current.id)
-        if catalog.taxonomy_revisions.numbered(connection, number) is None:
+        then = catalog.taxonomy_revisions.numbered(connection, number)
+        if then is None:
             raise NotFoundError(f"there is no revision {number}; `enrich taxonomy history` shows all revisions")
-        stored_then = catalog.taxonomy_revisions.definitions_of(connection, number)
-    return number, [tagging.restore(definition, version=version) for version, definition in stored_then]
+        stored = catalog.taxonomy_revisions.definitions_of(connection, number)
+    taxonomies = [tagging.restore(definition, version=version) for version, definition in stored]
+    return number, changes.exactly(taxonomies, {name: then.set_of(name) for name in then.versions})
 
 
 def drop(engine: Engine, name: str) -> None:
@@ -133,8 +161,7 @@ def drop(engine: Engine, name: str) -> None:
             raise NotFoundError("no taxonomies are in force yet; start a worker or run `enrich taxonomy apply`")
         if name in current.versions:
             raise TaxonomyError(
-                f"{name} is in force: take it out of the files of ENRICH_TAXONOMIES, and `enrich taxonomy apply` "
-                "withdraws its tags and its labels"
+                f"{name} is in force: `enrich taxonomy remove {name}` withdraws its tags and its labels"
             )
         if not catalog.taxonomies.kept(connection, [name]):
             raise NotFoundError(f"there is no taxonomy {name!r}; labels are stored of {', '.join(used) or 'none'}")
@@ -163,7 +190,7 @@ def history(engine: Engine, *, limit: int) -> History:
             HistoryEntry(
                 revision=each,
                 is_current=place == 0,
-                edits=tuple(_edits(before, definitions, definitions[each.id])),
+                edits=tuple(_edits(before, definitions, each)),
                 retaggings=tuple(one for one in retaggings if one.revision == each.id),
             )
         )
@@ -173,15 +200,22 @@ def history(engine: Engine, *, limit: int) -> History:
 def _edits(
     before: Revision | None,
     definitions: Mapping[int, Mapping[str, tuple[str, Mapping[str, Any]]]],
-    after: Mapping[str, tuple[str, Mapping[str, Any]]],
+    now: Revision,
 ) -> Iterator[TaxonomyEdit]:
-    old = definitions[before.id] if before else {}
-    for name in sorted(old.keys() | after.keys()):
-        (version, was), (new_version, is_now) = old.get(name, (None, {})), after.get(name, (None, {}))
+    old, new = definitions[before.id] if before else {}, definitions[now.id]
+    for name in sorted(old.keys() | new.keys()):
+        (version, was), (new_version, is_now) = old.get(name, (None, {})), new.get(name, (None, {}))
         if version != new_version:
             kind = "added" if version is None else "removed" if new_version is None else "changed"
-            lines = tuple(tagging.edits(was, is_now)) if version and new_version else ()
-            yield TaxonomyEdit(name=name, edit=kind, before=version, after=new_version, edits=lines)  # type: ignore[arg-type]
+            yield TaxonomyEdit(
+                name=name,
+                edit=kind,  # type: ignore[arg-type]
+                before=version,
+                after=new_version,
+                edits=tuple(tagging.edits(was, is_now)) if version and new_version else (),
+                set_before=before.set_of(name) if before and version else None,
+                set_after=now.set_of(name) if new_version else None,
+            )
 
 
 @contextmanager
@@ -198,17 +232,31 @@ def _alone(engine: Engine) -> Iterator[None]:
         try:
             yield
         finally:
-            connection.invalidate()  # the lock ends with its session
+            with suppress(Exception):  # where the connection is lost, so is the lock
+                catalog.taxonomy_revisions.end_applying(connection)
+            connection.invalidate()
 
 
-def _made(
-    engine: Engine, versions: Mapping[str, str], action: Action, back_to: int | None, made_by: str | None
-) -> Revision:
+def _refuse_outdated(current: Revision | None, planned: int | None) -> None:
+    if current is not None and planned is not None and planned != current.id:
+        raise ApplyingError(
+            f"revision {current.id} was put into force since the plan was made, by {current.made_by}: run the command "
+            "again to see what it would change now. Nothing was changed"
+        )
+
+
+def _hand_over(engine: Engine, revision: Revision, sets: Mapping[str, str]) -> None:
+    with transaction(engine) as connection:
+        catalog.taxonomy_revisions.hand_over(connection, revision.id, sets)
+
+
+def _made(engine: Engine, desired: Desired, action: Action, back_to: int | None, made_by: str | None) -> Revision:
     def try_to() -> Revision:
         with transaction(engine) as connection:
             return catalog.taxonomy_revisions.make(
                 connection,
-                versions,
+                active_taxonomies.versions(desired.taxonomies),
+                sets=desired.sets,
                 action=action,
                 made_by=made_by or active_taxonomies.current_user(),
                 back_to=back_to,
@@ -222,12 +270,21 @@ def _retag(
 ) -> RetagResult:
     """Retag until the space that is active at the end is done: another one may be activated meanwhile."""
     images = written = changed = 0
+    abstentions = AbstentionCounts()
     while not (found := in_catalog(engine)).is_finished:
         assert found.space is not None  # noqa: S101  # otherwise it is finished
         in_force = ActiveTagger(revision=revision, tagger=build(found.space, desired))
         done = Retagger(engine, found.space, in_force, progress=progress).run()
         images, written, changed = images + done.images, written + done.written, changed + done.changed
-    return RetagResult(images=images, written=written, changed=changed)
+        abstentions = done.abstentions
+    return RetagResult(images=images, written=written, changed=changed, abstentions=abstentions)
+
+
+def _abstentions(done: RetagResult, before: Revision | None, desired: Desired) -> dict[str, AbstentionSummary]:
+    """Of the taxonomies that are not in force as they were."""
+    old = before.versions if before else {}
+    new = [each.name for each in desired.taxonomies if each.decides and old.get(each.name) != each.version]
+    return {name: summary(done.abstentions, name) for name in sorted(new)} if done.images else {}
 
 
 def _others(engine: Engine, revision: Revision) -> tuple[int, ...]:
@@ -275,17 +332,3 @@ def _number(target: str | None, current: int) -> int:
             f"{target!r} is neither the number of a revision nor NAME@VERSION; see `enrich taxonomy history`"
         )
     return int(target)
-
-
-__all__ = [
-    "ApplyResult",
-    "Build",
-    "CatalogState",
-    "History",
-    "HistoryEntry",
-    "apply",
-    "content",
-    "drop",
-    "edits",
-    "history",
-]

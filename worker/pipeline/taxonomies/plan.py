@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Literal, TypeAlias
 
 from worker import catalog, tagging
 from worker.catalog.spaces import Space
-from worker.catalog.taxonomy_revisions import Retagging, Revision
 from worker.db import Engine, transaction
 from worker.pipeline.common.estimates import Estimate, Sampling
-from worker.pipeline.taxonomies.active_taxonomies import versions
+from worker.pipeline.taxonomies.abstention_summary import AbstentionSummary, summary
+from worker.pipeline.taxonomies.catalog_state import CatalogState, in_catalog
+from worker.pipeline.taxonomies.changes import Change, Desired
 from worker.pipeline.taxonomies.retag import RetagProgress, TagComparer
 from worker.tagging import Example, HumanDecisions, Kind, Move, MoveCounts, Tagger, Taxonomy
 
@@ -20,7 +22,11 @@ from worker.tagging import Example, HumanDecisions, Kind, Move, MoveCounts, Tagg
 SAMPLE = 20_000
 
 #: How a taxonomy changes. words: only display texts differ, and tags stay as they are.
-Edit: TypeAlias = Literal["same", "added", "changed", "removed", "words"]
+#: moved: another set owns it.
+Edit: TypeAlias = Literal["same", "added", "changed", "removed", "words", "moved"]
+
+#: Edits that change no tag.
+_NO_TAG: tuple[Edit, ...] = ("same", "words", "moved")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,6 +38,24 @@ class TaxonomyEdit:
     before: str | None  # version
     after: str | None
     edits: tuple[str, ...]  # for people, one line for each place
+    set_before: str | None  # the set that owned it
+    set_after: str | None
+    calibrated: bool | None = None  # afterwards, for the active model; None: there is none, or no taxonomy
+    unknown: tuple[str, ...] = ()  # labels that this model practically never recognises, says the file
+    unproven: tuple[str, ...] = ()  # labels that are only suggested, until reviews prove the precision asked for
+    unlearned: tuple[str, ...] = ()  # labels without prompts that no head knows yet
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KeptTaxonomy:
+    """A taxonomy that stays in force although the files do not name it."""
+
+    name: str
+    version: str
+    set: str  # that owns it
+    is_own: bool  # whether that is the set of the files: then it can be removed
+    made_by: str  # who applied this version
+    since: datetime
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,6 +86,7 @@ class LabelChange:
     label: str
     before: Estimate
     after: Estimate
+    suggested: Estimate  # images for which it is only suggested afterwards; not counted otherwise
     unchanged: Estimate
     added: Estimate
     removed: Estimate
@@ -80,6 +105,9 @@ class TaxonomyPlan:
     labels: tuple[LabelChange, ...]
     changes: tuple[PlannedChange, ...]  # most images first
     hidden: Estimate  # images that would gain or lose a label if no person had decided; not counted above
+    abstentions: (
+        AbstentionSummary | None
+    )  # after the change, and why; None: no image was examined, or it decides nothing
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,6 +123,7 @@ class Plan:
     hidden: Estimate  # images where only hidden labels change, because of a person's decision
     touched: Estimate  # images with anything to write, if only a version or a probability
     taxonomies: tuple[TaxonomyPlan, ...]
+    kept: tuple[KeptTaxonomy, ...] = ()
 
     @property
     def is_empty(self) -> bool:
@@ -103,46 +132,17 @@ class Plan:
         return not (edited or self.unfinished or self.touched.seen)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CatalogState:
-    """The starting point of a plan."""
-
-    revision: Revision | None
-    definitions: Mapping[str, Mapping[str, Any]]  # taxonomy → its definition
-    space: Space | None
-    retagging: Retagging | None
-
-    @property
-    def is_finished(self) -> bool:
-        """Whether all images have the tags of the revision in force."""
-        return self.space is None or (self.retagging is not None and self.retagging.finished_at is not None)
-
-
-def in_catalog(engine: Engine) -> CatalogState:
-    """The taxonomies in force, the active space, and how far its tags follow."""
-    with transaction(engine) as connection:
-        revision = catalog.taxonomy_revisions.current(connection)
-        space = catalog.spaces.active(connection)
-        stored = [] if revision is None else catalog.taxonomy_revisions.definitions_of(connection, revision.id)
-        known = revision is not None and space is not None
-        retagging = catalog.taxonomy_revisions.retagging(connection, space.id, revision.id) if known else None  # type: ignore[union-attr]
-    definitions = {definition["name"]: definition for _, definition in stored}
-    return CatalogState(revision=revision, definitions=definitions, space=space, retagging=retagging)
-
-
-def edits(found: CatalogState, desired: Sequence[Taxonomy]) -> list[TaxonomyEdit]:
+def edits(found: CatalogState, desired: Desired) -> list[TaxonomyEdit]:
     """Taxonomy by taxonomy, by name."""
-    before = dict(found.revision.versions) if found.revision else {}
-    after = {each.name: each for each in desired}
+    after = {each.name: each for each in desired.taxonomies}
     return [
-        _edit(name, before.get(name), found.definitions.get(name, {}), after.get(name))
-        for name in sorted(before.keys() | after.keys())
+        _edit(name, found, after.get(name), desired.sets.get(name)) for name in sorted(found.versions.keys() | after)
     ]
 
 
 def plan(
     engine: Engine,
-    desired: Sequence[Taxonomy],
+    change: Change,
     build: Callable[[Space, Sequence[Taxonomy]], Tagger],
     *,
     sample: int | None = SAMPLE,
@@ -152,42 +152,72 @@ def plan(
 
     Args:
         engine: the database.
-        desired: the complete desired set of taxonomies.
+        change: what to change about the taxonomies in force.
         build: gives a tagger for the model of a space.
         sample: how many images to look at; None: all.
         progress: told after each block.
 
     Raises:
-        TaxonomyError: a condition names a taxonomy that is not there.
+        NotFoundError, TaxonomyError: the change cannot be made.
     """
-    tagging.in_order(desired)
     found = in_catalog(engine)
+    desired = change(found)
     edited = edits(found, desired)
     # Nothing to find: everything was examined when it was applied. All images are examined on request.
-    is_settled = sample is not None and found.is_finished and all(each.edit in ("same", "words") for each in edited)
+    is_settled = sample is not None and found.is_finished and all(each.edit in _NO_TAG for each in edited)
+    kept = tuple(_kept(name, found, desired.own) for name in sorted(desired.kept))
     if found.space is None or is_settled:
-        return _report(engine, found, edited, None, Sampling(images=0, total=0, exact=True))
-    comparer = TagComparer(engine, found.space, build(found.space, desired))
+        return replace(_report(engine, found, edited, None, Sampling(images=0, total=0, exact=True)), kept=kept)
+    comparer = TagComparer(engine, found.space, build(found.space, desired.taxonomies))
     counts, sampling = _compare(engine, found.space, comparer, sample, progress)
-    return _report(engine, found, edited, counts, sampling)
+    return replace(_report(engine, found, edited, counts, sampling), kept=kept)
 
 
-def _edit(name: str, before: str | None, definition: Mapping[str, Any], after: Taxonomy | None) -> TaxonomyEdit:
+def _edit(name: str, found: CatalogState, after: Taxonomy | None, set_after: str | None) -> TaxonomyEdit:
+    before, set_before = found.versions.get(name), found.sets.get(name)
+    space = found.space.id if found.space else None
     own = tagging.definition(after) if after else {}
-    lines = tuple(tagging.edits(definition, own)) if before and after else ()
+    lines = tuple(tagging.edits(found.definitions.get(name, {}), own)) if before and after else ()
     return TaxonomyEdit(
-        name=name, edit=_kind(before, after, lines), before=before, after=after.version if after else None, edits=lines
+        name=name,
+        edit=_kind(before, after, lines, moved=set_before != set_after),
+        before=before,
+        after=after.version if after else None,
+        edits=lines,
+        set_before=set_before,
+        set_after=set_after,
+        calibrated=after.is_calibrated_for(found.space.model) if after and after.decides and found.space else None,
+        unknown=after.unknown.get(found.space.model, ()) if after and found.space else (),
+        unproven=_in_order(after, after.suggested(space) - after.unlearned(space)) if after else (),
+        unlearned=_in_order(after, after.unlearned(space)) if after and after.decides else (),
     )
 
 
-def _kind(before: str | None, after: Taxonomy | None, lines: Sequence[str]) -> Edit:
+def _in_order(taxonomy: Taxonomy, labels: Container[str]) -> tuple[str, ...]:
+    """As the file has them."""
+    return tuple(label.name for label, _ in taxonomy.walk() if label.name in labels)
+
+
+def _kind(before: str | None, after: Taxonomy | None, lines: Sequence[str], *, moved: bool) -> Edit:
     if before is None:
         return "added"
     if after is None:
         return "removed"
     if before != after.version:
         return "changed"
-    return "words" if lines else "same"
+    return "words" if lines else "moved" if moved else "same"
+
+
+def _kept(name: str, found: CatalogState, own: str | None) -> KeptTaxonomy:
+    origin, owner = found.origins[name], found.sets[name]
+    return KeptTaxonomy(
+        name=name,
+        version=origin.version,
+        set=owner,
+        is_own=owner == own,
+        made_by=origin.made_by,
+        since=origin.since,
+    )
 
 
 def _compare(
@@ -203,8 +233,11 @@ def _compare(
     wanted = total if chosen is None else len(chosen)
     counts = MoveCounts(comparer.vocabulary)
     for each in comparer.everything() if chosen is None else comparer.by_id(chosen):
-        decided = HumanDecisions(images=each.block.decided.images, answers=each.block.decided.answers)
+        decided = HumanDecisions(
+            images=each.block.decided.images, answers=each.block.decided.answers, whole=each.block.decided.whole
+        )
         counts.add(each.found, each.block.images, decided)
+        comparer.count_abstentions(each, counts.abstentions)
         progress(RetagProgress(done=counts.images, total=max(wanted, counts.images)))
     if chosen is None:
         total, exact = counts.images, True
@@ -213,7 +246,11 @@ def _compare(
 
 # -- reporting ---------------------------------------------------------------------------------------------------------
 def _report(
-    engine: Engine, found: CatalogState, edited: Sequence[TaxonomyEdit], counts: MoveCounts | None, sampling: Sampling
+    engine: Engine,
+    found: CatalogState,
+    edited: Sequence[TaxonomyEdit],
+    counts: MoveCounts | None,
+    sampling: Sampling,
 ) -> Plan:
     names = _names(engine, counts.examples.values() if counts else ())
     return Plan(
@@ -233,8 +270,11 @@ def _all_of(edited: Sequence[TaxonomyEdit], counts: MoveCounts | None) -> list[T
     """The edits and, as removed, taxonomies in neither set of which tags were found."""
     met = {counts.vocabulary.answers[answer][0] for answer in counts.before} | set(counts.hidden) if counts else set()
     strangers = sorted(met - {each.name for each in edited})
-    unknown = [TaxonomyEdit(name=name, edit="removed", before=None, after=None, edits=()) for name in strangers]
-    return [*edited, *unknown]
+    return [*edited, *(_stranger(name) for name in strangers)]
+
+
+def _stranger(name: str) -> TaxonomyEdit:
+    return TaxonomyEdit(name=name, edit="removed", before=None, after=None, edits=(), set_before=None, set_after=None)
 
 
 def _names(engine: Engine, examples: Iterable[Sequence[Example]]) -> dict[int, str]:
@@ -249,7 +289,13 @@ def _taxonomy(
     if counts is None:
         nothing = sampling.count(0)
         return TaxonomyPlan(
-            edit=edit, abstentions_before=nothing, abstentions_after=nothing, labels=(), changes=(), hidden=nothing
+            edit=edit,
+            abstentions_before=nothing,
+            abstentions_after=nothing,
+            labels=(),
+            changes=(),
+            hidden=nothing,
+            abstentions=None,
         )
     answers = counts.vocabulary.answers
     ours = [number for number, (taxonomy, _) in enumerate(answers) if taxonomy == edit.name]
@@ -266,6 +312,7 @@ def _taxonomy(
             for move, count in sorted(moves.items(), key=lambda item: (-item[1], str(item[0])))
         ),
         hidden=sampling.count(counts.hidden[edit.name]),
+        abstentions=summary(counts.abstentions, edit.name, sampling) if edit.name in counts.abstentions.asked else None,
     )
 
 
@@ -281,6 +328,7 @@ def _label(number: int, counts: MoveCounts, moves: Mapping[Move, int], sampling:
         label=str(counts.vocabulary.answers[number][1]),
         before=sampling.count(counts.before[number]),
         after=sampling.count(counts.after[number]),
+        suggested=sampling.count(counts.suggested[number]),
         unchanged=sampling.count(counts.before[number] - away.total()),
         added=sampling.count(here["added"]),
         removed=sampling.count(away["removed"]),
@@ -307,15 +355,13 @@ def _change(move: Move, count: int, counts: MoveCounts, sampling: Sampling, name
 
 __all__ = [
     "SAMPLE",
-    "CatalogState",
     "ChangedImage",
+    "KeptTaxonomy",
     "LabelChange",
     "Plan",
     "PlannedChange",
     "TaxonomyEdit",
     "TaxonomyPlan",
     "edits",
-    "in_catalog",
     "plan",
-    "versions",
 ]

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+import numpy as np
+
 from worker import catalog, db, outbox, tagging
 from worker.catalog.bulk_read import Block
 from worker.catalog.bulk_write import KeptTag, NewTag
@@ -14,7 +16,8 @@ from worker.catalog.spaces import Space
 from worker.db import Connection, Engine, transaction
 from worker.errors import NotFoundError
 from worker.pipeline.taxonomies.active_taxonomies import ActiveTagger
-from worker.tagging import StoredAnswers, TagDiff, Tagger, Vocabulary
+from worker.tagging import AbstentionCounts, Decisions, StoredAnswers, TagDiff, Tagger, Vocabulary
+from worker.types import MODEL_SOURCES
 
 #: Most images read, scored and written at once: a few hundred milliseconds, and megabytes.
 BLOCK = 8_192
@@ -42,6 +45,7 @@ class RetagResult:
     images: int  # examined
     written: int  # with anything written, even if only a version
     changed: int  # that gained or lost a label
+    abstentions: AbstentionCounts  # among the images examined
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,6 +54,7 @@ class TagComparison:
 
     block: Block
     found: TagDiff
+    decisions: tuple[Decisions, ...]
 
 
 class TagComparer:
@@ -96,7 +101,8 @@ class TagComparer:
             )
 
     def _compared(self, block: Block) -> TagComparison:
-        new = tagging.answers(self._tagger.decide(block.vectors), self.vocabulary)
+        decisions = self._tagger.decide(block.vectors)
+        new = tagging.answers(decisions, self.vocabulary)
         tags = block.tags
         self._sized(len(block.images), max(len(tags.images), len(new.images)))
         stored = StoredAnswers(
@@ -104,10 +110,18 @@ class TagComparer:
             answers=tags.answers,
             score=tags.score,
             probability=tags.probability,
+            sources=tags.sources,
             ids=tags.ids,
             current=tags.current,
         )
-        return TagComparison(block=block, found=tagging.tag_diff(stored, new))
+        return TagComparison(block=block, found=tagging.tag_diff(stored, new), decisions=decisions)
+
+    def count_abstentions(self, each: TagComparison, into: AbstentionCounts) -> None:
+        """Count a block's images without a label, except where a person decided."""
+        people, answers = each.block.decided, self.vocabulary.answers
+        names = np.array([answers[number][0] for number in people.answers.tolist()], dtype=object)
+        hidden = {name: people.images[names == name] for name in set(names.tolist())}
+        into.add(each.decisions, len(each.block.images), hidden)
 
     def _sized(self, images: int, tags: int) -> None:
         """Choose the size of the blocks to come, by what was met in one."""
@@ -147,9 +161,11 @@ class Retagger:
             state = catalog.taxonomy_revisions.begin_retagging(connection, space, revision)
             total, _ = (0, True) if state.finished_at else catalog.bulk_read.count_vectors(connection, space)
         if state.finished_at:
-            return RetagResult(images=0, written=0, changed=0)
+            return RetagResult(images=0, written=0, changed=0, abstentions=AbstentionCounts())
         images = written = changed = 0
+        abstentions = AbstentionCounts()
         for each in self._comparer.everything(state.after):
+            self._comparer.count_abstentions(each, abstentions)
             in_block = self._settle(each)
             written, changed = written + in_block[0], changed + in_block[1]
             images += len(each.block.images)
@@ -162,7 +178,7 @@ class Retagger:
         with transaction(self._engine) as connection:
             catalog.taxonomy_revisions.hold(connection, revision)
             catalog.taxonomy_revisions.finish_retagging(connection, space, revision)
-        return RetagResult(images=images, written=written, changed=changed)
+        return RetagResult(images=images, written=written, changed=changed, abstentions=abstentions)
 
     def _settle(self, compared: TagComparison) -> tuple[int, int]:
         """Write what a block needs; images that are being written, or were written since, are compared again.
@@ -223,12 +239,20 @@ class Retagger:
             found.stored.answers[old].tolist(),
             found.new.score[new].tolist(),
             found.new.probability[new].tolist(),
+            found.new.sources[new].tolist(),
+            (found.stored.suggested[old] != found.new.suggested[new]).tolist(),
         )
         answers = self._comparer.vocabulary.answers
-        for image, id_, answer, score, probability in zip(*columns, strict=True):
+        for image, id_, answer, score, probability, source, turns in zip(*columns, strict=True):
             if image in free:
-                version = self._versions[answers[answer][0]]
-                yield KeptTag(id=id_, version=version, score=score, probability=probability)
+                yield KeptTag(
+                    id=id_,
+                    version=self._versions[answers[answer][0]],
+                    score=score,
+                    probability=probability,
+                    source=MODEL_SOURCES[source],
+                    turns=turns,
+                )
 
     def _come(self, each: TagComparison, free: frozenset[int]) -> Iterator[NewTag]:
         found = each.found
@@ -237,9 +261,10 @@ class Retagger:
             found.new.answers[found.come].tolist(),
             found.new.score[found.come].tolist(),
             found.new.probability[found.come].tolist(),
+            found.new.sources[found.come].tolist(),
         )
         answers = self._comparer.vocabulary.answers
-        for image, answer, score, probability in zip(*columns, strict=True):
+        for image, answer, score, probability, source in zip(*columns, strict=True):
             if image in free:
                 taxonomy, label = answers[answer]
                 yield NewTag(
@@ -249,6 +274,7 @@ class Retagger:
                     label=label,
                     score=score,
                     probability=probability,
+                    source=MODEL_SOURCES[source],
                 )
 
 

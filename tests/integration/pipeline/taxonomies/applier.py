@@ -1,4 +1,7 @@
-"""A process that applies one of several sets of taxonomies, in small blocks: ``python -m … URL NUMBER``."""
+"""A process that applies one of several sets of taxonomies, in small blocks: ``python -m … URL NUMBER``.
+
+With a NAME in place of the number, it adds a taxonomy of that name to those in force.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +9,17 @@ import sys
 
 from tests.integration.pipeline.taxonomies.archive import COLOUR, STRICT, TWO, Archive, colours
 from worker import db
-from worker.pipeline.taxonomies import retag
+from worker.pipeline.taxonomies import changes, retag
 
 SETS = ((COLOUR,), (STRICT, colours("other")), (TWO,), (colours("other", threshold=0.8), COLOUR))
 
 
-def main(url: str, number: int) -> None:
+def main(url: str, what: str) -> None:
     """Apply, and say so."""
     retag.BLOCK = 20
     archive = Archive.of(db.connect(url, name="applier"), COLOUR)
     tell("ready")
-    tell(str(archive.apply(*SETS[number])))
+    tell(str(archive.apply(*SETS[int(what)]) if what.isdigit() else archive.change(changes.added([colours(what)]))))
 
 
 def tell(line: str) -> None:
@@ -25,4 +28,4 @@ def tell(line: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    main(sys.argv[1], sys.argv[2])

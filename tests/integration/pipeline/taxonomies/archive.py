@@ -17,13 +17,14 @@ from worker.catalog.spaces import Space
 from worker.catalog.write import EnrichedImage
 from worker.db import Engine, transaction
 from worker.pipeline.spaces.model_loading import space_spec
-from worker.pipeline.taxonomies import lifecycle, plan
+from worker.pipeline.taxonomies import changes, lifecycle, plan
 from worker.pipeline.taxonomies.active_taxonomies import ActiveTaxonomies
+from worker.pipeline.taxonomies.changes import Change
 from worker.pipeline.taxonomies.lifecycle import ApplyResult
 from worker.pipeline.taxonomies.plan import Plan
 from worker.pipeline.taxonomies.prompt_vectors import PromptVectorCache
 from worker.tagging import Calibration, Label, Requirement, Tagger, Taxonomy
-from worker.types import Floats, Tag
+from worker.types import DEFAULT_SET, Floats, Tag
 
 
 def colours(
@@ -46,6 +47,11 @@ WARM = Taxonomy(
     calibration=Calibration(threshold=0.6),
     when=((Requirement(taxonomy="colour", labels=("red", "blue")),),),
 )
+
+
+def exactly(*taxonomies: Taxonomy) -> Change:
+    """These, and no others of their set."""
+    return changes.declared(taxonomies, own=DEFAULT_SET, remove=True)
 
 
 def vectors(count: int, seed: int = 0) -> Floats:
@@ -93,13 +99,19 @@ class Archive:
 
     def build(self, space: Space, desired: Sequence[Taxonomy]) -> Tagger:
         prompts = PromptVectorCache(self.engine, space, lambda: self.encoder)
-        return Tagger(desired, prompts, logit_scale=prompts.logit_scale, model=space.model)
+        return Tagger(desired, prompts, logit_scale=prompts.logit_scale, model=space.model, space=space.id)
+
+    def plan_change(self, change: Change, *, sample: int | None = plan.SAMPLE) -> Plan:
+        return plan.plan(self.engine, change, self.build, sample=sample)
 
     def plan(self, *desired: Taxonomy, sample: int | None = plan.SAMPLE) -> Plan:
-        return plan.plan(self.engine, desired, self.build, sample=sample)
+        return self.plan_change(exactly(*desired), sample=sample)
 
     def apply(self, *desired: Taxonomy, **options: Any) -> ApplyResult:
-        return lifecycle.apply(self.engine, desired, self.build, made_by="test@here", **options)
+        return self.change(exactly(*desired), **options)
+
+    def change(self, change: Change, **options: Any) -> ApplyResult:
+        return lifecycle.apply(self.engine, change, self.build, **{"made_by": "test@here"} | options)
 
     def put_into_force(self, *desired: Taxonomy) -> None:
         put_into_force(self.engine, *desired)

@@ -12,13 +12,14 @@ from sqlalchemy import text
 from tests.integration.pipeline.taxonomies.archive import COLOUR, STRICT, TWO, WARM, Archive, colours
 from tests.waiting import until
 from worker import catalog
+from worker.catalog.image_filter import ImageFilter
 from worker.db import transaction
 from worker.errors import ApplyingError, NotFoundError, OutdatedTaxonomiesError, TaxonomyError
 from worker.pipeline.common import time_filters
 from worker.pipeline.reading import image_list
 from worker.pipeline.taxonomies import lifecycle, retag
 from worker.pipeline.taxonomies.retag import Retagger, TagComparer
-from worker.tagging import Label, Requirement, Taxonomy
+from worker.tagging import Label, Requirement, Taxonomy, neutral
 
 #: For a taxonomy without blue.
 WARM_RED = Taxonomy(
@@ -27,18 +28,40 @@ WARM_RED = Taxonomy(
     calibration=WARM.calibration,
     when=((Requirement(taxonomy="colour", labels=("red",)),),),
 )
+#: The same file, read by a release that judges labels relative to neutral prompts.
+RELATIVE = replace(COLOUR, neutral=neutral.EDITION)
 
 
 @pytest.mark.parametrize(
     "desired",
-    [(STRICT,), (TWO,), (COLOUR, WARM), (WARM_RED, TWO, colours("other")), (colours("other"),), ()],
-    ids=["threshold", "a label less", "one more", "all at once", "another one", "none"],
+    [(STRICT,), (TWO,), (COLOUR, WARM), (WARM_RED, TWO, colours("other")), (colours("other"),), (), (RELATIVE, WARM)],
+    ids=["threshold", "a label less", "one more", "all at once", "another one", "none", "neutral prompts"],
 )
 def test_the_catalog_is_as_if_everything_were_tagged_anew(archive, desired):
     """To the last bit of scores and probabilities; what no longer holds is gone."""
     done = archive.apply(*desired)
     assert (2, True, 300) == (done.revision, done.is_new, done.images)
     assert archive.expected(*desired) == archive.tags()
+
+
+def test_a_release_with_another_rule_changes_nothing_before_it_is_applied(archive):
+    """Workers go on by the rule that is stored; the plan says what is new, and what it does to the tags."""
+    archive.add(20, seed=7)
+    planned = archive.plan(RELATIVE)
+
+    assert archive.expected(COLOUR) == archive.tags()
+    assert ("changed", 320) == (planned.taxonomies[0].edit.edit, planned.touched.seen)
+    assert planned.taxonomies[0].edit.edits[0].startswith("neutral prompts: ")
+
+
+def test_a_worker_and_a_retagging_agree_on_what_is_relative(archive):
+    """What a worker writes after the change is to the last bit what the plan would write: nothing to do."""
+    archive.apply(RELATIVE)
+    archive.labels.follow()
+    archive.add(50, seed=8)
+
+    assert archive.expected(RELATIVE) == archive.tags()
+    assert archive.plan(RELATIVE, sample=None).is_empty
 
 
 def test_only_differences_are_written(archive):
@@ -56,7 +79,7 @@ def test_lists_by_time_do_not_know_of_other_tags(archive):
     [(latest,)] = archive.sql("SELECT max(enriched_at) + interval '1 microsecond' FROM images")
     announced = len(archive.feed())
     assert 0 < archive.apply(STRICT).changed == len(archive.feed()) - announced
-    since = image_list.ImageQuery(updated_since=time_filters.parse(latest.isoformat()))
+    since = ImageFilter(enriched_since=time_filters.parse(latest.isoformat()))
     assert () == image_list.images(archive.engine, since, limit=10).images
 
 
@@ -141,8 +164,8 @@ def test_going_back_gives_what_was_there_before(archive):
     """From the database alone; the history tells both ways."""
     before = archive.tags()
     archive.apply(TWO, colours("other"))
-    number, content = lifecycle.content(archive.engine, None)
-    done = archive.apply(*content, action="rollback", back_to=number)
+    number, change = lifecycle.content(archive.engine, None)
+    done = archive.change(change, action="rollback", back_to=number)
     assert (3, before) == (done.revision, archive.tags())
     history = lifecycle.history(archive.engine, limit=10)
     assert [(3, "rollback", 1), (2, "apply", None), (1, "begin", None)] == [
@@ -172,13 +195,13 @@ def test_going_back_goes_on_where_it_was_interrupted(archive, monkeypatch):
     """The same command again: it does not go back to what it was leaving. When it is done, it does."""
     before = archive.tags()
     archive.apply(TWO)
-    number, content = lifecycle.content(archive.engine, None)
+    number, change = lifecycle.content(archive.engine, None)
     with monkeypatch.context() as patched:
         patched.setattr(lifecycle, "Retagger", lambda *_, **__: _Interrupted())
         with pytest.raises(KeyboardInterrupt):
-            archive.apply(*content, action="rollback", back_to=number)
-    number, content = lifecycle.content(archive.engine, None)
-    done = archive.apply(*content, action="rollback", back_to=number)
+            archive.change(change, action="rollback", back_to=number)
+    number, change = lifecycle.content(archive.engine, None)
+    done = archive.change(change, action="rollback", back_to=number)
     assert (1, 3, False, before) == (number, done.revision, done.is_new, archive.tags())
     assert 2 == lifecycle.content(archive.engine, None)[0]
 
@@ -191,8 +214,9 @@ class _Interrupted:
 def test_one_taxonomy_goes_back_alone(archive):
     """By a version that was kept, of which a few digits are enough."""
     archive.apply(TWO, colours("other"))
-    number, content = lifecycle.content(archive.engine, f"colour@{COLOUR.version[:6]}")
-    assert (None, {COLOUR, colours("other")}) == (number, set(content))
+    number, change = lifecycle.content(archive.engine, f"colour@{COLOUR.version[:6]}")
+    archive.change(change, action="rollback")
+    assert (None, archive.expected(COLOUR, colours("other"))) == (number, archive.tags())
 
 
 @pytest.mark.parametrize(

@@ -9,43 +9,11 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from tests.fakes import ColourEncoder
-from tests.integration.pipeline.taxonomies.archive import Archive
-from worker import bootstrap, cli
+from tests.integration.pipeline.taxonomies.example import DOCUMENT, FILES, SESSIONS, write
+from worker import bootstrap
 from worker.errors import ApplyingError, ConfigurationError
 from worker.pipeline.taxonomies import lifecycle
-from worker.tagging import load_taxonomy
-
-DOCUMENT = Path(__file__).parents[4] / "docs" / "how-to" / "change-taxonomies.md"
-EXAMPLE = DOCUMENT.read_text().partition("## An example from end to end\n")[2].partition("\n## ")[0]
-FILES = re.findall(r"```yaml\n(.*?)```", EXAMPLE, re.DOTALL)
-SESSIONS = re.findall(r"```console\n(.*?)```", EXAMPLE, re.DOTALL)
-
-
-@pytest.fixture
-def enrich(engine, tmp_path, monkeypatch):
-    """Run a command beside ``car-colour.yaml``, on an archive that a worker has tagged by it."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("ENRICH_DATABASE_URL", engine.url.render_as_string(hide_password=False))
-    monkeypatch.setenv("ENRICH_MODEL", "tiny")
-    monkeypatch.setenv("ENRICH_TAXONOMIES", "./car-colour.yaml")
-    monkeypatch.setenv("COLUMNS", "220")
-    monkeypatch.setattr(bootstrap, "encoder", lambda *_args, **_options: ColourEncoder())
-    write(FILES[0])
-    archive = Archive.of(engine, load_taxonomy("car-colour.yaml"))
-    archive.add(300)
-
-    def run(*arguments: str):
-        return CliRunner().invoke(cli.app, ["taxonomy", *arguments])
-
-    run.archive = archive  # type: ignore[attr-defined]
-    return run
-
-
-def write(text: str) -> None:
-    Path("car-colour.yaml").write_text(text)
 
 
 def plain(line: str) -> str:
@@ -177,7 +145,9 @@ def test_an_interruption_says_how_to_go_on(enrich, monkeypatch):
     assert (130, True) == (done.exit_code, "continues from there" in done.output)
 
 
-@pytest.mark.parametrize(("file", "message"), [("nowhere/plan.html", "no directory nowhere"), (".", "is a directory")])
+@pytest.mark.parametrize(
+    ("file", "message"), [("nowhere/plan.html", "create the directory nowhere"), (".", "is a directory")]
+)
 def test_a_page_that_cannot_be_written_is_refused_before_anything_is_compared(enrich, monkeypatch, file, message):
     """Comparing all images may take minutes."""
     monkeypatch.setattr(bootstrap, "builder", lambda *_: pytest.fail("it was compared"))
@@ -191,3 +161,14 @@ def test_a_page_on_a_full_disk_is_one_sentence(enrich):
     write(FILES[1])
     refused = enrich("plan", "--html", "/dev/full").exception
     assert (ConfigurationError, "/dev/full cannot be written: No space left on device") == (type(refused), str(refused))
+
+
+def test_a_plan_says_what_is_unproven_and_what_the_model_does_not_know(enrich):
+    """As the file has it for the model of the active space, for people and for programs."""
+    write(FILES[1] + "models: {tiny: {unknown: [green]}}\n")
+    shown = enrich("plan").output
+    [found] = json.loads(enrich("plan", "--json").stdout)["taxonomies"]
+
+    assert "unproven: it has no numbers for the active model" in shown
+    assert "practically never recognised by the active model: green" in shown
+    assert (False, ["green"]) == (found["edit"]["calibrated"], found["edit"]["unknown"])

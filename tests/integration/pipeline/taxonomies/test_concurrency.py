@@ -11,9 +11,10 @@ from collections.abc import Iterator
 import pytest
 
 from tests.integration.pipeline.taxonomies.applier import SETS
-from tests.integration.pipeline.taxonomies.archive import COLOUR, TWO, Archive
+from tests.integration.pipeline.taxonomies.archive import COLOUR, TWO, Archive, colours
 from worker import catalog
 from worker.db import transaction
+from worker.pipeline.taxonomies import changes
 from worker.tagging import Vocabulary
 
 
@@ -102,3 +103,27 @@ def test_two_processes_that_apply_at_once(archive):
     current = archive.sql("SELECT versions FROM taxonomy_revisions ORDER BY id DESC LIMIT 1")[0][0]
     [desired] = [SETS[n] for n in finished if {each.name: each.version for each in SETS[n]} == current]
     assert archive.expected(*desired) == archive.tags()
+
+
+def test_two_processes_that_add_at_once(archive):
+    """One may be told to wait. Run again, it adds to what the other one added, and takes nothing back."""
+    with process("applier", archive, "one") as one, process("applier", archive, "two") as two:
+        told = [child.communicate(timeout=60)[0] for child in (one, two)]
+    finished = [name for name, text in zip(("one", "two"), told, strict=True) if "ApplyResult(" in text]
+    assert finished
+    for name in {"one", "two"}.difference(finished):
+        archive.change(changes.added([colours(name)]))
+    assert archive.expected(COLOUR, colours("one"), colours("two")) == archive.tags()
+
+
+def test_a_killed_addition_is_gone_on_with(archive):
+    """By the same command, which finds the taxonomy in force and half of the images without it."""
+    with process("applier", archive, "other") as applier:
+        deadline = time.monotonic() + 60
+        while not archive.sql("SELECT 1 FROM retaggings WHERE revision = 2 AND after > 60"):
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        applier.kill()
+    done = archive.change(changes.added([colours("other")]))
+    assert (False, True) == (done.is_new, 0 < done.images < 400)
+    assert archive.expected(COLOUR, colours("other")) == archive.tags()
