@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib.util import find_spec
@@ -15,7 +16,7 @@ from PIL import Image
 from worker.encoder import starter
 from worker.encoder.interface import Encoder
 from worker.tagging import Calibration, Label, Tagger, Taxonomy, load_taxonomies
-from worker.types import Floats
+from worker.types import Floats, Tag
 
 _FILES = {
     "skimage": "data/{}",
@@ -221,3 +222,29 @@ def test_a_new_question_is_answered_from_stored_vectors(encoder: Encoder, vector
         "motorcycle_left.png": {"traffic"},
         "coffee.png": {"drink"},
     } == {name: labels for name, labels in found.items() if labels}
+
+
+def test_the_tutorial_shows_what_is_given(encoder: Encoder, vectors: dict[str, Floats], tmp_path: Path):
+    """Each line of its table, without a threshold and with one: the label, and the probability but for rounding."""
+    page = (Path(__file__).parents[3] / "docs" / "tutorials" / "first-taxonomy.md").read_text("utf-8")
+    [text] = re.findall(r"```yaml\n(name: things\n.*?)```", page, flags=re.DOTALL)
+    shown = re.findall(r"my-pictures/(\S+) +│ (–|\w+)(?: (\d+)%)?", page)
+    surer = dict(re.findall(r"my-pictures/(\S+)\t(–|\w+)$", page, flags=re.MULTILINE))
+    given, strict = (
+        _tags(encoder, {name: vectors[name] for name, _, _ in shown}, tmp_path, text + more)
+        for more in ("", "threshold: 0.7\n")
+    )
+
+    assert {name: label for name, label, _ in shown} == {name: tag.label or "–" for name, tag in given.items()}
+    assert surer == {name: tag.label or "–" for name, tag in strict.items()}
+    assert [int(number) for _, _, number in shown if number] == pytest.approx(
+        [100 * tag.probability for tag in given.values() if tag.label], abs=2
+    )
+
+
+def _tags(encoder: Encoder, vectors: dict[str, Floats], folder: Path, text: str) -> dict[str, Tag]:
+    (folder / "things.yaml").write_text(text, "utf-8")
+    taxonomies = load_taxonomies([str(folder / "things.yaml")])
+    tagger = Tagger(taxonomies, encoder.encode_texts, logit_scale=encoder.logit_scale, model="starter")
+    tags = tagger.tag(np.stack(list(vectors.values())))
+    return {name: tag for name, (tag,) in zip(vectors, tags, strict=True)}

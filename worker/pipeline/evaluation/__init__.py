@@ -1,0 +1,1 @@
+"""Measures tags against what people decided, and proves their precision."""
