@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import text
 
+from worker.catalog import decisions
+from worker.catalog import search_statements as statements
+from worker.catalog.decisions import DecidedTag
+from worker.catalog.filter_conditions import Condition, Conditions, conditions
+from worker.catalog.image_filter import EVERY_IMAGE, ImageFilter, TagFilter
+from worker.catalog.in_force import applied
 from worker.catalog.spaces import Space
 from worker.catalog.write import literal
 from worker.db import Connection
-from worker.types import Floats
+from worker.types import Floats, ObjectRef
 
 _ITERATE = text(
     "SELECT set_config('hnsw.iterative_scan', 'strict_order', true), set_config('hnsw.ef_search', :ef, true)"
@@ -28,6 +34,7 @@ _MINIMUM_EF, _MAXIMUM_EF = 40, 1_000
 _FEW = 10_000
 # More are looked for around the query first: among so many images that there would be enough if they lay evenly.
 _LEAST_AROUND, _MOST_AROUND = 800, 2_000
+_SAMPLED = 2_000  # images by which it is estimated how many pass what is no tag
 _SPARE = 20  # that pass beyond those wanted: the last ones that an index scan gives are not reliably the nearest
 # Where they do not lie there, all are compared, unless there are so many that it takes longer than about a second.
 _MANY = 1_000_000
@@ -38,35 +45,36 @@ _PULL = 2.0
 _ROUNDS = 2
 _ROUND, _LAST_OF_ROUND = 400, 2_000  # images that pass, and images visited
 
-_AT_MOST = text("""
+_AT_MOST = text(f"""
     SELECT count(*) FROM (
-        SELECT FROM tags WHERE taxonomy = :taxonomy AND label = :label LIMIT :most
+        SELECT FROM tags f WHERE taxonomy = :taxonomy AND label = :label AND {applied("f")} LIMIT :most
     ) AS candidates
-""")
+""")  # noqa: S608  # made of this package's texts
 # One by one: the planner takes taxonomy and label for independent, which they are not at all.
 _PLANNED = (
-    text("EXPLAIN (FORMAT JSON) SELECT FROM tags WHERE taxonomy = :taxonomy"),
-    text("EXPLAIN (FORMAT JSON) SELECT FROM tags WHERE label = :label"),
+    text(f"EXPLAIN (FORMAT JSON) SELECT FROM tags f WHERE taxonomy = :taxonomy AND {applied('f')}"),
+    text(f"EXPLAIN (FORMAT JSON) SELECT FROM tags f WHERE label = :label AND {applied('f')}"),
 )
+_HAS_FEW = """
+    SELECT CASE WHEN c.reltuples > 2 * :few THEN false
+                ELSE (SELECT count(*) FROM (SELECT FROM embeddings_{space} LIMIT :few + 1) AS counted) <= :few END
+    FROM pg_class c WHERE c.oid = to_regclass('embeddings_{space}')
+"""
 _ROWS = text("SELECT reltuples FROM pg_class WHERE oid = to_regclass(:name)")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TagFilter:
-    """Only images to which this tag applies now."""
-
-    taxonomy: str
-    label: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Hit:
     """One result of a search."""
 
+    image_id: int
     bucket: str
     key: str
+    sha256: str  # hex digest of the file's bytes
+    phash: int  # 64-bit perceptual hash, as a signed integer
     similarity: float  # cosine, -1..1
     tags: dict[str, str | list[str]]  # taxonomy → label; a list where the taxonomy can give several
+    decided: tuple[DecidedTag, ...]  # what people accepted and rejected, of the present bytes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,24 +93,27 @@ def nearest(
     *,
     limit: int,
     tags: Sequence[TagFilter] = (),
+    filter_: ImageFilter = EVERY_IMAGE,
     exact: bool = False,
 ) -> Nearest:
     """The images whose vectors are closest to ``vector`` ([d], unit length) in ``space``, best first.
 
-    All of ``tags`` must hold. Tags are those of the ``image_tags`` view: the active space's, and people's.
+    All of ``tags`` must hold, and all of the filter. Tags are those of the ``image_tags`` view: the active space's, and
+    people's.
 
     Args:
         connection: a transaction; it is left with settings for index scans.
         space: where to search.
         vector: what to be near to.
         limit: most hits.
-        tags: the filter.
+        tags: only images with these tags.
+        filter_: only images that match it; its names are resolved. Plain tags in it are as quick as ``tags``.
         exact: compare every image that passes, however many there are and however long that takes.
     """
-    search = _Filtered(connection=connection, space=space, vector=vector, limit=limit, tags=tuple(tags))
+    search = _filtered(connection, space, vector, limit, tags=tags, filter_=filter_)
     if exact:
         return search.compare_all()
-    if tags:
+    if search.tags or search.others:
         return search.answer()
     iterate(connection, limit)
     hits = _hits(connection, by_index(space), search.parameters())
@@ -118,11 +129,18 @@ def nearest_among(
     *,
     limit: int,
     tags: Sequence[TagFilter] = (),
+    filter_: ImageFilter = EVERY_IMAGE,
 ) -> list[Hit]:
-    """Those of ``images`` to which all ``tags`` apply now, nearest to ``vector`` ([d], unit length) first."""
-    search = _Filtered(connection=connection, space=space, vector=vector, limit=limit, tags=tuple(tags))
+    """Those of ``images`` that match now, nearest to ``vector`` ([d], unit length) first; arguments as ``nearest``."""
+    search = _filtered(connection, space, vector, limit, tags=tags, filter_=filter_)
     parameters = search.parameters() | {"images": "{" + ",".join(map(str, images)) + "}"}
-    return _hits(connection, _described(_among(space, len(tags))), parameters)
+    return _hits(connection, statements.described(statements.among(space, search.checks())), parameters)
+
+
+def has_few(connection: Connection, space: Space) -> bool:
+    """Whether a space has so few images that comparing all of them takes some hundredths of a second at most."""
+    query = text(_HAS_FEW.format(space=int(space.id)))
+    return bool(connection.execute(query, {"few": _FEW}).scalar_one_or_none())
 
 
 def iterate(connection: Connection, limit: int) -> None:
@@ -133,38 +151,56 @@ def iterate(connection: Connection, limit: int) -> None:
 
 def by_index(space: Space) -> str:
     """The query of a search without a filter."""
-    return _described(
-        f"SELECT e.image_id, -{_distance(space)} AS similarity FROM embeddings_{space.id} e"  # noqa: S608  # integers
-        f" ORDER BY {_distance(space)} LIMIT :limit"
+    return statements.described(
+        f"SELECT e.image_id, -{statements.distance(space)} AS similarity FROM embeddings_{space.id} e"  # noqa: S608  # integers
+        f" ORDER BY {statements.distance(space)} LIMIT :limit"
+    )
+
+
+def _filtered(
+    connection: Connection, space: Space, vector: Floats, limit: int, *, tags: Sequence[TagFilter], filter_: ImageFilter
+) -> _Filtered:
+    """Plain tags have ways of their own; everything else is one more condition."""
+    plain = () if filter_.source is not None else tuple(tag for tag in filter_.tags if tag.is_plain)
+    rest = replace(filter_, tags=tuple(tag for tag in filter_.tags if tag not in plain))
+    return _Filtered(
+        connection=connection,
+        space=space,
+        vector=vector,
+        limit=limit,
+        tags=(*tags, *plain),
+        others=None if rest.is_empty else conditions(rest),
     )
 
 
 @dataclass(kw_only=True)
 class _Filtered:
-    """One search among images with certain tags."""
+    """One search among images with certain tags, and other properties."""
 
     connection: Connection
     space: Space
     vector: Floats
     limit: int
     tags: tuple[TagFilter, ...]
+    others: Conditions | None  # beside the tags
     _found: dict[int, float] = field(default_factory=dict)  # image → similarity, of all that passed so far
 
     def answer(self) -> Nearest:
         """Search in the cheapest way that finds all there is."""
-        if any(self._is_rare(tag) for tag in self.tags):
+        if any(self._is_rare(tag) for tag in self.tags) or self._is_rare_otherwise():
             return self.compare_all()
-        rarest = min(map(self._estimate, self.tags))
+        rarest = min([*map(self._estimate, self.tags), *self._estimate_otherwise()])
         if self._look_around(rarest):
             return Nearest(hits=self._described_best(), exact=False, complete=True)
         if rarest <= _MANY:
             return self.compare_all()
-        self._lead()
+        if self.tags:
+            self._lead()
         return Nearest(hits=self._described_best(), exact=False, complete=False)
 
     def compare_all(self) -> Nearest:
         """Compare all images that pass the filter."""
-        query = _described(_exact(self.space, len(self.tags)))
+        query = statements.described(statements.exact(self.space, self._passing()))
         return Nearest(hits=_hits(self.connection, query, self.parameters()), exact=True, complete=True)
 
     def parameters(self) -> dict[str, Any]:
@@ -172,15 +208,59 @@ class _Filtered:
         parameters: dict[str, Any] = {"vector": literal(self.vector), "limit": self.limit}
         for number, tag in enumerate(self.tags):
             parameters |= {f"taxonomy{number}": tag.taxonomy, f"label{number}": tag.label}
-        return parameters
+        return parameters | dict(self.others.parameters if self.others is not None else {})
+
+    def checks(self, first: int = 0) -> str:
+        """Conditions on a row ``e`` of embeddings: of the tags from the ``first`` on, and of everything else."""
+        return statements.checks(range(first, len(self.tags))) + self._check_otherwise()
+
+    def _check_otherwise(self) -> str:
+        if self.others is None:
+            return ""
+        return f" AND EXISTS (SELECT FROM images i WHERE i.id = e.image_id AND {self.others.check} OFFSET 0)"
+
+    def _passing(self) -> list[str]:
+        """Queries for the images that pass, each by one condition; those that pass all are meant."""
+        found = [statements.PASSING.format(number) for number in range(len(self.tags))]
+        if self.others is None:
+            return found
+        driver = next((each for each in self.others.members if self._is_few(each)), None)
+        among = "" if driver is None else f"i.id = ANY(ARRAY({driver.ids})) AND "
+        return [*found, f"SELECT i.id FROM images i WHERE {among}{self.others.check}"]  # noqa: S608
 
     def _is_rare(self, tag: TagFilter) -> bool:
         candidates = {"taxonomy": tag.taxonomy, "label": tag.label, "most": _FEW + 1}
         return bool(self.connection.execute(_AT_MOST, candidates).scalar_one() <= _FEW)
 
+    def _is_rare_otherwise(self) -> bool:
+        return self.others is not None and any(map(self._is_few, self.others.members))
+
+    def _is_few(self, condition: Condition) -> bool:
+        """Whether what passes a condition is known to be little enough to be compared one by one."""
+        if condition.rows is None:
+            return False
+        query = f"SELECT count(*) FROM ({condition.rows} LIMIT {_FEW + 1}) AS rows"  # noqa: S608
+        return bool(self.connection.execute(text(query), self.parameters()).scalar_one() <= _FEW)
+
+    def _estimate_otherwise(self) -> list[float]:
+        """How many images pass what is no tag, by the share of a sample that does."""
+        if self.others is None:
+            return []
+        rows = max(float(self.connection.execute(_ROWS, {"name": "images"}).scalar_one()), 1.0)
+        share = min(1.0, _SAMPLED / rows)
+        sample = f"TABLESAMPLE SYSTEM ({100 * share:.6f}) REPEATABLE (0)" if share < 1 else ""
+        query = f"""
+            SELECT count(*) AS images, count(*) FILTER (WHERE {self.others.check}) AS passing FROM images i {sample}
+        """  # noqa: S608
+        found = self.connection.execute(text(query), self.parameters()).one()
+        return [rows * max(found.passing, 0.5) / max(found.images, 1)]
+
     def _estimate(self, tag: TagFilter) -> float:
         """The planner's upper estimate of how many images have a tag, provided that it is not rare."""
-        plans = (self.connection.execute(each, asdict(tag)).scalar_one() for each in _PLANNED)
+        plans = (
+            self.connection.execute(each, {"taxonomy": tag.taxonomy, "label": tag.label}).scalar_one()
+            for each in _PLANNED
+        )
         return float(max(min(plan[0]["Plan"]["Plan Rows"] for plan in plans), _FEW))
 
     def _look_around(self, rarest: float) -> bool:
@@ -193,14 +273,16 @@ class _Filtered:
         around = int(1.5 * enough * max(images / rarest, 1.0))
         around = min(max(around, _LEAST_AROUND), max(_MOST_AROUND, 4 * self.limit))
         self._follow(ef=around, most=20_000)
-        query = _around(self.space, len(self.tags))
+        query = statements.around(self.space, self.checks())
         return self._note(query, {"towards": literal(self.vector), "around": around}) >= enough
 
     def _lead(self) -> None:
         """Search between the query and the nearest of a sample; then once more, bounded by what that found."""
         import numpy as np
 
-        self._note(_sampled(self.space, len(self.tags)), {"draws": _DRAWS, "run": _IN_A_ROW, "limit": _SEEDS})
+        self._note(
+            statements.sampled(self.space, self.checks(first=1)), {"draws": _DRAWS, "run": _IN_A_ROW, "limit": _SEEDS}
+        )
         wanted = max(_ROUND, 2 * self.limit)
         for _ in range(_ROUNDS):
             mean = self._mean(self._best(_SEEDS))
@@ -209,7 +291,7 @@ class _Filtered:
             towards = self.vector + _PULL * mean / np.linalg.norm(mean)
             self._follow(ef=wanted, most=_LAST_OF_ROUND + wanted)
             parameters = {"towards": literal(towards / np.linalg.norm(towards)), "limit": wanted}
-            self._note(_followed(self.space, len(self.tags)), parameters)
+            self._note(statements.followed(self.space, self.checks()), parameters)
 
     def _follow(self, *, ef: int, most: int) -> None:
         self.connection.execute(_FOLLOW, {"ef": str(min(ef, _MAXIMUM_EF)), "most": str(most)})
@@ -234,97 +316,22 @@ class _Filtered:
         best = self._best(self.limit)
         given = "SELECT * FROM unnest(CAST(:ids AS bigint[]), CAST(:found AS float8[])) AS g (image_id, similarity)"
         parameters = {"ids": best, "found": [self._found[image] for image in best]}
-        return _hits(self.connection, _described(given), parameters)
-
-
-# -- statements, made of integers and the texts here ------------------------------------------------------------------
-# As the view `image_tags` has it, but without the image and the model, which cost a look-up for each row.
-_HOLDS = """
-    f.taxonomy = :taxonomy{0} AND f.label = :label{0} AND (f.source = 'human' OR (
-        f.space_id = (SELECT id FROM spaces WHERE state = 'active') AND NOT EXISTS (
-            SELECT FROM tags h WHERE h.image_id = f.image_id AND h.taxonomy = f.taxonomy AND h.source = 'human')))
-"""
-_PASSING = f"SELECT f.image_id FROM tags f WHERE {_HOLDS}"  # noqa: S608
-
-
-def _around(space: Space, tags: int) -> str:
-    """Those that pass of the nearest by the index, each checked by itself. OFFSET keeps the check from becoming a join,
-    which may be planned as one with all that pass.
-    """
-    return f"""
-        SELECT e.image_id, -{_distance(space)} AS similarity FROM (
-            SELECT image_id, vector FROM embeddings_{space.id} e
-            ORDER BY {_distance(space, "towards")} LIMIT :around) AS e
-        WHERE true {_checks(range(tags))}
-    """  # noqa: S608
-
-
-def _followed(space: Space, tags: int) -> str:
-    """In the index's order, until enough have passed."""
-    return f"""
-        SELECT e.image_id, -{_distance(space)} AS similarity FROM embeddings_{space.id} e
-        WHERE true {_checks(range(tags))} ORDER BY {_distance(space, "towards")} LIMIT :limit
-    """  # noqa: S608
-
-
-def _exact(space: Space, tags: int) -> str:
-    """All that pass, sorted. Their numbers are an array, not a join, which is planned as if what passes lay evenly in
-    the order of distances: so rows are read in the order of images. An expression that is not the index's keeps it out.
-    """
-    passing = " INTERSECT ".join(map(_PASSING.format, range(tags)))
-    among = f"WHERE e.image_id = ANY(ARRAY({passing}))" if tags else ""
-    return f"""
-        SELECT e.image_id, -{_distance(space)} AS similarity FROM embeddings_{space.id} e
-        {among} ORDER BY {_distance(space)} + 0 LIMIT :limit
-    """  # noqa: S608
-
-
-def _among(space: Space, tags: int) -> str:
-    """Sorted before they are checked, so that only the nearest are: a check costs more than a comparison."""
-    return f"""
-        SELECT e.image_id, e.similarity FROM (
-            SELECT e.image_id, -{_distance(space)} AS similarity FROM embeddings_{space.id} e
-            WHERE e.image_id = ANY(CAST(:images AS bigint[])) ORDER BY {_distance(space)} + 0, e.image_id OFFSET 0) AS e
-        WHERE true {_checks(range(tags))} LIMIT :limit
-    """  # noqa: S608
-
-
-def _sampled(space: Space, tags: int) -> str:
-    """The nearest of a few that pass at many places, evenly spread from the first image to the last."""
-    first = "SELECT {}(f.image_id) FROM tags f WHERE f.taxonomy = :taxonomy0 AND f.label = :label0"
-    return f"""
-        WITH ends AS MATERIALIZED (SELECT ({first.format("min")}) AS low, ({first.format("max")}) AS high),
-        drawn AS MATERIALIZED (
-            SELECT DISTINCT s.image_id FROM ends, generate_series(0, CAST(:draws AS int) - 1) AS n,
-            LATERAL (SELECT f.image_id FROM tags f
-                     WHERE {_HOLDS.format(0)} AND f.image_id >= low + (high - low) * n / :draws
-                     ORDER BY f.image_id LIMIT :run) AS s)
-        SELECT e.image_id, -{_distance(space)} AS similarity FROM embeddings_{space.id} e
-        WHERE e.image_id = ANY(ARRAY(SELECT image_id FROM drawn)) {_checks(range(1, tags))}
-        ORDER BY {_distance(space)} + 0 LIMIT :limit
-    """  # noqa: S608
-
-
-def _checks(numbers: Iterable[int]) -> str:
-    check = " AND EXISTS (SELECT FROM tags f WHERE f.image_id = e.image_id AND {} OFFSET 0)"
-    return "".join(check.format(_HOLDS.format(n)) for n in numbers)
-
-
-def _distance(space: Space, to: str = "vector") -> str:
-    # The partition's name and the cast are spelled out so that its expression index is used; both are integers.
-    return f"(e.vector::halfvec({space.dimension}) <#> CAST(:{to} AS halfvec({space.dimension})))"
-
-
-def _described(found: str) -> str:
-    """The hits with what readers need to know about each."""
-    return f"""
-        SELECT i.bucket, i.key, n.similarity, i.tags
-        FROM ({found}) AS n
-        JOIN enriched_images i ON i.image_id = n.image_id
-        ORDER BY n.similarity DESC, i.image_id
-    """  # noqa: S608
+        return _hits(self.connection, statements.described(given), parameters)
 
 
 def _hits(connection: Connection, query: str, parameters: Mapping[str, object]) -> list[Hit]:
-    rows = connection.execute(text(query), parameters)
-    return [Hit(bucket=r.bucket, key=r.key, similarity=r.similarity, tags=r.tags) for r in rows]
+    rows = connection.execute(text(query), parameters).all()
+    decided = decisions.decided(connection, [ObjectRef(bucket=r.bucket, key=r.key) for r in rows])
+    return [
+        Hit(
+            image_id=r.image_id,
+            bucket=r.bucket,
+            key=r.key,
+            sha256=r.sha256,
+            phash=r.phash,
+            similarity=r.similarity,
+            tags=r.tags,
+            decided=tuple(each for each in decided[ObjectRef(bucket=r.bucket, key=r.key)] if each.current),
+        )
+        for r in rows
+    ]

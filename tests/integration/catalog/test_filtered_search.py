@@ -8,7 +8,8 @@ from sqlalchemy import event, text
 
 from tests.factories import DIMENSION, enriched_image, spec, unit
 from worker import catalog
-from worker.catalog.search import Nearest, TagFilter
+from worker.catalog.image_filter import TagFilter
+from worker.catalog.search import Nearest
 from worker.db import transaction
 
 DAY, NIGHT = (TagFilter(taxonomy="time-of-day", label=label) for label in ("day", "night"))

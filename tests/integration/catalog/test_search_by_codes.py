@@ -8,8 +8,9 @@ from sqlalchemy import text
 
 from tests.factories import DIMENSION, enriched_image, spec, unit
 from worker import catalog, outbox
+from worker.catalog.image_filter import TagFilter
 from worker.catalog.removal import Removal
-from worker.catalog.search import Nearest, TagFilter
+from worker.catalog.search import Nearest
 from worker.db import snapshot, transaction
 from worker.outbox import NewEntry
 from worker.pipeline.reading.filtered_search import FilteredSearch

@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Any
 
 from worker import catalog, label_names
-from worker.catalog.search import TagFilter
+from worker.catalog.image_filter import TagFilter
 from worker.db import Connection, Engine, transaction
 from worker.errors import ChoiceError
 from worker.suggestions import shown, suggested

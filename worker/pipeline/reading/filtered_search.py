@@ -17,7 +17,8 @@ import numpy as np
 from worker import catalog, db, logs, outbox
 from worker.catalog import codes
 from worker.catalog.codes import Codes, Flags, Numbers
-from worker.catalog.search import Nearest, TagFilter, nearest_among
+from worker.catalog.image_filter import EVERY_IMAGE, ImageFilter, TagFilter
+from worker.catalog.search import Nearest, nearest_among
 from worker.catalog.spaces import Space
 from worker.db import Connection, Engine, snapshot, transaction
 from worker.errors import FeedGoneError
@@ -98,13 +99,18 @@ class FilteredSearch:
         *,
         limit: int,
         tags: Sequence[TagFilter] = (),
+        filter_: ImageFilter = EVERY_IMAGE,
         exact: bool = False,
     ) -> Nearest:
         """Like ``catalog.search.nearest``, in the active space; ``connection`` is in a snapshot."""
         found = None
-        if tags and not exact and self._memory:
-            found = self._by_codes(connection, space, vector, limit, tags)
-        return found or catalog.search.nearest(connection, space, vector, limit=limit, tags=tags, exact=exact)
+        if filter_ == ImageFilter(tags=filter_.tags) and all(each.is_plain for each in filter_.tags):
+            tags, filter_ = (*tags, *filter_.tags), EVERY_IMAGE
+            if tags and not exact and self._memory:
+                found = self._by_codes(connection, space, vector, limit, tags)
+        return found or catalog.search.nearest(
+            connection, space, vector, limit=limit, tags=tags, filter_=filter_, exact=exact
+        )
 
     def wait(self) -> None:
         """Wait until background work is done."""

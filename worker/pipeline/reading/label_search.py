@@ -6,8 +6,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from worker import catalog, label_names, tagging
+from worker.catalog.image_filter import TagFilter
 from worker.catalog.label_vectors import LabelSet, NearLabel
-from worker.catalog.search import Hit, Nearest, TagFilter
+from worker.catalog.search import Hit, Nearest
 from worker.catalog.spaces import Space
 from worker.catalog.taxonomies import KeptTaxonomy
 from worker.db import Connection, Engine, snapshot
@@ -107,7 +108,7 @@ class LabelSearch:
             wanted = resolve_label(connection, tags)
             answers = [
                 search(connection, space, vector, limit=limit, tags=wanted, exact=exact)
-                for vector in _vectors(connection, space, label)
+                for vector in vectors_of_label(connection, space, label)
             ]
         return _together(answers, limit)
 
@@ -168,8 +169,14 @@ def _active(connection: Connection) -> Space:
     return space
 
 
-def _vectors(connection: Connection, space: Space, label: TagFilter) -> Sequence[Floats]:
-    """Look the label up by its name first: definitions are long, and are read only to find titles and aliases."""
+def vectors_of_label(connection: Connection, space: Space, label: TagFilter) -> Sequence[Floats]:
+    """The vectors by which a label is found, ``[d]`` each, one or more; call it in a snapshot.
+
+    Raises:
+        LabelNotFoundError: they are not stored, or not yet.
+        UnknownNameError: the catalog has never heard of the label or its taxonomy.
+    """
+    # By its name first: definitions are long, and are read only to find titles and aliases.
     labels = _newest(connection, space).get(label.taxonomy)
     vectors = [] if labels is None else catalog.label_vectors.label_vectors(connection, labels.id, label.label)
     if vectors:

@@ -7,14 +7,15 @@ from dataclasses import replace
 from functools import lru_cache
 
 from worker import catalog, logs
-from worker.catalog.search import Nearest, TagFilter
+from worker.catalog.image_filter import TagFilter
+from worker.catalog.search import Nearest
 from worker.catalog.spaces import Space
 from worker.db import Engine, snapshot, transaction
 from worker.encoder import Encoder
 from worker.errors import EnrichError, NotFoundError, SpaceMismatchError, TextTooLongError
 from worker.pipeline.common.tag_filters import resolve_label
 from worker.pipeline.reading.filtered_search import FilteredSearch
-from worker.pipeline.spaces.loaded_models import LoadedModels
+from worker.pipeline.spaces.loaded_models import LoadedModels, kept_ready
 from worker.pipeline.spaces.model_loading import space_spec
 from worker.types import Floats
 
@@ -99,11 +100,10 @@ class TextSearch:
             return  # nobody has searched yet
         with transaction(self._engine) as connection:
             spaces = catalog.spaces.all_spaces(connection)
-        wanted = [each for each in spaces if each.state == "active"]
-        wanted += [each for each in reversed(spaces) if each.state == "filling"][: self._spare]
+        wanted = kept_ready(spaces, self._spare)
         for space in wanted:
             try:
-                self._of(space)
+                self.model_of(space)
             except EnrichError as error:
                 _log.warning(
                     f"searches in space {space.id} could not be answered: {error}", action="model", space=space.id
@@ -132,16 +132,16 @@ class TextSearch:
             space = catalog.spaces.active(connection)
         if space is None:
             raise NothingEmbeddedError("no image was embedded yet")
-        return space, self._of(space)
+        return space, self.model_of(space)
 
     def encoder(self) -> Encoder:
         """The active space's model; the configured one while there is no space."""
         with transaction(self._engine) as connection:
             space = catalog.spaces.active(connection)
-        return self._own() if space is None else self._of(space)
+        return self._own() if space is None else self.model_of(space)
 
     def _encode(self, space: Space, text: str) -> Floats:
-        model = self._of(space)
+        model = self.model_of(space)
         if text in (cut := model.cut([text])):
             raise TextTooLongError(model.why_cut(text, cut[text]))
         vector: Floats = model.encode_texts([text])[0]
@@ -151,7 +151,8 @@ class TextSearch:
         """The configured model."""
         return self._models.get(None, self._load_own)
 
-    def _of(self, space: Space) -> Encoder:
+    def model_of(self, space: Space) -> Encoder:
+        """The text tower at least of a space's model. Raises what ``model`` raises."""
         return self._models.get(space.id, lambda: self._load(space))
 
     def _load(self, space: Space) -> Encoder:

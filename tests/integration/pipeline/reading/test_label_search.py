@@ -14,8 +14,8 @@ from tests.fakes import ColourEncoder
 from tests.ledger import ref
 from tests.waiting import until
 from worker import catalog
+from worker.catalog.image_filter import TagFilter
 from worker.catalog.label_vectors import nearest_labels_query
-from worker.catalog.search import TagFilter
 from worker.db import transaction
 from worker.pipeline.common.tag_filters import UnknownNameError
 from worker.pipeline.reading.image_lookup import ImageNotFoundError
