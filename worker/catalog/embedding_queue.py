@@ -33,7 +33,8 @@ _ENQUEUE_MISSING = text("""
     added AS (
         INSERT INTO owed_vectors (space_id, image_id)
         SELECT open.id, looked_at.id FROM open, looked_at
-        WHERE NOT EXISTS (SELECT FROM embeddings e WHERE e.space_id = :space AND e.image_id = looked_at.id)
+        WHERE NOT EXISTS (SELECT FROM embeddings e WHERE e.space_id = :space AND e.image_id = looked_at.id
+                          AND NOT (:replacing AND e.from_preview))
         ORDER BY looked_at.id
         ON CONFLICT (space_id, image_id) DO NOTHING
         RETURNING image_id
@@ -60,9 +61,11 @@ _CLAIM = text("""
           AND image_id = ANY(ARRAY(SELECT image_id FROM again UNION ALL SELECT image_id FROM fresh))
         RETURNING image_id, attempts, token
     )
-    SELECT c.image_id, c.attempts, c.token, i.bucket, i.key
+    SELECT c.image_id, c.attempts, c.token, i.bucket, i.key, encode(i.sha256, 'hex') AS sha256,
+           least(i.width, i.height) AS shorter, i.enriched_at
     FROM claimed c LEFT JOIN images i ON i.id = c.image_id
-        AND NOT EXISTS (SELECT FROM embeddings e WHERE e.space_id = :space AND e.image_id = c.image_id)
+        AND NOT EXISTS (SELECT FROM embeddings e WHERE e.space_id = :space AND e.image_id = c.image_id
+                        AND NOT e.from_preview)
 """)
 _REMOVE = text("""
     DELETE FROM owed_vectors
@@ -112,6 +115,9 @@ class QueuedImage:
     id: int
     ref: ObjectRef
     attempts: int  # including this one
+    sha256: str  # of the bytes that the catalog describes
+    shorter: int  # side of the original, in pixels
+    enriched_at: datetime
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -164,14 +170,18 @@ def enqueue(connection: Connection, spaces: Collection[int], images: Sequence[in
     connection.execute(_ENQUEUE, {"spaces": sorted(spaces), "ids": list(images)})
 
 
-def enqueue_missing(connection: Connection, space: int, *, after: int, limit: int) -> SweepStep | None:
+def enqueue_missing(
+    connection: Connection, space: int, *, after: int, limit: int, replacing_previews: bool = False
+) -> SweepStep | None:
     """Examine the next ``limit`` images, and queue those without a vector in a space. May run in parallel.
-    Nothing is queued for a space that is not filled any more.
+    Nothing is queued for a space that is not filled any more. With ``replacing_previews``, also those whose vector was
+    made from their preview.
 
     Returns:
         None when there are no images behind ``after``.
     """
-    row = connection.execute(_ENQUEUE_MISSING, {"space": space, "after": after, "limit": limit}).one()
+    given = {"space": space, "after": after, "limit": limit, "replacing": replacing_previews}
+    row = connection.execute(_ENQUEUE_MISSING, given).one()
     return None if row.last is None else SweepStep(last=row.last, queued=row.queued)
 
 
@@ -182,7 +192,14 @@ def claim(connection: Connection, space: int, *, size: int, lease: float) -> Que
         return None
     complete(connection, space, rows[0].token, [row.image_id for row in rows if row.key is None])
     images = tuple(
-        QueuedImage(id=row.image_id, ref=ObjectRef(bucket=row.bucket, key=row.key), attempts=row.attempts)
+        QueuedImage(
+            id=row.image_id,
+            ref=ObjectRef(bucket=row.bucket, key=row.key),
+            attempts=row.attempts,
+            sha256=row.sha256,
+            shorter=row.shorter,
+            enriched_at=row.enriched_at,
+        )
         for row in rows
         if row.key is not None
     )

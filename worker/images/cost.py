@@ -91,7 +91,7 @@ def _jpeg(image: Image.Image, found: JpegStructure, data: bytes, min_side: int |
     decoder gets a copy of the file where something is left out of it (`plain_jpeg`).
     """
     pixels = image.width * image.height
-    shown = pixels // _draft_scale(image.size, 2 * min_side) ** 2 if min_side else pixels
+    shown = pixels // draft_scale(image.size, 2 * min_side) ** 2 if min_side else pixels
     seconds = _NS * (60 * shown + 10 * pixels + 25 * len(data)) + found.opening_seconds
     coefficients = 2 * found.samples if found.buffered else 0
     if found.buffered:
@@ -102,7 +102,8 @@ def _jpeg(image: Image.Image, found: JpegStructure, data: bytes, min_side: int |
     )
 
 
-def _draft_scale(size: tuple[int, int], side: int) -> int:
+def draft_scale(size: tuple[int, int], side: int) -> int:
+    """By how much a JPEG's decoder makes it smaller, for sides of at least ``side`` pixels."""
     return max(scale for scale in (1, 2, 4, 8) if scale == 1 or min(size) >= scale * side)
 
 

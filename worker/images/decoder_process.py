@@ -9,6 +9,7 @@ Asked: a line of JSON, and the file. Answered: lines of JSON, and behind one wit
 
 from __future__ import annotations
 
+import base64
 import faulthandler
 import json
 import os
@@ -59,15 +60,19 @@ def _serve(request: dict[str, Any], answers: BinaryIO) -> None:
     _limit_memory(HEADROOM + 4 * len(data))
     try:
         _set_clocks(limits.seconds(len(data)))
-        decoded = decode(data, limits=limits, min_side=request["min_side"], reserve=reserve)
+        decoded = decode(data, limits=limits, min_side=request["min_side"], also=request["also"], reserve=reserve)
     except ImageRejectedError as rejected:
         _say(answers, reason=rejected.reason, message=str(rejected))
         return
     finally:
         _set_clocks(0)
         _limit_memory(None)
-    _say(answers, metadata=asdict(decoded.metadata), size=decoded.pixels.size)
+    also = None if decoded.also is None else "same" if decoded.also is decoded.pixels else decoded.also.size
+    profile = base64.b64encode(decoded.profile).decode() if decoded.profile else None
+    _say(answers, metadata=asdict(decoded.metadata), size=decoded.pixels.size, also=also, profile=profile)
     answers.write(decoded.pixels.tobytes())
+    if decoded.also is not None and decoded.also is not decoded.pixels:
+        answers.write(decoded.also.tobytes())
     answers.flush()
 
 

@@ -8,6 +8,7 @@ once.
 from __future__ import annotations
 
 import atexit
+import base64
 import json
 import os
 import signal
@@ -45,7 +46,9 @@ _CRASHES: Final = frozenset(
 )
 
 
-def decode_apart(data: bytes, *, limits: ImageLimits, min_side: int | None, reserve: Reserve) -> DecodedImage:
+def decode_apart(
+    data: bytes, *, limits: ImageLimits, min_side: int | None, also: int | None = None, reserve: Reserve
+) -> DecodedImage:
     """``reader.decode``, in a process that may die of it.
 
     Raises:
@@ -54,7 +57,7 @@ def decode_apart(data: bytes, *, limits: ImageLimits, min_side: int | None, rese
     """
     child = _pool.take()
     try:
-        decoded = child.decode(data, limits=limits, min_side=min_side, reserve=reserve)
+        decoded = child.decode(data, limits=limits, min_side=min_side, also=also, reserve=reserve)
     except ImageRejectedError:
         _pool.give_back(child)
         raise
@@ -87,12 +90,14 @@ class DecoderProcess:
         """Whether it may get another file."""
         return self._files < _KEPT_FILES and self._largest <= _KEPT_BYTES and self._process.poll() is None
 
-    def decode(self, data: bytes, *, limits: ImageLimits, min_side: int | None, reserve: Reserve) -> DecodedImage:
+    def decode(
+        self, data: bytes, *, limits: ImageLimits, min_side: int | None, also: int | None = None, reserve: Reserve
+    ) -> DecodedImage:
         """See ``decode_apart``."""
         self._files += 1
         with ExitStack() as reserved:
             with suppress(BrokenPipeError):  # it has died: reading says so, too
-                self._send(_line(length=len(data), limits=asdict(limits), min_side=min_side), data)
+                self._send(_line(length=len(data), limits=asdict(limits), min_side=min_side, also=also), data)
             while "reserve" in (answer := self._answer(limits, len(data))):
                 self._largest = max(self._largest, answer["reserve"])
                 reserved.enter_context(reserve(answer["reserve"]))
@@ -125,18 +130,27 @@ class DecoderProcess:
         return answer
 
     def _decoded(self, answer: dict[str, Any], limits: ImageLimits, length: int) -> DecodedImage:
-        assert self._process.stdout is not None  # noqa: S101  # it is a pipe
-        width, height = answer["size"]
-        samples = self._process.stdout.read(3 * width * height)
-        if len(samples) < 3 * width * height:
-            raise _loss(self._process.wait(), limits.seconds(length))
+        pixels = self._picture(answer["size"], limits, length)
+        also = pixels if answer["also"] == "same" else None
+        if also is None and answer["also"] is not None:
+            also = self._picture(answer["also"], limits, length)
         taken_at = answer["metadata"].pop("taken_at")
         return DecodedImage(
-            pixels=Image.frombytes("RGB", (width, height), samples),
+            pixels=pixels,
+            also=also,
+            profile=base64.b64decode(answer["profile"]) if answer["profile"] else None,
             metadata=ImageMetadata(
                 **answer["metadata"], taken_at=datetime.fromisoformat(taken_at) if taken_at else None
             ),
         )
+
+    def _picture(self, size: tuple[int, int], limits: ImageLimits, length: int) -> Image.Image:
+        assert self._process.stdout is not None  # noqa: S101  # it is a pipe
+        width, height = size
+        samples = self._process.stdout.read(3 * width * height)
+        if len(samples) < 3 * width * height:
+            raise _loss(self._process.wait(), limits.seconds(length))
+        return Image.frombytes("RGB", (width, height), samples)
 
 
 class _Pool:

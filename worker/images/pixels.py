@@ -70,8 +70,13 @@ def shrink(image: Image.Image, *, min_side: int | None) -> Image.Image:
 
     What a model of input size ``min_side`` sees hardly changes, and a batch of large pictures stays small.
     """
-    factor = min(image.size) // (2 * min_side) if min_side else 1
+    factor = shrink_factor(image.size, min_side)
     return image.reduce(factor) if factor > 1 else image
+
+
+def shrink_factor(size: tuple[int, int], min_side: int | None) -> int:
+    """The side of the blocks of ``shrink``, in pixels; 1: it leaves the picture as it is."""
+    return max(1, min(size) // (2 * min_side)) if min_side else 1
 
 
 def upright(image: Image.Image, orientation: int) -> Image.Image:

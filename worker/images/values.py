@@ -15,3 +15,5 @@ class DecodedImage:
 
     pixels: Image.Image  # mode RGB, upright, alpha over white; perhaps smaller than ``metadata`` says, see read_image
     metadata: ImageMetadata
+    profile: bytes | None = None  # ICC profile of the samples, if the file has one for RGB
+    also: Image.Image | None = None  # like ``pixels``, for the other size that was asked for

@@ -32,6 +32,7 @@ from worker.objects.listing import ListingProgress
 from worker.objects.requester_pays import RequesterPays
 from worker.objects.signing import Signer
 from worker.objects.transport import HttpTransport
+from worker.objects.user_metadata import user_metadata
 from worker.objects.values import (
     HEAD_BYTES,
     Answer,
@@ -66,6 +67,7 @@ class S3Store:
         timeout: float = 30.0,
         pool_size: int = 16,
         requester_pays: Collection[str] = (),
+        metadata: Collection[str] = (),
     ) -> None:
         """Open no connection yet.
 
@@ -80,6 +82,7 @@ class S3Store:
             timeout: seconds to connect, and seconds without a byte before a request is given up.
             pool_size: connections kept open; as many as threads that fetch.
             requester_pays: buckets for whose requests we pay; ``*`` is every bucket.
+            metadata: names of the user metadata that answers carry, in lower case; ``*`` is every name.
 
         Raises:
             ConfigurationError: the endpoint is no URL, or only half of the keys is given.
@@ -109,6 +112,7 @@ class S3Store:
                 response_checksum_validation="when_required",
             ),
         )
+        self._metadata = frozenset(metadata)
         self._pays = RequesterPays(frozenset(requester_pays))
         self._pays.register(client)
         client.meta.events.register_first("needs-retry.s3.HeadBucket", _ask_for_the_region_once)
@@ -145,7 +149,8 @@ class S3Store:
         def attempt() -> ObjectInfo | int:
             with self._transport.request("HEAD", self._sign("head_object", ref), headers) as response:
                 if response.status == HTTPStatus.OK:
-                    return _info(ref, response.headers, size=int(response.headers.get("content-length", 0)))
+                    size = int(response.headers.get("content-length", 0))
+                    return _info(ref, response.headers, size=size, metadata=self._metadata)
                 if response.status == HTTPStatus.NOT_FOUND:
                     return response.status
                 # The answer to a HEAD has no body for a code, so its status is all there is.
@@ -176,6 +181,10 @@ class S3Store:
         with self._errors(ref.bucket, ref.key):
             answer = self._client.put_object(Bucket=ref.bucket, Key=ref.key, Body=data, ContentType=content_type)
         return normalize_etag(answer.get("ETag"))
+
+    def presigned(self, ref: ObjectRef, *, seconds: int) -> str:
+        """See `ObjectStore.presigned`."""
+        return self._sign("get_object", ref, seconds=seconds)
 
     def delete(self, ref: ObjectRef) -> None:
         """See `ObjectStore.delete`."""
@@ -210,10 +219,10 @@ class S3Store:
         with self._errors(ref.bucket, ref.key):
             return self._signer.url(ref, self._pays.headers(ref.bucket))
 
-    def _sign(self, operation: str, ref: ObjectRef) -> str:
+    def _sign(self, operation: str, ref: ObjectRef, *, seconds: int = _SIGNATURE_SECONDS) -> str:
         parameters = {"Bucket": ref.bucket, "Key": ref.key, **self._pays.parameters(ref.bucket)}
         with self._errors(ref.bucket, ref.key):
-            url: str = self._client.generate_presigned_url(operation, Params=parameters, ExpiresIn=_SIGNATURE_SECONDS)
+            url: str = self._client.generate_presigned_url(operation, Params=parameters, ExpiresIn=seconds)
         return url
 
     def _receive(
@@ -228,7 +237,7 @@ class S3Store:
         if size is None:
             body.read(max_bytes + 1)
             size = body.received
-        info = _info(ref, response.headers, size=size)
+        info = _info(ref, response.headers, size=size, metadata=self._metadata)
         if worth_reading is not None and not worth_reading(info, head):
             return NotRead(info=info, head=head, why="refused")
         if size > max_bytes:
@@ -314,7 +323,7 @@ def _announced_size(response: urllib3.BaseHTTPResponse) -> int | None:
     return size
 
 
-def _info(ref: ObjectRef, headers: Mapping[str, str], *, size: int) -> ObjectInfo:
+def _info(ref: ObjectRef, headers: Mapping[str, str], *, size: int, metadata: Collection[str]) -> ObjectInfo:
     return ObjectInfo(
         ref=ref,
         etag=normalize_etag(headers.get("etag")),
@@ -323,6 +332,7 @@ def _info(ref: ObjectRef, headers: Mapping[str, str], *, size: int) -> ObjectInf
         version_id=headers.get("x-amz-version-id"),
         content_type=headers.get("content-type"),
         content_encoding=headers.get("content-encoding"),
+        user_metadata=user_metadata(headers, metadata),
     )
 
 

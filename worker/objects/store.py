@@ -60,6 +60,10 @@ class ObjectStore(Protocol):
         """Write an object; returns its etag."""
         ...
 
+    def presigned(self, ref: ObjectRef, *, seconds: int) -> str:
+        """A URL under which anyone can GET the object for a time; the store is not asked, so it may not exist."""
+        ...
+
     def delete(self, ref: ObjectRef) -> None:
         """Delete an object; deleting a missing one is not an error."""
         ...

@@ -39,6 +39,11 @@ class WatchedStore:
         self._watched.require(ref.bucket, ref.key)
         return self._store.put(ref, data, content_type)
 
+    def presigned(self, ref: ObjectRef, *, seconds: int) -> str:
+        """See `ObjectStore.presigned`."""
+        self._watched.require(ref.bucket, ref.key)
+        return self._store.presigned(ref, seconds=seconds)
+
     def delete(self, ref: ObjectRef) -> None:
         """See `ObjectStore.delete`."""
         self._watched.require(ref.bucket, ref.key)

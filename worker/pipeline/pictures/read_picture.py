@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from worker import images, logs, metrics
 from worker.db import is_unavailable
-from worker.encoder import Encoder, Pixels
+from worker.encoder import Pixels
 from worker.errors import ImageRejectedError
-from worker.images import ImageLimits, Reserve
+from worker.images import DecodedImage, ImageLimits, Reserve
 from worker.objects import Answer, Fetched, Gone, NotModified, NotRead, ObjectStore
 from worker.pipeline.pictures.content_encoding import plain_head, unpacked
+from worker.pipeline.pictures.decode_picture import Preprocessor
 from worker.pipeline.pictures.read_failure import ReadFailure, failure_of
 from worker.pipeline.resilience.memory_budget import ByteBudget, DecodeSlots, Reservation
 from worker.types import ImageMetadata, ObjectInfo, ObjectRef, Reason, RetryReason
@@ -33,19 +33,30 @@ class StoredPicture:
     metadata: ImageMetadata
     pixels: Pixels
     head: bytes  # first of the file, for people, should it fail from here on
+    previews: Mapping[int, bytes] | None = None  # size → WebP file; None: not asked for, or they could not be made
 
 
 #: ``NotRead`` is not an image, by its name, type and first bytes.
 ReadResult: TypeAlias = StoredPicture | NotModified | Gone | NotRead | ReadFailure
 
 
-def decode_picture(
-    data: bytes, *, encoder: Encoder, limits: ImageLimits, reserve: Reserve = nullcontext
-) -> tuple[ImageMetadata, Pixels]:
-    """The picture in a file, preprocessed for the encoder. See ``images.read_image`` for arguments and errors."""
-    decoded = images.read_image(data, limits=limits, min_side=encoder.shrink_to, reserve=reserve)
-    with decoded.pixels as picture:
-        return decoded.metadata, encoder.preprocess(picture)
+class Previews(Protocol):
+    """What makes previews of pictures beside it all, and keeps them. Neither method raises."""
+
+    @property
+    def min_side(self) -> int:
+        """Pixels of the shorter side that are enough, twice over; see ``also`` of `images.read_image`."""
+        ...
+
+    def make(
+        self, data: bytes, decoded: DecodedImage, *, limits: ImageLimits, reserve: Reserve
+    ) -> Mapping[int, bytes] | None:
+        """Previews by size; None if that fails."""
+        ...
+
+    def keep(self, sha256: str, made: Mapping[int, bytes] | None) -> None:
+        """Keep what was made."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,11 +67,12 @@ class PictureReader:
     limits: ImageLimits
     budget: ByteBudget
     decoders: DecodeSlots
+    previews: Previews | None = None  # None: none are made
 
     def read(
         self,
         ref: ObjectRef,
-        encoder: Encoder,
+        encoder: Preprocessor,
         etag: str | None = None,
         *,
         is_image: bool = False,
@@ -99,19 +111,32 @@ class PictureReader:
         message = f"{got.info.size:,} bytes; the limit is {self.limits.max_bytes:,} (ENRICH_MAX_BYTES)"
         return _failed(ImageRejectedError(Reason.TOO_MANY_BYTES, message), got.info.ref, got.info, got.head)
 
-    def _decode(self, got: Fetched, encoder: Encoder, before_decoding: BeforeDecoding) -> ReadResult:
+    def _decode(self, got: Fetched, encoder: Preprocessor, before_decoding: BeforeDecoding) -> ReadResult:
         metrics.FETCH_BYTES.inc(len(got.data))
         data = got.data
         try:
             with unpacked(got, self.limits, self.decoders.unpack) as data:
                 before_decoding()
                 with self.decoders.turn(), metrics.DECODE_SECONDS.time():
-                    metadata, pixels = decode_picture(
-                        data, encoder=encoder, limits=self.limits, reserve=self.decoders.reserve
-                    )
-                return StoredPicture(info=got.info, metadata=metadata, pixels=pixels, head=data[:_KEPT_BYTES])
+                    picture = self._picture(got.info, data, encoder)
         except Exception as error:  # noqa: BLE001  # one bad image costs one image
             return _failed(error, got.info.ref, got.info, data)
+        if self.previews is not None:  # after the turn, and without its memory: a store may take its time
+            self.previews.keep(picture.metadata.sha256, picture.previews)
+        return picture
+
+    def _picture(self, info: ObjectInfo, data: bytes, encoder: Preprocessor) -> StoredPicture:
+        also = None if self.previews is None else self.previews.min_side
+        reserve = self.decoders.reserve
+        decoded = images.read_image(data, limits=self.limits, min_side=encoder.shrink_to, also=also, reserve=reserve)
+        made = None
+        if self.previews is not None:
+            made = self.previews.make(data, decoded, limits=self.limits, reserve=reserve)
+        with decoded.pixels as picture:
+            pixels = encoder.preprocess(picture)
+        return StoredPicture(
+            info=info, metadata=decoded.metadata, pixels=pixels, head=data[:_KEPT_BYTES], previews=made
+        )
 
 
 def _failed(error: Exception, ref: ObjectRef, info: ObjectInfo | None = None, data: bytes = b"") -> ReadFailure:
