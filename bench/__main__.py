@@ -18,7 +18,9 @@ from rich.table import Table
 from bench import (
     answers,
     ceiling,
+    decisions,
     end_to_end,
+    facets,
     filtered,
     gpu,
     growth,
@@ -27,8 +29,10 @@ from bench import (
     latency,
     ledger,
     peers,
+    questions,
     retag,
     table,
+    trust,
 )
 from bench.site import Site, open_site
 from bench.table import Found, Note, Row
@@ -102,7 +106,7 @@ LONG = Extent(
 
 PARTS = (
     "12mp", "640px", "latency", "ledger", "intake", "50mp", "workers", "ceiling", "gpu", "answers", "catalog", "retag",
-    "labels", "filtered",
+    "labels", "filtered", "facets", "decisions", "trust", "questions",
 )  # fmt: skip
 
 
@@ -136,6 +140,12 @@ def parts(site: Site, extent: Extent, folder: Path, photos: Path | None) -> dict
         "retag": lambda: retag.rows(site, images=extent.retagged),
         "labels": lambda: labels.rows(site, images=min(max(extent.catalog), 10_000)),
         "filtered": lambda: filtered.rows(folder, images=extent.clustered[0], queries=extent.clustered[1]),
+        "facets": lambda: facets.rows(site, images=extent.done),
+        "decisions": lambda: decisions.rows(folder, images=min(extent.clustered[0], 200_000)),
+        "trust": lambda: trust.rows(
+            site, images=extent.retagged, runs=50 if extent is QUICK else 400, draws=3 if extent is QUICK else 30
+        ),
+        "questions": lambda: questions.rows(site, rounds=extent.rounds),
     }
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from sqlalchemy import text
 
 from worker import catalog, db
-from worker.catalog.search import TagFilter
+from worker.catalog.image_filter import TagFilter
 from worker.catalog.spaces import Space
 from worker.db import Engine, transaction
 from worker.local.ports import PortPlan, free_port_base

@@ -17,7 +17,7 @@ from bench.ledger import seconds
 from bench.site import Site
 from bench.table import Found, Note, Row
 from worker import catalog, db
-from worker.catalog.search import TagFilter
+from worker.catalog.image_filter import TagFilter
 from worker.catalog.spaces import Space
 from worker.db import Engine, transaction
 from worker.pipeline.reading.label_search import LabelSearch

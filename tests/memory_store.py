@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from urllib.parse import quote
 
 from worker.errors import BucketNotFoundError, EnrichError
 from worker.objects.values import (
@@ -108,6 +109,10 @@ class MemoryStore:
             )
             bucket.objects[ref.key] = _Stored(info, data)
         return info.etag
+
+    def presigned(self, ref: ObjectRef, *, seconds: int) -> str:
+        """See `ObjectStore.presigned`."""
+        return f"memory://{ref.bucket}/{quote(ref.key)}?seconds={seconds}"
 
     def delete(self, ref: ObjectRef) -> None:
         """See `ObjectStore.delete`."""

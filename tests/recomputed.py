@@ -9,13 +9,16 @@ from typing import Any
 #: A taxonomy of the answer, and one of its labels.
 Told = Mapping[str, Any]
 
+#: The reason of a label that lost, by whether the neutral level without a background beat it.
+_UNLESS_A_LABEL = {False: "background-nearer", True: "below-neutral-level"}
+
 #: What deciding is done with has 24 bits.
 _PRECISION = 1e-5
 
 
 def probability(told: Told, label: Told) -> float:
     """From similarities and the factor."""
-    if _is_by_itself(told, label):
+    if _has_one_rival(told, label):
         rival = max(_rivals(told, label), default=-math.inf)
         return 1 / (1 + math.exp(told["factor"] * (rival - label["similarity"])))
     powers = [math.exp(told["factor"] * each) for each in _rivals(told, label)]
@@ -27,7 +30,7 @@ def lead(told: Told, label: Told) -> float:
     """Over the strongest rival; all of the probability where there is none."""
     own, factor = probability(told, label), told["factor"]
     rivals = _rivals(told, label)
-    if _is_by_itself(told, label):
+    if _has_one_rival(told, label):
         return 2 * own - 1
     return own - own * math.exp(factor * (max(rivals) - label["similarity"])) if rivals else own
 
@@ -44,7 +47,8 @@ def reason(told: Told, label: Told, before: Mapping[str, str]) -> str:
         return "tie"
     if strongest > label["similarity"]:
         siblings = [] if _is_by_itself(told, label) else [each["similarity"] for each in _siblings(told, label)]
-        return "another-label-nearer" if strongest in siblings else "background-nearer"
+        below = strongest == _level(told, label, [])
+        return "another-label-nearer" if strongest in siblings else _UNLESS_A_LABEL[below]
     if probability(told, label) < label["threshold"]:
         return "below-threshold"
     return "decided" if lead(told, label) >= label["margin"] else "margin-too-small"
@@ -56,7 +60,7 @@ def agrees(told: Told) -> bool:
     for label in told["labels"]:  # parents before children
         before[label["label"]] = label["reason"] if _is_close_call(told, label) else reason(told, label, before)
         rivals = _rivals(told, label)
-        assert label["rival"] == max(rivals, default=None), label
+        assert math.isclose(label["rival"] or 0, max(rivals, default=0), abs_tol=1e-6), label
         assert math.isclose(label["probability"], probability(told, label), abs_tol=1e-5), label
         assert math.isclose(label["lead"], lead(told, label), abs_tol=1e-5), label
         assert label["reason"] == before[label["label"]], label
@@ -82,8 +86,25 @@ def _is_by_itself(told: Told, label: Told) -> bool:
     return bool(told["mode"] == "multi-label" and label["parent"] is None)
 
 
+def _has_one_rival(told: Told, label: Told) -> bool:
+    return told["neutral"] is not None or _is_by_itself(told, label)
+
+
+def _level(told: Told, label: Told, background: Sequence[float]) -> float | None:
+    """The neutral level: as told for the label, if the numbers say the same."""
+    if told["neutral"] is None:
+        return None
+    mean, deviation = told["neutral"]["mean"], told["neutral"]["deviation"]
+    nearest = max([told["neutral"]["nearest"]["similarity"], *background])
+    level = max(mean + 2.33 * deviation, nearest - deviation)
+    given = float(label["neutral_level"])
+    return given if math.isclose(level, given, abs_tol=1e-6) else level
+
+
 def _rivals(told: Told, label: Told) -> list[float]:
     background = [each["similarity"] for each in told["background"] if each["parent"] == label["parent"]]
+    level = _level(told, label, background)
+    background = background if level is None else [level]  # what the background says is in it
     if _is_by_itself(told, label):
         return background + _opposites([label])
     others = _siblings(told, label)

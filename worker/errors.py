@@ -109,6 +109,10 @@ class NotFoundError(EnrichError):
     """The catalog has no such image, space or taxonomy."""
 
 
+class ContentChangedError(EnrichError):
+    """The object in the store is not what the catalog describes; it is going to be enriched again."""
+
+
 class DeviceMemoryError(EnrichError):
     """The device lacks memory for even one image. The image is not at fault: try it again later."""
 

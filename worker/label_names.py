@@ -34,6 +34,17 @@ def resolve(definitions: Sequence[Mapping[str, Any]], word: str) -> str:
     return word
 
 
+def names(definition: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Each label with each of its names: its own, its title and its aliases, in every language.
+
+    Args:
+        definition: of a taxonomy, as the catalog keeps it.
+    """
+    for label in _labels(definition.get("labels", ())):
+        for name in _names(label):
+            yield label["name"], name
+
+
 def titles(definition: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
     """Label → its title (the name if it has none) and its description.
 

@@ -2,8 +2,8 @@
 
 Every name is in ``MetricName``, once, with its meaning; ``docs/reference/metrics.md`` has the same list as a table,
 and a test keeps the two equal. All objects are safe to use from any thread. The series are those of one process:
-dashboards add processes up. Gauges of the whole ledger or catalog (``PENDING``, ``MISSING_VECTORS``) are set by every
-process that reads it, all to the same value: take their maximum, never their sum.
+dashboards add processes up. Gauges of the whole ledger or catalog (``PENDING``, ``MISSING_VECTORS``, ``RECENT_…``,
+``LABEL_DRIFT``) are set by every process that reads it, all to the same value: take their maximum, never their sum.
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ MetricName: TypeAlias = Literal[
     # Counter, by reason: requests and connections that the API refused: "no-token", "wrong-token", a token of
     # another "scope"; where there is no token, the "host" or "origin" of another site. Connections: "slow" ones, which
     # were ended, "connections" beyond the limits, and attempts without a file descriptor left ("descriptors").
+    # Requests with more uploaded "images" than may be encoded.
     "enrich_api_refusals_total",
     # -- wake-ups, in every process that sends them --------------------------------------------------------------------
     # Counter, by result: "sent" over the broker, "coalesced" into one sent a moment ago, "failed" to reach the broker;
@@ -76,11 +77,30 @@ MetricName: TypeAlias = Literal[
     "enrich_in_flight",
     # Gauge, by space: images whose vector is missing in this space although they have one in another, in the catalog.
     "enrich_owed_vectors",
+    # -- certificates, in the scheduler --------------------------------------------------------------------------------
+    # Gauge, by state: labels of taxonomies in force whose precision is "proven", "unproven", or whose certificate has
+    # "expired", in the whole catalog.
+    "enrich_certificates",
     # -- reconciliation, in the scheduler -----------------------------------------------------------------------------
     # Counter, by kind: objects that had changed without an event: "missing", "stale", "ghost"; and "unnameable" ones.
     "enrich_reconcile_differences_total",
     # Gauge, by bucket and prefix: seconds since the last finished round; since it is watched where none ever was.
     "enrich_reconcile_age_seconds",
+    # -- what the model says about images of the last 24 hours, in the scheduler ---------------------------------------
+    # Gauge, by taxonomy and bucket: images to which the taxonomy applies; an estimate where there are very many.
+    "enrich_recent_images",
+    # Gauge, by taxonomy, label and bucket: share of these images that have the label.
+    "enrich_recent_label_share",
+    # Gauge, by taxonomy and bucket: share of these images without a label.
+    "enrich_recent_no_label_share",
+    # Gauge, by taxonomy, label and quantile (0.1, 0.5, 0.9), of all buckets: of the label's probability.
+    "enrich_recent_label_probability",
+    # Gauge, by taxonomy and bucket: population stability index of the labels, against the 14 days before.
+    "enrich_label_drift",
+    # Gauge, by taxonomy and bucket: what that index exceeds once in a thousand times if nothing has changed.
+    "enrich_label_drift_by_chance",
+    # Gauge, by taxonomy and bucket: change of the share without a label; 0 where chance may explain it.
+    "enrich_no_label_change",
     # -- the change feed, in the scheduler ----------------------------------------------------------------------------
     # Counter: changes deleted because they are older than ENRICH_FEED_RETENTION_DAYS.
     "enrich_feed_pruned_total",
@@ -91,6 +111,11 @@ MetricName: TypeAlias = Literal[
     "enrich_fetch_bytes_total",
     # Histogram: seconds from an image's bytes to its pixels and metadata.
     "enrich_decode_seconds",
+    # Histogram: seconds in which an image's previews are made, storing not included; part of the one above.
+    "enrich_preview_seconds",
+    # Counter, by result: previews of an image "kept"; or why there is none: "make-failed", "write-failed",
+    # "read-failed". In workers, and in the API for what was first asked for.
+    "enrich_previews_total",
     # Histogram: seconds a batch spent in the encoder, waiting for its micro-batch included.
     "enrich_encode_seconds",
     # Counter: images the encoder turned into vectors.
@@ -149,12 +174,24 @@ BREAKER_OPEN = _gauge("enrich_breaker_open", "1 while this circuit breaker is op
 PENDING = _gauge("enrich_pending", "Objects that wait for work, in the whole ledger.", "lane")
 IN_FLIGHT = _gauge("enrich_in_flight", "Objects this process has claimed and not yet completed.")
 MISSING_VECTORS = _gauge("enrich_owed_vectors", "Images whose vector is missing in a space.", "space")
+CERTIFICATES = _gauge("enrich_certificates", "Labels in force by the state of their certificate.", "state")
 RECONCILE_DIFFERENCES = _counter("enrich_reconcile_differences_total", "Objects changed without an event.", "kind")
 RECONCILE_AGE = _gauge("enrich_reconcile_age_seconds", "Since the last finished round.", "bucket", "prefix")
+RECENT_IMAGES = _gauge("enrich_recent_images", "Images of the last 24 hours.", "taxonomy", "bucket")
+RECENT_LABEL_SHARE = _gauge("enrich_recent_label_share", "Share that has a label.", "taxonomy", "label", "bucket")
+RECENT_NO_LABEL_SHARE = _gauge("enrich_recent_no_label_share", "Share without a label.", "taxonomy", "bucket")
+RECENT_LABEL_PROBABILITY = _gauge(
+    "enrich_recent_label_probability", "Quantiles of a label's probability.", "taxonomy", "label", "quantile"
+)
+LABEL_DRIFT = _gauge("enrich_label_drift", "Population stability index of the labels.", "taxonomy", "bucket")
+LABEL_DRIFT_BY_CHANCE = _gauge("enrich_label_drift_by_chance", "What chance explains.", "taxonomy", "bucket")
+NO_LABEL_CHANGE = _gauge("enrich_no_label_change", "Change of the share without a label.", "taxonomy", "bucket")
 FEED_PRUNED = _counter("enrich_feed_pruned_total", "Changes deleted from the feed because they are old.")
 FETCH_SECONDS = _histogram("enrich_fetch_seconds", "One GET, to the last byte.", _STAGE)
 FETCH_BYTES = _counter("enrich_fetch_bytes_total", "Bytes of object bodies received.")
 DECODE_SECONDS = _histogram("enrich_decode_seconds", "One image's bytes to pixels and metadata.", _STAGE)
+PREVIEW_SECONDS = _histogram("enrich_preview_seconds", "Making one image's previews.", _STAGE)
+PREVIEWS = _counter("enrich_previews_total", "Previews of images, by result.", "result")
 ENCODE_SECONDS = _histogram("enrich_encode_seconds", "One batch in the encoder, waiting included.", _STAGE)
 IMAGES_ENCODED = _counter("enrich_images_encoded_total", "Images turned into vectors.")
 WRITE_SECONDS = _histogram("enrich_write_seconds", "One batch's write transaction.", _STAGE)
@@ -174,10 +211,12 @@ def _start_at_zero() -> None:
         RETRIES.labels(reason=cause.value)
     for breaker in ("store", "database", "quarantine"):
         BREAKER_OPEN.labels(breaker=breaker).set(0)
-    for why in ("no-token", "wrong-token", "scope", "host", "origin", "slow", "connections", "descriptors"):
+    for why in ("no-token", "wrong-token", "scope", "host", "origin", "slow", "connections", "descriptors", "images"):
         API_REFUSALS.labels(reason=why)
     for result in ("sent", "coalesced", "failed", "dropped"):
         WAKE_UPS.labels(result=result)
+    for result in ("kept", "make-failed", "write-failed", "read-failed"):
+        PREVIEWS.labels(result=result)
     for kind in ("missing", "stale", "ghost", "unnameable"):
         RECONCILE_DIFFERENCES.labels(kind=kind)
     for result in ("committed", "refused", "left", "returned"):
@@ -196,6 +235,26 @@ def set_missing_vectors(counts: Mapping[int, int]) -> None:
     MISSING_VECTORS.clear()
     for space, images in counts.items():
         MISSING_VECTORS.labels(space=str(space)).set(images)
+
+
+def clear_recent_labels() -> None:
+    """Export none of the gauges about images of the last 24 hours until they are set again."""
+    for gauge in (
+        RECENT_IMAGES,
+        RECENT_LABEL_SHARE,
+        RECENT_NO_LABEL_SHARE,
+        RECENT_LABEL_PROBABILITY,
+        LABEL_DRIFT,
+        LABEL_DRIFT_BY_CHANCE,
+        NO_LABEL_CHANGE,
+    ):
+        gauge.clear()
+
+
+def set_certificates(counts: Mapping[str, int]) -> None:
+    """Publish the number of labels by the state of their certificate."""
+    for state, labels in counts.items():
+        CERTIFICATES.labels(state=state).set(labels)
 
 
 def exposition() -> tuple[bytes, str]:

@@ -6,8 +6,10 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 
 from worker import bootstrap, logs, metrics
+from worker.bootstrap import previews
 from worker.catalog.spaces import Space
 from worker.db import Engine
 from worker.encoder import Encoder, ForwardPass, MicroBatcher
@@ -33,6 +35,7 @@ from worker.pipeline.spaces.model_host import ModelHost
 from worker.pipeline.spaces.model_loading import choose_space, load_for
 from worker.pipeline.taxonomies.label_vectors import LabelVectorIndexer, LabelVectorWriter
 from worker.settings import Settings
+from worker.types import FillSource
 
 _log = logs.get("process")
 
@@ -108,7 +111,7 @@ def _decoders(settings: Settings) -> DecodeSlots:
 
 
 def _reader(settings: Settings, decoders: DecodeSlots, *, most: int) -> PictureReader:
-    """``most`` bytes of fetched files at once."""
+    """``most`` bytes of fetched files at once. Makes no previews."""
     return PictureReader(
         store=bootstrap.store(settings), limits=bootstrap.limits(settings), budget=ByteBudget(most), decoders=decoders
     )
@@ -125,7 +128,9 @@ def _enricher(
     notify: bootstrap.WakeUpCall,
 ) -> Enricher:
     reader = _reader(settings, decoders, most=_BYTES_IN_FLIGHT)
-    preparer = Preparer(reader=reader, encoder=model.encoder, policy=_policy(settings))
+    preparer = Preparer(
+        reader=replace(reader, previews=previews.maker(settings)), encoder=model.encoder, policy=_policy(settings)
+    )
     canary = CanaryCheck(engine=engine, reader=reader, encoder=model.encoder, batcher=model.batcher, pool=pool)
     return Enricher(
         engine=engine,
@@ -156,7 +161,11 @@ def _labelled(engine: Engine, indexer: LabelVectorIndexer, filler: BatchFiller) 
 
 @contextmanager
 def filling(
-    settings: Settings, engine: Engine, space: Space, progress: Callable[[FillProgress], None] = lambda _: None
+    settings: Settings,
+    engine: Engine,
+    space: Space,
+    progress: Callable[[FillProgress], None] = lambda _: None,
+    source: FillSource | None = None,
 ) -> Iterator[FillRun]:
     """Fills a space completely in this process; loads its model.
 
@@ -166,7 +175,7 @@ def filling(
     with fillers(settings, engine, _decoders(settings)) as make:
         filler = make(space)
         try:
-            yield FillRun(engine=engine, filler=filler, threads=settings.concurrency, progress=progress)
+            yield FillRun(engine=engine, filler=filler, threads=settings.concurrency, progress=progress, source=source)
         finally:
             filler.model.batcher.close()
 
@@ -174,7 +183,11 @@ def filling(
 @contextmanager
 def fillers(settings: Settings, engine: Engine, decoders: DecodeSlots) -> Iterator[Callable[..., BatchFiller]]:
     """A function that loads a space's model and returns the filler for its queue; fillers share threads and memory."""
-    reader = _reader(settings, decoders, most=_BYTES_IN_FLIGHT // 2)
+    reader = replace(
+        _reader(settings, decoders, most=_BYTES_IN_FLIGHT // 2),
+        previews=previews.maker(settings, only_missing=True),  # of an archive that was enriched before there were any
+    )
+    reads_previews = previews.reader(settings, decoders)
     load, own = bootstrap.loader(settings), bootstrap.source(settings)
     with ThreadPoolExecutor(bootstrap.decode_threads(settings), thread_name_prefix="fill") as pool:
 
@@ -187,6 +200,7 @@ def fillers(settings: Settings, engine: Engine, decoders: DecodeSlots) -> Iterat
                 pool=pool,
                 batch=settings.claim_batch,
                 lease=_FILL_LEASES * settings.lease_seconds,
+                previews=reads_previews,
             )
 
         yield make

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-import os
-import re
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -12,18 +9,19 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from worker import watched_buckets
+from worker import preview_place, watched_buckets
 from worker.errors import ConfigurationError
+from worker.types import BY_HAND, DEFAULT_SET
 from worker.watched_buckets import Watched
 
-_DOTENV = ".env"
+DOTENV = ".env"
 
 
 class Settings(BaseSettings):
     """Every setting. ``docs/reference/generated/settings.md`` is generated from these descriptions."""
 
     model_config = SettingsConfigDict(
-        env_prefix="ENRICH_", env_file=_DOTENV, extra="ignore", frozen=True, env_ignore_empty=True
+        env_prefix="ENRICH_", env_file=DOTENV, extra="ignore", frozen=True, env_ignore_empty=True
     )
 
     # -- the parts ---------------------------------------------------------------------------------------------------
@@ -50,6 +48,37 @@ class Settings(BaseSettings):
         description="Comma-separated names of watched requester-pays buckets: every request for them accepts the "
         "charges. `*` alone: all buckets. The store bills you for requests and transfer.",
     )
+    user_metadata: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Comma-separated names of user metadata (`x-amz-meta-NAME`) that workers store with an image, to "
+        "filter by; `*` alone: all, up to 8,192 characters per image. Images that are enriched already get theirs when "
+        "they are read again.",
+    )
+
+    # -- previews ----------------------------------------------------------------------------------------------------
+    previews: str | None = Field(
+        None,
+        description="Where workers keep previews (WebP, 256 and 512 pixels) of the images that they enrich: "
+        "`s3://bucket/prefix`, which must not be watched, or `local`, a folder of this machine. Unset: previews are "
+        "made when they are first asked for, and kept in that folder. See docs/how-to/previews.md.",
+    )
+    preview_cache_bytes: int = Field(
+        1 << 30,
+        ge=32 << 20,
+        description="Most bytes of the folder for previews, `previews` in ENRICH_HOME: those not used for longest are "
+        "removed. At least 32 MiB.",
+    )
+    original_url_seconds: int = Field(
+        300,
+        ge=1,
+        le=604_800,
+        description="For how long a presigned URL of an original is valid; the credentials' own end comes first.",
+    )
+    s3_public_endpoint_url: str | None = Field(
+        None,
+        description="Address of the object store as clients reach it, for presigned URLs; unset: "
+        "ENRICH_S3_ENDPOINT_URL.",
+    )
 
     # -- the API -----------------------------------------------------------------------------------------------------
     api_host: str = Field("127.0.0.1", description="Address the API listens on.")
@@ -68,8 +97,24 @@ class Settings(BaseSettings):
         description="A token for services and people: allows reading and searching only. At least 16 characters, as "
         "above.",
     )
+    api_review_token: SecretStr | None = Field(
+        None,
+        description="A token for people who review: allows reading, searching and deciding about tags. At least 16 "
+        "characters, as above.",
+    )
+    reviewer: str | None = Field(
+        None, description="Who decides, in commands that record people's decisions; else the name you are logged in as."
+    )
     max_event_bytes: int = Field(
         4 << 20, ge=1024, description="Largest accepted notification, as an HTTP request or a queue message."
+    )
+    api_images_per_second: float = Field(
+        20.0,
+        gt=0,
+        le=100_000,
+        description="Uploaded images per second that requests may make one API process encode, on average; twice as "
+        "many, and 32 at least, at once. Beyond it, requests are answered with 429. Set it to what the machine can "
+        "encode beside its other work.",
     )
     filter_memory_bytes: int = Field(
         512 << 20,
@@ -147,6 +192,14 @@ class Settings(BaseSettings):
         (),
         description="Comma-separated names of shipped taxonomies, YAML files and directories. A new catalog starts "
         "with them; later, `enrich taxonomy apply` puts changes into force. Empty: all shipped ones.",
+    )
+    taxonomy_set: str = Field(
+        DEFAULT_SET,
+        pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$",
+        max_length=64,
+        description="The set that the taxonomies of ENRICH_TAXONOMIES belong to: lower-case letters, digits and single "
+        "hyphens. `enrich taxonomy apply` changes and removes taxonomies of its own set only, so several sources of "
+        "files can share a catalog.",
     )
 
     # -- limits on one image -----------------------------------------------------------------------------------------
@@ -236,7 +289,9 @@ class Settings(BaseSettings):
     )
     log_json: bool = Field(False, description="Log one JSON object per line instead of text.")
 
-    @field_validator("buckets", "s3_requester_pays", "sns_topics", "sqs_queues", "taxonomies", mode="before")
+    @field_validator(
+        "buckets", "s3_requester_pays", "user_metadata", "sns_topics", "sqs_queues", "taxonomies", mode="before"
+    )
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
@@ -248,10 +303,29 @@ class Settings(BaseSettings):
     def _name_buckets(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return watched_buckets.parse(value)
 
+    @field_validator("previews")
+    @classmethod
+    def _keep_previews_apart(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None:
+            preview_place.parse(value, Watched(info.data.get("buckets", ())))
+        return value
+
+    @field_validator("taxonomy_set")
+    @classmethod
+    def _name_a_set_of_files(cls, value: str) -> str:
+        if value == BY_HAND:
+            raise ValueError(f"{BY_HAND} is the set of what `enrich taxonomy add` puts into force; choose another name")
+        return value
+
     @field_validator("s3_requester_pays")
     @classmethod
     def _pay_for_buckets(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         return watched_buckets.parse_whole(value, Watched(info.data.get("buckets", ())))
+
+    @field_validator("user_metadata")
+    @classmethod
+    def _lower(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(name.lower().removeprefix("x-amz-meta-") for name in value)
 
     @field_validator("database_url")
     @classmethod
@@ -278,40 +352,6 @@ def load(**overrides: object) -> Settings:
     except ValidationError as error:
         lines = [f"  ENRICH_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()]
         raise ConfigurationError("invalid settings:\n" + "\n".join(lines)) from error
-
-
-#: Ours, but not settings: what `enrich env` prints for people, and build arguments of the image.
-_NOT_SETTINGS = frozenset({"ENRICH_API_URL", "ENRICH_BAKE_MODEL", "ENRICH_BAKE_REVISION"})
-#: Variables that Kubernetes and Docker links set for services named enrich-something.
-_SERVICE_LINK = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP)(_\w+)?)$")
-
-
-def unknown() -> list[str]:
-    """A warning for each variable in the environment or ``.env`` that looks like a setting but is unknown.
-
-    They are not errors: a deployment that goes back to an older release may have settings of the newer one.
-    """
-    known = {f"ENRICH_{name.upper()}" for name in Settings.model_fields}
-    given = {**dict.fromkeys(os.environ, ""), **dict.fromkeys(_dotenv(), f" in {_DOTENV}")}
-    return [
-        _about(name, where, known)
-        for name, where in sorted(given.items())
-        if name.upper().startswith("ENRICH")
-        and name.upper() not in known | _NOT_SETTINGS
-        and not _SERVICE_LINK.search(name.upper())
-    ]
-
-
-def _dotenv() -> list[str]:
-    from dotenv import dotenv_values
-
-    return list(dotenv_values(_DOTENV))
-
-
-def _about(name: str, where: str, known: set[str]) -> str:
-    near = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.75)
-    hint = f"did you mean {near[0]}?" if near else "docs/reference/generated/settings.md lists all settings"
-    return f"unknown setting {name}{where} (ignored); {hint}"
 
 
 def reference() -> str:

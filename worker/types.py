@@ -5,7 +5,8 @@ from __future__ import annotations
 import enum
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -16,6 +17,16 @@ if TYPE_CHECKING:  # numpy takes longer to import than most commands to answer
 #: float32 array, for annotations only; docstrings of functions that return one give its shape.
 Floats: TypeAlias = "npt.NDArray[np.float32]"
 
+#: The set of taxonomies that files belong to where ENRICH_TAXONOMY_SET says nothing, and that of what `enrich taxonomy
+#: add` put into force, which no files own.
+DEFAULT_SET, BY_HAND = "default", "by-hand"
+
+
+#: How a model came to a tag: by its label's texts, or by what people's decisions taught. A suggestion is not in force.
+ZERO_SHOT, FEW_SHOT, SUGGESTION = "zero-shot", "few-shot", "suggestion"
+#: All of them, in an order that arrays of codes rely on within one process.
+MODEL_SOURCES = (ZERO_SHOT, FEW_SHOT, "text-fusion", SUGGESTION)
+
 
 class Lane(enum.IntEnum):
     """Order of work in the ledger: a lower lane is claimed first."""
@@ -23,6 +34,13 @@ class Lane(enum.IntEnum):
     LIVE = 0
     RETRY = 1
     BACKFILL = 2
+
+
+class FillSource(enum.StrEnum):
+    """What missing vectors of a space are made from."""
+
+    ORIGINALS = "originals"  # and vectors that were made from previews are replaced
+    PREVIEWS = "previews"  # where there are; the others from originals
 
 
 class Outcome(enum.StrEnum):
@@ -106,6 +124,7 @@ class ObjectInfo:
     version_id: str | None  # None on unversioned buckets
     content_type: str | None
     content_encoding: str | None = None  # as the store sends it: how the bytes were encoded before they were stored
+    user_metadata: Mapping[str, str] = field(default_factory=dict)  # what is asked for, by name in lower case
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -160,4 +179,4 @@ class Tag:
     label: str | None
     score: float  # cosine similarity of the image and the label; with no label, the best one
     probability: float  # of that label among its candidates, given that its parent holds
-    source: str = "zero-shot"  # later also few-shot, text-fusion, human
+    source: str = ZERO_SHOT  # one of ``MODEL_SOURCES``

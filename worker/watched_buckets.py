@@ -35,6 +35,11 @@ class Watched:
         """Whether any part of a bucket is watched."""
         return self.everything or any(name == bucket for name, _ in self._parts())
 
+    def overlaps(self, bucket: str, prefix: str) -> bool:
+        """Whether any key below a prefix is watched, or might be."""
+        mine = [watched for name, watched in self._parts() if name == bucket]
+        return self.everything or any(each.startswith(prefix) or prefix.startswith(each) for each in mine)
+
     def prefix_in(self, bucket: str) -> str:
         """The first watched prefix of a bucket, for requests where any watched prefix will do."""
         return next((prefix for name, prefix in self._parts() if name == bucket), "")
@@ -107,6 +112,16 @@ def parse_whole(names: Sequence[str], among: Watched) -> tuple[str, ...]:
         if among.names and name != EVERY_BUCKET and not among.touches(name):
             raise ValueError(among.refusal(name))
     return unique
+
+
+def require_bucket_name(name: str) -> None:
+    """Refuse what cannot be the name of a bucket.
+
+    Raises:
+        ValueError: says how to write it.
+    """
+    if _BUCKET.fullmatch(name) is None:
+        raise ValueError(f"{name!r} is not a bucket name")
 
 
 def _check(name: str, *, alone: bool) -> None:

@@ -65,6 +65,19 @@ def test_a_taxonomy_of_ones_own(folder: Path) -> None:
     assert ["colour"] == list(json.loads(done.stdout)["tags"])
 
 
+def test_each_file_without_a_label_has_its_reason(folder: Path) -> None:
+    """In JSON; a person at a terminal is told how many there are, and what they are nearest to."""
+    (folder / "sure.yaml").write_text(f"{_TAXONOMY}threshold: 1\nmargin: 1\n")
+    done = enrich("tag", "photos/red.jpg", "--taxonomy", "sure.yaml", cwd=folder)
+    found = json.loads(done.stdout)
+    why = found["abstentions"]["colour"]
+    assert found["tags"]["colour"]["probability"] == why["probability"]
+    assert why["reason"] in {"below-threshold", "below-neutral-level"}
+    shown = on_a_terminal("tag", "photos/red.jpg", "--taxonomy", "sure.yaml", cwd=folder)
+    expected = f"colour: none of these: 1 of 1; 1 {why['reason']} (nearest: {why['nearest']} 1)"
+    assert expected in " ".join(shown.split())
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "says"),
     [
@@ -121,7 +134,7 @@ def test_a_dash_is_explained_where_there_is_one(folder: Path) -> None:
     """Below the table, once; and not where every file has a label."""
     for threshold, expected in (("0.99", 1), ("0", 0)):
         path = folder / f"colour-{expected}.yaml"
-        path.write_text(f"{_TAXONOMY}threshold: {threshold}\n")
+        path.write_text(f"{_TAXONOMY}models: {{starter: {{threshold: {threshold}}}}}\n")
         shown = on_a_terminal("tag", "photos/red.jpg", "--taxonomy", str(path), cwd=folder)
         assert expected == shown.count("– means that no label was certain enough"), shown
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from base64 import b64encode
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,7 +138,8 @@ class System:
 
     def search(self, text: str = "a red picture") -> set[str]:
         """Keys that a search finds, in all buckets."""
-        answer = self._request("POST", "/v1/search", token="ENRICH_API_READ_TOKEN", json={"text": text, "limit": 100})
+        asked = {"text": text, "limit": 100, "collapse": False}
+        answer = self._request("POST", "/v1/search", token="ENRICH_API_READ_TOKEN", json=asked)
         assert 200 == answer.status, answer.data
         return {each["key"] for each in answer.json()["hits"]}
 
@@ -150,6 +152,14 @@ class System:
         return urllib3.request(
             method, f"http://{self.api}:8700{path}", headers=headers, timeout=30, retries=False, **more
         )
+
+    def classify(self, file: bytes, labels: Sequence[str]) -> dict[str, Any]:
+        """What the API says about an uploaded file."""
+        asked = {"images": [{"data": b64encode(file).decode()}], "labels": list(labels)}
+        answer = self._request("POST", "/v1/classify", token="ENRICH_API_READ_TOKEN", json=asked)
+        assert 200 == answer.status, answer.data
+        found: dict[str, Any] = answer.json()
+        return found
 
     def until_searchable(self, keys: set[str], seconds: float) -> None:
         until(lambda: keys <= self.search(), seconds, lambda: f"lacks {keys - self.search()}\n{self.logs()}")

@@ -142,6 +142,28 @@ def test_uploads_become_searchable_by_their_events(system: System) -> None:
         system.up()
 
 
+def test_the_api_shows_pictures(system: System) -> None:
+    """It reads originals with a key that cannot write, and keeps previews in memory: its image cannot be written to."""
+    system.upload("shown.jpg", picture("red", (800, 400)))
+    system.until_searchable({"shown.jpg"}, _EVENT_SECONDS)
+    for _ in range(2):
+        answer = system.get("/v1/previews/256/photos/shown.jpg")
+        assert (200, "image/webp") == (answer.status, answer.headers["content-type"]), answer.data
+        with Image.open(io.BytesIO(answer.data)) as preview:
+            assert (256, 128) == preview.size
+    kept = system.python("api", "import pathlib; print(len(list(pathlib.Path('/tmp/enrich').rglob('*.webp'))) > 0)")
+    assert "True" == kept
+    assert 200 == system.get("/v1/originals/photos/shown.jpg").status
+
+
+def test_the_api_classifies_an_upload(system: System) -> None:
+    """The image tower is loaded and passes its check there, too; a broken file costs only its own answer."""
+    files = (picture("red", (64, 64)), b"\xff\xd8\xff and no picture")
+    red, broken = (system.classify(file, ["red", "blue"])["images"][0] for file in files)
+    assert {"red", "blue"} == {each["label"] for each in red["taxonomies"][0]["labels"]}
+    assert broken["problem"]["reason"]
+
+
 def test_a_deleted_object_leaves_the_search_by_its_event(system: System) -> None:
     """The webhook tells of deletions, too."""
     system.compose("stop", "scheduler")

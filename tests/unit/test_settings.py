@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from worker import settings
+from worker import settings, unknown_settings
 from worker.errors import ConfigurationError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -94,7 +94,7 @@ def test_a_misspelt_variable_is_told_with_the_setting_it_resembles(monkeypatch, 
         says = says.replace(f"{name} (ignored)", f"{name} in .env (ignored)")
     else:
         monkeypatch.setenv(name, "secret")
-    [told] = settings.unknown()
+    [told] = unknown_settings.unknown()
     assert told.endswith(says)
     assert "secret" not in told
 
@@ -114,4 +114,4 @@ def test_what_is_spelt_right_or_not_ours_is_not_told(monkeypatch, tmp_path):
     ):
         monkeypatch.setenv(name, "")
     (tmp_path / ".env").write_text("COMPOSE_FILE=x\nENRICH_BUCKETS=a\n")
-    assert [] == settings.unknown()
+    assert [] == unknown_settings.unknown()

@@ -30,6 +30,7 @@ class Scope(StrEnum):
 
     EVENTS = "events"
     READ = "read"
+    REVIEW = "review"
     ADMIN = "admin"
 
 
@@ -44,6 +45,7 @@ class Tokens:
     admin: str | None = None
     events: str | None = None
     read: str | None = None
+    review: str | None = None
 
     def __post_init__(self) -> None:
         """Check them."""
@@ -94,12 +96,10 @@ class Tokens:
         return scopes
 
     def _scopes(self) -> Iterable[tuple[str, frozenset[Scope]]]:
-        if self.admin is not None:
-            yield self.admin, frozenset(Scope)
-        if self.events is not None:
-            yield self.events, frozenset({Scope.EVENTS})
-        if self.read is not None:
-            yield self.read, frozenset({Scope.READ})
+        for scope, granted in _GRANTS.items():
+            token = getattr(self, scope)
+            if token is not None:
+                yield token, granted
 
     def _given(self) -> Iterable[tuple[str, str]]:
         for field in fields(self):
@@ -108,11 +108,20 @@ class Tokens:
                 yield VARIABLES[Scope(field.name)], token
 
 
+#: What the token of a scope grants.
+_GRANTS = {
+    Scope.ADMIN: frozenset(Scope),
+    Scope.EVENTS: frozenset({Scope.EVENTS}),
+    Scope.READ: frozenset({Scope.READ}),
+    Scope.REVIEW: frozenset({Scope.READ, Scope.REVIEW}),
+}
+
 #: The variable that sets each scope's token.
 VARIABLES = {
     Scope.ADMIN: "ENRICH_API_TOKEN",
     Scope.EVENTS: "ENRICH_API_EVENTS_TOKEN",
     Scope.READ: "ENRICH_API_READ_TOKEN",
+    Scope.REVIEW: "ENRICH_API_REVIEW_TOKEN",
 }
 
 
@@ -146,6 +155,7 @@ _SCHEMES = {
         (Scope.ADMIN, ": allows every request. `enrich env` prints it."),
         (Scope.EVENTS, ": allows sending notifications only."),
         (Scope.READ, ": allows reading and searching only."),
+        (Scope.REVIEW, ": allows reading, searching and deciding about tags."),
     )
 }
 _PASSWORD = HTTPBasic(
@@ -157,7 +167,7 @@ _PASSWORD = HTTPBasic(
 
 def described(scope: Scope) -> Sequence[Depends]:
     """The tokens that a route accepts, for /docs and the OpenAPI document. ``GuardedRoute`` checks them."""
-    schemes = [_SCHEMES[Scope.ADMIN], *([] if scope is Scope.ADMIN else [_SCHEMES[scope]])]
+    schemes = [_SCHEMES[each] for each, granted in _GRANTS.items() if scope in granted]
     return [Depends(scheme) for scheme in [*schemes, *([_PASSWORD] if scope is Scope.EVENTS else [])]]
 
 

@@ -10,7 +10,26 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 import worker
 from worker.api import problems
 from worker.api.access import LocalOnly, Tokens
-from worker.api.routes import buckets, docs, events, images, operation, quarantine
+from worker.api.routes import (
+    buckets,
+    calibrations,
+    classify,
+    decisions,
+    docs,
+    embeddings,
+    evaluations,
+    events,
+    facets,
+    heads,
+    images,
+    operation,
+    pictures,
+    quarantine,
+    review,
+    search,
+    spaces,
+    taxonomies,
+)
 from worker.api.services import Parts, Services
 
 __all__ = ["Services", "Tokens", "create_app"]
@@ -25,9 +44,51 @@ is wrong and what to do next. After a 503, retry when `Retry-After` says. `HEAD`
 _TAGS = [
     {"name": "events", "description": "Notifications from object stores."},
     {"name": "images", "description": "Reading what is known about images."},
+    {"name": "embeddings", "description": "Vectors of texts, images and labels, in the format of OpenAI's API."},
+    {"name": "classification", "description": "Classifying images by any labels; nothing is stored."},
+    {"name": "search", "description": "Searching by words, images, labels and vectors; saved queries; similarities."},
     {"name": "quarantine", "description": "Objects that could not be enriched, and why: list, retry, give up."},
+    {"name": "decisions", "description": "What people decide about tags: record, list, undo."},
+    {"name": "taxonomies", "description": "The questions that images are asked: list, preview changes, change."},
+    {"name": "review", "description": "Which images people should look at next, and plans that prove a precision."},
+    {"name": "calibration", "description": "Thresholds that people's reviews prove, and whether they still hold."},
+    {"name": "heads", "description": "What people's decisions taught, beyond the prompts: learn, list."},
+    {"name": "evaluation", "description": "How right tags are, measured by what people decided."},
     {"name": "operation", "description": "For operators, load balancers and monitoring."},
 ]
+
+_ROUTERS = (
+    events.router,
+    embeddings.router,
+    classify.router,
+    images.router,
+    search.router,
+    facets.router,
+    search.searches,
+    search.changes,
+    search.removals,
+    pictures.router,
+    quarantine.router,
+    quarantine.changes,
+    decisions.router,
+    decisions.changes,
+    decisions.undos,
+    review.router,
+    review.changes,
+    calibrations.router,
+    calibrations.changes,
+    evaluations.router,
+    buckets.router,
+    buckets.changes,
+    heads.router,
+    heads.changes,
+    taxonomies.router,
+    taxonomies.changes,
+    spaces.router,
+    operation.guarded,
+    operation.router,
+    docs.router,
+)
 
 
 def create_app(services: Services) -> FastAPI:
@@ -61,19 +122,9 @@ def _new_app() -> FastAPI:
     )
     problems.register(app)
     docs.mount(app)
-    for router in (
-        events.router,
-        images.router,
-        images.searches,
-        quarantine.router,
-        quarantine.changes,
-        buckets.router,
-        buckets.changes,
-        operation.guarded,
-        operation.router,
-        docs.router,
-    ):
+    for router in _ROUTERS:
         app.include_router(router)
+    app.state.routes = [route for router in _ROUTERS for route in router.routes]  # FastAPI keeps them by router
     app.add_middleware(_Head)
     return app
 

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import base64
-import json
-from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import Any, ClassVar
+from typing import ClassVar
 from urllib.parse import unquote_to_bytes
 
 from fastapi import HTTPException, Request, Response
 from starlette.requests import ClientDisconnect
 
 from worker.api.access import VARIABLES, Scope
+from worker.api.body_limits import Bodies
+from worker.api.json_bodies import JsonRequest
 from worker.api.services import Parts
 from worker.api.strict_route import Handler, StrictRoute
-from worker.suggestions import shown
 
 #: Bytes. A search of 2,000 characters and 16 filters needs a fraction.
 _BODY_LIMIT = 64 << 10
+_DECISIONS_LIMIT = 4 << 20
+UPLOAD_LIMIT = 32 << 20
 _BEARER = 'Bearer realm="Image Enricher"'
 #: SNS sends the password in its URL once it is challenged with this scheme. No other client is, because browsers would
 #: open a dialogue.
@@ -48,7 +49,7 @@ class GuardedRoute(StrictRoute):
             self.check_query(request)
             self.admit(request)
             try:
-                with parts.bodies.of(request, self.body_limit(parts)) as bounded:
+                with parts.bodies.of(request, self.body_limit(parts), large=self.large_bodies(parts)) as bounded:
                     return await handle(bounded)
             except ClientDisconnect:
                 return Response(status_code=_CLIENT_GONE)
@@ -103,6 +104,10 @@ class GuardedRoute(StrictRoute):
         """Largest body, in bytes."""
         return _BODY_LIMIT
 
+    def large_bodies(self, parts: Parts) -> Bodies:
+        """Which limit on all large bodies together counts."""
+        return parts.bodies
+
 
 class ReadRoute(GuardedRoute):
     """A guarded route that changes nothing."""
@@ -124,34 +129,61 @@ class JsonRoute(GuardedRoute):
             raise HTTPException(415, "send JSON, with the header `Content-Type: application/json`")
 
     def handler(self) -> Handler:
-        """Read the body as FastAPI does, but refuse duplicate members."""
+        """Read the body as FastAPI does, but refuse duplicate members and too many values."""
         handle = super().handler()
 
         async def unambiguous(request: Request) -> Response:
-            return await handle(_Unambiguous(request.scope, request.receive))
+            return await handle(JsonRequest(request.scope, request.receive))
 
         return unambiguous
-
-
-class _Unambiguous(Request):
-    """A request whose JSON objects have each member once; Python would silently take the last of two."""
-
-    async def json(self) -> Any:
-        return json.loads(await self.body(), object_pairs_hook=_each_once)
-
-
-def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        [(name, times)] = Counter(name for name, _ in pairs).most_common(1)
-        raise HTTPException(422, f"member {shown(name)}: given {times} times; give it once")
-    return members
 
 
 class SearchRoute(JsonRoute):
     """A guarded route that takes JSON and changes nothing."""
 
     scope = Scope.READ
+
+
+class UploadRoute(SearchRoute):
+    """A guarded route that takes image files in JSON, and changes nothing. They take no memory of others."""
+
+    def body_limit(self, parts: Parts) -> int:  # noqa: ARG002
+        """Enough for a file of 24 MB in base64, or 32 photos of 700 kB."""
+        return UPLOAD_LIMIT
+
+    def large_bodies(self, parts: Parts) -> Bodies:
+        """Uploads have their own; requests without any need not wait for it."""
+        return parts.uploads
+
+
+class EvaluationRoute(SearchRoute):
+    """A guarded route that takes the labels of a test set, and changes nothing."""
+
+    def body_limit(self, parts: Parts) -> int:  # noqa: ARG002
+        """Enough for ten thousand labels of images with usual keys."""
+        return _DECISIONS_LIMIT
+
+
+class ReviewRoute(JsonRoute):
+    """A guarded route that takes people's decisions as JSON."""
+
+    scope = Scope.REVIEW
+
+    def body_limit(self, parts: Parts) -> int:  # noqa: ARG002
+        """Enough for a thousand decisions, each with a long key and a reason."""
+        return _DECISIONS_LIMIT
+
+
+class ReviewUploadRoute(UploadRoute):
+    """A guarded route that takes image files in JSON, and stores something that other people see."""
+
+    scope = Scope.REVIEW
+
+
+class UndoRoute(GuardedRoute):
+    """A guarded route that takes back what people entered, and has no body."""
+
+    scope = Scope.REVIEW
 
 
 class EventRoute(GuardedRoute):

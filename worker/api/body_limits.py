@@ -12,6 +12,9 @@ from starlette.types import Message
 
 from worker.api.problems import unavailable
 
+#: Bytes. Larger bodies of routes that take uploads share memory of their own: who stalls them holds up no others.
+SMALL = 64 << 10
+
 
 class Bodies:
     """The bodies of all requests in flight."""
@@ -27,17 +30,23 @@ class Bodies:
         self._seconds = seconds
 
     @contextmanager
-    def of(self, request: Request, limit: int) -> Iterator[Request]:
-        """``request`` with a body that is refused as soon as more than ``limit`` bytes have arrived."""
+    def of(self, request: Request, limit: int, *, large: Bodies | None = None) -> Iterator[Request]:
+        """``request`` with a body that is refused as soon as more than ``limit`` bytes have arrived.
+
+        Args:
+            request: of which nothing was read yet.
+            limit: bytes.
+            large: whose memory a body of more than ``SMALL`` bytes takes, from its beginning if it says its length.
+        """
         encoding = request.headers.get("content-encoding", "")
         if encoding.strip().lower() not in {"", "identity"}:
             message = f"send the body uncompressed, without Content-Encoding: {encoding[:100]}"
             raise HTTPException(415, message, {"Accept-Encoding": "identity"})
-        meter = _Meter(self, request, limit, time.monotonic() + self._seconds)
+        meter = _Meter(self, large or self, request, limit, time.monotonic() + self._seconds)
         try:
             yield Request(request.scope, meter.receive)
         finally:
-            self._free += meter.held
+            meter.give_back()
 
     def take(self, size: int) -> None:
         """Reserve memory.
@@ -49,11 +58,16 @@ class Bodies:
             raise unavailable("too many requests at once; try again", after=1)
         self._free -= size
 
+    def give_back(self, size: int) -> None:
+        """Return what was reserved."""
+        self._free += size
+
 
 class _Meter:
-    def __init__(self, bodies: Bodies, request: Request, limit: int, deadline: float) -> None:
+    def __init__(self, bodies: Bodies, large: Bodies, request: Request, limit: int, deadline: float) -> None:
         self.held = 0
         self._bodies = bodies
+        self._large = large
         self._request = request
         self._limit = limit
         self._deadline = deadline
@@ -69,9 +83,19 @@ class _Meter:
         size = len(message.get("body", b""))
         if self.held + size > self._limit:
             raise self._too_large()
+        self._take(size)
+        return message
+
+    def _take(self, size: int) -> None:
+        if self._bodies is not self._large and max(self.held + size, self._announced()) > SMALL:
+            self._large.take(self.held)
+            self._bodies.give_back(self.held)
+            self._bodies = self._large
         self._bodies.take(size)
         self.held += size
-        return message
+
+    def give_back(self) -> None:
+        self._bodies.give_back(self.held)
 
     def _announced(self) -> int:
         """``Content-Length``; 0 without one. The server has already refused those that are not numbers."""

@@ -13,14 +13,17 @@ from worker.pipeline.reading.image_lookup import State
 from worker.suggestions import shown, suggested
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
+    """Refuse text that PostgreSQL cannot store."""
     if "\x00" in text:
         raise ValueError("must not contain NUL")
+    if any("\ud800" <= each <= "\udfff" for each in text):
+        raise ValueError("must not contain half of a surrogate pair")
     return text
 
 
 #: Text that PostgreSQL can store.
-Text = Annotated[str, AfterValidator(_storable)]
+Text = Annotated[str, AfterValidator(storable)]
 
 
 def _moment(text: str) -> str:
@@ -34,7 +37,6 @@ TagSource = Literal["zero-shot", "few-shot", "text-fusion", "human"]
 #: A duration back from now, or a time.
 MomentText = Annotated[str, StringConstraints(max_length=64), AfterValidator(_moment)]
 
-_Query = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2_000)]
 _TAG = re.compile(r"[^=]{1,200}=.{1,200}", re.DOTALL)
 
 
@@ -46,10 +48,20 @@ def _tag(text: str) -> str:
 
 #: ``TAXONOMY=LABEL``.
 TagText = Annotated[
-    str, AfterValidator(_tag), AfterValidator(_storable), Field(json_schema_extra={"pattern": f"^{_TAG.pattern}$"})
+    str, AfterValidator(_tag), AfterValidator(storable), Field(json_schema_extra={"pattern": f"^{_TAG.pattern}$"})
 ]
 #: Name of a taxonomy, a label or a bucket.
-Name = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_storable)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(storable)]
+
+
+#: 0 to 1.
+Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+
+
+class Values(BaseModel):
+    """A response made of the attributes of a value."""
+
+    model_config = ConfigDict(from_attributes=True)
 
 
 class Problem(BaseModel):
@@ -68,7 +80,9 @@ class Problem(BaseModel):
         None, description="For a cursor that has expired: the one to follow from, once all images were read."
     )
     reason: str | None = Field(
-        None, description="With `quarantined` and `given-up`: why. docs/reference/images.md lists the codes."
+        None,
+        description="For an uploaded image that cannot be decoded, and with `quarantined` and `given-up`: why. "
+        "docs/reference/images.md lists the codes.",
     )
 
 
@@ -82,92 +96,6 @@ class Accepted(BaseModel):
         0, description="Parts that could not be parsed; `enrich rejected` shows them. Left out if there are none."
     )
     reasons: list[str] = Field([], description="Why, for the first ten of them.")
-
-
-class Tag(BaseModel):
-    """A decision and its provenance."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-    taxonomy: str
-    label: str | None = Field(description="null: the taxonomy abstained because none of its labels fits.")
-    probability: float | None
-    score: float | None = Field(description="Cosine similarity of the image and the best label.")
-    source: TagSource
-    taxonomy_version: str
-    space: int | None = Field(description="Number of the embedding space of the decision; null if a human made it.")
-    model: str | None = Field(description="null if a human made the decision.")
-    active: bool = Field(description="Whether the decision was made in the active embedding space.")
-    decided_at: datetime
-
-
-class EarlierTag(BaseModel):
-    """What a person decided about earlier bytes under the same key."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-    taxonomy: str
-    label: str | None = Field(description="null: none of the labels.")
-    taxonomy_version: str
-    decided_at: datetime
-    sha256: str | None = Field(description="Of the bytes that were tagged; null if it was not recorded.")
-
-
-class Location(BaseModel):
-    """Where the picture was taken, according to its EXIF."""
-
-    latitude: float
-    longitude: float
-    altitude: float | None = Field(description="Metres above sea level.")
-
-
-class Image(BaseModel):
-    """An image as the catalog knows it."""
-
-    bucket: str
-    key: str
-    etag: str = Field(description="Of the bytes that were read.")
-    version_id: str | None
-    size: int
-    last_modified: datetime | None
-    content_type: str | None
-    width: int = Field(description="Pixels, as displayed.")
-    height: int
-    format: str
-    mode: str
-    frames: int
-    orientation: int = Field(description="EXIF 1 to 8, as stored; width and height are of the upright picture.")
-    taken_at: str | None = Field(description="EXIF wall-clock time, ISO 8601, with an offset where EXIF gives one.")
-    camera_make: str | None
-    camera_model: str | None
-    lens_make: str | None
-    lens_model: str | None
-    iso: int | None = Field(description="Sensitivity; this and the next four are from EXIF.")
-    exposure_time: float | None = Field(description="Seconds.")
-    f_number: float | None
-    focal_length: float | None = Field(description="Millimetres.")
-    focal_length_35mm: int | None = Field(description="Millimetres that give the same angle on 35 mm film.")
-    location: Location | None
-    sha256: str
-    phash: str = Field(description="64-bit perceptual hash, 16 hex digits.")
-    enriched_at: datetime
-    searchable_after_seconds: float = Field(
-        description="Time from the store's event, or from our first hint, until the image was searchable."
-    )
-    tags: list[Tag]
-    earlier_tags: list[EarlierTag] = Field(
-        description="What people decided about earlier bytes under this key, newest first. In force again if these "
-        "bytes come back."
-    )
-
-
-class ImageList(BaseModel):
-    """A page of images, by bucket and key."""
-
-    images: list[Image]
-    next: str | None = Field(
-        description="Pass it as `after`, with the same filters, for the next page; null on the last page."
-    )
 
 
 class Asked(BaseModel):
@@ -195,93 +123,15 @@ class TagFilter(Asked):
 
     taxonomy: Name = Field(examples=["time-of-day"])
     label: Name = Field(examples=["night"])
-
-
-class LabelName(Asked):
-    """A label, given by its name, title or an alias."""
-
-    taxonomy: Name = Field(examples=["setting"])
-    label: Name = Field(examples=["indoor"])
-
-
-class SearchRequest(Asked):
-    """A search by words, or by a label's vector."""
-
-    text: _Query | None = Field(None, description="What to look for, in words.")
-    label: LabelName | None = Field(None, description="Instead of `text`: the images nearest to this label.")
-    limit: int = Field(10, ge=1, le=1_000, description="Most hits to return.")
-    tags: list[TagFilter] = Field([], max_length=16, description="Only images to which all of these tags apply.")
-    min_similarity: float | None = Field(
-        None,
-        ge=-1,
-        le=1,
-        allow_inf_nan=False,
-        description="Leave out hits below this. Typical values differ by model.",
+    source: TagSource | None = Field(None, description="Only if it was decided so.")
+    min_probability: Probability | None = Field(
+        None, description="A person's decision has no probability, and passes every bound."
     )
-    exact: bool = Field(
-        False,
-        description="Compare every image that passes the filter, without an index, however long that takes.",
-    )
-
-    @model_validator(mode="after")
-    def _one_of_both(self) -> SearchRequest:
-        if (self.text is None) == (self.label is None):
-            raise ValueError("needs either 'text' or 'label'")
-        return self
+    max_probability: Probability | None = None
 
 
-class Hit(BaseModel):
-    """One result."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-    bucket: str
-    key: str
-    similarity: float = Field(description="Cosine of text and image, -1 to 1; comparable within one model only.")
-    tags: dict[str, str | list[str]] = Field(
-        description="Taxonomy → label; a sorted list if the taxonomy allows several, even if there is only one."
-    )
-
-
-class SearchResponse(BaseModel):
-    """Results, best first, and how reliable they are."""
-
-    hits: list[Hit]
-    exact: bool = Field(
-        description="Whether every image that passes the filter was compared. If not, an index was used, which finds "
-        "nearly all of the nearest."
-    )
-    complete: bool = Field(
-        description="False: the search stopped at a limit, so nearer images may be missing. Repeat it with `exact`."
-    )
-
-
-class NearestLabel(BaseModel):
-    """A label, and how near it is."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-    taxonomy: str
-    version: str
-    label: str
-    title: str = Field(description="Display name; the label itself if none was given.")
-    description: str
-    text: str | None = Field(description="Which of the label's texts was compared; null: the mean of all.")
-    similarity: float = Field(description="Cosine of label and image, -1 to 1; comparable within one model only.")
-
-
-class NearestLabels(BaseModel):
-    """Labels, nearest first. A near label is not a tag."""
-
-    space: int
-    model: str
-    labels: list[NearestLabel]
-
-
-class Change(BaseModel):
+class Change(Values):
     """One entry of the change feed; its schema is `schemas/events/change.schema.json`."""
-
-    model_config = ConfigDict(from_attributes=True)
 
     id: str = Field(description="Cursor: pass the last one as `after`.")
     kind: Literal["enriched", "removed"]
@@ -298,20 +148,39 @@ class Changes(BaseModel):
     next: str | None = Field(description="Pass it as `after` to continue; null while nothing has ever changed.")
 
 
-class FeedBlocker(BaseModel):
+class FeedBlocker(Values):
     """An open transaction that keeps changes from appearing in the feed."""
-
-    model_config = ConfigDict(from_attributes=True)
 
     pid: int = Field(description="The database's process: `pg_terminate_backend(pid)` ends it.")
     application: str = Field(description="The session's name, as the database shows it.")
     since: datetime | None = Field(description="When the transaction began; null if the database does not say.")
 
 
-class Status(BaseModel):
-    """How many known objects are in each state."""
+class OpenReview(Values):
+    """A review plan that is not closed."""
 
-    model_config = ConfigDict(from_attributes=True)
+    plan: int
+    queue: str
+    taxonomy: str
+    label: str | None
+    items: int
+    remaining: int = Field(description="Images without a decision.")
+
+
+class Reviews(Values):
+    """What people have decided, in all buckets, and what is left for them."""
+
+    decisions: int = Field(description="Recorded, also those that were undone.")
+    reviewers: int
+    newest: datetime | None
+    open_plans: int = Field(description="Review plans that are not closed.")
+    open: list[OpenReview] = Field(description="The newest 20 of them.")
+    proven: int = Field(description="Labels in force whose precision is proven in the active space.")
+    expired: int = Field(description="Labels in force whose certificate has expired.")
+
+
+class Status(Values):
+    """How many known objects are in each state."""
 
     enriched: int
     excluded: int
@@ -324,12 +193,11 @@ class Status(BaseModel):
     in_flight: int
     oldest_pending_seconds: float
     feed_blocker: FeedBlocker | None = Field(description="The transaction that the change feed waits for; null: none.")
+    reviews: Reviews
 
 
-class KnownBucket(BaseModel):
+class KnownBucket(Values):
     """A bucket in which an object has been announced."""
-
-    model_config = ConfigDict(from_attributes=True)
 
     name: str
     endpoint: str | None = Field(description="The store where it was last found; null: it was never found.")

@@ -9,7 +9,7 @@ from fastapi import Path, Query
 from worker.api.models import Text
 
 #: Query parameters that may be repeated.
-REPEATABLE = frozenset({"tag", "taxonomy"})
+REPEATABLE = frozenset({"tag", "suggested", "taxonomy", "id"})
 
 BucketInPath = Annotated[Text, Path(description="Name of the bucket.", examples=["photos"])]
 KeyInPath = Annotated[

@@ -12,25 +12,35 @@ from fastapi import FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.routing import Match
 
 from worker import logs
 from worker.api.models import Problem
 from worker.errors import (
+    ApplyingError,
     ChoiceError,
     CursorError,
+    DecoderLostError,
     DeviceMemoryError,
     EnrichError,
+    FatalDeviceError,
     FeedGoneError,
+    ImageRejectedError,
     ModelUnavailableError,
     ModelUnsupportedError,
     NotFoundError,
+    OutdatedTaxonomiesError,
     SpaceMismatchError,
     TextTooLongError,
 )
 from worker.pipeline.intake.ingest import RejectedEventError
+from worker.pipeline.reading.examples import OtherSpaceError
 from worker.pipeline.reading.image_lookup import ImageNotFoundError
 from worker.pipeline.reading.label_search import LabelNotFoundError
+from worker.pipeline.reading.saved_queries import OutdatedQueryError
 from worker.pipeline.reading.text_search import NothingEmbeddedError
+from worker.pipeline.review.matching import CountChangedError
+from worker.pipeline.review.plans import PlanOpenError
 from worker.suggestions import suggested
 
 _log = logs.get("api")
@@ -65,13 +75,16 @@ _DESCRIPTIONS: Mapping[int, str] = {
     400: "The request cannot be parsed.",
     401: "The token is missing or wrong.",
     403: "The token is of another scope.",
-    404: "There is no such image, entry or bucket; `state` says what is known about an object instead.",
+    404: "There is no such image, entry, bucket, taxonomy or plan; `state` says what is known about an object instead.",
     408: "The body did not arrive in time.",
-    409: "Nothing was embedded with the model that this API is configured with.",
+    409: "Nothing was embedded with this API's model; or what was seen has changed; or another process is "
+    "applying taxonomies; or a review plan is open; "
+    "or an object has other bytes than the catalog describes, or cannot be shown within the limits.",
     410: "The feed no longer has everything after the cursor: start over from `start`, as `detail` says.",
     413: "The body is too large.",
     415: "The body is not plain JSON.",
     422: "A parameter or a member of the body has a value that is not allowed.",
+    429: "Too many uploaded images: retry after `Retry-After` seconds.",
     503: "Nothing was done: the database or the model is unavailable or busy. Retry after `Retry-After` seconds.",
 }
 
@@ -82,13 +95,22 @@ def register(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(RejectedEventError, _rejected)
     app.add_exception_handler(ImageNotFoundError, _image_not_found)
-    app.add_exception_handler(NothingEmbeddedError, _nothing_embedded)
+    app.add_exception_handler(NothingEmbeddedError, _conflict)
     app.add_exception_handler(LabelNotFoundError, _not_found)
     for kind in (ModelUnavailableError, ModelUnsupportedError, SpaceMismatchError, DeviceMemoryError):
         app.add_exception_handler(kind, _model_away)
+    app.add_exception_handler(FatalDeviceError, _device_broken)
+    app.add_exception_handler(DecoderLostError, _decoder_lost)
+    app.add_exception_handler(ImageRejectedError, _upload_rejected)
     app.add_exception_handler(CursorError, _no_cursor)
+    app.add_exception_handler(OutdatedQueryError, _conflict)
+    app.add_exception_handler(OtherSpaceError, _conflict)
     app.add_exception_handler(ChoiceError, _no_choice)
+    app.add_exception_handler(CountChangedError, _conflict)
+    app.add_exception_handler(PlanOpenError, _conflict)
     app.add_exception_handler(TextTooLongError, _no_choice)
+    app.add_exception_handler(ApplyingError, _conflict)
+    app.add_exception_handler(OutdatedTaxonomiesError, _conflict)
     app.add_exception_handler(FeedGoneError, _gone)
     app.add_exception_handler(NotFoundError, _not_found)
     app.add_exception_handler(EnrichError, _ours)
@@ -112,7 +134,15 @@ def answer(
 async def _http(request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, StarletteHTTPException):
         _impossible(error)
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        error.headers = {"Allow": ", ".join(_allowed(request))}
     return answer(error.status_code, _sentence(request, error), error.headers)
+
+
+def _allowed(request: Request) -> list[str]:
+    """The methods of every route at an address; Starlette names those of the first one."""
+    routes = (route for route in request.app.state.routes if route.matches(request.scope)[0] is not Match.NONE)
+    return sorted({method for route in routes for method in getattr(route, "methods", None) or ()})
 
 
 def _sentence(request: Request, error: StarletteHTTPException) -> str:
@@ -133,7 +163,14 @@ async def _invalid(_: Request, error: Exception) -> JSONResponse:
     return answer(422, "; ".join(_complaint(each) for each in error.errors()))
 
 
-def _complaint(error: Mapping[str, Any]) -> str:
+def complaints(errors: Sequence[Mapping[str, Any]], *, of: str) -> str:
+    """What is wrong with JSON that is not a body: ``of`` says what it is."""
+    return "; ".join(_complaint({**each, "loc": (of, *each["loc"])}, of) for each in errors)
+
+
+def _complaint(error: Mapping[str, Any], of: str = "the body") -> str:
+    if error["type"] == "json_invalid" and "ctx" in error and of != "the body":
+        return f"{of} is not JSON: {error['ctx']['error']}"
     if error["type"] == "json_invalid":
         return f"the body is not JSON: {error['ctx']['error']} at character {error['loc'][-1]}"
     return f"{_path(error['loc'])}: {error['msg'].removeprefix('Value error, ')}{_nearest(error)}"
@@ -164,8 +201,23 @@ async def _image_not_found(_: Request, error: Exception) -> JSONResponse:
     return answer(404, str(error), state=error.state, reason=error.reason)
 
 
-async def _nothing_embedded(_: Request, error: Exception) -> JSONResponse:
+async def _conflict(_: Request, error: Exception) -> JSONResponse:
     return answer(409, str(error))
+
+
+async def _device_broken(_: Request, error: Exception) -> JSONResponse:
+    _log.error("images cannot be encoded until this process is restarted", action="model", error=str(error))
+    return answer(503, f"{error}; restart the API", {"Retry-After": str(_MODEL_RETRY)})
+
+
+async def _decoder_lost(_: Request, error: Exception) -> JSONResponse:
+    return answer(503, str(error), {"Retry-After": "5"})
+
+
+async def _upload_rejected(_: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, ImageRejectedError):
+        _impossible(error)
+    return answer(422, str(error), reason=error.reason)
 
 
 async def _no_cursor(_: Request, error: Exception) -> JSONResponse:

@@ -7,20 +7,18 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 from worker import catalog
-from worker.api.models import (
-    Change,
-    Changes,
-    EarlierTag,
-    Hit,
+from worker.api.image_models import (
+    DecidedTag,
     Image,
     Location,
     NearestLabel,
     NearestLabels,
-    SearchResponse,
+    Suggestion,
     Tag,
-    TagFilter,
 )
+from worker.api.models import Change, Changes, TagFilter
 from worker.api.quarantine_models import QuarantineDetails, QuarantineEntry
+from worker.catalog import image_filter
 
 if TYPE_CHECKING:
     from worker.ledger.quarantine import QuarantinedObject
@@ -40,10 +38,13 @@ def image(record: catalog.read.ImageRecord) -> Image:
         **{name: getattr(record, name) for name in _SAME},
         taken_at=_wall_clock(record.taken_at, record.taken_offset),
         location=_location(record),
+        user_metadata=dict(record.user_metadata or {}),
         phash=f"{record.phash & 0xFFFFFFFFFFFFFFFF:016x}",
         searchable_after_seconds=searchable_after(record),
         tags=[Tag.model_validate(tag) for tag in record.tags],
-        earlier_tags=[EarlierTag.model_validate(tag) for tag in record.earlier_tags],
+        suggestions=[Suggestion.model_validate(each) for each in record.suggestions],
+        rejected_tags=[DecidedTag.model_validate(tag) for tag in record.rejected_tags],
+        earlier_tags=[DecidedTag.model_validate(tag) for tag in record.earlier_tags],
     )
 
 
@@ -52,16 +53,9 @@ def searchable_after(record: catalog.read.ImageRecord) -> float:
     return max((record.enriched_at - (record.event_at or record.hinted_at)).total_seconds(), 0.0)
 
 
-def filters(given: Sequence[TagFilter]) -> list[catalog.search.TagFilter]:
+def filters(given: Sequence[TagFilter]) -> list[image_filter.TagFilter]:
     """Request filters → catalog filters."""
-    return [catalog.search.TagFilter(taxonomy=each.taxonomy, label=each.label) for each in given]
-
-
-def hits(found: catalog.search.Nearest) -> SearchResponse:
-    """Search results."""
-    return SearchResponse(
-        hits=[Hit.model_validate(hit) for hit in found.hits], exact=found.exact, complete=found.complete
-    )
+    return [image_filter.TagFilter(**each.model_dump()) for each in given]
 
 
 def nearest_labels(found: NearLabels) -> NearestLabels:

@@ -15,9 +15,10 @@ import numpy as np
 import numpy.typing as npt
 from sqlalchemy import text
 
+from worker.catalog.in_force import ANSWER, BESIDE
 from worker.catalog.spaces import Space
 from worker.db import Connection
-from worker.types import Floats
+from worker.types import MODEL_SOURCES, Floats
 
 _SIGNATURE = b"PGCOPY\n\xff\r\n\0"
 _HEADER = len(_SIGNATURE) + 8  # flags, and the length of an extension that there is not
@@ -31,13 +32,14 @@ _VECTORS = """
 # No label is an empty text.
 _TAGS = """
     SELECT t.image_id, t.id, coalesce(a.number, -1), coalesce(t.taxonomy_version = a.version, false),
-           coalesce(t.score, 'NaN'), coalesce(t.probability, 'NaN')
+           coalesce(t.score, 'NaN'), coalesce(t.probability, 'NaN'),
+           coalesce(array_position(%(sources)s::text[], t.source), 0) - 1
     FROM tags t
     LEFT JOIN unnest(%(taxonomies)s::text[], %(labels)s::text[], %(versions)s::text[], %(numbers)s::integer[])
         AS a (taxonomy, label, version, number) ON a.taxonomy = t.taxonomy AND a.label = coalesce(t.label, '')
     WHERE t.space_id = %(space)s AND {which}
 """
-_DECIDED = "SELECT DISTINCT t.image_id, t.taxonomy FROM tags t WHERE t.source = 'human' AND {which}"
+_DECIDED = "SELECT t.image_id, t.taxonomy, t.label, t.source FROM tags t WHERE t.space_id IS NULL AND {which}"
 _STRANGERS = text("SELECT id, taxonomy, label FROM tags WHERE id = ANY(CAST(:ids AS bigint[]))")
 _BOUNDS = "SELECT coalesce(min(image_id), 0), coalesce(max(image_id), 0) FROM embeddings_{space}"
 _ESTIMATE = text("SELECT greatest(reltuples, 0) FROM pg_class WHERE oid = to_regclass(:name)")
@@ -63,14 +65,16 @@ class TagColumns:
     current: npt.NDArray[np.bool_]  # whether the version is the one asked for
     score: Floats
     probability: Floats
+    sources: npt.NDArray[np.int8]  # indices into ``MODEL_SOURCES``
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class DecidedColumns:
-    """What people have decided: k pairs of an image and a taxonomy, one array for each column."""
+    """What people's decisions hide: k pairs of an image and a model's answer, one array for each column."""
 
     images: npt.NDArray[np.intp]  # row of the image in its block
-    answers: npt.NDArray[np.intp]  # number of (taxonomy, None)
+    answers: npt.NDArray[np.intp]  # number of (taxonomy, label)
+    whole: npt.NDArray[np.bool_]  # whether every answer of the taxonomy is hidden
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -119,6 +123,15 @@ def read_images(
     return _read(connection, space, which, "", numbering=numbering, versions=versions)
 
 
+def read_vectors(connection: Connection, space: Space, images: Sequence[int]) -> tuple[npt.NDArray[np.int64], Floats]:
+    """Those of the images that have a vector in the space, ascending, and their vectors, ``[n, d]``."""
+    which = _bound(connection, "image_id = ANY(%(images)s::bigint[])", images=list(images))
+    rows = _copied(
+        connection, _VECTORS.format(space=int(space.id), which=which, limit=""), _vector_row(space.dimension)
+    )
+    return rows["image"].astype(np.int64), rows["vector"]["values"].astype(np.float32)
+
+
 def _read(
     connection: Connection, space: Space, which: str, limit: str, *, numbering: Numbering, versions: Mapping[str, str]
 ) -> Block:
@@ -150,6 +163,7 @@ def _tags(
         versions=[versions.get(taxonomy) for _, (taxonomy, _) in known],
         numbers=[number for number, _ in known],
         space=space.id,
+        sources=list(MODEL_SOURCES),
     )
     rows = _copied(connection, query, _TAG_ROW)
     rows = rows[np.isin(rows["image"].astype(np.int64), images)]
@@ -166,15 +180,27 @@ def _tags(
         current=rows["current"] != 0,
         score=rows["score"].astype(np.float32),
         probability=rows["probability"].astype(np.float32),
+        sources=rows["source"].astype(np.int8),
     )
 
 
 def _decided(connection: Connection, images: npt.NDArray[np.int64], numbering: Numbering) -> DecidedColumns:
     rows = connection.execute(text(_DECIDED.format(which=_among(images)))).all()
-    of = np.array([row.image_id for row in rows], dtype=np.int64)
-    answers = np.array([numbering.number(row.taxonomy, None) for row in rows], dtype=np.intp)
+    hidden = [
+        (row.image_id, numbering.number(row.taxonomy, label), row.source == ANSWER)
+        for row in rows
+        for label in _hides(row)
+    ]
+    of, answers, whole = (np.array([each[n] for each in hidden], dtype=np.int64) for n in range(3))
     ours = np.isin(of, images)
-    return DecidedColumns(images=np.searchsorted(images, of[ours]), answers=answers[ours])
+    return DecidedColumns(
+        images=np.searchsorted(images, of[ours]), answers=answers[ours].astype(np.intp), whole=whole[ours] != 0
+    )
+
+
+def _hides(row: Any) -> tuple[str | None, ...]:
+    """The labels of a model that a person's row hides; None: its abstention. See :mod:`worker.catalog.in_force`."""
+    return (row.label, None) if row.source == BESIDE else (row.label,)
 
 
 def _among(images: npt.NDArray[np.int64]) -> str:
@@ -208,6 +234,7 @@ _TAG_ROW = _row(
     ("current", "u1"),
     ("score", ">f4"),
     ("probability", ">f4"),
+    ("source", ">i4"),
 )
 
 

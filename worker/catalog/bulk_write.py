@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import text
 
+from worker.catalog.in_force import applied, hidden
 from worker.db import Connection
 from worker.types import ObjectRef
 
@@ -22,38 +23,41 @@ _UNCHANGED = text("""
 """)
 _TABLE = text("""
     CREATE TEMPORARY TABLE IF NOT EXISTS retagged (
-        kind text, tag bigint, image bigint, taxonomy text, version text, label text, score real, probability real
+        kind text, tag bigint, image bigint, taxonomy text, version text, label text, score real, probability real,
+        source text
     ) ON COMMIT DELETE ROWS
 """)
-_COPY = "COPY retagged (kind, tag, image, taxonomy, version, label, score, probability) FROM STDIN"
+_COPY = "COPY retagged (kind, tag, image, taxonomy, version, label, score, probability, source) FROM STDIN"
 # The statement below joins by key what is in the table, provided that the planner knows how little that is.
 _ANALYZE = text("ANALYZE retagged")
-# What a person decided hides the model's answers: until the decision is withdrawn, which nobody announces.
-_WRITE = text("""
+# What a person decided hides the model's answers, until it is withdrawn. Rows that are "shown" stay, and become a label
+# that readers see, or stop being one.
+_WRITE = text(f"""
     WITH gone AS (
         DELETE FROM tags t USING retagged r
         WHERE r.kind = 'gone' AND t.id = r.tag AND t.space_id = :space
-        RETURNING t.image_id, t.taxonomy, t.label
+        RETURNING t.image_id, t.taxonomy, t.label, t.source
     ), kept AS (
         UPDATE tags t SET taxonomy_version = r.version, score = r.score, probability = r.probability,
-                          decided_at = now()
-        FROM retagged r WHERE r.kind = 'kept' AND t.id = r.tag AND t.space_id = :space
+                          source = r.source, decided_at = now()
+        FROM retagged r WHERE r.kind IN ('kept', 'shown') AND t.id = r.tag AND t.space_id = :space
     ), come AS (
         INSERT INTO tags (image_id, space_id, taxonomy, taxonomy_version, label, score, probability, source)
-        SELECT r.image, :space, r.taxonomy, r.version, r.label, r.score, r.probability, 'zero-shot'
+        SELECT r.image, :space, r.taxonomy, r.version, r.label, r.score, r.probability, r.source
         FROM retagged r WHERE r.kind = 'come'
         ON CONFLICT (image_id, space_id, taxonomy, label) DO UPDATE SET
             taxonomy_version = excluded.taxonomy_version, score = excluded.score,
-            probability = excluded.probability, decided_at = now()
-        RETURNING image_id, taxonomy, label, xmax = 0 AS is_new
+            probability = excluded.probability, source = excluded.source, decided_at = now()
+        RETURNING image_id, taxonomy, label, source, xmax = 0 AS is_new
     ), seen AS (
-        SELECT image_id, taxonomy FROM gone WHERE label IS NOT NULL
-        UNION SELECT image_id, taxonomy FROM come WHERE label IS NOT NULL AND is_new
+        SELECT image_id, taxonomy, label FROM gone g WHERE label IS NOT NULL AND {applied("g")}
+        UNION SELECT image_id, taxonomy, label FROM come c WHERE label IS NOT NULL AND is_new AND {applied("c")}
+        UNION SELECT t.image_id, t.taxonomy, t.label FROM retagged r JOIN tags t ON t.id = r.tag AND t.space_id = :space
+              WHERE r.kind = 'shown' AND t.label IS NOT NULL
     )
-    SELECT i.bucket, i.key, i.etag, bool_and(EXISTS (
-        SELECT FROM tags h WHERE h.image_id = s.image_id AND h.taxonomy = s.taxonomy AND h.source = 'human')) AS hidden
+    SELECT i.bucket, i.key, i.etag, bool_and({hidden("s.image_id", "s.taxonomy", "s.label")}) AS hidden
     FROM seen s JOIN images i ON i.id = s.image_id GROUP BY i.id ORDER BY i.bucket, i.key
-""")
+""")  # noqa: S608  # made of this package's texts
 _REFS = text("SELECT id, bucket, key FROM images WHERE id = ANY(CAST(:ids AS bigint[]))")
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
@@ -66,6 +70,8 @@ class KeptTag:
     version: str
     score: float
     probability: float
+    source: str
+    turns: bool  # between a tag and a suggestion
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,6 +84,7 @@ class NewTag:
     label: str | None
     score: float
     probability: float
+    source: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -109,7 +116,7 @@ def write_differences(
     """Delete, update and insert a model's tags in one space; tags of people are not touched.
 
     Returns:
-        The images of which a label came or went, each once.
+        The images of which a label came or went, each once; a suggestion is not a label.
     """
     connection.execute(_TABLE)
     lines = io.StringIO("".join(_lines(gone, kept, come)))
@@ -130,11 +137,11 @@ def refs_of(connection: Connection, images: Iterable[int]) -> dict[int, ObjectRe
 def _lines(gone: Iterable[int], kept: Iterable[KeptTag], come: Iterable[NewTag]) -> Iterator[str]:
     # Nine digits tell any two numbers of single precision apart.
     for id_ in gone:
-        yield f"gone\t{id_}" + "\t\\N" * 6 + "\n"
+        yield f"gone\t{id_}" + "\t\\N" * 7 + "\n"
     for old in kept:
-        yield f"kept\t{old.id}\t\\N\t\\N\t{old.version}\t\\N\t{old.score:.9g}\t{old.probability:.9g}\n"
+        kind, numbers = "shown" if old.turns else "kept", f"{old.score:.9g}\t{old.probability:.9g}"
+        yield f"{kind}\t{old.id}\t\\N\t\\N\t{old.version}\t\\N\t{numbers}\t{old.source}\n"
     for new in come:
         label = "\\N" if new.label is None else new.label.translate(_ESCAPES)
-        yield (
-            f"come\t\\N\t{new.image}\t{new.taxonomy}\t{new.version}\t{label}\t{new.score:.9g}\t{new.probability:.9g}\n"
-        )
+        numbers = f"{new.score:.9g}\t{new.probability:.9g}"
+        yield f"come\t\\N\t{new.image}\t{new.taxonomy}\t{new.version}\t{label}\t{numbers}\t{new.source}\n"

@@ -18,7 +18,8 @@ import numpy as np
 import numpy.typing as npt
 from sqlalchemy import text
 
-from worker.catalog.search import TagFilter
+from worker.catalog.image_filter import TagFilter
+from worker.catalog.in_force import applied, by_people
 from worker.catalog.spaces import Space
 from worker.db import Connection
 from worker.types import Floats, ObjectRef
@@ -28,7 +29,10 @@ Flags: TypeAlias = npt.NDArray[np.bool_]
 
 _PAGE = 50_000
 _TAKEN = 16_384  # images compared at once: their codes stay in a processor's cache
-_PEOPLE = text("SELECT image_id FROM tags WHERE source = 'human' AND taxonomy = :taxonomy AND label = :label")
+_PEOPLE = text(f"""
+    SELECT t.image_id FROM tags t
+    WHERE t.space_id IS NULL AND {by_people("t")} AND t.taxonomy = :taxonomy AND t.label = :label
+""")  # noqa: S608  # made of this package's texts
 _IDS = text("""
     SELECT i.id FROM images i
     JOIN unnest(CAST(:buckets AS text[]), CAST(:keys AS text[])) AS r (bucket, key) USING (bucket, key)
@@ -122,7 +126,8 @@ def tagged_by_model(
 ) -> Numbers:
     """Images with this tag by a model in this space, whatever people decided; all, or only those ``of`` these."""
     some = "" if of is None else f" AND image_id = ANY('{{{_listed(of)}}}')"
-    query = f"SELECT image_id FROM tags WHERE taxonomy = %s AND label = %s AND space_id = {space.id}{some}"  # noqa: S608  # integers
+    holds = f"taxonomy = %s AND label = %s AND space_id = {space.id} AND {applied('t')}{some}"
+    query = f"SELECT image_id FROM tags t WHERE {holds}"  # noqa: S608  # integers
     images: Numbers = _copied(connection, query, _NUMBER, tag.taxonomy, tag.label)["image"].astype(np.int64)
     return images
 

@@ -12,14 +12,28 @@ from contextlib import contextmanager
 
 from sqlalchemy import text
 
+from worker.catalog.duplicates import QUARTERS
+from worker.catalog.key_words import key_words_sql
 from worker.db import Connection, Engine
 
-#: Name → columns.
+#: Name → table and columns or expressions.
 _INDEXES: Mapping[str, str] = {
     "images_enriched_at": "images (enriched_at)",
+    "images_key_words": f"images USING gin (({key_words_sql('key')}))",
+    "images_by_day": "images (bucket, ((enriched_at AT TIME ZONE 'UTC')::date), hashint8(id))",
+    "images_camera": "images (coalesce(camera_make, ''), coalesce(camera_model, '')) "
+    "WHERE camera_make IS NOT NULL OR camera_model IS NOT NULL",
+    **{f"images_phash_{number}": f"images ({quarter})" for number, quarter in enumerate(QUARTERS)},
+    "images_place": "images (latitude, longitude) WHERE latitude IS NOT NULL",
+    "images_user_metadata": "images USING gin (user_metadata) WHERE user_metadata IS NOT NULL",
+    "tags_of_people": "tags (image_id, taxonomy) WHERE space_id IS NULL",
+    "tags_applied": "tags (taxonomy, label, image_id) WHERE label IS NOT NULL AND source <> 'suggestion'",
+    "tags_suggested": "tags (taxonomy, label, image_id) WHERE label IS NOT NULL AND source = 'suggestion'",
     "inbox_oldest": "inbox (bucket, hinted_at) WHERE done < wanted",
     "inbox_retried": "inbox (bucket, retry_reason, hinted_at) WHERE done < wanted AND retry_reason IS NOT NULL",
 }
+#: Replaced by some of the above, and dropped behind them.
+_REPLACED = ("tags_by_people", "tags_by_label")
 
 _LOCK = 0x656E7269 + 1
 _POLL = 0.2  # seconds
@@ -39,6 +53,8 @@ def build(engine: Engine) -> None:
         with _alone(connection):
             for name, on in _INDEXES.items():
                 _build(connection, name, on)
+            for name in _REPLACED:
+                connection.execute(text(f"DROP INDEX CONCURRENTLY IF EXISTS {name}"))
         connection.invalidate()  # its time limits are not those of others
 
 

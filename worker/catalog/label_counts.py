@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import text
 
+from worker.catalog.in_force import REJECTED, by_people, in_force
 from worker.db import Connection
 
 #: Up to this many rows of tags are counted exactly; of more, this many on randomly drawn pages.
@@ -23,11 +24,15 @@ _ROWS = text("""
 _BY_HASH = text("SELECT set_config('enable_sort', 'off', true)")
 _OF_BUCKET = "SELECT i.id FROM images i WHERE i.bucket = :bucket"
 _OF_PREFIX = f"{_OF_BUCKET} AND starts_with(i.key, :prefix)"
-# As the view image_tags has it, with abstentions: a person's decision is in place of the model's.
-_HOLDS = """
-    (t.source = 'human' OR (t.space_id = :space AND NOT EXISTS (
-        SELECT FROM tags h WHERE h.image_id = t.image_id AND h.taxonomy = t.taxonomy AND h.source = 'human')))
-"""
+# Images of which people rejected all that the model says: the taxonomy applies, and none of its labels is in force.
+_LEFT_WITHOUT = f"""
+    SELECT t.taxonomy, count(DISTINCT t.image_id) FROM tags t WHERE t.space_id IS NULL AND t.source = '{REJECTED}'
+    AND EXISTS (SELECT FROM tags m WHERE m.image_id = t.image_id AND m.space_id = :space AND m.taxonomy = t.taxonomy)
+    AND NOT EXISTS (
+        SELECT FROM tags o
+        WHERE o.image_id = t.image_id AND o.taxonomy = t.taxonomy AND {in_force("o", space=":space")})
+"""  # noqa: S608  # made of this package's texts
+_GROUPED = "true GROUP BY t.taxonomy"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,7 +40,7 @@ class LabelCount:
     """Images that have a label."""
 
     taxonomy: str
-    label: str | None  # None: the taxonomy abstains, none of its labels fits
+    label: str | None  # None: the taxonomy abstains, or people rejected what the model says
     images: int
 
 
@@ -66,11 +71,7 @@ def label_counts(
         prefix: of the key, with ``bucket``.
         source: only tags that were decided so.
     """
-    where = [
-        _HOLDS,
-        *(["t.taxonomy = ANY(:taxonomies)"] if taxonomies else []),
-        *(["t.source = :source"] if source else []),
-    ]
+    among = ["t.taxonomy = ANY(:taxonomies)"] if taxonomies else []
     images = _OF_PREFIX if prefix else _OF_BUCKET
     given: dict[str, object] = {
         "space": space,
@@ -82,7 +83,8 @@ def label_counts(
     few = bucket is not None and _are_few(connection, images, given)
     share = 1.0 if few else min(1.0, COUNTED / max(float(connection.execute(_ROWS).scalar_one()), 1.0))
     if bucket is not None:
-        where.append(f"t.image_id = ANY(ARRAY({images}))" if few else f"t.image_id IN ({images})")
+        among.append(f"t.image_id = ANY(ARRAY({images}))" if few else f"t.image_id IN ({images})")
+    where = [in_force("t", space=":space"), *([_of_source(source)] if source else []), *among]
     sample = "" if share == 1.0 else f"TABLESAMPLE SYSTEM ({100 * share:.6f}) REPEATABLE (0)"
     query = f"""
         SELECT t.taxonomy, t.label, count(*) AS images FROM tags t {sample}
@@ -90,9 +92,17 @@ def label_counts(
     """  # noqa: S608  # made of this module's texts; values are bound
     connection.execute(_BY_HASH)
     rows = connection.execute(text(query), given)
-    counts = [LabelCount(taxonomy=row.taxonomy, label=row.label, images=round(row.images / share)) for row in rows]
+    found = {(row.taxonomy, row.label): round(row.images / share) for row in rows}
+    if source is None:
+        for taxonomy, left in connection.execute(text(" AND ".join([_LEFT_WITHOUT, *among, _GROUPED])), given):
+            found[taxonomy, None] = found.get((taxonomy, None), 0) + left
+    counts = [LabelCount(taxonomy=taxonomy, label=label, images=count) for (taxonomy, label), count in found.items()]
     counts.sort(key=lambda each: (each.taxonomy, -each.images, each.label or ""))
     return LabelCounts(counts=tuple(counts), exact=share == 1.0)
+
+
+def _of_source(source: str) -> str:
+    return by_people("t") if source == "human" else "t.source = :source"
 
 
 def _are_few(connection: Connection, images: str, given: dict[str, object]) -> bool:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import text
 
+from worker.catalog.filter_conditions import Condition, conditions
+from worker.catalog.image_filter import ImageFilter
+from worker.catalog.in_force import in_force
 from worker.catalog.read import COLUMNS, ImageRecord, with_tags
-from worker.catalog.search import TagFilter
 from worker.db import Connection
 from worker.types import ObjectRef
 
@@ -34,17 +35,6 @@ _IN_ORDER = "ORDER BY i.bucket, i.key"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ImageFilter:
-    """Which images to list: they must match all that is given; nothing given means all."""
-
-    bucket: str | None = None
-    prefix: str | None = None  # of the key
-    tags: tuple[TagFilter, ...] = ()  # that hold now: of the active model, or of people
-    source: str | None = None  # of these tags; without any, of at least one tag that holds
-    updated_since: datetime | None = None  # enriched then or later
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class ImagePage:
     """Images sorted by the bytes of bucket and key."""
 
@@ -53,12 +43,11 @@ class ImagePage:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Condition:
-    """One filter in SQL."""
+class MatchingImages:
+    """How many images match a filter, and a few of them."""
 
-    check: str  # of an image i
-    ids: str  # of all images that pass
-    rows: str | None  # at least as many as pass, in the order of an index; None: there is no index to count by
+    count: int  # at most as many as were to be counted
+    examples: tuple[ImageRecord, ...]  # those with the least probable tags first
 
 
 def page(connection: Connection, filter_: ImageFilter, *, limit: int, behind: ObjectRef | None = None) -> ImagePage:
@@ -79,24 +68,44 @@ def page(connection: Connection, filter_: ImageFilter, *, limit: int, behind: Ob
     return ImagePage(images=tuple(with_tags(connection, found)), end=end)
 
 
+def matching(
+    connection: Connection, filter_: ImageFilter, *, taxonomy: str, most: int, examples: int
+) -> MatchingImages:
+    """Count the images that match, up to ``most``, with those whose tag in force in a taxonomy is least probable.
+
+    Use a connection that sees one moment: this is several statements.
+    """
+    listing = _Listing(connection=connection, filter=filter_, behind=None)
+    ids = listing.least_probable(taxonomy, most, examples)
+    query = f"SELECT i.id, {COLUMNS} FROM images i WHERE i.id = ANY(CAST(:ids AS bigint[]))"  # noqa: S608
+    rows = {row.id: row for row in connection.execute(text(query), {"ids": [image for _, image in ids]})}
+    found = with_tags(connection, [rows[image] for _, image in ids])
+    return MatchingImages(count=ids[0][0] if ids else 0, examples=tuple(found))
+
+
 class _Listing:
     """The statements for one page. They are made of this module's texts; values are bound."""
 
     def __init__(self, *, connection: Connection, filter: ImageFilter, behind: ObjectRef | None) -> None:  # noqa: A002
-        self.conditions = tuple(_conditions(filter))
+        made = conditions(filter)
+        self.conditions = made.members
         self._connection = connection
-        self._keys = " AND ".join(_keys(filter, behind))
+        self._keys = " AND ".join((made.keys, *_behind(filter, behind)))
         self._checks = " AND ".join(("true", *(each.check for each in self.conditions)))
-        self._parameters = _parameters(filter, behind)
+        self._parameters = {
+            **made.parameters,
+            "behind_bucket": behind.bucket if behind else None,
+            "behind_key": behind.key if behind else None,
+        }
 
-    def are_few(self, condition: _Condition) -> bool:
+    def are_few(self, condition: Condition) -> bool:
         """Whether what passes one condition is known to be little enough to be sorted."""
         if condition.rows is None:
             return False
         [[count]] = self._rows(f"SELECT count(*) FROM ({condition.rows} LIMIT {_FEW + 1}) AS rows")  # noqa: S608
         return int(count) <= _FEW
 
-    def few(self, condition: _Condition, limit: int) -> Sequence[Any]:
+    def few(self, condition: Condition, limit: int) -> Sequence[Any]:
         """All that pass one condition, checked for the others and sorted."""
         where = f"i.id = ANY(ARRAY({condition.ids})) AND {self._keys} AND {self._checks}"
         return self._rows(f"SELECT i.id, {COLUMNS} FROM images i WHERE {where} {_IN_ORDER} LIMIT {limit:d}")  # noqa: S608
@@ -113,6 +122,18 @@ class _Listing:
         self._connection.execute(_STEP_BY_STEP, {"allow": "on"})
         return found
 
+    def least_probable(self, taxonomy: str, most: int, limit: int) -> list[tuple[int, int]]:
+        """(how many match, the id) of those whose tag in force in a taxonomy is least probable; none has one: first."""
+        among = "".join(f" AND i.id IN ({each.ids})" for each in self.conditions)
+        query = f"""
+            WITH found AS MATERIALIZED (SELECT i.id FROM images i WHERE {self._keys}{among} LIMIT {most:d})
+            SELECT (SELECT count(*) FROM found) AS images, f.id FROM found f
+            LEFT JOIN tags t ON t.image_id = f.id AND t.taxonomy = :of AND {in_force("t")}
+            GROUP BY f.id ORDER BY min(t.probability) NULLS FIRST, f.id LIMIT {limit:d}
+        """  # noqa: S608
+        rows = self._connection.execute(text(query), {**self._parameters, "of": taxonomy})
+        return [(row.images, row.id) for row in rows]
+
     def end_of_walk(self) -> ObjectRef | None:
         """The last image that a walk can have checked; None if it came to the end of the images."""
         if not self.conditions:
@@ -125,52 +146,10 @@ class _Listing:
         return self._connection.execute(text(query), self._parameters).all()
 
 
-def _conditions(filter_: ImageFilter) -> Iterator[_Condition]:
-    source = " AND f.source = :source" if filter_.source is not None else ""
-    for n in range(len(filter_.tags)):
-        label = f"f.taxonomy = :taxonomy{n} AND f.label = :label{n}"
-        yield _tagged(label + source, rows=f"SELECT FROM tags f WHERE {label}")
-    if filter_.source == "human":
-        # Spelled out: only so are people's decisions seen to be in an index of their own.
-        yield _tagged("f.source = 'human'", rows="SELECT FROM tags f WHERE f.source = 'human'")
-    elif filter_.source is not None and not filter_.tags:
-        yield _tagged("f.source = :source", rows=None)
-    if filter_.updated_since is not None:
-        since = "FROM images u WHERE u.enriched_at >= :updated_since"
-        yield _Condition(check="i.enriched_at >= :updated_since", ids=f"SELECT u.id {since}", rows=f"SELECT {since}")
-
-
-def _tagged(holds: str, *, rows: str | None) -> _Condition:
-    # OFFSET keeps the check from becoming a join, which would be planned as if what passes lay evenly among the keys.
-    return _Condition(
-        check=f"EXISTS (SELECT FROM image_tags f WHERE f.image_id = i.id AND {holds} OFFSET 0)",
-        ids=f"SELECT f.image_id FROM image_tags f WHERE {holds}",  # noqa: S608
-        rows=rows,
-    )
-
-
-def _keys(filter_: ImageFilter, behind: ObjectRef | None) -> Iterator[str]:
-    """Conditions that are a range of the index on bucket and key."""
-    yield "true"
-    if filter_.bucket is not None:
-        yield "i.bucket = :bucket"
-    if filter_.prefix is not None:
-        yield "starts_with(i.key, :prefix)"
+def _behind(filter_: ImageFilter, behind: ObjectRef | None) -> Iterator[str]:
+    """Where the last page ended, as a range of the index on bucket and key."""
     if behind is not None:
         yield "(i.bucket, i.key) > (:behind_bucket, :behind_key)" if filter_.bucket is None else "i.key > :behind_key"
-
-
-def _parameters(filter_: ImageFilter, behind: ObjectRef | None) -> dict[str, object]:
-    return {
-        "bucket": filter_.bucket,
-        "prefix": filter_.prefix,
-        "source": filter_.source,
-        "updated_since": filter_.updated_since,
-        "behind_bucket": behind.bucket if behind else None,
-        "behind_key": behind.key if behind else None,
-        **{f"taxonomy{n}": tag.taxonomy for n, tag in enumerate(filter_.tags)},
-        **{f"label{n}": tag.label for n, tag in enumerate(filter_.tags)},
-    }
 
 
 def _ref(row: Any) -> ObjectRef:

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Row, text
 
+from worker.catalog import decisions, proofs
+from worker.catalog.decisions import DecidedTag
+from worker.catalog.in_force import PROVENANCE, REJECTED, applied, in_force, open_suggestion
+from worker.catalog.proofs import ProvenPrecision
 from worker.db import Connection
-from worker.types import Floats, ObjectRef
+from worker.types import SUGGESTION, Floats, ObjectRef
 
-_KNOWN = text("""
+_KNOWN = text(f"""
     SELECT i.bucket, i.key, i.etag,
            array(SELECT ARRAY[t.taxonomy, t.taxonomy_version, t.label] FROM tags t
-                 WHERE t.image_id = i.id AND t.space_id = :space) AS tags
+                 WHERE t.image_id = i.id AND t.space_id = :space AND {applied("t")}) AS tags
     FROM unnest(CAST(:buckets AS text[]), CAST(:keys AS text[])) AS r (bucket, key)
     JOIN images i ON i.bucket = r.bucket AND i.key = r.key
     JOIN embeddings e ON e.space_id = :space AND e.image_id = i.id
-""")
+""")  # noqa: S608  # made of this package's texts
 # One probe of the index for each key, whatever the planner knows of the table (OFFSET 0 is the fence).
-_HOLDINGS = text("""
+_HOLDINGS = text(f"""
     SELECT k.key, i.id, i.etag,
            (SELECT true FROM embeddings e WHERE e.space_id = :space AND e.image_id = i.id) IS NOT NULL AS embedded,
            coalesce((SELECT o.visible_at < 'infinity' FROM owed_vectors o
@@ -29,48 +33,48 @@ _HOLDINGS = text("""
            coalesce((SELECT o.visible_at = 'infinity' FROM owed_vectors o
                      WHERE o.space_id = :space AND o.image_id = i.id), false) AS given_up,
            array(SELECT ARRAY[t.taxonomy, t.taxonomy_version, t.label] FROM tags t
-                 WHERE t.image_id = i.id AND t.space_id = :space) AS tags
+                 WHERE t.image_id = i.id AND t.space_id = :space AND {applied("t")}) AS tags
     FROM unnest(CAST(:keys AS text[])) AS k (key)
     CROSS JOIN LATERAL (SELECT id, etag FROM images WHERE bucket = :bucket AND key = k.key COLLATE "C" OFFSET 0) i
-""")
+""")  # noqa: S608
 #: Of an image ``i``, as :class:`ImageRecord` has them.
 COLUMNS = """
     i.bucket, i.key, i.etag, i.version_id, i.size, i.last_modified, i.content_type, i.width, i.height, i.format, i.mode,
     i.frames, i.orientation, i.taken_at, i.taken_offset, i.camera_make, i.camera_model, i.latitude, i.longitude,
     i.altitude, i.iso, i.exposure_time, i.f_number, i.focal_length, i.focal_length_35mm, i.lens_make, i.lens_model,
-    encode(i.sha256, 'hex') AS sha256, i.phash, i.event_at, i.hinted_at, i.enriched_at
+    encode(i.sha256, 'hex') AS sha256, i.phash, i.user_metadata, i.event_at, i.hinted_at, i.enriched_at
 """
 _IMAGE = text(f"SELECT i.id, {COLUMNS} FROM images i WHERE i.bucket = :bucket AND i.key = :key")  # noqa: S608
+_CONTENT = text("""
+    SELECT encode(sha256, 'hex') AS sha256, etag FROM images WHERE bucket = :bucket AND key = :key
+""")
+_IMAGES = text(f"SELECT i.id, {COLUMNS} FROM images i WHERE i.id = ANY(CAST(:ids AS bigint[]))")  # noqa: S608
 _OF_BUCKET = text("SELECT EXISTS (SELECT FROM images WHERE bucket = :bucket)")
 _VECTOR = text("""
     SELECT CAST(CAST(e.vector AS vector) AS real[]) FROM embeddings e JOIN images i ON i.id = e.image_id
     WHERE e.space_id = :space AND i.bucket = :bucket AND i.key = :key
 """)
-# Every space's tags are shown, so that what a filling space will say can be seen; the active space's come first.
-_TAGS = text("""
-    SELECT t.image_id, t.taxonomy, t.label, t.probability, t.score, t.source, t.taxonomy_version, t.decided_at,
-           t.space_id AS space, s.model, coalesce(s.state = 'active', true) AS active
-    FROM tags t LEFT JOIN spaces s ON s.id = t.space_id
-    WHERE t.image_id = ANY(CAST(:ids AS bigint[])) ORDER BY active DESC, t.taxonomy, t.space_id, t.label
-""")
-
-_EARLIER = text("""
-    SELECT s.bucket, s.key, s.taxonomy, s.label, s.taxonomy_version, s.decided_at, encode(s.sha256, 'hex') AS sha256
+_VECTORS = text("""
+    SELECT i.bucket, i.key, CAST(CAST(e.vector AS vector) AS real[]) AS vector
     FROM unnest(CAST(:buckets AS text[]), CAST(:keys AS text[])) AS r (bucket, key)
-    JOIN tags_set_aside s ON s.bucket = r.bucket AND s.key = r.key
-    ORDER BY s.decided_at DESC, s.taxonomy, s.label
+    JOIN images i ON i.bucket = r.bucket AND i.key = r.key
+    JOIN embeddings e ON e.space_id = :space AND e.image_id = i.id
 """)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class EarlierTag:
-    """What a person decided about earlier bytes under the same key. In force again if these bytes come back."""
-
-    taxonomy: str
-    label: str | None  # None: none of these
-    taxonomy_version: str
-    decided_at: datetime
-    sha256: str | None  # of the tagged bytes, in hex; None: the decision is older than hashes
+_NEWEST = text("SELECT coalesce(max(id), 0) FROM images")
+_HASHES = text("""
+    SELECT encode(i.sha256, 'hex')
+    FROM unnest(CAST(:buckets AS text[]), CAST(:keys AS text[])) AS r (bucket, key)
+    JOIN images i ON i.bucket = r.bucket AND i.key = r.key
+""")
+# Every space's tags are shown, so that what a filling space will say can be seen; the active space's come first.
+_TAGS = text(f"""
+    SELECT t.image_id, t.taxonomy, t.label, t.probability, t.score, {PROVENANCE.format("t")} AS source,
+           t.taxonomy_version, t.decided_at, t.space_id AS space, s.model, coalesce(s.state = 'active', true) AS active,
+           {in_force("t")} AS in_force, {open_suggestion("t")} AS suggested, {proofs.COLUMNS}
+    FROM tags t LEFT JOIN spaces s ON s.id = t.space_id {proofs.JOIN}
+    WHERE t.image_id = ANY(CAST(:ids AS bigint[])) AND t.source <> '{REJECTED}'
+    ORDER BY active DESC, t.taxonomy, t.space_id, t.label
+""")  # noqa: S608  # made of this package's texts
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,6 +90,23 @@ class TagRecord:
     space: int | None  # None for a human's decision
     model: str | None  # None for a human's decision
     active: bool  # whether it was made in the active space
+    in_force: bool  # whether readers see it: its space is active, and no person's decision hides it
+    decided_at: datetime
+    proven: ProvenPrecision | None = None  # of the label, by reviews
+    decision: int | None = None  # of the person
+    reviewer: str | None = None  # who the person is
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SuggestionRecord:
+    """A label that the active model would give if its precision were proven, and about which nobody has decided."""
+
+    taxonomy: str
+    label: str
+    probability: float | None
+    score: float | None
+    taxonomy_version: str
+    model: str | None
     decided_at: datetime
 
 
@@ -122,11 +143,17 @@ class ImageRecord:
     lens_model: str | None
     sha256: str
     phash: int
+    user_metadata: Mapping[str, str] | None
     event_at: datetime | None
     hinted_at: datetime
     enriched_at: datetime
     tags: tuple[TagRecord, ...]
-    earlier_tags: tuple[EarlierTag, ...]  # newest first
+    suggestions: tuple[SuggestionRecord, ...]
+    rejected_tags: tuple[DecidedTag, ...]  # of the present bytes
+    earlier_tags: tuple[DecidedTag, ...]  # of other bytes, newest first; in force again if these come back
+
+
+_SUGGESTED = tuple(each.name for each in fields(SuggestionRecord))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -183,12 +210,50 @@ def has_images_of(connection: Connection, bucket: str) -> bool:
     return bool(connection.execute(_OF_BUCKET, {"bucket": bucket}).scalar_one())
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Content:
+    """Which bytes the catalog describes for an object."""
+
+    sha256: str
+    etag: str
+
+
+def content(connection: Connection, ref: ObjectRef) -> Content | None:
+    """Which bytes the catalog describes for an object; None: it has no such image."""
+    row = connection.execute(_CONTENT, {"bucket": ref.bucket, "key": ref.key}).one_or_none()
+    return None if row is None else Content(sha256=row.sha256, etag=row.etag)
+
+
+def newest(connection: Connection) -> int:
+    """The highest id of an image; 0 if there are none."""
+    return int(connection.execute(_NEWEST).scalar_one())
+
+
+def hashes(connection: Connection, refs: Collection[ObjectRef]) -> list[str]:
+    """SHA-256 of the images' files, in hex, in no order; unknown images are left out."""
+    if not refs:
+        return []
+    rows = connection.execute(_HASHES, {"buckets": [r.bucket for r in refs], "keys": [r.key for r in refs]})
+    return list(rows.scalars())
+
+
 def vector(connection: Connection, space_id: int, ref: ObjectRef) -> Floats | None:
     """The image's vector in a space, ``[d]``; None if it is missing."""
     import numpy as np
 
     found = connection.execute(_VECTOR, {"space": space_id, "bucket": ref.bucket, "key": ref.key}).scalar_one_or_none()
     return None if found is None else np.array(found, dtype=np.float32)
+
+
+def vectors(connection: Connection, space_id: int, refs: Sequence[ObjectRef]) -> dict[ObjectRef, Floats]:
+    """The vectors of images in a space, ``[d]`` each; images without one are left out."""
+    import numpy as np
+
+    if not refs:
+        return {}
+    names = {"buckets": [each.bucket for each in refs], "keys": [each.key for each in refs]}
+    rows = connection.execute(_VECTORS, {"space": space_id, **names})
+    return {ObjectRef(bucket=row.bucket, key=row.key): np.array(row.vector, dtype=np.float32) for row in rows}
 
 
 def image(connection: Connection, ref: ObjectRef) -> ImageRecord | None:
@@ -199,26 +264,53 @@ def image(connection: Connection, ref: ObjectRef) -> ImageRecord | None:
     return with_tags(connection, [row])[0]
 
 
+def images(connection: Connection, ids: Sequence[int]) -> list[ImageRecord]:
+    """Images by their numbers, in this order; those that are gone are left out."""
+    rows = {row.id: row for row in connection.execute(_IMAGES, {"ids": list(ids)})}
+    return with_tags(connection, [rows[id_] for id_ in ids if id_ in rows])
+
+
 def with_tags(connection: Connection, rows: Sequence[Row[Any]]) -> list[ImageRecord]:
     """Rows of an id and ``COLUMNS``, with their tags."""
     if not rows:
         return []
     tags: dict[int, list[TagRecord]] = {row.id: [] for row in rows}
+    suggestions: dict[int, list[SuggestionRecord]] = {row.id: [] for row in rows}
     for tag in connection.execute(_TAGS, {"ids": list(tags)}):
         columns = _columns(tag)
-        tags[columns.pop("image_id")].append(TagRecord(**columns))
-    earlier: dict[tuple[str, str], list[EarlierTag]] = {(row.bucket, row.key): [] for row in rows}
-    names = {"buckets": [row.bucket for row in rows], "keys": [row.key for row in rows]}
-    for tag in connection.execute(_EARLIER, names):
-        columns = _columns(tag)
-        earlier[columns.pop("bucket"), columns.pop("key")].append(EarlierTag(**columns))
-    return [_record(row, tags[row.id], earlier[row.bucket, row.key]) for row in rows]
+        image, is_open = columns.pop("image_id"), columns.pop("suggested")
+        proven = proofs.popped(columns)
+        if is_open:
+            suggestions[image].append(SuggestionRecord(**{name: columns[name] for name in _SUGGESTED}))
+        elif tag.source != SUGGESTION:
+            tags[image].append(TagRecord(**columns, proven=proven))
+    decided = decisions.decided(connection, [_ref(row) for row in rows])
+    return [_record(row, tags[row.id], suggestions[row.id], decided[_ref(row)]) for row in rows]
 
 
-def _record(row: Row[Any], tags: Sequence[TagRecord], earlier: Sequence[EarlierTag]) -> ImageRecord:
+def _record(
+    row: Row[Any], tags: Sequence[TagRecord], suggestions: Sequence[SuggestionRecord], decided: Sequence[DecidedTag]
+) -> ImageRecord:
     columns = _columns(row)
     del columns["id"]
-    return ImageRecord(**columns, tags=tuple(tags), earlier_tags=tuple(earlier))
+    current = [each for each in decided if each.current]
+    people = {(each.taxonomy, each.label): each for each in current if not each.rejected}
+    return ImageRecord(
+        **columns,
+        tags=tuple(_by_person(tag, people) if tag.space is None else tag for tag in tags),
+        suggestions=tuple(suggestions),
+        rejected_tags=tuple(each for each in current if each.rejected),
+        earlier_tags=tuple(each for each in decided if not each.current),
+    )
+
+
+def _by_person(tag: TagRecord, people: Mapping[tuple[str, str | None], DecidedTag]) -> TagRecord:
+    decided = people.get((tag.taxonomy, tag.label))
+    return tag if decided is None else replace(tag, decision=decided.decision, reviewer=decided.reviewer)
+
+
+def _ref(row: Row[Any]) -> ObjectRef:
+    return ObjectRef(bucket=row.bucket, key=row.key)
 
 
 def _columns(row: Row[Any]) -> dict[str, Any]:

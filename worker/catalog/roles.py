@@ -17,7 +17,7 @@ from worker.errors import ConfigurationError
 Role = Literal["worker", "reader"]
 
 _WRITE = "SELECT, INSERT, UPDATE, DELETE"
-_VIEWS = ("enriched_images", "image_tags", "image_vectors")
+_VIEWS = ("enriched_images", "image_tags", "image_vectors", "label_vectors_in_use")
 #: Role → relations → rights. A test compares them with the schema.
 _RELATIONS: Mapping[Role, Mapping[str, str]] = {
     "worker": {
@@ -27,18 +27,21 @@ _RELATIONS: Mapping[Role, Mapping[str, str]] = {
             (
                 "buckets", "changes", "embeddings", "feed", "given_up", "golden_vectors", "images", "inbox",
                 "label_sets", "label_vectors", "ledger_counted", "ledger_counts", "ledger_deltas", "owed_vectors",
-                "processes", "quarantine", "reconciliations", "rejected_events", "retaggings", "space_counted",
-                "space_counts", "space_deltas", "spaces", "tags", "tags_set_aside", "taxonomies",
+                "preview_fills", "processes", "quarantine", "reconciliations", "rejected_events", "retaggings",
+                "saved_queries", "space_counted", "space_counts", "space_deltas", "spaces", "tags", "taxonomies",
                 "taxonomy_revisions", "text_vectors",
             ),
             _WRITE,
         ),
+        "decisions": "SELECT, INSERT",
+        **dict.fromkeys(("certificates", "certified_labels", "review_items", "review_plans"), "SELECT, INSERT, UPDATE"),
+        "heads": "SELECT, INSERT",
     },
     "reader": dict.fromkeys((*_VIEWS, "changes", "feed"), "SELECT"),
 }  # fmt: skip
 _SEQUENCES: Mapping[Role, tuple[str, ...]] = {"worker": ("inbox_token_seq", "owed_vectors_token_seq"), "reader": ()}
 _FUNCTIONS: Mapping[Role, tuple[str, ...]] = {
-    "worker": ("search_images", "make_partition", "make_label_index"),
+    "worker": ("search_images", "make_partition", "make_label_index", "decided_tags", "project_decisions"),
     "reader": ("search_images",),
 }
 _EXISTS = text("""

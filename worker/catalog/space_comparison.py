@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import text
 
+from worker.catalog.in_force import applied
 from worker.catalog.spaces import Space
 from worker.db import Connection
 
@@ -20,11 +21,11 @@ _SAMPLE = """
       AND EXISTS (SELECT FROM embeddings e WHERE e.space_id = :b AND e.image_id = i.id)
     ORDER BY hashint8(i.id), i.id LIMIT :limit
 """
-_LABELS = """
+_LABELS = f"""
     SELECT image_id, taxonomy,
-           coalesce(array_agg(label ORDER BY label) FILTER (WHERE label IS NOT NULL), '{{}}') AS labels
-    FROM tags WHERE {which} GROUP BY image_id, taxonomy
-"""
+           coalesce(array_agg(label ORDER BY label) FILTER (WHERE label IS NOT NULL), '{{{{}}}}') AS labels
+    FROM tags t WHERE {applied("t")} AND {{which}} GROUP BY image_id, taxonomy
+"""  # noqa: S608  # made of this package's texts
 _BOTH = f"""
     WITH a AS ({_LABELS.format(which="space_id = :a AND image_id = ANY(CAST(:ids AS bigint[]))")}),
          b AS ({_LABELS.format(which="space_id = :b AND image_id = ANY(CAST(:ids AS bigint[]))")})

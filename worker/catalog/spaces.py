@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from sqlalchemy import text
 
 from worker.catalog.partitions import create_partition, without_time_limit
 from worker.catalog.space_counters import counted_or_counting
 from worker.db import Connection
-from worker.types import SpaceSpec
+from worker.types import ObjectRef, SpaceSpec
 
 #: filling: written besides the active one, but not read; retired: kept as it is, no longer written.
 State: TypeAlias = Literal["filling", "active", "retired"]
@@ -30,7 +32,8 @@ _SERVED = text("""
 _WAS_DROPPED = text("SELECT EXISTS (SELECT FROM spaces WHERE id = :id AND state = 'dropped')")
 _ALL = text(f"SELECT {_COLUMNS} FROM spaces WHERE state <> 'dropped' ORDER BY id")  # noqa: S608
 _FILLED = """
-    SELECT s.id, s.state, s.dimension, s.model, s.revision, s.source, s.made_with, n.images, n.failed,
+    SELECT s.id, s.state, s.dimension, s.model, s.revision, s.source, s.made_with, n.images, n.from_previews, n.failed,
+           s.preview_parity,
            coalesce((SELECT x.indisvalid FROM pg_index x WHERE x.indexrelid = to_regclass(
                'embeddings_' || s.id || '_hnsw')), false) AS indexed,
            coalesce(pg_total_relation_size(to_regclass('embeddings_' || s.id)), 0)::bigint AS bytes
@@ -39,7 +42,8 @@ _FILLED = """
 _MISSING = text("""
     SELECT count(*) FROM images i
     WHERE (CAST(:before AS timestamptz) IS NULL OR i.enriched_at <= :before)
-      AND NOT EXISTS (SELECT FROM embeddings e WHERE e.space_id = :id AND e.image_id = i.id)
+      AND NOT EXISTS (SELECT FROM embeddings e WHERE e.space_id = :id AND e.image_id = i.id
+                      AND NOT (:replacing AND e.from_preview))
       AND NOT EXISTS (SELECT FROM owed_vectors o
                       WHERE o.space_id = :id AND o.image_id = i.id AND o.visible_at = 'infinity')
 """)
@@ -48,6 +52,15 @@ _ACTIVATE = text("""
     UPDATE spaces SET state = 'active', activated_at = now() WHERE id = :id AND state IN ('filling', 'retired')
 """)
 _SET_STATE = text("UPDATE spaces SET state = :state WHERE id = :id AND state NOT IN ('active', 'dropped', :state)")
+_NOTE_PARITY = text("""
+    UPDATE spaces SET preview_parity = CAST(:found AS jsonb) || jsonb_build_object('at', now()) WHERE id = :id
+""")
+_SAMPLE_OF_PREVIEWS = text("""
+    SELECT i.id, i.bucket, i.key, encode(i.sha256, 'hex') AS sha256
+    FROM (SELECT image_id FROM embeddings WHERE space_id = :id AND from_preview
+          ORDER BY hashint8(image_id), image_id LIMIT :limit) AS e
+    JOIN images i ON i.id = e.image_id
+""")
 _SET_SOURCE = text("UPDATE spaces SET source = :source WHERE id = :id AND source IS NULL")
 _CLEAR_QUEUE = text("DELETE FROM owed_vectors WHERE space_id = :id")
 # The fingerprint is a key: changing it waits for everybody who writes into the space, see `write`.
@@ -162,10 +175,12 @@ class FilledSpace:
     revision: str
     source: str | None
     images: int  # that have a vector in it
+    from_previews: int  # of these, those whose vector was made from their preview
     failed: int  # that its model could not embed
     indexed: bool  # whether searches in it use an index
     bytes: int  # on disk, with indexes
     made_with: dict[str, str] | None  # device, number format and libraries of its golden vectors
+    preview_parity: dict[str, Any] | None  # how these vectors compared with those of originals; see ``spaces.parity``
 
 
 def fill_levels(connection: Connection) -> list[FilledSpace]:
@@ -175,16 +190,41 @@ def fill_levels(connection: Connection) -> list[FilledSpace]:
     return [FilledSpace(**row._mapping) for row in connection.execute(text(_FILLED.format(counts=counts)))]  # noqa: SLF001
 
 
-def missing_in(connection: Connection, space_id: int, *, before: datetime | None = None) -> int:
+def missing_in(
+    connection: Connection, space_id: int, *, before: datetime | None = None, replacing_previews: bool = False
+) -> int:
     """How many vectors are missing in a space, not counting images that its model could not embed.
 
     Args:
         connection: open.
         space_id: which one.
         before: count images that were enriched up to this moment only.
+        replacing_previews: count vectors that were made from previews as missing.
     """
     without_time_limit(connection)
-    return int(connection.execute(_MISSING, {"id": space_id, "before": before}).scalar_one())
+    given = {"id": space_id, "before": before, "replacing": replacing_previews}
+    return int(connection.execute(_MISSING, given).scalar_one())
+
+
+def note_parity(connection: Connection, space_id: int, found: Mapping[str, Any]) -> None:
+    """Keep how vectors of previews compare with those of originals, and add when that was measured."""
+    connection.execute(_NOTE_PARITY, {"id": space_id, "found": json.dumps(found)})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PreviewedImage:
+    """An image whose vector was made from its preview."""
+
+    id: int
+    ref: ObjectRef
+    sha256: str  # of the bytes that the catalog describes
+
+
+def sample_of_previews(connection: Connection, space_id: int, *, limit: int) -> list[PreviewedImage]:
+    """Images whose vector was made from their preview: all, or ``limit`` of them, the same at every call."""
+    without_time_limit(connection)
+    rows = connection.execute(_SAMPLE_OF_PREVIEWS, {"id": space_id, "limit": limit})
+    return [PreviewedImage(id=row.id, ref=ObjectRef(bucket=row.bucket, key=row.key), sha256=row.sha256) for row in rows]
 
 
 def was_dropped(connection: Connection, number: int) -> bool:

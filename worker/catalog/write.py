@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import text
 
+from worker.catalog import decisions
 from worker.catalog.embedding_queue import enqueue
-from worker.catalog.removal import restore
 from worker.db import Connection, storable
 from worker.types import Floats, ImageMetadata, ObjectInfo, ObjectRef, Tag
 
@@ -44,6 +45,7 @@ _COLUMNS = {
     "lens_model": "text",
     "sha256": "bytea",
     "phash": "bigint",
+    "user_metadata": "jsonb",
     "event_at": "timestamptz",
     "hinted_at": "timestamptz",
 }
@@ -74,15 +76,17 @@ _STALE_TAGS = text("""
         WHERE space_id = :space AND image_id = ANY(CAST(:ids AS bigint[])) AND visible_at = 'infinity'
     )
     DELETE FROM tags t USING unnest(CAST(:ids AS bigint[])) AS i (id)
-    WHERE t.image_id = i.id AND t.source <> 'human'
+    WHERE t.image_id = i.id AND t.space_id IS NOT NULL
       AND (t.space_id = :space OR NOT EXISTS (
           SELECT FROM embeddings e WHERE e.image_id = t.image_id AND e.space_id = t.space_id))
 """)
 _VECTORS = text("""
-    INSERT INTO embeddings (space_id, image_id, vector)
-    SELECT :space, v.id, CAST(v.vector AS halfvec)
-    FROM unnest(CAST(:ids AS bigint[]), CAST(:vectors AS text[])) AS v (id, vector)
-    ON CONFLICT (space_id, image_id) DO UPDATE SET vector = excluded.vector, created_at = now()
+    INSERT INTO embeddings (space_id, image_id, vector, from_preview)
+    SELECT :space, v.id, CAST(v.vector AS halfvec), v.from_preview
+    FROM unnest(CAST(:ids AS bigint[]), CAST(:vectors AS text[]), CAST(:from_preview AS boolean[]))
+        AS v (id, vector, from_preview)
+    ON CONFLICT (space_id, image_id) DO UPDATE
+    SET vector = excluded.vector, from_preview = excluded.from_preview, created_at = now()
 """)
 _TAGS = text("""
     INSERT INTO tags (image_id, space_id, taxonomy, taxonomy_version, label, score, probability, source)
@@ -112,13 +116,13 @@ class EmbeddedImage:
     image_id: int
     vector: Floats  # [d], unit length, of the space written to
     tags: tuple[Tag, ...]
+    from_preview: bool = False  # instead of from the original
 
 
 def save_images(connection: Connection, *, space_id: int, images: Sequence[EnrichedImage]) -> None:
     """Insert or replace images with their vector and tags in one space.
 
-    People's tags stay with the bytes that they are of: where these are others now, the database sets them aside, and
-    those of the new bytes are in force again.
+    People's decisions are in force for the bytes that they are about, and for no others.
 
     From now on the images are queued for every other space that is being filled, and for the active one.
     """
@@ -135,7 +139,7 @@ def save_images(connection: Connection, *, space_id: int, images: Sequence[Enric
     rows = connection.execute(_IMAGES, columns)
     ids = {ObjectRef(bucket=row.bucket, key=row.key): row.id for row in rows}
     in_order = [ids[image.info.ref] for image in images]
-    restore(connection, in_order)
+    decisions.project(connection, in_order)
     open_spaces = frozenset(connection.execute(_OPEN).scalars())
     if space_id in open_spaces:
         save_vectors(
@@ -159,7 +163,8 @@ def save_vectors(connection: Connection, space_id: int, images: Sequence[Embedde
     """Insert or replace vectors and a model's tags of images in the catalog."""
     ids = [image.image_id for image in images]
     vectors = [literal(image.vector) for image in images]
-    connection.execute(_VECTORS, {"space": space_id, "ids": ids, "vectors": vectors})
+    from_preview = [image.from_preview for image in images]
+    connection.execute(_VECTORS, {"space": space_id, "ids": ids, "vectors": vectors, "from_preview": from_preview})
     # Tags of other spaces whose vector is gone go as well.
     connection.execute(_STALE_TAGS, {"ids": [image.image_id for image in images], "space": space_id})
     _write_tags(connection, space_id, [(image.image_id, tag) for image in images for tag in image.tags])
@@ -216,9 +221,14 @@ def _row(image: EnrichedImage) -> dict[str, Any]:
         "lens_model": meta.lens_model,
         "sha256": bytes.fromhex(meta.sha256),
         "phash": meta.phash,
+        "user_metadata": _json(info.user_metadata),
         "event_at": image.event_at,
         "hinted_at": image.hinted_at,
     }
+
+
+def _json(values: Mapping[str, str]) -> str | None:
+    return json.dumps({storable(name): storable(value) for name, value in values.items()}) if values else None
 
 
 def _offset(moment: datetime | None) -> str | None:

@@ -175,12 +175,12 @@ def load_settings() -> Settings:
 
 def process_settings() -> Settings:
     """The same for a long-running process, which reports through its log only."""
-    from worker import logs, settings
+    from worker import logs, settings, unknown_settings
 
     _borrow_from_running_system()
     loaded = settings.load()
     logs.configure(level=loaded.log_level, json=loaded.log_json)
-    for sentence in settings.unknown():
+    for sentence in unknown_settings.unknown():
         logs.get("settings").warning(sentence, action="settings")
     return loaded
 
@@ -215,7 +215,7 @@ def output(path: Path | None) -> Path | None:
     if path is not None and path.is_dir():
         raise ConfigurationError(f"{path} is a directory: name a file to write")
     if path is not None and not path.parent.is_dir():
-        raise ConfigurationError(f"{path} cannot be written: there is no directory {path.parent}")
+        raise ConfigurationError(f"{path} cannot be written: create the directory {path.parent} first")
     return path
 
 
@@ -292,12 +292,12 @@ def running_system(loaded: Settings) -> ConnectionInfo:
 
 def _for_a_person(loaded: Settings) -> Settings:
     """Send notices to stderr, and log warnings only, unless ENRICH_LOG_LEVEL is set."""
-    from worker import logs, notices, settings
+    from worker import logs, notices, unknown_settings
 
     asked = "log_level" in loaded.model_fields_set
     logs.configure(level=loaded.log_level if asked else "WARNING", json=loaded.log_json, plain=not asked)
     notices.listen(say if sys.stderr.isatty() else None)
-    for sentence in settings.unknown():
+    for sentence in unknown_settings.unknown():
         say(f"warning: {sentence}")
     return loaded
 

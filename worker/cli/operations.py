@@ -54,8 +54,28 @@ def status(
             f"the change feed waits for an open transaction: database process {blocker.pid}, "
             f"{context.name(blocker.application)}{since}"
         )
+    _print_reviews(found.reviews)
+    _print_proofs(found.reviews)
     if found.rejected_events:
         context.line(f"{found.rejected_events:,} notifications were rejected or ignored: see `enrich rejected`")
+
+
+def _print_reviews(reviews: system_status.Reviews) -> None:
+    if reviews.newest is not None:
+        by = "1 person" if reviews.reviewers == 1 else f"{reviews.reviewers:,} people"
+        context.line(f"{reviews.decisions:,} decisions by {by}, the last at {reviews.newest:%Y-%m-%d %H:%M} UTC")
+    for each in reviews.open:
+        what = f"{each.taxonomy}={each.label}" if each.label else each.taxonomy
+        context.line(f"review plan {each.plan}, {context.name(what)}: {each.remaining:,} of {each.items:,} images left")
+    if reviews.open_plans > len(reviews.open):
+        context.line(f"{reviews.open_plans - len(reviews.open):,} more review plans are open: `enrich review --plans`")
+
+
+def _print_proofs(reviews: system_status.Reviews) -> None:
+    if reviews.proven or reviews.expired:
+        labels = "1 label" if reviews.proven == 1 else f"{reviews.proven:,} labels"
+        expired = f"; expired for {reviews.expired:,}: `enrich calibrate`" if reviews.expired else ""
+        context.line(f"precision is proven for {labels}{expired}")
 
 
 def _print_totals(found: system_status.SystemStatus) -> None:

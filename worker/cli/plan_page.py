@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from html import escape
 from typing import TYPE_CHECKING
 
-from worker.cli import plan_report
+from worker.cli import abstentions, plan_report
+from worker.cli.pictures import text
 
 if TYPE_CHECKING:
     from worker.pipeline.taxonomies.plan import LabelChange, Plan, PlannedChange, TaxonomyPlan
@@ -41,14 +41,16 @@ def page(plan: Plan) -> str:
 
 def _body(plan: Plan) -> Iterator[str]:
     yield "<h1>Plan of taxonomies</h1>"
-    yield f"<p>{_text(_heading(plan))}</p><p>{_text(plan_report.basis(plan.sampling))}.</p>"
-    yield f"<p><strong>{_text(plan_report.summary(plan))}.</strong></p>"
+    yield f"<p>{text(_heading(plan))}</p><p>{text(plan_report.basis(plan.sampling))}.</p>"
+    yield f"<p><strong>{text(plan_report.summary(plan))}.</strong></p>"
     yield (
         '<p>Bars: <span class="stays">&emsp;</span> kept, <span class="goes">&emsp;</span> lost, '
         '<span class="comes">&emsp;</span> gained.</p>'
     )
     for each in plan.taxonomies:
         yield from _taxonomy(each)
+    if plan.kept:
+        yield f"<h2>Kept</h2><ul>{''.join(f'<li>{text(plan_report.kept(each))}</li>' for each in plan.kept)}</ul>"
 
 
 def _heading(plan: Plan) -> str:
@@ -57,15 +59,21 @@ def _heading(plan: Plan) -> str:
 
 
 def _taxonomy(plan: TaxonomyPlan) -> Iterator[str]:
-    yield f'<section><h2 class="{plan.edit.edit}">{_text(plan_report.headline(plan.edit))}</h2>'
+    yield f'<section><h2 class="{plan.edit.edit}">{text(plan_report.headline(plan.edit))}</h2>'
     if plan.edit.edits:
-        yield f"<ul>{''.join(f'<li><code>{_text(line)}</code></li>' for line in plan.edit.edits)}</ul>"
+        yield f"<ul>{''.join(f'<li><code>{text(line)}</code></li>' for line in plan.edit.edits)}</ul>"
+    for line in plan_report.cautions(plan.edit):
+        yield f"<p>{text(line)}</p>"
     if plan.labels:
         yield from _labels(plan)
     if plan.changes:
         yield from _changes(plan.changes)
+    if plan.abstentions:
+        yield f"<p>{text(abstentions.sentence(plan.abstentions))}.</p>"
+    if suggested := plan_report.suggestions(plan):
+        yield f"<p>{text(suggested)}.</p>"
     if plan.hidden.seen:
-        yield f"<p>{_text(plan_report.hidden(plan))}.</p>"
+        yield f"<p>{text(plan_report.hidden(plan))}.</p>"
     yield "</section>"
 
 
@@ -76,7 +84,7 @@ def _labels(plan: TaxonomyPlan) -> Iterator[str]:
     for each in sorted(plan.labels, key=lambda label: -(label.before.about + label.after.about)):
         yield _label(each, most)
     none = (plan.abstentions_before, plan.abstentions_after)
-    yield f"<tr><td>none of these</td>{_cells(plan_report.number(count) for count in none)}</tr></table>"
+    yield f"<tr><td>none of these</td>{_cells(abstentions.number(count) for count in none)}</tr></table>"
 
 
 def _label(label: LabelChange, most: int) -> str:
@@ -92,22 +100,18 @@ def _label(label: LabelChange, most: int) -> str:
     )
     widths = zip(("stays", "goes", "comes"), plan_report.bar(label, most, width=_WIDTH), strict=True)
     spans = "".join(f'<span class="{kind}" style="width:{width / 10:g}%"></span>' for kind, width in widths)
-    numbers = _cells(plan_report.number(count) for count in counts)
-    return f'<tr><td>{_text(label.label)}</td>{numbers}<td><div class="bar">{spans}</div></td></tr>'
+    numbers = _cells(abstentions.number(count) for count in counts)
+    return f'<tr><td>{text(label.label)}</td>{numbers}<td><div class="bar">{spans}</div></td></tr>'
 
 
 def _changes(changes: Iterable[PlannedChange]) -> Iterator[str]:
     yield '<table><caption>Changes</caption><tr><th>change</th><th class="n">images</th><th>examples</th></tr>'
     for each in changes:
-        examples = ", ".join(f"<code>{_text(sample.ref)}</code> {sample.probability:.2f}" for sample in each.samples)
-        count = _cells([plan_report.number(each.images)])
-        yield f"<tr><td>{_text(plan_report.sentence(each))}</td>{count}<td>{examples}</td></tr>"
+        examples = ", ".join(f"<code>{text(sample.ref)}</code> {sample.probability:.2f}" for sample in each.samples)
+        count = _cells([abstentions.number(each.images)])
+        yield f"<tr><td>{text(plan_report.sentence(each))}</td>{count}<td>{examples}</td></tr>"
     yield "</table>"
 
 
 def _cells(numbers: Iterable[str]) -> str:
-    return "".join(f'<td class="n">{_text(number)}</td>' for number in numbers)
-
-
-def _text(value: str) -> str:
-    return escape(value.encode(errors="replace").decode())
+    return "".join(f'<td class="n">{text(number)}</td>' for number in numbers)

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from worker.cli import context
+from worker.cli import abstentions, context
+from worker.cli.abstentions import images, is_one, number
+from worker.types import BY_HAND, DEFAULT_SET
 
 if TYPE_CHECKING:
-    from worker.pipeline.common.estimates import Estimate, Sampling
-    from worker.pipeline.taxonomies.plan import LabelChange, Plan, PlannedChange, TaxonomyEdit, TaxonomyPlan
+    from worker.pipeline.common.estimates import Sampling
+    from worker.pipeline.taxonomies.plan import (
+        KeptTaxonomy,
+        LabelChange,
+        Plan,
+        PlannedChange,
+        TaxonomyEdit,
+        TaxonomyPlan,
+    )
 
-_SIGNS = {"same": " ", "words": "~", "changed": "~", "added": "+", "removed": "-"}
-_COLOURS = {"same": None, "words": "cyan", "changed": "yellow", "added": "green", "removed": "red"}
+_SIGNS = {"same": " ", "words": "~", "moved": "~", "changed": "~", "added": "+", "removed": "-"}
+_COLOURS = {"same": None, "words": "cyan", "moved": "cyan", "changed": "yellow", "added": "green", "removed": "red"}
 _BAR = 30
 _MOST_LINES = 12  # of a definition's differences
 _MOST_LABELS = 40
@@ -28,14 +37,35 @@ def show(plan: Plan, *, source: str = "the files") -> None:
     """Print a plan; ``source``: what is compared with the tags."""
     if plan.is_empty:
         checked = f"; {basis(plan.sampling)}" if plan.sampling.images else ""
-        context.line(f"nothing to change: {source} are revision {plan.revision}, and all tags follow it{checked}")
+        are = "are part of" if plan.kept else "are"
+        context.line(f"nothing to change: {source} {are} revision {plan.revision}, and all tags follow it{checked}")
+        for each in plan.taxonomies:
+            if each.abstentions:
+                context.line(f"{each.edit.name}: {abstentions.sentence(each.abstentions)}")
+            for line in waiting(each.edit):
+                context.line(f"{each.edit.name}: {line}")
+        show_kept(plan)
         return
     context.line(basis(plan.sampling))
     for each in plan.taxonomies:
         if each.edit.edit != "same" or each.changes or each.hidden.seen:
             _show_taxonomy(each)
     context.line("")
+    show_kept(plan)
     context.line(summary(plan), style="bold")
+
+
+def show_kept(plan: Plan) -> None:
+    """Print what stays in force although the files do not name it."""
+    for each in plan.kept:
+        context.line(kept(each))
+
+
+def kept(each: KeptTaxonomy) -> str:
+    """A taxonomy that the files do not name, and what would remove it."""
+    owner = "added by hand" if each.set == BY_HAND else f"set {each.set}"
+    how = "--remove would remove it" if each.is_own else f"`enrich taxonomy remove {each.name}` would remove it"
+    return f"kept: {each.name}  {each.version}  ({owner}, applied by {each.made_by} on {each.since:%Y-%m-%d}); {how}"
 
 
 def basis(sampling: Sampling) -> str:
@@ -58,7 +88,8 @@ def summary(plan: Plan) -> str:
         unfinished = f"; revision {plan.revision} has not been fully applied"
     hidden = f"; on {number(plan.hidden)} more a person's decision hides the change" if plan.hidden.seen else ""
     return (
-        f"{number(plan.changed)} images gain or lose a label{hidden}; {number(plan.touched)} are rewritten, including "
+        f"{images(plan.changed)} {'gains or loses' if is_one(plan.changed) else 'gain or lose'} a label{hidden}; "
+        f"{number(plan.touched)} {'is' if is_one(plan.touched) else 'are'} rewritten, including "
         f"changes of version or probability only{unfinished}"
     )
 
@@ -69,12 +100,38 @@ def headline(edit: TaxonomyEdit) -> str:
     if edit.before == edit.after:
         versions = edit.before or ""
     what = {"words": "display texts only", "same": "unchanged"}.get(edit.edit, edit.edit)
-    return f"{_SIGNS[edit.edit]} {edit.name}  {versions}  ({what})"
+    return f"{_SIGNS[edit.edit]} {edit.name}  {versions}  ({what}{_owner(edit)})"
 
 
-def number(count: Estimate) -> str:
-    """With its interval, if it is an estimate."""
-    return f"{count.about:,}" if count.low == count.high else f"{count.about:,} ({count.low:,}–{count.high:,})"
+def _owner(edit: TaxonomyEdit) -> str:
+    """The set, where it changes or is not the default one."""
+    before, after = (each and each.replace(BY_HAND, "by hand") for each in (edit.set_before, edit.set_after))
+    if before and after and before != after:
+        return f", {before} → {after}"
+    owner = after or before
+    return f", {owner}" if owner and owner != DEFAULT_SET else ""
+
+
+def cautions(edit: TaxonomyEdit) -> Iterator[str]:
+    """What a taxonomy cannot promise."""
+    if edit.calibrated is False:
+        yield "unproven: it has no numbers for the active model, so its probabilities are rough"
+    if edit.unknown:
+        yield f"practically never recognised by the active model: {', '.join(edit.unknown)}"
+    yield from waiting(edit)
+
+
+def waiting(edit: TaxonomyEdit) -> Iterator[str]:
+    """Labels that wait for people's decisions."""
+    if edit.unlearned:
+        yield f"not recognised until they are learned: {', '.join(edit.unlearned)} (enrich learn {edit.name})"
+    if edit.unproven:
+        several = len(edit.unproven) != 1
+        yield (
+            f"{len(edit.unproven)} {'labels are' if several else 'label is'} suggested until "
+            f"{'they are' if several else 'it is'} proven: enrich calibrate {edit.name} "
+            f"({', '.join(shortened(edit.unproven))})"
+        )
 
 
 def shortened(lines: Sequence[str]) -> list[str]:
@@ -99,10 +156,16 @@ def _show_taxonomy(plan: TaxonomyPlan) -> None:
     context.line(headline(plan.edit), style=_COLOURS[plan.edit.edit])
     for line in shortened(plan.edit.edits):
         context.line(f"    {line}")
+    for line in cautions(plan.edit):
+        context.line(line)
     if plan.labels:
         _show_labels(plan)
     if plan.changes:
         _show_changes(plan.changes)
+    if plan.abstentions:
+        context.line(abstentions.sentence(plan.abstentions))
+    if suggested := suggestions(plan):
+        context.line(suggested)
     if plan.hidden.seen:
         context.line(hidden(plan))
 
@@ -161,7 +224,14 @@ def _show_changes(changes: Sequence[PlannedChange]) -> None:
 
 def hidden(plan: TaxonomyPlan) -> str:
     """Changes that a person's decision hides."""
-    return f"hidden by a person's decision: changes on {number(plan.hidden)} images; not counted above"
+    return f"hidden by a person's decision: changes on {images(plan.hidden)}; not counted above"
+
+
+def suggestions(plan: TaxonomyPlan) -> str:
+    """How many images each unproven label is suggested for; empty if there are none."""
+    found = sorted((each for each in plan.labels if each.suggested.seen), key=lambda each: -each.suggested.about)
+    parts = [f"{context.name(each.label)} {number(each.suggested)}" for each in found]
+    return f"suggested, not applied, on images: {', '.join(shortened(parts))}" if parts else ""
 
 
 def sentence(change: PlannedChange) -> str:

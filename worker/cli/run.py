@@ -36,12 +36,17 @@ def api(
 
     from worker import bootstrap, broker, logs, metrics
     from worker.api import Services, Tokens, create_app, server
+    from worker.bootstrap import previews, reading
     from worker.open_database import database
     from worker.pipeline.intake.ingest import HOLD
+    from worker.pipeline.reading.classify import Classifier
     from worker.pipeline.reading.explain import Explainer
     from worker.pipeline.reading.filtered_search import FilteredSearch
     from worker.pipeline.reading.label_search import LabelSearch
+    from worker.pipeline.reading.saved_queries import SavedQueries
     from worker.pipeline.reconciliation.recheck import Recheck
+    from worker.pipeline.review.queues import ReviewQueues
+    from worker.pipeline.taxonomies.requests import TaxonomyChanges
 
     settings = context.process_settings()
     context.log_watched(settings)
@@ -49,31 +54,43 @@ def api(
         admin=_secret(settings.api_token),
         events=_secret(settings.api_events_token),
         read=_secret(settings.api_read_token),
+        review=_secret(settings.api_review_token),
     )
     tokens.require_for(settings.api_host)
-    engine = database(settings, "api", pool_size=16)
+    engine = database(settings, "api", pool_size=20)
     notify = broker.WakeUp(settings).send
     recheck = Recheck(engine)
     recheck("the API was started")  # for events that came while it was down
     filtered = FilteredSearch(engine, memory=settings.filter_memory_bytes)
     search = bootstrap.search(settings, engine, filtered)
+    labels = LabelSearch(engine=engine, filtered=filtered)
+    find, examples = reading.search(settings, engine, texts=search, nearest=filtered)
     services = Services(
         engine=engine,
         notify=notify,
         ingest=bootstrap.ingest(settings, engine, notify, hold=HOLD, recheck=recheck),
         search=search,
+        examples=examples,
+        classifier=Classifier(engine, examples),
+        find=find,
+        queries_saved=SavedQueries(engine=engine),
         explain=Explainer(engine, search.model),
-        labels=LabelSearch(engine=engine, filtered=filtered),
+        taxonomies=TaxonomyChanges(engine, search.model),
+        labels=labels,
+        previews=previews.source(settings),
+        originals=previews.originals(settings),
+        queues=ReviewQueues(engine, bootstrap.builder(settings, engine), search, labels.images_of),
         model=bootstrap.describe_model(settings),
         tokens=tokens,
         max_event_bytes=settings.max_event_bytes,
+        images_per_second=settings.api_images_per_second,
     )
     host, port = settings.api_host, settings.api_port
     listeners = server.listen(host, port) if fd is None else [socket.socket(fileno=fd)]
     metrics.API_UP.set(1)
     logs.get("cli").info(f"serving on http://{host}:{port}", action="serve", model=services.model)
     server.raise_connection_limit()
-    with bootstrap.keeping_ready(services.search):
+    with reading.keeping_ready(services.search, services.examples):
         uvicorn.Server(server.configured(create_app(services))).run(sockets=listeners)
 
 

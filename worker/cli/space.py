@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
@@ -12,14 +12,20 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.table import Table
 
 from worker.cli import context, space_comparison
+from worker.types import FillSource
 
 if TYPE_CHECKING:
     from worker.catalog.spaces import FilledSpace
     from worker.pipeline.spaces.fill import FillProgress, FillResult
+    from worker.pipeline.spaces.preview_parity import PreviewParity
 
 _group = typer.Typer(no_args_is_help=True, help="Embedding spaces, one per model.")
 _Number = Annotated[int, typer.Argument(metavar="NUMBER", help="Number as shown by `enrich space list`.")]
 _SHOWN_FAILURES = 10
+#: Originals read for a comparison at the end of a fill from previews.
+_COMPARED = 100
+
+
 _STAGES = {
     "filling": "embedding",
     "waiting": "waiting: live uploads go first",
@@ -40,19 +46,30 @@ def list_spaces(
     """List all spaces, and how many images have a vector in each."""
     from worker.pipeline.spaces import lifecycle as use_case
 
-    found = use_case.filled(context.database(context.load_settings()))
+    engine = context.database(context.load_settings())
+    found = use_case.filled(engine)
     if as_json:
         context.json_document([asdict(each) for each in found])
         return
     table = Table(box=None, pad_edge=False)
-    for name in ("space", "model", "revision", "dimension", "state", "images", "failed", "index", "GB"):
-        table.add_column(name, justify="right" if name in ("images", "failed", "GB") else "left")
+    numbers = ("images", "from previews", "failed", "GB")
+    for name in ("space", "model", "revision", "dimension", "state", *numbers[:3], "index", "GB"):
+        table.add_column(name, justify="right" if name in numbers else "left")
     for each in found:
         table.add_row(*_row(each))
-    if found:
-        context.out.print(table)
-    else:
+    if not found:
         context.line("no image has been embedded yet")
+        return
+    context.out.print(table)
+    for each in found:
+        if each.state != "retired":
+            _tell_unlearned(use_case.unlearned(engine, each.id), each.id)
+
+
+def _tell_unlearned(names: Sequence[str], space: int) -> None:
+    """Heads belong to one space."""
+    for name in names:
+        context.say(f"the head of {name} is not learned in space {space}: `enrich learn {name} --space {space}`")
 
 
 def _row(each: FilledSpace) -> tuple[str, ...]:
@@ -63,6 +80,7 @@ def _row(each: FilledSpace) -> tuple[str, ...]:
         str(each.dimension),
         each.state,
         f"{each.images:,}",
+        f"{each.from_previews:,}",
         f"{each.failed:,}",
         "yes" if each.indexed else "no",
         f"{each.bytes / 1e9:,.2f}",
@@ -96,28 +114,53 @@ def fill(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Also retry images that the model could not embed before.")
     ] = False,
+    source: Annotated[
+        FillSource | None,
+        typer.Option(
+            "--from",
+            metavar="SOURCE",
+            help="`previews`: read the previews of ENRICH_PREVIEWS in place of the originals, where there are. "
+            "`originals`: also replace vectors that were made from previews.",
+        ),
+    ] = None,
 ) -> None:
     """Embed all images whose vector is missing in a space, tag them, and build its index. Live uploads go first.
 
-    May be stopped and restarted, and run on several machines at once.
+    May be stopped and restarted, and run on several machines at once. With `--from previews`, it ends with a comparison
+    of a sample with its originals.
     """
     from worker import process
+    from worker.errors import ConfigurationError
     from worker.open_database import database
     from worker.pipeline.spaces import lifecycle as use_case
+    from worker.pipeline.spaces import preview_parity
 
     settings = context.load_settings()
+    if source is FillSource.PREVIEWS and settings.previews is None:
+        raise ConfigurationError(
+            "there are previews only of images that somebody looked at: set ENRICH_PREVIEWS, for workers and here, to "
+            "s3://BUCKET/PREFIX or local, so that there are previews of all images that are enriched"
+        )
     engine = database(settings, "fill", pool_size=settings.concurrency + 2)
     found = use_case.get(engine, space)
-    with _progress() as show, process.filling(settings, engine, found, show) as use:
+    with _progress() as show, process.filling(settings, engine, found, show, source) as use:
         done = use.run(retry_failed=retry_failed)
+        compared = preview_parity.measure(use.filler, sample=_COMPARED) if done.from_previews else None
     for each in use_case.failures(engine, space, limit=_SHOWN_FAILURES):
         context.line(f"{context.name(f'{each.bucket}/{each.key}')}: {each.error}")
-    context.say(_sentence(done))
+    context.say(_sentence(done, source))
+    if compared is not None:
+        context.say(_parity_sentence(compared, space))
+    if not done.missing:
+        _tell_unlearned(use_case.unlearned(engine, space), space)
     raise typer.Exit(1 if done.missing else 0)
 
 
-def _sentence(done: FillResult) -> str:
+def _sentence(done: FillResult, source: FillSource | None) -> str:
     parts = [f"{done.filled:,} images embedded"]
+    if source is FillSource.PREVIEWS:
+        rest = done.filled - done.from_previews
+        parts.append(f"{done.from_previews:,} from their previews, {rest:,} from originals")
     if done.tagged:
         parts.append(f"{done.tagged:,} retagged")
     if done.failed:
@@ -132,6 +175,48 @@ def _sentence(done: FillResult) -> str:
             f"space {done.space} is full: `enrich space compare {done.space}`, `enrich space activate {done.space}`"
         )
     return "; ".join(parts)
+
+
+def _parity_sentence(found: PreviewParity, space: int) -> str:
+    how = (
+        f"vectors from previews compared with those from {found.images:,} originals: mean cosine {found.mean:.4f}, "
+        f"5 % below {found.low:.4f}, least {found.least:.4f}; same tags for {found.same_tags:.1%}"
+    )
+    if found.preview_bytes:
+        how += f"; {found.original_bytes / found.preview_bytes:,.0f} times fewer bytes read"
+    if found.is_sufficient:
+        return how
+    return f"{how}. The mean is below 0.99: `enrich space fill {space} --from originals` replaces these vectors"
+
+
+@_group.command()
+def parity(
+    space: _Number,
+    sample: Annotated[int, typer.Option(metavar="N", min=1, help="Most originals to read.")] = 200,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """Compare vectors that were made from previews with those of the originals, which are read for this.
+
+    Exit status 1 if the mean cosine is below 0.99.
+    """
+    from worker import process
+    from worker.errors import NotFoundError
+    from worker.open_database import database
+    from worker.pipeline.spaces import lifecycle as use_case
+    from worker.pipeline.spaces import preview_parity
+
+    settings = context.load_settings()
+    engine = database(settings, "parity", pool_size=settings.concurrency + 2)
+    found = use_case.get(engine, space)
+    with process.filling(settings, engine, found) as use:
+        compared = preview_parity.measure(use.filler, sample=sample)
+    if compared is None:
+        raise NotFoundError(f"space {space} has no vector from a preview whose original can be read")
+    if as_json:
+        context.json_document(asdict(compared))
+    else:
+        context.line(_parity_sentence(compared, space))
+    raise typer.Exit(0 if compared.is_sufficient else 1)
 
 
 @contextmanager
@@ -172,6 +257,7 @@ def activate(
         else ""
     )
     context.say(f"space {space} is active{back}")
+    _tell_unlearned(done.unlearned, space)
 
 
 @_group.command()

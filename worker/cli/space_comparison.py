@@ -28,7 +28,7 @@ def compare(  # noqa: PLR0917  # typer reads options from positionals
     k: Annotated[int, typer.Option("--k", metavar="K", min=1, max=100, help="Neighbours per image.")] = 10,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
-    """Show how far two spaces agree: tags, neighbours, and accuracy where people have labelled images."""
+    """Show how far two spaces agree: tags, neighbours, and accuracy where people have answered a taxonomy."""
     from worker.pipeline.spaces import compare as use_case
     from worker.pipeline.spaces import lifecycle
 

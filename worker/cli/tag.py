@@ -11,19 +11,20 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.table import Table
 
 from worker import safe_files
-from worker.cli import context
+from worker.cli import abstentions, context, label_options
 from worker.safe_files import NotConfinedError
 
 if TYPE_CHECKING:
-    from worker.pipeline.enrichment.local_files import RefusedFile, TaggedFile
+    from worker.pipeline.enrichment.local_files import FileTagger, RefusedFile, TaggedFile
+    from worker.tagging import Abstention
     from worker.types import Tag
 
     Results: TypeAlias = Iterable[TaggedFile | RefusedFile]
 
 _ABSTAINED = "–"
 _MEANING_OF_A_DASH = (
-    "– means that no label was certain enough: the taxonomy abstains instead of guessing. A lower threshold or margin "
-    "gives more tags, and more wrong ones (docs/explanation/how-tags-are-decided.md)."
+    "– means that no label was certain enough: the taxonomy abstains instead of guessing. The reasons are below; what "
+    "they mean is in docs/explanation/how-tags-are-decided.md."
 )
 _INTERRUPTED = 130  # the shell's status for SIGINT
 
@@ -38,24 +39,42 @@ def tag(
     taxonomy: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Only these: shipped names, files or directories.")
     ] = None,
+    *,
+    label: label_options.Labels = None,
+    template: label_options.Templates = None,
+    background: label_options.Background = None,
+    many: label_options.Many = False,
+    threshold: label_options.Threshold = None,
+    margin: label_options.Margin = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line, even on a terminal.")] = False,
 ) -> None:
     """Tag local files. Prints a table on a terminal, else one JSON object per line.
 
-    In a directory, tags every file below it that has an image's extension, except hidden ones.
+    In a directory, tags every file below it that has an image's extension, except hidden ones. With --label, the best
+    of these labels is printed instead of what the taxonomies say.
     """
     from worker import bootstrap
 
+    labels = label_options.given_labels(
+        label, templates=template, background=background, many=many, threshold=threshold, margin=margin
+    )
+    if labels and taxonomy:
+        raise typer.BadParameter("tag by --label or by --taxonomy, not by both")
     settings = context.own_settings()
     files = list(_files(paths))
     if not files:
         raise typer.BadParameter("no image files there: name image files, or directories that hold some")
-    use_case = bootstrap.file_tagger(settings, tuple(taxonomy) if taxonomy else None)
+    if labels:
+        from worker.bootstrap import reading
+
+        use_case = reading.label_tagger(settings, labels)
+    else:
+        use_case = bootstrap.file_tagger(settings, tuple(taxonomy) if taxonomy else None)
     taxonomies, results = use_case.tagger.taxonomies, use_case.run(files)
     if as_json or not context.is_terminal():
         refused = _write_lines(results, frozenset(each.name for each in taxonomies if each.many))
     else:
-        refused = _print_table(results, len(files), [each.name for each in taxonomies])
+        refused = _print_table(results, len(files), use_case, by_label=labels is not None)
     raise typer.Exit(1 if refused == len(files) else 0)
 
 
@@ -112,6 +131,16 @@ def _line(result: TaggedFile | RefusedFile, many: Collection[str]) -> dict[str, 
         "taken_at": meta.taken_at,
         "sha256": meta.sha256,
         "tags": {name: _shape(own, name in many) for name, own in _by_taxonomy(result.tags).items()},
+        "abstentions": {each.taxonomy: _why(each) for each in result.abstentions},
+    }
+
+
+def _why(each: Abstention) -> dict[str, object]:
+    return {
+        "reason": each.reason,
+        "nearest": each.nearest,
+        "probability": round(each.probability, 4),
+        "score": round(each.score, 4),
     }
 
 
@@ -137,11 +166,13 @@ def _detailed(tag: Tag) -> dict[str, object]:
     }
 
 
-def _print_table(results: Results, total: int, taxonomies: Sequence[str]) -> int:
+def _print_table(results: Results, total: int, tagger: FileTagger, *, by_label: bool) -> int:
     """Print one table, however many files there are, so that its columns fit all of them."""
     from worker.pipeline.enrichment.local_files import TaggedFile
 
-    table, refused, interrupted, cells = Table("file", *taxonomies, pad_edge=False), [], False, set()
+    taxonomies = [each.name for each in tagger.tagger.taxonomies]
+    columns = ("image", "label", "probability", "similarity") if by_label else ("file", *taxonomies)
+    table, refused, interrupted, cells = Table(*columns, pad_edge=False), [], False, set()
     try:
         with context.progress(TextColumn("tagging"), BarColumn(), MofNCompleteColumn()) as progress:
             for result in progress.track(results, total=total):
@@ -149,7 +180,7 @@ def _print_table(results: Results, total: int, taxonomies: Sequence[str]) -> int
                     refused.append(f"{context.name(str(result.path))}: {result.message}")
                     continue
                 own = _by_taxonomy(result.tags)
-                row = [_cell(own.get(name, [])) for name in taxonomies]
+                row = _best(result.tags) if by_label else [_cell(own.get(name, [])) for name in taxonomies]
                 table.add_row(context.name(str(result.path)), *row)
                 cells.update(row)
     except KeyboardInterrupt:
@@ -158,6 +189,9 @@ def _print_table(results: Results, total: int, taxonomies: Sequence[str]) -> int
         context.out.print(table)
     if _ABSTAINED in cells:
         context.say(_MEANING_OF_A_DASH)
+        for name, found in tagger.summaries().items():
+            if found.abstained.seen:
+                context.say(f"{name}: {abstentions.sentence(found)}")
     for sentence in refused:
         context.err.print(sentence, style="yellow")
     if interrupted:
@@ -166,6 +200,15 @@ def _print_table(results: Results, total: int, taxonomies: Sequence[str]) -> int
         )
         raise typer.Exit(_INTERRUPTED)
     return len(refused)
+
+
+def _best(tags: Sequence[Tag]) -> list[str]:
+    """Labels of the command line, with their numbers; one a line where there are several."""
+    return [
+        "\n".join(context.name(tag.label) if tag.label else _ABSTAINED for tag in tags),
+        "\n".join(f"{tag.probability:.1%}" for tag in tags),
+        "\n".join(f"{tag.score:.3f}" for tag in tags),
+    ]
 
 
 def _cell(tags: Iterable[Tag]) -> str:

@@ -50,7 +50,7 @@ def _copy(model: str, revision: str | None, source: Path) -> None:
             _copy_cache(cache / name, Path(HF_HUB_CACHE) / name)
             return
     if not source.is_dir():
-        raise ModelUnavailableError(f"there is no directory {source}: name one with {model}'s files, or a hub cache")
+        raise ModelUnavailableError(f"directory {source} does not exist: name one with {model}'s files, or a hub cache")
     check_names(str(source), {file.name for file in source.iterdir()})
     _copy_files(source, Path(HF_HUB_CACHE) / name / "snapshots" / _commit(model, revision))
 

@@ -108,6 +108,11 @@ class Encoder(ABC):
         return None if self._traits.exact else self._traits.input_side
 
     @property
+    def towers(self) -> Towers:
+        """Which towers are in memory."""
+        return "both"
+
+    @property
     def purpose(self) -> str:
         return self._traits.purpose
 
@@ -177,9 +182,13 @@ class Encoder(ABC):
                 )
         return vectors
 
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """The number of tokens in each text before truncation, including those that the model adds."""
+        return list(self._count_tokens(texts)) if texts else []
+
     def cut(self, texts: Sequence[str]) -> dict[str, int]:
         """Texts with more tokens than the model reads, and how many they have."""
-        counts = zip(texts, self._count_tokens(texts) if texts else [], strict=True)
+        counts = zip(texts, self.count_tokens(texts), strict=True)
         return {text: tokens for text, tokens in counts if tokens > self._traits.context}
 
     def why_cut(self, text: str, tokens: int) -> str:

@@ -116,6 +116,10 @@ class PretrainedEncoder(Encoder):
         self._parts = parts
 
     @property
+    def towers(self) -> Towers:
+        return self._parts.towers
+
+    @property
     def ahead(self) -> int:
         return 2 if self._parts.device.startswith("cuda") else 1
 
@@ -191,7 +195,7 @@ class _Parts:
         self._model = model
         self.text = text
         self._tower = tower  # of images; None: texts only
-        self._towers = towers
+        self.towers = towers
 
     def launch(self, pixels: Sequence[Pixels]) -> Collect:
         if self._tower is None:
@@ -201,7 +205,7 @@ class _Parts:
     def text_features(self, texts: Sequence[str]) -> Floats:
         import torch
 
-        if self._towers == "image":
+        if self.towers == "image":
             raise ConfigurationError("this encoder was loaded for images only (towers='image')")
         tokens = {name: ids.to(self.device) for name, ids in self.text(texts).items()}
         with torch.inference_mode():
@@ -218,9 +222,9 @@ class _Parts:
         lengths = set()
         try:
             grey = self.preprocessor(Image.new("RGB", (side, side + 1), (128, 128, 128)))
-            if self._towers != "text":
+            if self.towers != "text":
                 lengths.add(_length(self.launch([grey])()))
-            if self._towers != "image":
+            if self.towers != "image":
                 lengths.add(_length(self.text_features(["a photo"])))
         except (TypeError, ValueError, IndexError, KeyError, ZeroDivisionError) as error:
             raise ModelUnsupportedError(f"{name} does not take a picture and a text like CLIP: {error}") from error

@@ -5,13 +5,18 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from tests.active_taxonomies import queues_of
+from tests.examples import examples_of, search_of
 from tests.factories import enriched_image
 from tests.fakes import ColourEncoder
 from tests.integration.api.live import TOKEN, LiveApi, serve
 from tests.ledger import hints
+from tests.memory_store import MemoryStore
+from tests.preview_services import originals_of, previews_of
 from tests.servers import RunningServers
 from worker import catalog, db, ledger, outbox
 from worker.api import Services, Tokens
@@ -19,10 +24,13 @@ from worker.db import Engine, transaction
 from worker.ledger.completion import Completion, QuarantineRecord
 from worker.outbox import NewEntry
 from worker.pipeline.intake.ingest import Ingest
+from worker.pipeline.reading.classify import Classifier
 from worker.pipeline.reading.explain import Explainer
 from worker.pipeline.reading.label_search import LabelSearch
+from worker.pipeline.reading.saved_queries import SavedQueries
 from worker.pipeline.reading.text_search import TextSearch
 from worker.pipeline.spaces.model_loading import space_spec
+from worker.pipeline.taxonomies.requests import TaxonomyChanges
 from worker.types import Outcome, Reason
 
 
@@ -41,17 +49,26 @@ def wake_up() -> FakeWakeUp:
     return FakeWakeUp()
 
 
-def _services(engine: Engine, wake_up: FakeWakeUp) -> Services:
-    search = TextSearch(engine, ColourEncoder)
+def _services(engine: Engine, wake_up: FakeWakeUp, folder: Path) -> Services:
+    search, labels = TextSearch(engine, ColourEncoder), LabelSearch(engine=engine)
+    examples, objects = examples_of(engine, search), MemoryStore("photos")
     return Services(
         engine=engine,
         notify=wake_up,
         explain=Explainer(engine, search.model),
-        labels=LabelSearch(engine=engine),
+        taxonomies=TaxonomyChanges(engine, search.model),
+        labels=labels,
+        previews=previews_of(objects, folder),
+        originals=originals_of(objects),
+        queues=queues_of(engine, ColourEncoder(), search, labels),
         ingest=Ingest(
             engine=engine, refusal=lambda bucket, _: "not watched" if bucket == "unwatched" else None, notify=wake_up
         ),
         search=search,
+        examples=examples,
+        classifier=Classifier(engine, examples),
+        find=search_of(engine, search),
+        queries_saved=SavedQueries(engine=engine),
         model="tiny: a fake that sees colours",
         tokens=Tokens(admin=TOKEN),
         max_event_bytes=100_000,
@@ -59,8 +76,8 @@ def _services(engine: Engine, wake_up: FakeWakeUp) -> Services:
 
 
 @pytest.fixture
-def services(engine: Engine, wake_up: FakeWakeUp) -> Services:
-    return _services(engine, wake_up)
+def services(engine: Engine, wake_up: FakeWakeUp, tmp_path: Path) -> Services:
+    return _services(engine, wake_up, tmp_path)
 
 
 @pytest.fixture
@@ -70,11 +87,11 @@ def api(services: Services) -> Iterator[LiveApi]:
 
 
 @pytest.fixture(scope="module")
-def shared_api(postgres: RunningServers, migrated: str) -> Iterator[LiveApi]:
+def shared_api(postgres: RunningServers, migrated: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveApi]:
     """One for all tests of a module: for those that do not mind what others left in its database."""
     with postgres.fresh_database(template=migrated) as url:
         engine = db.connect(url, name="test", pool_size=10)
-        with serve(_services(engine, FakeWakeUp())) as live:
+        with serve(_services(engine, FakeWakeUp(), tmp_path_factory.mktemp("previews"))) as live:
             yield live
         engine.dispose()
 

@@ -18,18 +18,58 @@ GUARDED = [
     ("GET", "/v1/images"),
     ("GET", "/v1/images/photos/a.jpg"),
     ("GET", "/v1/label-counts"),
+    ("GET", "/v1/search"),
+    ("POST", "/v1/facets"),
+    ("POST", "/v1/samples"),
+    ("POST", "/v1/duplicates"),
     ("POST", "/v1/search"),
+    ("POST", "/v1/similarity"),
+    ("GET", "/v1/queries"),
+    ("GET", "/v1/queries/mine"),
+    ("PUT", "/v1/queries/mine"),
+    ("DELETE", "/v1/queries/mine"),
+    ("POST", "/v1/embeddings"),
+    ("POST", "/v1/classify"),
     ("GET", "/v1/changes"),
     ("GET", "/v1/explanations/photos/a.jpg"),
     ("GET", "/v1/nearest-labels/photos/a.jpg"),
+    ("GET", "/v1/previews/256/photos/a.jpg"),
+    ("GET", "/v1/originals/photos/a.jpg"),
+    ("GET", "/v1/spaces"),
+    ("GET", "/v1/stats"),
     ("GET", "/v1/status"),
     ("GET", "/v1/quarantine"),
     ("GET", "/v1/quarantine/counts"),
     ("GET", "/v1/quarantine/photos/a.jpg"),
     ("POST", "/v1/quarantine/retry"),
     ("POST", "/v1/quarantine/drop"),
+    ("GET", "/v1/decisions"),
+    ("POST", "/v1/decisions"),
+    ("DELETE", "/v1/decisions"),
+    ("POST", "/v1/decisions/matching"),
+    ("PUT", "/v1/decisions/photos/a.jpg"),
+    ("GET", "/v1/review-queues/random/colour"),
+    ("GET", "/v1/review-plans"),
+    ("POST", "/v1/review-plans"),
+    ("GET", "/v1/review-plans/7"),
+    ("GET", "/v1/review-plans/7/items"),
+    ("POST", "/v1/review-plans/7/next"),
+    ("POST", "/v1/review-plans/7/release"),
+    ("POST", "/v1/review-plans/7/close"),
     ("GET", "/v1/buckets"),
     ("DELETE", "/v1/buckets/photos"),
+    ("GET", "/v1/heads"),
+    ("POST", "/v1/heads/plan"),
+    ("POST", "/v1/heads/apply"),
+    ("GET", "/v1/taxonomies"),
+    ("GET", "/v1/taxonomies/colour"),
+    ("GET", "/v1/taxonomy-revisions"),
+    ("POST", "/v1/taxonomy-changes/plan"),
+    ("POST", "/v1/taxonomy-changes/apply"),
+    ("GET", "/v1/certificates"),
+    ("POST", "/v1/calibrations/plan"),
+    ("POST", "/v1/calibrations/apply"),
+    ("POST", "/v1/evaluations"),
 ]
 OPEN = ["/healthz", "/readyz", "/metrics", "/docs", "/openapi.json"]
 
@@ -38,9 +78,18 @@ def test_every_route_is_listed_here(shared_api):
     """A route that is added must be put among those that want the token, or deliberately not."""
     paths = shared_api.get("/openapi.json", token=None).json["paths"]
     served = {(method.upper(), path) for path, operations in paths.items() for method in operations}
-    names = {"photos/a.jpg": "{bucket}/{key}", "buckets/photos": "buckets/{bucket}"}
+    names = {
+        "photos/a.jpg": "{bucket}/{key}", "buckets/photos": "buckets/{bucket}", "random/colour": "{queue}/{taxonomy}",
+        "plans/7": "plans/{plan}", "taxonomies/colour": "taxonomies/{name}",
+        "queries/mine": "queries/{name}",
+    }  # fmt: skip
     listed = {
-        (method, next((path.replace(name, each) for name, each in names.items() if name in path), path))
+        (
+            method,
+            next((path.replace(name, each) for name, each in names.items() if name in path), path).replace(
+                "previews/256", "previews/{size}"
+            ),
+        )
         for method, path in GUARDED
     }
     assert served == listed | {("GET", "/healthz"), ("GET", "/readyz")}
@@ -124,7 +173,12 @@ def test_a_path_that_is_not_there(shared_api, path):
 
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
-    [("GET", "/v1/search", "POST"), ("DELETE", "/v1/images/a/b", "GET"), ("OPTIONS", "/v1/events/s3", "POST")],
+    [
+        ("GET", "/v1/similarity", "POST"),
+        ("DELETE", "/v1/images/a/b", "GET"),
+        ("OPTIONS", "/v1/events/s3", "POST"),
+        ("PATCH", "/v1/decisions", "DELETE, GET, POST"),
+    ],
 )
 def test_a_method_that_is_not_there(shared_api, method, path, allowed):
     """405 names the methods that are."""

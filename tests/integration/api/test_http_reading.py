@@ -49,6 +49,12 @@ def test_an_image_with_everything(api, gallery):
         "location": {"latitude": -33.5, "longitude": 151.25, "altitude": 12.5},
         "sha256": "ab" * 32,
         "phash": f"{-1234567890123456789 & (1 << 64) - 1:016x}",
+        "user_metadata": {},
+        "links": {
+            "image": "/v1/images/photos/red.jpg",
+            "preview": f"/v1/previews/512/photos/red.jpg?sha256={'ab' * 32}",
+            "thumbnail": f"/v1/previews/256/photos/red.jpg?sha256={'ab' * 32}",
+        },
         "tags": [
             {
                 "taxonomy": "time-of-day",
@@ -60,8 +66,14 @@ def test_an_image_with_everything(api, gallery):
                 "space": 1,
                 "model": "tiny",
                 "active": True,
+                "in_force": True,
+                "proven": None,
+                "decision": None,
+                "reviewer": None,
             }
         ],
+        "suggestions": [],
+        "rejected_tags": [],
         "earlier_tags": [],
     }
 
@@ -198,6 +210,9 @@ def test_the_counts(api, engine, ended):
     counts = api.get("/v1/status?bucket=photos").json
     assert counts.pop("oldest_pending_seconds") >= 0
     assert counts.pop("feed_blocker") is None
+    nothing: dict[str, object] = {"decisions": 0, "reviewers": 0, "newest": None, "open_plans": 0, "open": [],
+                                  "proven": 0, "expired": 0}  # fmt: skip
+    assert nothing == counts.pop("reviews")
     assert {
         "enriched": 0,
         "excluded": 0,

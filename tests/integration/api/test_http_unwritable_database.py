@@ -126,7 +126,7 @@ def test_a_database_whose_disk_is_full_is_not_ready_and_takes_no_event(small_dis
     with start_servers(small_disk / "home", parts=[Part.DATABASE]) as servers:
         engine = db.connect(servers.database_url, name="test", pool_size=5)
         catalog.schema.migrate(engine)
-        services = replace(_services(engine, FakeWakeUp()), ingest=holding(engine, seconds=0.3))
+        services = replace(_services(engine, FakeWakeUp(), small_disk), ingest=holding(engine, seconds=0.3))
         with serve(services) as api:
             until_ready(api, ready=True)
             ballast = fill(small_disk)

@@ -12,9 +12,9 @@ from sqlalchemy import event, text
 from tests.factories import enriched_image, spec, unit
 from tests.ledger import ref
 from worker import catalog
+from worker.catalog.image_filter import TagFilter
 from worker.catalog.read import KnownImage
 from worker.catalog.removal import Removal
-from worker.catalog.search import TagFilter
 from worker.db import Engine, transaction
 
 

@@ -125,7 +125,7 @@ def test_tags_for_which_there_is_no_room_are_not_read_again_and_again(engine, ve
 
     monkeypatch.setattr("worker.catalog.codes.tagged_by_model", note)
     search = FilteredSearch(engine, memory=(16 + room) * IMAGES)
-    place = catalog.search.TagFilter(taxonomy="place", label="in")
+    place = catalog.image_filter.TagFilter(taxonomy="place", label="in")
     for _ in range(5):
         ask(engine, search, QUERY, NIGHT, place)
         search.wait()

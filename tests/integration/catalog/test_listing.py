@@ -16,8 +16,7 @@ from tests.ledger import ref
 from tests.servers import RunningServers
 from worker import catalog, db
 from worker.catalog import listing
-from worker.catalog.listing import ImageFilter
-from worker.catalog.search import TagFilter
+from worker.catalog.image_filter import ImageFilter, TagFilter
 from worker.db import Engine, snapshot, transaction
 from worker.types import ObjectRef
 
@@ -113,8 +112,8 @@ NIGHT, DAY = TagFilter(taxonomy="time-of-day", label="night"), TagFilter(taxonom
         ({"tags": (DAY,), "source": "zero-shot"}, ["a/1.jpg", "b/1.jpg"]),
         ({"source": "zero-shot"}, ["a/1.jpg", "a/2.jpg", "b/1.jpg"]),
         ({"source": "human"}, []),
-        ({"updated_since": LONG_AGO}, ["a/1.jpg", "a/2.jpg", "b/1.jpg", "b/2.jpg"]),
-        ({"updated_since": datetime(2999, 1, 1, tzinfo=UTC)}, []),
+        ({"enriched_since": LONG_AGO}, ["a/1.jpg", "a/2.jpg", "b/1.jpg", "b/2.jpg"]),
+        ({"enriched_since": datetime(2999, 1, 1, tzinfo=UTC)}, []),
     ],
 )
 @pytest.mark.parametrize("limit", [1, 2, 100])
@@ -136,8 +135,8 @@ def test_only_what_was_enriched_since(gallery, way):
     """Enriching again counts; a moment is included."""
     with transaction(gallery) as connection:
         connection.execute(text("UPDATE images SET enriched_at = :at WHERE key <> 'b/1.jpg'"), {"at": LONG_AGO})
-    assert ["b/1.jpg"] == keys(gallery, updated_since=datetime(2020, 1, 2, tzinfo=UTC))
-    assert 4 == len(keys(gallery, updated_since=LONG_AGO))
+    assert ["b/1.jpg"] == keys(gallery, enriched_since=datetime(2020, 1, 2, tzinfo=UTC))
+    assert 4 == len(keys(gallery, enriched_since=LONG_AGO))
 
 
 def test_an_image_in_the_list_is_as_it_is_alone(gallery):
@@ -269,8 +268,8 @@ def kind(label: str) -> TagFilter:
         ({"tags": (kind("common"), kind("rare"))}, None, 0, COUNTED + 200),
         ({"source": "human"}, None, 20, 300),
         ({"tags": (kind("checked"),), "source": "human"}, None, 20, 400),
-        ({"updated_since": datetime.now(UTC) - timedelta(days=1)}, None, 100, 2_000),
-        ({"updated_since": LONG_AGO}, None, 100, COUNTED + 1_000),
+        ({"enriched_since": datetime.now(UTC) - timedelta(days=1)}, None, 100, 2_000),
+        ({"enriched_since": LONG_AGO}, None, 100, COUNTED + 1_000),
         ({"tags": (kind("common"),), "source": "human"}, None, 0, COUNTED + 400),
         ({"tags": (kind("nothing"),)}, None, 0, 10),
     ],

@@ -129,7 +129,7 @@ def test_a_reader_reads_the_views_and_the_feed_and_nothing_else(database):
     with transaction(database.owner) as connection:
         relations = set(connection.execute(RELATIONS).scalars())
     readable = {name for name in relations if not denied(database.reader, f'SELECT FROM "{name}"')}
-    assert {"enriched_images", "image_tags", "image_vectors", "changes", "feed"} == readable
+    assert {"enriched_images", "image_tags", "image_vectors", "label_vectors_in_use", "changes", "feed"} == readable
     with transaction(database.reader) as connection:
         assert "a.jpg" == connection.execute(text("SELECT key FROM enriched_images")).scalar_one()
         nearest = text(f"SELECT key FROM search_images(CAST(:vector AS halfvec({DIMENSION})))")
@@ -195,8 +195,8 @@ def test_who_may_add_tags_and_read_images_can_decide_about_them(database):
     with transaction(database.reader) as connection:
         assert "night" == connection.execute(text("SELECT label FROM image_tags")).scalar_one()
     for statement in (
-        "SELECT FROM tags_set_aside", "UPDATE images SET sha256 = '\\x00'", "SELECT bind_to_bytes()",
-        "SELECT set_peoples_tags_aside()", "SELECT note_bytes_seen()",
+        "SELECT FROM decisions", "UPDATE images SET sha256 = '\\x00'", "SELECT decide_by_hand()",
+        "SELECT project_decisions('{1}')", "SELECT FROM decided_tags('{}', '{}')", "SELECT note_bytes_seen()",
     ):  # fmt: skip
         assert denied(database.reader, statement), statement
 

@@ -11,7 +11,7 @@ from sqlalchemy import event, text
 from tests.factories import enriched_image, spec, unit
 from tests.ledger import ref
 from worker import catalog
-from worker.catalog.search import TagFilter
+from worker.catalog.image_filter import TagFilter
 from worker.catalog.taxonomies import TaxonomyVersion
 from worker.db import transaction
 from worker.types import Tag

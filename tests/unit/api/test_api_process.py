@@ -18,7 +18,7 @@ HEAVY = ("torch", "transformers", "celery", "boto3")
 
 @pytest.fixture
 def client():
-    services: Any = SimpleNamespace(tokens=Tokens(admin="right"), max_event_bytes=1)
+    services: Any = SimpleNamespace(tokens=Tokens(admin="right"), max_event_bytes=1, images_per_second=1)
     with TestClient(create_app(services)) as client:
         yield client
 

@@ -9,7 +9,12 @@ from worker.errors import ConfigurationError
 
 ANYWHERE = ["0.0.0.0", "::", "192.168.1.2", "api.example", ""]
 LOOPBACK = ["127.0.0.1", "127.9.9.9", "::1", "localhost"]
-VARIABLES = {"admin": "ENRICH_API_TOKEN", "events": "ENRICH_API_EVENTS_TOKEN", "read": "ENRICH_API_READ_TOKEN"}
+VARIABLES = {
+    "admin": "ENRICH_API_TOKEN",
+    "events": "ENRICH_API_EVENTS_TOKEN",
+    "read": "ENRICH_API_READ_TOKEN",
+    "review": "ENRICH_API_REVIEW_TOKEN",
+}
 
 
 @pytest.mark.parametrize("token", ["", " ", "\n"])

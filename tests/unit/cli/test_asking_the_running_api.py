@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from worker.cli import read
+from worker.api.search_models import SearchResponse
+from worker.cli import api_client
 from worker.local.connection import ConnectionInfo, save_connection_info
 from worker.local.home import Home, HomeLock
 from worker.settings import Settings
@@ -76,5 +77,5 @@ def test_an_answer_that_is_not_understood_is_none(tmp_path, body, is_understood)
     """The command searches by itself then."""
     settings = Settings(home=tmp_path, database_url=DATABASE)
     with answering(body) as url, running(tmp_path, url):
-        found = read._answered(settings, "a dog", 10, [], exact=False)
+        found = api_client.answered(settings, "/v1/search", {"text": "a dog"}, SearchResponse)
     assert is_understood == (found is not None)

@@ -19,6 +19,7 @@ def tag(taxonomy: str, label: str | None, *, active: bool = True) -> TagRecord:
         space=1,
         model="starter",
         active=active,
+        in_force=active,
         decided_at=datetime(2026, 1, 1, tzinfo=UTC),
     )
 

@@ -147,7 +147,7 @@ def test_secrets_have_no_default():
     """Compose refuses to start without each secret, and says what to do."""
     assert [] == compose.with_default_secrets(compose.BASE.read_text())
     assert [] == compose.literal_secrets(BASE)
-    assert 12 == len(SECRETS)
+    assert 13 == len(SECRETS)
     for missing in SECRETS:
         unset = {name: value for name, value in SECRETS.items() if name != missing}
         for environment in (unset, {**SECRETS, missing: ""}):
@@ -284,7 +284,7 @@ def notification() -> dict[str, Any]:
 def test_the_webhook_posts_where_the_api_takes_events():
     """The path exists in the API, and the token it is sent with is the one that may send events and nothing else."""
     # Nothing else is reached without the token.
-    services = SimpleNamespace(tokens=Tokens(admin="right"), max_event_bytes=1)
+    services = SimpleNamespace(tokens=Tokens(admin="right"), max_event_bytes=1, images_per_second=1)
     with TestClient(create_app(services), raise_server_exceptions=False) as client:  # type: ignore[arg-type]
         assert 401 == client.post(urlsplit(notification()["endpoint"]).path, json={}).status_code
         assert 404 == client.post("/v1/events/nothing", json={}).status_code
@@ -315,12 +315,13 @@ def test_metrics_are_for_the_internal_network():
 
 
 def test_only_what_needs_a_secret_has_it():
-    """The store's key is the worker's alone, the API token the api's."""
+    """The store's reading key is for those that read it, the api for previews; the API token is the api's."""
     holders = {
         name: {service for service, each in BASE["services"].items() if name in each.get("environment", {})}
         for name in ("ENRICH_S3_SECRET_ACCESS_KEY", "ENRICH_API_TOKEN")
     }
-    assert {"ENRICH_S3_SECRET_ACCESS_KEY": {"worker", "scheduler", "listener"}, "ENRICH_API_TOKEN": {"api"}} == holders
+    readers = {"api", "worker", "scheduler", "listener"}
+    assert {"ENRICH_S3_SECRET_ACCESS_KEY": readers, "ENRICH_API_TOKEN": {"api"}} == holders
     # The listener's are of another account: those of the bundled store are not for AWS.
     assert "" == environment_of("listener")["ENRICH_S3_SECRET_ACCESS_KEY"]
 

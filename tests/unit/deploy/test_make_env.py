@@ -25,7 +25,7 @@ def test_it_makes_a_secret_for_everything_that_is_required(tmp_path):
     assert 0 == run(tmp_path / "env").returncode
     made = settings(tmp_path / "env")
     compose.interpolate(compose.parse(compose.BASE.read_text()), made)
-    assert len(set(made.values())) == len(made) == 12
+    assert len(set(made.values())) == len(made) == 13
     assert {48} == {len(value) for value in made.values()}
     assert all(value.isalnum() for value in made.values())
 

@@ -100,7 +100,7 @@ def test_a_directory_that_is_none_is_named(tmp_path: Path) -> None:
     missing = fetch(tmp_path, REPOSITORY, "--revision", COMMIT, "--from", str(tmp_path / "missing"))
     empty = fetch(tmp_path, REPOSITORY, "--revision", COMMIT, "--from", str(tmp_path))
     assert [1, 1] == [missing.returncode, empty.returncode]
-    assert "there is no directory" in missing.stderr
+    assert "does not exist: name one with" in missing.stderr
     assert "config.json" in empty.stderr
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from training import evaluate
-from training.calibrate import Cases, best, question
+from training.calibrate import Cases, best, joined, likeliest_temperature, question
 from worker.tagging import Calibration, Label, LabelMatrix, Taxonomy, build_label_matrix
 from worker.types import Floats
 
@@ -54,6 +55,18 @@ def test_the_best_calibration_leaves_the_doubtful_untagged(matrix: LabelMatrix):
     outcome = asked.judge(best(asked))
 
     assert (5, 0, 5) == (outcome.right, outcome.wrong, outcome.answerable)
+
+
+def test_the_likeliest_temperature_makes_probabilities_those_that_are_met(matrix: LabelMatrix):
+    """Of pictures that look equally like day, three in four are by day: log 3 / (10 × the difference of cosines)."""
+    angle, difference = 40, np.cos(np.radians(40)) - np.sin(np.radians(40))
+    pictures = cases(*[(angle, "day")] * 3, (angle, "night"))
+    alone = replace(matrix, taxonomy=replace(matrix.taxonomy, background=()))
+    top = replace(alone.top, background=False, starts=alone.top.starts[:2], rows=slice(0, 2))
+    asked = question(pictures, replace(alone, rows=matrix.rows[:2], choices=(top,)), SCALE)
+
+    assert SCALE * difference / np.log(3) == pytest.approx(likeliest_temperature(asked), rel=0.02)
+    assert likeliest_temperature(asked) == likeliest_temperature(joined(asked, asked))
 
 
 def test_one_seed_has_no_interval():

@@ -1,36 +1,33 @@
-"""Reading: images, searches, explanations, the change feed."""
+"""Reading: images, explanations, the change feed."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Depends, Query
+from fastapi import APIRouter, Depends, Query
 from starlette.convertors import Convertor, register_url_convertor
 
 from worker.api import access, serializers
-from worker.api.authentication import ReadRoute, SearchRoute
+from worker.api.authentication import ReadRoute
 from worker.api.count_models import LabelCounts
 from worker.api.explanations import Explanation, explanation
+from worker.api.filter_models import FilterText, from_text
+from worker.api.image_models import Image, ImageList, NearestLabels
 from worker.api.models import (
     Changes,
-    Image,
-    ImageList,
     MomentText,
-    NearestLabels,
-    SearchRequest,
-    SearchResponse,
     TagSource,
     TagText,
     Text,
 )
 from worker.api.parameters import BucketInPath, KeyInPath, OnlyBucket, OnlyPrefix
 from worker.api.problems import described
-from worker.api.services import Parts, Services, parts_of
-from worker.catalog.search import Nearest, TagFilter
+from worker.api.services import Parts, parts_of
+from worker.catalog.image_filter import ImageFilter, TagFilter
 from worker.pipeline.common import time_filters
 from worker.pipeline.delivery import change_feed
-from worker.pipeline.reading import image_list, image_lookup, label_counts, text_search
+from worker.pipeline.reading import image_list, image_lookup, label_counts
 from worker.types import ObjectRef
 
 
@@ -55,14 +52,6 @@ router = APIRouter(
     dependencies=access.described(ReadRoute.scope),
     responses=described(400, 401, 403, 422, 503),
 )
-searches = APIRouter(
-    prefix="/v1",
-    tags=["images"],
-    route_class=SearchRoute,
-    dependencies=access.described(SearchRoute.scope),
-    responses=described(400, 401, 403, 408, 409, 413, 415, 422, 503),
-)
-
 _Parts = Annotated[Parts, Depends(parts_of)]
 _Tags = Annotated[
     list[TagText],
@@ -71,6 +60,15 @@ _Tags = Annotated[
         max_length=16,
         description="Only images to which this tag applies, as `TAXONOMY=LABEL`; may be repeated: all must apply.",
         examples=[["time-of-day=night"]],
+    ),
+]
+_Suggested = Annotated[
+    list[TagText],
+    Query(
+        alias="suggested",
+        max_length=16,
+        description="Only images for which the active model suggests this label and about which nobody has decided, as "
+        "`TAXONOMY=LABEL`; may be repeated: all must be suggested.",
     ),
 ]
 _Source = Annotated[
@@ -101,26 +99,6 @@ _Taxonomies = Annotated[Sequence[Text], Query(description="Only these taxonomies
 _MostLabels = Annotated[int, Query(ge=1, le=1_000, description="Most labels to return.")]
 _LabelsPerTaxonomy = Annotated[int, Query(ge=1, le=10_000, description="Most labels per taxonomy.")]
 _CountedSource = Annotated[TagSource | None, Query(description="Only tags from this source.")]
-_Search = Annotated[
-    SearchRequest,
-    Body(
-        openapi_examples={
-            "words": {
-                "summary": "By words, among images with a tag",
-                "value": {
-                    "text": "a cat on a sofa",
-                    "limit": 10,
-                    "tags": [{"taxonomy": "time-of-day", "label": "night"}],
-                    "min_similarity": 0.2,
-                },
-            },
-            "label": {
-                "summary": "By a label, regardless of tags",
-                "value": {"label": {"taxonomy": "setting", "label": "indoor"}, "limit": 10},
-            },
-        }
-    ),
-]
 _Limit = Annotated[int, Query(ge=1, le=10_000, description="Most changes to return.")]
 
 
@@ -129,20 +107,28 @@ async def wanted(
     bucket: OnlyBucket = None,
     prefix: OnlyPrefix = None,
     tags: _Tags = [],  # noqa: B006  # FastAPI copies it
+    suggested: _Suggested = [],  # noqa: B006
     source: _Source = None,
     updated_since: _UpdatedSince = None,
-) -> image_list.ImageQuery:
+    filter_: FilterText = None,
+) -> ImageFilter:
     """The filters of a list. An image must match all of them."""
-    return image_list.ImageQuery(
+    plain = ImageFilter(
         bucket=bucket,
         prefix=prefix,
-        tags=tuple(TagFilter(taxonomy=each.partition("=")[0], label=each.partition("=")[2]) for each in tags),
+        tags=_filters(tags),
+        suggested=_filters(suggested),
         source=source,
-        updated_since=None if updated_since is None else time_filters.parse(updated_since),
+        enriched_since=None if updated_since is None else time_filters.parse(updated_since),
     )
+    return plain if filter_ is None else plain.and_(from_text(filter_))
 
 
-_Wanted = Annotated[image_list.ImageQuery, Depends(wanted)]
+def _filters(tags: Sequence[str]) -> tuple[TagFilter, ...]:
+    return tuple(TagFilter(taxonomy=each.partition("=")[0], label=each.partition("=")[2]) for each in tags)
+
+
+_Wanted = Annotated[ImageFilter, Depends(wanted)]
 
 
 @router.get("/images", summary="List images")
@@ -214,26 +200,6 @@ async def get_nearest_labels(
     ref = ObjectRef(bucket=bucket, key=key)
     found = await parts.reading(lambda: parts.services.labels.labels_of(ref, limit=limit, taxonomies=taxonomy))
     return serializers.nearest_labels(found)
-
-
-@searches.post("/search", summary="Search by words or by a label", responses=described(404))
-async def search(request: _Search, parts: _Parts) -> SearchResponse:
-    """The images that match a text or a label best, optionally only those with certain tags.
-
-    The first search by words loads the model's text tower, which takes seconds; a search by label needs no model.
-    """
-    return serializers.hits(await parts.searching(lambda: _found(request, parts.services)))
-
-
-def _found(request: SearchRequest, services: Services) -> Nearest:
-    tags, least = serializers.filters(request.tags), request.min_similarity
-    if request.text is not None:
-        return services.search(request.text, limit=request.limit, tags=tags, min_similarity=least, exact=request.exact)
-    if request.label is None:
-        raise TypeError("the model of a request lets either text or label be missing, not both")
-    label = TagFilter(taxonomy=request.label.taxonomy, label=request.label.label)
-    found = services.labels.images_of(label, limit=request.limit, tags=tags, exact=request.exact)
-    return text_search.at_least(found, least)
 
 
 @router.get("/changes", summary="Follow what changes", responses=described(410))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Response
@@ -9,11 +10,14 @@ from fastapi import APIRouter, Depends, HTTPException, Query, Response
 from worker import db, logs, metrics
 from worker.api import access
 from worker.api.authentication import ReadRoute
-from worker.api.models import Alive, Ready, Status, Text
+from worker.api.models import Alive, MomentText, Ready, Status, Text
+from worker.api.parameters import OnlyBucket
 from worker.api.problems import described
 from worker.api.services import Parts, parts_of
+from worker.api.stats_models import TagStats
 from worker.api.strict_route import StrictRoute
-from worker.pipeline.operations import system_status
+from worker.pipeline.common import time_filters
+from worker.pipeline.operations import system_status, tag_stats
 
 _log = logs.get("api")
 
@@ -28,11 +32,19 @@ guarded = APIRouter(
 
 _Parts = Annotated[Parts, Depends(parts_of)]
 _Bucket = Annotated[Text | None, Query(description="Count this bucket only.")]
+_Taxonomies = Annotated[Sequence[Text], Query(description="Only these taxonomies; may be repeated.", max_length=64)]
+_FirstDay = Annotated[
+    MomentText, Query(description="The first day: `14d`, or a time with its offset; at most 90 days ago.")
+]
+_ByBucket = Annotated[bool, Query(description="Each bucket by itself, too.")]
 
 
 @guarded.get("/status", summary="Count objects by state")
 async def status(parts: _Parts, bucket: _Bucket = None) -> Status:
-    """Every object that was ever announced or listed is in exactly one of the first five counts."""
+    """Every object that was ever announced or listed is in exactly one of the first five counts.
+
+    People's decisions and open reviews are those of all buckets.
+    """
     return Status.model_validate(
         await parts.reading(lambda: system_status.status(parts.services.engine, bucket=bucket))
     )
@@ -42,6 +54,31 @@ async def status(parts: _Parts, bucket: _Bucket = None) -> Status:
 async def healthz() -> Alive:
     """Nothing else is checked: an unavailable database is not a reason to restart the API. Needs no token."""
     return Alive(status="ok")
+
+
+@guarded.get("/stats", summary="Show what the model says by day, and what has changed")
+async def get_stats(
+    *,
+    parts: _Parts,
+    taxonomy: _Taxonomies = (),
+    bucket: OnlyBucket = None,
+    since: _FirstDay = "14d",
+    by_bucket: _ByBucket = False,
+) -> TagStats:
+    """Labels, images without one, and probabilities, by the day on which images were enriched (UTC).
+
+    Each day is compared with the 14 days before it. Only the model's answers count, as they are now; people's
+    corrections are left out. At most 50,000 images are read: where there are more, a random sample of each bucket and
+    day, and `exact` is false.
+    """
+    start = time_filters.parse(since)
+    return TagStats.model_validate(
+        await parts.reading(
+            lambda: tag_stats.stats(
+                parts.services.engine, since=start, taxonomies=taxonomy, bucket=bucket, by_bucket=by_bucket
+            )
+        )
+    )
 
 
 @router.get(
@@ -59,7 +96,11 @@ async def readyz(response: Response, parts: _Parts) -> Ready:
         model=parts.services.model,
         database=problem,
         reason=None if problem == "ok" else f"the database is {problem}: events are held, and then refused with 503",
-        refused=refused + [f"searches: {why}" for why in parts.services.search.refusals],
+        refused=[
+            *refused,
+            *(f"searches: {why}" for why in parts.services.search.refusals),
+            *(f"uploaded images: {why}" for why in parts.services.examples.refusals),
+        ],
     )
 
 

@@ -12,6 +12,7 @@ from worker.errors import CursorError
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_YEARS = range(1900, 9001)  # so that ages, up to a hundred years, can be subtracted
 _BIGINT = range(-(1 << 63), 1 << 63)
 
 
@@ -49,4 +50,9 @@ def _part(value: object, wanted: type[int | str | datetime]) -> int | str | date
         return value
     if type(value) is not int or value not in _BIGINT or wanted is str:
         raise ValueError(value)
-    return _EPOCH + value * _MICROSECOND if wanted is datetime else value
+    if wanted is not datetime:
+        return value
+    moment = _EPOCH + value * _MICROSECOND
+    if moment.year not in _YEARS:
+        raise ValueError(moment)
+    return moment

@@ -9,6 +9,19 @@ from dataclasses import dataclass
 _Z = 1.959963984540054
 
 
+def wilson(share: float, count: float) -> tuple[float, float]:
+    """The 95 % interval of a share that was seen among ``count`` images, which may be an effective number.
+
+    E. B. Wilson, Probable inference, the law of succession, and statistical inference, JASA 22, 1927.
+    """
+    if count <= 0:
+        return 0.0, 1.0
+    z2 = _Z * _Z
+    centre = (share + z2 / (2 * count)) / (1 + z2 / count)
+    half = _Z / (1 + z2 / count) * math.sqrt(share * (1 - share) / count + z2 / (4 * count * count))
+    return max(centre - half, 0.0), min(centre + half, 1.0)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Estimate:
     """A number of images: exact if all were examined, else estimated with a 95 % interval."""
@@ -35,17 +48,16 @@ class Sampling:
     def count(self, seen: int) -> Estimate:
         """Estimate the number for all images from that for the examined ones.
 
-        Wilson's score interval, which is right for rare things, too: that none was seen does not mean that there is
-        none. (E. B. Wilson, Probable inference, the law of succession, and statistical inference, JASA 22, 1927.)
+        By Wilson's score interval, which is right for rare things, too: that none was seen does not mean that there is
+        none.
         """
         if self.is_full or not self.images:
             return Estimate(seen=seen, about=seen, low=seen, high=seen)
-        n, p, z2 = self.images, seen / self.images, _Z * _Z
-        centre = (p + z2 / (2 * n)) / (1 + z2 / n)
-        half = _Z / (1 + z2 / n) * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
+        n, p = self.images, seen / self.images
+        low, high = wilson(p, n)
         return Estimate(
             seen=seen,
             about=round(p * self.total),
-            low=max(math.floor(max(centre - half, 0.0) * self.total), seen),
-            high=min(math.ceil((centre + half) * self.total), self.total - (n - seen)),
+            low=max(math.floor(low * self.total), seen),
+            high=min(math.ceil(high * self.total), self.total - (n - seen)),
         )

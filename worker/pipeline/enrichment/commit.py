@@ -121,11 +121,11 @@ def _removal(each: FinalOutcome) -> Removal | None:
     if each.quarantine is None:
         if each.outcome not in (Outcome.GONE, Outcome.EXCLUDED):
             return None
-        return Removal(ref=ref, refused=each.outcome is Outcome.EXCLUDED)
+        return Removal(ref=ref)
     if each.quarantine.reason not in _UNDECIDED:
-        return Removal(ref=ref, refused=True)
+        return Removal(ref=ref)
     # The store has other bytes than the catalog's; without an etag, this is unknown.
-    return Removal(ref=ref, refused=True, unless=each.etag) if each.etag is not None else None
+    return Removal(ref=ref, unless=each.etag) if each.etag is not None else None
 
 
 def _announced(enriched: Iterable[EnrichedImage]) -> list[outbox.NewEntry]:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
+from worker import tagging
 from worker.encoder import Encoder, Pixels
 from worker.errors import ImageRejectedError
 from worker.images import ImageLimits
-from worker.pipeline.pictures.read_picture import decode_picture
-from worker.tagging import Tagger
-from worker.types import ImageMetadata, Reason, Tag
+from worker.pipeline.pictures.decode_picture import decode_picture
+from worker.pipeline.taxonomies.abstention_summary import AbstentionSummary, summary
+from worker.tagging import Abstention, AbstentionCounts, Tagger
+from worker.types import SUGGESTION, Floats, ImageMetadata, Reason, Tag
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,6 +27,7 @@ class TaggedFile:
     path: Path
     metadata: ImageMetadata
     tags: tuple[Tag, ...]
+    abstentions: tuple[Abstention, ...]  # of the taxonomies that apply and give no label
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,6 +48,7 @@ class FileTagger:
     limits: ImageLimits
     threads: int
     batch: int
+    counted: AbstentionCounts = field(default_factory=AbstentionCounts)  # so far
 
     def run(self, paths: Sequence[Path]) -> Iterator[TaggedFile | RefusedFile]:
         """Tag files; a bad file does not affect the others."""
@@ -59,15 +63,27 @@ class FileTagger:
         pixels = [each[2] for each in read if not isinstance(each, RefusedFile)]
         vectors = self.encoder.encode_images(pixels)
         usable = [bool(np.isfinite(vector).all()) for vector in vectors]
-        tags = iter(self.tagger.tag(vectors[usable]))
+        tagged = iter(self._decide(vectors[usable]))
         good = iter(usable)
         for each in read:
             if isinstance(each, RefusedFile):
                 yield each
             elif next(good):
-                yield TaggedFile(path=each[0], metadata=each[1], tags=next(tags))
+                tags, abstained = next(tagged)
+                yield TaggedFile(path=each[0], metadata=each[1], tags=tags, abstentions=abstained)
             else:
                 yield RefusedFile(path=each[0], reason=Reason.ENCODER_REFUSED, message="the model gives no vector")
+
+    def summaries(self) -> dict[str, AbstentionSummary]:
+        """Why the files so far have no label, by taxonomy."""
+        return {each.name: summary(self.counted, each.name) for each in self.tagger.taxonomies}
+
+    def _decide(self, vectors: Floats) -> list[tuple[tuple[Tag, ...], tuple[Abstention, ...]]]:
+        decided = self.tagger.decide(vectors)
+        self.counted.add(decided, len(vectors))
+        every = tagging.tags(decided, len(vectors))
+        tags = [tuple(tag for tag in own if tag.source != SUGGESTION) for own in every]  # abstentions name these
+        return list(zip(tags, tagging.abstentions(decided, len(vectors)), strict=True))
 
     def _read(self, path: Path) -> tuple[Path, ImageMetadata, Pixels] | RefusedFile:
         try:

@@ -3,10 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from datetime import datetime
 
 from worker import catalog, ledger, outbox
-from worker.db import Engine, transaction
+from worker.db import Connection, Engine, transaction
 from worker.pipeline.common.bucket_filters import require_bucket
+
+#: Most open review plans that are named.
+_REVIEWS = 20
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reviews:
+    """What people have decided, and what is left for them."""
+
+    decisions: int
+    reviewers: int
+    newest: datetime | None
+    open_plans: int
+    open: list[catalog.review_plans.OpenReview]  # the newest of them
+    proven: int  # labels in force whose precision reviews prove
+    expired: int  # labels in force whose proof does not hold any more
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,6 +38,7 @@ class SystemStatus:
     rejected_events: int  # kept
     reconciliations: list[ledger.reconciliations.Reconciliation]
     feed_blocker: outbox.Blocker | None  # the session that holds the change feed back
+    reviews: Reviews
 
 
 def overview(engine: Engine, *, bucket: str | None = None) -> SystemStatus:
@@ -40,6 +58,7 @@ def overview(engine: Engine, *, bucket: str | None = None) -> SystemStatus:
             rejected_events=ledger.rejected_events.count(connection),
             reconciliations=ledger.reconciliations.states(connection),
             feed_blocker=outbox.blocker(connection),
+            reviews=_reviews(connection),
         )
 
 
@@ -56,7 +75,7 @@ def totals(engine: Engine, *, bucket: str | None = None) -> ledger.totals.Totals
 
 
 def status(engine: Engine, *, bucket: str | None = None) -> dict[str, object]:
-    """Known objects by state, and the session that holds the change feed back.
+    """Known objects by state, the session that holds the change feed back, and people's decisions.
 
     Raises:
         UnknownNameError: nothing is known of the bucket.
@@ -64,4 +83,19 @@ def status(engine: Engine, *, bucket: str | None = None) -> dict[str, object]:
     with transaction(engine) as connection:
         require_bucket(connection, bucket)
         totals, blocker = ledger.totals.totals(connection, bucket=bucket), outbox.blocker(connection)
-    return {**asdict(totals), "feed_blocker": blocker}
+        return {**asdict(totals), "feed_blocker": blocker, "reviews": _reviews(connection)}
+
+
+def _reviews(connection: Connection) -> Reviews:
+    counts = catalog.decisions.counts(connection)
+    plans, count = catalog.review_plans.open_reviews(connection, limit=_REVIEWS)
+    proofs = catalog.proofs.counts(connection)
+    return Reviews(
+        decisions=counts.decisions,
+        reviewers=counts.reviewers,
+        newest=counts.newest,
+        open_plans=count,
+        open=plans,
+        proven=sum(each.proven for each in proofs),
+        expired=sum(each.expired for each in proofs),
+    )

@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from worker import catalog, tagging
+from worker.catalog.decisions import DecidedTag
 from worker.catalog.read import ImageRecord, TagRecord
 from worker.catalog.spaces import Space
 from worker.catalog.taxonomies import KeptTaxonomy
@@ -51,7 +52,8 @@ class ExplainedTaxonomy:
     numbers: TaxonomyExplanation  # by the version that decided the stored tags, if there are any
     standing: Standing
     written: tuple[TagRecord, ...]  # the stored tags of this space, with their provenance
-    human: tuple[TagRecord, ...]  # people's decisions, which replace the model's
+    human: tuple[TagRecord, ...]  # what people accepted
+    rejected: tuple[DecidedTag, ...]  # what people rejected
     newer: NewerVersionResult | None
 
 
@@ -108,7 +110,7 @@ class _ImageScorer:
     def explain(self, taxonomies: Sequence[Taxonomy]) -> tuple[TaxonomyExplanation, ...]:
         encode_texts = partial(self.texts.of, self.space, self.encoder)
         scale, model = self.encoder.logit_scale, self.encoder.space.model
-        tagger = Tagger(taxonomies, encode_texts, logit_scale=scale, model=model)
+        tagger = Tagger(taxonomies, encode_texts, logit_scale=scale, model=model, space=self.space.id)
         return tagging.explain(tagger, self.vector, encode_texts)
 
 
@@ -160,6 +162,12 @@ class Explainer:
                 f"{ref} has no vector of {space.model}, which answers: it was not embedded with it yet, or not at all"
             )
         return _ImageScorer(vector=vector, space=space, encoder=encoder, texts=self._texts), _answering(kept, record)
+
+
+def known_names(engine: Engine) -> frozenset[str]:
+    """The taxonomies that the catalog has a version of."""
+    with transaction(engine) as connection:
+        return frozenset(catalog.taxonomies.versions_in_use(connection))
 
 
 def _by_given(scorer: _ImageScorer, record: ImageRecord, taxonomies: Sequence[Taxonomy]) -> ImageExplanation:
@@ -244,6 +252,7 @@ def _compared(
         standing=_standing(numbers, written, newer),
         written=written,
         human=tuple(tag for tag in ours if tag.source == "human"),
+        rejected=tuple(tag for tag in record.rejected_tags if tag.taxonomy == numbers.taxonomy),
         newer=newer,
     )
 

@@ -6,37 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from worker import catalog, ledger
-from worker.catalog.listing import ImageFilter
+from worker.catalog.image_filter import ImageFilter
 from worker.catalog.read import ImageRecord
-from worker.catalog.search import TagFilter
 from worker.db import Engine, snapshot
-from worker.errors import ChoiceError
-from worker.pipeline.common import cursors, time_filters
-from worker.pipeline.common.bucket_filters import require_bucket
-from worker.pipeline.common.tag_filters import resolve_label
-from worker.pipeline.common.time_filters import TimeFilter
+from worker.errors import CursorError
+from worker.pipeline.common import cursors, image_filters
 from worker.types import ObjectRef
 
 _LIST = "images"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ImageQuery:
-    """Which images to list: they must match all that is given; nothing given means all.
-
-    Raises:
-        ChoiceError: a prefix without a bucket.
-    """
-
-    bucket: str | None = None
-    prefix: str | None = None  # of the key
-    tags: tuple[TagFilter, ...] = ()  # labels by name, title or alias
-    source: str | None = None  # of these tags; without any, of at least one tag
-    updated_since: TimeFilter | None = None
-
-    def __post_init__(self) -> None:
-        if self.bucket is None and self.prefix is not None:
-            raise ChoiceError("a prefix needs a bucket: name the bucket, too")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,31 +24,29 @@ class ImageListPage:
     next: str | None  # cursor of the next page; None: this is the last
 
 
-def images(engine: Engine, wanted: ImageQuery, *, limit: int, after: str | None = None) -> ImageListPage:
+def images(engine: Engine, wanted: ImageFilter, *, limit: int, after: str | None = None) -> ImageListPage:
     """A page, in one snapshot.
 
     Raises:
         CursorError: ``after`` is not the ``next`` of an earlier page.
-        UnknownNameError: a filter names a taxonomy, label or bucket that is unknown.
+        UnknownNameError: the filter names something that is unknown.
+        ChoiceError: no image can match the filter.
     """
     with snapshot(engine) as connection:
-        require_bucket(connection, wanted.bucket)
-        began, behind = _start(after, now=ledger.heartbeats.now(connection))
-        filter_ = ImageFilter(
-            bucket=wanted.bucket,
-            prefix=wanted.prefix,
-            tags=tuple(resolve_label(connection, wanted.tags)),
-            source=wanted.source,
-            updated_since=time_filters.at(wanted.updated_since, now=began),
-        )
+        began, behind = _start(after, wanted, now=ledger.heartbeats.now(connection))
+        filter_ = image_filters.resolved(connection, wanted, now=began)
         found = catalog.listing.page(connection, filter_, limit=limit, behind=behind)
-    following = None if found.end is None else cursors.encode(_LIST, began, found.end.bucket, found.end.key)
+    following = (
+        None if found.end is None else cursors.encode(_LIST, began, wanted.fingerprint, found.end.bucket, found.end.key)
+    )
     return ImageListPage(images=found.images, next=following)
 
 
-def _start(after: str | None, *, now: datetime) -> tuple[datetime, ObjectRef | None]:
+def _start(after: str | None, wanted: ImageFilter, *, now: datetime) -> tuple[datetime, ObjectRef | None]:
     """The time of the first page, to which ages are relative, and where the last page ended."""
     if after is None:
         return now, None
-    began, bucket, key = cursors.decode(after, _LIST, datetime, str, str)
+    began, fingerprint, bucket, key = cursors.decode(after, _LIST, datetime, str, str, str)
+    if fingerprint != wanted.fingerprint:
+        raise CursorError("the cursor is of a list with other filters: repeat them, or begin again without it")
     return began, ObjectRef(bucket=bucket, key=key)

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Literal, TypeAlias
 
 from worker import catalog, ledger
-from worker.catalog.read import ImageRecord
-from worker.db import Engine, snapshot
+from worker.catalog.read import Content, ImageRecord
+from worker.db import Connection, Engine, snapshot
 from worker.errors import NotFoundError
 from worker.ledger.totals import ObjectState
 from worker.types import ObjectRef
@@ -42,8 +42,25 @@ def image(engine: Engine, ref: ObjectRef) -> ImageRecord:
         found = catalog.read.image(connection, ref)
         if found is not None:
             return found
-        known = ledger.totals.object_state(connection, ref)
-    raise ImageNotFoundError(ref, known)
+        raise not_found(connection, ref)
+
+
+def not_found(connection: Connection, ref: ObjectRef) -> ImageNotFoundError:
+    """The error for an image that is not in the catalog, with what the ledger knows about the object."""
+    return ImageNotFoundError(ref, ledger.totals.object_state(connection, ref))
+
+
+def content(engine: Engine, ref: ObjectRef) -> Content:
+    """Which bytes the catalog describes for an image.
+
+    Raises:
+        ImageNotFoundError: as for ``image``.
+    """
+    with snapshot(engine) as connection:
+        found = catalog.read.content(connection, ref)
+        if found is not None:
+            return found
+        raise not_found(connection, ref)
 
 
 def _state(known: ObjectState | None) -> State:

@@ -68,6 +68,7 @@ class DecodeSlots:
     """
 
     def __init__(self, *, count: int, memory: ByteBudget) -> None:
+        self.count = count
         self._turns = threading.BoundedSemaphore(count)
         self._memory = memory
         self._unpacked = ByteBudget(_UNPACKED_BYTES)

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, TypeAlias
@@ -15,8 +15,10 @@ from worker import catalog, db, ledger, logs
 from worker.db import Connection, Engine, transaction
 from worker.errors import NotFoundError, OutdatedTaxonomiesError
 from worker.pipeline.spaces.fill_batch import BatchFiller, FillReport, is_temporary
+from worker.pipeline.spaces.preview_lease import wanting_previews
 from worker.pipeline.taxonomies import retag
 from worker.pipeline.taxonomies.retag import Retagger
+from worker.types import FillSource
 
 _log = logs.get("pipeline")
 
@@ -45,6 +47,7 @@ class FillResult:
 
     space: int
     filled: int  # vectors that this process wrote
+    from_previews: int  # of these, made from previews
     changed: int  # objects that differ from the catalog: hinted for a worker
     tagged: int  # images retagged from stored vectors
     failed: int  # in all: images that the model could not embed
@@ -56,12 +59,14 @@ class _Sums:
     """Sums over threads."""
 
     filled: int = 0
+    from_previews: int = 0
     changed: int = 0
     mutex: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, report: FillReport) -> None:
         with self.mutex:
             self.filled += report.filled
+            self.from_previews += report.from_previews
             self.changed += report.changed
 
 
@@ -88,6 +93,7 @@ class FillRun:
     engine: Engine
     filler: BatchFiller
     threads: int  # batches in flight
+    source: FillSource | None = None  # None: missing vectors from originals; others stay as they are
     progress: Callable[[FillProgress], None] = lambda _: None
 
     def run(self, *, retry_failed: bool = False) -> FillResult:
@@ -106,13 +112,8 @@ class FillRun:
             catalog.spaces.refill(connection, space.id)
             if retry_failed:
                 catalog.embedding_queue.retry_failures(connection, space.id)
-        sums, missing, before = _Sums(), self._missing(), -1
-        for _ in range(_MOST_PASSES):
-            if missing in (0, before) and before >= 0:
-                break
-            before = missing
-            self._pass(sums, total=missing)
-            missing = self._missing()
+        with wanting_previews(self.engine, space.id) if self.source is FillSource.PREVIEWS else nullcontext():
+            sums = self._fill()
         tagged = self._retag()
         self._index()
         with transaction(self.engine) as connection:
@@ -120,15 +121,32 @@ class FillRun:
         return FillResult(
             space=space.id,
             filled=sums.filled,
+            from_previews=sums.from_previews,
             changed=sums.changed,
             tagged=tagged,
             failed=failed,
             missing=self._missing(),
         )
 
+    def _fill(self) -> _Sums:
+        sums, missing, before = _Sums(), self._missing(), -1
+        for _ in range(_MOST_PASSES):
+            if missing in (0, before) and before >= 0:
+                break
+            before = missing
+            self._pass(sums, total=missing)
+            missing = self._missing()
+        return sums
+
     def _missing(self) -> int:
         with transaction(self.engine) as connection:
-            return catalog.spaces.missing_in(connection, self.filler.model.space.id)
+            return catalog.spaces.missing_in(
+                connection, self.filler.model.space.id, replacing_previews=self._replaces_previews
+            )
+
+    @property
+    def _replaces_previews(self) -> bool:
+        return self.source is FillSource.ORIGINALS
 
     # -- vectors -----------------------------------------------------------------------------------------------------
     def _pass(self, sums: _Sums, *, total: int) -> None:
@@ -169,7 +187,11 @@ class FillRun:
 
     def _queue_more(self, connection: Connection, after: int) -> tuple[int, datetime | None]:
         step = catalog.embedding_queue.enqueue_missing(
-            connection, self.filler.model.space.id, after=after, limit=_CHUNK
+            connection,
+            self.filler.model.space.id,
+            after=after,
+            limit=_CHUNK,
+            replacing_previews=self._replaces_previews,
         )
         return (after, catalog.embedding_queue.now(connection)) if step is None else (step.last, None)
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
 
 import numpy as np
 
@@ -17,8 +19,9 @@ from worker.catalog.embedding_queue import Postponement, QueuedBatch, QueuedImag
 from worker.catalog.spaces import Space
 from worker.catalog.write import EmbeddedImage
 from worker.db import Connection, Engine, Trouble, transaction, trouble
-from worker.encoder import Encoder, MicroBatcher
+from worker.encoder import Encoder, MicroBatcher, Pixels
 from worker.errors import FatalDeviceError, OutdatedTaxonomiesError
+from worker.pipeline.pictures.preview_pixels import PreviewReader
 from worker.pipeline.pictures.read_failure import ReadFailure, failure_of
 from worker.pipeline.pictures.read_picture import PictureReader, StoredPicture
 from worker.pipeline.resilience.retry_policy import RetryPolicy
@@ -38,7 +41,9 @@ class _ReadyImage:
     """An image that is ready for the encoder."""
 
     image: QueuedImage
-    picture: StoredPicture
+    pixels: Pixels
+    sha256: str  # of the bytes that the pixels show
+    from_preview: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,6 +51,7 @@ class FillReport:
     """The result of one batch."""
 
     filled: int
+    from_previews: int  # of these
     changed: int  # the object has changed: hinted for a worker
     later: int  # to be retried
     failed: int  # given up
@@ -72,6 +78,7 @@ class BatchFiller:
     pool: ThreadPoolExecutor  # fetches and decodes
     batch: int
     lease: float  # seconds; not renewed: a late worker has only wasted its time
+    previews: PreviewReader | None = None  # read in place of originals, while a fill wants that
 
     def run_once(self) -> FillReport | None:
         """Process one batch.
@@ -88,10 +95,11 @@ class BatchFiller:
             claimed = (
                 None if urgent else catalog.embedding_queue.claim(connection, space, size=self.batch, lease=self.lease)
             )
+            before = catalog.preview_fills.began(connection, space)
         if claimed is None:
             return None
         try:
-            return self._work(claimed)
+            return self._work(claimed, before)
         except FatalDeviceError:
             raise
         except BaseException:
@@ -105,10 +113,10 @@ class BatchFiller:
         except Exception as error:  # noqa: BLE001  # the lease ends by itself
             _log.warning("a batch could not be given back; its lease will expire", action="fill", error=str(error))
 
-    def _work(self, claimed: QueuedBatch) -> FillReport:
+    def _work(self, claimed: QueuedBatch, before: datetime | None) -> FillReport:
         worn = [each for each in claimed.images if each.attempts > self.policy.max_attempts]
         fresh = [each for each in claimed.images if each.attempts <= self.policy.max_attempts]
-        results = list(self.pool.map(self._read, fresh))
+        results = list(self.pool.map(partial(self._read, before=before), fresh))
         vectors, failed = self._encode([each for each in results if isinstance(each, _ReadyImage)])
         postponed = failed + [each for each in results if isinstance(each, Postponement)]
         postponed += [_given_up(each, "every worker that tried it died") for each in worn]
@@ -116,11 +124,20 @@ class BatchFiller:
         return self._write(claimed, vectors, changed, postponed)
 
     # -- reading -----------------------------------------------------------------------------------------------------
-    def _read(self, image: QueuedImage) -> _ReadyImage | Postponement | None:
-        """Fetch, decode and prepare one image; None if the store has something else, for the normal path to see."""
-        match self.reader.read(image.ref, self.model.encoder, is_image=True):
+    def _read(self, image: QueuedImage, before: datetime | None = None) -> _ReadyImage | Postponement | None:
+        """Fetch, decode and prepare one image; None if the store has something else, for the normal path to see.
+
+        The preview is read instead if the image was enriched up to the moment ``before``.
+        """
+        encoder = self.model.encoder
+        pixels = None
+        if self.previews is not None and before is not None and image.enriched_at <= before:
+            pixels = self.previews.read(image.sha256, shorter=image.shorter, encoder=encoder)
+        if pixels is not None:
+            return _ReadyImage(image=image, pixels=pixels, sha256=image.sha256, from_preview=True)
+        match self.reader.read(image.ref, encoder, is_image=True):
             case StoredPicture() as picture:
-                return _ReadyImage(image=image, picture=picture)
+                return _ReadyImage(image=image, pixels=picture.pixels, sha256=picture.metadata.sha256)
             case ReadFailure() as failure:
                 return self._failed(image, failure)
             case _:
@@ -139,7 +156,7 @@ class BatchFiller:
     def _encode(self, read: Sequence[_ReadyImage]) -> tuple[list[tuple[_ReadyImage, Floats]], list[Postponement]]:
         vectors: list[tuple[_ReadyImage, Floats]] = []
         failed: list[Postponement] = []
-        for each, result in zip(read, self.model.batcher.encode([each.picture.pixels for each in read]), strict=True):
+        for each, result in zip(read, self.model.batcher.encode([each.pixels for each in read]), strict=True):
             if isinstance(result, Exception):
                 failed.append(self._failed(each.image, failure_of(result, each.image.ref)))
             else:
@@ -179,11 +196,11 @@ class BatchFiller:
             if not catalog.write.is_open(connection, space):
                 # Retired meanwhile, and its queue with it, but for what was queued at that moment.
                 catalog.embedding_queue.complete(connection, space, claimed.token, [each.id for each in claimed.images])
-                return FillReport(filled=0, changed=0, later=0, failed=0)
+                return FillReport(filled=0, from_previews=0, changed=0, later=0, failed=0)
             locked = catalog.image_locks.lock(connection, list(images_of))
             # Somebody else may hold a newer token for these by now. Their vectors are right all the same: the images
             # are still those that were read.
-            read = {id_: each.picture.metadata.sha256 for id_, each in images_of.items()}
+            read = {id_: each.sha256 for id_, each in images_of.items()}
             written = [each for each in embedded if locked.hashes.get(each.image_id) == read[each.image_id]]
             if written:
                 catalog.write.save_vectors(connection, space, written)
@@ -193,7 +210,7 @@ class BatchFiller:
         changed += [images_of[id_].image for id_ in locked.hashes.keys() - done]
         postponed += [_contended(id_) for id_ in images_of.keys() - locked.hashes.keys() - locked.gone]
         self._put_back(claimed, changed, postponed)
-        return _report(claimed, postponed, filled=len(written), changed=len(changed))
+        return _report(claimed, postponed, written, changed=len(changed))
 
     def _announce(self, connection: Connection, images: Sequence[QueuedImage], etags: Mapping[int, str | None]) -> None:
         """In the feed, where tags came into views: in the active space, which this one may have become meanwhile."""
@@ -227,7 +244,7 @@ def _tagged(vectors: Sequence[tuple[_ReadyImage, Floats]], by: ActiveTagger) -> 
         return []
     tags = by.tagger.tag(np.stack([vector for _, vector in vectors]))
     return [
-        EmbeddedImage(image_id=read.image.id, vector=vector, tags=its)
+        EmbeddedImage(image_id=read.image.id, vector=vector, tags=its, from_preview=read.from_preview)
         for (read, vector), its in zip(vectors, tags, strict=True)
     ]
 
@@ -240,9 +257,17 @@ def _contended(image: int) -> Postponement:
     return Postponement(id=image, error="a worker is processing it", delay=_CONTENDED_DELAY, counted=False)
 
 
-def _report(claimed: QueuedBatch, postponed: Sequence[Postponement], *, filled: int, changed: int) -> FillReport:
+def _report(
+    claimed: QueuedBatch, postponed: Sequence[Postponement], written: Sequence[EmbeddedImage], *, changed: int
+) -> FillReport:
     refs = {each.id: each.ref for each in claimed.images}
     failed = [each for each in postponed if each.delay is None]
     for each in failed:
         _log.warning("an image cannot be embedded", action="fill", ref=str(refs[each.id]), error=each.error)
-    return FillReport(filled=filled, changed=changed, later=len(postponed) - len(failed), failed=len(failed))
+    return FillReport(
+        filled=len(written),
+        from_previews=sum(each.from_preview for each in written),
+        changed=changed,
+        later=len(postponed) - len(failed),
+        failed=len(failed),
+    )

@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from typing import Literal, TypeAlias
 
 import numpy as np
 from PIL import features
@@ -23,6 +24,9 @@ from worker.db import Engine, transaction
 from worker.encoder import Encoder, Pixels
 from worker.errors import SpaceMismatchError
 from worker.pipeline.spaces import golden_inputs
+
+#: What an encoder with one tower can be compared by.
+Only: TypeAlias = Literal["texts", "pictures"]
 
 _LIBRARIES = ("torch", "transformers", "tokenizers", "openvino", "pillow", "numpy")
 
@@ -60,32 +64,35 @@ class GoldenResult:
         return not self.differences
 
 
-def check(engine: Engine, space: Space, encoder: Encoder, *, texts_only: bool = False) -> GoldenResult:
-    """Compare ``encoder``'s golden vectors with those stored for the space; store them if there are none yet."""
+def check(engine: Engine, space: Space, encoder: Encoder, *, only: Only | None = None) -> GoldenResult:
+    """Compare ``encoder``'s golden vectors with those stored for the space; store them if there are none yet.
+
+    ``only``: for an encoder with one tower, which cannot store any.
+    """
     with transaction(engine) as connection:
         known = catalog.golden.load(connection, space.id)
-    made = _measure(encoder, texts_only=texts_only)
+    made = _measure(encoder, only)
     now = environment(encoder)
-    if known is None and not texts_only:
+    if known is None and only is None:
         with transaction(engine) as connection:
             known = catalog.golden.save(connection, space.id, made, now)
     return _compared(space, known or GoldenSet(made_with=now, entries=()), made, now)
 
 
-def require(engine: Engine, space: Space, encoder: Encoder, *, texts_only: bool = False) -> None:
+def require(engine: Engine, space: Space, encoder: Encoder, *, only: Only | None = None) -> None:
     """Like ``check``, but raises on a mismatch.
 
     Raises:
         SpaceMismatchError: says what differs, and what to do.
     """
-    found = check(engine, space, encoder, texts_only=texts_only)
+    found = check(engine, space, encoder, only=only)
     if not found.agrees:
         raise SpaceMismatchError(explain(found, space))
 
 
 def accept(engine: Engine, space: Space, encoder: Encoder) -> None:
     """Use the vectors that ``encoder`` produces here as the reference from now on."""
-    made = _measure(encoder, texts_only=False)
+    made = _measure(encoder)
     with transaction(engine) as connection:
         catalog.golden.delete(connection, space.id)
         catalog.golden.save(connection, space.id, made, environment(encoder))
@@ -124,15 +131,19 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _measure(encoder: Encoder, *, texts_only: bool) -> list[GoldenItem]:
-    texts = [
-        GoldenItem(name=name, vector=row, pixels=None) for name, row in golden_inputs.text_vectors(encoder).items()
-    ]
-    if texts_only:
-        return texts
+def _measure(encoder: Encoder, only: Only | None = None) -> list[GoldenItem]:
+    return [*([] if only == "pictures" else _texts(encoder)), *([] if only == "texts" else _pictures(encoder))]
+
+
+def _texts(encoder: Encoder) -> list[GoldenItem]:
+    rows = golden_inputs.text_vectors(encoder)
+    return [GoldenItem(name=name, vector=row, pixels=None) for name, row in rows.items()]
+
+
+def _pictures(encoder: Encoder) -> list[GoldenItem]:
     pixels = golden_inputs.preprocessed(encoder)
     rows = golden_inputs.picture_vectors(encoder, pixels)
-    return texts + [GoldenItem(name=name, vector=row, pixels=_pack(pixels[name])) for name, row in rows.items()]
+    return [GoldenItem(name=name, vector=row, pixels=_pack(pixels[name])) for name, row in rows.items()]
 
 
 def _compared(space: Space, known: GoldenSet, made: Iterable[GoldenItem], now: Mapping[str, str]) -> GoldenResult:

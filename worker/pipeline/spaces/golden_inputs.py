@@ -13,7 +13,7 @@ from PIL import Image
 
 from worker.encoder import Encoder, Pixels
 from worker.images import ImageLimits
-from worker.pipeline.pictures.read_picture import decode_picture
+from worker.pipeline.pictures.decode_picture import decode_picture
 from worker.types import Floats
 
 _Values = npt.NDArray[np.float64]

@@ -27,6 +27,7 @@ class ActivationResult:
 
     before: int | None  # the previously active space, if it was another one
     failed: int  # images without a vector in the new one, because its model cannot embed them
+    unlearned: tuple[str, ...] = ()  # taxonomies with a head in the space before, and none in the new one
 
 
 def filled(engine: Engine) -> list[FilledSpace]:
@@ -93,7 +94,28 @@ def activate(
         if not catalog.spaces.activate(connection, number):
             raise NotFoundError(f"space {number} was dropped meanwhile; the active one is as before")
         failed = catalog.embedding_queue.queue_length(connection, number).failed
-    return ActivationResult(before=before.id if before is not None and before.id != number else None, failed=failed)
+        unlearned = _unlearned(connection, before, number)
+    old = before.id if before is not None and before.id != number else None
+    return ActivationResult(before=old, failed=failed, unlearned=unlearned)
+
+
+def unlearned(engine: Engine, number: int) -> tuple[str, ...]:
+    """Taxonomies in force that have a head in the active space, and none in this one: there they are zero-shot."""
+    with transaction(engine) as connection:
+        return _unlearned(connection, catalog.spaces.active(connection), number)
+
+
+def _unlearned(connection: Connection, old: Space | None, number: int) -> tuple[str, ...]:
+    current = catalog.taxonomy_revisions.current(connection)
+    if old is None or old.id == number or current is None:
+        return ()
+    stored = catalog.taxonomy_revisions.definitions_of(connection, current.id)
+    learned = {definition["name"]: definition.get("learned") or {} for _, definition in stored}
+    return tuple(
+        name
+        for name, by_space in sorted(learned.items())
+        if by_space.get(str(old.id), {}).get("head") and not by_space.get(str(number), {}).get("head")
+    )
 
 
 def _require_full(engine: Engine, number: int) -> None:

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Generic, TypeVar
 
+from worker.catalog.spaces import Space
 from worker.errors import EnrichError
 
 _Loaded = TypeVar("_Loaded")
 
 #: Seconds until a model that was refused is loaded again.
 _RETRY_LOADING = 60.0
+
+
+def kept_ready(spaces: Sequence[Space], spare: int) -> list[Space]:
+    """The spaces whose models a reading process keeps: the active one, then the newest ``spare`` that are filling."""
+    active = [each for each in spaces if each.state == "active"]
+    return active + [each for each in reversed(spaces) if each.state == "filling"][:spare]
 
 
 class LoadedModels(Generic[_Loaded]):

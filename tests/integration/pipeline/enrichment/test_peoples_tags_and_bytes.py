@@ -15,8 +15,7 @@ from tests.ledger import BUCKET
 from tests.pictures import picture
 from worker import catalog, db
 from worker.catalog import listing
-from worker.catalog.listing import ImageFilter
-from worker.catalog.search import TagFilter
+from worker.catalog.image_filter import ImageFilter, TagFilter
 from worker.cli import app
 from worker.db import Engine, transaction
 

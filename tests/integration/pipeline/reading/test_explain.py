@@ -16,7 +16,7 @@ from tests.integration.pipeline.conftest import COLOURS, SMALL, World
 from tests.ledger import ref
 from tests.pictures import picture
 from worker import catalog
-from worker.catalog.search import TagFilter
+from worker.catalog.image_filter import TagFilter
 from worker.db import transaction
 from worker.errors import NotFoundError
 from worker.pipeline.reading.explain import Explainer, NewerVersionResult

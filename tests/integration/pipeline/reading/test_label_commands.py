@@ -127,14 +127,14 @@ def test_a_vocabulary_that_was_never_applied_can_be_forgotten(site):
 
 
 def test_what_decides_or_decided_is_not_forgotten(site):
-    """What is in force is taken out by `apply`; what was is kept to go back to."""
+    """What is in force is taken out by `taxonomy remove`; what was is kept to go back to."""
     with pytest.raises(NotFoundError, match="no taxonomies are in force yet"):
         run("labels", "drop", "colour")
     mood = Taxonomy(name="mood", labels=(Label(name="glad", prompts=("green",)),), background=("blue",))
     keep(site, [mood])
     with transaction(site) as connection:
         catalog.taxonomy_revisions.begin(connection, {"mood": mood.version}, made_by="a@b")
-    with pytest.raises(TaxonomyError, match=r"mood is in force: .*enrich taxonomy apply"):
+    with pytest.raises(TaxonomyError, match=r"mood is in force: .*enrich taxonomy remove mood"):
         run("labels", "drop", "mood")
     with pytest.raises(TaxonomyError, match="or images have tags of it"):
         run("labels", "drop", "colour")

@@ -87,6 +87,35 @@ def test_comparing_for_programs(world: World, enrich):
     assert ([1, 2], 12, 1.0) == (found["spaces"], found["sampled"], found["taxonomies"][0]["agreement"])
 
 
+def test_filling_from_previews_needs_previews_of_all(world: World, enrich):
+    """What somebody happened to look at is too little: it says what to set, before a model is loaded."""
+    enrich("space", "create", "turned")
+    done = enrich("space", "fill", "2", "--from", "previews")
+    assert isinstance(done.exception, ConfigurationError)
+    assert "set ENRICH_PREVIEWS" in str(done.exception)
+
+
+def test_filling_from_previews_says_what_it_read(world: World, enrich, monkeypatch: pytest.MonkeyPatch):
+    """A fill from originals leaves previews for the next one, which compares itself with originals."""
+    monkeypatch.setenv("ENRICH_PREVIEWS", "local")
+    world.enriched(**COLOURS)
+    enrich("space", "create", "turned")
+    enrich("space", "fill", "2")
+    enrich("space", "create", "turned too")
+    done = enrich("space", "fill", "3", "--from", "previews")
+    assert (0, True) == (done.exit_code, "12 from their previews, 0 from originals" in done.output), done.output
+    assert "12 originals: mean cosine" in done.output
+    printed = enrich("space", "parity", "3", "--sample", "5", "--json").stdout
+    found = json.loads(printed[printed.index("{") :])  # behind the log, which goes elsewhere outside of tests
+    table = (DOCUMENT.parents[1] / "reference" / "command-line.md").read_text().partition("| `space parity` |")[2]
+    assert all(f'"{name}"' in table.partition("\n")[0] for name in found)
+    listed = json.loads(enrich("space", "list", "--json").stdout)
+    assert [(0, None), (0, None), (12, 5)] == [
+        (each["from_previews"], each["preview_parity"] and each["preview_parity"]["images"]) for each in listed
+    ]
+    assert isinstance(enrich("space", "parity", "2").exception, NotFoundError)
+
+
 def test_dropping_asks_first(world: World, enrich):
     """With what it would free; "no" deletes nothing."""
     enrich("space", "create", "turned")

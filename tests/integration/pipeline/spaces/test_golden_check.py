@@ -134,10 +134,10 @@ def test_other_libraries_that_make_the_same_vectors_pass(engine, space, clip, mo
 def test_a_process_that_only_searches_compares_texts(engine, space, clip, tmp_path):
     """It has no image tower; a wrong text half would find nonsense."""
     texts = load_encoder(str(clip), device="cpu", dtype="float32", text_only=True)
-    assert 5 == golden_check.check(engine, space, texts, texts_only=True).compared
+    assert 5 == golden_check.check(engine, space, texts, only="texts").compared
     wrong = spoilt(clip, tmp_path / "spoilt", "text_model.encoder.layers.1.mlp.fc1.weight")
     with pytest.raises(SpaceMismatchError, match="text 1"):
-        golden_check.require(engine, space, load_encoder(str(wrong), device="cpu", text_only=True), texts_only=True)
+        golden_check.require(engine, space, load_encoder(str(wrong), device="cpu", text_only=True), only="texts")
 
 
 def test_a_difference_may_be_accepted(engine, space, clip, tmp_path):

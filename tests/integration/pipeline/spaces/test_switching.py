@@ -4,21 +4,31 @@ from __future__ import annotations
 
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
+from tests.active_taxonomies import queues_of
+from tests.examples import examples_of
+from tests.examples import search_of as finder_of
+from tests.fakes import ColourEncoder
 from tests.integration.api.live import serve
 from tests.integration.pipeline.spaces.world import TurnedEncoder, World, load, meanwhile
 from tests.ledger import pending
+from tests.memory_store import MemoryStore
+from tests.preview_services import originals_of, previews_of
 from worker.api import Services, Tokens
 from worker.errors import ConfigurationError, ModelUnavailableError, SpaceMismatchError
 from worker.pipeline.intake.ingest import Ingest
+from worker.pipeline.reading.classify import Classifier
 from worker.pipeline.reading.explain import Explainer
 from worker.pipeline.reading.label_search import LabelSearch
+from worker.pipeline.reading.saved_queries import SavedQueries
 from worker.pipeline.reading.text_search import TextSearch
 from worker.pipeline.spaces import lifecycle
 from worker.pipeline.spaces.model_host import ModelHost
 from worker.pipeline.spaces.model_loading import ModelSetting, choose_space, load_for
+from worker.pipeline.taxonomies.requests import TaxonomyChanges
 
 COLOURS = {"red.jpg": "red", "green.jpg": "green", "blue.jpg": "blue"}
 OWN = ModelSetting(model="tiny", revision=None)
@@ -64,16 +74,26 @@ def two(world: World):
     return world.serving.enricher.space, new
 
 
-def test_searches_and_uploads_go_on_while_spaces_are_switched(world: World, two):
+def test_searches_and_uploads_go_on_while_spaces_are_switched(world: World, two, tmp_path: Path):
     """Concurrent HTTP searches and uploads during twenty switches: every answer is 200 and right, no image is lost."""
     old, new = two
     search = search_of(world, spare=1)
+    labels = LabelSearch(engine=world.engine)
+    examples = examples_of(world.engine, search)
     services = Services(
         engine=world.engine,
         ingest=Ingest(engine=world.engine, notify=lambda: None),
         search=search,
+        examples=examples,
+        classifier=Classifier(world.engine, examples),
+        find=finder_of(world.engine, search),
+        queries_saved=SavedQueries(engine=world.engine),
         explain=Explainer(world.engine, search.model),
-        labels=LabelSearch(engine=world.engine),
+        taxonomies=TaxonomyChanges(world.engine, search.model),
+        labels=labels,
+        previews=previews_of(MemoryStore(), tmp_path),
+        originals=originals_of(MemoryStore()),
+        queues=queues_of(world.engine, ColourEncoder(), search, labels),
         model="tiny",
         tokens=Tokens(),
         notify=lambda: None,

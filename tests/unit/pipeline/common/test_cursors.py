@@ -66,3 +66,11 @@ def test_a_time_beyond_the_calendar_is_refused():
     """A number that is no date is no cursor."""
     with pytest.raises(CursorError):
         cursors.decode(forged(["list", (1 << 63) - 1]), "list", datetime)
+
+
+@pytest.mark.parametrize("year", [1, 1899, 9001])
+def test_a_time_that_nothing_was_made_at_is_refused(year):
+    """An age cannot be subtracted from the first of them."""
+    cursor = cursors.encode("list", datetime(year, 1, 1, tzinfo=UTC))
+    with pytest.raises(CursorError, match="is not a cursor of this list"):
+        cursors.decode(cursor, "list", datetime)

@@ -7,22 +7,23 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from worker import catalog, ledger, logs, metrics, tagging
+from worker.bootstrap import s3_store
 from worker.catalog.spaces import Space
-from worker.db import Engine, is_unavailable, transaction
+from worker.db import Engine, transaction
 from worker.encoder import Encoder, load_encoder
 from worker.errors import ConfigurationError, QueueUnavailableError
 from worker.events.sqs import SqsQueue
 from worker.images import ImageLimits
-from worker.objects import ObjectStore, S3Store, WatchedStore
+from worker.objects import ObjectStore, WatchedStore
 from worker.open_database import database
 from worker.pipeline.delivery.feed_retention import Pruner
 from worker.pipeline.enrichment import missing_buckets
 from worker.pipeline.enrichment.local_files import FileTagger
-from worker.pipeline.enrichment.missing_buckets import MissingBucketCheck
 from worker.pipeline.intake.group_commit import WaitLimits
 from worker.pipeline.intake.ingest import Ingest
 from worker.pipeline.intake.sns_subscriptions import SnsSubscriptions
 from worker.pipeline.intake.sqs_consumer import SqsConsumer
+from worker.pipeline.operations import tag_gauges
 from worker.pipeline.operations.counters import keep_counts
 from worker.pipeline.reading.explain import Explainer
 from worker.pipeline.reading.filtered_search import FilteredSearch
@@ -47,8 +48,6 @@ from worker.tagging import Tagger, Taxonomy
 
 _log = logs.get("bootstrap")
 
-_DAY = 86_400.0  # seconds
-
 #: A process checks at least this often whether another space was activated or lacks vectors.
 LOOK_SECONDS = 2.0
 
@@ -57,22 +56,17 @@ WakeUpCall = Callable[[], None]
 
 def store(settings: Settings) -> ObjectStore:
     """The object store, limited to what is watched."""
-    secret = settings.s3_secret_access_key
-    everything = S3Store(
-        endpoint_url=settings.s3_endpoint_url,
-        region=settings.s3_region,
-        access_key_id=settings.s3_access_key_id,
-        secret_access_key=secret.get_secret_value() if secret else None,
-        addressing_style=settings.s3_addressing_style,
-        timeout=settings.store_timeout,
-        pool_size=settings.fetch_threads + decode_threads(settings),
-        requester_pays=settings.s3_requester_pays,
-    )
+    everything = s3_store.connect(settings, pool_size=settings.fetch_threads + decode_threads(settings))
     return WatchedStore(everything, settings.watched)
 
 
 def encoder(
-    settings: Settings, *, text_only: bool = False, model: str | None = None, revision: str | None = None
+    settings: Settings,
+    *,
+    text_only: bool = False,
+    image_only: bool = False,
+    model: str | None = None,
+    revision: str | None = None,
 ) -> Encoder:
     """ENRICH_MODEL, or another model on the same device. Takes seconds; imports torch."""
     return load_encoder(
@@ -85,6 +79,7 @@ def encoder(
         preprocessing=settings.preprocessing,
         runtime=settings.encoder_runtime,
         text_only=text_only,
+        image_only=image_only,
     )
 
 
@@ -99,9 +94,11 @@ def source_of(model: str, revision: str | None) -> ModelSetting:
     return ModelSetting(model=str(path.resolve()) if path.is_dir() else model, revision=revision)
 
 
-def loader(settings: Settings, *, text_only: bool = False) -> Load:
+def loader(settings: Settings, *, text_only: bool = False, image_only: bool = False) -> Load:
     """A function that loads any model onto the configured device."""
-    return lambda model, revision: encoder(settings, text_only=text_only, model=model, revision=revision)
+    return lambda model, revision: encoder(
+        settings, text_only=text_only, image_only=image_only, model=model, revision=revision
+    )
 
 
 def describe_model(settings: Settings) -> str:
@@ -167,7 +164,7 @@ def _search(
 
     def load_and_check(space: Space) -> Encoder:
         model = load_for(space, own, load)
-        golden_check.require(engine, space, model, texts_only=True)
+        golden_check.require(engine, space, model, only="texts")
         return model
 
     return TextSearch(
@@ -179,37 +176,20 @@ def _search(
     )
 
 
-@contextmanager
-def keeping_ready(search: TextSearch) -> Iterator[None]:
-    """While the block runs, keep the models loaded that searches will need after the next switch."""
-    # What needs the database says itself that it is away. A model that is being loaded is not waited for.
-    warmup = PeriodicThread(
-        "model-warmup",
-        search.keep_ready,
-        action="ready",
-        failure="the next model could not be loaded; retrying",
-        interval=LOOK_SECONDS,
-        at_once=False,
-        handles=is_unavailable,
-    )
-    warmup.start()
-    try:
-        yield
-    finally:
-        warmup.cancel()
-
-
 def labels(settings: Settings, engine: Engine, space: Space, load: Callable[[], Encoder]) -> ActiveTaxonomies:
     """The taxonomies in force, for the model of a space; those of ENRICH_TAXONOMIES if none are in force yet.
 
     Raises:
         TaxonomyError: what is in force was applied by a newer release; or nothing is, and a file is wrong.
     """
-    in_force = active_taxonomies.begin(engine, lambda: tagging.load_taxonomies(settings.taxonomies))
+    own = settings.taxonomy_set
+    in_force = active_taxonomies.begin(engine, lambda: tagging.load_taxonomies(settings.taxonomies), own=own)
     following = ActiveTaxonomies(engine, space, PromptVectorCache(engine, space, load))
     active_taxonomies.warn_uncalibrated(following.now.tagger)
     if "taxonomies" in settings.model_fields_set:  # a machine that names no files asks for no change
-        active_taxonomies.warn_changed_files(in_force, lambda: tagging.load_taxonomies(settings.taxonomies))
+        active_taxonomies.warn_changed_files(
+            engine, in_force, lambda: tagging.load_taxonomies(settings.taxonomies, alone=False), own=own
+        )
     return following
 
 
@@ -219,7 +199,7 @@ def builder(settings: Settings, engine: Engine) -> lifecycle.Build:
 
     def build(space: Space, desired: Sequence[Taxonomy]) -> Tagger:
         prompts = PromptVectorCache(engine, space, lambda: load_for(space, own, load))
-        return Tagger(desired, prompts, logit_scale=prompts.logit_scale, model=space.model)
+        return Tagger(desired, prompts, logit_scale=prompts.logit_scale, model=space.model, space=space.id)
 
     return build
 
@@ -233,7 +213,7 @@ def explain(settings: Settings, engine: Engine, *, text_only: bool) -> tuple[Exp
 def label_filler(settings: Settings, engine: Engine) -> LabelVectorWriter:
     """Stores the vectors of labels; loads the model's text tower."""
     space, model = _search(settings, engine, text_only=True).model()
-    active_taxonomies.keep(engine, tagging.load_taxonomies(settings.taxonomies))
+    active_taxonomies.keep(engine, tagging.load_taxonomies(settings.taxonomies, alone=False))
     return LabelVectorWriter(engine=engine, space=space, encode_texts=model.encode_texts)
 
 
@@ -262,10 +242,12 @@ def file_tagger(settings: Settings, names: tuple[str, ...] | None) -> FileTagger
 @contextmanager
 def scheduler(settings: Settings, notify: WakeUpCall) -> Iterator[Heartbeat]:
     """The scheduler's heartbeat, reconciliation, and the gauges that describe the whole ledger."""
+    from worker.pipeline.evaluation import certificates  # loads scipy
+
     engine = database(settings, "scheduler", pool_size=2)
     recheck = Recheck(engine)
     reconciler = _reconciler(settings, engine, notify, recheck)
-    prune, sweep = Pruner(engine, keep=settings.feed_retention_days * _DAY or None), MissingVectorSweep(engine)
+    prune, sweep = Pruner(engine, keep=settings.feed_retention_days * 86_400.0 or None), MissingVectorSweep(engine)
 
     def publish() -> None:
         with transaction(engine) as connection:
@@ -276,18 +258,20 @@ def scheduler(settings: Settings, notify: WakeUpCall) -> Iterator[Heartbeat]:
         prune()
         sweep.walk()
 
-    watcher = _bucket_watcher(settings, engine, notify)
+    watches = (_bucket_watcher(settings, engine, notify), tag_gauges.publisher(engine), certificates.watcher(engine))
     heartbeat = Heartbeat(engine, kind="scheduler", also=publish, breakers=WorkerBreakers(recheck=recheck))
     with serving_metrics(settings):
         heartbeat.start()
         recheck("the scheduler was started")
         if settings.reconcile_seconds:
             reconciler.start()
-        watcher.start()
+        for each in watches:
+            each.start()
         try:
             yield heartbeat
         finally:
-            watcher.stop(timeout=10)
+            for each in watches:
+                each.stop(timeout=10)
             reconciler.stop()
             heartbeat.stop()
             engine.dispose()
@@ -306,7 +290,7 @@ def _reconciler(settings: Settings, engine: Engine, notify: WakeUpCall, recheck:
 
 def _bucket_watcher(settings: Settings, engine: Engine, notify: WakeUpCall) -> PeriodicThread:
     """Checks that the store still has the buckets in the ledger, once it is started."""
-    check = MissingBucketCheck(
+    check = missing_buckets.MissingBucketCheck(
         engine=engine,
         store=store(settings),
         endpoint=settings.s3_endpoint_url or "AWS",

@@ -1,0 +1,351 @@
+"""A call of every operation by the generated client: operation → what sends a request and looks at the answer."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+from tests.integration.api.generated import OPERATIONS, PACKAGE, Generated
+from tests.waiting import until
+
+
+def examples_of(operation: str) -> list[Any]:
+    media = OPERATIONS[operation]["requestBody"]["content"]["application/json"]
+    return [media["example"]] if "example" in media else [each["value"] for each in media["examples"].values()]
+
+
+def call_search(client: Generated) -> None:
+    request = client.models.SearchRequest(text="red", limit=1)
+    [hit] = client.call("search", body=request).hits
+    assert ("red.jpg", "day") == (hit.key, hit.tags["time-of-day"])
+    label = client.models.LabelName(taxonomy="setting", label="indoor")
+    request = client.models.SearchRequest(label=label, tags=[client.models.TagFilter("time-of-day", "night")])
+    assert ["2026/green.jpg"] == [hit.key for hit in client.call("search", body=request).hits]
+
+
+def call_saved_queries(client: Generated) -> None:
+    request = client.models.SearchRequest(text="red", limit=1)
+    assert "mine" == client.call("put_query", "mine", body=request).name
+    assert ["mine"] == [each.name for each in client.call("list_queries").queries]
+    assert "red" == client.call("get_query", "mine").query["text"]
+    [hit] = client.call("search_by_link", query='{"saved": "mine"}').hits
+    assert "red.jpg" == hit.key
+    assert client.call("delete_query", "mine") is None
+
+
+def call_similarity(client: Generated) -> None:
+    example = client.models.Example
+    request = client.models.SimilarityRequest(examples=[example(text="red"), example(image="photos/red.jpg")])
+    found = client.call("similarity", body=request)
+    assert (1, True) == (found.similarities[0][0], found.similarities[0][1] > 0.99)
+
+
+def call_embeddings(client: Generated) -> None:
+    texts, _ = examples_of("post_embeddings")
+    found = client.call("post_embeddings", body=client.body("PostEmbeddings", texts))
+    assert ([0, 1], 32) == ([each.index for each in found.data], len(found.data[0].embedding))
+    given = {"input": {"image": "photos/red.jpg"}, "encoding_format": "base64"}
+    assert 172 == len(client.call("post_embeddings", body=client.body("PostEmbeddings", given)).data[0].embedding)
+
+
+def call_classification(client: Generated) -> None:
+    labels, taxonomies = examples_of("post_classification")
+    [image] = client.call("post_classification", body=client.body("PostClassification", labels)).images
+    assert ("photos/red.jpg", 2) == (image.image, len(image.taxonomies[0].labels))
+    page = client.call("post_classification", body=client.body("PostClassification", taxonomies))
+    assert (2, True) == (len(page.images), page.next_ is not None)
+
+
+def call_explanation(client: Generated) -> None:
+    told = client.call("get_explanation", "photos", "2026/green.jpg", taxonomy=["time-of-day", "setting"])
+    assert {"time-of-day", "setting"} == {each.taxonomy for each in told.taxonomies}
+    assert {"decided"} == {str(each.decided_by) for each in told.taxonomies}
+    nothing = client.call("get_explanation", "photos", "blue.jpg").taxonomies
+    assert {"background-nearer"} == {str(each.decided_by) for each in nothing}
+
+
+def call_list(client: Generated) -> None:
+    source = client.models.ListImagesSourceType0("zero-shot")
+    query = {"bucket": "photos", "prefix": "2026/", "tag": ["time-of-day=night"], "source": source}
+    page = client.call("list_images", **query, updated_since="2d", limit=1)
+    assert ("2026/green.jpg", None) == (page.images[0].key, page.next_)
+    first = client.call("list_images", limit=1)
+    assert "blue.jpg" == client.call("list_images", limit=1, after=first.next_).images[0].key
+
+
+def call_counts(client: Generated) -> None:
+    source = client.models.GetLabelCountsSourceType0("zero-shot")
+    query = {"bucket": "photos", "prefix": "2026/", "taxonomy": ["time-of-day"], "source": source}
+    [found] = client.call("get_label_counts", **query, limit=1).taxonomies
+    assert [("night", 1)] == [(each.label, each.images) for each in found.labels]
+
+
+def call_facets(client: Generated) -> None:
+    wanted = client.body("FacetRequest", {"filter": {"bucket": "photos", "prefix": "2026/"}, "taxonomies": ["setting"]})
+    found = client.call("post_facets", body=wanted)
+    assert (1, True, "setting") == (found.of.images, found.of.exact, found.taxonomies[0].taxonomy)
+
+
+def call_samples(client: Generated) -> None:
+    wanted = client.body("SampleRequest", {"taxonomy": "time-of-day", "labels": ["night"], "per_label": 1})
+    [night] = client.call("post_samples", body=wanted).labels
+    assert ("night", 1) == (night.label, len(night.images))
+
+
+def call_duplicates(client: Generated) -> None:
+    wanted = client.body("DuplicateRequest", {"filter": {"bucket": "photos", "prefix": "2026/"}})
+    found = client.call("post_duplicates", body=wanted)
+    assert ([], None, 1) == (found.groups, found.next_, found.examined)
+
+
+def call_stats(client: Generated) -> None:
+    query = {"taxonomy": ["time-of-day"], "bucket": "photos", "since": "1d", "by_bucket": True}
+    everywhere, photos = client.call("get_stats", **query).taxonomies
+    assert ("photos", 3, None) == (photos.bucket, photos.total.images, everywhere.days[0].drift)
+
+
+def call_changes(client: Generated) -> None:
+    page = client.call("changes", limit=2)
+    assert 1 == len(client.call("changes", after=page.next_).changes)
+
+
+def call_retry(client: Generated) -> None:
+    choice = client.models.QuarantineChoice(
+        reason=client.models.Reason("unsupported-format"), bucket="photos", prefix="2026/", since="2d"
+    )
+    assert 1 == client.call("retry_quarantine", body=choice).changed
+
+
+def call_drop(client: Generated) -> None:
+    choice = client.models.QuarantineChoice(bucket="photos", key="2026/broken.jpg")
+    assert 1 == client.call("drop_quarantine", body=choice).changed
+
+
+def call_quarantine(client: Generated) -> None:
+    reason = client.models.Reason("unsupported-format")
+    assert 1 == len(client.call("list_quarantine", reason=reason, bucket="photos", since="2d", limit=5).entries)
+
+
+def call_put_decision(client: Generated) -> None:
+    body = client.body("PutDecision", examples_of("put_decision")[0])
+    assert "saved" == client.call("put_decision", "photos", "red.jpg", body=body).outcome.value
+
+
+def call_decisions(client: Generated) -> None:
+    call_put_decision(client)
+    [found] = client.call("list_decisions", bucket="photos", taxonomy=["time-of-day"], reviewer="ada").decisions
+    assert ("night", "replace", "day") == (found.label, found.verdict.value, found.shown_label)
+
+
+def call_post_decisions(client: Generated) -> None:
+    [example] = examples_of("post_decisions")
+    done = client.call("post_decisions", body=client.body("PostDecisions", example))
+    assert (0, ["refused", "refused"]) == (done.saved, [each.outcome.value for each in done.results])
+
+
+def call_matching(client: Generated) -> None:
+    given = {"images": {"bucket": "photos"}, "taxonomy": "setting", "verdict": "none", "reviewer": "ada"}
+    found = client.call("decide_matching", body=client.body("DecideMatching", given))
+    assert (3, 3) == (found.count, len(found.examples))
+    done = client.call("decide_matching", body=client.body("DecideMatching", {**given, "confirm": 3}))
+    assert {"saved": 3} == done.outcomes.to_dict()
+
+
+def call_undo(client: Generated) -> None:
+    call_decisions(client)
+    [found] = client.call("list_decisions").decisions
+    assert 1 == client.call("undo_decisions", reviewer="ada", id=[found.id], reason="a slip").undone
+    assert 1 == client.call("undo_decisions", reviewer="ada", batch=found.batch).already
+
+
+def call_queue(client: Generated) -> None:
+    queue = importlib.import_module(f"{PACKAGE}.models").Queue("uncertain")
+    page = client.call("get_review_queue", queue, "time-of-day", label="night", limit=1)
+    assert ["2026/green.jpg"] == [each.key for each in page.items]
+
+
+def call_review_plan(client: Generated) -> None:
+    example = examples_of("post_review_plan")[0]
+    plan = client.call("post_review_plan", body=client.body("PostPlan", example))
+    assert (plan.id, 1) == (client.call("get_review_plan", plan.id).id, plan.remaining)
+    assert 2 == len(client.call("list_review_plans", taxonomy=["time-of-day"], only_open=True).plans)
+
+
+def call_next(client: Generated) -> None:
+    [item] = client.call("next_review_items", 1, body=client.models.NextItems("ada")).items
+    assert ("red.jpg", "day", 1) == (item.key, item.seen.label, item.plan)
+    back = client.models.ReleaseItems("ada", [item.place])
+    assert client.call("release_review_items", 1, body=back) is None
+    [shown] = client.call("get_review_plan_items", 1).items
+    assert ("open", None) == (shown.state.value, shown.held_by)
+
+
+def call_close(client: Generated) -> None:
+    body = client.body("ClosePlan", examples_of("close_review_plan")[0])
+    assert "ada" == client.call("close_review_plan", 1, body=body).closed_by
+
+
+def call_evaluation(client: Generated) -> None:
+    example = examples_of("post_evaluation")[1]
+    found = client.call("post_evaluation", body=client.body("PostEvaluation", example))
+    [taxonomy] = found.taxonomies
+    assert ("time-of-day", 1, "file", 1) == (
+        taxonomy.taxonomy,
+        taxonomy.scenes,
+        taxonomy.design.value,
+        found.file.images,
+    )
+
+
+def notify(operation: str, name: str) -> Callable[[Generated], None]:
+    def call(client: Generated) -> None:
+        [example] = examples_of(operation)
+        assert 1 == client.call(operation, body=client.body(name, example)).hinted
+
+    return call
+
+
+def call_plan(client: Generated) -> None:
+    change = client.body("TaxonomyPlanRequest", {"remove": ["setting"]})
+    assert ["setting"] == [
+        each.edit.name for each in client.call("plan_taxonomies", body=change).taxonomies if each.edit.edit == "removed"
+    ]
+
+
+def call_plan_head(client: Generated) -> None:
+    found = client.call("plan_head", body=client.body("HeadPlanRequest", {"taxonomy": "setting", "zero_shot": True}))
+    assert (None, 1) == (found.learned, found.plan.revision)
+
+
+def call_apply_head(client: Generated) -> None:
+    change = client.body("HeadApplyRequest", {"taxonomy": "setting", "zero_shot": True, "planned": 1})
+    assert 2 == client.call("apply_head", body=change).revision
+    until(lambda: getattr(client.call("list_taxonomies").retagging, "finished_at", None))
+
+
+def call_apply(client: Generated) -> None:
+    change = client.body("TaxonomyApplyRequest", {"remove": ["setting"], "planned": 1})
+    assert 2 == client.call("apply_taxonomies", body=change).id
+    until(lambda: getattr(client.call("list_taxonomies").retagging, "finished_at", None))
+
+
+def call_plan_calibration(client: Generated) -> None:
+    asked = client.body("CalibrationPlanRequest", {"taxonomies": ["time-of-day"]})
+    found = client.call("plan_calibration", body=asked)
+    [own] = found.taxonomies
+    assert (1, ["day", "night"], None) == (found.revision, [each.label for each in own.labels], found.plan)
+
+
+def call_apply_calibration(client: Generated) -> None:
+    asked = client.body("CalibrationApplyRequest", {"taxonomies": ["time-of-day"], "label": "night", "planned": 1})
+    [own] = client.call("apply_calibration", body=asked).taxonomies
+    [label] = own.labels
+    assert (0, None, True) == (label.test.reviewed, label.test.threshold, "cannot be proven yet" in label.message)
+    [kept] = client.call("list_certificates", taxonomy=["time-of-day"]).certificates
+    assert (label.certificate, "unproven", False) == (kept.id, str(kept.state), kept.in_force)
+
+
+CALLS: dict[str, Callable[[Generated], None]] = {
+    "events_s3": notify("events_s3", "EventsS3Body"),
+    "events_seaweedfs": notify("events_seaweedfs", "EventsSeaweedfsBody"),
+    "list_images": call_list,
+    "get_image": lambda client: same(client.call("get_image", "photos", "2026/green.jpg").key, "2026/green.jpg"),
+    "get_preview": lambda client: same(client.call("get_preview", 256, "photos", "red.jpg")[:4], b"RIFF"),
+    "get_original": lambda client: same(client.call("get_original", "photos", "red.jpg").expires_in, 60),
+    "list_spaces": lambda client: same(
+        [(each.state, each.images, each.from_previews) for each in client.call("list_spaces").spaces],
+        [("active", 3, 0)],
+    ),
+    "get_explanation": call_explanation,
+    "get_nearest_labels": lambda client: same(
+        len(client.call("get_nearest_labels", "photos", "red.jpg", taxonomy=["setting"], limit=1).labels), 1
+    ),
+    "get_label_counts": call_counts,
+    "post_facets": call_facets,
+    "post_samples": call_samples,
+    "post_duplicates": call_duplicates,
+    "search": call_search,
+    "search_by_link": call_saved_queries,
+    "list_queries": call_saved_queries,
+    "get_query": call_saved_queries,
+    "put_query": call_saved_queries,
+    "delete_query": call_saved_queries,
+    "similarity": call_similarity,
+    "post_embeddings": call_embeddings,
+    "post_classification": call_classification,
+    "changes": call_changes,
+    "list_decisions": call_decisions,
+    "put_decision": call_put_decision,
+    "post_decisions": call_post_decisions,
+    "decide_matching": call_matching,
+    "undo_decisions": call_undo,
+    "get_review_queue": call_queue,
+    "list_review_plans": call_review_plan,
+    "get_review_plan": call_review_plan,
+    "post_review_plan": call_review_plan,
+    "get_review_plan_items": call_next,
+    "next_review_items": call_next,
+    "release_review_items": call_next,
+    "close_review_plan": call_close,
+    "post_evaluation": call_evaluation,
+    "list_quarantine": call_quarantine,
+    "count_quarantine": lambda client: same(client.call("count_quarantine", bucket="photos").total, 1),
+    "get_quarantine_entry": lambda client: same(
+        client.call("get_quarantine_entry", "photos", "2026/broken.jpg").first_bytes, b"film".hex()
+    ),
+    "retry_quarantine": call_retry,
+    "drop_quarantine": call_drop,
+    "list_buckets": lambda client: same(
+        [each.name for each in client.call("list_buckets").buckets], ["photos", "typo"]
+    ),
+    "drop_bucket": lambda client: same(client.call("drop_bucket", "typo"), None),
+    "list_taxonomies": lambda client: same(
+        [each.name for each in client.call("list_taxonomies").taxonomies], ["setting", "time-of-day"]
+    ),
+    "get_taxonomy": lambda client: same(client.call("get_taxonomy", "setting").set_, "default"),
+    "list_taxonomy_revisions": lambda client: same(client.call("list_taxonomy_revisions").revisions[0].action, "apply"),
+    "list_heads": lambda client: same(
+        [(each.won, each.in_force) for each in client.call("list_heads", taxonomy=["setting"]).heads], [(7, True)]
+    ),
+    "plan_head": call_plan_head,
+    "apply_head": call_apply_head,
+    "plan_taxonomies": call_plan,
+    "apply_taxonomies": call_apply,
+    "get_stats": call_stats,
+    "plan_calibration": call_plan_calibration,
+    "apply_calibration": call_apply_calibration,
+    "list_certificates": lambda client: same(client.call("list_certificates", state="proven").certificates, []),
+    "status": lambda client: same(client.call("status", bucket="photos").quarantined, 1),
+    "healthz": lambda client: same(client.call("healthz").status, "ok"),
+    "readyz": lambda client: same(client.call("readyz").ready, True),
+}
+
+
+BODIES = {
+    "search": "SearchRequest",
+    "put_query": "SearchRequest",
+    "similarity": "SimilarityRequest",
+    "post_embeddings": "PostEmbeddings",
+    "post_classification": "PostClassification",
+    "events_s3": "EventsS3Body",
+    "events_seaweedfs": "EventsSeaweedfsBody",
+    "put_decision": "PutDecision",
+    "post_decisions": "PostDecisions",
+    "decide_matching": "DecideMatching",
+    "plan_head": "HeadPlanRequest",
+    "apply_head": "HeadApplyRequest",
+    "plan_taxonomies": "TaxonomyPlanRequest",
+    "apply_taxonomies": "TaxonomyApplyRequest",
+    "plan_calibration": "CalibrationPlanRequest",
+    "apply_calibration": "CalibrationApplyRequest",
+    "post_review_plan": "PostPlan",
+    "next_review_items": "NextItems",
+    "release_review_items": "ReleaseItems",
+    "close_review_plan": "ClosePlan",
+    "post_evaluation": "PostEvaluation",
+}
+
+
+def same(got: object, expected: object) -> None:
+    assert expected == got

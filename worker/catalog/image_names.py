@@ -1,0 +1,44 @@
+"""Which names are images in the catalog."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from sqlalchemy import text
+
+from worker.db import Connection, storable
+from worker.types import ObjectRef
+
+_EXISTING = text("""
+    SELECT i.bucket, i.key FROM images i
+    JOIN unnest(CAST(:buckets AS text[]), CAST(:keys AS text[])) AS r (bucket, key)
+        ON i.bucket = r.bucket COLLATE "C" AND i.key = r.key COLLATE "C"
+""")
+# '/' follows '.': the range holds the keys that go on with a dot.
+_EXTENDED = text("""
+    SELECT r.bucket, r.key AS stem, i.key
+    FROM unnest(CAST(:buckets AS text[]), CAST(:keys AS text[])) AS r (bucket, key)
+    CROSS JOIN LATERAL (
+        SELECT key FROM images WHERE bucket = r.bucket COLLATE "C"
+            AND key > (r.key || '.') COLLATE "C" AND key < (r.key || '/') COLLATE "C"
+            AND substr(key, length(r.key) + 2) !~ '[./]'
+        ORDER BY key LIMIT 2) AS i
+""")
+
+
+def existing(connection: Connection, refs: Collection[ObjectRef]) -> set[ObjectRef]:
+    """Those that are images in the catalog."""
+    return {ObjectRef(bucket=row.bucket, key=row.key) for row in connection.execute(_EXISTING, _names(refs))}
+
+
+def extended(connection: Connection, stems: Collection[ObjectRef]) -> dict[ObjectRef, list[ObjectRef]]:
+    """Key without extension → the images that have it, two of them at most."""
+    found: dict[ObjectRef, list[ObjectRef]] = {}
+    for row in connection.execute(_EXTENDED, _names(stems)):
+        stem = ObjectRef(bucket=row.bucket, key=row.stem)
+        found.setdefault(stem, []).append(ObjectRef(bucket=row.bucket, key=row.key))
+    return found
+
+
+def _names(refs: Collection[ObjectRef]) -> dict[str, list[str]]:
+    return {"buckets": [storable(ref.bucket) for ref in refs], "keys": [storable(ref.key) for ref in refs]}
