@@ -23,6 +23,7 @@ from worker.api.routes import (
     heads,
     images,
     operation,
+    operators,
     pictures,
     quarantine,
     review,
@@ -86,6 +87,8 @@ _ROUTERS = (
     taxonomies.changes,
     spaces.router,
     operation.guarded,
+    operators.router,
+    operators.bodies,
     operation.router,
     docs.router,
 )

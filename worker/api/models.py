@@ -196,22 +196,6 @@ class Status(Values):
     reviews: Reviews
 
 
-class KnownBucket(Values):
-    """A bucket in which an object has been announced."""
-
-    name: str
-    endpoint: str | None = Field(description="The store where it was last found; null: it was never found.")
-    found_at: datetime | None = Field(description="When it was last found in the store.")
-    missing_since: datetime | None = Field(description="Since when the store has not had it; null: it has it.")
-    gone_at: datetime | None = Field(description="Since when it counts as deleted: its images leave the catalog.")
-
-
-class BucketList(BaseModel):
-    """All known buckets, by name."""
-
-    buckets: list[KnownBucket]
-
-
 class Alive(BaseModel):
     """The process answers."""
 

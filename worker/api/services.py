@@ -57,6 +57,7 @@ class Services:
     model: str  # for /readyz: which model is configured and what it is for
     tokens: Tokens
     max_event_bytes: int
+    feed_retention_days: float = 30.0  # for which changes are kept; 0: for ever
     images_per_second: float = 20.0  # that requests may make this process encode
 
 

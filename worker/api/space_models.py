@@ -36,6 +36,10 @@ class EmbeddingSpace(Values):
     revision: str
     images: int = Field(description="That have a vector in it.")
     from_previews: int = Field(description="Of these, those whose vector was made from their preview.")
+    waiting: int = Field(
+        description="Images that wait for a vector in it, as far as they were found. How many there are in all: "
+        "`enriched` of `GET /v1/status`."
+    )
     failed: int = Field(description="Images that its model could not embed.")
     indexed: bool = Field(description="Whether searches in it use an index.")
     bytes: int = Field(description="On disk, with indexes.")

@@ -32,8 +32,8 @@ _SERVED = text("""
 _WAS_DROPPED = text("SELECT EXISTS (SELECT FROM spaces WHERE id = :id AND state = 'dropped')")
 _ALL = text(f"SELECT {_COLUMNS} FROM spaces WHERE state <> 'dropped' ORDER BY id")  # noqa: S608
 _FILLED = """
-    SELECT s.id, s.state, s.dimension, s.model, s.revision, s.source, s.made_with, n.images, n.from_previews, n.failed,
-           s.preview_parity,
+    SELECT s.id, s.state, s.dimension, s.model, s.revision, s.source, s.made_with, n.images, n.from_previews, n.waiting,
+           n.failed, s.preview_parity,
            coalesce((SELECT x.indisvalid FROM pg_index x WHERE x.indexrelid = to_regclass(
                'embeddings_' || s.id || '_hnsw')), false) AS indexed,
            coalesce(pg_total_relation_size(to_regclass('embeddings_' || s.id)), 0)::bigint AS bytes
@@ -176,6 +176,7 @@ class FilledSpace:
     source: str | None
     images: int  # that have a vector in it
     from_previews: int  # of these, those whose vector was made from their preview
+    waiting: int  # that wait for a vector in it, as far as they were found
     failed: int  # that its model could not embed
     indexed: bool  # whether searches in it use an index
     bytes: int  # on disk, with indexes

@@ -83,6 +83,7 @@ def api(
         model=bootstrap.describe_model(settings),
         tokens=tokens,
         max_event_bytes=settings.max_event_bytes,
+        feed_retention_days=settings.feed_retention_days,
         images_per_second=settings.api_images_per_second,
     )
     host, port = settings.api_host, settings.api_port

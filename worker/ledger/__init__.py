@@ -6,6 +6,7 @@ are leases with a fencing token, by the database's clock alone. Every function t
 """
 
 from worker.ledger import (
+    backlog,
     buckets,
     claims,
     comparison,
@@ -22,6 +23,7 @@ from worker.ledger import (
 )
 
 __all__ = [
+    "backlog",
     "buckets",
     "claims",
     "comparison",

@@ -51,6 +51,15 @@ _BY_LANE = f"""
     WITH counted AS ({{counts}})
     SELECT state, sum(n)::bigint AS n FROM counted WHERE state IN ({PENDING}) GROUP BY state
 """  # noqa: S608
+_BY_BUCKET = f"""
+    WITH counted AS ({{counts}})
+    SELECT bucket, coalesce(sum(n) FILTER (WHERE state = 'enriched'), 0)::bigint AS enriched,
+           coalesce(sum(n) FILTER (WHERE state = 'excluded'), 0)::bigint AS excluded,
+           coalesce(sum(n) FILTER (WHERE state = 'quarantined'), 0)::bigint AS quarantined,
+           coalesce(sum(n) FILTER (WHERE state = 'gone'), 0)::bigint AS gone,
+           coalesce(sum(n) FILTER (WHERE state IN ({PENDING})), 0)::bigint AS pending
+    FROM counted GROUP BY bucket
+"""  # noqa: S608
 BY_COUNTERS = text(_TOTALS.format(counts=COUNTED))
 # The same, until the rows that were there before the counters are counted.
 BY_COUNTING = text(_TOTALS.format(counts=RECOUNTED))
@@ -90,6 +99,17 @@ class Totals:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class BucketTotals:
+    """Objects of one bucket by state. Each is in exactly one of them."""
+
+    enriched: int = 0
+    excluded: int = 0
+    quarantined: int = 0
+    gone: int = 0
+    pending: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RetryTotal:
     """Objects that are retried for one reason."""
 
@@ -122,6 +142,12 @@ def totals(connection: Connection, *, bucket: str | None = None) -> Totals:
     """Objects by state, for one bucket or all. Reads counters, and current claims."""
     row = connection.execute(_counted(connection, _TOTALS), {"bucket": bucket}).one()
     return Totals(**row._mapping)  # noqa: SLF001  # Row's public mapping view
+
+
+def by_bucket(connection: Connection) -> dict[str, BucketTotals]:
+    """Objects of each bucket by state. Reads counters only."""
+    rows = connection.execute(_counted(connection, _BY_BUCKET), {"bucket": None}).mappings()
+    return {row["bucket"]: BucketTotals(**{name: n for name, n in row.items() if name != "bucket"}) for row in rows}
 
 
 def retry_totals(connection: Connection, *, bucket: str | None = None) -> list[RetryTotal]:

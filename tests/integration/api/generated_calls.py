@@ -122,6 +122,11 @@ def call_drop(client: Generated) -> None:
     assert 1 == client.call("drop_quarantine", body=choice).changed
 
 
+def call_rejected(client: Generated) -> None:
+    [kept] = client.call("list_rejected_events", limit=5).events
+    assert ("s3", True) == (kept.source, client.call("get_rejected_event", kept.id).whole)
+
+
 def call_quarantine(client: Generated) -> None:
     reason = client.models.Reason("unsupported-format")
     assert 1 == len(client.call("list_quarantine", reason=reason, bucket="photos", since="2d", limit=5).entries)
@@ -317,6 +322,13 @@ CALLS: dict[str, Callable[[Generated], None]] = {
     "apply_calibration": call_apply_calibration,
     "list_certificates": lambda client: same(client.call("list_certificates", state="proven").certificates, []),
     "status": lambda client: same(client.call("status", bucket="photos").quarantined, 1),
+    "get_backlog": lambda client: same(client.call("get_backlog", bucket="photos").pending, 0),
+    "get_throughput": lambda client: same(client.call("get_throughput").last_hour, 3),
+    "list_processes": lambda client: same(client.call("list_processes").processes, []),
+    "list_reconciliations": lambda client: same(client.call("list_reconciliations").reconciliations, []),
+    "get_feed": lambda client: same(client.call("get_feed").retention_days, 30.0),
+    "list_rejected_events": call_rejected,
+    "get_rejected_event": call_rejected,
     "healthz": lambda client: same(client.call("healthz").status, "ok"),
     "readyz": lambda client: same(client.call("readyz").ready, True),
 }

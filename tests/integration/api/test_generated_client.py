@@ -111,6 +111,7 @@ def world(engine, api, gallery) -> None:
         ended = Completion(id=claim.objects[0].id, outcome=Outcome.QUARANTINED, etag="e", quarantine=why)
         ledger.completion.complete(connection, claim.token, [ended])
         ledger.hints.hint(connection, [Hint(ref=ObjectRef(bucket="typo", key="b.jpg"), source="s3", event="created")])
+        ledger.rejected_events.reject(connection, source="s3", reason="not JSON", body=b"{")
         ledger.buckets.buckets_found(connection, ["photos"], endpoint="http://store.example")
         ledger.buckets.buckets_missing(connection, ["typo"], endpoint="http://store.example")
         etag = api.services.originals.store.put(ObjectRef(bucket="photos", key="red.jpg"), picture())

@@ -37,6 +37,13 @@ GUARDED = [
     ("GET", "/v1/originals/photos/a.jpg"),
     ("GET", "/v1/spaces"),
     ("GET", "/v1/stats"),
+    ("GET", "/v1/backlog"),
+    ("GET", "/v1/throughput"),
+    ("GET", "/v1/processes"),
+    ("GET", "/v1/reconciliations"),
+    ("GET", "/v1/feed"),
+    ("GET", "/v1/rejected-events"),
+    ("GET", "/v1/rejected-events/7"),
     ("GET", "/v1/status"),
     ("GET", "/v1/quarantine"),
     ("GET", "/v1/quarantine/counts"),
@@ -81,7 +88,7 @@ def test_every_route_is_listed_here(shared_api):
     names = {
         "photos/a.jpg": "{bucket}/{key}", "buckets/photos": "buckets/{bucket}", "random/colour": "{queue}/{taxonomy}",
         "plans/7": "plans/{plan}", "taxonomies/colour": "taxonomies/{name}",
-        "queries/mine": "queries/{name}",
+        "queries/mine": "queries/{name}", "events/7": "events/{number}",
     }  # fmt: skip
     listed = {
         (

@@ -7,7 +7,7 @@ import pytest
 from tests.ledger import hints
 from worker import ledger
 from worker.db import Engine, transaction
-from worker.types import Hint, ObjectRef
+from worker.types import Hint, ObjectRef, Outcome
 
 
 @pytest.fixture
@@ -28,6 +28,18 @@ def test_buckets_are_listed_with_what_the_store_says_of_them(api, known):
     assert photos["found_at"].endswith("Z")
     assert ("typo", None, None, None) == (typo["name"], typo["endpoint"], typo["found_at"], typo["gone_at"])
     assert typo["missing_since"].endswith("Z")
+
+
+def test_every_known_object_of_a_bucket_is_in_one_state(api, engine, ended):
+    """The counts of a bucket are those of its objects, whatever is in others."""
+    ended("b.txt", Outcome.EXCLUDED)
+    ended("c.jpg", Outcome.QUARANTINED)
+    with transaction(engine) as connection:
+        ledger.hints.hint(connection, hints("a.jpg"))
+        ledger.hints.hint(connection, [Hint(ref=ObjectRef(bucket="typo", key="b.jpg"), source="s3", event="created")])
+    photos, typo = (each["objects"] for each in api.get("/v1/buckets").json["buckets"])
+    assert {"enriched": 0, "excluded": 1, "quarantined": 1, "gone": 0, "pending": 1} == photos
+    assert {"enriched": 0, "excluded": 0, "quarantined": 0, "gone": 0, "pending": 1} == typo
 
 
 def test_a_bucket_that_is_missing_can_be_dropped(api, known):

@@ -33,6 +33,7 @@ CHANGING = {
     "/v1/calibrations/apply",
     "/v1/heads/plan",
     "/v1/heads/apply",
+    "/v1/rejected-events/{number}",
 }
 READING = "/v1/status"
 
@@ -60,7 +61,9 @@ def test_each_token_opens_what_the_document_says(guarded):
     ]
     assert len(operations) > 10
     for method, path, operation in operations:
-        target = path.format(bucket="photos", key="a.jpg", queue="random", taxonomy="t", plan=1, name="t", size=256)
+        target = path.format(
+            bucket="photos", key="a.jpg", queue="random", taxonomy="t", plan=1, name="t", size=256, number=1
+        )
         assert 401 == guarded.send(method, target, token=None).status
         opens = {name for each in operation["security"] for name in each} - {"EventsPassword"}
         statuses = {name: guarded.send(method, target, token=token).status for name, token in TOKENS.items()}

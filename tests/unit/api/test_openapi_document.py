@@ -187,6 +187,9 @@ def test_parameters_are_those_that_were_meant():
         "GET /v1/quarantine/{bucket}/{key}": ["bucket", "key"],
         "GET /v1/stats": ["taxonomy", "bucket", "since", "by_bucket"],
         "GET /v1/status": ["bucket"],
+        "GET /v1/backlog": ["bucket"],
+        "GET /v1/rejected-events": ["limit", "after"],
+        "GET /v1/rejected-events/{number}": ["number"],
         "GET /v1/taxonomies/{name}": ["name"],
         "GET /v1/taxonomy-revisions": ["limit"],
     }

@@ -6,9 +6,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends
 
-from worker.api import access
+from worker.api import access, operation_serializers
 from worker.api.authentication import GuardedRoute, ReadRoute
-from worker.api.models import BucketList, KnownBucket
+from worker.api.operation_models import BucketList
 from worker.api.parameters import BucketInPath
 from worker.api.problems import described
 from worker.api.services import Parts, parts_of
@@ -35,10 +35,10 @@ _Parts = Annotated[Parts, Depends(parts_of)]
 @router.get("", summary="List known buckets")
 async def list_buckets(parts: _Parts) -> BucketList:
     """Every bucket in which an object was announced: where it was last found, since when it is missing, and whether it
-    counts as deleted.
+    counts as deleted; and how many of its objects are in each state. Every known object is in exactly one.
     """
-    found = await parts.reading(lambda: use_case.listing(parts.services.engine))
-    return BucketList(buckets=[KnownBucket.model_validate(each) for each in found])
+    found = await parts.reading(lambda: use_case.with_objects(parts.services.engine))
+    return BucketList(buckets=[operation_serializers.bucket(*each) for each in found])
 
 
 @changes.delete("/{bucket}", status_code=204, summary="Drop a bucket that does not exist")

@@ -16,6 +16,20 @@ class FeedPage:
     next: str | None  # where to continue; None: nothing has ever changed
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FeedState:
+    """Where the change feed begins and ends, and what holds it back."""
+
+    extent: outbox.FeedExtent
+    blocker: outbox.Blocker | None  # the session whose open transaction keeps changes from appearing
+
+
+def state(engine: Engine) -> FeedState:
+    """The state of the change feed. A few probes of an index, however long it is."""
+    with transaction(engine) as connection:
+        return FeedState(extent=outbox.extent(connection), blocker=outbox.blocker(connection))
+
+
 def changes(engine: Engine, *, after: str | None, limit: int) -> FeedPage:
     """The change feed after a cursor; ``after="end"`` returns its end.
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from worker import ledger, logs
-from worker.db import Engine, transaction
+from worker.db import Engine, snapshot, transaction
 from worker.errors import ChoiceError, NotFoundError
 from worker.ledger.buckets import Bucket
+from worker.ledger.totals import BucketTotals
 
 _log = logs.get("pipeline")
 
@@ -19,6 +20,13 @@ def listing(engine: Engine) -> list[Bucket]:
     """Every bucket in which an object was ever announced."""
     with transaction(engine) as connection:
         return ledger.buckets.buckets(connection)
+
+
+def with_objects(engine: Engine) -> list[tuple[Bucket, BucketTotals]]:
+    """The same with the number of objects in each state. Reads counters, and one probe of an index for each bucket."""
+    with snapshot(engine) as connection:
+        totals = ledger.totals.by_bucket(connection)
+        return [(each, totals.get(each.name, BucketTotals())) for each in ledger.buckets.buckets(connection)]
 
 
 def drop(engine: Engine, name: str, *, notify: Callable[[], None]) -> None:

@@ -20,7 +20,7 @@ def problem(engine: Engine, *, kind: str, host: str) -> str | None:
         ours = [each for each in ledger.heartbeats.processes(connection) if each.kind == kind and each.host == host]
     if not ours:
         return f"no {kind} of {host} has ever reported to the database"
-    problems = [_problem(each) for each in sorted(ours, key=lambda each: each.refused is None)]
+    problems = [problem_of(each) for each in sorted(ours, key=lambda each: each.refused is None)]
     return None if None in problems else problems[0]
 
 
@@ -97,7 +97,8 @@ def _refusals(connection: Connection) -> list[str]:
     return list(dict.fromkeys(refused))
 
 
-def _problem(process: ledger.heartbeats.ProcessStatus) -> str | None:
+def problem_of(process: ledger.heartbeats.ProcessStatus) -> str | None:
+    """What is wrong with one process, in a sentence; None: nothing."""
     if process.refused is not None:
         return f"{process.name} refused to start: {process.refused}"
     if process.seen_ago > SILENT:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 from worker import logs, metrics
 from worker.pipeline.resilience.circuit_breaker import BackoffPolicy, CircuitBreaker, Permit, StateChange
@@ -17,6 +18,16 @@ STORE = BackoffPolicy(threshold=5, first=1.0, longest=30.0)
 DATABASE = BackoffPolicy(threshold=1, first=1.0, longest=15.0)
 #: Work continues at a trickle, so that good uploads get through and their success is noticed.
 QUARANTINE = BackoffPolicy(threshold=1, first=1.0, longest=60.0)
+
+
+BreakerName: TypeAlias = Literal["database", "store", "quarantine"]
+
+#: What a process reports while a breaker is open.
+WAITS_FOR: Mapping[BreakerName, str] = {
+    "database": "the database is away",
+    "store": "the object store cannot be read",
+    "quarantine": "nearly everything is refused, so nothing is put into quarantine",
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,13 +87,22 @@ class WorkerBreakers:
 
     def waiting(self) -> str | None:
         """What this process is waiting for, in a sentence; None: nothing."""
-        sentences = (
-            (self.database, "the database is away"),
-            (self.store, "the object store cannot be read"),
-            (self.quarantine, "nearly everything is refused, so nothing is put into quarantine"),
-        )
-        found = [f"{what} (for {each.seconds:.0f} s): {each.why}" for each, what in sentences if each.is_open]
+        breakers: Mapping[BreakerName, CircuitBreaker] = {
+            "database": self.database,
+            "store": self.store,
+            "quarantine": self.quarantine,
+        }
+        found = [
+            f"{WAITS_FOR[name]} (for {each.seconds:.0f} s): {each.why}"
+            for name, each in breakers.items()
+            if each.is_open
+        ]
         return "; ".join(found) or None
+
+
+def open_breakers(waiting: str | None) -> tuple[BreakerName, ...]:
+    """The breakers that are open, by what ``WorkerBreakers.waiting`` returned in any process."""
+    return tuple(name for name, what in WAITS_FOR.items() if f"{what} (for " in (waiting or ""))
 
 
 def _announcing(name: str, opened: Callable[[StateChange], None], closed: str) -> Callable[[StateChange], None]:
