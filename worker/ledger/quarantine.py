@@ -36,6 +36,15 @@ _COUNTS = f"""
     WHERE {_SELECTED} GROUP BY q.reason ORDER BY n DESC, q.reason
 """  # noqa: S608
 
+# Every entry has its row of the ledger: where no bucket is asked for, an index on the quarantine alone answers.
+_COUNTS_OF_ALL = """
+    SELECT q.reason, count(*) AS n FROM {table} q
+    WHERE (CAST(:reason AS text) IS NULL OR q.reason = :reason)
+      AND (CAST(:since AS timestamptz) IS NULL OR q.since >= :since)
+      AND (CAST(:before AS timestamptz) IS NULL OR q.since < :before)
+    GROUP BY q.reason ORDER BY n DESC, q.reason
+"""
+
 # The next part of a selection, oldest first, and of it what nobody works on. Ledger rows are locked in key order, as
 # everywhere, and each before its entry, as when work is completed. PostgreSQL asks the conditions again once it has
 # the locks: what was enriched, or refused for another reason, while we waited for them is left alone. Rows are found
@@ -160,7 +169,8 @@ def counts(
     selection: QuarantineSelection = QuarantineSelection(),  # frozen
 ) -> dict[str, int]:
     """Entries by reason, most frequent first. Reads the whole selection: for people, not for hot paths."""
-    counts = text(_COUNTS.format(table=_table(selection)))
+    statement = _COUNTS_OF_ALL if selection.bucket is None else _COUNTS
+    counts = text(statement.format(table=_table(selection)))
     return {row.reason: int(row.n) for row in connection.execute(counts, _parameters(selection))}
 
 
