@@ -16,9 +16,11 @@ from worker.cli import context
 if TYPE_CHECKING:
     from worker.ledger.reconciliations import Reconciliation
     from worker.pipeline.operations import system_status
+    from worker.pipeline.operations.throughput import Throughput
     from worker.pipeline.reconciliation.backfill import BackfillProgress
 
 _PANEL = "Operating it"
+_MINUTE = 60  # seconds
 _SHOWN_OF_AN_ERROR = 120  # characters
 _SHOWN_OF_A_BODY = 2_000  # characters; --json has all of it
 _Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
@@ -36,13 +38,15 @@ def status(
     bucket: Annotated[str | None, typer.Option(metavar="NAME", help="Only this bucket.")] = None, as_json: _Json = False
 ) -> None:
     """Show how many objects are in each state, which processes are running, and which spaces exist."""
-    from worker.pipeline.operations import system_status
+    from worker.pipeline.operations import system_status, throughput
 
-    found = system_status.overview(context.database(context.load_settings()), bucket=bucket)
+    engine = context.database(context.load_settings())
+    found, speed = system_status.overview(engine, bucket=bucket), throughput.throughput(engine)
     if as_json:
-        context.json_document(asdict(found))
+        context.json_document({**asdict(found), "throughput": asdict(speed)})
         return
     _print_totals(found)
+    _print_throughput(speed)
     _print_retrying(found)
     _print_processes(found)
     _print_spaces(found)
@@ -95,6 +99,24 @@ def _print_totals(found: system_status.SystemStatus) -> None:
     context.out.print(table, "")
     if totals.pending:
         context.line(f"oldest pending: {context.duration(totals.oldest_pending_seconds)}")
+
+
+def _print_throughput(speed: Throughput) -> None:
+    if not speed.last_hour:
+        return
+    about = "" if speed.exact else "about "
+    context.line(
+        f"enriched: {about}{speed.last_minute:,} in the last minute, {about}{speed.last_hour:,} in the last hour"
+    )
+    if speed.latency is not None:
+        context.line(
+            f"from event to searchable: half within {_latency(speed.latency.median)}, 95 % within "
+            f"{_latency(speed.latency.p95)}"
+        )
+
+
+def _latency(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < _MINUTE else context.duration(seconds)
 
 
 def _print_retrying(found: system_status.SystemStatus) -> None:
