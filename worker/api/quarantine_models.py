@@ -28,6 +28,11 @@ class QuarantineEntry(BaseModel):
     attempts: int
     since: datetime = Field(description="When it was last put into quarantine.")
     pending: bool = Field(description="Whether it is being retried; the other fields describe the last attempt.")
+    thumbnail: str | None = Field(
+        None,
+        description="Address of a preview of at most 256 × 256 pixels, if the image was enriched before and is still "
+        "in the catalog; null: it was never decoded.",
+    )
 
 
 class QuarantineDetails(QuarantineEntry):

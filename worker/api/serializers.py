@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
@@ -16,9 +16,11 @@ from worker.api.image_models import (
     Suggestion,
     Tag,
 )
+from worker.api.links import links_of
 from worker.api.models import Change, Changes, TagFilter
 from worker.api.quarantine_models import QuarantineDetails, QuarantineEntry
 from worker.catalog import image_filter
+from worker.types import ObjectRef
 
 if TYPE_CHECKING:
     from worker.ledger.quarantine import QuarantinedObject
@@ -69,13 +71,20 @@ def changes(found: FeedPage) -> Changes:
     return Changes(changes=[Change.model_validate(change) for change in found.changes], next=found.next)
 
 
-def quarantined(entry: QuarantinedObject) -> QuarantineDetails:
+def quarantine_entry(entry: QuarantinedObject, hashes: Mapping[ObjectRef, str]) -> QuarantineEntry:
+    """An entry, with the address of its preview if the catalog describes its bytes."""
+    sha256 = hashes.get(ObjectRef(bucket=entry.bucket, key=entry.key))
+    thumbnail = None if sha256 is None else links_of(entry.bucket, entry.key, sha256).thumbnail
+    return QuarantineEntry.model_validate(entry).model_copy(update={"thumbnail": thumbnail})
+
+
+def quarantined(entry: QuarantinedObject, hashes: Mapping[ObjectRef, str]) -> QuarantineDetails:
     """An entry with its first bytes."""
     from worker.pipeline.operations.quarantine import hexdump
 
     data = entry.first_bytes
     return QuarantineDetails(
-        **QuarantineEntry.model_validate(entry).model_dump(),
+        **quarantine_entry(entry, hashes).model_dump(),
         first_bytes=None if data is None else data.hex(),
         hexdump=hexdump(data or b"").splitlines(),
     )

@@ -14,6 +14,11 @@ _EXISTING = text("""
     JOIN unnest(CAST(:buckets AS text[]), CAST(:keys AS text[])) AS r (bucket, key)
         ON i.bucket = r.bucket COLLATE "C" AND i.key = r.key COLLATE "C"
 """)
+_HASHES = text("""
+    SELECT i.bucket, i.key, encode(i.sha256, 'hex') AS sha256 FROM images i
+    JOIN unnest(CAST(:buckets AS text[]), CAST(:keys AS text[])) AS r (bucket, key)
+        ON i.bucket = r.bucket COLLATE "C" AND i.key = r.key COLLATE "C"
+""")
 # '/' follows '.': the range holds the keys that go on with a dot.
 _EXTENDED = text("""
     SELECT r.bucket, r.key AS stem, i.key
@@ -29,6 +34,12 @@ _EXTENDED = text("""
 def existing(connection: Connection, refs: Collection[ObjectRef]) -> set[ObjectRef]:
     """Those that are images in the catalog."""
     return {ObjectRef(bucket=row.bucket, key=row.key) for row in connection.execute(_EXISTING, _names(refs))}
+
+
+def hashes(connection: Connection, refs: Collection[ObjectRef]) -> dict[ObjectRef, str]:
+    """SHA-256, as hex digits, of the bytes that the catalog describes; images that it does not have are left out."""
+    rows = connection.execute(_HASHES, _names(refs))
+    return {ObjectRef(bucket=row.bucket, key=row.key): row.sha256 for row in rows}
 
 
 def extended(connection: Connection, stems: Collection[ObjectRef]) -> dict[ObjectRef, list[ObjectRef]]:

@@ -7,6 +7,7 @@ from urllib.parse import quote
 import pytest
 from sqlalchemy import text
 
+from tests.factories import enriched_image
 from tests.ledger import hints, pending, row
 from worker import ledger
 from worker.db import Engine, transaction
@@ -66,7 +67,17 @@ def test_an_entry_in_the_list(api, refuse):
         "size": 1234,
         "attempts": 1,
         "pending": False,
+        "thumbnail": None,
     } == entry
+
+
+def test_an_image_that_was_enriched_before_has_a_thumbnail(api, engine, enriched, refuse):
+    """As long as the catalog describes its bytes; the address names these."""
+    enriched(enriched_image("secret.jpg"))
+    refuse("secret.jpg", reason=Reason.ACCESS_DENIED, first_bytes=None)
+    [entry] = api.get("/v1/quarantine").json["entries"]
+    assert f"/v1/previews/256/photos/secret.jpg?sha256={'ab' * 32}" == entry["thumbnail"]
+    assert entry["thumbnail"] == api.get("/v1/quarantine/photos/secret.jpg").json["thumbnail"]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,6 @@ from worker.api.quarantine_models import (
     QuarantineChoice,
     QuarantineCounts,
     QuarantineDetails,
-    QuarantineEntry,
     QuarantineList,
 )
 from worker.api.services import Parts, parts_of
@@ -102,7 +101,9 @@ async def list_quarantine(parts: _Parts, choice: _Chosen, limit: _Limit = 100, a
     """
     engine = parts.services.engine
     found = await parts.reading(lambda: use_case.listing(engine, choice, limit=limit, after=after))
-    return QuarantineList(entries=[QuarantineEntry.model_validate(entry) for entry in found.entries], next=found.next)
+    hashes = await parts.reading(lambda: use_case.described(engine, found.entries))
+    entries = [serializers.quarantine_entry(entry, hashes) for entry in found.entries]
+    return QuarantineList(entries=entries, next=found.next)
 
 
 @router.get("/counts", summary="Count what is in quarantine")
@@ -116,7 +117,9 @@ async def count_quarantine(parts: _Parts, choice: _Chosen) -> QuarantineCounts:
 async def get_quarantine_entry(bucket: BucketInPath, key: KeyInPath, parts: _Parts) -> QuarantineDetails:
     """Why one object could not be enriched, with the error and a hexdump of the file's first bytes."""
     ref = ObjectRef(bucket=bucket, key=key)
-    return serializers.quarantined(await parts.reading(lambda: use_case.entry(parts.services.engine, ref)))
+    engine = parts.services.engine
+    found = await parts.reading(lambda: use_case.entry(engine, ref))
+    return serializers.quarantined(found, await parts.reading(lambda: use_case.described(engine, [found])))
 
 
 @changes.post("/retry", summary="Retry entries")

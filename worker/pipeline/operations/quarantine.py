@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
-from worker import db, ledger, logs
+from worker import catalog, db, ledger, logs
 from worker.db import Connection, Engine, transaction
 from worker.errors import ChoiceError, NotFoundError
 from worker.ledger.quarantine import QuarantinedObject, QuarantinePart, QuarantinePosition, QuarantineSelection
@@ -98,6 +98,14 @@ def listing(engine: Engine, choice: QuarantineQuery, *, limit: int, after: str |
     last = found[limit - 1].place if len(found) > limit else None
     following = None if last is None else cursors.encode(_LIST, last.since, last.id)
     return QuarantinePage(entries=tuple(found[:limit]), next=following)
+
+
+def described(engine: Engine, entries: Sequence[QuarantinedObject]) -> dict[ObjectRef, str]:
+    """SHA-256 of the bytes of those that the catalog still describes, because they were enriched before. They have a
+    preview; of others, no bytes that could be shown were ever decoded.
+    """
+    with transaction(engine) as connection:
+        return catalog.image_names.hashes(connection, [ObjectRef(bucket=each.bucket, key=each.key) for each in entries])
 
 
 def counts(engine: Engine, choice: QuarantineQuery) -> dict[str, int]:
