@@ -47,6 +47,28 @@ def test_a_pipe_gets_one_json_object_a_line(folder: Path) -> None:
     assert (0, "") == (done.returncode, done.stderr)
 
 
+def test_a_page_has_thumbnails_and_names_bad_files(folder: Path) -> None:
+    """One file that loads and runs nothing; the lines on stdout are the same as without it."""
+    (folder / "photos" / "<b>.jpg").write_bytes(b"no picture")
+    done = enrich("tag", "photos", "--taxonomy", "setting", "--html", "page.html", cwd=folder)
+    (folder / "photos" / "<b>.jpg").unlink()
+    page = (folder / "page.html").read_text()
+    assert (5, 3) == (len(done.stdout.splitlines()), page.count('<img src="data:image/webp;base64,'))
+    assert ["page.html shows 5 files"] == done.stderr.splitlines()
+    assert "3 tagged files" in page
+    assert "2 files were not tagged" in page
+    assert "photos/&lt;b&gt;.jpg: not an image" in page
+    assert page.count("setting: ") == 1 + 3
+    assert [] == [each for each in ("<script", "<link", "http:", "https:", "<b>.jpg") if each in page]
+
+
+def test_a_page_that_cannot_be_written_is_refused_before_anything_is_tagged(folder: Path) -> None:
+    """With what to do about it."""
+    done = enrich("tag", "photos", "--html", "nowhere/page.html", cwd=folder)
+    assert (1, True) == (done.returncode, "create the directory nowhere first" in done.stderr)
+    assert "" == done.stdout
+
+
 def test_a_terminal_gets_a_table(folder: Path) -> None:
     """Names on one line each, brackets as they are, refusals below."""
     shown = on_a_terminal("tag", "photos", "--taxonomy", "setting", cwd=folder)

@@ -58,7 +58,6 @@ _WRITE = text(f"""
     SELECT i.bucket, i.key, i.etag, bool_and({hidden("s.image_id", "s.taxonomy", "s.label")}) AS hidden
     FROM seen s JOIN images i ON i.id = s.image_id GROUP BY i.id ORDER BY i.bucket, i.key
 """)  # noqa: S608  # made of this package's texts
-_REFS = text("SELECT id, bucket, key FROM images WHERE id = ANY(CAST(:ids AS bigint[]))")
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
@@ -126,12 +125,6 @@ def write_differences(
     return [
         ImageTagChange(ref=ObjectRef(bucket=row.bucket, key=row.key), etag=row.etag, hidden=row.hidden) for row in rows
     ]
-
-
-def refs_of(connection: Connection, images: Iterable[int]) -> dict[int, ObjectRef]:
-    """Buckets and keys of images; those that are gone are left out."""
-    rows = connection.execute(_REFS, {"ids": list(images)})
-    return {row.id: ObjectRef(bucket=row.bucket, key=row.key) for row in rows}
 
 
 def _lines(gone: Iterable[int], kept: Iterable[KeptTag], come: Iterable[NewTag]) -> Iterator[str]:

@@ -1,8 +1,9 @@
-"""Which names are images in the catalog."""
+"""Names of images in the catalog."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 
 from sqlalchemy import text
 
@@ -29,6 +30,24 @@ _EXTENDED = text("""
             AND substr(key, length(r.key) + 2) !~ '[./]'
         ORDER BY key LIMIT 2) AS i
 """)
+
+_BY_ID = text("""
+    SELECT id, bucket, key, encode(sha256, 'hex') AS sha256 FROM images WHERE id = ANY(CAST(:ids AS bigint[]))
+""")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NamedImage:
+    """Where an image is, and which bytes the catalog describes."""
+
+    ref: ObjectRef
+    sha256: str  # hex
+
+
+def by_id(connection: Connection, images: Iterable[int]) -> dict[int, NamedImage]:
+    """The names of images; those that are gone are left out."""
+    rows = connection.execute(_BY_ID, {"ids": list(images)})
+    return {row.id: NamedImage(ref=ObjectRef(bucket=row.bucket, key=row.key), sha256=row.sha256) for row in rows}
 
 
 def existing(connection: Connection, refs: Collection[ObjectRef]) -> set[ObjectRef]:

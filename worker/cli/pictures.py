@@ -24,17 +24,24 @@ def thumbnails_of(settings: Settings, wanted: Mapping[str, str]) -> dict[str, by
     from concurrent.futures import ThreadPoolExecutor
 
     from worker.bootstrap import previews
+    from worker.errors import StoreUnavailableError
     from worker.images.previews import THUMBNAIL
     from worker.types import ObjectRef
 
     source = previews.source_for_commands(settings)
+    away: list[str] = []  # why the store does not answer: it is not asked for each of many pictures
 
     def load(name: str) -> bytes | str:
         bucket, _, key = name.partition("/")
+        if away:
+            return away[0]
         try:
             return source.of(ObjectRef(bucket=bucket, key=key), wanted[name], THUMBNAIL)
         except Exception as error:  # noqa: BLE001  # the others are shown
-            return " ".join(str(error).split())[:300]
+            why = " ".join(str(error).split())[:300]
+            if isinstance(error, StoreUnavailableError):
+                away.append(why)
+            return why
 
     with ThreadPoolExecutor(4) as pool:
         return dict(zip(wanted, pool.map(load, wanted), strict=True))

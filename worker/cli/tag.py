@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
@@ -46,6 +47,10 @@ def tag(
     many: label_options.Many = False,
     threshold: label_options.Threshold = None,
     margin: label_options.Margin = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", callback=context.output, help="Also write a page with thumbnails, in one file."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line, even on a terminal.")] = False,
 ) -> None:
     """Tag local files. Prints a table on a terminal, else one JSON object per line.
@@ -70,12 +75,29 @@ def tag(
         use_case = reading.label_tagger(settings, labels)
     else:
         use_case = bootstrap.file_tagger(settings, tuple(taxonomy) if taxonomy else None)
-    taxonomies, results = use_case.tagger.taxonomies, use_case.run(files)
-    if as_json or not context.is_terminal():
-        refused = _write_lines(results, frozenset(each.name for each in taxonomies if each.many))
-    else:
-        refused = _print_table(results, len(files), use_case, by_label=labels is not None)
+    with _page(html, use_case) as collected:
+        results = collected(use_case.run(files))
+        if as_json or not context.is_terminal():
+            refused = _write_lines(results, frozenset(each.name for each in use_case.tagger.taxonomies if each.many))
+        else:
+            refused = _print_table(results, len(files), use_case, by_label=labels is not None)
     raise typer.Exit(1 if refused == len(files) else 0)
+
+
+@contextmanager
+def _page(file: Path | None, tagger: FileTagger) -> Iterator[Callable[[Results], Results]]:
+    """Notes results for a page, which is written at the end, also when the person interrupts."""
+    if file is None:
+        yield lambda results: results
+        return
+    from worker.cli.tag_page import TagPage
+
+    page = TagPage(tagger.limits)
+    try:
+        yield page.collected
+    finally:
+        context.write_file(file, page.html().encode())
+        context.say(f"{file} shows {page.files:,} files")
 
 
 def _files(paths: Iterable[Path]) -> Iterator[Path]:

@@ -34,7 +34,7 @@ _Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout
 _Html = Annotated[
     Path | None,
     typer.Option(
-        "--html", metavar="FILE", callback=context.output, help="Also write the plan as a self-contained HTML page."
+        "--html", metavar="FILE", callback=context.output, help="Also write the plan with pictures as one HTML file."
     ),
 ]
 _Sample = Annotated[
@@ -69,9 +69,10 @@ def plan(
     engine = context.database(settings)
     found = compare(settings, engine, _declared(settings, remove=remove), sample=sample, full=full)
     if html is not None:
-        from worker.cli.plan_page import page
+        from worker.cli import pictures, plan_page
 
-        context.write_file(html, page(found).encode())
+        shown = pictures.thumbnails_of(settings, plan_page.wanted(found))
+        context.write_file(html, plan_page.page(found, shown).encode())
         context.say(f"{html} written")
     if as_json:
         context.json_document(asdict(found) | {"is_empty": found.is_empty})

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Literal, TypeAlias
 
 from worker import catalog, tagging
+from worker.catalog.image_names import NamedImage
 from worker.catalog.spaces import Space
 from worker.db import Engine, transaction
 from worker.pipeline.common.estimates import Estimate, Sampling
@@ -63,6 +64,9 @@ class ChangedImage:
     """An image that would change."""
 
     ref: str  # BUCKET/KEY
+    bucket: str
+    key: str
+    sha256: str  # of the bytes that the catalog describes
     probability: float
 
 
@@ -277,14 +281,14 @@ def _stranger(name: str) -> TaxonomyEdit:
     return TaxonomyEdit(name=name, edit="removed", before=None, after=None, edits=(), set_before=None, set_after=None)
 
 
-def _names(engine: Engine, examples: Iterable[Sequence[Example]]) -> dict[int, str]:
+def _names(engine: Engine, examples: Iterable[Sequence[Example]]) -> dict[int, NamedImage]:
     images = {each.image for some in examples for each in some}
     with transaction(engine) as connection:
-        return {image: str(ref) for image, ref in catalog.bulk_write.refs_of(connection, images).items()}
+        return catalog.image_names.by_id(connection, images)
 
 
 def _taxonomy(
-    edit: TaxonomyEdit, counts: MoveCounts | None, sampling: Sampling, names: Mapping[int, str]
+    edit: TaxonomyEdit, counts: MoveCounts | None, sampling: Sampling, names: Mapping[int, NamedImage]
 ) -> TaxonomyPlan:
     if counts is None:
         nothing = sampling.count(0)
@@ -338,7 +342,9 @@ def _label(number: int, counts: MoveCounts, moves: Mapping[Move, int], sampling:
     )
 
 
-def _change(move: Move, count: int, counts: MoveCounts, sampling: Sampling, names: Mapping[int, str]) -> PlannedChange:
+def _change(
+    move: Move, count: int, counts: MoveCounts, sampling: Sampling, names: Mapping[int, NamedImage]
+) -> PlannedChange:
     answers = counts.vocabulary.answers
     return PlannedChange(
         kind=move.kind,
@@ -346,11 +352,14 @@ def _change(move: Move, count: int, counts: MoveCounts, sampling: Sampling, name
         after=None if move.after is None else answers[move.after][1],
         images=sampling.count(count),
         samples=tuple(
-            ChangedImage(ref=names[each.image], probability=each.probability)
-            for each in counts.examples[move]
-            if each.image in names
+            _changed(names[each.image], each.probability) for each in counts.examples[move] if each.image in names
         ),
     )
+
+
+def _changed(image: NamedImage, probability: float) -> ChangedImage:
+    ref = image.ref
+    return ChangedImage(ref=str(ref), bucket=ref.bucket, key=ref.key, sha256=image.sha256, probability=probability)
 
 
 __all__ = [

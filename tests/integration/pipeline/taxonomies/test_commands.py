@@ -12,8 +12,10 @@ import pytest
 
 from tests.integration.pipeline.taxonomies.example import DOCUMENT, FILES, SESSIONS, write
 from worker import bootstrap
+from worker.cli import plan_page
 from worker.errors import ApplyingError, ConfigurationError
 from worker.pipeline.taxonomies import lifecycle
+from worker.tagging import load_taxonomy
 
 
 def plain(line: str) -> str:
@@ -123,6 +125,19 @@ def test_the_page_needs_nothing_beside_it_and_runs_nothing(enrich):
     assert [] == page.links
     assert f"green {evil}" in page.text
     assert evil in page.text.partition("Changes")[2]
+
+
+def test_the_page_shows_pictures_of_changed_images(enrich):
+    """In the file itself; of an image without one, its name, and once why."""
+    write(FILES[1])
+    taxonomy = load_taxonomy("car-colour.yaml")
+    plan = enrich.archive.plan(taxonomy)
+    names = list(plan_page.wanted(plan))
+    assert {sample.ref for own in plan.taxonomies for each in own.changes for sample in each.samples} == set(names)
+    shown = plan_page.page(plan, {names[0]: b"webp"} | dict.fromkeys(names[1:], "the <store> is away"))
+    assert 1 == shown.count('<img src="data:image/webp;base64,d2VicA==" alt="">')
+    assert f"{len(names) - 1} of {len(names)} pictures are missing: the &lt;store&gt; is away" in shown
+    assert [] == [name for name in names if name not in shown]
 
 
 def test_two_do_not_apply_at_once(enrich):

@@ -38,9 +38,9 @@ def read_vectors(archive: Archive) -> None:
         block = catalog.bulk_read.read_after(
             connection, archive.space, 0, limit=10_000, numbering=Vocabulary(), versions={}
         )
-        keys = catalog.bulk_write.refs_of(connection, block.images.tolist())
+        keys = catalog.image_names.by_id(connection, block.images.tolist())
     archive.written = {
-        keys[image].key: vector for image, vector in zip(block.images.tolist(), block.vectors, strict=True)
+        keys[image].ref.key: vector for image, vector in zip(block.images.tolist(), block.vectors, strict=True)
     }
 
 
