@@ -84,6 +84,7 @@ _ROUTERS = (
     heads.router,
     heads.changes,
     taxonomies.router,
+    taxonomies.trials,
     taxonomies.changes,
     spaces.router,
     operation.guarded,

@@ -24,6 +24,7 @@ from worker.pipeline.reading.explain import Explainer
 from worker.pipeline.reading.label_search import LabelSearch
 from worker.pipeline.reading.saved_queries import SavedQueries
 from worker.pipeline.reading.search import Search
+from worker.pipeline.reading.taxonomy_trials import TaxonomyTrials
 from worker.pipeline.reading.text_search import TextSearch
 from worker.pipeline.review.queues import ReviewQueues
 from worker.pipeline.taxonomies.requests import TaxonomyChanges
@@ -50,6 +51,7 @@ class Services:
     explain: Explainer
     labels: LabelSearch
     taxonomies: TaxonomyChanges
+    trials: TaxonomyTrials
     queues: ReviewQueues
     previews: PreviewSource
     originals: Originals
@@ -74,7 +76,9 @@ class Parts:
     reading: Offload = field(default_factory=lambda: Offload(threads=8, patience=30))
     picturing: Offload = field(default_factory=lambda: Offload(threads=4, patience=30))  # asks the object store
     making: Offload = field(default_factory=lambda: Offload(threads=2, patience=60))  # decodes pictures
-    counting: Offload = field(default_factory=lambda: Offload(threads=2, patience=60))  # facets, samples, duplicates
+    counting: Offload = field(
+        default_factory=lambda: Offload(threads=2, patience=60)
+    )  # facets, samples, duplicates, trials
     searching: Offload = field(default_factory=lambda: Offload(threads=4, patience=30))
     encoding: Offload = field(default_factory=lambda: Offload(threads=2, patience=60))
     probing: Offload = field(default_factory=lambda: Offload(threads=2, patience=3))

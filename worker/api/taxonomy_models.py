@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from worker.api.links import Linked
 from worker.api.models import Asked, Name, storable
 from worker.types import BY_HAND, DEFAULT_SET
 
@@ -80,12 +81,24 @@ class TaxonomyInForce(BaseModel):
     made_by: str = Field(description="Who put this version into force.")
     since: datetime = Field(description="Since when this version has been in force.")
     revision: int = Field(description="The revision that put it into force.")
+    labels: int = Field(description="How many it has, of all levels.")
+    calibrated: bool = Field(description="Whether it has numbers of its own for the active model.")
+    target_precision: float | None = Field(
+        description="Labels that are not proven to reach it are only suggested; null: all are applied."
+    )
+    proven: int = Field(description="Labels with a certificate that holds; `GET /v1/certificates` has them.")
+    expired: int = Field(description="Labels with a certificate that no longer holds.")
 
 
 class TaxonomyDetails(TaxonomyInForce):
     """A taxonomy with its definition."""
 
     definition: dict[str, Any] = Field(description="As `enrich taxonomy show --json` prints it.")
+    document: dict[str, Any] | None = Field(
+        description="As a file declares it, without what reviews taught, which stays in force as long as a change "
+        "leaves scores alone; null: a vocabulary, whose words are in a file of their own, or one that another "
+        "release stored."
+    )
 
 
 class RetaggingProgress(BaseModel):
@@ -182,11 +195,14 @@ class LabelChange(_Value):
     flipped_here: Estimate
 
 
-class ChangedImage(_Value):
+class ChangedImage(_Value, Linked):
     """An image that would change."""
 
     ref: str = Field(description="`BUCKET/KEY`.")
-    probability: float
+    bucket: str
+    key: str
+    sha256: str
+    probability: float = Field(description="Of the label after the change; where there is none, of the one before it.")
 
 
 class PlannedChange(_Value):

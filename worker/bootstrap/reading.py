@@ -11,9 +11,9 @@ from worker.catalog.spaces import Space
 from worker.db import Engine, is_unavailable
 from worker.encoder import Encoder
 from worker.pipeline.enrichment.local_files import FileTagger
-from worker.pipeline.reading.classify import require_whole
 from worker.pipeline.reading.examples import ExampleVectors
 from worker.pipeline.reading.image_towers import ImageTowers
+from worker.pipeline.reading.label_texts import require_whole
 from worker.pipeline.reading.relevance import Relevance
 from worker.pipeline.reading.search import Search
 from worker.pipeline.reading.search_ranking import FindsNearest

@@ -132,6 +132,30 @@ def read_vectors(connection: Connection, space: Space, images: Sequence[int]) ->
     return rows["image"].astype(np.int64), rows["vector"]["values"].astype(np.float32)
 
 
+def read_tags(
+    connection: Connection,
+    space: Space,
+    images: npt.NDArray[np.int64],
+    *,
+    taxonomy: str,
+    numbering: Numbering,
+    version: str | None,
+) -> tuple[TagColumns, DecidedColumns]:
+    """One taxonomy's tags of some images.
+
+    Args:
+        connection: in a transaction that is REPEATABLE READ, so that tags and decisions are of one moment.
+        space: whose tags.
+        images: their numbers, ascending.
+        taxonomy: whose tags.
+        numbering: of answers; gets to know those it does not.
+        version: that is called current; None: none is.
+    """
+    versions = {} if version is None else {taxonomy: version}
+    tags = _tags(connection, space, images, numbering, versions, only=taxonomy)
+    return tags, _decided(connection, images, numbering, only=taxonomy)
+
+
 def _read(
     connection: Connection, space: Space, which: str, limit: str, *, numbering: Numbering, versions: Mapping[str, str]
 ) -> Block:
@@ -153,11 +177,14 @@ def _tags(
     images: npt.NDArray[np.int64],
     numbering: Numbering,
     versions: Mapping[str, str],
+    *,
+    only: str | None = None,
 ) -> TagColumns:
     known = list(enumerate(numbering.answers))
     query = _bound(
         connection,
-        _TAGS.format(which=_among(images)),
+        _TAGS.format(which=_among(images) + ("" if only is None else " AND t.taxonomy = %(only)s")),
+        only=only,
         taxonomies=[taxonomy for _, (taxonomy, _) in known],
         labels=[label or "" for _, (_, label) in known],
         versions=[versions.get(taxonomy) for _, (taxonomy, _) in known],
@@ -184,8 +211,11 @@ def _tags(
     )
 
 
-def _decided(connection: Connection, images: npt.NDArray[np.int64], numbering: Numbering) -> DecidedColumns:
-    rows = connection.execute(text(_DECIDED.format(which=_among(images)))).all()
+def _decided(
+    connection: Connection, images: npt.NDArray[np.int64], numbering: Numbering, *, only: str | None = None
+) -> DecidedColumns:
+    which = _among(images) + ("" if only is None else " AND t.taxonomy = :only")
+    rows = connection.execute(text(_DECIDED.format(which=which)), {} if only is None else {"only": only}).all()
     hidden = [
         (row.image_id, numbering.number(row.taxonomy, label), row.source == ANSWER)
         for row in rows

@@ -50,6 +50,7 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "space": ("space",),
     "taxonomy": ("taxonomy",),
     "taxonomy_apply": ("taxonomy",),
+    "taxonomy_try": ("taxonomy",),
     "operations": ("status", "reconcile", "backfill", "rejected"),
     "run": ("api", "worker", "scheduler", "listen", "migrate", "health"),
 }

@@ -44,6 +44,7 @@ def api(
     from worker.pipeline.reading.filtered_search import FilteredSearch
     from worker.pipeline.reading.label_search import LabelSearch
     from worker.pipeline.reading.saved_queries import SavedQueries
+    from worker.pipeline.reading.taxonomy_trials import TaxonomyTrials
     from worker.pipeline.reconciliation.recheck import Recheck
     from worker.pipeline.review.queues import ReviewQueues
     from worker.pipeline.taxonomies.requests import TaxonomyChanges
@@ -76,6 +77,7 @@ def api(
         queries_saved=SavedQueries(engine=engine),
         explain=Explainer(engine, search.model),
         taxonomies=TaxonomyChanges(engine, search.model),
+        trials=TaxonomyTrials(engine, examples),
         labels=labels,
         previews=previews.source(settings),
         originals=previews.originals(settings),

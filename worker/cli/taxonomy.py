@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 #: Other modules add their commands to this group.
 group = typer.Typer(
-    no_args_is_help=True, help="Taxonomies: list, show, check, plan, apply, add, remove, history, rollback."
+    no_args_is_help=True, help="Taxonomies: list, show, check, try, plan, apply, add, remove, history, rollback."
 )
 
 _Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]

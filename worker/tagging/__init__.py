@@ -13,6 +13,7 @@ from worker.tagging.decisions import Decisions, tags
 from worker.tagging.definition_diff import edits
 from worker.tagging.diff_counts import EXAMPLES, Example, HumanDecisions, Kind, Move, MoveCounts
 from worker.tagging.explain import TaxonomyExplanation, explain
+from worker.tagging.file_form import document
 from worker.tagging.label_rows import LabelRow, label_rows, texts_of_labels
 from worker.tagging.loading import (
     TaxonomyFile,
@@ -84,6 +85,7 @@ __all__ = [
     "cut_prompts",
     "decidable",
     "definition",
+    "document",
     "edits",
     "explain",
     "in_order",

@@ -28,6 +28,7 @@ from worker.pipeline.reading.classify import Classifier
 from worker.pipeline.reading.explain import Explainer
 from worker.pipeline.reading.label_search import LabelSearch
 from worker.pipeline.reading.saved_queries import SavedQueries
+from worker.pipeline.reading.taxonomy_trials import TaxonomyTrials
 from worker.pipeline.reading.text_search import TextSearch
 from worker.pipeline.spaces.model_loading import space_spec
 from worker.pipeline.taxonomies.requests import TaxonomyChanges
@@ -57,6 +58,7 @@ def _services(engine: Engine, wake_up: FakeWakeUp, folder: Path) -> Services:
         notify=wake_up,
         explain=Explainer(engine, search.model),
         taxonomies=TaxonomyChanges(engine, search.model),
+        trials=TaxonomyTrials(engine, examples),
         labels=labels,
         previews=previews_of(objects, folder),
         originals=originals_of(objects),

@@ -218,6 +218,14 @@ def call_plan(client: Generated) -> None:
     ]
 
 
+def call_trial(client: Generated) -> None:
+    [example] = examples_of("try_taxonomy")
+    found = client.call("try_taxonomy", body=client.body("TaxonomyTrialRequest", example))
+    happy, sad = found.labels
+    assert ("mood", 40, None) == (found.name, len(happy.histogram), sad.strips)
+    assert found.sampling.images == sum(happy.histogram)
+
+
 def call_plan_head(client: Generated) -> None:
     found = client.call("plan_head", body=client.body("HeadPlanRequest", {"taxonomy": "setting", "zero_shot": True}))
     assert (None, 1) == (found.learned, found.plan.revision)
@@ -315,6 +323,7 @@ CALLS: dict[str, Callable[[Generated], None]] = {
     ),
     "plan_head": call_plan_head,
     "apply_head": call_apply_head,
+    "try_taxonomy": call_trial,
     "plan_taxonomies": call_plan,
     "apply_taxonomies": call_apply,
     "get_stats": call_stats,
@@ -347,6 +356,7 @@ BODIES = {
     "decide_matching": "DecideMatching",
     "plan_head": "HeadPlanRequest",
     "apply_head": "HeadApplyRequest",
+    "try_taxonomy": "TaxonomyTrialRequest",
     "plan_taxonomies": "TaxonomyPlanRequest",
     "apply_taxonomies": "TaxonomyApplyRequest",
     "plan_calibration": "CalibrationPlanRequest",

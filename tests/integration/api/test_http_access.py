@@ -71,6 +71,7 @@ GUARDED = [
     ("GET", "/v1/taxonomies"),
     ("GET", "/v1/taxonomies/colour"),
     ("GET", "/v1/taxonomy-revisions"),
+    ("POST", "/v1/taxonomy-trials"),
     ("POST", "/v1/taxonomy-changes/plan"),
     ("POST", "/v1/taxonomy-changes/apply"),
     ("GET", "/v1/certificates"),

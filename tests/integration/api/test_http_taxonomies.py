@@ -48,7 +48,11 @@ def test_what_is_in_force_is_listed_with_its_owner(api, coloured):
     assert colour["since"].endswith("Z")
     details = api.get("/v1/taxonomies/colour").json
     assert ["red"] == details.pop("definition")["labels"][0]["prompts"]
+    assert {"red": ["red"], "green": ["green"]} == details.pop("document")["labels"]
     assert colour == details
+    assert (2, False, None, 0, 0) == tuple(
+        colour[each] for each in ("labels", "calibrated", "target_precision", "proven", "expired")
+    )
     assert "did you mean 'colour'?" in api.get("/v1/taxonomies/color").detail
 
 
@@ -71,6 +75,10 @@ def test_a_change_is_planned_and_applied(api, coloured):
     tags = {(tag["taxonomy"], tag["label"]) for tag in api.image("photos", "red.jpg").json["tags"]}
     assert {("colour", "red"), ("warmth", "warm")} <= tags
     assert api.post("/v1/taxonomy-changes/plan", {"add": [WARM]}).json["is_empty"]
+    [change] = [change for each in planned["taxonomies"] for change in each["changes"] if change["after"] == "warm"]
+    [sample] = change["samples"]
+    assert ("photos/red.jpg", "/v1/images/photos/red.jpg") == (sample["ref"], sample["links"]["image"])
+    assert sample["links"]["thumbnail"].endswith(f"/photos/red.jpg?sha256={sample['sha256']}")
     outdated = apply(api, remove=["warmth"], planned=planned["revision"])
     assert (409, True) == (outdated.status, "revision 2 was put into force since" in outdated.detail)
 

@@ -6,26 +6,23 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
-from itertools import islice
 
 import numpy as np
 
-from worker import catalog, tagging
+from worker import tagging
 from worker.catalog.image_filter import ImageFilter
 from worker.catalog.spaces import Space
-from worker.db import Engine, transaction
-from worker.encoder import Encoder
-from worker.errors import ChoiceError, EnrichError, TextTooLongError
+from worker.db import Engine
+from worker.errors import ChoiceError, EnrichError
 from worker.pipeline.common.tag_filters import UnknownNameError
 from worker.pipeline.reading import image_list
 from worker.pipeline.reading.examples import EmbeddedExample, ExampleVectors, Given, Stored, Uploaded
+from worker.pipeline.reading.label_texts import LabelTexts, require_few
 from worker.pipeline.taxonomies.catalog_state import in_catalog
 from worker.suggestions import shown, suggested
 from worker.tagging import Abstention, Tagger, Taxonomy, TaxonomyFile
-from worker.tagging.given_labels import MOST_TEXTS, GivenLabels
+from worker.tagging.given_labels import GivenLabels
 from worker.tagging.label_probabilities import LabelScores, score_labels
-from worker.tagging.matrix import own_texts
 from worker.types import SUGGESTION, Floats, ObjectRef
 
 #: Images, and files among them, of one call.
@@ -105,6 +102,7 @@ class Classifier:
     def __init__(self, engine: Engine, examples: ExampleVectors) -> None:
         """Load nothing yet."""
         self._engine, self._examples = engine, examples
+        self._texts = LabelTexts(engine, examples)
         self._taggers: OrderedDict[tuple[object, ...], Tagger] = OrderedDict()
         self._mutex = threading.Lock()
 
@@ -170,13 +168,7 @@ class Classifier:
             if key in self._taggers:
                 self._taggers.move_to_end(key)
                 return self._taggers[key]
-        tagger = Tagger(
-            taxonomies,
-            partial(self._encode, space),
-            logit_scale=self._logit_scale(space),
-            model=space.model,
-            space=space.id,
-        )
+        tagger = self._texts.tagger(space, taxonomies)
         with self._mutex:
             self._taggers[key] = tagger
             while len(self._taggers) > 1 and (
@@ -189,7 +181,7 @@ class Classifier:
         """All that are needed: a condition may ask about any of those in force."""
         if question.labels is not None:
             made = question.labels.taxonomy()
-            require_whole(self._examples.text_model(space), made)
+            self._texts.require_whole(space, made)
             return [made]
         given = [each.taxonomy for each in question.files]
         require_few(given, space.model)
@@ -201,50 +193,8 @@ class Classifier:
             _require(name, known)
         for each in given:
             _require(each.name, {each.name: each})
-            require_whole(self._examples.text_model(space), each)
+            self._texts.require_whole(space, each)
         return together
-
-    def _encode(self, space: Space, texts: Sequence[str]) -> Floats:
-        """Prefer vectors from the catalog, which decide about uploads: this machine's may differ in the last bits."""
-        with transaction(self._engine) as connection:
-            stored = catalog.texts.known(connection, space.id, texts)
-        rest = [each for each in dict.fromkeys(texts) if each not in stored]
-        known = stored | dict(zip(rest, self._examples.encode_texts(space, rest), strict=True))
-        return np.stack([known[each] for each in texts])
-
-    def _logit_scale(self, space: Space) -> float:
-        with transaction(self._engine) as connection:
-            known = catalog.texts.logit_scale(connection, space.id)
-        return known if known is not None else self._examples.text_model(space).logit_scale
-
-
-def require_whole(model: Encoder, made: Taxonomy) -> None:
-    """Refuse labels of whose texts the model would not read the end: two of them could be the same to it.
-
-    Raises:
-        TextTooLongError: names one, and how long it is.
-    """
-    for text, tokens in model.cut(list(dict.fromkeys(own_texts(made, model.space.model)))).items():
-        raise TextTooLongError(model.why_cut(text, tokens))
-
-
-def require_few(given: Sequence[Taxonomy], model: str) -> None:
-    """Refuse definitions with more texts than labels of a request may have.
-
-    Raises:
-        ChoiceError: says how many there may be.
-    """
-    # Multiplied before any text is made, which could be millions.
-    least = sum(len(label.prompts) * len(each.templates) for each in given for label, _ in each.walk())
-    if least > MOST_TEXTS or len(list(islice(_all_texts(given, model), MOST_TEXTS + 1))) > MOST_TEXTS:
-        raise ChoiceError(
-            f"the definitions have more than {MOST_TEXTS:,} texts, counted in all templates; classify by fewer labels "
-            "at once, or put the taxonomies into force and name them in `taxonomies`"
-        )
-
-
-def _all_texts(given: Sequence[Taxonomy], model: str) -> Iterator[str]:
-    return (text for each in given for text in own_texts(each, model))
 
 
 def _require(name: str, known: dict[str, Taxonomy]) -> None:

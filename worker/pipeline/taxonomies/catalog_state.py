@@ -10,6 +10,7 @@ from worker import catalog, tagging
 from worker.catalog.spaces import Space
 from worker.catalog.taxonomy_revisions import Origin, Retagging, Revision
 from worker.db import Engine, transaction
+from worker.errors import TaxonomyError
 from worker.tagging import Taxonomy
 
 
@@ -50,6 +51,13 @@ class CatalogState:
             for name, definition in self.definitions.items()
             if name not in but
         ]
+
+    def as_file(self, name: str) -> dict[str, Any] | None:
+        """A taxonomy in force as a file declares it; None for a vocabulary, and for one of another release."""
+        try:
+            return tagging.document(tagging.restore(self.definitions[name], version=self.versions[name]))
+        except TaxonomyError:
+            return None
 
 
 def in_catalog(engine: Engine) -> CatalogState:

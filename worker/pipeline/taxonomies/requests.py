@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 
 from worker import catalog, logs, tagging
+from worker.catalog.proofs import ProofCounts
 from worker.catalog.spaces import Space
 from worker.catalog.taxonomy_revisions import Action, Revision
 from worker.db import Engine, transaction
@@ -50,6 +51,12 @@ class TaxonomyChanges:
     def state(self) -> CatalogState:
         """What is in force."""
         return in_catalog(self._engine)
+
+    def state_and_proofs(self) -> tuple[CatalogState, Mapping[str, ProofCounts]]:
+        """What is in force, and how many labels of each taxonomy have certificates."""
+        state = in_catalog(self._engine)
+        with transaction(self._engine) as connection:
+            return state, {each.taxonomy: each for each in catalog.proofs.counts(connection)}
 
     def history(self, *, limit: int) -> list[Revision]:
         """The newest revisions, newest first."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from worker import catalog, db, outbox, tagging
-from worker.catalog.bulk_read import Block
+from worker.catalog.bulk_read import Block, TagColumns
 from worker.catalog.bulk_write import KeptTag, NewTag
 from worker.catalog.spaces import Space
 from worker.db import Connection, Engine, transaction
@@ -105,16 +105,7 @@ class TagComparer:
         new = tagging.answers(decisions, self.vocabulary)
         tags = block.tags
         self._sized(len(block.images), max(len(tags.images), len(new.images)))
-        stored = StoredAnswers(
-            images=tags.images,
-            answers=tags.answers,
-            score=tags.score,
-            probability=tags.probability,
-            sources=tags.sources,
-            ids=tags.ids,
-            current=tags.current,
-        )
-        return TagComparison(block=block, found=tagging.tag_diff(stored, new), decisions=decisions)
+        return TagComparison(block=block, found=tagging.tag_diff(stored_answers(tags), new), decisions=decisions)
 
     def count_abstentions(self, each: TagComparison, into: AbstentionCounts) -> None:
         """Count a block's images without a label, except where a person decided."""
@@ -128,6 +119,19 @@ class TagComparer:
         if images:
             fitting = max(TAGS * images // max(tags, 1), _LEAST)
             self._size = min(fitting, _GROWTH * self._size, BLOCK)
+
+
+def stored_answers(tags: TagColumns) -> StoredAnswers:
+    """What the catalog has, to be compared with what would be written."""
+    return StoredAnswers(
+        images=tags.images,
+        answers=tags.answers,
+        score=tags.score,
+        probability=tags.probability,
+        sources=tags.sources,
+        ids=tags.ids,
+        current=tags.current,
+    )
 
 
 class Retagger:

@@ -24,6 +24,7 @@ from worker.pipeline.reading.classify import Classifier
 from worker.pipeline.reading.explain import Explainer
 from worker.pipeline.reading.label_search import LabelSearch
 from worker.pipeline.reading.saved_queries import SavedQueries
+from worker.pipeline.reading.taxonomy_trials import TaxonomyTrials
 from worker.pipeline.reading.text_search import TextSearch
 from worker.pipeline.spaces import lifecycle
 from worker.pipeline.spaces.model_host import ModelHost
@@ -90,6 +91,7 @@ def test_searches_and_uploads_go_on_while_spaces_are_switched(world: World, two,
         queries_saved=SavedQueries(engine=world.engine),
         explain=Explainer(world.engine, search.model),
         taxonomies=TaxonomyChanges(world.engine, search.model),
+        trials=TaxonomyTrials(world.engine, examples),
         labels=labels,
         previews=previews_of(MemoryStore(), tmp_path),
         originals=originals_of(MemoryStore()),
