@@ -85,6 +85,19 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@$(CHECK_PAGES)
+
+# The types of the pages' modules, where Node.js is installed: the pages themselves need nothing to be built.
+TYPES := $(VENV)/types/node_modules
+PINNED_TYPES := typescript@5.9.3 preact@11.2.0 htm@3.1.1
+define CHECK_PAGES
+if ! command -v npm >/dev/null; then echo "no npm: the types of the pages are not checked"; exit 0; fi; \
+if [ "$$(cat $(TYPES)/.pinned 2>/dev/null)" != "$(PINNED_TYPES)" ]; then mkdir -p $(VENV)/types; \
+  npm install --no-save --silent --no-fund --no-audit --prefix $(VENV)/types $(PINNED_TYPES) \
+    || { echo "npm install failed: the types of the pages are not checked"; exit 0; }; \
+  echo "$(PINNED_TYPES)" > $(TYPES)/.pinned; fi; \
+echo "$(TYPES)/.bin/tsc -p worker/web"; $(TYPES)/.bin/tsc -p worker/web
+endef
 
 # Not --quiet: then MkDocs does not count the warnings that strict mode turns into errors.
 docs: $(SITE)

@@ -53,12 +53,12 @@ class RunningServers:
         return {**self.info.environment(), "ENRICH_BUCKETS": "*"}
 
     # -- PostgreSQL --------------------------------------------------------------------------------------------------
-    def create_template(self, name: str, prepare: Callable[[str], None]) -> str:
+    def create_template(self, name: str, prepare: Callable[[str], None], *, template: str = "enrich") -> str:
         """Make a database once, e.g. by running migrations on its URL, for ``fresh_database(template=…)`` to copy.
 
         ``prepare`` closes its connections: PostgreSQL copies only databases that nobody uses.
         """
-        self._postgres().query(f"CREATE DATABASE {name} TEMPLATE enrich")
+        self._postgres().query(f"CREATE DATABASE {name} TEMPLATE {template}")
         prepare(self._postgres().url_of(name))
         return name
 

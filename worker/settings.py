@@ -83,6 +83,10 @@ class Settings(BaseSettings):
     # -- the API -----------------------------------------------------------------------------------------------------
     api_host: str = Field("127.0.0.1", description="Address the API listens on.")
     api_port: int = Field(8700, ge=1, le=65535, description="Port the API listens on.")
+    pages: bool = Field(
+        True,
+        description="Whether the API serves the pages at `/`: search, review, taxonomies, map, operations.",
+    )
     api_token: SecretStr | None = Field(
         None,
         description="The admin token: allows every request. Required, with at least 16 characters, unless the API "

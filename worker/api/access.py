@@ -116,6 +116,12 @@ _GRANTS = {
     Scope.REVIEW: frozenset({Scope.READ, Scope.REVIEW}),
 }
 
+
+def granted_by(scope: Scope) -> frozenset[Scope]:
+    """The scopes that the token of ``scope`` grants."""
+    return _GRANTS[scope]
+
+
 #: The variable that sets each scope's token.
 VARIABLES = {
     Scope.ADMIN: "ENRICH_API_TOKEN",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import FastAPI
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 import worker
@@ -28,6 +30,7 @@ from worker.api.routes import (
     quarantine,
     review,
     search,
+    sessions,
     spaces,
     taxonomies,
 )
@@ -39,7 +42,8 @@ _DESCRIPTION = """\
 Takes notifications from object stores; returns tags, metadata and search results.
 
 Everything under `/v1` needs `Authorization: Bearer TOKEN`: the admin token allows every request, the events token
-sending notifications, the read token reading and searching. Every error is a `Problem` (RFC 9457): `detail` says what
+sending notifications, the read token reading and searching. The cookie of a session takes a token's place: see
+`POST /session`. Every error is a `Problem` (RFC 9457): `detail` says what
 is wrong and what to do next. After a 503, retry when `Retry-After` says. `HEAD` is supported wherever `GET` is.
 """
 _TAGS = [
@@ -55,6 +59,7 @@ _TAGS = [
     {"name": "calibration", "description": "Thresholds that people's reviews prove, and whether they still hold."},
     {"name": "heads", "description": "What people's decisions taught, beyond the prompts: learn, list."},
     {"name": "evaluation", "description": "How right tags are, measured by what people decided."},
+    {"name": "sessions", "description": "Logging in to the pages, which use this API as anybody can."},
     {"name": "operation", "description": "For operators, load balancers and monitoring."},
 ]
 
@@ -87,6 +92,8 @@ _ROUTERS = (
     taxonomies.trials,
     taxonomies.changes,
     spaces.router,
+    sessions.links,
+    sessions.router,
     operation.guarded,
     operators.router,
     operators.bodies,
@@ -95,9 +102,10 @@ _ROUTERS = (
 )
 
 
-def create_app(services: Services) -> FastAPI:
-    """The whole application over services that are ready."""
+def create_app(services: Services, pages: Sequence[BaseRoute] = ()) -> FastAPI:
+    """The whole application over services that are ready, and the routes of the pages, if they are served."""
     app = _new_app()
+    app.router.routes.extend(pages)
     app.state.parts = parts = Parts(services=services)
     if not services.tokens.wanted:
         app.add_middleware(LocalOnly, refusals=parts.refusals)

@@ -11,10 +11,11 @@ from urllib.parse import unquote_to_bytes
 from fastapi import HTTPException, Request, Response
 from starlette.requests import ClientDisconnect
 
-from worker.api.access import VARIABLES, Scope
+from worker.api.access import VARIABLES, Scope, granted_by
 from worker.api.body_limits import Bodies
 from worker.api.json_bodies import JsonRequest
 from worker.api.services import Parts
+from worker.api.sessions import may_come_from_another_site
 from worker.api.strict_route import Handler, StrictRoute
 
 #: Bytes. A search of 2,000 characters and 16 filters needs a fraction.
@@ -37,6 +38,8 @@ class GuardedRoute(StrictRoute):
 
     #: Admin by default, so that a route without an explicit scope is not open to other tokens.
     scope: ClassVar[Scope] = Scope.ADMIN
+    #: Whether the cookie of a page's session will do, too.
+    takes_sessions: ClassVar[bool] = True
 
     def get_route_handler(self) -> Handler:
         """FastAPI's hook around reading the request."""
@@ -67,6 +70,8 @@ class GuardedRoute(StrictRoute):
             return
         credentials = list(self.credentials(request))
         granted = tokens.granted(credentials)
+        if self.scope not in granted and self.takes_sessions:
+            granted |= self._of_session(request, parts)
         if self.scope not in granted:
             reason = "scope" if granted else "wrong-token" if credentials else "no-token"
             parts.refusals.count(reason, method=request.method, path=self.path, client=_client(request))
@@ -79,6 +84,18 @@ class GuardedRoute(StrictRoute):
     def challenge(self, request: Request) -> str:  # noqa: ARG002  # EventRoute needs it
         """The ``WWW-Authenticate`` header that says how to send a token."""
         return _BEARER
+
+    def _of_session(self, request: Request, parts: Parts) -> frozenset[Scope]:
+        """The scopes of the cookie's session.
+
+        Raises:
+            HTTPException: 403, because a page of another site may have sent the request.
+        """
+        session = parts.sessions.of_request(request)
+        if session is None:
+            return frozenset()
+        refuse_other_sites(request, parts)
+        return granted_by(session.scope)
 
     def _unknown(self, request: Request) -> HTTPException:
         return HTTPException(
@@ -197,6 +214,7 @@ class EventRoute(GuardedRoute):
     """
 
     scope = Scope.EVENTS
+    takes_sessions = False  # stores have no cookies
     #: Stores, or proxies in between, may add parameters to the configured URL. No notification may be lost for that.
     strict = False
 
@@ -215,6 +233,28 @@ class EventRoute(GuardedRoute):
     def body_limit(self, parts: Parts) -> int:
         """``ENRICH_MAX_EVENT_BYTES``."""
         return parts.services.max_event_bytes
+
+
+def granted(request: Request, parts: Parts) -> frozenset[Scope]:
+    """The scopes of a request that was let in, by its tokens and its session."""
+    session = parts.sessions.of_request(request)
+    of_session = frozenset() if session is None else granted_by(session.scope)
+    return parts.services.tokens.granted(_given(request)) | of_session
+
+
+def refuse_other_sites(request: Request, parts: Parts) -> None:
+    """Let nobody but our own pages use a session to change something.
+
+    Raises:
+        HTTPException: 403.
+    """
+    if may_come_from_another_site(request):
+        parts.refusals.count("cross-site", method=request.method, client=_client(request))
+        raise HTTPException(
+            403,
+            "a session is for our own pages only, and this request may come from another site's: "
+            "send the header `Authorization: Bearer <TOKEN>` instead",
+        )
 
 
 def _given(request: Request, scheme: bytes = b"bearer") -> Iterable[bytes]:

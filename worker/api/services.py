@@ -13,6 +13,7 @@ from worker.api.access import Tokens
 from worker.api.body_limits import Bodies
 from worker.api.rate_limit import ImageRate
 from worker.api.refusals import Refusals
+from worker.api.sessions import Sessions
 from worker.api.single_flight import SingleFlight
 from worker.api.thread_limits import Offload
 from worker.db import Engine
@@ -88,11 +89,13 @@ class Parts:
     uploads: Bodies = field(default_factory=lambda: Bodies(in_memory=128 << 20, seconds=60))
     takes_events: IntakeProbe = field(default_factory=IntakeProbe)
     images: ImageRate = field(init=False)
+    sessions: Sessions = field(init=False)
 
     def __post_init__(self) -> None:
-        """Set the limit that depends on a setting."""
+        """Set what depends on the services."""
         rate = self.services.images_per_second
         burst = max(MOST_IMAGES, math.ceil(2 * rate))
+        object.__setattr__(self, "sessions", Sessions(self.services.tokens))
         object.__setattr__(self, "images", ImageRate(per_second=rate, burst=burst, refusals=self.refusals))
 
 

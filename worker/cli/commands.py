@@ -23,6 +23,7 @@ _EX_CONFIG = 78
 #: The commands of each module, in the order of ``enrich --help``.
 MODULES: Mapping[str, tuple[str, ...]] = {
     "up": ("demo", "up", "env"),
+    "login": ("login",),
     "tag": ("tag",),
     "read": ("show",),
     "search": ("search",),

@@ -141,6 +141,7 @@ class System:
         """Where everything is, for people."""
         info, home = self.info, self.stack.home.root
         return (
+            f"{self._pages()}"
             f"\n  API       {info.api_url}/docs\n"
             f"  S3        {info.s3_endpoint_url}\n"
             f"  watched   {self._watched()}\n"
@@ -151,6 +152,15 @@ class System:
             f'  In another shell:  eval "$(enrich env)", upload with any S3 client, and look at `enrich status`.\n'
             f"  Ctrl-C stops everything. Images in progress are finished first.\n"
         )
+
+    def _pages(self) -> str:
+        return f"\n  pages     {self.login_link()}" if self._settings.pages else ""
+
+    def login_link(self) -> str:
+        """An address of the pages that logs in once, within an hour: `enrich login` prints another."""
+        from worker.cli import login
+
+        return login.link(self.settings(), self.info.api_url)
 
     def _watched(self) -> str:
         names = self.info.buckets

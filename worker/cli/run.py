@@ -48,6 +48,7 @@ def api(
     from worker.pipeline.reconciliation.recheck import Recheck
     from worker.pipeline.review.queues import ReviewQueues
     from worker.pipeline.taxonomies.requests import TaxonomyChanges
+    from worker.web import Pages
 
     settings = context.process_settings()
     context.log_watched(settings)
@@ -94,7 +95,8 @@ def api(
     logs.get("cli").info(f"serving on http://{host}:{port}", action="serve", model=services.model)
     server.raise_connection_limit()
     with reading.keeping_ready(services.search, services.examples):
-        uvicorn.Server(server.configured(create_app(services))).run(sockets=listeners)
+        app = create_app(services, Pages().routes() if settings.pages else ())
+        uvicorn.Server(server.configured(app)).run(sockets=listeners)
 
 
 def worker(

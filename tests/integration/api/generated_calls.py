@@ -259,6 +259,13 @@ def call_apply_calibration(client: Generated) -> None:
     assert (label.certificate, "unproven", False) == (kept.id, str(kept.state), kept.in_force)
 
 
+def call_sessions(client: Generated) -> None:
+    assert [] == client.call("get_session").scopes
+    found = client.call("log_in", body=client.body("LogIn", {"token": client.session.token}))
+    assert (4, True) == (len(found.scopes), found.login_needed)
+    assert client.call("log_out") is None
+
+
 CALLS: dict[str, Callable[[Generated], None]] = {
     "events_s3": notify("events_s3", "EventsS3Body"),
     "events_seaweedfs": notify("events_seaweedfs", "EventsSeaweedfsBody"),
@@ -266,6 +273,12 @@ CALLS: dict[str, Callable[[Generated], None]] = {
     "get_image": lambda client: same(client.call("get_image", "photos", "2026/green.jpg").key, "2026/green.jpg"),
     "get_preview": lambda client: same(client.call("get_preview", 256, "photos", "red.jpg")[:4], b"RIFF"),
     "get_original": lambda client: same(client.call("get_original", "photos", "red.jpg").expires_in, 60),
+    "get_session": call_sessions,
+    "log_in": call_sessions,
+    "log_out": call_sessions,
+    "make_login_link": lambda client: same(
+        client.call("make_login_link", body=client.body("LinkRequest", {"scope": "read"})).path[:11], "login#read."
+    ),
     "list_spaces": lambda client: same(
         [(each.state, each.images, each.from_previews) for each in client.call("list_spaces").spaces],
         [("active", 3, 0)],

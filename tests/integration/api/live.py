@@ -7,7 +7,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 import uvicorn
 from fastapi import FastAPI
+from starlette.routing import BaseRoute
 
 from worker.api import Services, create_app
 from worker.api.server import configured
@@ -89,10 +90,10 @@ def _answer(response: http.client.HTTPResponse) -> Answer:
 
 
 @contextmanager
-def serve(services: Services) -> Iterator[LiveApi]:
+def serve(services: Services, pages: Sequence[BaseRoute] = ()) -> Iterator[LiveApi]:
     """Uvicorn as ``enrich api`` runs it, on a thread and a free port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        app = create_app(services)
+        app = create_app(services, pages)
         server = uvicorn.Server(configured(app, log_level="critical", grace=1))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()

@@ -63,6 +63,7 @@ GUARDED = [
     ("POST", "/v1/review-plans/7/next"),
     ("POST", "/v1/review-plans/7/release"),
     ("POST", "/v1/review-plans/7/close"),
+    ("POST", "/v1/login-links"),
     ("GET", "/v1/buckets"),
     ("DELETE", "/v1/buckets/photos"),
     ("GET", "/v1/heads"),
@@ -100,7 +101,8 @@ def test_every_route_is_listed_here(shared_api):
         )
         for method, path in GUARDED
     }
-    assert served == listed | {("GET", "/healthz"), ("GET", "/readyz")}
+    sessions = {(method, "/session") for method in ("GET", "POST", "DELETE")}
+    assert served == listed | sessions | {("GET", "/healthz"), ("GET", "/readyz")}
 
 
 @pytest.mark.parametrize(("method", "path"), GUARDED)
