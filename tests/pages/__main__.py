@@ -8,12 +8,12 @@ from pathlib import Path
 
 import uvicorn
 
+from tests.api_services import services_of
 from tests.memory_store import MemoryStore
 from tests.pages import catalog as pages_catalog
-from tests.pages.conftest import services_of
 from tests.servers import start_servers
 from worker import catalog, db
-from worker.api import create_app, server
+from worker.api import Tokens, create_app, server
 from worker.local.stack import Part
 from worker.web import Pages
 
@@ -26,7 +26,8 @@ def main(port: int) -> None:
         catalog.schema.migrate(engine)
         store = MemoryStore(pages_catalog.BUCKET)
         pages_catalog.fill(engine, store)
-        app = create_app(services_of(engine, store, Path(folder) / "previews"), Pages().routes())
+        services = services_of(engine, store, Path(folder) / "previews", notify=lambda: None, tokens=Tokens())
+        app = create_app(services, Pages().routes())
         print(f"http://127.0.0.1:{port}/", flush=True)  # noqa: T201  # a program for people
         uvicorn.Server(server.configured(app)).run(sockets=server.listen("127.0.0.1", port))
 

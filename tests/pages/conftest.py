@@ -4,30 +4,20 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from tests.active_taxonomies import queues_of
-from tests.examples import examples_of, search_of
-from tests.fakes import ColourEncoder
+from tests.api_services import services_of
 from tests.integration.api.live import LiveApi, serve
 from tests.memory_store import MemoryStore
 from tests.pages import catalog as pages_catalog
-from tests.preview_services import originals_of, previews_of
 from tests.servers import RunningServers
 from worker import db
-from worker.api import Services, Tokens
+from worker.api import Tokens
 from worker.db import Engine
-from worker.pipeline.intake.ingest import Ingest
-from worker.pipeline.reading.classify import Classifier
-from worker.pipeline.reading.explain import Explainer
-from worker.pipeline.reading.label_search import LabelSearch
-from worker.pipeline.reading.saved_queries import SavedQueries
-from worker.pipeline.reading.text_search import TextSearch
-from worker.pipeline.taxonomies.requests import TaxonomyChanges
 from worker.web import Pages
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -61,31 +51,6 @@ class Site:
         return f"http://127.0.0.1:{self.api.port}"
 
 
-def services_of(engine: Engine, store: MemoryStore, folder: Path) -> Services:
-    """What ``enrich api`` has, with an encoder that sees colours, without tokens."""
-    search, labels = TextSearch(engine, ColourEncoder), LabelSearch(engine=engine)
-    examples = examples_of(engine, search)
-    return Services(
-        engine=engine,
-        notify=lambda: None,
-        explain=Explainer(engine, search.model),
-        taxonomies=TaxonomyChanges(engine, search.model),
-        labels=labels,
-        previews=previews_of(store, folder),
-        originals=originals_of(store),
-        queues=queues_of(engine, ColourEncoder(), search, labels),
-        ingest=Ingest(engine=engine, refusal=lambda *_: None, notify=lambda: None),
-        search=search,
-        examples=examples,
-        classifier=Classifier(engine, examples),
-        find=search_of(engine, search),
-        queries_saved=SavedQueries(engine=engine),
-        model="tiny: a fake that sees colours",
-        tokens=Tokens(),
-        max_event_bytes=100_000,
-    )
-
-
 @pytest.fixture(scope="session")
 def filled_catalog(
     postgres: RunningServers, migrated: str, tmp_path_factory: pytest.TempPathFactory
@@ -105,7 +70,7 @@ def _site(postgres: RunningServers, filled: tuple[str, MemoryStore], folder: Pat
     template, store = filled
     with postgres.fresh_database(template=template) as url:
         engine = db.connect(url, name="test", pool_size=10)
-        services = replace(services_of(engine, store, folder), tokens=tokens)
+        services = services_of(engine, store, folder, notify=lambda: None, tokens=tokens)
         with serve(services, Pages().routes()) as api:
             yield Site(api=api, engine=engine, store=store)
         engine.dispose()

@@ -9,29 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.active_taxonomies import queues_of
-from tests.examples import examples_of, search_of
+from tests.api_services import services_of
 from tests.factories import enriched_image
 from tests.fakes import ColourEncoder
 from tests.integration.api.live import TOKEN, LiveApi, serve
 from tests.ledger import hints
 from tests.memory_store import MemoryStore
-from tests.preview_services import originals_of, previews_of
 from tests.servers import RunningServers
 from worker import catalog, db, ledger, outbox
 from worker.api import Services, Tokens
 from worker.db import Engine, transaction
 from worker.ledger.completion import Completion, QuarantineRecord
 from worker.outbox import NewEntry
-from worker.pipeline.intake.ingest import Ingest
-from worker.pipeline.reading.classify import Classifier
-from worker.pipeline.reading.explain import Explainer
-from worker.pipeline.reading.label_search import LabelSearch
-from worker.pipeline.reading.saved_queries import SavedQueries
-from worker.pipeline.reading.taxonomy_trials import TaxonomyTrials
-from worker.pipeline.reading.text_search import TextSearch
 from worker.pipeline.spaces.model_loading import space_spec
-from worker.pipeline.taxonomies.requests import TaxonomyChanges
 from worker.types import Outcome, Reason
 
 
@@ -51,30 +41,7 @@ def wake_up() -> FakeWakeUp:
 
 
 def _services(engine: Engine, wake_up: FakeWakeUp, folder: Path) -> Services:
-    search, labels = TextSearch(engine, ColourEncoder), LabelSearch(engine=engine)
-    examples, objects = examples_of(engine, search), MemoryStore("photos")
-    return Services(
-        engine=engine,
-        notify=wake_up,
-        explain=Explainer(engine, search.model),
-        taxonomies=TaxonomyChanges(engine, search.model),
-        trials=TaxonomyTrials(engine, examples),
-        labels=labels,
-        previews=previews_of(objects, folder),
-        originals=originals_of(objects),
-        queues=queues_of(engine, ColourEncoder(), search, labels),
-        ingest=Ingest(
-            engine=engine, refusal=lambda bucket, _: "not watched" if bucket == "unwatched" else None, notify=wake_up
-        ),
-        search=search,
-        examples=examples,
-        classifier=Classifier(engine, examples),
-        find=search_of(engine, search),
-        queries_saved=SavedQueries(engine=engine),
-        model="tiny: a fake that sees colours",
-        tokens=Tokens(admin=TOKEN),
-        max_event_bytes=100_000,
-    )
+    return services_of(engine, MemoryStore("photos"), folder, notify=wake_up, tokens=Tokens(admin=TOKEN))
 
 
 @pytest.fixture
