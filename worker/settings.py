@@ -258,6 +258,12 @@ class Settings(BaseSettings):
         "enough if the same store still has another known bucket. 0: never, except by `enrich bucket drop`. See "
         "docs/explanation/completeness.md.",
     )
+    map: Literal["nightly", "off"] = Field(
+        "nightly",
+        description="`nightly`: between 1 and 5 o'clock by its own clock, the scheduler draws a 2-D map of the images "
+        "if there is none, or if it has worn out, and else places new images on it; in a process of its own with the "
+        "lowest priority. `off`: only `enrich map draw` and `POST /v1/maps` do.",
+    )
     feed_retention_days: float = Field(
         30.0,
         ge=0,

@@ -16,7 +16,7 @@ import pytest
 from packaging.requirements import Requirement
 
 #: Extras that users install.
-EXTRAS: Final = ("local", "starter", "demo", "openvino")
+EXTRAS: Final = ("local", "starter", "demo", "openvino", "map")
 
 #: Words of a licence's name that mean one that asks for no more than a notice (MPL: and changed files of its own).
 ALLOWED: Final = re.compile(

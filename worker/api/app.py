@@ -24,6 +24,7 @@ from worker.api.routes import (
     facets,
     heads,
     images,
+    maps,
     operation,
     operators,
     pictures,
@@ -60,6 +61,7 @@ _TAGS = [
     {"name": "heads", "description": "What people's decisions taught, beyond the prompts: learn, list."},
     {"name": "evaluation", "description": "How right tags are, measured by what people decided."},
     {"name": "sessions", "description": "Logging in to the pages, which use this API as anybody can."},
+    {"name": "maps", "description": "2-D maps of all images: ask for one, read its points and colours."},
     {"name": "operation", "description": "For operators, load balancers and monitoring."},
 ]
 
@@ -94,6 +96,9 @@ _ROUTERS = (
     spaces.router,
     sessions.links,
     sessions.router,
+    maps.router,
+    maps.searches,
+    maps.changes,
     operation.guarded,
     operators.router,
     operators.bodies,

@@ -34,6 +34,7 @@ from worker.errors import (
     TextTooLongError,
 )
 from worker.pipeline.intake.ingest import RejectedEventError
+from worker.pipeline.maps.requests import NoMapError
 from worker.pipeline.reading.examples import OtherSpaceError
 from worker.pipeline.reading.image_lookup import ImageNotFoundError
 from worker.pipeline.reading.label_search import LabelNotFoundError
@@ -75,10 +76,11 @@ _DESCRIPTIONS: Mapping[int, str] = {
     400: "The request cannot be parsed.",
     401: "The token is missing or wrong.",
     403: "The token is of another scope.",
-    404: "There is no such image, entry, bucket, taxonomy or plan; `state` says what is known about an object instead.",
+    404: "There is no such image, entry, bucket, taxonomy, plan or map; `state` says what is known about an "
+    "object instead.",
     408: "The body did not arrive in time.",
     409: "Nothing was embedded with this API's model; or what was seen has changed; or another process is "
-    "applying taxonomies; or a review plan is open; "
+    "applying taxonomies; or a review plan is open; or a map has no points yet; "
     "or an object has other bytes than the catalog describes, or cannot be shown within the limits.",
     410: "The feed no longer has everything after the cursor: start over from `start`, as `detail` says.",
     413: "The body is too large.",
@@ -96,6 +98,7 @@ def register(app: FastAPI) -> None:
     app.add_exception_handler(RejectedEventError, _rejected)
     app.add_exception_handler(ImageNotFoundError, _image_not_found)
     app.add_exception_handler(NothingEmbeddedError, _conflict)
+    app.add_exception_handler(NoMapError, _conflict)
     app.add_exception_handler(LabelNotFoundError, _not_found)
     for kind in (ModelUnavailableError, ModelUnsupportedError, SpaceMismatchError, DeviceMemoryError):
         app.add_exception_handler(kind, _model_away)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,7 @@ from worker.pipeline.intake.group_commit import WaitLimits
 from worker.pipeline.intake.ingest import Ingest
 from worker.pipeline.intake.sns_subscriptions import SnsSubscriptions
 from worker.pipeline.intake.sqs_consumer import SqsConsumer
+from worker.pipeline.maps.schedule import MapSchedule
 from worker.pipeline.operations import tag_gauges
 from worker.pipeline.operations.counters import keep_counts
 from worker.pipeline.reading.explain import Explainer
@@ -50,6 +52,9 @@ _log = logs.get("bootstrap")
 
 #: A process checks at least this often whether another space was activated or lacks vectors.
 LOOK_SECONDS = 2.0
+
+#: Draws the maps that were asked for, and ends.
+MAP_COMMAND = (sys.executable, "-m", "worker", "map", "run")
 
 WakeUpCall = Callable[[], None]
 
@@ -258,7 +263,13 @@ def scheduler(settings: Settings, notify: WakeUpCall) -> Iterator[Heartbeat]:
         prune()
         sweep.walk()
 
-    watches = (_bucket_watcher(settings, engine, notify), tag_gauges.publisher(engine), certificates.watcher(engine))
+    maps = MapSchedule(engine, MAP_COMMAND, habit=settings.map)
+    watches = (
+        _bucket_watcher(settings, engine, notify),
+        tag_gauges.publisher(engine),
+        certificates.watcher(engine),
+        maps,
+    )
     heartbeat = Heartbeat(engine, kind="scheduler", also=publish, breakers=WorkerBreakers(recheck=recheck))
     with serving_metrics(settings):
         heartbeat.start()

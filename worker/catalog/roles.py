@@ -26,10 +26,10 @@ _RELATIONS: Mapping[Role, Mapping[str, str]] = {
         **dict.fromkeys(
             (
                 "buckets", "changes", "embeddings", "feed", "given_up", "golden_vectors", "images", "inbox",
-                "label_sets", "label_vectors", "ledger_counted", "ledger_counts", "ledger_deltas", "owed_vectors",
-                "preview_fills", "processes", "quarantine", "reconciliations", "rejected_events", "retaggings",
-                "saved_queries", "space_counted", "space_counts", "space_deltas", "spaces", "tags", "taxonomies",
-                "taxonomy_revisions", "text_vectors",
+                "label_sets", "label_vectors", "ledger_counted", "ledger_counts", "ledger_deltas", "map_chunks",
+                "maps", "owed_vectors", "preview_fills", "processes", "quarantine", "reconciliations",
+                "rejected_events", "retaggings", "saved_queries", "space_counted", "space_counts", "space_deltas",
+                "spaces", "tags", "taxonomies", "taxonomy_revisions", "text_vectors",
             ),
             _WRITE,
         ),

@@ -49,6 +49,7 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "bucket": ("bucket",),
     "model": ("model",),
     "space": ("space",),
+    "map": ("map",),
     "taxonomy": ("taxonomy",),
     "taxonomy_apply": ("taxonomy",),
     "taxonomy_try": ("taxonomy",),

@@ -34,7 +34,7 @@ class Generated:
         [tag] = OPERATIONS[operation]["tags"]
         module = importlib.import_module(f"{PACKAGE}.api.{tag}.{operation}")
         answer = module.sync_detailed(*arguments, client=self.session, **options)
-        if answer.headers.get("content-type") == "image/webp":
+        if answer.headers.get("content-type") in ("image/webp", "application/octet-stream"):
             return answer.parsed.payload.read()
         if answer.content:
             assert same_times(json.loads(answer.content)) == answer.parsed.to_dict()

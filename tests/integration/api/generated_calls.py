@@ -266,6 +266,28 @@ def call_sessions(client: Generated) -> None:
     assert client.call("log_out") is None
 
 
+def call_maps(client: Generated) -> None:
+    [found] = client.call("list_maps").maps
+    assert (1, True, "pca", 3, 0) == (found.id, found.current, str(found.method), found.images, found.added)
+    assert client.call("post_map", body=client.body("PostMap", {"update": True})).updating
+    asked = client.call("post_map", body=client.body("PostMap", {"method": "pca", "sample": 100, "seed": 1}))
+    assert ("requested", "waiting") == (str(asked.state), str(asked.drawing.stage))
+
+
+def call_map_points(client: Generated) -> None:
+    assert (12, 8) == tuple(len(client.call("get_map_points", 1, **given)) for given in ({}, {"count": 2}))
+
+
+def call_map_colours(client: Generated) -> None:
+    found = client.call("get_map_colours", 1, by="tag:time-of-day", count=3)
+    assert {"day", "night", "none of the labels"} == {each.name for each in found.legend}
+
+
+def call_map_images(client: Generated) -> None:
+    found = client.call("post_map_images", 1, body=client.body("PostMapImages", {"points": [2, 0]}))
+    assert ([2, 0], []) == ([each.point for each in found.images], found.gone)
+
+
 CALLS: dict[str, Callable[[Generated], None]] = {
     "events_s3": notify("events_s3", "EventsS3Body"),
     "events_seaweedfs": notify("events_seaweedfs", "EventsSeaweedfsBody"),
@@ -283,6 +305,11 @@ CALLS: dict[str, Callable[[Generated], None]] = {
         [(each.state, each.images, each.from_previews) for each in client.call("list_spaces").spaces],
         [("active", 3, 0)],
     ),
+    "list_maps": call_maps,
+    "post_map": call_maps,
+    "get_map_points": call_map_points,
+    "get_map_colours": call_map_colours,
+    "post_map_images": call_map_images,
     "get_explanation": call_explanation,
     "get_nearest_labels": lambda client: same(
         len(client.call("get_nearest_labels", "photos", "red.jpg", taxonomy=["setting"], limit=1).labels), 1
@@ -357,6 +384,8 @@ CALLS: dict[str, Callable[[Generated], None]] = {
 
 
 BODIES = {
+    "post_map": "PostMap",
+    "post_map_images": "PostMapImages",
     "search": "SearchRequest",
     "put_query": "SearchRequest",
     "similarity": "SimilarityRequest",

@@ -27,6 +27,8 @@ from worker.catalog.decisions import Verdict
 from worker.catalog.heads import NewHead
 from worker.db import transaction
 from worker.ledger.completion import Completion, QuarantineRecord
+from worker.pipeline.maps import requests
+from worker.pipeline.maps.draw import draw
 from worker.pipeline.review import plans
 from worker.pipeline.review.decide import DecisionRequest, decide
 from worker.pipeline.review.frames import PlanRequest
@@ -118,6 +120,11 @@ def world(engine, api, gallery) -> None:
         connection.execute(text("UPDATE images SET etag = :etag WHERE key = 'red.jpg'"), {"etag": etag})
         connection.execute(text("UPDATE images SET sha256 = sha256(:data) WHERE key = 'red.jpg'"), {"data": picture()})
     LabelVectorWriter(engine=engine, space=space, encode_texts=ColourEncoder().encode_texts).run()
+    asked, _ = requests.request(engine, requests.MapRequest(method="pca"))
+    with transaction(engine) as connection:
+        begun = catalog.maps.begin(connection, asked.id)
+    assert begun is not None
+    draw(engine, begun)
     day = PlanRequest(queue=Queue.RANDOM, taxonomy="time-of-day", label="day")
     plans.create(api.services.queues, day, reviewer="ada")
 
@@ -144,6 +151,8 @@ def test_an_error_of_every_operation_is_read(generated, shared_api, operation):
         options["reviewer"] = "ada"
     if operation == "search_by_link":
         options["query"] = "{}"
+    if operation == "get_map_colours":
+        options["by"] = "time"
     with wrong.session:
         problem = wrong.call(operation, *arguments, **options)
     assert (401, "Problem") == (problem.status, type(problem).__name__)
@@ -170,10 +179,11 @@ def test_every_example_of_a_body_is_taken(api, world, operation, value):
     """Whoever tries it in /docs sees it work."""
     path = next(path for path in DOCUMENT["paths"] if operation in names_at(path))
     [method] = [name for name, each in DOCUMENT["paths"][path].items() if each["operationId"] == operation]
-    target, body = path.format(bucket="photos", key="red.jpg", plan=1, name="mine"), json.dumps(value).encode()
+    target, body = path.format(bucket="photos", key="red.jpg", plan=1, name="mine", map=1), json.dumps(value).encode()
     headers = {"Content-Type": "application/json"}
     statuses = {
         "apply_taxonomies": 202, "apply_calibration": 202, "apply_head": 202, "post_review_plan": 201,
+        "post_map": 202,
         "release_review_items": 204,
     }  # fmt: skip
     expected = statuses.get(operation, 200)

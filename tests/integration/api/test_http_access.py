@@ -36,6 +36,11 @@ GUARDED = [
     ("GET", "/v1/previews/256/photos/a.jpg"),
     ("GET", "/v1/originals/photos/a.jpg"),
     ("GET", "/v1/spaces"),
+    ("GET", "/v1/maps"),
+    ("POST", "/v1/maps"),
+    ("GET", "/v1/maps/7/points"),
+    ("GET", "/v1/maps/7/colours"),
+    ("POST", "/v1/maps/7/images"),
     ("GET", "/v1/stats"),
     ("GET", "/v1/backlog"),
     ("GET", "/v1/throughput"),
@@ -90,7 +95,7 @@ def test_every_route_is_listed_here(shared_api):
     names = {
         "photos/a.jpg": "{bucket}/{key}", "buckets/photos": "buckets/{bucket}", "random/colour": "{queue}/{taxonomy}",
         "plans/7": "plans/{plan}", "taxonomies/colour": "taxonomies/{name}",
-        "queries/mine": "queries/{name}", "events/7": "events/{number}",
+        "queries/mine": "queries/{name}", "events/7": "events/{number}", "maps/7": "maps/{map}",
     }  # fmt: skip
     listed = {
         (

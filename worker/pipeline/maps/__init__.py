@@ -1,0 +1,1 @@
+"""The 2-D map of a collection: drawn from the vectors of one space, kept as a version, and read as arrays."""
