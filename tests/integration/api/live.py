@@ -90,9 +90,9 @@ def _answer(response: http.client.HTTPResponse) -> Answer:
 
 
 @contextmanager
-def serve(services: Services, pages: Sequence[BaseRoute] = ()) -> Iterator[LiveApi]:
-    """Uvicorn as ``enrich api`` runs it, on a thread and a free port."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+def serve(services: Services, pages: Sequence[BaseRoute] = (), *, port: int = 0) -> Iterator[LiveApi]:
+    """Uvicorn as ``enrich api`` runs it, on a thread and a free port, or on this one."""
+    with socket.create_server(("127.0.0.1", port)) as listener:
         app = create_app(services, pages)
         server = uvicorn.Server(configured(app, log_level="critical", grace=1))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
