@@ -119,7 +119,9 @@ class TestUse:
 
     def test_search_finds_it(self, system: RunningSystem) -> None:
         """By words, best first, with tags; as JSON the way the API answers."""
-        hits = json_of("search", "a blue wall", "--limit", "5", cwd=system.cwd)["hits"]
+        [first] = json_of("search", "a blue wall", "--limit", "5", cwd=system.cwd)["hits"]
+        assert 1 == first["copies"]  # of the same picture
+        hits = json_of("search", "a blue wall", "--limit", "5", "--all-copies", cwd=system.cwd)["hits"]
         assert {hit["key"] for hit in hits} == {ODD_KEY, "plain.jpg"}
         assert hits == sorted(hits, key=lambda hit: -hit["similarity"])
 
@@ -127,7 +129,8 @@ class TestUse:
         """It has the model loaded, so that the command needs none; what it refuses is said as by the command."""
         no_model = {"ENRICH_MODEL": "/nowhere/model"}
         done = enrich("search", "blue", "--limit", "1", "--json", cwd=system.cwd, **no_model)
-        answer = system.request("POST", "/v1/search", json.dumps({"text": "blue", "limit": 1}).encode()).json()
+        request = {"text": "blue", "limit": 1, "collapse": True}
+        answer = system.request("POST", "/v1/search", json.dumps(request).encode()).json()
         assert answer == json.loads(done.stdout)
         refused = enrich("search", "blue", "--tag", "settin=outdoor", cwd=system.cwd)
         assert (1, True) == (refused.returncode, "did you mean 'setting'" in refused.stderr)

@@ -82,6 +82,8 @@ class Search:
                 if not all(isinstance(each, Words) for each in query.examples):
                     raise
                 self._configured()  # to report its errors now
+                with snapshot(self._engine) as connection:  # and those of the filter
+                    image_filters.resolved(connection, query.filter, now=ledger.heartbeats.now(connection))
                 return SearchAnswer()
             if query.space is not None and query.space != space.id:
                 raise outdated("the saved query", query.space, space.id)
