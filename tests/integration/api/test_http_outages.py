@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from sqlalchemy import text
 
+from tests.examples import search_of
 from tests.fakes import ColourEncoder
 from tests.integration.api.live import record, serve
 from tests.ledger import pending
@@ -171,7 +172,7 @@ def test_searches_that_wait_for_the_model_hold_up_nothing_else(services, engine)
         assert {200} == {search.result().status for search in searches}
 
 
-def test_a_model_that_is_not_to_be_had(services, engine):
+def test_a_model_that_cannot_be_loaded(services, engine):
     """503 with the loader's own words; the next search tries again, and finds it once it is there."""
     attempts: list[int] = []
 
@@ -181,7 +182,7 @@ def test_a_model_that_is_not_to_be_had(services, engine):
             raise ModelUnavailableError("no such model: set ENRICH_MODEL")
         return ColourEncoder()
 
-    with serve(replace(services, search=TextSearch(engine, load))) as api:
+    with serve(replace(services, find=search_of(engine, TextSearch(engine, load)))) as api:
         answer = api.post("/v1/search", {"text": "red"})
         assert (503, "no such model: set ENRICH_MODEL") == (answer.status, answer.detail)
         assert "30" == answer.headers["retry-after"]
