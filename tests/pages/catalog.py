@@ -12,6 +12,7 @@ from itertools import count
 
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from tests.active_taxonomies import put_into_force
 from tests.factories import enriched_image
@@ -85,7 +86,7 @@ def _ref(file: Painted) -> ObjectRef:
 def _row(number: int, file: Painted, vector: Floats, tags: Sequence[Tag]) -> EnrichedImage:
     """A complete record: only what pages show differs from image to image."""
     like = enriched_image(file.key, vector=vector)
-    digest = hashlib.sha256(file.data + file.key.encode()).hexdigest()
+    digest = hashlib.sha256(file.data).hexdigest()
     taken = datetime(2020 + number % 6, 1 + number % 12, 1 + number % 28, number % 24, tzinfo=UTC)
     make, model = _CAMERAS[number % len(_CAMERAS)]
     etag = hashlib.md5(file.data, usedforsecurity=False).hexdigest()
@@ -113,6 +114,7 @@ def _files(images: int) -> Iterator[Painted]:
         hue = number / images
         red, green, blue = (round(255 * part) for part in colorsys.hsv_to_rgb(hue, 0.9, 0.6 + 0.4 * (number % 7) / 7))
         colour = (red, green, blue)
-        size, buffer = (64, 48 if number % 3 else 96), io.BytesIO()
-        Image.new("RGB", size, colour).save(buffer, "PNG")
+        size, buffer, note = (64, 48 if number % 3 else 96), io.BytesIO(), PngInfo()
+        note.add_text("Title", str(number))  # no two files are copies of each other
+        Image.new("RGB", size, colour).save(buffer, "PNG", pnginfo=note)
         yield Painted(key=f"{2020 + number % 6}/{number:05}.png", data=buffer.getvalue(), colour=colour, size=size)
