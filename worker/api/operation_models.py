@@ -66,7 +66,9 @@ class LaneBacklog(BaseModel):
     lane: Literal["live", "retry", "backfill"] = Field(description="Workers claim live objects first, backfill last.")
     objects: int
     in_flight: int = Field(description="Of these, claimed by workers now.")
-    oldest_seconds: float | None = Field(description="How long the oldest has been pending; null: nothing is.")
+    oldest_seconds: float | None = Field(
+        description="How long the oldest has been pending; null: nothing is, or, if `exact` is false, none was found."
+    )
     exact: bool = Field(description="false: the oldest has been pending for at least `oldest_seconds`.")
 
 

@@ -73,6 +73,22 @@ def test_an_age_that_is_a_lower_bound_says_so(api, engine):
     assert (True, pytest.approx(7_200, abs=60)) == (retry["exact"], retry["oldest_seconds"])
 
 
+def test_the_oldest_of_a_bucket(api, engine):
+    """Of one bucket, what waits in the other lanes of others is in nobody's way; what is not found is not made up."""
+    with transaction(engine) as connection:
+        ledger.hints.hint(connection, hints(*(f"{n}.jpg" for n in range(1_100))), lane=Lane.RETRY)
+        other = [Hint(ref=ObjectRef(bucket="other", key=key), source="s3", event="created") for key in ("a", "b")]
+        ledger.hints.hint(connection, other, lane=Lane.RETRY)
+        ledger.hints.hint(connection, hints("live.jpg"))
+    execute(engine, "UPDATE inbox SET hinted_at = now() - interval '1 hour' WHERE key LIKE '%.jpg' AND lane = 1")
+    lanes = api.get("/v1/backlog?bucket=other").json["lanes"]
+    assert [(0, True), (2, True), (0, True)] == [(each["objects"], each["exact"]) for each in lanes]
+    assert lanes[1]["oldest_seconds"] < 60
+    live, retry, _ = api.get("/v1/backlog?bucket=photos").json["lanes"]
+    assert (1, None, False) == (live["objects"], live["oldest_seconds"], live["exact"])
+    assert (1_100, True, pytest.approx(3_600, abs=60)) == (retry["objects"], retry["exact"], retry["oldest_seconds"])
+
+
 def test_an_unknown_bucket_is_refused(api, engine):
     """With the nearest that is known."""
     with transaction(engine) as connection:

@@ -125,9 +125,9 @@ export function Lanes({ found }) {
   return html`<div class="scroll-x" tabindex="0" role="group" aria-label="Backlog by lane"><table>
     <thead><tr><th>Lane</th><th class="number">Pending</th><th class="number">In progress</th><th class="number">Oldest</th></tr></thead>
     <tbody>${found.lanes.map(
-      (lane) => html`<tr key=${lane.lane}><td>${lane.lane} <span class="muted">${withCode(LANES[lane.lane])}</span></td>
+      (lane) => html`<tr key=${lane.lane}><td>${lane.lane} <span class="muted on-wide">${withCode(LANES[lane.lane])}</span></td>
         <td class="number">${count(lane.objects)}</td><td class="number">${count(lane.in_flight)}</td>
-        <td class="number">${lane.oldest_seconds === null ? "–" : `${lane.exact ? "" : "≥ "}${duration(lane.oldest_seconds)}`}</td></tr>`,
+        <td class="number">${lane.oldest_seconds === null ? (lane.exact ? "–" : "not known") : `${lane.exact ? "" : "≥ "}${duration(lane.oldest_seconds)}`}</td></tr>`,
     )}</tbody>
   </table></div>
   ${found.retrying.length > 0 && html`<h3>Why objects are tried again</h3>
