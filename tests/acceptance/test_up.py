@@ -54,6 +54,11 @@ def photos_round(system: RunningSystem) -> str:
     return next((each["started_at"] for each in rounds if each["bucket"] == "photos" and each["finished_at"]), "")
 
 
+def session(api: str, link: str) -> urllib3.BaseHTTPResponse:
+    """What the page sends when somebody opens a link."""
+    return urllib3.request("POST", f"{api}/session", json={"code": link.partition("#")[2]}, timeout=30)
+
+
 class TestUse:
     """What a newcomer does with it."""
 
@@ -70,6 +75,24 @@ class TestUse:
         env = system.env
         assert env["database_url"].split(":")[2].split("@")[0] not in said
         assert "[info" not in said
+
+    def test_the_pages_open_by_a_link(self, system: RunningSystem) -> None:
+        """The banner has one that logs in once; `enrich login` prints more, for less if asked."""
+        api = system.env["api_url"]
+        [link] = re.findall(rf"{api}/login#\S+", system.command.said())
+        page = urllib3.request("GET", link, timeout=30)
+        assert (200, True) == (page.status, page.data.startswith(b"<!doctype html>"))
+        assert ["admin", "events", "read", "review"] == session(api, link).json()["scopes"]
+        again = session(api, link)
+        assert (409, True) == (again.status, "enrich login" in again.json()["detail"])
+        to_look = enrich("login", "--scope", "read", cwd=system.cwd).stdout.strip()
+        found = session(api, to_look)
+        assert 200 == found.status, (to_look, found.json())
+        assert ["read"] == found.json()["scopes"]
+        cookie = {"Cookie": found.headers["set-cookie"].partition(";")[0]}
+        assert 200 == urllib3.request("GET", f"{api}/v1/status", headers=cookie, timeout=30).status
+        refused = enrich("login", "--scope", "reed", cwd=system.cwd)
+        assert (2, True) == (refused.returncode, "did you mean 'read'" in refused.stderr)
 
     def test_env_sets_a_shell_up(self, system: RunningSystem) -> None:
         """After `eval "$(enrich env)"` any S3 client finds the store, and scripts find the API and its token."""

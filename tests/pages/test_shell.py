@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from http.cookies import SimpleCookie
 
+import pytest
 from playwright.sync_api import expect
 
+from tests.pages.axe import violations
 from tests.pages.conftest import TOKENS
 from worker.api.access import Scope
 from worker.api.sessions import Sessions
@@ -90,3 +92,23 @@ def test_other_sites_pages_cannot_use_a_session(guarded_site):
         403
         == api.post("/session", {"token": TOKENS.admin}, token=None, headers={"Sec-Fetch-Site": "cross-site"}).status
     )
+
+
+@pytest.mark.parametrize("name", ["", "review", "taxonomies", "map", "operations"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_everybody_can_use_it(site, page, name, scheme):
+    """Axe finds nothing serious on any page, light or dark, wide or narrow."""
+    page.emulate_media(color_scheme=scheme)
+    page.goto(f"{site.url}/{name}")
+    page.wait_for_load_state("networkidle")
+    assert [] == violations(page)
+    page.set_viewport_size({"width": 390, "height": 800})
+    assert [] == violations(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390  # nothing to scroll sideways
+
+
+def test_the_login_page_can_be_used_by_everybody(guarded_site, page):
+    """Axe finds nothing serious there, either."""
+    page.goto(guarded_site.url)
+    expect(page.get_by_label("Token")).to_be_visible()
+    assert [] == violations(page)

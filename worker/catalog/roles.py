@@ -29,7 +29,7 @@ _RELATIONS: Mapping[Role, Mapping[str, str]] = {
                 "label_sets", "label_vectors", "ledger_counted", "ledger_counts", "ledger_deltas", "map_chunks",
                 "maps", "owed_vectors", "preview_fills", "processes", "quarantine", "reconciliations",
                 "rejected_events", "retaggings", "saved_queries", "space_counted", "space_counts", "space_deltas",
-                "spaces", "tags", "taxonomies", "taxonomy_revisions", "text_vectors",
+                "spaces", "tags", "taxonomies", "taxonomy_revisions", "text_vectors", "used_login_codes",
             ),
             _WRITE,
         ),

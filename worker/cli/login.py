@@ -18,13 +18,15 @@ _MINUTES = 60
 
 def register(app: typer.Typer) -> None:
     """Add the command of this module."""
-    app.command(rich_help_panel="Using it")(login)
+    app.command(rich_help_panel="Trying it")(login)
 
 
 def login(
     scope: Annotated[
         str,
-        typer.Option(metavar="SCOPE", help="What whoever opens the link may do: read, review or admin (everything)."),
+        typer.Option(
+            "--scope", metavar="SCOPE", help="What whoever opens the link may do: read, review or admin (everything)."
+        ),
     ] = "admin",
     minutes: Annotated[
         int, typer.Option(metavar="N", min=1, max=7 * 24 * 60, help="For how long the link is valid.")

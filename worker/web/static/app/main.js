@@ -84,7 +84,7 @@ function Header({ page, session, left }) {
   const leave = () => sessions.logOut().then(left, left);
   return html`<a class="skip" href="#main">Skip to the content</a>
     <header class="top">
-      <a class="brand" href=${link("search")}><${Icon} name="logo" /><span>Image Enricher</span></a>
+      <a class="brand" href=${link("search")} aria-label="Image Enricher"><${Icon} name="logo" /><span>Image Enricher</span></a>
       ${session && (session.scopes.length > 0 || !session.login_needed) &&
       html`<nav aria-label="Pages">
         ${PAGES.map(

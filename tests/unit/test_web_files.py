@@ -1,0 +1,60 @@
+"""The files of the pages: pinned libraries, addresses by content, a policy without exceptions."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from importlib.resources import files
+
+from worker.web import files as web_files
+
+STATIC = files("worker.web") / "static"
+VENDORED = json.loads((files("worker.web") / "vendored.json").read_text())
+
+
+def test_libraries_are_what_was_pinned():
+    """Each vendored file has the checksum on record and a licence beside it; none is there without."""
+    found = {each.name for each in (STATIC / "vendor").iterdir()}
+    assert set(VENDORED) == {name for name in found if name.endswith(".mjs")}
+    for name, said in VENDORED.items():
+        assert said["sha256"] == hashlib.sha256((STATIC / "vendor" / name).read_bytes()).hexdigest()
+        assert f"{said['package']}.LICENSE" in found
+
+
+def test_addresses_change_with_the_content():
+    """The version is in the page, in its import map and in no other file."""
+    site = web_files.load()
+    page = site.index.body.decode()
+    assert 8 <= page.count(f"assets/{site.version}/")
+    assert "{" not in re.sub(r'<script type="importmap">.*?</script>', "", page, flags=re.DOTALL)
+
+
+def test_only_the_import_map_is_inline():
+    """Its hash is in the policy; no other script, style or handler stands in the page."""
+    site = web_files.load()
+    page = site.index.body.decode()
+    [import_map] = re.findall(r'<script type="importmap">(.*?)</script>', page, flags=re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(import_map.encode()).digest()).decode()
+    assert f"script-src 'self' 'sha256-{digest}'" in site.policy
+    assert "unsafe" not in site.policy
+    assert [] == re.findall(r"<style|\sstyle=|\son\w+=", page)
+    assert set(json.loads(import_map)["imports"]) == {"preact", "preact/hooks", "htm"}
+
+
+def test_every_import_is_of_a_file_that_ships():
+    """No module imports what is not there, or from another origin."""
+    site = web_files.load()
+    for name, file in site.assets.items():
+        if not name.startswith(("app/", "pages/")) or not name.endswith(".js"):
+            continue
+        for wanted in re.findall(r'(?:from|import\()\s*"([^"]+)"', file.body.decode()):
+            if wanted.startswith("."):
+                folder = name.rpartition("/")[0].split("/")
+                parts = wanted.split("/")
+                while parts[0] in (".", ".."):
+                    folder = folder[:-1] if parts.pop(0) == ".." else folder
+                assert "/".join([*folder, *parts]) in site.assets, (name, wanted)
+            else:
+                assert wanted in ("preact", "preact/hooks", "htm"), (name, wanted)
