@@ -120,6 +120,22 @@ def test_all_of_one_reason_are_retried(operations):
     expect(page.get_by_text("1 quarantined + 2 pending")).to_be_visible()
 
 
+def test_the_quarantine_by_keys_alone(operations):
+    """All that are shown are selected and retried, and afterwards the focus is in the quarantine, not lost."""
+    site, page = operations
+    operated.refuse(site.engine, "a.jpg", "b.jpg")
+    expect(entry(page, "b.jpg")).to_be_visible()
+    page.keyboard.press("a")
+    expect(page.get_by_text("2 selected")).to_be_visible()
+    page.keyboard.press("r")
+    expect(page.get_by_role("dialog", name="Retry 2 objects?")).to_be_visible()
+    page.get_by_role("dialog").get_by_role("button", name="Retry").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("0 quarantined + 2 pending")).to_be_visible()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    expect(section(page, "Quarantine").get_by_role("heading")).to_be_focused()
+
+
 def test_pictures_of_the_quarantine(operations):
     """An image that was enriched before is shown; of another, the page says why it cannot be, and its first bytes."""
     site, page = operations

@@ -46,13 +46,18 @@ export function Quarantine({ query, seconds, version, changed }) {
       for (const each of some) on ? next.add(nameOf(each)) : next.delete(nameOf(each));
       return next;
     });
-  const ended = () => {
-    setChosen(new Set());
+  const look = () => {
     counts.again();
     page.again();
     changed();
-    heading.current?.focus();
   };
+  // What had the focus may be gone by now. While the dialog is open, nothing behind it can get the focus.
+  const ended = useRef(false);
+  useEffect(() => {
+    if (asked || !ended.current) return;
+    ended.current = false;
+    heading.current?.focus();
+  }, [asked]);
   useKeys(may ? [
     { key: "a", does: "select all shown entries of the quarantine", run: () => pick(entries, picked.length < entries.length) },
     { key: "r", does: "retry the selected entries", run: () => void (picked.length && ask("retry", picked)) },
@@ -76,7 +81,7 @@ export function Quarantine({ query, seconds, version, changed }) {
         (each) => html`<${Row} key=${nameOf(each)} entry=${each} may=${may} givenUp=${givenUp} picked=${chosen.has(nameOf(each))} pick=${(/** @type {boolean} */ on) => pick([each], on)} ask=${ask} show=${setShown} />`,
       )}</ul>
       ${page.value.next && most < 1000 && html`<button onClick=${() => setMost((n) => Math.min(1000, n * 2))}>Show more</button>`}`}
-    ${asked && html`<${Ask} asked=${asked} reason=${reason} givenUp=${givenUp} close=${() => setAsked(null)} ended=${ended} />`}
+    ${asked && html`<${Ask} asked=${asked} reason=${reason} givenUp=${givenUp} close=${() => setAsked(null)} look=${look} ended=${() => ((ended.current = true), setChosen(new Set()), look())} />`}
     ${shown && html`<${Details} entry=${shown} close=${() => setShown(null)} />`}
   </section>`;
 }
@@ -121,8 +126,8 @@ function Row({ entry, may, givenUp, picked, pick, ask, show }) {
   </li>`;
 }
 
-/** Ask before it is done. Giving up can be taken back. @param {{asked: Asked, reason: string | null, givenUp: boolean, close: () => void, ended: () => void}} props */
-function Ask({ asked, reason, givenUp, close, ended }) {
+/** Ask before it is done. Giving up can be taken back. @param {{asked: Asked, reason: string | null, givenUp: boolean, close: () => void, ended: () => void, look: () => void}} props */
+function Ask({ asked, reason, givenUp, close, ended, look }) {
   const [done, setDone] = useState(0);
   const { action, entries, count: number } = asked;
   const choice = { ...(reason ? { reason } : { all: true }), ...(givenUp ? { given_up: true } : {}) };
@@ -131,7 +136,7 @@ function Ask({ asked, reason, givenUp, close, ended }) {
     began.current = Date.now();
     const changed = entries ? await changeEach(action, entries, setDone) : await change(action, choice, setDone);
     if (action === "retry") toast(`${plural(changed, "object")} will be tried again`);
-    else toast(`${plural(changed, "object")} given up`, { action: { label: "Undo", run: () => undo().then(ended, toastError) } });
+    else toast(`${plural(changed, "object")} given up`, { action: { label: "Undo", run: () => undo().then(look, toastError) } });
     ended();
   };
   const undo = async () => {
