@@ -140,7 +140,8 @@ def run() -> None:
 
 def _in_the_background() -> None:
     # Before numpy is imported: one thread, so that other processes keep their cores, and sums have one order.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    for threads in ("OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
+        os.environ.setdefault(threads, "1")
     os.nice(_NICENESS)
 
 

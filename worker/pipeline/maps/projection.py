@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import tempfile
 import warnings
 from typing import Literal, TypeAlias
 
@@ -62,7 +64,9 @@ def pca(vectors: Floats) -> Floats:
 
 
 def _umap(vectors: Floats, seed: int) -> Floats:
-    with warnings.catch_warnings():
+    # numba, which UMAP is compiled by, keeps what it compiled as pickles: in a folder of this process alone.
+    with tempfile.TemporaryDirectory(prefix="enrich-map-") as folder, warnings.catch_warnings():
+        os.environ["NUMBA_CACHE_DIR"] = folder
         warnings.simplefilter("ignore")  # that a fixed seed means one thread
         from umap import UMAP
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
+from worker.errors import ChoiceError
 from worker.pipeline.maps import clusters, projection
 from worker.pipeline.maps.placement import Placement
 
@@ -119,3 +121,24 @@ def test_small_clusters_are_seen():
 def test_a_sample_of_all_is_all():
     """Where no more images are there than wanted, each is taken once."""
     assert [0, 1, 2] == clusters.stratified(np.array([1, 0, 1]), 3, seed=0).tolist()
+
+
+def test_umap_is_used_where_it_is_installed(monkeypatch):
+    """`auto` takes it, few images are laid out by PCA all the same, and where it is missing the message says how."""
+    monkeypatch.setattr(projection, "has_umap", lambda: True)
+    assert ("umap", "pca") == (projection.chosen("auto", 1_000), projection.chosen("auto", 20))
+    monkeypatch.setattr(projection, "has_umap", lambda: False)
+    assert "pca" == projection.chosen("auto", 1_000)
+    with pytest.raises(ChoiceError, match=r"pip install image-enricher\[map\]"):
+        projection.chosen("umap", 1_000)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not projection.has_umap(), reason="needs the extra `map`")
+def test_umap_keeps_groups_together():
+    """Neighbours on the map are of the same group, and the same seed gives the same map."""
+    vectors, group = groups(400)
+    first, second = (projection.project(vectors, "umap", seed=1) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+    nearest = np.linalg.norm(first[:, None] - first[None], axis=2).argsort(axis=1)[:, 1]
+    assert (group[nearest] == group).mean() > 0.95
