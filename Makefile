@@ -8,7 +8,7 @@ SITE   := $(VENV)/.installed-docs
 EXIT   ?=
 PHOTOS ?=
 
-.PHONY: help demo test test-unit bench chaos fuzz container-test wheel-test lint docs picture format clean
+.PHONY: help demo test test-unit bench chaos fuzz container-test wheel-test lint docs picture pictures format clean
 
 help:
 	@echo "make demo [PHOTOS=dir] [EXIT=1]   start everything, tag real photos, show the result"
@@ -20,6 +20,7 @@ help:
 	@echo "make container-test               docker-compose.yml in real containers; root and namespaces needed"
 	@echo "make lint                         ruff, mypy, import contracts"
 	@echo "make docs                         the generated pages, then the site in build/site, with every link checked"
+	@echo "make pictures [PHOTOS=dir]        docs/pictures: the pages on real photos; chromium needed"
 	@echo "make format                       let ruff rewrite"
 	@echo "make clean                        remove the environment and local state"
 
@@ -108,6 +109,9 @@ docs: $(SITE)
 
 picture: $(STAMP)
 	FORCE_COLOR=1 COLUMNS=104 $(BIN)/enrich demo --exit | $(BIN)/python docs/picture.py > docs/demo.svg
+
+pictures: $(STAMP)
+	$(BIN)/python docs/pictures.py $(PHOTOS)
 
 format: $(STAMP)
 	$(BIN)/ruff format .

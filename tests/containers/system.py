@@ -136,6 +136,11 @@ class System:
     def get(self, path: str, *, token: str = "ENRICH_API_READ_TOKEN") -> urllib3.BaseHTTPResponse:
         return self._request("GET", path, token=token)
 
+    def log_in(self) -> urllib3.BaseHTTPResponse:
+        """A session, for the admin token."""
+        asked = {"token": self.secret("ENRICH_API_TOKEN")}
+        return self._request("POST", "/session", token="ENRICH_API_READ_TOKEN", json=asked)
+
     def search(self, text: str = "a red picture") -> set[str]:
         """Keys that a search finds, in all buckets."""
         asked = {"text": text, "limit": 100, "collapse": False}

@@ -156,6 +156,16 @@ def test_the_api_shows_pictures(system: System) -> None:
     assert 200 == system.get("/v1/originals/photos/shown.jpg").status
 
 
+def test_the_pages_are_served(system: System) -> None:
+    """The image has their files; a token logs in, and the cookie reads."""
+    page = system.get("/")
+    assert (200, True) == (page.status, "default-src 'self'" in page.headers["content-security-policy"])
+    [script] = re.findall(rb'src="(assets/[^"]+/main.js)"', page.data)
+    assert 200 == system.get(f"/{script.decode()}").status
+    logged_in = system.log_in()
+    assert (200, True) == (logged_in.status, "admin" in logged_in.json()["scopes"])
+
+
 def test_the_api_classifies_an_upload(system: System) -> None:
     """The image tower is loaded and passes its check there, too; a broken file costs only its own answer."""
     files = (picture("red", (64, 64)), b"\xff\xd8\xff and no picture")
