@@ -32,6 +32,7 @@ from bench import (
     questions,
     retag,
     table,
+    trials,
     trust,
 )
 from bench.site import Site, open_site
@@ -106,7 +107,7 @@ LONG = Extent(
 
 PARTS = (
     "12mp", "640px", "latency", "ledger", "intake", "50mp", "workers", "ceiling", "gpu", "answers", "catalog", "retag",
-    "labels", "filtered", "facets", "decisions", "trust", "questions",
+    "labels", "filtered", "facets", "decisions", "trust", "questions", "trials",
 )  # fmt: skip
 
 
@@ -146,6 +147,7 @@ def parts(site: Site, extent: Extent, folder: Path, photos: Path | None) -> dict
             site, images=extent.retagged, runs=50 if extent is QUICK else 400, draws=3 if extent is QUICK else 30
         ),
         "questions": lambda: questions.rows(site, rounds=extent.rounds),
+        "trials": lambda: trials.rows(site, images=min(extent.retagged, 100_000)),
     }
 
 

@@ -58,17 +58,19 @@ def build(space: Space, desired: Sequence[Taxonomy]) -> Tagger:
     return Tagger(desired, encode, logit_scale=100.0, model=space.model)
 
 
-def fill(engine: Engine, count: int, vectors: Floats | None = None) -> Space:
-    """Images with these vectors (``[count, 512]``), or any; without an index."""
+def fill(engine: Engine, count: int, vectors: Floats | None = None, *, space: Space | None = None) -> Space:
+    """Images with these vectors (``[count, d]``), or any; without an index. In a space of 512 dimensions, or this."""
     spec = SpaceSpec(model="bench", revision="1", preprocessing="bench", dimension=_DIMENSION)
     with transaction(engine) as connection:
-        space = catalog.spaces.ensure(connection, spec)
+        space = space or catalog.spaces.ensure(connection, spec)
         connection.execute(text(f"DROP INDEX embeddings_{space.id}_hnsw"))  # it has no part in this
         ids = list(connection.execute(_IMAGES, {"count": count}).scalars())
     random = np.random.default_rng(0)
     for start in range(0, count, _BATCH):
         part = np.array(ids[start : start + _BATCH])
-        own = random.standard_normal((len(part), _DIMENSION)) if vectors is None else vectors[start : start + _BATCH]
+        own = (
+            random.standard_normal((len(part), space.dimension)) if vectors is None else vectors[start : start + _BATCH]
+        )
         _copy(engine, space, part, own)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("VACUUM ANALYZE images, embeddings"))
@@ -77,12 +79,12 @@ def fill(engine: Engine, count: int, vectors: Floats | None = None) -> Space:
 
 def _copy(engine: Engine, space: Space, ids: np.ndarray, vectors: np.ndarray) -> None:
     vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    vector = np.dtype([("dimension", ">i2"), ("unused", ">i2"), ("values", ">f2", (_DIMENSION,))])
+    vector = np.dtype([("dimension", ">i2"), ("unused", ">i2"), ("values", ">f2", (space.dimension,))])
     columns: list[Any] = [("columns", ">i2"), ("l1", ">i4"), ("space", ">i4"), ("l2", ">i4"), ("image", ">i8")]
     rows = np.zeros(len(ids), dtype=np.dtype([*columns, ("l3", ">i4"), ("vector", vector)]))
     rows["columns"], rows["l1"], rows["l2"], rows["l3"] = 3, 4, 8, vector.itemsize
     rows["space"], rows["image"] = space.id, ids
-    rows["vector"]["dimension"], rows["vector"]["values"] = _DIMENSION, vectors
+    rows["vector"]["dimension"], rows["vector"]["values"] = space.dimension, vectors
     data = b"PGCOPY\n\xff\r\n\0" + bytes(8) + rows.tobytes() + b"\xff\xff"
     with transaction(engine) as connection:
         cursor: Any = connection.connection.cursor()

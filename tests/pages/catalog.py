@@ -51,8 +51,14 @@ def colour_taxonomy() -> Taxonomy:
     return file.taxonomy
 
 
-def fill(engine: Engine, store: MemoryStore, *, images: int = IMAGES) -> Sequence[Painted]:
+def fill(engine: Engine, store: MemoryStore, *, images: int = IMAGES, scenes: bool = False) -> Sequence[Painted]:
     """Write images as workers would: files, vectors, tags, feed. Their hues go once around the circle.
+
+    Args:
+        engine: of a migrated, empty database.
+        store: gets the files.
+        images: how many.
+        scenes: whether images of the same colour also differ in something else, so that none is a near-duplicate.
 
     Returns:
         The files, in the order of their keys.
@@ -63,6 +69,8 @@ def fill(engine: Engine, store: MemoryStore, *, images: int = IMAGES) -> Sequenc
     with transaction(engine) as connection:
         space = catalog.spaces.ensure(connection, space_spec(encoder))
     vectors = encoder.encode_images([np.full((16, 16, 3), each.colour, dtype=np.uint8) for each in painted])
+    if scenes:
+        vectors = _made_different(vectors)
     tagger = Tagger(
         [taxonomy], encoder.encode_texts, logit_scale=encoder.logit_scale, model=space.model, space=space.id
     )
@@ -77,6 +85,15 @@ def fill(engine: Engine, store: MemoryStore, *, images: int = IMAGES) -> Sequenc
     for file in painted:
         store.put(_ref(file), file.data)
     return painted
+
+
+def _made_different(vectors: Floats) -> Floats:
+    """Of unit length still: half of each is a random direction that has no colour."""
+    other = np.random.default_rng(0).normal(size=vectors.shape).astype(np.float32)
+    other[:, : len(_COLOURS)] = 0
+    sums = vectors + other / np.linalg.norm(other, axis=1, keepdims=True)
+    found: Floats = sums / np.linalg.norm(sums, axis=1, keepdims=True)
+    return found
 
 
 def _ref(file: Painted) -> ObjectRef:

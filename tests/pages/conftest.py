@@ -66,7 +66,17 @@ def filled_catalog(
     return postgres.create_template("filled", fill, template=migrated), store
 
 
-def _site(postgres: RunningServers, filled: tuple[str, MemoryStore], folder: Path, tokens: Tokens) -> Iterator[Site]:
+def serve_site(
+    postgres: RunningServers, filled: tuple[str, MemoryStore], folder: Path, tokens: Tokens
+) -> Iterator[Site]:
+    """An API with pages on a copy of a template.
+
+    Args:
+        postgres: has the template.
+        filled: its name, and the store that has the files.
+        folder: keeps previews.
+        tokens: that let clients in.
+    """
     template, store = filled
     with postgres.fresh_database(template=template) as url:
         engine = db.connect(url, name="test", pool_size=10)
@@ -81,7 +91,7 @@ def site(
     postgres: RunningServers, filled_catalog: tuple[str, MemoryStore], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Site]:
     """Without tokens, as on one's own machine; shared by the tests of a module."""
-    yield from _site(postgres, filled_catalog, tmp_path_factory.mktemp("previews"), Tokens())
+    yield from serve_site(postgres, filled_catalog, tmp_path_factory.mktemp("previews"), Tokens())
 
 
 @pytest.fixture
@@ -89,7 +99,7 @@ def own_site(
     postgres: RunningServers, filled_catalog: tuple[str, MemoryStore], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Site]:
     """The same for one test alone, which may change what it wants."""
-    yield from _site(postgres, filled_catalog, tmp_path_factory.mktemp("previews"), Tokens())
+    yield from serve_site(postgres, filled_catalog, tmp_path_factory.mktemp("previews"), Tokens())
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +107,7 @@ def guarded_site(
     postgres: RunningServers, filled_catalog: tuple[str, MemoryStore], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Site]:
     """With tokens: somebody has to log in."""
-    yield from _site(postgres, filled_catalog, tmp_path_factory.mktemp("previews"), TOKENS)
+    yield from serve_site(postgres, filled_catalog, tmp_path_factory.mktemp("previews"), TOKENS)
 
 
 @pytest.fixture(scope="session")

@@ -28,9 +28,9 @@ export function onLoggedOut(what) {
 /**
  * @param {string} method
  * @param {string} path such as "/v1/images"
- * @param {{query?: Record<string, any>, body?: any, signal?: AbortSignal}} [options] undefined and null parameters are left out
+ * @param {{query?: Record<string, any>, body?: any, signal?: AbortSignal, keepalive?: boolean}} [options] undefined and null parameters are left out
  */
-async function send(method, path, { query, body, signal } = {}) {
+async function send(method, path, { query, body, signal, keepalive } = {}) {
   const url = new URL(address(path));
   for (const [name, value] of Object.entries(query ?? {})) {
     for (const each of Array.isArray(value) ? value : [value]) {
@@ -42,6 +42,7 @@ async function send(method, path, { query, body, signal } = {}) {
     response = await fetch(url, {
       method,
       signal,
+      keepalive,
       credentials: "same-origin",
       headers: body === undefined ? {} : { "Content-Type": "application/json" },
       body: body === undefined ? undefined : JSON.stringify(body),
@@ -66,6 +67,8 @@ export const api = {
   get: async (path, query, signal) => parsed(await send("GET", path, { query, signal })),
   /** @param {string} path @param {any} body @param {AbortSignal} [signal] */
   post: async (path, body, signal) => parsed(await send("POST", path, { body, signal })),
+  /** The last word of a page that is being left: nobody waits for the answer. @param {string} path @param {any} body */
+  last: (path, body) => void send("POST", path, { body, keepalive: true }).catch(() => {}),
   /** @param {string} path @param {any} body */
   put: async (path, body) => parsed(await send("PUT", path, { body })),
   /** @param {string} path @param {Record<string, any>} [query] */

@@ -29,7 +29,7 @@ function typing(target) {
 document.addEventListener("keydown", (event) => {
   if (event.defaultPrevented || event.metaKey || event.altKey || typing(event.target)) return;
   const open = document.querySelector("dialog[open]");
-  if (open && !open.contains(/** @type {Node} */ (event.target))) return;
+  if (open && (event.key === "Escape" || !open.contains(/** @type {Node} */ (event.target)))) return;
   const onControl = event.target instanceof HTMLElement && event.target.matches("button, a[href], summary");
   if (onControl && (event.key === "Enter" || event.key === " ")) return;
   const name = `${event.ctrlKey ? "Ctrl+" : ""}${event.shiftKey && event.key.length > 1 ? "Shift+" : ""}${event.key}`;
