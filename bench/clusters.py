@@ -50,9 +50,9 @@ class Clustered:
 
 
 @contextmanager
-def clustered(folder: Path, *, images: int) -> Iterator[Clustered]:
-    """The catalog under a folder, which is filled the first time."""
-    home = folder / f"clustered-{images}"
+def clustered(folder: Path, *, images: int, indexed: bool = True) -> Iterator[Clustered]:
+    """The catalog under a folder, which is filled the first time; without the vectors' index if nothing searches."""
+    home = folder / f"{'clustered' if indexed else 'not-indexed'}-{images}"
     _with_memory(home)
     vectors, scores = _vectors(home, images)
     tagged = _tagged(scores, images)
@@ -61,7 +61,7 @@ def clustered(folder: Path, *, images: int) -> Iterator[Clustered]:
             spec = SpaceSpec(model="bench", revision="1", preprocessing="bench", dimension=DIMENSION)
             space = catalog.spaces.ensure(connection, spec)
         if not (home / "filled").exists():
-            _fill(engine, space, vectors, tagged)
+            _fill(engine, space, vectors, tagged, indexed=indexed)
             (home / "filled").touch()
         yield Clustered(engine=engine, space=space, vectors=vectors, tagged=tagged, scores=scores)
 
@@ -135,7 +135,7 @@ def _tagged(scores: dict[str, Floats], images: int) -> dict[tuple[str, float], A
     }
 
 
-def _fill(engine: Engine, space: Space, vectors: Any, tagged: dict[tuple[str, float], Any]) -> None:
+def _fill(engine: Engine, space: Space, vectors: Any, tagged: dict[tuple[str, float], Any], *, indexed: bool) -> None:
     index = f"embeddings_{space.id}_hnsw"
     with transaction(engine) as connection:
         _unlimited(connection)
@@ -157,11 +157,12 @@ def _fill(engine: Engine, space: Space, vectors: Any, tagged: dict[tuple[str, fl
             lines = "".join(f"{n + 1}\t{space.id}\t{taxonomy}\tv\t{label(share)}\tzero-shot\n" for n in rows.tolist())
             columns = "image_id, space_id, taxonomy, taxonomy_version, label, source"
             _copy(connection, f"COPY tags ({columns}) FROM STDIN", lines.encode())
-    with transaction(engine) as connection:
-        _unlimited(connection)
-        _say("building the index")
-        connection.execute(text("SET LOCAL maintenance_work_mem = '4GB'"))
-        connection.execute(text(definition))
+    if indexed:
+        with transaction(engine) as connection:
+            _unlimited(connection)
+            _say("building the index")
+            connection.execute(text("SET LOCAL maintenance_work_mem = '4GB'"))
+            connection.execute(text(definition))
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("SET statement_timeout = 0"))
         connection.execute(text("VACUUM ANALYZE images, embeddings, tags"))

@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("build/bench"))
     given = parser.parse_args()
     wanted = MapRequest(method=given.method, sample=given.sample)
-    with clusters.clustered(given.folder, images=given.images) as filled:
+    with clusters.clustered(given.folder, images=given.images, indexed=False) as filled:
         _tagged(filled, given.images)
         found = {"images": given.images, **dict(_drawn(filled.engine, wanted)), **dict(_read(filled.engine))}
     sys.stdout.write(json.dumps(found, indent=2) + "\n")

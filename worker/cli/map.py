@@ -69,6 +69,7 @@ def draw(
     method: Annotated[
         str,
         typer.Option(
+            "--method",
             metavar="METHOD",
             help="`umap` shows groups best, and needs the extra `map`; `auto`: UMAP if it is installed, else `pca`.",
         ),
