@@ -25,13 +25,13 @@ export function Bar({ work, rules, setRules, plan, verdicts, what, asked, labels
     ${!readOnly && html`<button class="primary" disabled=${!work.page.length} onClick=${cursor.submit}>
       <span>${work.page.length ? summary(verdicts, what) : "Nothing to record"}</span> <kbd>Enter</kbd></button>
     <${Last} undo=${cursor.undo} what=${what} list=${() => setBatches(true)} />`}
-    <span class="grow"></span>
+    <div class="review-more"><span class="grow"></span>
     ${!readOnly && html`<span class="review-keys">${digits.map(([name, title], index) => html`<button key=${name} class="quiet" onClick=${() => cursor.decide({ kind: "replace", label: name })}><kbd>${index + 1}</kbd>${title}</button>`)}
       <button class="quiet" onClick=${() => cursor.decide({ kind: "none" })}><kbd>n</kbd>none</button><button class="quiet" onClick=${() => cursor.decide({ kind: "unsure" })}><kbd>u</kbd>unsure</button></span>
     <select aria-label="What a mark means" value=${rules.mode} onChange=${(/** @type {any} */ event) => setRules({ ...rules, mode: event.target.value })}>
       <option value="not">mark what is not ${asked}</option><option value="only">mark what is ${asked}</option></select>
     ${!plan && html`<label class="small"><input type="checkbox" checked=${rules.rejects} onChange=${(/** @type {any} */ event) => setRules({ ...rules, rejects: event.target.checked })} />record the others as not ${asked}</label>`}`}
-    <select aria-label="Pictures on a page" title="Pictures on a page" value=${size} onChange=${shown}>${[...new Set([...SIZES, size])].sort((a, b) => a - b).map((each) => html`<option value=${each}>${each}</option>`)}</select>
+    <select aria-label="Pictures on a page" title="Pictures on a page" value=${size} onChange=${shown}>${[...new Set([...SIZES, size])].sort((a, b) => a - b).map((each) => html`<option value=${each}>${each}</option>`)}</select></div>
     ${batches && html`<${Batches} reviewer=${reviewer} work=${work} close=${() => setBatches(false)} />`}
   </footer>`;
 }
@@ -39,10 +39,10 @@ export function Bar({ work, rules, setRules, plan, verdicts, what, asked, labels
 /** The last batch, in view without covering a picture. @param {any} props */
 function Last({ undo, what, list }) {
   const last = lastBatch();
-  const earlier = html`<button class="quiet" onClick=${list}>Batches</button>`;
+  const earlier = html`<button class="quiet batches" onClick=${list}>Batches</button>`;
   if (!last) return earlier;
   const saving = last.state !== "stored";
   const said = summary(last.decisions.map((/** @type {any} */ each) => ({ kind: each.verdict, label: each.label })), what);
   return html`<span class="last" role="status">${saving ? (last.error ? "Kept: " : "Saving: ") : "Recorded: "}${said}</span>
-    <button onClick=${undo}><${Icon} name="undo" />Undo <kbd>z</kbd></button>${earlier}`;
+    <button class="undo" onClick=${undo}><${Icon} name="undo" />Undo <kbd>z</kbd></button>${earlier}`;
 }
