@@ -72,6 +72,8 @@ def call_list(client: Generated) -> None:
     assert ("2026/green.jpg", None) == (page.images[0].key, page.next_)
     first = client.call("list_images", limit=1)
     assert "blue.jpg" == client.call("list_images", limit=1, after=first.next_).images[0].key
+    newest = client.call("list_images", order=client.models.ListImagesOrder("newest")).images
+    assert {each.key for each in client.call("list_images").images} == {each.key for each in newest}
 
 
 def call_counts(client: Generated) -> None:

@@ -141,6 +141,7 @@ def test_parameters_are_those_that_were_meant():
         "GET /v1/images": [
             "limit",
             "after",
+            "order",
             "bucket",
             "prefix",
             "tag",

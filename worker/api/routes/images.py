@@ -87,6 +87,10 @@ _UpdatedSince = Annotated[
 _Behind = Annotated[
     str | None, Query(max_length=10_000, description="`next` of the previous page, with the same filters.")
 ]
+_Order = Annotated[
+    image_list.ListOrder,
+    Query(description="`key`: by bucket and key; `newest`: the image that was added last comes first."),
+]
 _PageLimit = Annotated[int, Query(ge=1, le=1_000, description="Most images to return.")]
 _After = Annotated[
     Text | None,
@@ -132,13 +136,17 @@ _Wanted = Annotated[ImageFilter, Depends(wanted)]
 
 
 @router.get("/images", summary="List images")
-async def list_images(parts: _Parts, filters: _Wanted, limit: _PageLimit = 100, after: _Behind = None) -> ImageList:
-    """Images sorted by bucket and key, each as `GET` returns it alone. Follow `next` until it is null.
+async def list_images(
+    parts: _Parts, filters: _Wanted, limit: _PageLimit = 100, after: _Behind = None, order: _Order = "key"
+) -> ImageList:
+    """Images sorted by bucket and key, or newest first, each as `GET` returns it alone. Follow `next` until it is null.
 
     An image that exists throughout is on exactly one page, whatever is written meanwhile. A page may have fewer images
     than `limit`, even none, although more follow: a request for something rare stops after a bounded time.
     """
-    page = await parts.reading(lambda: image_list.images(parts.services.engine, filters, limit=limit, after=after))
+    page = await parts.reading(
+        lambda: image_list.images(parts.services.engine, filters, limit=limit, after=after, order=order)
+    )
     return ImageList(images=[serializers.image(each) for each in page.images], next=page.next)
 
 
