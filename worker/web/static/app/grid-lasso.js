@@ -67,7 +67,7 @@ export function useLasso(grid, use) {
 
   const onPointerDown = (/** @type {PointerEvent} */ event) => {
     if (!latest.current || event.button !== 0 || event.pointerType === "touch" || !grid.current) return;
-    if (/** @type {Element} */ (event.target).closest("button, input, select, a")) return;
+    if (/** @type {Element} */ (event.target).closest("button:not(.check), input, select, a")) return;
     const { clientX, clientY } = event;
     drag.current = { ...inside(clientX, clientY), clientX, clientY, event, begun: false, timer: null };
     addEventListener("pointermove", move);

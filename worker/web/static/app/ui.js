@@ -134,6 +134,9 @@ const ICONS = {
   close: "M6 6l12 12M18 6L6 18",
   plus: "M12 5v14M5 12h14",
   minus: "M5 12h14",
+  bookmark: "M6 4h12v16l-6-4-6 4z",
+  sliders: "M4 7h9M17 7h3M4 17h3M11 17h9M15 4v6M9 14v6",
+  swap: "M4 8h14l-4-4M20 16H6l4 4",
   undo: "M9 14L4 9l5-5M4 9h10a6 6 0 0 1 0 12h-3",
   picture: "M4 5h16v14H4zM8.5 10h.01M6 17l5-5 3 3 2-2 2 3",
 };

@@ -1,0 +1,83 @@
+// What a search finds, page by page. The last few results stay in memory, so that going back shows them at once.
+import { api } from "../../app/api.js";
+import { useCallback, useEffect, useReducer } from "../../app/lib.js";
+import { isSearch, requestOf } from "./query.js";
+
+/** Least relevance of what is shown above the line. */
+export const RELEVANT = 0.5;
+const FIRST = 40; // items of the first page: what a window shows
+const NEXT = 250;
+const KEPT = 6;
+
+/**
+ * @typedef {object} Results
+ * @property {any[]} items hits, or images
+ * @property {boolean} more whether there are others behind them
+ * @property {boolean} complete whether the search looked everywhere it should
+ * @property {boolean} begun whether anything has been answered
+ * @property {any} error
+ * @property {string | null} after
+ * @property {Promise<void> | null} loading
+ */
+
+/** @type {Map<string, Results>} */
+const kept = new Map();
+
+/** @param {string} key @returns {Results} */
+function resultsOf(key) {
+  const found = kept.get(key) ?? { items: [], more: true, complete: true, begun: false, error: null, after: null, loading: null };
+  kept.delete(key);
+  kept.set(key, found);
+  if (kept.size > KEPT) kept.delete(/** @type {string} */ (kept.keys().next().value));
+  return found;
+}
+
+/** Forget what was found: tags have changed. */
+export const forget = () => kept.clear();
+
+/** @param {import("./query.js").Search} search @param {Results} results */
+async function page(search, results) {
+  const limit = results.begun ? NEXT : FIRST;
+  if (!isSearch(search)) {
+    const filter = search.filter && JSON.stringify(search.filter);
+    const found = await api.get("/v1/images", { filter, limit, after: results.after, order: "newest" });
+    return { items: found.images, next: found.next, complete: true };
+  }
+  const found = await api.post("/v1/search", { ...requestOf(search), limit, ...(results.after ? { after: results.after } : {}) });
+  return { items: found.hits, next: found.next, complete: found.complete };
+}
+
+/** @param {Results} results @param {{items: any[], next: string | null, complete: boolean}} found */
+function add(results, found) {
+  results.items = [...results.items, ...found.items];
+  [results.after, results.more, results.begun] = [found.next, found.next !== null, true];
+  results.complete &&= found.complete;
+}
+
+/**
+ * The results of a search.
+ * @param {import("./query.js").Search} search @param {string} key the same for the same search
+ */
+export function useResults(search, key) {
+  const [, draw] = useReducer((/** @type {number} */ n) => n + 1, 0);
+  const results = resultsOf(key);
+  const load = useCallback(() => {
+    if (results.loading || !results.more || results.error) return;
+    results.loading = page(search, results)
+      .then((found) => add(results, found), (error) => void (results.error = error))
+      .finally(() => {
+        results.loading = null;
+        draw(0);
+      });
+    draw(0);
+  }, [key]);
+  useEffect(() => {
+    if (!results.begun) load();
+  }, [key]);
+  const again = () => {
+    results.error = null;
+    load();
+  };
+  const cut = results.items.findIndex((each) => typeof each.relevance === "number" && each.relevance < RELEVANT);
+  return { ...results, busy: results.loading !== null, load, again, cut };
+}
