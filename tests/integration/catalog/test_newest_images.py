@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.factories import enriched_image, spec
@@ -20,7 +22,7 @@ def write(engine: Engine, *keys: str) -> None:
             catalog.write.save_images(connection, space_id=space.id, images=[enriched_image(key)])
 
 
-def listed(engine: Engine, limit: int, **filters: object) -> list[str]:
+def listed(engine: Engine, limit: int, **filters: Any) -> list[str]:
     """All pages one after another."""
     found: list[str] = []
     after = None
