@@ -7,7 +7,6 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from itertools import count
 from types import SimpleNamespace
 from typing import Any
 
@@ -26,7 +25,7 @@ from worker.pipeline.taxonomies import changes, lifecycle
 from worker.pipeline.taxonomies.requests import TaxonomyChanges
 
 _LABELS = ("a cat", "a dog", "a bicycle on a street", "a plate of food", "a page of text", "a person in a kitchen")
-_CALLS = 9
+_ROUNDS = 9
 
 
 def rows(site: Site, *, images: int) -> Iterator[Found]:
@@ -48,9 +47,11 @@ def rows(site: Site, *, images: int) -> Iterator[Found]:
             trials=TaxonomyTrials(engine, examples), images_per_second=1e5, max_event_bytes=1 << 20,
         )  # fmt: skip
         with serve(services) as api:
-            tried = _seconds(lambda word: _try(api.port, word, SAMPLE))
-            largest = _seconds(lambda word: _try(api.port, word, MOST_SAMPLE))
-            classified = _seconds(lambda word: _classify(api.port, word, SAMPLE), calls=2)
+            tried, largest, classified = _in_turns(
+                lambda word: _try(api.port, word, SAMPLE),
+                lambda word: _try(api.port, word, MOST_SAMPLE),
+                lambda word: _classify(api.port, word, SAMPLE),
+            )
         engine.dispose()
     yield Row(
         what=f"a taxonomy of {len(_LABELS)} labels on {SAMPLE:,} of {images:,} images, one text new",
@@ -78,19 +79,16 @@ def _classify(port: int, word: str, images: int) -> None:
         _post(port, "classify", {"images": names, "definitions": [_taxonomy(word)]})
 
 
-def _seconds(ask: Callable[[str], object], *, calls: int = _CALLS) -> float:
-    """The median; the first call loads the model and the sample, and is not counted."""
-    spent = []
-    for number in range(calls + 1):
-        word = f"word{next(_WORDS)}"
-        started = time.perf_counter()
-        ask(word)
-        if number:
-            spent.append(time.perf_counter() - started)
-    return statistics.median(spent)
-
-
-_WORDS = count()
+def _in_turns(*ways: Callable[[str], object]) -> list[float]:
+    """The median of each, in turns, so that all meet the same load; the first round loads model and samples."""
+    spent: list[list[float]] = [[] for _ in ways]
+    for number in range(_ROUNDS + 1):
+        for turn, ask in enumerate(ways):
+            started = time.perf_counter()
+            ask(f"word{number}-{turn}")
+            if number:
+                spent[turn].append(time.perf_counter() - started)
+    return [statistics.median(each) for each in spent]
 
 
 def _post(port: int, path: str, body: object) -> None:

@@ -45,8 +45,8 @@ def label_probabilities(tagger: Tagger, vectors: Floats) -> Iterator[LabelProbab
         vectors: ``[n, d]`` of unit length.
     """
     for start in range(0, len(vectors), _CHUNK):
-        [scored] = score_labels(tagger, vectors[start : start + _CHUNK])
-        yield scored.probabilities
+        [part] = score_labels(tagger, vectors[start : start + _CHUNK])
+        yield part.probabilities
 
 
 def score_labels(tagger: Tagger, vectors: Floats) -> list[LabelScores]:
@@ -57,10 +57,11 @@ def score_labels(tagger: Tagger, vectors: Floats) -> list[LabelScores]:
         vectors: ``[n, d]`` of unit length, few enough for ``[labels, n]`` numbers to fit into memory.
     """
     compared = tagger.compare(vectors)
-    return [_scored(by, cosines, known) for by, (cosines, known) in zip(tagger.rules, compared, strict=True)]
+    return [scored(by, cosines, known) for by, (cosines, known) in zip(tagger.rules, compared, strict=True)]
 
 
-def _scored(by: Rule, cosines: Floats, known: Yardstick | None) -> LabelScores:
+def scored(by: Rule, cosines: Floats, known: Yardstick | None) -> LabelScores:
+    """Score images by one rule, from what ``Tagger.compare`` gives for it."""
     matrix = by.matrix
     level = np.zeros(len(matrix.labels), dtype=np.intp)
     similarity = np.empty((len(matrix.labels), cosines.shape[1]), dtype=np.float32)
@@ -73,8 +74,8 @@ def _scored(by: Rule, cosines: Floats, known: Yardstick | None) -> LabelScores:
         similarity[choice.labels] = result.score
         probability[choice.labels], holds[choice.labels] = result.probability, result.holds
         eligible[choice.labels] = (result.lead > 0) & (result.lead >= by.margin)
-    scored = LabelProbabilities(
+    found = LabelProbabilities(
         labels=matrix.labels, level=level, probability=probability, holds=holds, eligible=eligible,
         thresholds=by.thresholds,
     )  # fmt: skip
-    return LabelScores(probabilities=scored, similarity=similarity)
+    return LabelScores(probabilities=found, similarity=similarity)

@@ -117,12 +117,23 @@ class Tagger:
         """Whether an image's tags (taxonomy, version, label) are all these taxonomies would write, as they are now."""
         return are_current(self.taxonomies, tags)
 
-    def _decide_chunk(self, vectors: Floats) -> dict[str, Decisions]:
+    def decide_compared(
+        self, compared: Sequence[tuple[Floats, Yardstick | None]], count: int
+    ) -> Mapping[str, Decisions]:
+        """Like ``decide``, by name, for a few images that were compared already.
+
+        Args:
+            compared: what ``compare`` returned.
+            count: n, of the images.
+        """
         decided: dict[str, Decisions] = {}
-        for (part, known), by in zip(self.compare(vectors), self.rules, strict=True):
+        for (part, known), by in zip(compared, self.rules, strict=True):
             taxonomy = by.matrix.taxonomy
-            decided[taxonomy.name] = decide(part, by, _applicable(taxonomy, decided, len(vectors)), known=known)
+            decided[taxonomy.name] = decide(part, by, _applicable(taxonomy, decided, count), known=known)
         return decided
+
+    def _decide_chunk(self, vectors: Floats) -> Mapping[str, Decisions]:
+        return self.decide_compared(self.compare(vectors), len(vectors))
 
 
 def are_current(taxonomies: Sequence[Taxonomy], tags: Collection[tuple[str, str, str | None]]) -> bool:

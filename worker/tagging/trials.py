@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from worker.tagging.decisions import Decisions
-from worker.tagging.label_probabilities import LabelScores, score_labels
+from worker.tagging.decisions import Decisions, joined
+from worker.tagging.label_probabilities import LabelScores, scored
 from worker.tagging.matrix import NONE, Indices, LabelMatrix
 from worker.tagging.tagger import Tagger
 from worker.types import Floats
@@ -83,19 +83,19 @@ def try_on(tagger: Tagger, name: str, vectors: Floats, *, shown: Collection[str]
     Raises what ``Tagger.tag`` raises.
     """
     place = next(i for i, rule in enumerate(tagger.rules) if rule.matrix.taxonomy.name == name)
-    decided = next(each for each in tagger.decide(vectors) if each.taxonomy.name == name)
-    matrix = tagger.rules[place].matrix
+    rule = tagger.rules[place]
+    matrix = rule.matrix
     scores = _Scores(
         matrix=matrix,
-        thresholds=tagger.rules[place].thresholds,
-        decided=decided,
-        asked=_asked(matrix, decided, len(vectors)),
+        thresholds=rule.thresholds,
         kept=[number for number, label in enumerate(matrix.labels) if label in shown],
         bins=np.zeros((len(matrix.labels), BINS), dtype=np.int64),
         above=np.zeros(len(matrix.labels), dtype=np.int64),
     )
     for start in range(0, max(len(vectors), 1), _CHUNK):
-        scores.add(score_labels(tagger, vectors[start : start + _CHUNK])[place], start)
+        part = vectors[start : start + _CHUNK]
+        compared = tagger.compare(part)
+        scores.add(scored(rule, *compared[place]), tagger.decide_compared(compared, len(part))[name])
     return _trial(scores, {label: scores.strips(row, strip) for row, label in enumerate(scores.kept)})
 
 
@@ -105,34 +105,41 @@ class _Scores:
 
     matrix: LabelMatrix
     thresholds: Floats  # [labels]
-    decided: Decisions
-    asked: npt.NDArray[np.bool_]  # [labels, n], for which images each label is a candidate
     kept: list[int]  # labels to show
     bins: npt.NDArray[np.int64]  # [labels, BINS]
     above: npt.NDArray[np.int64]  # [labels]
-    probability: list[Floats] = field(default_factory=list)  # per chunk, [kept, images]
+    # Per chunk:
+    decided: list[Decisions] = field(default_factory=list)
+    asked: list[npt.NDArray[np.bool_]] = field(default_factory=list)  # [labels, images], where it is a candidate
+    probability: list[Floats] = field(default_factory=list)  # [kept, images]
     similarity: list[Floats] = field(default_factory=list)
 
-    def add(self, scored: LabelScores, start: int) -> None:
-        chances = scored.probabilities.probability
-        asked = self.asked[:, start : start + chances.shape[1]]
+    def add(self, found: LabelScores, decided: Decisions) -> None:
+        chances = found.probabilities.probability
+        asked = _asked(self.matrix, decided, chances.shape[1])
         self.above += (asked & (chances >= self.thresholds[:, np.newaxis])).sum(axis=1)
         place = np.minimum((chances * np.float32(BINS)).astype(np.intp), BINS - 1)
         place += np.arange(len(chances))[:, np.newaxis] * BINS
         self.bins += np.bincount(place[asked], minlength=self.bins.size).reshape(self.bins.shape)
+        self.decided.append(decided)
+        self.asked.append(asked)
         self.probability.append(chances[self.kept])
-        self.similarity.append(scored.similarity[self.kept])
+        self.similarity.append(found.similarity[self.kept])
+
+    def decisions(self) -> Decisions:
+        return joined(self.decided, [part.shape[1] for part in self.asked])
 
     def strips(self, row: int, most: int) -> Strips:
-        label = self.kept[row]
+        label, decided = self.kept[row], self.decisions()
+        asked = np.concatenate([part[label] for part in self.asked])
         probability = np.concatenate([part[row] for part in self.probability])
         similarity = np.concatenate([part[row] for part in self.similarity])
-        images = np.flatnonzero(self.asked[label])
+        images = np.flatnonzero(asked)
         # Likeliest first; of equals the nearest, then the first, so that the same sample gives the same strips.
         order = images[np.lexsort((images, -similarity[images], -probability[images]))]
         split = int(np.count_nonzero(probability[order] >= self.thresholds[label]))
-        holding = np.zeros(self.asked.shape[1], dtype=bool)
-        holding[self.decided.images[self.decided.label == label]] = True
+        holding = np.zeros(len(asked), dtype=bool)
+        holding[decided.images[decided.label == label]] = True
 
         def some(rows: Indices) -> TriedImages:
             rows = rows[:most]
@@ -154,7 +161,8 @@ def _asked(matrix: LabelMatrix, decided: Decisions, count: int) -> npt.NDArray[n
 
 
 def _trial(scores: _Scores, strips: Mapping[int, Strips]) -> Trial:
-    matrix, decided = scores.matrix, scores.decided
+    matrix, decided = scores.matrix, scores.decisions()
+    asked = sum(part.sum(axis=1) for part in scores.asked)
     parents = {int(child): choice.parent for choice in matrix.choices for child in choice.labels}
     suggested = decided.suggested
     applied = (decided.label != NONE) & ~suggested
@@ -166,7 +174,7 @@ def _trial(scores: _Scores, strips: Mapping[int, Strips]) -> Trial:
             label=matrix.labels[number],
             parent=None if parents[number] == NONE else matrix.labels[parents[number]],
             threshold=round(float(scores.thresholds[number]), 6),
-            asked=int(scores.asked[number].sum()),
+            asked=int(asked[number]),
             histogram=tuple(scores.bins[number].tolist()),
             above=int(scores.above[number]),
             tagged=int(np.count_nonzero(ours & applied)),
@@ -175,7 +183,7 @@ def _trial(scores: _Scores, strips: Mapping[int, Strips]) -> Trial:
         )
 
     return Trial(
-        images=scores.asked.shape[1],
+        images=sum(part.shape[1] for part in scores.asked),
         asked=len(np.unique(decided.images)),
         tagged=len(tagged),
         suggested=len(np.setdiff1d(decided.images[suggested], tagged)),
