@@ -13,6 +13,7 @@ from sqlalchemy import text
 
 from tests.memory_store import MemoryStore
 from tests.pages import catalog as pages_catalog
+from tests.pages.axe import violations
 from tests.pages.conftest import TOKENS, Site, serve_site
 from tests.servers import RunningServers
 from worker import db
@@ -351,6 +352,26 @@ def test_a_phone_reviews_by_touch(review_site, chromium):
     page.get_by_role("button", name="11 red").tap()
     settle(page, {("accept", "red"): 11, ("reject", "red"): 1}, lambda: stored(review_site))
     context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_everybody_can_review(review_site, reviewer, scheme):
+    """Axe finds nothing serious in the choice of a label and of images, on a page with marks, in a large picture."""
+    reviewer.emulate_media(color_scheme=scheme)
+    for address in ("review", "review?taxonomy=colour&label=red"):
+        reviewer.goto(f"{review_site.url}/{address}")
+        expect(reviewer.get_by_text("not reviewed").first).to_be_visible()
+        assert [] == violations(reviewer), address
+    opened(reviewer, f"{review_site.url}/{_QUEUE}")
+    for key in ("r", "ArrowRight", "u", "ArrowRight", "1", "ArrowRight", "n"):
+        reviewer.keyboard.press(key)
+    reviewer.keyboard.press("Enter")
+    reviewer.keyboard.press("z")
+    expect(reviewer.locator(".tile.reject")).to_have_count(1)
+    assert [] == violations(reviewer)
+    reviewer.keyboard.press("i")
+    expect(reviewer.get_by_role("dialog")).to_be_visible()
+    assert [] == violations(reviewer)
 
 
 def test_a_failed_page_can_be_tried_again(review_site, reviewer):

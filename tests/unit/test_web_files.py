@@ -49,7 +49,7 @@ def test_every_import_is_of_a_file_that_ships():
     for name, file in site.assets.items():
         if not name.startswith(("app/", "pages/")) or not name.endswith(".js"):
             continue
-        for wanted in re.findall(r'(?:from|import\()\s*"([^"]+)"', file.body.decode()):
+        for wanted in re.findall(r'(?:from\s+|import\(\s*)"([^"]+)"', file.body.decode()):
             if wanted.startswith("."):
                 folder = name.rpartition("/")[0].split("/")
                 parts = wanted.split("/")
