@@ -112,13 +112,13 @@ class Throughput(Values):
     last_minute: int = Field(description="Images that were enriched in the last minute.")
     last_hour: int
     exact: bool = Field(
-        description="false: there were more than 500 in a minute, so that part of `last_hour` is an estimate."
+        description="false: there were more than 250 in a minute, so that part of `last_hour` is an estimate."
     )
     minutes: list[MinuteRate] = Field(description="The last 60 minutes, oldest first; the last one ends now.")
     latency: LatencyQuantiles | None = Field(
         description="Of the last hour; null: no image of it was announced by an event. Backfills are not counted."
     )
-    latency_exact: bool = Field(description="false: up to 150 images of each minute were measured, not all.")
+    latency_exact: bool = Field(description="false: up to 60 images of each minute were measured, not all.")
 
 
 class RunningProcess(Values):

@@ -18,8 +18,10 @@ _LOOKED_AT = 1_000
 _LANES = f"""
     WITH counted AS ({{counts}}), n AS (
         SELECT state, sum(n)::bigint AS objects FROM counted WHERE state IN ({PENDING}) GROUP BY state
+    ), claimed AS MATERIALIZED (
+        SELECT bucket, lane, hinted_at FROM inbox WHERE done < wanted AND token IS NOT NULL
     ), held AS (
-        SELECT lane, hinted_at FROM inbox WHERE done < wanted AND token IS NOT NULL AND {OF_BUCKET}
+        SELECT lane, hinted_at FROM claimed WHERE {OF_BUCKET}
     ), oldest AS (
         SELECT found.lane, found.hinted_at
         FROM (SELECT bucket FROM counted WHERE state IN ({PENDING}) GROUP BY bucket HAVING sum(n) > 0) AS b,
@@ -56,6 +58,11 @@ _OF_BUCKET = f"""
 _IF_FOUND = f"""
     (SELECT count(*) FROM queued) < {_LOOKED_AT} OR EXISTS (SELECT FROM queued q WHERE q.lane = l.lane)
 """  # noqa: S608
+# Where nobody has analysed the table since many objects came, the planner would read and sort all that are pending.
+_ALONG_THE_INDEX = text("""
+    SELECT set_config('enable_sort', :on, true), set_config('enable_seqscan', :on, true),
+           set_config('enable_bitmapscan', :on, true)
+""")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,6 +81,9 @@ def lanes(connection: Connection, *, bucket: str | None = None) -> list[LaneBack
     queued, exact = (_OF_EACH_LANE, _IF_WHOLE_LANE) if bucket is None else (_OF_BUCKET, _IF_FOUND)
     counts = COUNTED if is_counted(connection) else RECOUNTED
     statement = text(_LANES.format(counts=counts, queued=queued, exact=exact))
+    connection.execute(_ALONG_THE_INDEX, {"on": "off"})
+    rows = connection.execute(statement, {"bucket": bucket}).all()
+    connection.execute(_ALONG_THE_INDEX, {"on": "on"})
     return [
         LaneBacklog(
             lane=Lane(row.lane),
@@ -82,5 +92,5 @@ def lanes(connection: Connection, *, bucket: str | None = None) -> list[LaneBack
             oldest_seconds=row.oldest_seconds,
             exact=row.exact,
         )
-        for row in connection.execute(statement, {"bucket": bucket})
+        for row in rows
     ]

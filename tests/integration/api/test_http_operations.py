@@ -136,7 +136,7 @@ def test_many_images_in_a_minute_are_an_estimate(api, engine, enriched):
     found = api.get("/v1/throughput").json
     assert (False, False) == (found["exact"], found["latency_exact"])
     assert 3_000 == pytest.approx(found["last_hour"], rel=0.05)
-    assert 150 <= found["latency"]["images"] <= 300
+    assert 60 <= found["latency"]["images"] <= 120
 
 
 # -- processes --------------------------------------------------------------------------------------------------------

@@ -53,7 +53,7 @@ async def get_backlog(parts: _Parts, bucket: OnlyBucket = None) -> operation_mod
 async def get_throughput(parts: _Parts) -> operation_models.Throughput:
     """Images enriched in each of the last 60 minutes, and how long they took from event to searchable.
 
-    The work is bounded: of a minute with more than 500 images, those in between are estimated, and `exact` is false.
+    The work is bounded: of a minute with more than 250 images, those in between are estimated, and `exact` is false.
     Images that were deleted meanwhile are not counted, and those that were enriched twice are counted once.
     """
     found = await parts.counting(lambda: throughput.throughput(parts.services.engine))

@@ -24,23 +24,23 @@ def estimate(first: CountedSpan, last: CountedSpan = NOTHING) -> tuple[int, bool
 def test_few_images_are_counted():
     """Below the limit nothing is estimated."""
     assert (0, True) == estimate(NOTHING)
-    assert (499, True) == estimate(span(499, 1, 59))
+    assert (249, True) == estimate(span(249, 1, 59))
 
 
 def test_a_steady_rate_is_estimated():
-    """Images between the two parts that were read are as dense as in these: 50 a second for a minute."""
-    assert (3_000, False) == estimate(span(MOST_OF_A_MINUTE, 0, 10), span(MOST_OF_A_MINUTE, 50, 60))
+    """Images between the two parts that were read are as dense as in these: 25 a second for a minute."""
+    assert (1_500, False) == estimate(span(MOST_OF_A_MINUTE, 0, 10), span(MOST_OF_A_MINUTE, 50, 60))
 
 
 def test_a_pause_is_not_filled():
     """A burst at the beginning of a minute says nothing about the rest of it."""
-    assert (800, False) == estimate(span(MOST_OF_A_MINUTE, 0, 1), span(300, 1, 1.5))
-    assert (1_000, False) == estimate(span(MOST_OF_A_MINUTE, 0, 1), span(MOST_OF_A_MINUTE, 1, 2))
+    assert (400, False) == estimate(span(MOST_OF_A_MINUTE, 0, 1), span(150, 1, 1.5))
+    assert (500, False) == estimate(span(MOST_OF_A_MINUTE, 0, 1), span(MOST_OF_A_MINUTE, 1, 2))
 
 
 def test_images_of_one_moment_are_a_lower_bound():
     """Where a transaction wrote more than is read, what was read is the answer."""
-    assert (1_000, False) == estimate(span(MOST_OF_A_MINUTE, 7, 7), span(MOST_OF_A_MINUTE, 7, 7))
+    assert (500, False) == estimate(span(MOST_OF_A_MINUTE, 7, 7), span(MOST_OF_A_MINUTE, 7, 7))
 
 
 def test_quantiles_of_weighted_values():

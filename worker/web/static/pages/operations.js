@@ -66,7 +66,7 @@ export default function Operations({ query }) {
     <${Tiles} objects=${objects} backlog=${backlog} processes=${processes} speed=${speed.value} history=${pending} />
     ${speed.error && !fast.error && html`<${ErrorBox} error=${speed.error} retry=${speed.again} />`}
     <section class="card" aria-labelledby="buckets"><h2 id="buckets">Buckets</h2><${Buckets} buckets=${buckets} targets=${targets} /></section>
-    <div class="columns">
+    <div class="op-columns">
       <section class="card" aria-labelledby="backlog"><h2 id="backlog">Backlog by lane</h2><${Lanes} found=${backlog} /></section>
       <section class="card" aria-labelledby="processes"><h2 id="processes">Processes</h2><${Processes} found=${processes} /></section>
       <section class="card" aria-labelledby="spaces"><h2 id="spaces">Embedding spaces</h2><${Part} poll=${spaces} what="spaces" quiet=${fast.error}>
@@ -96,7 +96,7 @@ function Part({ poll, what, quiet, children }) {
 function Tiles({ objects, backlog, processes, speed, history }) {
   const workers = processes.filter((each) => each.kind === "worker");
   const alive = workers.filter(isAlive).length;
-  return html`<div class="tiles">
+  return html`<div class="op-figures">
     <${RateTile} found=${speed} /><${BacklogTile} found=${backlog} speed=${speed} history=${history} /><${LatencyTile} found=${speed} />
     <${Tile} title="Quarantined" value=${count(objects.quarantined)} tone=${objects.quarantined ? "warn" : ""}>
       <p class="muted">${objects.quarantined ? html`<a href="operations#quarantine">see why</a>` : "nothing"}</p></${Tile}>

@@ -17,7 +17,7 @@ export function Equation({ buckets, targets }) {
   const { tone, title, text } = completeness(buckets, targets);
   const sum = total(buckets);
   const since = oldest(targets);
-  return html`<section class=${`equation card is-${tone}`} aria-labelledby="accounted">
+  return html`<section class=${`op-equation card is-${tone}`} aria-labelledby="accounted">
     <h2 id="accounted" class=${tone}>${title}</h2>
     ${text && html`<p>${withCode(text)}</p>`}
     <p class="terms"><strong>${count(known(sum))}</strong> = ${count(sum.enriched)} enriched + ${count(sum.excluded)} excluded

@@ -3,6 +3,7 @@ import { address, api, objectPath } from "../../app/api.js";
 import { ago, bytes, count, moment } from "../../app/format.js";
 import { h, html, useEffect, useState } from "../../app/lib.js";
 import { useLoaded } from "../../app/load.js";
+import { link } from "../../app/router.js";
 import { Dialog, ErrorBox, Loading } from "../../app/ui.js";
 import { meaning, nameOf, whyNoPicture } from "./actions.js";
 
@@ -13,9 +14,9 @@ export function Picture({ entry }) {
   const [failed, setFailed] = useState(false);
   useEffect(() => setFailed(false), [entry.thumbnail]);
   const why = failed ? "its preview cannot be made now" : whyNoPicture(entry);
-  if (!entry.thumbnail || failed) return html`<span class="thumb none small">no picture: ${why}</span>`;
+  if (!entry.thumbnail || failed) return html`<span class="thumb none op-thumb">no picture: ${why}</span>`;
   return h("img", {
-    class: "thumb small", src: address(entry.thumbnail), alt: `${entry.key}, as it was when it was enriched`, loading: "lazy",
+    class: "thumb op-thumb", src: address(entry.thumbnail), alt: `${entry.key}, as it was when it was enriched`, loading: "lazy",
     decoding: "async", onError: () => setFailed(true),
   });
 }
@@ -29,11 +30,12 @@ export function Details({ entry, close }) {
     ["Attempts", count(found.attempts)], ["Size", found.size === null ? "not known" : bytes(found.size)], ["ETag", found.etag ?? "none was read"],
   ];
   return html`<${Dialog} title=${nameOf(entry)} close=${close}>
-    <dl class="facts">${facts.map(([name, text]) => html`<div key=${name}><dt>${name}</dt><dd class="break">${text}</dd></div>`)}</dl>
+    <dl class="op-facts">${facts.map(([name, text]) => html`<div key=${name}><dt>${name}</dt><dd class="op-break">${text}</dd></div>`)}</dl>
+    ${found.thumbnail && html`<p><a href=${link("image", { bucket: entry.bucket, key: entry.key })}>What the catalog has of it</a></p>`}
     ${error && html`<${ErrorBox} error=${error} retry=${again} />`}
     ${!value && !error && html`<${Loading} what="the first bytes" />`}
     ${value && (value.hexdump.length
-      ? html`<h3>The file’s first bytes</h3><pre class="dump" tabindex="0">${value.hexdump.join("\n")}</pre>`
+      ? html`<h3>The file’s first bytes</h3><pre class="op-dump" tabindex="0">${value.hexdump.join("\n")}</pre>`
       : html`<p class="muted">No bytes of the file were read.</p>`)}
   </${Dialog}>`;
 }

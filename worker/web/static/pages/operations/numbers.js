@@ -63,15 +63,15 @@ export function Sparkline({ values, label }) {
   const most = Math.max(1, ...values);
   const step = values.length > 1 ? 100 / (values.length - 1) : 0;
   const points = values.map((value, at) => `${(at * step).toFixed(2)},${(23 - (22 * value) / most).toFixed(2)}`);
-  return html`<svg class="sparkline" viewBox="0 0 100 24" preserveAspectRatio="none" role="img" aria-label=${label}>
-    ${points.length > 1 && html`<path class="area" d=${`M0,24 L${points.join(" L")} L100,24 Z`} />
-      <path class="line" d=${`M${points.join(" L")}`} vector-effect="non-scaling-stroke" />`}
+  return html`<svg class="op-sparkline" viewBox="0 0 100 24" preserveAspectRatio="none" role="img" aria-label=${label}>
+    ${points.length > 1 && html`<path class="op-area" d=${`M0,24 L${points.join(" L")} L100,24 Z`} />
+      <path class="op-line" d=${`M${points.join(" L")}`} vector-effect="non-scaling-stroke" />`}
   </svg>`;
 }
 
 /** @param {{title: string, value: any, tone?: string, children?: any}} props */
 export function Tile({ title, value, tone = "", children }) {
-  return html`<section class="tile card"><h2>${title}</h2><p class=${`big ${tone}`}>${value}</p>${children}</section>`;
+  return html`<section class="op-figure card"><h2>${title}</h2><p class=${`op-big ${tone}`}>${value}</p>${children}</section>`;
 }
 
 /** @param {{found: Throughput | null}} props */
@@ -125,13 +125,13 @@ export function Lanes({ found }) {
   return html`<div class="scroll-x" tabindex="0" role="group" aria-label="Backlog by lane"><table>
     <thead><tr><th>Lane</th><th class="number">Pending</th><th class="number">In progress</th><th class="number">Oldest</th></tr></thead>
     <tbody>${found.lanes.map(
-      (lane) => html`<tr key=${lane.lane}><td>${lane.lane} <span class="muted on-wide">${withCode(LANES[lane.lane])}</span></td>
+      (lane) => html`<tr key=${lane.lane}><td>${lane.lane} <span class="muted op-on-wide">${withCode(LANES[lane.lane])}</span></td>
         <td class="number">${count(lane.objects)}</td><td class="number">${count(lane.in_flight)}</td>
         <td class="number">${lane.oldest_seconds === null ? (lane.exact ? "–" : "not known") : `${lane.exact ? "" : "≥ "}${duration(lane.oldest_seconds)}`}</td></tr>`,
     )}</tbody>
   </table></div>
   ${found.retrying.length > 0 && html`<h3>Why objects are tried again</h3>
-    <ul class="plain">${found.retrying.map(
+    <ul class="op-plain">${found.retrying.map(
       (each) => html`<li key=${each.reason}><strong>${count(each.objects)}</strong> ${each.reason}${each.example && html`: <span class="muted">${each.example}</span>`}</li>`,
     )}</ul>`}`;
 }

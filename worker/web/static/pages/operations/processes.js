@@ -24,13 +24,13 @@ export function Processes({ found }) {
     return html`<p class="muted">No worker or scheduler is running: start <code>enrich up</code>, or <code>enrich worker</code> and <code>enrich scheduler</code>.</p>`;
   }
   return html`<div class="scroll-x" tabindex="0" role="group" aria-label="Processes"><table>
-    <thead><tr><th>Process</th><th>Does</th><th class="on-wide">Model</th><th class="number">Last heartbeat</th></tr></thead>
+    <thead><tr><th>Process</th><th>Does</th><th class="op-on-wide">Model</th><th class="number">Last heartbeat</th></tr></thead>
     <tbody>${found.map(
       (each) => html`<tr key=${each.name}><td>${each.kind} <span class="muted">${each.name.replace(/^[a-z]+@/, "")}</span></td>
         <td><span class=${`chip ${TONES[each.activity]}`}>${each.activity}</span>
           ${each.batches > 0 && ` ${each.batches === 1 ? "1 batch" : `${each.batches} batches`}`}
           ${each.waiting && html`<div class="warn">${each.waiting}</div>`}</td>
-        <td class="on-wide">${(each.model ?? "–").split(":")[0]}</td><td class="number">${duration(each.seen_seconds)} ago</td></tr>`,
+        <td class="op-on-wide">${(each.model ?? "–").split(":")[0]}</td><td class="number">${duration(each.seen_seconds)} ago</td></tr>`,
     )}</tbody>
   </table></div>`;
 }
@@ -60,7 +60,7 @@ export function problems({ processes, buckets, targets, pending, refused, blocke
 
 /** @param {{found: string[]}} props */
 export function Problems({ found }) {
-  if (!found.length) return html`<p class="attention good">Nothing needs attention.</p>`;
-  return html`<section class="attention box error" aria-labelledby="attention"><h2 id="attention">Needs attention</h2>
+  if (!found.length) return html`<p class="op-attention good">Nothing needs attention.</p>`;
+  return html`<section class="op-attention box error" aria-labelledby="attention"><h2 id="attention">Needs attention</h2>
     <ul>${found.map((each) => html`<li key=${each}>${withCode(each)}</li>`)}</ul></section>`;
 }

@@ -70,14 +70,14 @@ export function Quarantine({ query, seconds, version, changed }) {
       ${Object.entries(counts.value?.reasons ?? {}).map(
         ([each, n]) => html`<button key=${each} aria-pressed=${each === reason} title=${meaning(each)} onClick=${() => filterBy({ reason: each === reason ? null : each })}>${each} <span class="muted">${count(/** @type {number} */ (n))}</span></button>`,
       )}
-      <label class="given-up"><input type="checkbox" checked=${givenUp} onChange=${() => filterBy({ given_up: givenUp ? null : "true", reason: null })} /> given up</label>
+      <label class="op-given-up"><input type="checkbox" checked=${givenUp} onChange=${() => filterBy({ given_up: givenUp ? null : "true", reason: null })} /> given up</label>
     </div>
     ${(page.error && !page.value) || (counts.error && !counts.value) ? html`<${ErrorBox} error=${page.error ?? counts.error} retry=${() => (page.again(), counts.again())} />` : null}
     ${!page.value && !page.error && html`<${Loading} what="the quarantine" />`}
     ${page.value && !entries.length && html`<p class="muted">${nothing(reason, givenUp)}</p>`}
     ${entries.length > 0 && html`
       <${Toolbar} may=${may} givenUp=${givenUp} reason=${reason} picked=${picked} shown=${entries.length} all=${all} ask=${ask} pickAll=${(/** @type {boolean} */ on) => pick(entries, on)} />
-      <ul class="entries">${entries.map(
+      <ul class="op-entries">${entries.map(
         (each) => html`<${Row} key=${nameOf(each)} entry=${each} may=${may} givenUp=${givenUp} picked=${chosen.has(nameOf(each))} pick=${(/** @type {boolean} */ on) => pick([each], on)} ask=${ask} show=${setShown} />`,
       )}</ul>
       ${page.value.next && most < 1000 && html`<button onClick=${() => setMost((n) => Math.min(1000, n * 2))}>Show more</button>`}`}
@@ -98,7 +98,7 @@ function Toolbar({ may, givenUp, reason, picked, shown, all, ask, pickAll }) {
   if (!may) return html`<p class="muted">Retrying and giving up need a session with the admin token.</p>`;
   const some = picked.length > 0;
   const every = reason ? `all ${count(all)} ${reason}` : `all ${count(all)}`;
-  return html`<div class="row toolbar" role="group" aria-label="Actions">
+  return html`<div class="row op-toolbar" role="group" aria-label="Actions">
     <label><input type="checkbox" checked=${picked.length === shown} ref=${(/** @type {any} */ box) => box && (box.indeterminate = some && picked.length < shown)}
       onChange=${(/** @type {any} */ event) => pickAll(event.target.checked)} /> ${some ? `${count(picked.length)} selected` : "Select all shown"}</label>
     <button class="primary" disabled=${!some} onClick=${() => ask("retry", picked)}>Retry</button>
@@ -112,11 +112,11 @@ function Toolbar({ may, givenUp, reason, picked, shown, all, ask, pickAll }) {
 /** @param {{entry: Entry, may: boolean, givenUp: boolean, picked: boolean, pick: (on: boolean) => void,
  *   ask: (action: Action, entries: Entry[]) => void, show: (entry: Entry) => void}} props */
 function Row({ entry, may, givenUp, picked, pick, ask, show }) {
-  return html`<li class="entry">
+  return html`<li class="op-entry">
     ${may && html`<input type="checkbox" aria-label=${`Select ${nameOf(entry)}`} checked=${picked} disabled=${entry.pending} onChange=${(/** @type {any} */ event) => pick(event.target.checked)} />`}
     <${Picture} entry=${entry} />
     <div class="grow">
-      <p class="name"><button class="linklike" onClick=${() => show(entry)}>${nameOf(entry)}</button></p>
+      <p class="name"><button class="op-link" onClick=${() => show(entry)}>${nameOf(entry)}</button></p>
       <p><span class="chip">${entry.reason}</span> ${entry.message}</p>
       <p class="muted">${ago(entry.since)}, ${plural(entry.attempts, "attempt")}${entry.size === null ? "" : `, ${bytes(entry.size)}`}</p>
     </div>

@@ -26,9 +26,9 @@ export function RejectedEvents({ seconds }) {
     ${value && !value.total && html`<p class="muted">No notification was rejected.</p>`}
     ${value?.total > 0 && html`
       <p class="muted">Objects of watched buckets that they told of are found by the next comparison with the store. ${may ? "" : "An admin session shows their bodies."}</p>
-      <ul class="entries">${value.events.map(
-        (/** @type {Rejected} */ each) => html`<li key=${each.id} class="entry"><div class="grow">
-          <p class="break">${each.reason}</p><p class="muted">no. ${each.id} from ${each.source}, ${ago(each.received)}, ${bytes(each.bytes)}</p></div>
+      <ul class="op-entries">${value.events.map(
+        (/** @type {Rejected} */ each) => html`<li key=${each.id} class="op-entry"><div class="grow">
+          <p class="op-break">${each.reason}</p><p class="muted">no. ${each.id} from ${each.source}, ${ago(each.received)}, ${bytes(each.bytes)}</p></div>
           ${may && html`<button onClick=${() => setShown(each)} aria-label=${`Show notification ${each.id}`}>Show</button>`}</li>`,
       )}</ul>
       ${value.next && most < 1000 && html`<button onClick=${() => setMost((n) => Math.min(1000, n * 4))}>Show more</button>`}`}
@@ -51,10 +51,10 @@ function Body({ event, close }) {
       <p>It goes to <code>POST /v1/events/${event.source}</code> as it came. If it is rejected again, it is kept once more.</p></${Confirm}>`;
   }
   return html`<${Dialog} title=${`Notification ${event.id} from ${event.source}`} close=${close}>
-    <p class="break">${event.reason}</p><p class="muted">Received ${moment(event.received)}, ${bytes(event.bytes)}</p>
+    <p class="op-break">${event.reason}</p><p class="muted">Received ${moment(event.received)}, ${bytes(event.bytes)}</p>
     ${error && html`<${ErrorBox} error=${error} retry=${again} />`}
     ${!value && !error && html`<${Loading} what="its body" />`}
-    ${value && html`<pre class="dump" tabindex="0">${value.body}</pre>
+    ${value && html`<pre class="op-dump" tabindex="0">${value.body}</pre>
       ${sendable === undefined
         ? html`<p class="muted">It cannot be sent again from here: ${value.whole ? "what is kept is not a notification in JSON, or it came from a queue" : "only a part of it is kept"}.</p>`
         : html`<div class="actions"><button onClick=${() => setAsking(true)}>Send again …</button></div>`}`}

@@ -25,7 +25,7 @@ function Filling({ space, of, at }) {
 /** @param {{spaces: Space[], images: number, at: number | null}} props `images`: in the catalog */
 export function Spaces({ spaces, images, at }) {
   if (!spaces.length) return html`<p class="muted">No image has been embedded yet.</p>`;
-  return html`<ul class="plain spaces">${spaces.map(
+  return html`<ul class="op-plain spaces">${spaces.map(
     (each) => html`<li key=${each.id}><p><strong>Space ${each.id}</strong> ${each.model} <span class="muted">${each.revision.slice(0, 12)}, ${count(each.dimension)} dimensions</span>${" "}
         <span class=${`chip ${each.state === "active" ? "good" : each.state === "filling" ? "warn" : ""}`}>${each.state}</span></p>
       ${each.state === "filling" && html`<${Filling} space=${each} of=${images} at=${at} />`}
@@ -37,7 +37,7 @@ export function Spaces({ spaces, images, at }) {
 /** @param {{feed: Feed}} props */
 export function FeedState({ feed }) {
   return html`<p>${feed.newest_at ? html`Newest change ${ago(feed.newest_at)}, at position` : "No change yet; followers start at position"}
-      <code class="break">${feed.end}</code></p>
+      <code class="op-break">${feed.end}</code></p>
     <p class="muted">${feed.oldest_at ? `Goes back to ${moment(feed.oldest_at)}. ` : ""}Changes are kept ${feed.retention_days === null ? "for ever" : `for ${plural(feed.retention_days, "day")}`}.</p>
     ${feed.blocker && html`<p class="warn">Waits for an open transaction: database process ${feed.blocker.pid}, ${feed.blocker.application}.</p>`}`;
 }
