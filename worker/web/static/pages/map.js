@@ -19,6 +19,7 @@ import { spread } from "./map/view.js";
 
 /** Images that the API looks up at once, and that are reviewed at once. */
 const MOST = 1000;
+const NONE = { point: -1, x: 0, y: 0 };
 /** Where the review page finds what was chosen here: `[{bucket, key}]`. */
 const SELECTION = "enrich.selection";
 
@@ -98,16 +99,17 @@ function Stage({ map, places, column, legend, hidden, may }) {
   const [stage, canvas, path] = [useRef(null), useRef(null), useRef(null)];
   const chart = useRef(/** @type {Chart | null} */ (null));
   const before = useRef(0);
-  const [hovered, setHovered] = useState({ point: -1, x: 0, y: 0 });
-  const [pinned, setPinned] = useState({ point: -1, x: 0, y: 0 });
+  const [hovered, setHovered] = useState(NONE);
+  const [pinned, setPinned] = useState(NONE);
   const [chosen, setChosen] = useState(/** @type {Uint32Array | null} */ (null));
   const [outlining, setOutlining] = useState(false);
   const [error, setError] = useState(/** @type {any} */ (null));
   useEffect(() => {
     try {
       chart.current = new Chart(/** @type {any} */ (stage.current), /** @type {any} */ (canvas.current), /** @type {any} */ (path.current), {
-        hover: (point, x, y) => setHovered({ point, x, y }),
-        pick: (point, x, y) => setPinned({ point, x, y }),
+        hover: setHovered,
+        pick: setPinned,
+        move: () => setPinned(NONE),
         select: (found) => (setChosen(found.length ? found : null), found.length || toast("No image is inside of the outline.")),
       });
     } catch (refused) {
@@ -119,7 +121,7 @@ function Stage({ map, places, column, legend, hidden, may }) {
     chart.current?.setPlaces(places, before.current > 0);
     before.current = map.id;
     setChosen(null);
-    setPinned({ point: -1, x: 0, y: 0 });
+    setPinned(NONE);
   }, [places]);
   useEffect(() => {
     if (column) chart.current?.setColours(column, palette(legend, hidden));
@@ -135,7 +137,7 @@ function Stage({ map, places, column, legend, hidden, may }) {
     if (found) setPinned(found);
     else toast("No image is near the middle of the view.");
   };
-  const clear = () => (setChosen(null), setPinned({ point: -1, x: 0, y: 0 }));
+  const clear = () => (setChosen(null), setPinned(NONE));
   useKeys([
     { key: "v", does: "choose all images in view", run: chooseVisible },
     { key: "o", does: "draw an outline, or move the map", run: () => setOutlining((on) => !on) },
@@ -153,8 +155,9 @@ function Stage({ map, places, column, legend, hidden, may }) {
     <${Tools} outlining=${outlining} outline=${() => setOutlining((on) => !on)} fit=${() => chart.current?.fit()}
       zoom=${(/** @type {number} */ factor) => chart.current?.zoom(factor)} visible=${chooseVisible} />
     ${chosen && html`<${Chosen} map=${map} points=${chosen} may=${may} clear=${clear} />`}
-    ${card.point >= 0 && html`<${PointCard} map=${map.id} point=${card.point} x=${card.x} y=${card.y} width=${width} height=${height}
-      pinned=${pinned.point >= 0} close=${() => setPinned({ point: -1, x: 0, y: 0 })} />`}
+    ${card.point >= 0 && html`<span class="map-ring" aria-hidden="true" style=${{ left: `${card.x}px`, top: `${card.y}px` }}></span>
+    <${PointCard} map=${map.id} point=${card.point} x=${card.x} y=${card.y} width=${width} height=${height}
+      pinned=${pinned.point >= 0} close=${() => setPinned(NONE)} />`}
   </div>`;
 }
 

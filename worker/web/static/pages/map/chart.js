@@ -4,10 +4,13 @@ import { bounds, Cells, fitted, moved, pixelOf, placeAt, pointSize, STEPS, zoome
 
 /**
  * @typedef {object} Handlers
- * @property {(point: number, x: number, y: number) => void} hover -1: no point is under the pointer
- * @property {(point: number, x: number, y: number) => void} pick a point was clicked; -1: an empty place was
+ * @property {(at: At) => void} hover the point under the pointer
+ * @property {(at: At) => void} pick a point was clicked
+ * @property {() => void} move the view has changed: points lie elsewhere
  * @property {(points: Uint32Array) => void} select an outline was closed around these
  */
+
+/** @typedef {{point: number, x: number, y: number}} At a point and its pixel; the point is -1: none */
 
 /** Pixels around a pointer, and around a finger, in which a point is found. */
 const NEAR = { mouse: 8, pen: 12, touch: 18 };
@@ -41,7 +44,7 @@ export class Chart {
     stage.addEventListener("pointermove", (event) => this.#move(event), { signal });
     stage.addEventListener("pointerup", (event) => this.#up(event), { signal });
     stage.addEventListener("pointercancel", (event) => this.#cancel(event), { signal });
-    stage.addEventListener("pointerleave", () => this.#hover(-1, 0, 0), { signal });
+    stage.addEventListener("pointerleave", () => this.#hover(-1), { signal });
     stage.addEventListener("wheel", (event) => this.#wheel(event), { signal, passive: false });
     stage.addEventListener("keydown", (event) => this.#key(event), { signal });
     this.observer = new ResizeObserver(() => this.show(this.view));
@@ -87,6 +90,7 @@ export class Chart {
 
   /** @param {import("./view.js").View} view */
   show(view) {
+    if (view !== this.view) this.handlers.move();
     this.view = view;
     this.scatter.show(view, pointSize(view, this.size, this.#places.length / 2));
   }
@@ -120,8 +124,14 @@ export class Chart {
   middle() {
     const { width, height } = this.size;
     const point = this.pointAt(width / 2, height / 2, Math.min(width, height) / 2);
-    if (point < 0) return null;
-    return { point, ...pixelOf(this.view, this.size, this.#places[2 * point] / STEPS, this.#places[2 * point + 1] / STEPS) };
+    return point < 0 ? null : this.#at(point);
+  }
+
+  /** @param {number} point @returns {At} */
+  #at(point) {
+    if (point < 0) return { point, x: 0, y: 0 };
+    const [x, y] = [this.#places[2 * point] / STEPS, this.#places[2 * point + 1] / STEPS];
+    return { point, ...pixelOf(this.view, this.size, x, y) };
   }
 
   // -- pointers ----------------------------------------------------------------------------------------------------------
@@ -147,7 +157,7 @@ export class Chart {
     const at = this.#pixel(event);
     const before = this.#fingers.get(event.pointerId);
     if (!before || !this.#gesture) {
-      if (event.pointerType === "mouse") this.#hover(this.pointAt(at.x, at.y, NEAR.mouse), at.x, at.y);
+      if (event.pointerType === "mouse") this.#hover(this.pointAt(at.x, at.y, NEAR.mouse));
       return;
     }
     if (Math.hypot(at.x - this.#gesture.x, at.y - this.#gesture.y) > CLICK) this.#gesture.far = true;
@@ -158,7 +168,7 @@ export class Chart {
     } else if (this.#fingers.size > 1) this.#pinch(event.pointerId, before, at);
     else if (this.#gesture.far) this.show(moved(this.view, at.x - before.x, at.y - before.y));
     this.#fingers.set(event.pointerId, at);
-    this.#hover(-1, 0, 0);
+    this.#hover(-1);
   }
 
   /** @param {number} id @param {{x: number, y: number}} before @param {{x: number, y: number}} at */
@@ -182,7 +192,7 @@ export class Chart {
       this.handlers.select(this.#cells.inside(places, this.isShown));
     } else if (!far) {
       const near = NEAR[/** @type {keyof typeof NEAR} */ (event.pointerType)] ?? NEAR.mouse;
-      this.handlers.pick(this.pointAt(at.x, at.y, near), at.x, at.y);
+      this.handlers.pick(this.#at(this.pointAt(at.x, at.y, near)));
     }
   }
 
@@ -199,11 +209,11 @@ export class Chart {
     this.path.setAttribute("d", outline ? `M${outline.map(({ x, y }) => `${x.toFixed(1)} ${y.toFixed(1)}`).join("L")}` : "");
   }
 
-  /** @param {number} point @param {number} x @param {number} y */
-  #hover(point, x, y) {
+  /** @param {number} point */
+  #hover(point) {
     if (point === this.#hovered) return;
     this.#hovered = point;
-    this.handlers.hover(point, x, y);
+    this.handlers.hover(this.#at(point));
   }
 
   /** @param {WheelEvent} event */
@@ -212,7 +222,7 @@ export class Chart {
     const at = this.#pixel(event);
     const lines = event.deltaMode === 1 ? 16 : 1;
     this.show(zoomed(this.view, this.size, Math.exp(-event.deltaY * lines * 0.0016), at.x, at.y));
-    this.#hover(-1, 0, 0);
+    this.#hover(-1);
   }
 
   // -- keys --------------------------------------------------------------------------------------------------------------
