@@ -13,6 +13,7 @@ from playwright.sync_api import Locator, Page, expect
 from tests.integration.api.live import record, serve
 from tests.ledger import ref
 from tests.pages import operated
+from tests.pages.axe import violations
 from tests.pages.conftest import TOKENS, Site
 from worker import ledger
 from worker.api.access import Scope
@@ -228,6 +229,26 @@ def test_readers_are_offered_no_changes(guarded_site, page):
     expect(page.get_by_text("Retrying and giving up need a session with the admin token.")).to_be_visible()
     expect(page.get_by_role("button", name="Retry")).to_have_count(0)
     expect(page.get_by_role("button", name="Give up")).to_have_count(0)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_keeps_anybody_out(operations, scheme):
+    """With something in every part of the page, on a screen and on a phone, axe finds nothing serious."""
+    site, page = operations
+    operated.refuse(site.engine, "cut.jpg")
+    operated.announce(site.engine, "new.jpg")
+    operated.execute(site.engine, "UPDATE processes SET waiting = 'for the store' WHERE kind = 'worker'")
+    assert 400 == site.api.send("POST", "/v1/events/s3", b"{", token=None).status
+    page.emulate_media(color_scheme=scheme)
+    for width in (1_280, 390):
+        page.set_viewport_size({"width": width, "height": 800})
+        page.reload()
+        expect(entry(page, "cut.jpg")).to_be_visible()
+        expect(section(page, "Rejected").get_by_role("listitem")).to_be_visible()
+        assert [] == violations(page)
+    entry(page, "cut.jpg").get_by_role("button", name="photos/cut.jpg").click()
+    expect(page.get_by_role("dialog").get_by_text("00000000  ff d8")).to_be_visible()
+    assert [] == violations(page)
 
 
 @pytest.mark.parametrize("width", [390, 1_280])
