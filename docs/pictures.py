@@ -46,6 +46,7 @@ def main(folder: str | None) -> None:
     PICTURES.mkdir(exist_ok=True)
     with system() as env, sync_playwright() as playwright:
         upload(env, files)
+        enrich("map", "draw", cwd=Path(env["home"]).parent)
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=list(FLAGS))
         context = browser.new_context(viewport={"width": 1280, "height": 800}, device_scale_factor=1.5)
         context.set_default_timeout(60_000)
@@ -128,26 +129,36 @@ def take(context: BrowserContext, url: str, name: str, scheme: str, prepare: Cal
 
 # -- what is on them ---------------------------------------------------------------------------------------------------
 def _search(page: Page, url: str) -> None:
-    page.goto(f"{url}/")
-    box = page.get_by_role("searchbox").or_(page.get_by_role("combobox")).first
-    box.fill("an animal")
-    box.press("Enter")
+    page.goto(f"{url}/?text=a+person")
+    page.get_by_role("grid").wait_for()
 
 
-def _page(name: str) -> Callable[[Page, str], None]:
-    def prepare(page: Page, url: str) -> None:
-        page.goto(f"{url}/{name}")
+def _review(page: Page, url: str) -> None:
+    page.goto(f"{url}/review?taxonomy=setting&label=indoor&queue=uncertain")
+    page.get_by_role("img").first.wait_for()
 
-    return prepare
+
+def _taxonomies(page: Page, url: str) -> None:
+    page.goto(f"{url}/taxonomies?open=setting")
+    page.get_by_text("would tag").first.wait_for()
+
+
+def _map(page: Page, url: str) -> None:
+    page.goto(f"{url}/map?by=tag:setting")
+    page.locator("canvas").first.wait_for()
+
+
+def _at(address: str) -> Callable[[Page, str], None]:
+    return lambda page, url: page.goto(f"{url}/{address}") and None
 
 
 SHOTS: Mapping[str, Callable[[Page, str], None]] = {
     "search": _search,
-    "image": _page("image?bucket=photos&key=chelsea.png"),
-    "review": _page("review"),
-    "taxonomies": _page("taxonomies"),
-    "map": _page("map"),
-    "operations": _page("operations"),
+    "image": _at("image?bucket=photos&key=chelsea.png"),
+    "review": _review,
+    "taxonomies": _taxonomies,
+    "map": _map,
+    "operations": _at("operations"),
 }
 
 
