@@ -129,7 +129,7 @@ def take(context: BrowserContext, url: str, name: str, scheme: str, prepare: Cal
 
 # -- what is on them ---------------------------------------------------------------------------------------------------
 def _search(page: Page, url: str) -> None:
-    page.goto(f"{url}/?text=a+person")
+    page.goto(f"{url}/?q=a+person")
     page.get_by_role("grid").wait_for()
 
 

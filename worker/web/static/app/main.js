@@ -93,7 +93,7 @@ function Header({ page, session, left }) {
         )}
       </nav>`}
       ${session?.login_needed && session.scopes.length > 0 &&
-      html`<button class="quiet" onClick=${leave}>Log out</button>`}
+      html`<button class="quiet leave" onClick=${leave} aria-label="Log out"><${Icon} name="leave" /><span>Log out</span></button>`}
     </header>`;
 }
 

@@ -131,6 +131,7 @@ const ICONS = {
   tags: "M4 4h8l8 8-8 8-8-8zM8.5 8.5h.01",
   map: "M4 6l5-2 6 2 5-2v14l-5 2-6-2-5 2zM9 4v14M15 6v14",
   pulse: "M3 12h4l3-7 4 14 3-7h4",
+  leave: "M10 4H5v16h5M15 8l4 4-4 4M19 12H9",
   close: "M6 6l12 12M18 6L6 18",
   plus: "M12 5v14M5 12h14",
   minus: "M5 12h14",

@@ -71,8 +71,8 @@ function bounded(view) {
 /** Pixels across a point: small where there are many, larger when one comes closer. @param {View} view @param {Size} size @param {number} count */
 export function pointSize(view, size, count) {
   const closer = view.scale / Math.max(Math.min(size.width, size.height), 1);
-  const far = count > 300_000 ? 1.5 : count > 50_000 ? 2 : count > 5_000 ? 3.5 : 6;
-  return Math.min(Math.max(far * Math.sqrt(closer), far), 14);
+  const far = count > 300_000 ? 1.5 : count > 50_000 ? 2 : count > 5_000 ? 3.5 : count > 500 ? 6 : 10;
+  return Math.min(Math.max(far * Math.sqrt(closer), far), 18);
 }
 
 // -- which points --------------------------------------------------------------------------------------------------------
