@@ -16,6 +16,7 @@ from worker.pipeline.intake.ingest import Ingest
 from worker.pipeline.reading.classify import Classifier
 from worker.pipeline.reading.explain import Explainer
 from worker.pipeline.reading.label_search import LabelSearch
+from worker.pipeline.reading.model_input import ModelInputs
 from worker.pipeline.reading.saved_queries import SavedQueries
 from worker.pipeline.reading.taxonomy_trials import TaxonomyTrials
 from worker.pipeline.reading.text_search import TextSearch
@@ -35,7 +36,7 @@ def services_of(
         tokens: that let clients in.
     """
     search, labels = TextSearch(engine, ColourEncoder), LabelSearch(engine=engine)
-    examples = examples_of(engine, search)
+    examples, previews = examples_of(engine, search), previews_of(store, folder)
     return Services(
         engine=engine,
         notify=notify,
@@ -43,7 +44,8 @@ def services_of(
         taxonomies=TaxonomyChanges(engine, search.model),
         trials=TaxonomyTrials(engine, examples),
         labels=labels,
-        previews=previews_of(store, folder),
+        previews=previews,
+        model_inputs=ModelInputs(models=examples, pictures=previews),
         originals=originals_of(store),
         queues=queues_of(engine, ColourEncoder(), search, labels),
         ingest=Ingest(

@@ -33,6 +33,7 @@ from worker.pipeline.taxonomies.requests import TaxonomyChanges
 if TYPE_CHECKING:  # they import boto3, which the API's document can do without
     from worker.pipeline.pictures.originals import Originals
     from worker.pipeline.pictures.previews import PreviewSource
+    from worker.pipeline.reading.model_input import ModelInputs
 
 #: Uploaded images in one request.
 MOST_IMAGES = 32
@@ -56,6 +57,7 @@ class Services:
     queues: ReviewQueues
     previews: PreviewSource
     originals: Originals
+    model_inputs: ModelInputs
     notify: Callable[[], None]  # wakes a worker
     model: str  # for /readyz: which model is configured and what it is for
     tokens: Tokens

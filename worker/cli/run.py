@@ -43,6 +43,7 @@ def api(
     from worker.pipeline.reading.explain import Explainer
     from worker.pipeline.reading.filtered_search import FilteredSearch
     from worker.pipeline.reading.label_search import LabelSearch
+    from worker.pipeline.reading.model_input import ModelInputs
     from worker.pipeline.reading.saved_queries import SavedQueries
     from worker.pipeline.reading.taxonomy_trials import TaxonomyTrials
     from worker.pipeline.reconciliation.recheck import Recheck
@@ -67,6 +68,7 @@ def api(
     search = bootstrap.search(settings, engine, filtered)
     labels = LabelSearch(engine=engine, filtered=filtered)
     find, examples = reading.search(settings, engine, texts=search, nearest=filtered)
+    pictures = previews.source(settings)
     services = Services(
         engine=engine,
         notify=notify,
@@ -80,7 +82,8 @@ def api(
         taxonomies=TaxonomyChanges(engine, search.model),
         trials=TaxonomyTrials(engine, examples),
         labels=labels,
-        previews=previews.source(settings),
+        previews=pictures,
+        model_inputs=ModelInputs(models=examples, pictures=pictures),
         originals=previews.originals(settings),
         queues=ReviewQueues(engine, bootstrap.builder(settings, engine), search, labels.images_of),
         model=bootstrap.describe_model(settings),

@@ -296,6 +296,7 @@ CALLS: dict[str, Callable[[Generated], None]] = {
     "list_images": call_list,
     "get_image": lambda client: same(client.call("get_image", "photos", "2026/green.jpg").key, "2026/green.jpg"),
     "get_preview": lambda client: same(client.call("get_preview", 256, "photos", "red.jpg")[:4], b"RIFF"),
+    "get_model_input": lambda client: same(client.call("get_model_input", "photos", "red.jpg")[:4], b"RIFF"),
     "get_original": lambda client: same(client.call("get_original", "photos", "red.jpg").expires_in, 60),
     "get_session": call_sessions,
     "log_in": call_sessions,

@@ -170,6 +170,7 @@ def test_every_address_is_described(shared_api):
     kinds = ("nearest-labels", "images", "explanations", "quarantine", "decisions")
     example = {f"/v1/{kind}/{{bucket}}/{{key}}": f"/v1/{kind}/photos" for kind in kinds}
     example["/v1/previews/{size}/{bucket}/{key}"] = "/v1/previews/512/BUCKET/KEY"
+    example["/v1/model-inputs/{bucket}/{key}"] = "/v1/model-inputs/BUCKET/KEY"
     example["/v1/originals/{bucket}/{key}"] = "/v1/originals/BUCKET/KEY"
     example["/v1/events/seaweedfs"] = "how-to/connect-a-store.md"
     assert [] == [path for path in paths if example.get(path, path) not in document]

@@ -34,6 +34,7 @@ GUARDED = [
     ("GET", "/v1/explanations/photos/a.jpg"),
     ("GET", "/v1/nearest-labels/photos/a.jpg"),
     ("GET", "/v1/previews/256/photos/a.jpg"),
+    ("GET", "/v1/model-inputs/photos/a.jpg"),
     ("GET", "/v1/originals/photos/a.jpg"),
     ("GET", "/v1/spaces"),
     ("GET", "/v1/maps"),

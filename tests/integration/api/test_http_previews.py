@@ -105,7 +105,9 @@ def site(services: Services, servers: RunningServers, s3: S3Store, enriched, tmp
         enriched(replace(enriched_image(key, vector=vector), info=info, metadata=metadata))
         return metadata.sha256
 
-    both = replace(services, previews=previews_of(counted, tmp_path / "kept"), originals=originals_of(counted))
+    made = previews_of(counted, tmp_path / "kept")
+    inputs = replace(services.model_inputs, pictures=made)
+    both = replace(services, previews=made, model_inputs=inputs, originals=originals_of(counted))
     with serve(both) as api:
         yield Site(api=api, store=s3, counted=counted, bucket=bucket, add=add)
 
@@ -123,6 +125,20 @@ def test_a_preview_is_a_small_webp_and_is_made_once(site: Site) -> None:
     ]
     assert {} == {name: value for name, value in opened(large.body).info.items() if name in ("exif", "icc_profile")}
     assert 1 == len(site.counted.gets)
+
+
+def test_what_the_model_sees_is_as_large_as_it_takes_pictures(site: Site) -> None:
+    """A lossless WebP of the model's size, made of the bytes that the catalog describes, or a 409."""
+    sha256 = site.put("a.jpg", photo(seed=1))
+    path = f"/v1/model-inputs/{site.bucket}/a.jpg"
+    answer = site.api.get(f"{path}?sha256={sha256}")
+    assert (200, "image/webp") == (answer.status, answer.headers["content-type"])
+    assert ("WEBP", (16, 16)) == (opened(answer.body).format, opened(answer.body).size)
+    site.store.put(ObjectRef(bucket=site.bucket, key="a.jpg"), photo(seed=2), "image/jpeg")
+    changed = site.api.get(path)
+    assert (409, True) == (changed.status, "other bytes by now" in changed.detail)
+    site.store.delete(ObjectRef(bucket=site.bucket, key="a.jpg"))
+    assert 404 == site.api.get(path).status
 
 
 def test_an_address_with_the_hash_may_be_cached_for_ever(site: Site) -> None:

@@ -155,6 +155,7 @@ def test_parameters_are_those_that_were_meant():
         "GET /v1/explanations/{bucket}/{key}": ["bucket", "key", "taxonomy"],
         "GET /v1/nearest-labels/{bucket}/{key}": ["bucket", "key", "taxonomy", "limit"],
         "GET /v1/previews/{size}/{bucket}/{key}": ["size", "bucket", "key", "sha256"],
+        "GET /v1/model-inputs/{bucket}/{key}": ["bucket", "key", "sha256"],
         "GET /v1/originals/{bucket}/{key}": ["bucket", "key", "sha256", "redirect"],
         "GET /v1/search": ["query"],
         "GET /v1/queries/{name}": ["name"],

@@ -131,6 +131,35 @@ async def _preview(parts: Parts, ref: ObjectRef, sha256: str, size: int) -> byte
 
 
 @router.get(
+    "/model-inputs/{bucket}/{key:object_key}",
+    summary="Get an image as the model sees it",
+    response_class=Response,
+    responses={
+        200: {
+            "description": "A WebP file, as large as the model takes pictures.",
+            "content": {previews.MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}},
+        },
+        **described(429),
+    },
+)
+async def get_model_input(bucket: BucketInPath, key: KeyInPath, parts: _Parts, sha256: _Sha256 = None) -> Response:
+    """What the active model gets of the image: cropped, scaled, and with the colours that it is given.
+
+    It is made from the original, and not kept; the first request loads the model, which takes seconds. A 404 says what
+    is known about the object instead; a 409 means that it has other bytes by now, or cannot be decoded within the
+    limits.
+    """
+    ref = ObjectRef(bucket=bucket, key=key)
+    content = await _content(parts, ref, sha256)
+    parts.images.take(1)
+    with _translated():
+        made = await parts.encoding(lambda: parts.services.model_inputs.of(ref, content.sha256))
+    headers = {"Cache-Control": _FOR_A_MINUTE, "X-Content-Type-Options": "nosniff"}
+    headers["Cross-Origin-Resource-Policy"] = "same-origin"
+    return Response(made, headers=headers, media_type=previews.MEDIA_TYPE)
+
+
+@router.get(
     "/originals/{bucket}/{key:object_key}",
     summary="Get a URL of an original",
     response_model=Original,

@@ -197,6 +197,10 @@ class ExampleVectors:
             return []
         return self._towers.encode(self._with_model(space), files)
 
+    def image_model(self, space: Space) -> Encoder:
+        """The model of a space, with its image tower. Raises what ``ImageTowers.encoder`` raises."""
+        return self._towers.encoder(self._with_model(space))
+
     def text_model(self, space: Space) -> Encoder:
         """The text tower at least of a space's model.
 

@@ -85,6 +85,15 @@ class ImageTowers:
                 if not tower.closed.is_set():
                     raise
 
+    def encoder(self, space: Space) -> Encoder:
+        """The model of a space, loaded if it is not; for what it does to a picture before it looks at it.
+
+        Raises:
+            ModelUnavailableError: the model's files are not available.
+            SpaceMismatchError: the model is not the one that the space was filled with.
+        """
+        return self._of(space).encoder
+
     @property
     def refusals(self) -> list[str]:
         """Why some spaces cannot be used: their models failed the golden check here."""

@@ -23,6 +23,7 @@ from worker.pipeline.intake.ingest import Ingest
 from worker.pipeline.reading.classify import Classifier
 from worker.pipeline.reading.explain import Explainer
 from worker.pipeline.reading.label_search import LabelSearch
+from worker.pipeline.reading.model_input import ModelInputs
 from worker.pipeline.reading.saved_queries import SavedQueries
 from worker.pipeline.reading.taxonomy_trials import TaxonomyTrials
 from worker.pipeline.reading.text_search import TextSearch
@@ -80,7 +81,7 @@ def test_searches_and_uploads_go_on_while_spaces_are_switched(world: World, two,
     old, new = two
     search = search_of(world, spare=1)
     labels = LabelSearch(engine=world.engine)
-    examples = examples_of(world.engine, search)
+    examples, pictures = examples_of(world.engine, search), previews_of(MemoryStore(), tmp_path)
     services = Services(
         engine=world.engine,
         ingest=Ingest(engine=world.engine, notify=lambda: None),
@@ -93,7 +94,8 @@ def test_searches_and_uploads_go_on_while_spaces_are_switched(world: World, two,
         taxonomies=TaxonomyChanges(world.engine, search.model),
         trials=TaxonomyTrials(world.engine, examples),
         labels=labels,
-        previews=previews_of(MemoryStore(), tmp_path),
+        previews=pictures,
+        model_inputs=ModelInputs(models=examples, pictures=pictures),
         originals=originals_of(MemoryStore()),
         queues=queues_of(world.engine, ColourEncoder(), search, labels),
         model="tiny",
