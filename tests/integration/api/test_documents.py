@@ -112,7 +112,7 @@ def shape(value: Any) -> Any:
 def steady(value: Any) -> Any:
     """What does not differ from run to run."""
     unsteady = {"enriched_at", "decided_at", "at", "since", "id", "next", "searchable_after_seconds", "similarity"}
-    unsteady |= {"score", "similarities"}
+    unsteady |= {"score", "similarities", "expires_at", "path"}
     unsteady |= {"newest", "oldest_pending_seconds", "model", "probability", "rival", "lead", "start", "batch"}
     if isinstance(value, dict):
         return {name: steady(member) for name, member in value.items() if name not in unsteady}
