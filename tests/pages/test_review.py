@@ -320,6 +320,44 @@ def test_a_selection_of_another_page_is_reviewed(review_site, reviewer):
     assert [(handed[3]["key"], "accept", "green", "direct")] == rows
 
 
+def test_a_complete_plan_is_closed_from_the_page(review_site, reviewer):
+    """When all its images are decided, the page says so; closing asks, and keeps who and why."""
+    api = review_site.api
+    body = {"taxonomy": "colour", "label": "red", "target": 0.95, "size": 20, "reviewer": "ada"}
+    plan = api.post("/v1/review-plans", body, token=None).json["id"]
+    opened(reviewer, f"{review_site.url}/review?plan={plan}")
+    reviewer.keyboard.press("Enter")
+    expect(tiles(reviewer)).to_have_count(8)
+    reviewer.keyboard.press("Enter")
+    expect(reviewer.get_by_text("0.95 cannot be proven yet: 20 pictures reviewed")).to_be_visible()
+    expect(reviewer.get_by_role("heading", name="All done")).to_be_visible()
+    reviewer.get_by_role("button", name="Close the plan").click()
+    reviewer.get_by_label("Why").fill("too few")
+    reviewer.get_by_role("button", name="Close for good").click()
+    expect(reviewer).to_have_url(f"{review_site.url}/review?taxonomy=colour&label=red")
+    expect(reviewer.get_by_role("button", name="Start")).to_be_enabled()
+    closed = api.get(f"/v1/review-plans/{plan}", token=None).json
+    assert ("ada", "too few", 20) == (closed["closed_by"], closed["closed_because"], closed["reviewed"])
+
+
+def test_slips_of_people_are_found_and_set_right(review_site, reviewer):
+    """What the model contradicts is left alone, unless the person decides about it anew."""
+    found = review_site.api.get("/v1/images?tag=colour=red&limit=20", token=None).json["images"]
+    rows = [each for each in found if each["tags"][0]["probability"] > 0.85][:2]
+    slips = [
+        {"bucket": "photos", "key": each["key"], "taxonomy": "colour", "verdict": "replace", "label": "blue"}
+        for each in rows
+    ]
+    review_site.api.post("/v1/decisions", {"reviewer": "bob", "decisions": slips}, token=None)
+    reviewer.goto(f"{review_site.url}/review?taxonomy=colour&label=blue&queue=label-error")
+    expect(tiles(reviewer)).to_have_count(2)
+    expect(tiles(reviewer).first).to_contain_text("a person said blue")
+    expect(reviewer.get_by_role("button", name="2 left alone")).to_be_visible()
+    reviewer.keyboard.press("r")
+    reviewer.keyboard.press("Enter")
+    settle(reviewer, {("replace", "blue"): 2, ("reject", "blue"): 1}, lambda: stored(review_site))
+
+
 def test_who_may_only_look_cannot_decide(guarded_review, page):
     """With the read token, pictures are shown, and neither keys nor clicks decide anything."""
     page.goto(f"{guarded_review.url}/review")

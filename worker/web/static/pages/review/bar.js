@@ -25,15 +25,30 @@ export function Bar({ work, rules, setRules, plan, verdicts, what, asked, labels
     ${!readOnly && html`<button class="primary" disabled=${!work.page.length} onClick=${cursor.submit}>
       <span>${work.page.length ? summary(verdicts, what) : "Nothing to record"}</span> <kbd>Enter</kbd></button>
     <${Last} undo=${cursor.undo} what=${what} list=${() => setBatches(true)} />`}
-    <div class="review-more"><span class="grow"></span>
+    ${work.page.length > 0 && html`<div class="review-more"><span class="grow"></span>
     ${!readOnly && html`<span class="review-keys">${digits.map(([name, title], index) => html`<button key=${name} class="quiet" onClick=${() => cursor.decide({ kind: "replace", label: name })}><kbd>${index + 1}</kbd>${title}</button>`)}
+      <${More} labels=${labels} digits=${digits} asked=${work.page[cursor.at]?.label} decide=${cursor.decide} />
       <button class="quiet" onClick=${() => cursor.decide({ kind: "none" })}><kbd>n</kbd>none</button><button class="quiet" onClick=${() => cursor.decide({ kind: "unsure" })}><kbd>u</kbd>unsure</button></span>
     <select aria-label="What a mark means" value=${rules.mode} onChange=${(/** @type {any} */ event) => setRules({ ...rules, mode: event.target.value })}>
-      <option value="not">mark what is not ${asked}</option><option value="only">mark what is ${asked}</option></select>
-    ${!plan && html`<label class="small"><input type="checkbox" checked=${rules.rejects} onChange=${(/** @type {any} */ event) => setRules({ ...rules, rejects: event.target.checked })} />record the others as not ${asked}</label>`}`}
-    <select aria-label="Pictures on a page" title="Pictures on a page" value=${size} onChange=${shown}>${[...new Set([...SIZES, size])].sort((a, b) => a - b).map((each) => html`<option value=${each}>${each}</option>`)}</select></div>
+      <option value="not">mark what is ${asked ? `not ${asked}` : "wrong"}</option><option value="only">mark what is ${asked || "right"}</option></select>
+    ${!plan && html`<label class="small"><input type="checkbox" checked=${rules.rejects} onChange=${(/** @type {any} */ event) => setRules({ ...rules, rejects: event.target.checked })} />record the others as ${asked ? `not ${asked}` : "wrong"}</label>`}`}
+    <select aria-label="Pictures on a page" title="Pictures on a page" value=${size} onChange=${shown}>${[...new Set([...SIZES, size])].sort((a, b) => a - b).map((each) => html`<option value=${each}>${each}</option>`)}</select></div>`}
     ${batches && html`<${Batches} reviewer=${reviewer} work=${work} close=${() => setBatches(false)} />`}
   </footer>`;
+}
+
+/** Labels for which there is no digit. @param {any} props */
+function More({ labels, digits, asked, decide }) {
+  const rest = labels.filter((/** @type {[string, string]} */ each) => each[0] !== asked && !digits.includes(each));
+  if (!rest.length) return null;
+  const chosen = (/** @type {any} */ event) => {
+    decide({ kind: "replace", label: event.target.value });
+    event.target.value = "";
+    event.target.blur();
+  };
+  return html`<select aria-label="Another label" onChange=${chosen}><option value="">${rest.length} more …</option>${rest.map(
+    (/** @type {[string, string]} */ [name, title]) => html`<option value=${name}>${title}</option>`,
+  )}</select>`;
 }
 
 /** The last batch, in view without covering a picture. @param {any} props */

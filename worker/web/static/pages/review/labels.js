@@ -71,22 +71,33 @@ function Plans({ plans }) {
   )}</section>`;
 }
 
+/** Labels with images, and, once asked for, those without. @param {any} taxonomy @param {any[]} counted @param {boolean} all */
+function useLabels(taxonomy, counted, all) {
+  const { value } = useLoaded(all ? taxonomy.name : null, (signal) => api.get(`/v1/taxonomies/${encodeURIComponent(taxonomy.name)}`, {}, signal));
+  if (!all) return counted.slice(0, FIRST);
+  const have = new Set(counted.map((each) => each.label));
+  return [...counted, ...names(value?.definition.labels).filter((each) => !have.has(each)).map((label) => ({ label, images: 0 }))];
+}
+
+/** @param {any[] | undefined} labels @returns {string[]} */
+const names = (labels) => (labels ?? []).flatMap((each) => [each.name, ...names(each.children)]);
+
 /** @param {{taxonomy: any, of: any, from: string}} props */
 function Taxonomy({ taxonomy, of, from }) {
   const [all, setAll] = useState(false);
   const own = of.counts.get(taxonomy.name);
-  const labels = own?.labels ?? [];
-  const most = Math.max(1, ...labels.map((/** @type {any} */ each) => each.images));
+  const counted = own?.labels ?? [];
+  const labels = useLabels(taxonomy, counted, all || !counted.length);
+  const most = Math.max(1, ...labels.map((each) => each.images));
   return html`<section class="card"><h2>${taxonomy.title}</h2>
-    ${!labels.length && html`<p class="muted">No image has one of its labels.</p>`}
-    <ul class="review-labels">${labels.slice(0, all ? labels.length : FIRST).map(
-      (/** @type {any} */ each) => html`<li key=${each.label}><a href=${link("review", { taxonomy: taxonomy.name, label: each.label, from })}>
+    <ul class="review-labels">${labels.map(
+      (each) => html`<li key=${each.label}><a href=${link("review", { taxonomy: taxonomy.name, label: each.label, from })}>
         <span class="name">${each.label}</span>
         <span class="share" aria-hidden="true"><span style=${{ width: `${(100 * each.images) / most}%` }}></span></span>
-        <span class="number">${of.exact ? "" : "about "}${compact(each.images)}</span>
+        <span class="number">${of.exact || !each.images ? "" : "about "}${compact(each.images)}</span>
         <${State} certificate=${certificateOf(of.certificates, taxonomy.name, each.label)} plan=${planOf(of.plans, taxonomy.name, each.label)} /></a></li>`,
     )}</ul>
-    ${labels.length > FIRST && !all && html`<button class="quiet" onClick=${() => setAll(true)}>All ${count(labels.length)} labels</button>`}
+    ${!all && taxonomy.labels > labels.length && html`<button class="quiet" onClick=${() => setAll(true)}>All ${count(taxonomy.labels)} labels</button>`}
     ${own?.undecided > 0 && html`<p class="muted small">${plural(own.undecided, "image")} with none of them</p>`}
   </section>`;
 }

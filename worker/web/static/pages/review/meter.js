@@ -57,7 +57,7 @@ function details(plan, now) {
   if (now.allowed < 0) parts.push(`too few: ${count(now.least)} without a mistake are the least`);
   else if (!now.wrong) parts.push("no mistake", `${count(now.least)} without one are the least`);
   else parts.push(`${plural(now.wrong, "mistake")}, ${count(now.allowed)} allowed`);
-  if (now.counted) parts.push(`at least ${floor(now.bound)} right so far`);
+  if (now.counted) parts.push(`at least ${floor(now.bound)} right`);
   return parts.join(" · ");
 }
 

@@ -96,8 +96,8 @@ export function Session({ choice, first, taxonomy, reviewer, rename }) {
     <${Result} plan=${plan} spent=${spent} done=${work.ended && !work.page.length} />
     <${Conflicts} conflicts=${conflicts} work=${work} what=${what} />
     ${work.page.length > 0 ? html`<${Tiles} items=${work.page} verdicts=${verdicts} at=${cursor.at} selected=${cursor.selected} label=${question(asked, rules)}
-      what=${what} usual=${unmarked(rules).kind} caption=${captions(choice.queue)} readOnly=${readOnly}
-      press=${cursor.press} sweep=${cursor.sweep} enlarge=${(/** @type {number} */ index) => (cursor.go(index), setLarge(true))} />`
+      what=${what} usual=${unmarked(rules).kind} caption=${captions(choice, title)} readOnly=${readOnly}
+      press=${cursor.press} sweep=${cursor.sweep} sized=${(/** @type {boolean} */ wide) => (work.large = wide)} enlarge=${(/** @type {number} */ index) => (cursor.go(index), setLarge(true))} />`
     : html`<${Nothing} work=${work} plan=${plan} choice=${choice} readOnly=${readOnly} />`}
     <${Bar} work=${work} rules=${rules} setRules=${setRules} plan=${plan} verdicts=${verdicts} what=${what} asked=${asked} labels=${labels} cursor=${cursor}
       readOnly=${readOnly} size=${size} resize=${resize} reviewer=${reviewer} />
@@ -109,12 +109,15 @@ export function Session({ choice, first, taxonomy, reviewer, rename }) {
 const sayer = (asked, title) => ({ kind, label }) =>
   ({ accept: asked || "right", reject: `not ${asked || "right"}`, replace: title(label ?? ""), none: "none of these", unsure: "unsure", skip: "left alone" })[kind];
 
-/** What stands on each picture: nothing in a random sample, because it would sway the person. @param {string} queue @returns {(item: any) => string} */
-const captions = (queue) => (item) =>
-  queue === "random" ? "" : queue === "label-error" || queue === "disagreement" ? item.why : item.probability === null ? "" : percent(item.probability);
+/** What stands on each picture: no probability in a random sample, because it would sway the person. @param {Choice} choice @param {(name: string) => string} title @returns {(item: any) => string} */
+const captions = ({ queue, label }, title) => (item) => {
+  if (!label) return title(item.label);
+  if (queue === "label-error" || queue === "disagreement") return item.why;
+  return queue === "random" || item.probability === null ? "" : percent(item.probability);
+};
 
 /** @param {string} asked @param {Rules} rules */
-const question = (asked, { mode }) => `Which of these are${mode === "not" ? " not" : ""} ${asked || "labelled rightly"}?`;
+const question = (asked, { mode }) => (asked ? `Which of these are${mode === "not" ? " not" : ""} ${asked}?` : `Which of these labels are ${mode === "not" ? "wrong" : "right"}?`);
 
 /** @param {{choice: Choice, taxonomy: any, asked: string, rules: Rules, reviewer: string, rename: () => void}} props */
 function Question({ choice, taxonomy, asked, rules, reviewer, rename }) {
@@ -122,7 +125,7 @@ function Question({ choice, taxonomy, asked, rules, reviewer, rename }) {
   const searched = choice.queue === "search" && choice.query ? ` · “${choice.query}”` : "";
   return html`<div><p class="crumbs"><a href=${back}>${taxonomy.title}</a> <span class="muted">/ ${NAMES[choice.queue] ?? choice.queue}${searched}</span>
       ${reviewer && html` <button class="quiet name" title="Another person reviews" onClick=${rename}>by ${reviewer}</button>`}</p>
-    <h1>Which of these are ${rules.mode === "not" && html`<em>not</em> `}${asked || "labelled rightly"}?</h1></div>`;
+    <h1>${asked && rules.mode === "not" ? html`Which of these are <em>not</em> ${asked}?` : question(asked, rules)}</h1></div>`;
 }
 
 /** @type {Record<string, string>} */

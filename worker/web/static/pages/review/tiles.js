@@ -10,6 +10,7 @@ const GAP = 4; // pixels
 const LEAST = 104; // pixels: narrower pictures cannot be judged
 const MOST = 380;
 const RATIO = 4 / 3; // of a tile
+const LARGE = 320; // pixels of the screen: wider tiles show previews instead of thumbnails
 const LONG_PRESS = 450; // milliseconds
 
 /** Columns, and pixels of a tile: the widest with which all fit; if even the narrowest do not, the page scrolls. @param {number} count @param {number} width @param {number} height */
@@ -67,11 +68,13 @@ function useLongPress(run) {
 /**
  * @param {{items: Item[], verdicts: Verdict[], at: number, selected: Set<number>, label: string, what: (verdict: Verdict) => string, usual: string,
  *   caption: (item: Item) => string, readOnly: boolean, press: (index: number, event: {shiftKey: boolean}) => void, sweep: (indexes: number[], begins: boolean) => void,
- *   enlarge: (index: number) => void}} props
+ *   enlarge: (index: number) => void, sized: (large: boolean) => void}} props
  */
-export function Tiles({ items, verdicts, at, selected, label, what, usual, caption, readOnly, press, sweep, enlarge }) {
+export function Tiles({ items, verdicts, at, selected, label, what, usual, caption, readOnly, press, sweep, enlarge, sized }) {
   const grid = useRef(/** @type {HTMLElement | null} */ (null));
   const { columns, width } = useLayout(grid, items.length);
+  const large = width * devicePixelRatio > LARGE;
+  useEffect(() => sized(large), [large]);
   const begins = useRef(false);
   const lasso = useLasso(grid, readOnly ? null : {
     begin: () => (begins.current = true),
@@ -90,7 +93,7 @@ export function Tiles({ items, verdicts, at, selected, label, what, usual, capti
   return html`<div ref=${grid} class=${`tiles ${readOnly ? "still" : ""}`} role="listbox" aria-multiselectable="true" aria-label=${label} data-columns=${columns}
     onPointerDown=${lasso.onPointerDown} style=${{ gridTemplateColumns: `repeat(${columns}, ${width}px)` }}>
     ${items.map((item, index) => html`<${Tile} key=${index} item=${item} index=${index} verdict=${verdicts[index]} what=${what(verdicts[index])} usual=${usual}
-      focused=${index === at} selected=${selected.has(index)} caption=${caption(item)} large=${width * devicePixelRatio > 320}
+      focused=${index === at} selected=${selected.has(index)} caption=${caption(item)} large=${large}
       press=${(/** @type {any} */ event) => lasso.justDragged() || press(index, event)} enlarge=${() => enlarge(index)} />`)}
     ${lasso.area && html`<div class="lasso" style=${box(lasso.area)}></div>`}
   </div>`;

@@ -1,4 +1,5 @@
 // A review in progress: the page in view, what comes after it, and what the person said about each image.
+import { address } from "../../app/api.js";
 import { outbox } from "./outbox.js";
 import { MOST } from "./source.js";
 
@@ -39,6 +40,7 @@ export class Work {
     this.decided = 0;
     this.left = 0; // images that were passed over
     this.closed = false;
+    this.large = false; // whether tiles are wider than thumbnails
   }
 
   /** Fetch what is missing for the page after this one. */
@@ -65,7 +67,7 @@ export class Work {
       const fresh = found.filter((each) => !this.seen.has(idOf(each)));
       for (const each of fresh) this.seen.add(idOf(each));
       this.queue.push(...fresh);
-      preload(this.queue.slice(0, this.about.size));
+      preload(this.queue.slice(0, this.about.size), this.large);
       this.ended = found.length < limit || (!fresh.length && limit === MOST);
       if (fresh.length || this.ended) return;
     }
@@ -76,7 +78,7 @@ export class Work {
     this.verdicts = new Map(this.verdicts);
     for (const each of this.page) this.verdicts.delete(idOf(each));
     this.page = this.queue.splice(0, this.about.size);
-    preload(this.queue.slice(0, this.about.size));
+    preload(this.queue.slice(0, this.about.size), this.large);
     this.changed();
     this.fill();
   }
@@ -156,9 +158,7 @@ export function decision(item, verdict, taxonomy) {
   return [{ bucket, key, taxonomy, verdict: verdict.kind, label, chosen, inclusion_probability, plan, seen }];
 }
 
-/** Ask for pictures before they are shown. @param {Item[]} items */
-function preload(items) {
-  for (const each of items) {
-    if (each.links) new Image().src = new URL(each.links.thumbnail.replace(/^\//, ""), document.baseURI).href;
-  }
+/** Ask for pictures before they are shown. @param {Item[]} items @param {boolean} large */
+function preload(items, large) {
+  for (const each of items) if (each.links) new Image().src = address(large ? each.links.preview : each.links.thumbnail);
 }
