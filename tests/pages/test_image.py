@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from tests.pages.axe import violations
 from tests.pages.conftest import TOKENS, Site
 
 KEY = "2020/00000.png"
@@ -82,12 +84,15 @@ def test_a_tag_is_rejected_undone_and_replaced_by_keys(own_site, page):
     page.keyboard.press("Enter")
     expect(row(page, "blue")).to_contain_text("ada")
     expect(row(page, "red")).to_have_count(0)
+    undo = page.get_by_role("button", name="Undo: replaced by blue")
+    expect(undo).to_be_visible()
     assert ("replace", "blue", "ada") == decisions(own_site)[0]
-    page.get_by_role("button", name="Undo: replaced by blue").click()
+    undo.click()
     expect(row(page, "red")).to_contain_text("zero-shot")
     page.keyboard.press("a")
-    expect(row(page, "red")).to_contain_text("ada")
+    expect(page.get_by_role("button", name="Undo: accepted red")).to_be_visible()
     page.keyboard.press("n")
+    expect(page.get_by_role("button", name="Undo: none of the labels")).to_be_visible()
     expect(row(page, "none of the labels")).to_be_visible()
     assert ("none", None, "ada") == decisions(own_site)[0]
 
@@ -106,6 +111,7 @@ def test_a_decision_on_what_has_changed_is_a_conflict(own_site, page):
     alert.get_by_role("button", name="Decide all the same").click()
     expect(alert).to_have_count(0)
     expect(row(page, "red")).to_contain_text("rejected by ada")
+    expect(page.get_by_role("button", name="Undo: rejected red")).to_be_visible()
     assert ("reject", "red", "ada") == decisions(own_site)[0]
 
 
@@ -143,3 +149,19 @@ def test_a_phone_shows_picture_tags_and_similar_images_below_each_other(site, pa
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     tags, similar = page.get_by_role("region", name="Tags"), page.get_by_role("heading", name="Similar")
     assert tags.bounding_box()["y"] < similar.bounding_box()["y"]
+
+
+@pytest.mark.parametrize("colours", ["light", "dark"])
+def test_keyboards_and_screen_readers_can_use_it(site, page, colours):
+    """axe finds nothing serious, with the explanation and the choice of a label open, and where there is no image."""
+    page.emulate_media(color_scheme=colours)
+    show(page, site)
+    page.keyboard.press("w")
+    expect(page.get_by_text("holds · similarity")).to_be_visible()
+    assert [] == violations(page)
+    page.keyboard.press("e")
+    expect(page.get_by_role("option").first).to_be_visible()
+    assert [] == violations(page)
+    page.goto(f"{site.url}/image?bucket=photos&key=never.png")
+    expect(page.get_by_text("unknown", exact=True)).to_be_visible()
+    assert [] == violations(page)

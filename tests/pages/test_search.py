@@ -11,6 +11,8 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
+from tests.pages.axe import violations
+
 _DROP = """data => {
   const bytes = Uint8Array.from(atob(data), each => each.charCodeAt(0));
   const given = new DataTransfer();
@@ -254,3 +256,22 @@ def test_what_the_api_refuses_is_said_in_its_words(site, page):
     """An unknown label in an address that somebody wrote by hand."""
     page.goto(f'{site.url}/?filter={{"camera":"Leica"}}')
     expect(page.get_by_role("alert").first).to_contain_text("Leica")
+
+
+@pytest.mark.parametrize("colours", ["light", "dark"])
+def test_keyboards_and_screen_readers_can_use_it(site, page, colours):
+    """axe finds nothing serious: with examples and a selection, in the dialog, and where nothing is found."""
+    page.emulate_media(color_scheme=colours)
+    page.goto(f"{site.url}/?q=a+red+picture&like=image:photos/2020/00000.png&unlike=text:blue")
+    first(page)
+    expect(page.get_by_role("complementary")).to_contain_text("Counted over")
+    page.locator("[data-index='1']").click(modifiers=["Control"])
+    page.locator("[data-index='2']").hover()
+    expect(page.locator(".hover-card")).to_contain_text("colour")
+    assert [] == violations(page)
+    page.get_by_role("button", name="Saved searches").click()
+    expect(page.get_by_role("dialog")).to_contain_text("None yet")
+    assert [] == violations(page)
+    page.goto(f'{site.url}/?filter={{"camera":"ACME One","taken_since":"2019","taken_until":"2019"}}')
+    expect(page.get_by_role("heading", name="No image matches")).to_be_visible()
+    assert [] == violations(page)
