@@ -6,6 +6,8 @@ import base64
 import hashlib
 import json
 import re
+from collections import defaultdict
+from collections.abc import Iterator
 from importlib.resources import files
 
 from worker.web import files as web_files
@@ -58,3 +60,22 @@ def test_every_import_is_of_a_file_that_ships():
                 assert "/".join([*folder, *parts]) in site.assets, (name, wanted)
             else:
                 assert wanted in ("preact", "preact/hooks", "htm"), (name, wanted)
+
+
+def test_no_two_parts_of_the_pages_style_the_same_class():
+    """Each class that a rule begins with belongs to one section or one page; what all share is named first."""
+    owners: dict[str, set[str]] = defaultdict(set)
+    for name, text in _sections():
+        rules = re.sub(r"{[^{}]*}", "{}", text)
+        for selector in re.findall(r"(?:^|[},{])\s*([^{},@]+)", rules):
+            if found := re.match(r"\.([\w-]+)(?![\w.:\[-])", selector.strip()):
+                owners[found[1]].add(name)
+    assert {} == {each: parts for each, parts in owners.items() if len(parts) > 1}
+
+
+def _sections() -> Iterator[tuple[str, str]]:
+    parts = re.split(r"/\* -- (.+?) -+ \*/", (STATIC / "app.css").read_text())
+    yield from zip(parts[1::2], parts[2::2], strict=True)
+    for name, file in web_files.load().assets.items():
+        if name.startswith("pages/") and name.endswith(".css"):
+            yield name, file.body.decode()

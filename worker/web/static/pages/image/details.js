@@ -50,7 +50,7 @@ const VERDICTS = /** @type {Record<string, string>} */ ({ accept: "accepted", re
 export function History({ image, decisions, undo, more }) {
   const may = useMay("review");
   if (!decisions.length) return null;
-  return html`<section class="facts"><h2>Decisions</h2><ol class="history">${decisions.map((each) => html`<li key=${each.id} class=${each.undone_by !== null ? "undone" : ""}>
+  return html`<section class="facts"><h2>Decisions</h2><ol class="image-history">${decisions.map((each) => html`<li key=${each.id} class=${each.undone_by !== null ? "undone" : ""}>
     <span class="grow"><strong>${each.reviewer}</strong> ${VERDICTS[each.verdict]} ${each.verdict === "undo" ? `decision ${each.undoes}` : html`<strong>${each.label ?? ""}</strong>`} <span class="muted">${each.taxonomy} · <time datetime=${each.at} title=${moment(each.at)}>${ago(each.at)}</time>${each.sha256 && each.sha256 !== image.sha256 ? " · about other bytes" : ""}${each.undone_by !== null ? " · taken back" : ""}</span>
       ${each.reason && html`<br /><span class="muted">“${each.reason}”</span>`}</span>
     ${may && each.undone_by === null && each.verdict !== "undo" && html`<button class="quiet" aria-label=${`Undo: ${VERDICTS[each.verdict]} ${each.label ?? ""}`} onClick=${() => undo(each.id)}>Undo</button>`}

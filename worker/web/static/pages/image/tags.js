@@ -92,7 +92,7 @@ function Source({ tag, kind }) {
   if (kind === "suggestion") return html`<span class="chip warn" title="Reviews have not proven that such tags reach the precision that the taxonomy asks for.">suggested</span>`;
   if (tag.source === "human") return html`<span class="chip good">${tag.reviewer ?? "a person"}</span>`;
   const proven = tag.proven && html`<span class="chip good" title=${`Proven by ${tag.proven.n} reviewed images on ${moment(tag.proven.date)}`}>≥ ${percent(tag.proven.precision)} right</span>`;
-  return html`${proven}<span class="muted source" title=${`${tag.model}, space ${tag.space}, taxonomy version ${tag.taxonomy_version}`}>${SOURCES[tag.source] ?? tag.source}</span>`;
+  return html`${proven}<span class="muted tag-source" title=${`${tag.model}, space ${tag.space}, taxonomy version ${tag.taxonomy_version}`}>${SOURCES[tag.source] ?? tag.source}</span>`;
 }
 
 /**

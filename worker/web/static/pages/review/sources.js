@@ -53,8 +53,8 @@ export function Sources({ choice }) {
 
 /** @param {{title: string, href: string | null, missing?: string, children?: any}} props */
 function Source({ title, href, missing, children }) {
-  if (!href) return html`<div class="card source off"><h2>${title}</h2><p>${children}</p><p class="muted small">${missing}</p></div>`;
-  return html`<a class="card source" href=${href}><h2>${title}</h2><p>${children}</p></a>`;
+  if (!href) return html`<div class="card review-source off"><h2>${title}</h2><p>${children}</p><p class="muted small">${missing}</p></div>`;
+  return html`<a class="card review-source" href=${href}><h2>${title}</h2><p>${children}</p></a>`;
 }
 
 /** A search gives many images a label at once. @param {{choice: Choice}} props */
@@ -64,7 +64,7 @@ function Search({ choice }) {
     const query = /** @type {HTMLInputElement} */ (/** @type {HTMLFormElement} */ (event.target).elements.namedItem("query")).value.trim();
     navigate(link("review", { taxonomy: choice.taxonomy, label: choice.label, queue: "search", query }));
   };
-  return html`<form class="card source" onSubmit=${submit}><h2>Search</h2>
+  return html`<form class="card review-source" onSubmit=${submit}><h2>Search</h2>
     <p>Look for something, unselect what is wrong, and give the label to all others.</p>
     <div class="row"><input class="grow" name="query" maxlength="2000" placeholder=${choice.label} aria-label="Words to search for" /><button><${Icon} name="search" />Search</button></div>
   </form>`;
@@ -84,7 +84,7 @@ function Random({ choice, plan, again }) {
     );
   };
   if (state.asking) return html`<${AskReviewer} done=${begin} />`;
-  return html`<div class="card source best"><h2>Random sample <span class="chip good">proves a precision</span></h2>
+  return html`<div class="card review-source best"><h2>Random sample <span class="chip good">proves a precision</span></h2>
     <p>Drawn once, from all images with the label and those that nearly have it. Says how often the label is right.</p>
     ${plan ? html`<div class="row"><a class="button primary" href=${link("review", { plan: plan.id })}>${may ? "Go on" : "Look"}</a>
         <span class="muted">plan ${plan.id}: ${count(plan.reviewed)} of ${count(plan.frame_size)} reviewed, ${percent(plan.target)} to prove</span>

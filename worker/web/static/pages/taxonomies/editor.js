@@ -133,7 +133,7 @@ function Write({ original, label, certificates }) {
   }
   const byName = new Map((trial.result?.labels ?? []).map((/** @type {any} */ each) => [each.label, each]));
   const proofs = new Map([...certificates].sort((a, b) => Number(a.in_force) - Number(b.in_force)).map((each) => [each.label, each]));
-  return html`<div class="row bar">
+  return html`<div class="row editor-bar">
       <h1 class="grow">${isNew ? "New taxonomy" : original.title}</h1>
       ${edited && html`<span class="chip warn">edited</span><button class="quiet" onClick=${discard}>Discard changes</button>`}
       <a class="button" href=${link("taxonomies")}>Taxonomies</a>

@@ -39,7 +39,7 @@ export function History() {
     ${error && html`<${ErrorBox} error=${error} retry=${again} />`}
     ${!value && !error && html`<${Loading} what="the history" />`}
     ${value && !all.length && html`<${Empty} title="No taxonomies are in force yet"><p>The first worker puts those of its settings into force.</p></${Empty}>`}
-    <ol class="history">${all.slice(0, limit).map((/** @type {any} */ each, /** @type {number} */ at) => html`<${Revision} key=${each.id} revision=${each} before=${all[at + 1]} current=${at === 0} may=${may} go=${setTarget} />`)}</ol>
+    <ol class="revisions">${all.slice(0, limit).map((/** @type {any} */ each, /** @type {number} */ at) => html`<${Revision} key=${each.id} revision=${each} before=${all[at + 1]} current=${at === 0} may=${may} go=${setTarget} />`)}</ol>
     ${all.length > limit && html`<button onClick=${() => setLimit(limit + STEP)}>Show older revisions</button>`}`;
 }
 
