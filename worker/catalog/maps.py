@@ -177,8 +177,9 @@ def renew(connection: Connection, number: int, *, stage: str, done: float) -> bo
 
 
 def fail(connection: Connection, number: int, error: str) -> None:
-    """Note why a map cannot be drawn."""
+    """Note why a map cannot be drawn; forget why earlier ones could not."""
     connection.execute(_FAIL, {"id": number, "error": error})
+    connection.execute(_PRUNE, {"kept": _KEPT})
 
 
 def finish(connection: Connection, number: int, values: Mapping[str, Any]) -> Map | None:
