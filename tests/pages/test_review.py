@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
-from playwright.sync_api import Dialog, Page, expect
+from playwright.sync_api import Dialog, Page, Route, expect
 from sqlalchemy import text
 
 from tests.memory_store import MemoryStore
@@ -218,6 +218,26 @@ def test_a_conflict_is_shown_and_never_overwrites(review_site, reviewer):
             return [(row.reviewer, row.verdict) for row in connection.execute(query, {"key": key})]
 
     settle(reviewer, [("bob", "replace"), ("ada", "accept")], about_it)
+
+
+def test_a_conflict_is_told_on_another_page_as_well(review_site, reviewer):
+    """Who leaves while decisions are on their way learns there what was not stored."""
+    opened(reviewer, f"{review_site.url}/{_QUEUE}")
+    theirs = {"bucket": "photos", "key": keys_of(reviewer)[0], "taxonomy": "colour", "verdict": "none"}
+    review_site.api.post("/v1/decisions", {"reviewer": "bob", "decisions": [theirs]}, token=None)
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    reviewer.route("**/v1/decisions", hold)
+    reviewer.keyboard.press("Enter")
+    expect(reviewer.locator(".last")).to_contain_text("Saving")
+    reviewer.get_by_role("link", name="Map").click()
+    expect(reviewer.locator(".tile")).to_have_count(0)
+    held[0].continue_()
+    expect(reviewer.locator(".toast")).to_contain_text("Not stored: 1 decision about colour = red: bob")
+    settle(reviewer, {("accept", "red"): 11, ("none", None): 1}, lambda: stored(review_site))
 
 
 def test_two_reviewers_get_different_images(review_site, reviewer, chromium):

@@ -24,7 +24,7 @@ export function Bar({ work, rules, setRules, plan, verdicts, what, asked, labels
   return html`<footer class="review-bar">
     ${!readOnly && html`<button class="primary" disabled=${!work.page.length} onClick=${cursor.submit}>
       <span>${work.page.length ? summary(verdicts, what) : "Nothing to record"}</span> <kbd>Enter</kbd></button>
-    <${Last} undo=${cursor.undo} what=${what} list=${() => setBatches(true)} />`}
+    <${Last} work=${work} undo=${cursor.undo} what=${what} list=${() => setBatches(true)} />`}
     ${work.page.length > 0 && html`<div class="review-more"><span class="grow"></span>
     ${!readOnly && html`<span class="review-keys">${digits.map(([name, title], index) => html`<button key=${name} class="quiet" onClick=${() => cursor.decide({ kind: "replace", label: name })}><kbd>${index + 1}</kbd>${title}</button>`)}
       <${More} labels=${labels} digits=${digits} asked=${work.page[cursor.at]?.label} decide=${cursor.decide} />
@@ -52,8 +52,8 @@ function More({ labels, digits, asked, decide }) {
 }
 
 /** The last batch, in view without covering a picture. @param {any} props */
-function Last({ undo, what, list }) {
-  const last = lastBatch();
+function Last({ work, undo, what, list }) {
+  const last = lastBatch(work);
   const earlier = html`<button class="quiet batches" onClick=${list}>Batches</button>`;
   if (!last) return earlier;
   const saving = last.state !== "stored";

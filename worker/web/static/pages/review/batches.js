@@ -28,7 +28,7 @@ export function Batches({ reviewer, work, close }) {
     const own = outbox.batches.find((each) => each.batch === batch);
     if (own) return (work.back(own), close());
     setBusy(batch);
-    api.remove("/v1/decisions", { batch, reviewer }).then(again, toastError).finally(() => setBusy(""));
+    api.remove("/v1/decisions", { batch, reviewer }).then(() => (again(), work.again()), toastError).finally(() => setBusy(""));
   };
   return html`<${Dialog} title="Your last batches" close=${close}>
     ${error ? html`<${ErrorBox} error=${error} retry=${again} />` : !value ? html`<${Loading} what="batches" />` : !value.length ? html`<${Empty} title="Nothing was recorded yet" />`

@@ -20,7 +20,8 @@ export function useConflicts(work) {
       if (found.length) setAll((old) => [...old, ...found]);
     };
     outbox.stored.add(look);
-    return () => void outbox.stored.delete(look);
+    outbox.watched++;
+    return () => void (outbox.stored.delete(look), outbox.watched--);
   }, []);
   return { all, settle: (/** @type {Conflict} */ one) => setAll((old) => old.filter((each) => each !== one)) };
 }

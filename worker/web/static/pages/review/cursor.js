@@ -12,8 +12,8 @@ const range = (from, to) => new Set(Array.from({ length: Math.abs(to - from) + 1
 /** Columns of the grid that is shown. */
 const columns = () => Number(document.querySelector(".tiles")?.getAttribute("data-columns") ?? 1);
 
-/** The batch that `z` takes back. */
-export const lastBatch = () => outbox.batches.findLast((each) => !each.undo && each.state !== "undone");
+/** The batch that `z` takes back: the last one of this review. @param {Work} work */
+export const lastBatch = (work) => outbox.batches.findLast((each) => work.sent.has(each.batch) && !each.undo && each.state !== "undone");
 
 /**
  * @param {{work: Work, rules: Rules, labels: [string, string][], readOnly: boolean, large: boolean, setLarge: (shown: boolean) => void}} props
@@ -71,7 +71,7 @@ export function useCursor({ work, rules, labels, readOnly, large, setLarge }) {
     work.submit(rules);
   };
   const undo = () => {
-    const last = lastBatch();
+    const last = lastBatch(work);
     if (last && !readOnly) work.back(last);
   };
 

@@ -1,7 +1,9 @@
 // Decisions on their way to the API. They are kept in the browser until they are stored; each batch has a number, so
 // that sending it again records nothing twice.
 import { api } from "../../app/api.js";
+import { plural } from "../../app/format.js";
 import { useEffect, useReducer } from "../../app/lib.js";
+import { toastError } from "../../app/ui.js";
 
 const PREFIX = "enrich.unsent.";
 const LATEST = 20; // batches that are remembered
@@ -30,6 +32,7 @@ export class Outbox {
     /** @type {Set<(batch: Batch) => void>} */
     this.stored = new Set();
     this.busy = false;
+    this.watched = 0; // reviews in view, which show conflicts
     /** @type {any} */
     this.timer = null;
     addEventListener("online", () => this.retry());
@@ -138,6 +141,8 @@ export class Outbox {
     const { reviewer, decisions } = batch;
     batch.results = (await api.post("/v1/decisions", { reviewer, decisions, batch: batch.batch })).results;
     batch.state = "stored";
+    const lost = batch.results.filter((each) => each.outcome === "conflict" || each.outcome === "refused");
+    if (lost.length && !this.watched) toastError(new Error(`Not stored: ${plural(lost.length, "decision")} about ${batch.what}: ${lost[0].message}`));
     for (const each of this.stored) each(batch);
   }
 
