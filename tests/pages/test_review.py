@@ -313,6 +313,7 @@ def test_found_images_get_a_label_at_once(review_site, reviewer):
     assert "query=a+blue+picture" in reviewer.url
     for place in (0, 5):
         tiles(reviewer).nth(place).click()
+        expect(tiles(reviewer).nth(place)).to_be_in_viewport()
     reviewer.get_by_role("button", name="10 red").click()
     settle(reviewer, {("accept", "red"): 10}, lambda: stored(review_site))
     with review_site.engine.connect() as connection:

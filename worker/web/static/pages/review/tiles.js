@@ -107,7 +107,7 @@ function Tile({ item, index, verdict, what, usual, focused, selected, caption, l
   const long = useLongPress(enlarge);
   const quiet = verdict.kind === usual;
   const click = (/** @type {MouseEvent} */ event) => (long.fired.current ? (long.fired.current = false) : press(event));
-  return html`<div class=${`tile ${quiet ? "" : verdict.kind} ${selected ? "selected" : ""}`} role="option" aria-selected=${!quiet}
+  return html`<div class=${`tile ${quiet ? "" : verdict.kind === "skip" ? "alone" : verdict.kind} ${selected ? "selected" : ""}`} role="option" aria-selected=${!quiet}
     tabindex=${focused ? 0 : -1} data-index=${index} title=${item.why} aria-label=${`${item.key}: ${what}`}
     onClick=${click} onPointerDown=${long.start} onPointerUp=${long.stop} onPointerCancel=${long.stop} onPointerMove=${(/** @type {PointerEvent} */ event) => Math.hypot(event.movementX, event.movementY) > 3 && long.stop()}
     onContextMenu=${(/** @type {Event} */ event) => long.fired.current && event.preventDefault()}>
