@@ -10,6 +10,7 @@ from sqlalchemy import text
 
 from worker.catalog.filter_conditions import Condition, Conditions, conditions
 from worker.catalog.image_filter import ImageFilter
+from worker.catalog.matched import array
 from worker.catalog.read import COLUMNS, ImageRecord, with_tags
 from worker.db import Connection
 
@@ -62,7 +63,9 @@ class _Newest:
 
     def few(self, condition: Condition, limit: int) -> Sequence[Any]:
         """All that pass one condition, checked for the others and sorted."""
-        where = f"i.id = ANY(ARRAY({condition.ids})) AND {self._behind} AND {self.made.check}"
+        # In two statements: an array that the planner knows is searched by hash, one from a subquery from end to end.
+        self._parameters["few"] = array(each[0] for each in self._rows(condition.ids))
+        where = f"i.id = ANY(CAST(:few AS bigint[])) AND {self._behind} AND {self.made.check}"
         return self._rows(f"SELECT i.id, {COLUMNS} FROM images i WHERE {where} ORDER BY i.id DESC LIMIT {limit:d}")  # noqa: S608
 
     def walk(self, limit: int) -> Sequence[Any]:

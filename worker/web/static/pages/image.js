@@ -1,12 +1,13 @@
 // The page of one image: the picture, what is said about it and why, and what a person says.
 import { address, api, objectPath } from "../app/api.js";
 import { useKeys } from "../app/keys.js";
-import { html, useCallback, useEffect, useState } from "../app/lib.js";
+import { html, useCallback, useEffect, useMemo, useState } from "../app/lib.js";
 import { link, navigate } from "../app/router.js";
 import { Empty, ErrorBox, Icon, Loading, Thumb, toast, toastError } from "../app/ui.js";
 import { Details, History, openOriginal } from "./image/details.js";
 import { reviewer } from "./image/decide.js";
 import { Similar } from "./image/similar.js";
+import { neighbours } from "./search/results.js";
 import { AskReviewer, Tags } from "./image/tags.js";
 
 /** @param {{query: URLSearchParams}} props */
@@ -52,7 +53,13 @@ function Shown({ image, path, decisions, show, reload, more }) {
     setUndoing(null);
     api.remove("/v1/decisions", { id, reviewer: reviewer() }).then(() => (toast("Taken back."), reload()), toastError);
   };
+  const { before, after } = useMemo(() => neighbours(image.bucket, image.key), [path]);
+  const go = (/** @type {any} */ to) => to && (navigate(link("image", { bucket: to.bucket, key: to.key }), { replace: true }), scrollTo(0, 0));
   useKeys([
+    ...(before || after ? [
+      { key: "ArrowLeft", does: "the picture before it in the search", run: () => go(before) },
+      { key: "ArrowRight", does: "the picture after it in the search", run: () => go(after) },
+    ] : []),
     { key: "s", does: "search for similar images", run: () => navigate(like) },
     { key: "o", does: "open the original", run: () => void openOriginal(image, path) },
     { key: "v", does: "what the model saw", run: () => setSeen(!seen) },
@@ -61,7 +68,9 @@ function Shown({ image, path, decisions, show, reload, more }) {
   return html`<article class="image-page">
     <div class="image-left">
       <div class=${`figures${seen ? " two" : ""}`}>
-        <figure class="picture"><${Thumb} image=${image} large alt=${image.key} /></figure>
+        <figure class="picture"><${Thumb} image=${image} large alt=${image.key} />
+          ${before && html`<button class="step before" title="Previous (←)" aria-label="Previous picture" onClick=${() => go(before)}>‹</button>`}
+          ${after && html`<button class="step after" title="Next (→)" aria-label="Next picture" onClick=${() => go(after)}>›</button>`}</figure>
         ${seen && html`<${ModelInput} path=${path} sha256=${image.sha256} />`}
       </div>
       <div class="row image-bar">

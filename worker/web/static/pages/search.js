@@ -9,7 +9,7 @@ import { Box } from "./search/box.js";
 import { Card } from "./search/card.js";
 import { Facets, useFacets } from "./search/facets.js";
 import { addressOf, isSearch, searchOf } from "./search/query.js";
-import { useResults } from "./search/results.js";
+import { remember, useResults } from "./search/results.js";
 import { Saved } from "./search/saved.js";
 
 const MOST_HITS = 10_000; // where a search of the API ends
@@ -98,7 +98,7 @@ function Results({ search, change, of }) {
     ${begun && !items.length && !more ? html`<${Nothing} search=${search} change=${change} />`
     : html`<${Grid} label=${searching ? "Pictures found" : "Pictures, the newest first"} name=${key} size=${148} items=${shown} more=${more && (reveal || cut < 0) && !error}
         total=${!searching && of?.exact ? of.images : 0} loadMore=${results.load} selected=${selected} onSelect=${setSelected} dividers=${line} handle=${grid}
-        labelOf=${spoken} onOpen=${(/** @type {any} */ item) => (navigate(link("image", { bucket: item.bucket, key: item.key })), scrollTo(0, 0))}
+        labelOf=${spoken} onOpen=${(/** @type {any} */ item) => (remember(shown), navigate(link("image", { bucket: item.bucket, key: item.key })), scrollTo(0, 0))}
         onHover=${(/** @type {any} */ item, /** @type {HTMLElement | null} */ cell) => point(item, cell, 350)}
         onFocus=${(/** @type {any} */ item, /** @type {number} */ index) => point(item, document.querySelector(`.grid:focus-visible [data-index="${index}"]`), 700)}
         renderBadge=${(/** @type {any} */ item) => html`${item.copies > 0 && html`<span class="badge">+${count(item.copies)} ${item.copies === 1 ? "copy" : "copies"}</span>`}

@@ -7,6 +7,8 @@ import { link } from "../../app/router.js";
 import { ErrorBox, Loading, Thumb } from "../../app/ui.js";
 
 const SHOWN = 18;
+const NEAR = 0.97; // similarity
+const MOST_COMPARED = 8;
 const SAME_BITS = 4; // of 64 of the perceptual hash
 
 /** Bits in which two hashes differ. @param {string} one @param {string} other hex */
@@ -24,7 +26,7 @@ export function Similar({ image }) {
     const found = await api.post("/v1/search", { like: [{ image: name }], limit: SHOWN, collapse: false, include_examples: true }, signal);
     const hits = found.hits.filter((/** @type {any} */ hit) => `${hit.bucket}/${hit.key}` !== name);
     // Those that are nearly the same picture are among the most similar ones: compared by their bytes and hashes.
-    const near = hits.filter((/** @type {any} */ hit) => hit.similarity > 0.95);
+    const near = hits.filter((/** @type {any} */ hit) => hit.similarity > NEAR).slice(0, MOST_COMPARED);
     const whole = await Promise.all(near.map((/** @type {any} */ hit) => (hit.sha256 === image.sha256 ? hit : api.get(hit.links.image, {}, signal).catch(() => hit))));
     const same = whole.filter((each) => each.sha256 === image.sha256 || (each.phash && distance(each.phash, image.phash) <= SAME_BITS)).map((each) => `${each.bucket}/${each.key}`);
     return { hits, same: new Set(same) };

@@ -23,7 +23,9 @@ export function useFacets(filter, limit, shown) {
       const taxonomies = facet.startsWith("tag:") ? { taxonomies: [facet.slice(4)] } : {};
       return /** @type {[string, any]} */ ([facet, await ask(written(without(now, facet)), signal, { limit, ...taxonomies })]);
     };
-    const facets = [...now.values.keys(), ...(now.taken ? ["taken"] : [])];
+    // Of a taxonomy with one label in the filter, the API leaves it out by itself.
+    const other = [...now.values].filter(([facet, values]) => !facet.startsWith("tag:") || values.length > 1 || values[0] === null);
+    const facets = [...other.map(([facet]) => facet), ...(now.taken ? ["taken"] : [])];
     const [all, buckets, ...others] = await Promise.all([ask(filter, signal, { limit }), api.get("/v1/buckets", {}, signal), ...facets.map(own)]);
     return { all, buckets: buckets.buckets, own: new Map(others) };
   });

@@ -32,6 +32,16 @@ function resultsOf(key) {
   return found;
 }
 
+/** What was shown last, for the page of an image to go on from. @type {any[]} */
+let shown = [];
+/** @param {any[]} items */
+export const remember = (items) => void (shown = items);
+/** The images before and after one among what was shown last. @param {string} bucket @param {string} key */
+export function neighbours(bucket, key) {
+  const at = shown.findIndex((each) => each.key === key && each.bucket === bucket);
+  return { before: at > 0 ? shown[at - 1] : null, after: at >= 0 && at + 1 < shown.length ? shown[at + 1] : null };
+}
+
 /** Forget what was found: tags have changed. */
 export const forget = () => kept.clear();
 
@@ -45,6 +55,13 @@ async function page(search, results) {
   }
   const found = await api.post("/v1/search", { ...requestOf(search), limit, ...(results.after ? { after: results.after } : {}) });
   return { items: found.hits, next: found.next, complete: found.complete };
+}
+
+/** Pages until one has items: those of a filter that few images match may be empty. @param {import("./query.js").Search} search @param {Results} results */
+async function some(search, results) {
+  const before = results.items.length;
+  do add(results, await page(search, results));
+  while (results.more && results.items.length === before);
 }
 
 /** @param {Results} results @param {{items: any[], next: string | null, complete: boolean}} found */
@@ -63,8 +80,8 @@ export function useResults(search, key) {
   const results = resultsOf(key);
   const load = useCallback(() => {
     if (results.loading || !results.more || results.error) return;
-    results.loading = page(search, results)
-      .then((found) => add(results, found), (error) => void (results.error = error))
+    results.loading = some(search, results)
+      .catch((error) => void (results.error = error))
       .finally(() => {
         results.loading = null;
         draw(0);
