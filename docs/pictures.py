@@ -25,9 +25,12 @@ import urllib3
 from PIL import Image
 from playwright.sync_api import BrowserContext, Page, sync_playwright
 
+from worker.local.ports import free_port_base
+
 PICTURES = Path(__file__).parent / "pictures"
 ENRICH = Path(sys.executable).with_name("enrich")
 FLAGS = ("--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
+IN_BOTH = ("search",)
 #: Photos inside scikit-image, scikit-learn and Matplotlib, which all may be shown: see their notes on data.
 SHIPPED = {
     "skimage/data": (
@@ -41,7 +44,7 @@ SHIPPED = {
 
 
 def main(folder: str | None) -> None:
-    """Take them all, light and dark."""
+    """Take them all, light, and dark what README shows."""
     files = sorted(each for each in Path(folder).rglob("*") if each.is_file()) if folder else list(shipped())
     PICTURES.mkdir(exist_ok=True)
     with system() as env, sync_playwright() as playwright:
@@ -54,6 +57,8 @@ def main(folder: str | None) -> None:
         context.pages[0].get_by_role("link", name="Search").first.wait_for()
         for scheme in ("light", "dark"):
             for name, prepare in SHOTS.items():
+                if scheme == "dark" and name not in IN_BOTH:
+                    continue
                 take(context, env["api_url"], name, scheme, prepare)
         browser.close()
 
@@ -74,9 +79,12 @@ def system() -> Iterator[Mapping[str, Any]]:
     with tempfile.TemporaryDirectory(prefix="pictures-") as folder:
         Path(folder).chmod(0o755)
         with (Path(folder) / "said").open("w+") as said:
-            up = subprocess.Popen([ENRICH, "up", "--port-base", "8750"], cwd=folder, stdout=said, stderr=said)
+            ports = str(free_port_base())
+            up = subprocess.Popen([ENRICH, "up", "--port-base", ports], cwd=folder, stdout=said, stderr=said)
         try:
-            wait_for(lambda: "Ctrl-C" in (Path(folder) / "said").read_text(), seconds=180)
+            wait_for(lambda: "Ctrl-C" in (Path(folder) / "said").read_text() or up.poll() is not None, seconds=180)
+            if up.poll() is not None:
+                sys.exit((Path(folder) / "said").read_text())
             yield json.loads(enrich("env", "--json", cwd=Path(folder)))
         finally:
             up.send_signal(signal.SIGINT)
@@ -134,13 +142,18 @@ def _search(page: Page, url: str) -> None:
 
 
 def _review(page: Page, url: str) -> None:
-    page.goto(f"{url}/review?taxonomy=setting&label=indoor&queue=uncertain")
-    page.get_by_role("img").first.wait_for()
+    page.goto(f"{url}/review?taxonomy=setting&label=outdoor&queue=uncertain")
+    name = page.get_by_label("Your name")
+    name.or_(page.locator("main img")).first.wait_for()
+    if name.is_visible():  # the browser remembers it afterwards
+        name.fill("ada")
+        name.press("Enter")
+    page.locator("main img").first.wait_for()
 
 
 def _taxonomies(page: Page, url: str) -> None:
     page.goto(f"{url}/taxonomies?open=setting")
-    page.get_by_text("would tag").first.wait_for()
+    page.get_by_text("Would tag").first.wait_for()
 
 
 def _map(page: Page, url: str) -> None:

@@ -105,7 +105,7 @@ function TagRow({ row, current, may, choose, about, replace, undo }) {
   return html`<li class=${`tag-row ${kind}`} aria-current=${current ? "true" : null} onClick=${choose}>
     <span class="tag-label">${tag.label === null ? html`<span class="muted">${label}</span>` : kind === "rejected" ? html`<s>${label}</s>` : label}</span>
     <${Source} tag=${tag} kind=${kind} />
-    <span class="tag-number">${probability === null ? "" : percent(probability)}</span>
+    <span class="tag-number" title=${tag.label === null && probability !== null ? "the probability of the likeliest label" : null}>${probability === null ? "" : `${tag.label === null ? "at most " : ""}${percent(probability)}`}</span>
     ${may && html`<span class="tag-actions">
       ${tag.label !== null && kind !== "rejected" && tag.source !== "human" && html`<button class="quiet" title="Accept (a)" aria-label=${`Accept ${label}`} onClick=${() => about(row, "accept")}><${Icon} name="check" /></button>`}
       ${tag.label !== null && kind !== "rejected" && html`<button class="quiet" title="Reject (r)" aria-label=${`Reject ${label}`} onClick=${() => about(row, "reject")}><${Icon} name="close" /></button>
