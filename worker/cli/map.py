@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -132,6 +133,8 @@ def update() -> None:
 def run() -> None:
     """Draw and update what was asked for, then exit. The scheduler starts this."""
     _in_the_background()
+    with suppress(OSError):  # where memory runs out, Linux ends this process and not the scheduler
+        Path("/proc/self/oom_score_adj").write_text("500", encoding="ascii")
     from worker.open_database import database
     from worker.pipeline.maps.run import run_requested
 
