@@ -7,6 +7,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.pages.axe import violations
 from tests.pages.conftest import TOKENS, Site
 from tests.waiting import until
 from worker.tagging import parse_files
@@ -263,6 +264,33 @@ def test_an_api_that_is_away_is_said_and_tried_again(site, page):
     page.get_by_role("button", name="Try again").click()
     settled(page)
     expect(page.get_by_label("Prompts of red")).to_have_value("a red thing")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_everybody_can_use_it(site, page, scheme):
+    """axe finds nothing serious: in the list, the editor with a refusal, the plan with its question, the history."""
+    page.emulate_media(color_scheme=scheme)
+    page.goto(f"{site.url}/taxonomies")
+    expect(page.get_by_role("link", name="green")).to_be_visible()
+    found = violations(page)
+    page.goto(f"{site.url}/taxonomies?open=colour")
+    settled(page)
+    page.get_by_text("More: title, mode").click()
+    page.get_by_role("button", name="get none").click()
+    found += violations(page)
+    page.get_by_label("Prompts of red").fill("a green picture")
+    expect(page.get_by_role("alert")).to_be_visible()
+    found += violations(page)
+    page.get_by_label("Prompts of red").fill("a red thing that is green")
+    settled(page)
+    page.get_by_role("button", name="Plan").click()
+    expect(page.locator(".change").first).to_be_visible()
+    found += violations(page)
+    page.get_by_role("button", name="Apply …").click()
+    found += violations(page)
+    page.goto(f"{site.url}/taxonomies?view=history")
+    expect(page.get_by_role("heading", name="Revision 1")).to_be_visible()
+    assert [] == found + violations(page)
 
 
 @pytest.mark.parametrize(

@@ -5,16 +5,20 @@ import { html, useEffect, useRef } from "../../app/lib.js";
 import { useEvery, useLoaded } from "../../app/load.js";
 import { link } from "../../app/router.js";
 import { Empty, ErrorBox, Icon, Loading, toast } from "../../app/ui.js";
-import { ReadOnly } from "./plan.js";
+import { lastApplied, ReadOnly } from "./plan.js";
 
 /** Labels of a card. */
 const LABELS = 12;
+/** Milliseconds in which stored tags begin to follow a change, or never do, because there are none. */
+const BEGIN = 60_000;
 
 export function List() {
   const { value, error, again } = useLoaded("all", (signal) => api.get("/v1/taxonomies", undefined, signal));
   const counts = useLoaded(value && `${value.revision} ${value.retagging?.finished_at}`, (signal) => api.get("/v1/label-counts", { limit: LABELS }, signal));
   const follows = value?.retagging && !value.retagging.finished_at;
-  useEvery(2, () => follows && again());
+  const begins = value && !value.retagging && Date.now() - lastApplied.at < BEGIN;
+  useEvery(2, () => (follows || begins) && again());
+  useEvery(30, again); // others change taxonomies, too
   const followed = useRef(false);
   useEffect(() => {
     if (followed.current && value && !follows) toast("Stored tags follow the revision in force.");

@@ -11,6 +11,8 @@ import { interval } from "./summary.js";
 const EDITS = /** @type {Record<string, string>} */ ({
   same: "unchanged", added: "new", changed: "changed", removed: "removed", words: "only texts for people", moved: "another owner",
 });
+/** When this tab applied a change: stored tags begin to follow a moment later. */
+export const lastApplied = { at: 0 };
 /** Changes shown at first: the rarest of a taxonomy with many labels are no news. */
 const MOST = 30;
 
@@ -24,6 +26,7 @@ export function Plan({ change, title, action = "Apply", danger = false, done, ba
   const [asking, setAsking] = useState(false);
   const apply = async () => {
     const made = await api.post("/v1/taxonomy-changes/apply", { ...change, planned: value.revision ?? 0 });
+    lastApplied.at = Date.now();
     toast(`Revision ${made.id} is in force. Stored tags follow now.`);
     done(made);
   };
