@@ -37,7 +37,7 @@ import { Icon, Thumb } from "./ui.js";
  */
 
 const identity = (/** @type {any} */ item) => `${item.bucket}/${item.key}`;
-const AHEAD = 1; // windows above and below the view that are drawn as well
+const AHEAD = 1; // windows above and below the view that are drawn as well, once it has been scrolled
 const TALLEST = 15_000_000; // pixels: browsers draw nothing behind some 17 million
 const NONE = new Set();
 
@@ -64,11 +64,12 @@ export function Grid(props) {
   const layout = useMemo(() => new Layout(count, measures, dividers), [count, measures, lines]);
   const at = Math.min(focus, Math.max(0, count - 1));
 
+  const scrolledYet = useRef(false);
   // -- what is in view -------------------------------------------------------------------------------------------------
   const look = () => {
     const box = root.current?.getBoundingClientRect();
     if (!box) return;
-    const ahead = innerHeight * AHEAD;
+    const ahead = scrolledYet.current ? innerHeight * AHEAD : 0; // the first view is to come quickly
     const strip = measures.pitch * 2; // drawn anew only after so many pixels
     const next = { top: Math.floor((-box.top - ahead) / strip) * strip, bottom: Math.ceil((innerHeight - box.top + ahead) / strip) * strip };
     setView((old) => (old.top === next.top && old.bottom === next.bottom ? old : next));
@@ -87,6 +88,7 @@ export function Grid(props) {
     const here = location.href;
     const settled = () => location.href === here && save();
     const scrolled = () => {
+      scrolledYet.current = true;
       latest.current.look();
       clearTimeout(timer);
       timer = setTimeout(settled, 150);

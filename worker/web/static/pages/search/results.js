@@ -6,7 +6,7 @@ import { isSearch, requestOf } from "./query.js";
 /** Least relevance of what is shown above the line. */
 export const RELEVANT = 0.5;
 const FIRST = 40; // items of the first page: what a window shows
-const NEXT = 250;
+const [LEAST, MOST] = [100, 500]; // of the pages after it
 const KEPT = 6;
 
 /**
@@ -45,9 +45,9 @@ export function neighbours(bucket, key) {
 /** Forget what was found: tags have changed. */
 export const forget = () => kept.clear();
 
-/** @param {import("./query.js").Search} search @param {Results} results */
-async function page(search, results) {
-  const limit = results.begun ? NEXT : FIRST;
+/** @param {import("./query.js").Search} search @param {Results} results @param {number} until wanted up to this item */
+async function page(search, results, until) {
+  const limit = results.begun ? Math.max(LEAST, Math.min(MOST, until - results.items.length + LEAST)) : FIRST;
   if (!isSearch(search)) {
     const filter = search.filter && JSON.stringify(search.filter);
     const found = await api.get("/v1/images", { filter, limit, after: results.after, order: "newest" });
@@ -57,10 +57,10 @@ async function page(search, results) {
   return { items: found.hits, next: found.next, complete: found.complete };
 }
 
-/** Pages until one has items: those of a filter that few images match may be empty. @param {import("./query.js").Search} search @param {Results} results */
-async function some(search, results) {
+/** Pages until one has items: those of a filter that few images match may be empty. @param {import("./query.js").Search} search @param {Results} results @param {number} until */
+async function some(search, results, until) {
   const before = results.items.length;
-  do add(results, await page(search, results));
+  do add(results, await page(search, results, until));
   while (results.more && results.items.length === before);
 }
 
@@ -78,9 +78,9 @@ function add(results, found) {
 export function useResults(search, key) {
   const [, draw] = useReducer((/** @type {number} */ n) => n + 1, 0);
   const results = resultsOf(key);
-  const load = useCallback(() => {
+  const load = useCallback((until = 0) => {
     if (results.loading || !results.more || results.error) return;
-    results.loading = some(search, results)
+    results.loading = some(search, results, until)
       .catch((error) => void (results.error = error))
       .finally(() => {
         results.loading = null;
