@@ -14,6 +14,7 @@ from tests.api_services import services_of
 from tests.integration.api.live import LiveApi, serve
 from tests.memory_store import MemoryStore
 from tests.pages import catalog as pages_catalog
+from tests.pages.reviewing import known
 from tests.servers import RunningServers
 from worker import db
 from worker.api import Tokens
@@ -23,6 +24,8 @@ from worker.web import Pages
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 #: WebGL without a GPU, for the map.
 FLAGS = ("--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
+#: Images of reviews, none of which is like another.
+_SCENES = 2_400
 #: Milliseconds: busy machines are slow, and what never comes need not be noticed soon.
 _PATIENCE = 20_000
 expect.set_options(timeout=_PATIENCE)
@@ -136,3 +139,35 @@ def page(browser_context: BrowserContext) -> Iterator[Page]:
     tab.on("console", lambda said: faults.append(said.text) if "Content Security Policy" in said.text else None)
     yield tab
     assert [] == faults
+
+
+@pytest.fixture(scope="session")
+def scenes(postgres: RunningServers, migrated: str) -> tuple[str, MemoryStore]:
+    """A template with images none of which is a near-duplicate of another, and the store that has their files."""
+    store = MemoryStore(pages_catalog.BUCKET)
+
+    def fill(url: str) -> None:
+        engine = db.connect(url, name="test", pool_size=2)
+        pages_catalog.fill(engine, store, images=_SCENES, scenes=True)
+        engine.dispose()
+
+    return postgres.create_template("scenes", fill, template=migrated), store
+
+
+@pytest.fixture
+def review_site(postgres: RunningServers, scenes: tuple[str, MemoryStore], tmp_path_factory) -> Iterator[Site]:
+    """A catalog of scenes for one test alone, without tokens."""
+    yield from serve_site(postgres, scenes, tmp_path_factory.mktemp("previews"), Tokens())
+
+
+@pytest.fixture(scope="module")
+def guarded_review(postgres: RunningServers, scenes: tuple[str, MemoryStore], tmp_path_factory) -> Iterator[Site]:
+    """The same with tokens."""
+    yield from serve_site(postgres, scenes, tmp_path_factory.mktemp("previews"), TOKENS)
+
+
+@pytest.fixture
+def reviewer(page: Page) -> Page:
+    """A tab of a person whose name is known, with twelve pictures on each page."""
+    known(page, "ada")
+    return page

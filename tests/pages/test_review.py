@@ -2,97 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
-from playwright.sync_api import Dialog, Page, Route, expect
+from playwright.sync_api import expect
 from sqlalchemy import text
 
-from tests.memory_store import MemoryStore
-from tests.pages import catalog as pages_catalog
 from tests.pages.axe import violations
-from tests.pages.conftest import TOKENS, Site, serve_site
-from tests.servers import RunningServers
-from worker import db
-from worker.api import Tokens
+from tests.pages.conftest import TOKENS
+from tests.pages.reviewing import QUEUE, keys_of, known, opened, settle, stored, tiles
 from worker.pipeline.evaluation import certify
-
-_IMAGES = 2_400
-_QUEUE = "review?taxonomy=colour&label=red&queue=uncertain"
-
-
-@pytest.fixture(scope="session")
-def scenes(postgres: RunningServers, migrated: str) -> tuple[str, MemoryStore]:
-    """A template with images none of which is a near-duplicate of another, and the store that has their files."""
-    store = MemoryStore(pages_catalog.BUCKET)
-
-    def fill(url: str) -> None:
-        engine = db.connect(url, name="test", pool_size=2)
-        pages_catalog.fill(engine, store, images=_IMAGES, scenes=True)
-        engine.dispose()
-
-    return postgres.create_template("scenes", fill, template=migrated), store
-
-
-@pytest.fixture
-def review_site(postgres: RunningServers, scenes: tuple[str, MemoryStore], tmp_path_factory) -> Iterator[Site]:
-    """A catalog of scenes for one test alone, without tokens."""
-    yield from serve_site(postgres, scenes, tmp_path_factory.mktemp("previews"), Tokens())
-
-
-@pytest.fixture(scope="module")
-def guarded_review(postgres: RunningServers, scenes: tuple[str, MemoryStore], tmp_path_factory) -> Iterator[Site]:
-    """The same with tokens."""
-    yield from serve_site(postgres, scenes, tmp_path_factory.mktemp("previews"), TOKENS)
-
-
-@pytest.fixture
-def reviewer(page: Page) -> Page:
-    """A tab of a person whose name is known, with twelve pictures on each page."""
-    known(page, "ada")
-    return page
-
-
-def known(page: Page, name: str) -> None:
-    kept = f"localStorage.setItem('enrich.reviewer', '{name}'); localStorage.setItem('enrich.review.size', '12')"
-    page.add_init_script(kept)
-
-
-def opened(page: Page, url: str) -> None:
-    page.goto(url)
-    expect(tiles(page)).to_have_count(12)
-
-
-def tiles(page: Page):
-    return page.locator(".tile")
-
-
-def keys_of(page: Page) -> list[str]:
-    """Of the images in view."""
-    return [label.split(":")[0] for label in tiles(page).evaluate_all("all => all.map((e) => e.ariaLabel)")]
-
-
-_STANDING = """
-    SELECT verdict, label FROM decisions d
-    WHERE verdict <> 'undo' AND NOT EXISTS (SELECT FROM decisions u WHERE u.undoes = d.id)
-"""
-
-
-def stored(site: Site) -> Counter[tuple[str, str | None]]:
-    """Verdict and label → standing decisions."""
-    with site.engine.connect() as connection:
-        return Counter((row.verdict, row.label) for row in connection.execute(text(_STANDING)))
-
-
-def settle(page: Page, expected: object, now: Callable[[], object]) -> None:
-    """Wait until something is as expected: the page sends decisions in the background."""
-    ends = time.monotonic() + 20
-    while now() != expected and time.monotonic() < ends:
-        page.wait_for_timeout(50)
-    assert expected == now()
 
 
 def test_a_plan_is_reviewed_with_keys_alone(review_site, page):
@@ -157,7 +77,7 @@ def test_proven_says_so_and_offers_what_comes_next(review_site, page):
 
 def test_ranges_and_rectangles_mark_many(review_site, reviewer):
     """Shift extends from the last click; a rectangle marks what it touches; keys then say something else about them."""
-    opened(reviewer, f"{review_site.url}/{_QUEUE}")
+    opened(reviewer, f"{review_site.url}/{QUEUE}")
     tiles(reviewer).nth(1).click()
     tiles(reviewer).nth(4).click(modifiers=["Shift"])
     expect(reviewer.get_by_role("button", name="8 red")).to_contain_text("4 not red")
@@ -177,7 +97,7 @@ def test_ranges_and_rectangles_mark_many(review_site, reviewer):
 
 def test_batches_are_taken_back(review_site, reviewer):
     """`z` takes the last page back and shows it again as it was; the list takes back earlier ones."""
-    opened(reviewer, f"{review_site.url}/{_QUEUE}")
+    opened(reviewer, f"{review_site.url}/{QUEUE}")
     shown = keys_of(reviewer)
     tiles(reviewer).nth(2).click()
     reviewer.keyboard.press("Enter")
@@ -197,111 +117,6 @@ def test_batches_are_taken_back(review_site, reviewer):
     reviewer.get_by_role("button", name="Undo 12 decisions").click()
     expect(reviewer.get_by_role("dialog")).to_contain_text("Nothing was recorded yet")
     assert Counter() == stored(review_site)
-
-
-def test_a_conflict_is_shown_and_never_overwrites(review_site, reviewer):
-    """Another person decided meanwhile: both answers are shown, and theirs stands until the reviewer says otherwise."""
-    opened(reviewer, f"{review_site.url}/{_QUEUE}")
-    key = keys_of(reviewer)[0]
-    theirs = {"bucket": "photos", "key": key, "taxonomy": "colour", "verdict": "replace", "label": "blue"}
-    review_site.api.post("/v1/decisions", {"reviewer": "bob", "decisions": [theirs]}, token=None)
-    reviewer.keyboard.press("Enter")
-    conflict = reviewer.get_by_role("alert")
-    expect(conflict).to_contain_text(f"{key}You said: red. bob said replace blue")
-    settle(reviewer, {("accept", "red"): 11, ("replace", "blue"): 1}, lambda: stored(review_site))
-    reviewer.get_by_role("button", name="Record mine").click()
-    expect(conflict).to_have_count(0)
-
-    def about_it() -> list[tuple[str, str]]:
-        query = text("SELECT reviewer, verdict FROM decisions WHERE key = :key ORDER BY id")
-        with review_site.engine.connect() as connection:
-            return [(row.reviewer, row.verdict) for row in connection.execute(query, {"key": key})]
-
-    settle(reviewer, [("bob", "replace"), ("ada", "accept")], about_it)
-
-
-def test_a_conflict_is_told_on_another_page_as_well(review_site, reviewer):
-    """Who leaves while decisions are on their way learns there what was not stored."""
-    opened(reviewer, f"{review_site.url}/{_QUEUE}")
-    theirs = {"bucket": "photos", "key": keys_of(reviewer)[0], "taxonomy": "colour", "verdict": "none"}
-    review_site.api.post("/v1/decisions", {"reviewer": "bob", "decisions": [theirs]}, token=None)
-    held: list[Route] = []
-
-    def hold(route: Route) -> None:
-        held.append(route)
-
-    reviewer.route("**/v1/decisions", hold)
-    reviewer.keyboard.press("Enter")
-    expect(reviewer.locator(".last")).to_contain_text("Saving")
-    reviewer.get_by_role("link", name="Map").click()
-    expect(reviewer.locator(".tile")).to_have_count(0)
-    held[0].continue_()
-    expect(reviewer.locator(".toast")).to_contain_text("Not stored: 1 decision about colour = red: bob")
-    settle(reviewer, {("accept", "red"): 11, ("none", None): 1}, lambda: stored(review_site))
-
-
-def test_two_reviewers_get_different_images(review_site, reviewer, chromium):
-    """What one has been shown is reserved; what is left goes back when the page is left."""
-    api = review_site.api
-    body = {"taxonomy": "colour", "label": "red", "target": 0.9, "reviewer": "ada"}
-    plan = api.post("/v1/review-plans", body, token=None).json["id"]
-    opened(reviewer, f"{review_site.url}/review?plan={plan}")
-    other = chromium.new_context().new_page()
-    known(other, "bob")
-    opened(other, f"{review_site.url}/review?plan={plan}")
-    assert set() == set(keys_of(reviewer)) & set(keys_of(other))
-
-    def held() -> set[str | None]:
-        items = api.get(f"/v1/review-plans/{plan}/items", token=None).json["items"]
-        return {each["held_by"] for each in items}
-
-    assert {"ada", "bob", None} == held()
-    reviewer.get_by_role("link", name="Search").click()
-    settle(reviewer, {"bob", None}, held)
-    other.close(run_before_unload=True)
-    settle(reviewer, {None}, held)
-    other.context.close()
-
-
-def test_nothing_is_lost_without_a_network(review_site, reviewer):
-    """Decisions are kept, the person is told and goes on; they are sent once the API answers, also after a reload."""
-    opened(reviewer, f"{review_site.url}/{_QUEUE}")
-    reviewer.route("**/v1/decisions", lambda route: route.abort())
-    reviewer.keyboard.press("Enter")
-    warning = reviewer.get_by_role("alert")
-    expect(warning).to_contain_text("12 decisions are not stored yet")
-    expect(tiles(reviewer)).to_have_count(12)  # the next page, which had been loaded before
-    tiles(reviewer).nth(0).click()
-    reviewer.keyboard.press("Enter")
-    expect(warning).to_contain_text("24 decisions are not stored yet")
-    asked: list[str] = []
-
-    def leave(dialog: Dialog) -> None:
-        asked.append(dialog.type)
-        dialog.accept()
-
-    reviewer.on("dialog", leave)
-    reviewer.reload()
-    assert ["beforeunload"] == asked
-    assert Counter() == stored(review_site)
-    reviewer.unroute("**/v1/decisions")
-    reviewer.reload()
-    settle(reviewer, {("accept", "red"): 23, ("reject", "red"): 1}, lambda: stored(review_site))
-    kept = "Object.keys(localStorage).filter((key) => key.startsWith('enrich.unsent'))"
-    settle(reviewer, [], lambda: reviewer.evaluate(kept))
-
-
-def test_a_batch_whose_answer_was_lost_is_stored_once(review_site, reviewer):
-    """The API stored it, the answer never came: sending it again records nothing twice."""
-    opened(reviewer, f"{review_site.url}/{_QUEUE}")
-
-    def lose_the_answer(route):
-        route.fetch()
-        route.abort()
-
-    reviewer.route("**/v1/decisions", lose_the_answer, times=1)
-    reviewer.keyboard.press("Enter")
-    settle(reviewer, {("accept", "red"): 12}, lambda: stored(review_site))
 
 
 def test_found_images_get_a_label_at_once(review_site, reviewer):
@@ -401,7 +216,7 @@ def test_a_phone_reviews_by_touch(review_site, chromium):
     context = chromium.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
     page = context.new_page()
     known(page, "ada")
-    opened(page, f"{review_site.url}/{_QUEUE}")
+    opened(page, f"{review_site.url}/{QUEUE}")
     assert 390 >= page.evaluate("document.documentElement.scrollWidth")
     tiles(page).nth(4).tap()
     expect(page.get_by_role("button", name="11 red")).to_contain_text("1 not red")
@@ -421,7 +236,7 @@ def test_everybody_can_review(review_site, reviewer, scheme):
         reviewer.goto(f"{review_site.url}/{address}")
         expect(reviewer.get_by_text("not reviewed").first).to_be_visible()
         assert [] == violations(reviewer), address
-    opened(reviewer, f"{review_site.url}/{_QUEUE}")
+    opened(reviewer, f"{review_site.url}/{QUEUE}")
     for key in ("r", "ArrowRight", "u", "ArrowRight", "1", "ArrowRight", "n"):
         reviewer.keyboard.press(key)
     reviewer.keyboard.press("Enter")
@@ -431,17 +246,6 @@ def test_everybody_can_review(review_site, reviewer, scheme):
     reviewer.keyboard.press("i")
     expect(reviewer.get_by_role("dialog")).to_be_visible()
     assert [] == violations(reviewer)
-
-
-def test_a_failed_page_can_be_tried_again(review_site, reviewer):
-    """Loading that fails says why, and what to do; an empty queue says what else there is."""
-    reviewer.route("**/v1/review-queues/**", lambda route: route.abort(), times=1)
-    reviewer.goto(f"{review_site.url}/{_QUEUE}")
-    expect(reviewer.get_by_role("alert")).to_contain_text("does not answer")
-    reviewer.get_by_role("button", name="Try again").click()
-    expect(tiles(reviewer)).to_have_count(12)
-    reviewer.goto(f"{review_site.url}/review?taxonomy=colour&label=red&queue=label-error")
-    expect(reviewer.get_by_text("Nothing is left to review there")).to_be_visible()
 
 
 def test_the_meter_counts_as_the_calibration_does(site, page):
