@@ -12,6 +12,7 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from tests.pages.axe import violations
+from worker.catalog import newest_images
 
 _DROP = """data => {
   const bytes = Uint8Array.from(atob(data), each => each.charCodeAt(0));
@@ -197,8 +198,8 @@ def test_pictures_are_selected_by_rectangle_range_and_key(site, page):
     expect(page.get_by_role("grid")).to_be_focused()
 
 
-def test_hovering_tells_tags_and_why(site, page):
-    """Probabilities, relevance, and the similarity with what was asked for."""
+def test_hover_and_focus_tell_tags_and_why(site, page):
+    """Probabilities, relevance, and the similarity with what was asked for; Escape hides them."""
     page.goto(f"{site.url}/?q=a+red+picture")
     first(page)
     page.locator("[data-index='1']").hover()
@@ -206,6 +207,35 @@ def test_hovering_tells_tags_and_why(site, page):
     expect(card).to_contain_text("colour red")
     expect(card).to_contain_text("relevance")
     expect(card).to_contain_text("like “a red picture”")
+    page.keyboard.press("Escape")
+    expect(card).to_have_count(0)
+    page.mouse.move(0, 0)
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowRight")
+    expect(card).to_contain_text("relevance")
+
+
+def test_images_far_from_the_newest_are_looked_for(site, page, monkeypatch):
+    """Answers without any image but with a next page are followed until one has some."""
+    monkeypatch.setattr(newest_images, "_WALK", 500)
+    page.goto(f'{site.url}/?filter={{"none":[{{"tags":[{{"taxonomy":"colour","label":"red"}}]}}]}}')
+    assert not first(page).endswith("red")
+    expect(page.get_by_text("1 further condition")).to_be_visible()
+
+
+def test_pictures_are_looked_through_one_after_another(site, page):
+    """On the page of an image the arrows go on in what was found; back leads to the grid."""
+    page.goto(site.url)
+    first(page)
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="09999.png")).to_be_visible()
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_role("heading", name="09998.png")).to_be_visible()
+    page.get_by_role("button", name="Previous picture").click()
+    expect(page.get_by_role("heading", name="09999.png")).to_be_visible()
+    page.go_back()
+    expect(page.get_by_role("grid")).to_be_visible()
 
 
 def test_searches_are_saved_and_deleted_with_a_way_back(own_site, page):

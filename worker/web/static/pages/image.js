@@ -82,7 +82,7 @@ function Shown({ image, path, decisions, show, reload, more }) {
     <div class="image-similar"><${Similar} image=${image} /></div>
     <div class="image-right">
       <h1>${name || image.key}</h1>
-      <${Tags} image=${image} decisions=${decisions} show=${show} reload=${reload} undo=${undo} />
+      <${Tags} image=${image} decisions=${decisions} all=${more === null} show=${show} reload=${reload} undo=${undo} />
       <${History} image=${image} decisions=${decisions} undo=${undo} more=${more} />
       <${Details} image=${image} />
     </div>

@@ -53,9 +53,15 @@ function Results({ search, change, of }) {
   const timer = useRef(/** @type {any} */ (0));
   useEffect(() => (setSelected(new Set()), setPointed(null)), [key]);
   useEffect(() => {
-    const hide = () => (clearTimeout(timer.current), setPointed(null));
+    const hide = () => setPointed(null);
+    const escape = (/** @type {KeyboardEvent} */ event) => event.key === "Escape" && hide();
     document.addEventListener("scroll", hide, { passive: true, capture: true });
-    return () => (hide(), document.removeEventListener("scroll", hide, { capture: true }));
+    document.addEventListener("keydown", escape, true);
+    return () => {
+      clearTimeout(timer.current);
+      document.removeEventListener("scroll", hide, { capture: true });
+      document.removeEventListener("keydown", escape, true);
+    };
   }, []);
 
   const { items, cut, more, begun, error } = results;
@@ -77,10 +83,14 @@ function Results({ search, change, of }) {
     { key: "m", does: "more like the focused or selected pictures", run: () => examples("like", named()) },
     { key: "l", does: "less like the focused or selected pictures", run: () => examples("unlike", named()) },
   ]);
-  const point = (/** @type {any} */ item, /** @type {HTMLElement | null} */ cell, /** @type {number} */ after) => {
+  /** Show what is known of a picture, a moment later, where its cell is by then. @param {any} item @param {string} cell selector @param {number} after milliseconds */
+  const point = (item, cell, after) => {
     clearTimeout(timer.current);
-    if (!item || !cell) return setPointed(null);
-    timer.current = setTimeout(() => setPointed({ item, cell }), after);
+    if (!item) return setPointed(null);
+    timer.current = setTimeout(() => {
+      const found = /** @type {HTMLElement | null} */ (document.querySelector(cell));
+      setPointed(found && { item, cell: found });
+    }, after);
   };
   const showLess = () => {
     navigate(addressOf({ ...search, all: true }), { replace: true });
@@ -99,8 +109,8 @@ function Results({ search, change, of }) {
     : html`<${Grid} label=${searching ? "Pictures found" : "Pictures, the newest first"} name=${key} size=${148} items=${shown} more=${more && (reveal || cut < 0) && !error}
         total=${!searching && of?.exact ? of.images : 0} loadMore=${results.load} selected=${selected} onSelect=${setSelected} dividers=${line} handle=${grid}
         labelOf=${spoken} onOpen=${(/** @type {any} */ item) => (remember(shown), navigate(link("image", { bucket: item.bucket, key: item.key })), scrollTo(0, 0))}
-        onHover=${(/** @type {any} */ item, /** @type {HTMLElement | null} */ cell) => point(item, cell, 350)}
-        onFocus=${(/** @type {any} */ item, /** @type {number} */ index) => point(item, document.querySelector(`.grid:focus-visible [data-index="${index}"]`), 700)}
+        onHover=${(/** @type {any} */ item, /** @type {HTMLElement | null} */ cell) => point(item, `.grid [data-index="${cell?.dataset.index}"]:hover`, 350)}
+        onFocus=${(/** @type {any} */ item, /** @type {number} */ index) => point(item, `.grid:focus-visible [data-index="${index}"]`, 700)}
         renderBadge=${(/** @type {any} */ item) => html`${item.copies > 0 && html`<span class="badge">+${count(item.copies)} ${item.copies === 1 ? "copy" : "copies"}</span>`}
           <span class="cell-actions"><button type="button" tabindex="-1" title="More like this (m)" aria-label="More like this" onClick=${() => examples("like", [nameOf(item)])}><${Icon} name="plus" /></button>
           <button type="button" tabindex="-1" title="Less like this (l)" aria-label="Less like this" onClick=${() => examples("unlike", [nameOf(item)])}><${Icon} name="minus" /></button></span>`} />`}
@@ -122,7 +132,7 @@ function spoken(item) {
 }
 
 /** How many there are, and what is not complete about them. @param {import("./search/query.js").Search} search @param {any} results @param {number} shown @param {boolean} reveal @param {any} of */
-function status(search, { items, more, complete, begun, cut, busy }, shown, reveal, of) {
+function status(search, { items, more, complete, exact, begun, cut, busy }, shown, reveal, of) {
   if (!begun) return "Searching …";
   /** @type {string[]} */
   const said = [];
@@ -132,6 +142,7 @@ function status(search, { items, more, complete, begun, cut, busy }, shown, reve
   } else if (cut === 0) said.push(`${plural(shown, "picture")}${more ? " so far" : ""}, none of them clearly relevant`);
   else if (cut > 0) said.push(`${plural(cut, "relevant picture")}${reveal ? `, and ${count(items.length - cut)} less relevant ones${more ? " so far" : ""}` : ""}`);
   else said.push(`${plural(shown, "picture")}${more ? " so far" : ""}, the most similar first`);
+  if (isSearch(search) && !exact) said.push("found by an index, which misses a few");
   if (!complete) said.push("the search stopped at a limit, so some may be missing");
   if (isSearch(search) && !more && items.length >= MOST_HITS) said.push(`a search ends after ${count(MOST_HITS)} pictures: narrow it by a filter`);
   if (busy && items.length) said.push(`loading more after ${count(items.length)}`);

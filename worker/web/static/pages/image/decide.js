@@ -52,11 +52,12 @@ function expected(image, { taxonomy, verdict, label, tag }, who) {
   };
 }
 
-/** What was shown, so that the API notices what changed since. @param {any} image @param {any[]} decisions newest first @param {Decision} decision */
-function seen(image, decisions, { taxonomy, tag }) {
-  const newest = decisions.find((each) => each.taxonomy === taxonomy && each.sha256 === image.sha256 && each.verdict !== "undo" && each.undone_by === null && each.verdict !== "withdraw");
+/** What was shown, so that the API notices what changed since. @param {any} image @param {any[]} decisions newest first @param {boolean} all whether these are all there are @param {Decision} decision */
+function seen(image, decisions, all, { taxonomy, tag }) {
+  const newest = decisions.find((each) => each.taxonomy === taxonomy && each.sha256 === image.sha256 && each.verdict !== "undo" && each.undone_by === null);
   return {
-    sha256: image.sha256, labels: inForce(image, taxonomy), decision: newest?.id ?? 0,
+    sha256: image.sha256, labels: inForce(image, taxonomy),
+    ...(newest || all ? { decision: newest?.id ?? 0 } : {}),
     ...(tag?.label ? { label: tag.label } : {}), ...(tag?.taxonomy_version ? { version: tag.taxonomy_version } : {}), ...(tag?.space ? { space: tag.space } : {}),
   };
 }
@@ -64,17 +65,17 @@ function seen(image, decisions, { taxonomy, tag }) {
 const SAID = { accept: "holds", reject: "does not hold", replace: "holds instead", none: "None of the labels holds", unsure: "Cannot tell" };
 
 /**
- * @param {any} image @param {any[]} decisions @param {(image: any) => void} show what is expected @param {() => Promise<any>} reload the image as it is now
+ * @param {any} image @param {any[]} decisions @param {boolean} all whether these are all decisions @param {(image: any) => void} show what is expected @param {() => Promise<any>} reload the image as it is now
  * @param {(id: number) => void} undo
  */
-export function useDecisions(image, decisions, show, reload, undo) {
+export function useDecisions(image, decisions, all, show, reload, undo) {
   const [conflict, setConflict] = useState(/** @type {Conflict | null} */ (null));
   const decide = async (/** @type {Decision} */ decision) => {
     const { taxonomy, verdict, label } = decision;
     const before = image;
     setConflict(null);
     show(expected(image, decision, reviewer()));
-    const body = { taxonomy, verdict, label: label ?? undefined, reviewer: reviewer(), seen: seen(image, decisions, decision) };
+    const body = { taxonomy, verdict, label: label ?? undefined, reviewer: reviewer(), seen: seen(image, decisions, all, decision) };
     try {
       const done = await api.put(`/v1/decisions/${objectPath(image.bucket, image.key)}`, body);
       await reload();

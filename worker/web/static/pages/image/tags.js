@@ -23,9 +23,9 @@ function rowsOf(image) {
 }
 
 /**
- * @param {{image: any, decisions: any[], show: (image: any) => void, reload: () => Promise<any>, undo: (id: number) => void}} props
+ * @param {{image: any, decisions: any[], all: boolean, show: (image: any) => void, reload: () => Promise<any>, undo: (id: number) => void}} props
  */
-export function Tags({ image, decisions, show, reload, undo }) {
+export function Tags({ image, decisions, all, show, reload, undo }) {
   const may = useMay("review");
   const groups = useMemo(() => rowsOf(image), [image]);
   const rows = groups.flatMap(([, all]) => all);
@@ -33,7 +33,7 @@ export function Tags({ image, decisions, show, reload, undo }) {
   const [replacing, setReplacing] = useState(/** @type {{taxonomy: string, tag: any} | null} */ (null));
   const [waiting, setWaiting] = useState(/** @type {import("./decide.js").Decision | null} */ (null));
   const [why, setWhy] = useState(/** @type {Set<string>} */ (new Set()));
-  const { decide, conflict, settle } = useDecisions(image, decisions, show, reload, undo);
+  const { decide, conflict, settle } = useDecisions(image, decisions, all, show, reload, undo);
   const current = rows[Math.min(at, rows.length - 1)];
   const list = useRef(/** @type {HTMLElement | null} */ (null));
   useEffect(() => list.current?.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest" }), [at]);

@@ -14,6 +14,7 @@ const KEPT = 6;
  * @property {any[]} items hits, or images
  * @property {boolean} more whether there are others behind them
  * @property {boolean} complete whether the search looked everywhere it should
+ * @property {boolean} exact whether every image was compared
  * @property {boolean} begun whether anything has been answered
  * @property {any} error
  * @property {string | null} after
@@ -25,7 +26,7 @@ const kept = new Map();
 
 /** @param {string} key @returns {Results} */
 function resultsOf(key) {
-  const found = kept.get(key) ?? { items: [], more: true, complete: true, begun: false, error: null, after: null, loading: null };
+  const found = kept.get(key) ?? { items: [], more: true, complete: true, exact: true, begun: false, error: null, after: null, loading: null };
   kept.delete(key);
   kept.set(key, found);
   if (kept.size > KEPT) kept.delete(/** @type {string} */ (kept.keys().next().value));
@@ -51,10 +52,10 @@ async function page(search, results, until) {
   if (!isSearch(search)) {
     const filter = search.filter && JSON.stringify(search.filter);
     const found = await api.get("/v1/images", { filter, limit, after: results.after, order: "newest" });
-    return { items: found.images, next: found.next, complete: true };
+    return { items: found.images, next: found.next, complete: true, exact: true };
   }
   const found = await api.post("/v1/search", { ...requestOf(search), limit, ...(results.after ? { after: results.after } : {}) });
-  return { items: found.hits, next: found.next, complete: found.complete };
+  return { items: found.hits, next: found.next, complete: found.complete, exact: found.exact };
 }
 
 /** Pages until one has items: those of a filter that few images match may be empty. @param {import("./query.js").Search} search @param {Results} results @param {number} until */
@@ -64,11 +65,12 @@ async function some(search, results, until) {
   while (results.more && results.items.length === before);
 }
 
-/** @param {Results} results @param {{items: any[], next: string | null, complete: boolean}} found */
+/** @param {Results} results @param {{items: any[], next: string | null, complete: boolean, exact: boolean}} found */
 function add(results, found) {
   results.items = [...results.items, ...found.items];
   [results.after, results.more, results.begun] = [found.next, found.next !== null, true];
   results.complete &&= found.complete;
+  results.exact &&= found.exact;
 }
 
 /**
