@@ -278,6 +278,7 @@ def test_a_phone_shows_three_columns_and_no_filter_at_first(site, page):
     expect(page.get_by_role("complementary")).to_have_count(0)
     page.get_by_role("button", name="Filter").click()
     page.get_by_role("complementary").get_by_role("checkbox", name="green").check()
+    page.get_by_role("button", name="Show the pictures").click()
     expect(page.locator("[data-index='0']")).to_have_attribute("aria-label", re.compile("png, green"))
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 

@@ -107,9 +107,6 @@ function ModelInput({ path, sha256 }) {
 const ADVICE = /** @type {Record<string, string>} */ ({
   pending: "It is waiting for a worker. This page can be loaded again in a moment.",
   quarantined: "It can be tried again under Operations.",
-  excluded: "It is not an image, and does not claim to be one.",
-  gone: "The store had it once; it was deleted.",
-  unknown: "No event named it. Check the key, or list the bucket with `enrich backfill`.",
 });
 
 /** What is known about an object that is not in the catalog. @param {{bucket: string, name: string, problem: any, again: () => void}} props */

@@ -35,7 +35,8 @@ export default function Page({ query }) {
     <div class="search-body">
       <aside id="facets" class="search-side" aria-label="Filter" hidden=${!wide}>
         ${wide && html`<${Facets} filter=${search.filter} loaded=${facets} searching=${isSearch(search)} more=${() => setLimit(200)}
-          change=${(/** @type {any} */ filter) => change({ ...search, filter })} />`}
+          change=${(/** @type {any} */ filter) => change({ ...search, filter })} />
+          <button type="button" class="primary show-results" onClick=${() => setWide(false)}>Show the pictures</button>`}
       </aside>
       <${Results} search=${search} change=${change} of=${facets.value?.all.of ?? null} />
     </div>`;
