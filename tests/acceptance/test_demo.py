@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import threading
@@ -115,7 +116,9 @@ def test_on_a_terminal_it_stays_until_ctrl_c(tmp_path: Path) -> None:
     """The addresses are printed, and Ctrl-C is a success; killing it outright leaves nothing either."""
     with terminal("demo", cwd=tmp_path) as (process, read):
         shown = read(lambda text: "Ctrl-C stops everything." in text)
-        assert "http://127.0.0.1:" in shown
+        assert re.search(
+            r"^http://127\.0\.0\.1:\d+/login#admin\.\d+\.[\w-]{8}\.[\w-]{22}\r?$", shown, re.MULTILINE
+        )  # unbroken
         process.send_signal(signal.SIGINT)
         shown = read(lambda text: "nothing is left running" in text)
         assert "nothing is left running" in shown

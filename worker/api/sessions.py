@@ -68,7 +68,7 @@ class Sessions:
 
     def _sign(self, purpose: bytes, scope: Scope, seconds: int) -> tuple[str, int]:
         expires = int(self._clock()) + seconds
-        said = f"{scope}.{expires}.{secrets.token_urlsafe(9)}"
+        said = f"{scope}.{expires}.{secrets.token_urlsafe(6)}"
         return f"{said}.{self._mac(purpose, scope, said)}", expires
 
     def _verified(self, purpose: bytes, value: str) -> Signed | None:

@@ -49,13 +49,13 @@ err = _console(sys.stderr, stderr=True)
 
 # -- output ------------------------------------------------------------------------------------------------------------
 def say(sentence: str) -> None:
-    """Print a message for people, on stderr."""
-    err.print(printable(sentence))
+    """Print a message for people, on stderr. Addresses and paths are never broken: somebody will copy them."""
+    err.print(printable(sentence), overflow="ignore")
 
 
 def line(sentence: str, *, style: str | None = None) -> None:
-    """Print one line of the result."""
-    out.print(printable(sentence), style=style)
+    """Print one line of the result, broken between words only."""
+    out.print(printable(sentence), style=style, overflow="ignore")
 
 
 def json_line(value: object) -> None:

@@ -154,10 +154,16 @@ class System:
         )
 
     def _pages(self) -> str:
-        return f"\n  pages     {self.login_link()}" if self._settings.pages else ""
+        if not self._settings.pages:
+            return ""
+        # On a line of its own, which fits into 80 columns: some terminals open only what is not broken.
+        return (
+            "\n  pages     this link opens them, once and within an hour; `enrich login` prints another:"
+            f"\n{self.login_link()}\n"
+        )
 
     def login_link(self) -> str:
-        """An address of the pages that logs in once, within an hour: `enrich login` prints another."""
+        """An address of the pages that logs in once, within an hour."""
         from worker.cli import login
 
         return login.link(self.settings(), self.info.api_url)
