@@ -10,9 +10,11 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
+from sqlalchemy import text
 
 from tests.pages.axe import violations
 from worker.catalog import newest_images
+from worker.db import transaction
 
 _DROP = """data => {
   const bytes = Uint8Array.from(atob(data), each => each.charCodeAt(0));
@@ -221,6 +223,25 @@ def test_images_far_from_the_newest_are_looked_for(site, page, monkeypatch):
     page.goto(f'{site.url}/?filter={{"none":[{{"tags":[{{"taxonomy":"colour","label":"red"}}]}}]}}')
     assert not first(page).endswith("red")
     expect(page.get_by_text("1 further condition")).to_be_visible()
+
+
+def test_what_changed_meanwhile_is_found_anew(own_site, page):
+    """A link to the search asks again; going back does once a decision was made, and still returns to the place."""
+    page.goto(f'{own_site.url}/?filter={{"tags":[{{"taxonomy":"colour","label":"blue"}}]}}')
+    name = first(page).partition(",")[0]
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("region", name="Tags")).to_be_visible()
+    page.keyboard.press("r")
+    page.get_by_label("Your name").fill("ada")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Undo: rejected blue")).to_be_visible()
+    page.go_back()
+    expect(page.locator("[data-index='0']:not([aria-busy])")).not_to_have_attribute("aria-label", f"{name}, blue")
+    with transaction(own_site.engine) as connection:
+        connection.execute(text("DELETE FROM images WHERE key LIKE '2023/%'"))
+    page.get_by_role("link", name="Search", exact=True).click()
+    expect(page.locator("[data-index='0']:not([aria-busy])")).to_have_attribute("aria-label", "2022/09998.png, red")
 
 
 def test_pictures_are_looked_through_one_after_another(site, page):

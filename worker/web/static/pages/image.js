@@ -7,7 +7,7 @@ import { Empty, ErrorBox, Icon, Loading, Thumb, toast, toastError } from "../app
 import { Details, History, openOriginal } from "./image/details.js";
 import { reviewer } from "./image/decide.js";
 import { Similar } from "./image/similar.js";
-import { neighbours } from "./search/results.js";
+import { forget, neighbours } from "./search/results.js";
 import { AskReviewer, Tags } from "./image/tags.js";
 
 /** @param {{query: URLSearchParams}} props */
@@ -51,7 +51,7 @@ function Shown({ image, path, decisions, show, reload, more }) {
   const undo = (/** @type {number} */ id) => {
     if (!reviewer()) return setUndoing(id);
     setUndoing(null);
-    api.remove("/v1/decisions", { id, reviewer: reviewer() }).then(() => (toast("Taken back."), reload()), toastError);
+    api.remove("/v1/decisions", { id, reviewer: reviewer() }).then(() => (toast("Taken back."), forget(), reload()), toastError);
   };
   const { before, after } = useMemo(() => neighbours(image.bucket, image.key), [path]);
   const go = (/** @type {any} */ to) => to && (navigate(link("image", { bucket: to.bucket, key: to.key }), { replace: true }), scrollTo(0, 0));

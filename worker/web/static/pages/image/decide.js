@@ -2,6 +2,7 @@
 import { api, objectPath } from "../../app/api.js";
 import { useState } from "../../app/lib.js";
 import { toast, toastError } from "../../app/ui.js";
+import { forget } from "../search/results.js";
 
 const KEY = "enrich.reviewer"; // shared with the review page
 
@@ -78,6 +79,7 @@ export function useDecisions(image, decisions, all, show, reload, undo) {
     const body = { taxonomy, verdict, label: label ?? undefined, reviewer: reviewer(), seen: seen(image, decisions, all, decision) };
     try {
       const done = await api.put(`/v1/decisions/${objectPath(image.bucket, image.key)}`, body);
+      forget();
       await reload();
       const what = label ? `${taxonomy} ${label} ${SAID[verdict]}` : `${taxonomy}: ${SAID[verdict].toLowerCase()}`;
       if (done.outcome === "unchanged") toast(`${what}: it was decided before.`);

@@ -7,6 +7,8 @@ import { exampleName } from "./query.js";
 const WIDTH = 280;
 /** @type {Map<string, Promise<any>>} */
 const known = new Map();
+/** Read everything again: tags have changed. */
+export const forgetDetails = () => known.clear();
 
 /** @param {string} path */
 function details(path) {

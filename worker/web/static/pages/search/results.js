@@ -1,6 +1,8 @@
 // What a search finds, page by page. The last few results stay in memory, so that going back shows them at once.
 import { api } from "../../app/api.js";
-import { useCallback, useEffect, useReducer } from "../../app/lib.js";
+import { remembered } from "../../app/grid-place.js";
+import { useCallback, useEffect, useReducer, useRef } from "../../app/lib.js";
+import { forgetDetails } from "./card.js";
 import { isSearch, requestOf } from "./query.js";
 
 /** Least relevance of what is shown above the line. */
@@ -44,7 +46,10 @@ export function neighbours(bucket, key) {
 }
 
 /** Forget what was found: tags have changed. */
-export const forget = () => kept.clear();
+export function forget() {
+  kept.clear();
+  forgetDetails();
+}
 
 /** @param {import("./query.js").Search} search @param {Results} results @param {number} until wanted up to this item */
 async function page(search, results, until) {
@@ -79,6 +84,11 @@ function add(results, found) {
  */
 export function useResults(search, key) {
   const [, draw] = useReducer((/** @type {number} */ n) => n + 1, 0);
+  const current = useRef("");
+  if (current.current !== key) {
+    current.current = key;
+    if (!remembered(key)) kept.delete(key); // only who goes back sees what was found before
+  }
   const results = resultsOf(key);
   const load = useCallback((until = 0) => {
     if (results.loading || !results.more || results.error) return;
