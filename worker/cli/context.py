@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
+from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import Progress, ProgressColumn
 from rich.table import Table
@@ -50,12 +51,19 @@ err = _console(sys.stderr, stderr=True)
 # -- output ------------------------------------------------------------------------------------------------------------
 def say(sentence: str) -> None:
     """Print a message for people, on stderr. Addresses and paths are never broken: somebody will copy them."""
-    err.print(printable(sentence), overflow="ignore")
+    _print(err, sentence)
 
 
 def line(sentence: str, *, style: str | None = None) -> None:
     """Print one line of the result, broken between words only."""
-    out.print(printable(sentence), style=style, overflow="ignore")
+    _print(out, sentence, style)
+
+
+def _print(console: Console, sentence: str, style: str | None = None) -> None:
+    """A line that has a word wider than the terminal is left to the terminal, which breaks what it shows only."""
+    for each in sentence.split("\n"):
+        longest = max(map(cell_len, each.split()), default=0)
+        console.print(printable(each), style=style, soft_wrap=longest > console.width)
 
 
 def json_line(value: object) -> None:

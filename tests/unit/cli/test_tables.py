@@ -101,3 +101,12 @@ def test_a_title_stays_when_rows_become_blocks():
     lines = [line.strip() for line in printed(wide, 60).splitlines()]
     assert "What was found" == lines[0]
     assert "column 8  a word" in lines
+
+
+def test_an_address_is_never_broken(monkeypatch):
+    """Sentences are broken between words; a line with too long a word is left whole."""
+    shown = io.StringIO()
+    monkeypatch.setattr(context, "err", Console(file=shown, width=30))
+    address = "http://127.0.0.1:8700/login#" + "x" * 40
+    context.say(f"a sentence of more than thirty characters\n{address}")
+    assert ["a sentence of more than thirty", "characters", address] == shown.getvalue().splitlines()
