@@ -1,7 +1,7 @@
 // Preact, its hooks and htm: every module imports them from here.
 import { h, render, Fragment, createContext } from "preact";
 import {
-  useCallback, useContext, useEffect, useId, useLayoutEffect, useMemo, useReducer, useRef, useState,
+  useCallback, useContext, useEffect, useErrorBoundary, useId, useLayoutEffect, useMemo, useReducer, useRef, useState,
 } from "preact/hooks";
 import htm from "htm";
 
@@ -9,5 +9,5 @@ import htm from "htm";
 export const html = htm.bind(h);
 export {
   h, render, Fragment, createContext,
-  useCallback, useContext, useEffect, useId, useLayoutEffect, useMemo, useReducer, useRef, useState,
+  useCallback, useContext, useEffect, useErrorBoundary, useId, useLayoutEffect, useMemo, useReducer, useRef, useState,
 };

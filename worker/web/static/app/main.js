@@ -1,6 +1,6 @@
 // The shell: navigation, session, and the page that the address names.
 import { ApiError, onLoggedOut } from "./api.js";
-import { html, render, useEffect, useState } from "./lib.js";
+import { html, render, useEffect, useErrorBoundary, useRef, useState } from "./lib.js";
 import { KeyHelp, useKeys } from "./keys.js";
 import { followLinks, link, navigate, useRoute } from "./router.js";
 import * as sessions from "./session.js";
@@ -76,7 +76,18 @@ function Content({ page, query }) {
   );
   if (error) return html`<${ErrorBox} error=${error} />`;
   if (!Page) return html`<${Loading} what="the page" />`;
-  return html`<${Page} query=${query} />`;
+  return html`<${Guarded} Page=${Page} query=${query} />`;
+}
+
+/** A page that cannot be drawn says so, and another address is tried anew. @param {{Page: any, query: URLSearchParams}} props */
+function Guarded({ Page, query }) {
+  const at = `${location.pathname}?${query}`;
+  const failed = useRef("");
+  const [error, reset] = useErrorBoundary(() => void (failed.current = at));
+  useEffect(() => void (error && failed.current !== at && reset()));
+  if (!error) return html`<${Page} query=${query} />`;
+  return html`<div class="error box" role="alert"><p><strong>This page cannot be shown.</strong> Its address may ask for what there is not, or the page has a mistake: ${error.message}</p>
+    <button onClick=${() => navigate(location.pathname.slice(new URL("./", document.baseURI).pathname.length) || "./")}>Without what the address asks</button><button onClick=${() => location.reload()}>Load it again</button></div>`;
 }
 
 /** @param {{page: string, session: sessions.Session | null, left: () => void}} props */

@@ -54,13 +54,18 @@ export function toastError(error) {
   if (error?.name !== "AbortError") toast(error?.detail ?? error?.message ?? String(error), { kind: "error" });
 }
 
-export function Toasts() {
+/** Dialogs that are open. Everything outside of the last one cannot be reached, so that one shows the messages. */
+let dialogs = 0;
+
+/** @param {{dialog?: number}} props the dialog that it is in; 0: none */
+export function Toasts({ dialog = 0 }) {
   const [all, setAll] = useState(messages);
   useEffect(() => {
     listeners.add(setAll);
     return () => void listeners.delete(setAll);
   }, []);
   const close = (/** @type {number} */ id) => publish(messages.filter((each) => each.id !== id));
+  if (dialog !== dialogs) return null;
   return html`<div class="toasts" role="status" aria-live="polite">
     ${all.map(
       (each) => html`<div key=${each.id} class=${`toast ${each.kind}`}><span>${each.text}</span>
@@ -75,15 +80,21 @@ export function Toasts() {
 /** A modal dialog: Escape closes it, and the focus returns where it was. @param {{title: string, close: () => void, children?: any}} props */
 export function Dialog({ title, close, children }) {
   const ref = useRef(/** @type {HTMLDialogElement | null} */ (null));
+  const [depth, setDepth] = useState(-1);
   useLayoutEffect(() => {
     const before = document.activeElement;
     ref.current?.showModal();
+    setDepth(++dialogs);
+    publish([...messages]);
     return () => {
+      dialogs--;
+      publish([...messages]);
       if (before instanceof HTMLElement) before.focus();
     };
   }, []);
   return html`<dialog ref=${ref} aria-label=${title} onClose=${close} onClick=${(/** @type {MouseEvent} */ event) => event.target === ref.current && close()}>
     <div class="dialog"><h2>${title}</h2>${children}<button class="quiet corner" aria-label="Close" onClick=${close}>×</button></div>
+    <${Toasts} dialog=${depth} />
   </dialog>`;
 }
 

@@ -2,7 +2,7 @@
 import { api } from "../app/api.js";
 import { html, useState } from "../app/lib.js";
 import { useLoaded } from "../app/load.js";
-import { useRoute } from "../app/router.js";
+import { link, useRoute } from "../app/router.js";
 import { useMay } from "../app/session.js";
 import { ErrorBox, Loading } from "../app/ui.js";
 import { Labels } from "./review/labels.js";
@@ -16,12 +16,13 @@ function choiceOf(query) {
   return {
     taxonomy: text("taxonomy"), label: text("label"), query: text("query"), space: text("space"),
     queue: text("from") === "selection" ? "selection" : text("queue"),
-    plan: Number(text("plan")) || 0, unsure: text("unsure") === "1",
+    plan: query.has("plan") ? Number(text("plan")) : 0, unsure: text("unsure") === "1",
   };
 }
 
 export default function Page() {
   const choice = choiceOf(useRoute().query);
+  if (Number.isNaN(choice.plan)) return html`<p class="error box" role="alert">The address names no review plan: its number is not one. <a href=${link("review")}>All labels</a></p>`;
   if (choice.plan) return html`<${OfPlan} key=${choice.plan} choice=${choice} />`;
   if (!choice.taxonomy || !choice.label) return html`<${Labels} choice=${choice} />`;
   if (!choice.queue || choice.queue === "random") return html`<${Sources} key=${choice.label} choice=${choice} />`;

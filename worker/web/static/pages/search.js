@@ -38,7 +38,7 @@ export default function Page({ query }) {
           change=${(/** @type {any} */ filter) => change({ ...search, filter })} />
           <button type="button" class="primary show-results" onClick=${() => setWide(false)}>Show the pictures</button>`}
       </aside>
-      <${Results} search=${search} change=${change} of=${facets.value?.all.of ?? null} />
+      ${search.unreadable ? html`<${Unreadable} text=${search.unreadable} />` : html`<${Results} search=${search} change=${change} of=${facets.value?.all.of ?? null} />`}
     </div>`;
 }
 
@@ -102,7 +102,8 @@ function Results({ search, change, of }) {
     ? html`<span>${cut === 0 ? "Nothing is clearly relevant. These are nearest:" : "Relevance cut-off: what follows is more likely wrong than right"}</span>`
     : html`<span>Relevance cut-off: below this line, pictures are more likely wrong than right</span><button type="button" onClick=${showLess}>Show less relevant</button>` }];
 
-  if (error && !items.length) return html`<section class="results"><${ErrorBox} error=${error} retry=${results.again} /></section>`;
+  if (error && !items.length) return html`<section class="results"><${ErrorBox} error=${error} retry=${results.again} />
+    ${error.status === 422 && search.filter && html`<button type="button" onClick=${() => change({ ...search, filter: null })}>Clear the filter</button>`}</section>`;
   return html`<section class="results" aria-label="Results">
     <p class="results-status muted" role="status">${status(search, results, shown.length, reveal, of)}</p>
     ${error && html`<${ErrorBox} error=${error} retry=${results.again} />`}
@@ -123,11 +124,17 @@ function Results({ search, change, of }) {
   </section>`;
 }
 
+/** The address has a filter that is not JSON: it was cut off, or mistyped. @param {{text: string}} props */
+function Unreadable({ text }) {
+  return html`<section class="results"><div class="error box" role="alert"><p>The filter in the address cannot be read, because it is not a JSON object: <code>${text.length > 200 ? `${text.slice(0, 200)} …` : text}</code>. Copy the address anew, or choose a filter here.</p>
+    <a class="button" href=${link("search")}>Show all images</a></div></section>`;
+}
+
 /** What a screen reader says of a picture. @param {any} item */
 function spoken(item) {
   const tags = Array.isArray(item.tags)
-    ? item.tags.map((/** @type {any} */ tag) => tag.label)
-    : Object.values(item.tags).flat();
+    ? item.tags.map((/** @type {any} */ tag) => tag.label).filter(Boolean)
+    : Object.values(item.tags).flat().filter(Boolean);
   const relevance = typeof item.relevance === "number" ? `, relevance ${Math.round(item.relevance * 100)} %` : "";
   return `${item.key}${tags.length ? `, ${tags.join(", ")}` : ""}${relevance}`;
 }

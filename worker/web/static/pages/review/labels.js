@@ -52,7 +52,9 @@ export function Labels({ choice }) {
   if (!value) return html`<${Loading} what="taxonomies" />`;
   if (!value.taxonomies.length) return html`<${Empty} title="There is nothing to review yet">
     <p>No taxonomy is in force. <a href=${link("taxonomies")}>Write one</a>, or start a worker with <code>enrich up</code>.</p></${Empty}>`;
+  const known = !choice.taxonomy || value.taxonomies.some((/** @type {any} */ each) => each.name === choice.taxonomy);
   return html`<div class="review-choose">
+    ${!known && html`<p class="error box" role="alert">There is no taxonomy “${choice.taxonomy}” to review: it was removed or renamed, or the address is mistyped. Choose a label of another one.</p>`}
     <h1>${selected.length ? `Which label do ${plural(selected.length, "image")} get?` : "Which label do you want to review?"}</h1>
     ${choice.queue === "selection" && !selected.length && html`<p class="error box">No images were handed over: select some on the <a href=${link("search")}>search page</a> or the <a href=${link("map")}>map</a> first.</p>`}
     ${!selected.length && html`<${Plans} plans=${value.plans} />`}
@@ -80,7 +82,7 @@ function useLabels(taxonomy, counted, all) {
 }
 
 /** @param {any[] | undefined} labels @returns {string[]} */
-const names = (labels) => (labels ?? []).flatMap((each) => [each.name, ...names(each.children)]);
+export const names = (labels) => (labels ?? []).flatMap((each) => [each.name, ...names(each.children)]);
 
 /** @param {{taxonomy: any, of: any, from: string}} props */
 function Taxonomy({ taxonomy, of, from }) {

@@ -48,7 +48,9 @@ function headline(plan, now) {
   const target = percent(plan.target);
   if (!plan.remaining) return "All images of the plan are decided";
   const which = ["first", "second", "third"][now.at] ?? "next";
-  return `${plural(now.left, "more review")} to the ${which} look, which can prove ${target}`;
+  const until = `${plural(now.left, "more review")} to the ${which} look`;
+  if (now.allowed < 0 && now.look.items >= plan.frame_size) return `${until}: too few images have the label to prove ${target}`;
+  return `${until}, which can prove ${target}`;
 }
 
 /** One line. @param {any} plan @param {ReturnType<typeof progress>} now */

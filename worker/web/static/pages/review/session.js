@@ -11,7 +11,7 @@ import { useCursor } from "./cursor.js";
 import { Large } from "./large.js";
 import { Meter, Result, usePlan } from "./meter.js";
 import { outbox, useOutbox } from "./outbox.js";
-import { sourceOf } from "./source.js";
+import { selection, sourceOf } from "./source.js";
 import { Tiles } from "./tiles.js";
 import { unmarked, Work } from "./work.js";
 
@@ -153,8 +153,10 @@ function Nothing({ work, plan, choice, readOnly }) {
   const to = link("review", { taxonomy: choice.taxonomy, label: choice.label });
   if (others) return html`<${Empty} title="Nothing is left for you at the moment"><p>${others} images of the plan are with other reviewers, or are being stored.</p>
     <button onClick=${() => work.again()}>Look again</button></${Empty}>`;
+  if (choice.queue === "selection" && !selection().length) return html`<${Empty} title="No images were handed over">
+    <p>Select some on the <a href=${link("search")}>search page</a> or the <a href=${link("map")}>map</a> first. A selection is kept in its own tab only.</p></${Empty}>`;
   return html`<${Empty} title=${work.decided ? "All done" : "Nothing is left to review there"}>
-    <p>${work.decided ? `You decided about ${work.decided} images.` : "Every such image is decided."}${work.left ? ` ${work.left} were left alone.` : ""}</p>
+    <p>${work.decided ? `You decided about ${work.decided} images.` : choice.queue === "label-error" ? "The model contradicts no decision about it." : "Every such image is decided."}${work.left ? ` ${work.left} were left alone.` : ""}</p>
     <p><a class="button" href=${to}><${Icon} name="check" />What else to look at</a>${" "}
       ${plan && !plan.closed_at && !readOnly && html`<${ClosePlan} plan=${plan} reviewer=${work.about.reviewer} done=${() => navigate(to)} />`}</p></${Empty}>`;
 }

@@ -6,7 +6,7 @@ import { useLoaded } from "../../app/load.js";
 import { link, navigate } from "../../app/router.js";
 import { useMay } from "../../app/session.js";
 import { ErrorBox, Icon, Loading } from "../../app/ui.js";
-import { certificateOf, overview, planOf, State } from "./labels.js";
+import { certificateOf, names, overview, planOf, State } from "./labels.js";
 import { ClosePlan } from "./close.js";
 import { AskReviewer, reviewerNow } from "./reviewer.js";
 
@@ -16,11 +16,13 @@ const TARGETS = [[0.9, 60], [0.95, 120], [0.98, 300]]; // precision, decisions b
 
 /** @param {AbortSignal} signal @param {Choice} choice */
 async function load(signal, choice) {
-  const [all, spaces, heads] = await Promise.all([
+  const [all, spaces, heads, taxonomy] = await Promise.all([
     overview(signal), api.get("/v1/spaces", {}, signal), api.get("/v1/heads", { taxonomy: choice.taxonomy, limit: 20 }, signal),
+    api.get(`/v1/taxonomies/${encodeURIComponent(choice.taxonomy)}`, {}, signal),
   ]);
   const own = all.counts.get(choice.taxonomy)?.labels.find((/** @type {any} */ each) => each.label === choice.label);
   return {
+    known: names(taxonomy.definition.labels).includes(choice.label),
     images: own?.images ?? 0, exact: all.exact,
     certificate: certificateOf(all.certificates, choice.taxonomy, choice.label),
     plan: planOf(all.plans, choice.taxonomy, choice.label),
@@ -37,7 +39,8 @@ export function Sources({ choice }) {
   const to = (/** @type {Record<string, any>} */ rest) => link("review", { taxonomy: choice.taxonomy, label: choice.label, ...rest });
   return html`<div class="review-choose">
     <p class="crumbs"><a href=${link("review")}>All labels</a> <span class="muted">/ ${choice.taxonomy}</span></p>
-    <h1>${choice.label} <${State} certificate=${value.certificate} plan=${value.plan} /></h1>
+    <h1>${choice.label} ${value.known && html`<${State} certificate=${value.certificate} plan=${value.plan} />`}</h1>
+    ${!value.known ? html`<p class="error box" role="alert">The taxonomy ${choice.taxonomy} has no label “${choice.label}”: it was removed or renamed, or the address is mistyped. <a href=${link("review")}>Choose another label</a>.</p>` : html`
     <p class="muted">${value.exact ? "" : "About "}${plural(value.images, "image has", "images have")} it. What do you want to look at?</p>
     <div class="review-sources">
       <${Random} choice=${choice} plan=${value.plan} again=${again} />
@@ -47,7 +50,7 @@ export function Sources({ choice }) {
       <${Source} title="Head and prompts disagree" href=${value.head ? to({ queue: "disagreement" }) : null} missing="No head is in force; enrich learn makes one.">What a head and the prompts alone say differently; the most certain first.</${Source}>
       ${value.others.length ? value.others.map((/** @type {any} */ each) => html`<${Source} key=${each.id} title=${`Spaces disagree: ${each.model}`} href=${to({ queue: "disagreement", space: each.id })}>What embedding space ${each.id} says differently; the most certain first.</${Source}>`)
       : html`<${Source} title="Spaces disagree" href=${null} missing="There is one embedding space only.">What another embedding space says differently.</${Source}>`}
-    </div>
+    </div>`}
   </div>`;
 }
 

@@ -39,6 +39,15 @@ function alternatives(filters) {
 
 /** The facets' values in a filter of the API. @param {Record<string, any> | null} filter @returns {Chosen} */
 export function chosen(filter) {
+  try {
+    return split(filter);
+  } catch {
+    return { values: new Map(), taken: null, rest: { ...filter } }; // the API says what is wrong with it
+  }
+}
+
+/** @param {Record<string, any> | null} filter @returns {Chosen} */
+function split(filter) {
   /** @type {Map<string, (string | null)[]>} */
   const values = new Map();
   const rest = { ...filter };

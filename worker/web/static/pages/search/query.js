@@ -13,6 +13,7 @@ import { preview } from "./upload.js";
  * @property {Example[]} like
  * @property {Example[]} unlike
  * @property {Record<string, any> | null} filter
+ * @property {string} [unreadable] a filter of the address that is not JSON
  * @property {boolean} all whether what is less relevant is shown, too
  */
 
@@ -25,12 +26,14 @@ function example(text) {
 
 /** @param {string | null} text */
 function parsed(text) {
+  if (!text) return { filter: null };
   try {
-    const found = text ? JSON.parse(text) : null;
-    return found && typeof found === "object" && Object.keys(found).length ? found : null;
+    const found = JSON.parse(text);
+    if (found && typeof found === "object") return { filter: Object.keys(found).length ? found : null };
   } catch {
-    return null;
+    // It is shown as it is.
   }
+  return { filter: null, unreadable: text };
 }
 
 /** The search that an address names. @param {URLSearchParams} query @returns {Search} */
@@ -39,7 +42,7 @@ export function searchOf(query) {
     text: query.get("q") ?? "",
     like: query.getAll("like").map(example),
     unlike: query.getAll("unlike").map(example),
-    filter: parsed(query.get("filter")),
+    ...parsed(query.get("filter")),
     all: query.get("all") === "1",
   };
 }

@@ -37,10 +37,12 @@ function List({ search, open, close }) {
     event.preventDefault();
     event.stopPropagation();
     const name = event.target.elements.name.value.trim();
+    const old = value?.queries.find((/** @type {any} */ each) => each.name === name);
     api.put(place(name), { ...requestOf(search), min_relevance: search.all ? undefined : RELEVANT }).then(() => {
       event.target.reset();
       reload();
-      toast(`Saved as “${name}”.`);
+      if (!old) return toast(`Saved as “${name}”.`);
+      toast(`Saved as “${name}” in place of another search.`, { action: { label: "Undo", run: () => void api.put(place(name), again(old)).then(reload, toastError) } });
     }, toastError);
   };
   return html`<${Dialog} title="Saved searches" close=${close}>

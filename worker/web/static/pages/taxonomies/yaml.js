@@ -55,7 +55,8 @@ class Writer {
 
   /** @param {number} indent @param {Row[]} rows */
   labels(indent, rows) {
-    for (const row of rows) {
+    const written = rows.filter((each) => !isBlank(each));
+    for (const row of written.length ? written : rows) {
       const prompts = lines(row.prompts);
       const at = (/** @type {string} */ field) => ({ row: row.id, field });
       const only = !Object.keys(row.fields).length && !row.children.length;
@@ -76,6 +77,9 @@ class Writer {
     }
   }
 }
+
+/** A row in which nothing was written yet. @param {import("./draft.js").Row} row */
+const isBlank = (row) => !row.name.trim() && !row.prompts.trim() && !Object.keys(row.fields).length && !row.children.length;
 
 /** @param {Draft} draft @returns {{text: string, places: Map<number, Place>}} */
 export function toFile(draft) {
