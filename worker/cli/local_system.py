@@ -158,8 +158,7 @@ class System:
             return ""
         # On a line of its own, which fits into 80 columns: some terminals open only what is not broken.
         return (
-            "\n  pages     this link opens them, once and within an hour; `enrich login` prints another:"
-            f"\n{self.login_link()}\n"
+            f"\n  pages     this link opens them once, within an hour (another: `enrich login`):\n{self.login_link()}\n"
         )
 
     def login_link(self) -> str:
