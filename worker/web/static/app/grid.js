@@ -38,6 +38,7 @@ import { Icon, Thumb } from "./ui.js";
 
 const identity = (/** @type {any} */ item) => `${item.bucket}/${item.key}`;
 const AHEAD = 1; // windows above and below the view that are drawn as well, once it has been scrolled
+const FAST = 8; // pixels in a millisecond: what flies past is not asked for
 const TALLEST = 15_000_000; // pixels: browsers draw nothing behind some 17 million
 const NONE = new Set();
 
@@ -65,6 +66,8 @@ export function Grid(props) {
   const at = Math.min(focus, Math.max(0, count - 1));
 
   const scrolledYet = useRef(false);
+  const [fast, setFast] = useState(false);
+  const pictured = useRef(/** @type {Set<number>} */ (new Set())); // cells that have their picture keep it
   // -- what is in view -------------------------------------------------------------------------------------------------
   const look = () => {
     const box = root.current?.getBoundingClientRect();
@@ -85,10 +88,17 @@ export function Grid(props) {
   useEffect(() => {
     /** @type {any} */
     let timer;
+    let [top, at] = [0, performance.now()];
     const here = location.href;
-    const settled = () => location.href === here && save();
+    const settled = () => {
+      setFast(false);
+      if (location.href === here) save();
+    };
     const scrolled = () => {
       scrolledYet.current = true;
+      const [now, place] = [performance.now(), root.current?.getBoundingClientRect().top ?? 0];
+      if (now > at && Math.abs(place - top) / (now - at) > FAST) setFast(true);
+      [top, at] = [place, now];
       latest.current.look();
       clearTimeout(timer);
       timer = setTimeout(settled, 150);
@@ -240,6 +250,7 @@ export function Grid(props) {
   // -- drawing ---------------------------------------------------------------------------------------------------------
   const rows = width ? layout.between(view.top, view.bottom) : [];
   if (width && count && !rows.some((row) => row.from <= at && at < row.to)) rows.push(layout.rowOf(at));
+  if (!fast) pictured.current = new Set(rows.flatMap((row) => Array.from({ length: row.to - row.from }, (_, position) => row.from + position)));
   const cellOf = (/** @type {number} */ index) => {
     const item = items[index];
     const state = { selected: Boolean(item) && selected.has(keyOf(item)), focused: index === at, index };
@@ -248,7 +259,7 @@ export function Grid(props) {
       class=${`cell${state.focused ? " focused" : ""}${state.selected ? " selected" : ""}`}
       aria-colindex=${layout.place(index).column + 1} aria-selected=${onSelect ? state.selected : null} aria-busy=${item ? null : true}
       aria-label=${item ? (labelOf ?? identity)(item) : "loading"} onMouseEnter=${(/** @type {MouseEvent} */ event) => item && onHover?.(item, /** @type {HTMLElement} */ (event.currentTarget))}>
-      ${item && html`<div class="frame" style=${{ height: `${measures.cell}px` }}><${Thumb} image=${item} alt="" />
+      ${item && html`<div class="frame" style=${{ height: `${measures.cell}px` }}>${pictured.current.has(index) && html`<${Thumb} image=${item} alt="" />`}
         ${onSelect && html`<button type="button" class="check" tabindex="-1" aria-label=${state.selected ? "Unselect" : "Select"}><${Icon} name="check" /></button>`}
         ${renderBadge?.(item, state)}</div>${renderFooter?.(item)}`}
     </div>`;

@@ -16,7 +16,11 @@ export function Box({ search, change, children }) {
   const [busy, setBusy] = useState(0);
   const latest = useRef(search);
   latest.current = search;
-  useEffect(() => setText(search.text), [search.text]);
+  const shown = useRef(search.text);
+  useEffect(() => {
+    if (shown.current !== search.text) setText(search.text); // not at first: somebody may be typing already
+    shown.current = search.text;
+  }, [search.text]);
   useKeys([{ key: "/", does: "search: type words", run: () => field.current?.select() }]);
 
   const upload = (/** @type {File[]} */ files) => {
