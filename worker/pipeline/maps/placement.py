@@ -53,7 +53,9 @@ class Placement:
         """
         wanted = min(max(len(vectors) // _PER_LIST, 1), _MOST_LISTS)
         self._centres = clusters.centres(vectors, wanted, seed=seed)
-        lists = clusters.assign(vectors, self._centres)
+        # Of equal centres, which many equal vectors have, one gets them all. The empty lists would hide it.
+        used, lists = np.unique(clusters.assign(vectors, self._centres), return_inverse=True)
+        self._centres = self._centres[used]
         order = np.argsort(lists, kind="stable")
         self._vectors, self._places = vectors[order], places[order]
         self._ends = np.cumsum(np.bincount(lists, minlength=len(self._centres)))

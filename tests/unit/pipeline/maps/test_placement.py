@@ -142,3 +142,15 @@ def test_umap_keeps_groups_together():
     np.testing.assert_array_equal(first, second)
     nearest = np.linalg.norm(first[:, None] - first[None], axis=2).argsort(axis=1)[:, 1]
     assert (group[nearest] == group).mean() > 0.95
+
+
+@pytest.mark.parametrize("others", [0, 3_000])
+def test_many_equal_images_have_a_place(others):
+    """Of equal vectors, all lists but one are empty: the one that has them is found all the same."""
+    equal = np.tile(np.eye(DIMENSION, dtype=np.float32)[7], (3_000, 1))
+    vectors = np.concatenate([equal, groups(others)[0]])
+    places = np.full((len(vectors), 2), 5, np.float32)
+    places[:3_000] = 1
+    found = Placement(vectors, places, seed=0).place(equal[:20])
+    np.testing.assert_allclose(found.places, 1)
+    np.testing.assert_allclose(found.distances, 0, atol=1e-6)
