@@ -111,6 +111,7 @@ def create_app(services: Services, pages: Sequence[BaseRoute] = ()) -> FastAPI:
     """The whole application over services that are ready, and the routes of the pages, if they are served."""
     app = _new_app()
     app.router.routes.extend(pages)
+    app.state.routes = [*app.state.routes, *pages]
     app.state.parts = parts = Parts(services=services)
     if not services.tokens.wanted:
         app.add_middleware(LocalOnly, refusals=parts.refusals)

@@ -236,8 +236,8 @@ class EventRoute(GuardedRoute):
 
 
 def granted(request: Request, parts: Parts) -> frozenset[Scope]:
-    """The scopes of a request that was let in, by its tokens and its session."""
-    session = parts.sessions.of_request(request)
+    """The scopes of a request that was let in, by its tokens, and by its session if no other site may have sent it."""
+    session = None if may_come_from_another_site(request) else parts.sessions.of_request(request)
     of_session = frozenset() if session is None else granted_by(session.scope)
     return parts.services.tokens.granted(_given(request)) | of_session
 

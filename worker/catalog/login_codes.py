@@ -8,7 +8,9 @@ from sqlalchemy import text
 
 from worker.db import Connection
 
-_FORGET = text("DELETE FROM used_login_codes WHERE expires_at < now()")
+# Other machines' clocks say when a code has expired: it is remembered for longer, so that none may be used again where
+# they are behind.
+_FORGET = text("DELETE FROM used_login_codes WHERE expires_at < now() - interval '1 day'")
 _USE = text("""
     INSERT INTO used_login_codes (nonce, expires_at) VALUES (:nonce, :expires_at) ON CONFLICT DO NOTHING RETURNING nonce
 """)

@@ -7,11 +7,12 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Depends, HTTPException, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from worker.api import access
 from worker.api.access import Scope, granted_by
 from worker.api.authentication import JsonRoute, SearchRoute, granted, refuse_other_sites
+from worker.api.models import Asked
 from worker.api.problems import described
 from worker.api.services import Parts, parts_of
 from worker.api.sessions import LINK_SECONDS, MOST_LINK_SECONDS, SESSION_SECONDS, Signed, cookie_name
@@ -47,10 +48,6 @@ links = APIRouter(
 )
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
 class Session(BaseModel):
     """Who is asking."""
 
@@ -59,17 +56,19 @@ class Session(BaseModel):
     expires_at: datetime | None = Field(description="When the session ends; null: there is none.")
 
 
-class LogIn(_Strict):
+class LogIn(Asked):
     """Either one proves who is asking."""
 
     code: str | None = Field(None, max_length=300, description="Of a link of `POST /v1/login-links`; works once.")
     token: str | None = Field(None, max_length=8_000, description="A token of the API, except that for events.")
 
 
-class LinkRequest(_Strict):
+class LinkRequest(Asked):
     """What the link is for."""
 
-    scope: Scope | None = Field(None, description="What whoever opens it may do; unset: all that this token may.")
+    scope: Annotated[Scope, Field(strict=False)] | None = Field(
+        None, description="What whoever opens it may do; unset: all that this token may."
+    )
     seconds: int = Field(LINK_SECONDS, ge=1, le=MOST_LINK_SECONDS, description="For how long the link is valid.")
 
 
