@@ -49,11 +49,13 @@ _BEGIN = text(f"""
     RETURNING {_COLUMNS}
 """)  # noqa: S608
 _RENEW = text("""
-    UPDATE maps SET renewed_at = clock_timestamp(), stage = :stage, done = :done WHERE id = :id AND state = 'drawing'
+    UPDATE maps SET renewed_at = clock_timestamp(), stage = :stage, done = :done
+    WHERE id = :id AND state = 'drawing' AND began_at = :began
 """)
 _FAIL = text("""
     UPDATE maps SET state = 'failed', error = :error, finished_at = clock_timestamp()
     WHERE id = :id AND state IN ('requested', 'drawing')
+      AND (CAST(:began AS timestamptz) IS NULL OR (state = 'drawing' AND began_at = :began))
 """)
 _LAPSED = text("""
     UPDATE maps SET state = CASE WHEN attempts < :attempts THEN 'requested' ELSE 'failed' END,
@@ -66,7 +68,7 @@ _FINISH = text(f"""
                     images = :images, fitted = :fitted, poor = :poor, far = :far, distance = :distance,
                     centre_x = :centre_x, centre_y = :centre_y, half = :half, previous = :previous, common = :common,
                     explained = :explained
-    WHERE id = :id AND state = 'drawing' RETURNING {_COLUMNS}
+    WHERE id = :id AND state = 'drawing' AND began_at = :began RETURNING {_COLUMNS}
 """)  # noqa: S608
 _PRUNE = text("""
     DELETE FROM maps m USING spaces s WHERE s.id = m.space_id AND (
@@ -88,9 +90,10 @@ _EXTEND = text("""
                     updated_at = clock_timestamp()
     WHERE id = :id AND state = 'ready' AND images = :images
 """)
-_IS_DUE = text("""
-    SELECT EXISTS (SELECT FROM maps WHERE state = 'requested' OR (state = 'ready' AND update_wanted_at IS NOT NULL))
-""")
+_IS_DUE = text(f"""
+    SELECT EXISTS (SELECT FROM maps WHERE {_LIVE}
+                   AND (state = 'requested' OR (state = 'ready' AND update_wanted_at IS NOT NULL)))
+""")  # noqa: S608
 _SINCE_LAST = text("""
     SELECT EXTRACT(EPOCH FROM clock_timestamp() - max(greatest(requested_at, updated_at))) FROM maps
     WHERE space_id = :space
@@ -158,10 +161,13 @@ def request(connection: Connection, space: int, *, method: str, sample: int, see
     """
     connection.execute(_LAPSED, {"lease": LEASE, "attempts": _ATTEMPTS})
     given = {"space": space, "method": method, "sample": sample, "seed": seed}
-    row = connection.execute(_REQUEST, given).one_or_none()
-    if row is not None:
-        return _map(row), True
-    return _map(connection.execute(_UNDER_WAY, {"space": space}).one()), False
+    while True:
+        row = connection.execute(_REQUEST, given).one_or_none()
+        if row is not None:
+            return _map(row), True
+        under_way = connection.execute(_UNDER_WAY, {"space": space}).one_or_none()
+        if under_way is not None:  # else it was finished between the two statements
+            return _map(under_way), False
 
 
 def begin(connection: Connection, number: int | None = None) -> Map | None:
@@ -171,29 +177,37 @@ def begin(connection: Connection, number: int | None = None) -> Map | None:
     return None if row is None else _map(row)
 
 
-def renew(connection: Connection, number: int, *, stage: str, done: float) -> bool:
+def renew(connection: Connection, map_: Map, *, stage: str, done: float) -> bool:
     """Note how far a drawing is. False: it was taken for dead, and whatever comes of it is not stored."""
-    return bool(connection.execute(_RENEW, {"id": number, "stage": stage, "done": done}).rowcount)
+    given = {"id": map_.id, "began": map_.began_at, "stage": stage, "done": done}
+    return bool(connection.execute(_RENEW, given).rowcount)
 
 
-def fail(connection: Connection, number: int, error: str) -> None:
-    """Note why a map cannot be drawn; forget why earlier ones could not."""
-    connection.execute(_FAIL, {"id": number, "error": error})
-    connection.execute(_PRUNE, {"kept": _KEPT})
-
-
-def finish(connection: Connection, number: int, values: Mapping[str, Any]) -> Map | None:
-    """Make a map readable, whose points were written in this transaction, and delete maps that nobody needs.
+def fail(connection: Connection, number: int, error: str, *, began: datetime | None = None) -> None:
+    """Note why a map cannot be drawn; forget why earlier ones could not.
 
     Args:
         connection: in a transaction.
         number: of the map.
+        error: why.
+        began: when the drawing that failed began; one that began later is left alone. None: whichever it is.
+    """
+    connection.execute(_FAIL, {"id": number, "error": error, "began": began})
+    connection.execute(_PRUNE, {"kept": _KEPT})
+
+
+def finish(connection: Connection, map_: Map, values: Mapping[str, Any]) -> Map | None:
+    """Make a map readable, whose points are written in this transaction, and delete maps that nobody needs.
+
+    Args:
+        connection: in a transaction.
+        map_: as ``begin`` returned it.
         values: of the columns that drawing finds out, by name.
 
     Returns:
         The map; None if the drawing was taken for dead: roll back.
     """
-    row = connection.execute(_FINISH, {"id": number, **values}).one_or_none()
+    row = connection.execute(_FINISH, {"id": map_.id, "began": map_.began_at, **values}).one_or_none()
     if row is None:
         return None
     connection.execute(_PRUNE, {"kept": _KEPT})

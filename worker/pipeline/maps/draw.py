@@ -71,7 +71,7 @@ def draw(engine: Engine, map_: Map, note: Note = lambda _, __: None) -> Map:
             found = _store(engine, map_, drawn, method)
     except BaseException as error:  # also when a person interrupts the command
         with transaction(engine) as connection:
-            catalog.maps.fail(connection, map_.id, str(error) or type(error).__name__)
+            catalog.maps.fail(connection, map_.id, str(error) or type(error).__name__, began=map_.began_at)
         raise
     _log.info(
         f"map {found.id} is drawn: {found.images:,} images, {found.fitted:,} of them fitted by {found.method}",
@@ -158,7 +158,6 @@ def _store(engine: Engine, map_: Map, drawn: _Drawn, method: projection.Method) 
         places = drawn.placed.places if alignment is None else alignment(drawn.placed.places)
         frame, rest = geometry.frame_of(places), drawn.placed.distances[drawn.fitted :]
         points = Points(images=drawn.images, grid=frame.grid(places), distances=drawn.placed.distances)
-        catalog.map_points.write(connection, map_.id, points)
         values = {
             "method": method, "images": len(drawn.images), "fitted": drawn.fitted, "far": drawn.far,
             "poor": int((rest > drawn.far).sum()), "distance": float(rest.mean()) if len(rest) else None,
@@ -167,11 +166,12 @@ def _store(engine: Engine, map_: Map, drawn: _Drawn, method: projection.Method) 
             "common": None if alignment is None else common,
             "explained": None if alignment is None else alignment.explained,
         }  # fmt: skip
-        found = catalog.maps.finish(connection, map_.id, values)
+        found = catalog.maps.finish(connection, map_, values)
         if found is None:
             raise DrawingLostError(
                 f"map {map_.id} was taken for dead while it was drawn; it was not stored: draw again"
             )
+        catalog.map_points.write(connection, map_.id, points)
     return found
 
 
@@ -197,7 +197,7 @@ def _renewing(engine: Engine, map_: Map, note: Note) -> Iterator[Note]:
 
     def renew() -> None:
         with transaction(engine) as connection:
-            catalog.maps.renew(connection, map_.id, stage=now[0][0], done=now[0][1])
+            catalog.maps.renew(connection, map_, stage=now[0][0], done=now[0][1])
 
     thread = PeriodicThread(
         "map", renew, action="map", failure="how far the map is could not be noted; retrying", interval=LEASE / 12

@@ -36,8 +36,14 @@ def count(engine: Engine, number: int, wanted: int | None) -> int:
 
 
 def points(engine: Engine, number: int, *, count: int) -> bytes:
-    """x and y of the first ``count`` points of a map: uint16, little-endian."""
+    """x and y of the first ``count`` points of a map: uint16, little-endian.
+
+    Raises:
+        NotFoundError: there is no such map; it may have been replaced since ``count`` was asked.
+        ChoiceError: it has fewer points.
+    """
     with snapshot(engine) as connection:
+        requests.points_of(requests.get(connection, number), count)
         return catalog.map_points.raw(connection, number, "places", count=count)
 
 

@@ -31,7 +31,7 @@ NIGHT: Final = range(1, 5)
 _ONCE: Final = 16 * 3600.0
 #: Fewer images are not drawn without being asked: a grid shows them better.
 _LEAST: Final = 100
-#: Once there are so many times more images than when it was drawn, a map is drawn anew.
+#: Once there are so many times more or fewer images than when it was drawn, a map is drawn anew.
 _GROWN: Final = 2.0
 #: Seconds for which a drawing that is told to stop may go on.
 _GRACE: Final = 5.0
@@ -57,6 +57,7 @@ class MapSchedule:
             now: this machine's time.
         """
         self._engine, self._command, self._habit, self._now = engine, command, habit, now
+        self._asked: datetime | None = None
         self._child: subprocess.Popen[bytes] | None = None
         self._thread = PeriodicThread(
             "maps", self.look, action="map", failure="maps cannot be drawn now; retrying", interval=INTERVAL
@@ -85,12 +86,18 @@ class MapSchedule:
             self._child = None
             if status:
                 _log.warning("a map was not drawn: `enrich map list` says why", action="map", status=status)
-        if self._habit == "nightly" and self._now().hour in NIGHT:
-            ask_for_necessary(self._engine)
+        self._ask_at_night()
         with transaction(self._engine) as connection:
             due = catalog.maps.is_due(connection)
         if due:
             self._child = subprocess.Popen(self._command, stdin=subprocess.DEVNULL)
+
+    def _ask_at_night(self) -> None:
+        """Once an hour: counting takes a while, and what fails is not tried again and again."""
+        hour = self._now().replace(minute=0, second=0, microsecond=0)
+        if self._habit == "nightly" and hour.hour in NIGHT and hour != self._asked:
+            ask_for_necessary(self._engine)
+            self._asked = hour
 
 
 def ask_for_necessary(engine: Engine) -> None:
@@ -105,8 +112,8 @@ def ask_for_necessary(engine: Engine) -> None:
             return
         newest = catalog.maps.newest(connection, space.id)
         vectors, _ = catalog.bulk_read.count_vectors(connection, space.id)
-    if newest is None or newest.poor_share > POOR_SHARE or vectors > _GROWN * max(newest.images, 1):
+    if newest is None or newest.poor_share > POOR_SHARE or not 1 / _GROWN <= vectors / max(newest.images, 1) <= _GROWN:
         if vectors >= _LEAST:
             requests.request(engine, MapRequest())
-    elif vectors > newest.images:
+    elif vectors != newest.images:  # also if fewer: of those that are left, some may be new
         requests.request_update(engine)

@@ -12,7 +12,10 @@ from sqlalchemy import text
 
 from tests.acceptance.commands import ENRICH
 from tests.integration.pipeline.maps.test_maps import SMALL, drawn
+from tests.ledger import ref
 from tests.waiting import until
+from worker import catalog
+from worker.catalog.removal import Removal
 from worker.db import Engine, transaction
 from worker.pipeline.maps import requests
 from worker.pipeline.maps.schedule import MapSchedule, ask_for_necessary
@@ -146,3 +149,53 @@ def test_the_command_draws_what_was_asked_for(engine, fill):
     subprocess.run([ENRICH, "map", "run"], env=environment, timeout=120, check=True)
     [found] = requests.maps(engine)
     assert (125, 0, None) == (found.map.images, found.added, found.map.update_wanted_at)
+
+
+@pytest.mark.parametrize("state", ["requested", "ready"])
+def test_nothing_is_due_for_a_space_that_was_dropped(engine, space, fill, state):
+    """Nobody could draw it: the scheduler would start a process every two seconds."""
+    fill(120)
+    if state == "ready":
+        drawn(engine)
+        requests.request_update(engine)
+    else:
+        requests.request(engine, SMALL)
+    with transaction(engine) as connection:
+        assert catalog.maps.is_due(connection)
+        connection.execute(text("UPDATE spaces SET state = 'dropped' WHERE id = :id"), {"id": space.id})
+    with transaction(engine) as connection:
+        assert not catalog.maps.is_due(connection)
+
+
+def test_an_update_that_fails_at_night_is_not_asked_for_at_once_again(engine, fill):
+    """Else it would be tried every two seconds until the morning; the next hour tries again."""
+    fill(120)
+    drawn(engine)
+    fill(20, prefix="b", seed=3)
+    a_day_later(engine)
+    hours = iter([NIGHT, NIGHT, NIGHT.replace(hour=3)])
+    schedule = MapSchedule(engine, [sys.executable, "-c", ""], habit="nightly", now=lambda: next(hours))
+    wanted = []
+    for _ in range(3):
+        schedule.look()
+        schedule.stop()  # what it started has ended
+        with transaction(engine) as connection:
+            wanted.append(len(catalog.maps.take_updates(connection)))  # as a process that then fails
+    assert [1, 0, 1] == wanted
+
+
+@pytest.mark.parametrize(
+    ("deleted", "added", "expected"), [(20, 10, (["ready"], [True])), (70, 55, (["ready"], [True])), (80, 0, None)]
+)
+def test_deleted_images_do_not_hide_new_ones(engine, fill, deleted, added, expected):
+    """With fewer images than before, new ones are placed; a map of which more than half is gone is drawn anew."""
+    fill(220)
+    drawn(engine)
+    fill(added, prefix="b", seed=3)
+    with transaction(engine) as connection:
+        gone = [Removal(ref=ref(f"a/{number:05}.jpg")) for number in range(deleted + (40 if expected is None else 0))]
+        catalog.removal.remove(connection, gone)
+    a_day_later(engine)
+    ask_for_necessary(engine)
+    found = (states(engine), [each.map.update_wanted_at is not None for each in requests.maps(engine)])
+    assert (expected or (["requested", "ready"], [False, False])) == found

@@ -227,3 +227,32 @@ def test_a_map_of_a_dropped_space_is_not_listed(engine, space, fill):
     assert [] == requests.maps(engine)
     with pytest.raises(NotFoundError):
         points.count(engine, found.id, None)
+
+
+def test_who_was_taken_for_dead_leaves_the_next_drawing_alone(engine, fill):
+    """Another process has begun it anew: the first one neither finishes nor fails it."""
+    fill(150)
+    requests.request(engine, SMALL)
+    with transaction(engine) as connection:
+        late = catalog.maps.begin(connection)
+    age(engine, 100)
+    with transaction(engine) as connection:
+        again = catalog.maps.begin(connection)
+    assert late is not None
+    assert again is not None
+    with pytest.raises(DrawingLostError):
+        draw(engine, late)
+    assert ["drawing"] == [each.map.state for each in requests.maps(engine)]
+    assert (late.id, "ready") == ((found := draw(engine, again)).id, found.state)
+
+
+def test_points_of_a_map_that_was_replaced_meanwhile_are_not_empty(engine, fill):
+    """Whoever counted them before is told that the map is gone: clients keep what they get for ever."""
+    fill(20)
+    first = drawn(engine)
+    count = points.count(engine, first.id, None)
+    assert 4 * 20 == len(points.points(engine, first.id, count=count))
+    for _ in range(2):
+        drawn(engine)
+    with pytest.raises(NotFoundError, match=f"there is no map {first.id}"):
+        points.points(engine, first.id, count=count)
