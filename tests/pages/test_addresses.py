@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
+from tests.pages.conftest import TOKENS
+
 _WRONG = {
     "./?filter={bad": "The filter in the address cannot be read",
     './?filter={"any":5}': "filter.any: Input should be a valid list",
@@ -50,3 +52,27 @@ def test_what_a_dialog_did_can_be_undone_while_it_is_open(site, page):
     expect(dialog.get_by_role("link", name="mine")).to_have_count(0)
     dialog.get_by_role("button", name="Undo").last.click()
     expect(dialog.get_by_role("link", name="mine")).to_be_visible()
+
+
+def test_the_first_images_appear_by_themselves(site, page):
+    """Someone who uploads pictures while the page is open need not load it again."""
+    page.route("**/v1/images?*", lambda route: route.fulfill(json={"images": [], "next": None}))
+    page.goto(site.url)
+    expect(page.get_by_role("heading", name="No images yet")).to_be_visible()
+    page.unroute("**/v1/images?*")
+    expect(page.get_by_role("grid")).to_be_visible()
+    expect(page.locator("[data-index='0']:not([aria-busy])")).to_be_visible()
+
+
+def test_a_login_in_one_tab_counts_in_the_other(guarded_site, page, browser_context):
+    """The form goes away as soon as the other tab is looked at."""
+    page.goto(f"{guarded_site.url}/operations")
+    expect(page.get_by_label("Token")).to_be_visible()
+    other = browser_context.new_page()
+    other.goto(guarded_site.url)
+    other.get_by_label("Token").fill(TOKENS.read or "")
+    other.get_by_role("button", name="Log in").click()
+    expect(other.get_by_role("grid")).to_be_visible()
+    page.bring_to_front()
+    page.evaluate("dispatchEvent(new Event('focus'))")  # browsers without a window send none
+    expect(page.get_by_role("heading", name="Operations")).to_be_visible()

@@ -50,12 +50,21 @@ function App() {
   useEffect(() => void load(), []);
   useEffect(() => onLoggedOut(() => setSession((old) => old && { ...old, scopes: [] })), []);
 
+  // Another tab may have logged in meanwhile.
+  const out = Boolean(session && session.login_needed && !session.scopes.length);
+  useEffect(() => {
+    if (!out) return undefined;
+    const look = () => void (document.visibilityState === "visible" && load());
+    addEventListener("focus", look);
+    document.addEventListener("visibilitychange", look);
+    return () => (removeEventListener("focus", look), document.removeEventListener("visibilitychange", look));
+  }, [out]);
+
   const code = page === "login" ? location.hash.slice(1) : "";
-  const wantsLogin = session && session.login_needed && !session.scopes.length;
   let content;
   if (error && !session) content = html`<${ErrorBox} error=${error} retry=${load} />`;
   else if (!session) content = html`<${Loading} what="the session" />`;
-  else if (wantsLogin || code) content = html`<${Login} code=${code} session=${session} done=${setSession} />`;
+  else if (out || code) content = html`<${Login} code=${code} session=${session} done=${setSession} />`;
   else content = html`<${Content} page=${page === "login" ? "search" : page} query=${query} />`;
   return html`<${SessionContext.Provider} value=${session ?? { scopes: [], login_needed: true, expires_at: null }}>
     <${Header} page=${page} session=${session} left=${() => load()} />

@@ -62,7 +62,7 @@ export default function Operations({ query }) {
     ${fast.error && html`<${Away} error=${fast.error} at=${fast.at} again=${again} />`}
     <${Part} poll=${compared} what="comparisons with the store" quiet=${fast.error}>
       <${Equation} buckets=${buckets} targets=${targets} />
-      <${Problems} found=${problems({ processes, buckets, targets, pending: objects.pending, refused: ready.value?.refused ?? [], blocker: feed.value?.blocker ?? null })} /></${Part}>
+      <${Problems} found=${problems({ processes, buckets, targets, pending: objects.pending, refused: ready.value?.refused ?? [], blocker: feed.value?.blocker ?? null })} quarantined=${objects.quarantined} /></${Part}>
     <${Tiles} objects=${objects} backlog=${backlog} processes=${processes} speed=${speed.value} history=${pending} />
     ${speed.error && !fast.error && html`<${ErrorBox} error=${speed.error} retry=${speed.again} />`}
     <section class="card" aria-labelledby="buckets"><h2 id="buckets">Buckets</h2><${Buckets} buckets=${buckets} targets=${targets} /></section>

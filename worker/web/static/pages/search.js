@@ -1,8 +1,10 @@
 // The search page: one box, facets beside a grid, and the address says all of it.
+import { api } from "../app/api.js";
 import { count, plural } from "../app/format.js";
 import { Grid } from "../app/grid.js";
 import { useKeys } from "../app/keys.js";
 import { html, useEffect, useMemo, useRef, useState } from "../app/lib.js";
+import { useEvery } from "../app/load.js";
 import { link, navigate } from "../app/router.js";
 import { Empty, ErrorBox, Icon } from "../app/ui.js";
 import { Box } from "./search/box.js";
@@ -14,6 +16,7 @@ import { Saved } from "./search/saved.js";
 
 const MOST_HITS = 10_000; // where a search of the API ends
 const MOST_EXAMPLES = 32;
+const MOST_AWAITED = 40;
 
 /** @param {{query: URLSearchParams}} props */
 export default function Page({ query }) {
@@ -38,14 +41,14 @@ export default function Page({ query }) {
           change=${(/** @type {any} */ filter) => change({ ...search, filter })} />
           <button type="button" class="primary show-results" onClick=${() => setWide(false)}>Show the pictures</button>`}
       </aside>
-      ${search.unreadable ? html`<${Unreadable} text=${search.unreadable} />` : html`<${Results} search=${search} change=${change} of=${facets.value?.all.of ?? null} />`}
+      ${search.unreadable ? html`<${Unreadable} text=${search.unreadable} />` : html`<${Results} search=${search} change=${change} of=${facets.value?.all.of ?? null} counted=${facets.again} />`}
     </div>`;
 }
 
 /**
- * @param {{search: import("./search/query.js").Search, change: (search: import("./search/query.js").Search) => void, of: any}} props
+ * @param {{search: import("./search/query.js").Search, change: (search: import("./search/query.js").Search) => void, of: any, counted: () => void}} props
  */
-function Results({ search, change, of }) {
+function Results({ search, change, of, counted }) {
   const key = addressOf({ ...search, all: false });
   const results = useResults(search, key);
   const [selected, setSelected] = useState(/** @type {Set<string>} */ (new Set()));
@@ -107,7 +110,7 @@ function Results({ search, change, of }) {
   return html`<section class="results" aria-label="Results">
     <p class="results-status muted" role="status">${status(search, results, shown.length, reveal, of)}</p>
     ${error && html`<${ErrorBox} error=${error} retry=${results.again} />`}
-    ${begun && !items.length && !more ? html`<${Nothing} search=${search} change=${change} />`
+    ${begun && !items.length && !more ? html`<${Nothing} search=${search} change=${change} appeared=${() => (results.look(), counted())} />`
     : html`<${Grid} label=${searching ? "Pictures found" : "Pictures, the newest first"} name=${key} size=${148} items=${shown} more=${more && (reveal || cut < 0) && !error}
         total=${!searching && of?.exact ? of.images : 0} loadMore=${results.load} selected=${selected} onSelect=${setSelected} dividers=${line} handle=${grid}
         labelOf=${spoken} onOpen=${(/** @type {any} */ item) => (remember(shown), navigate(link("image", { bucket: item.bucket, key: item.key })), scrollTo(0, 0))}
@@ -157,15 +160,26 @@ function status(search, { items, more, complete, exact, begun, cut, busy }, show
   return said.length ? `${said.join("; ")}.` : "";
 }
 
-/** @param {{search: import("./search/query.js").Search, change: (search: import("./search/query.js").Search) => void}} props */
-function Nothing({ search, change }) {
+/** @param {{search: import("./search/query.js").Search, change: (search: import("./search/query.js").Search) => void, appeared: () => void}} props */
+function Nothing({ search, change, appeared }) {
   useEffect(() => {
     // The grid that may have had the focus is gone: what one would do next is to change the search.
     if (document.activeElement === document.body) /** @type {HTMLElement | null} */ (document.querySelector(".box input"))?.focus();
   }, []);
-  if (!isSearch(search) && !search.filter) return html`<${Empty} title="No images yet">
-    <p>Images appear here once a worker has enriched them. <a href=${link("operations")}>Operations</a> shows what is being done.</p></${Empty}>`;
+  if (!isSearch(search) && !search.filter) return html`<${NoImages} appeared=${appeared} />`;
   return html`<${Empty} title="No image matches">
     ${search.filter && html`<p><button type="button" onClick=${() => change({ ...search, filter: null })}>Clear the filter</button></p>`}
     ${isSearch(search) && html`<p><button type="button" onClick=${() => change({ ...search, text: "", like: [], unlike: [] })}>Show all images</button></p>`}</${Empty}>`;
+}
+
+/** The catalog is empty: what to do, and the first images as soon as no more come at every look. @param {{appeared: () => void}} props */
+function NoImages({ appeared }) {
+  const before = useRef(0);
+  useEvery(3, () => void api.get("/v1/images", { order: "newest", limit: MOST_AWAITED }).then(({ images }) => {
+    if (images.length && (images.length === before.current || images.length === MOST_AWAITED)) appeared();
+    before.current = images.length;
+  }, () => {})); // the API is away: it is asked again
+  return html`<${Empty} title="No images yet">
+    <p>Upload pictures to a watched bucket with any S3 client; those that are in it already come with <code>enrich backfill</code>.</p>
+    <p>They appear here by themselves once a worker has enriched them. <a href=${link("operations")}>Operations</a> shows what is being done.</p></${Empty}>`;
 }

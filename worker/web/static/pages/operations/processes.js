@@ -58,9 +58,9 @@ export function problems({ processes, buckets, targets, pending, refused, blocke
   return [...new Set([...found, ...refused.filter((why) => !found.some((each) => each.includes(why.replace(/^[a-z ]+: /, ""))))])];
 }
 
-/** @param {{found: string[]}} props */
-export function Problems({ found }) {
-  if (!found.length) return html`<p class="op-attention good">Nothing needs attention.</p>`;
+/** @param {{found: string[], quarantined: number}} props */
+export function Problems({ found, quarantined }) {
+  if (!found.length) return quarantined ? html`<p class="op-attention">Nothing but the <a href="operations#quarantine">quarantine</a> needs attention.</p>` : html`<p class="op-attention good">Nothing needs attention.</p>`;
   return html`<section class="op-attention box error" aria-labelledby="attention"><h2 id="attention">Needs attention</h2>
     <ul>${found.map((each) => html`<li key=${each}>${withCode(each)}</li>`)}</ul></section>`;
 }

@@ -107,6 +107,10 @@ export function useResults(search, key) {
     results.error = null;
     load();
   };
+  const look = () => {
+    results.more = true; // where there was nothing, there may be something by now
+    load();
+  };
   const cut = results.items.findIndex((each) => typeof each.relevance === "number" && each.relevance < RELEVANT);
-  return { ...results, busy: results.loading !== null, load, again, cut };
+  return { ...results, busy: results.loading !== null, load, again, look, cut };
 }
