@@ -55,17 +55,19 @@ function NoWebGl() {
     <p>Everything on the map is also in <a href=${link("search")}>Search</a>.</p></${Empty}>`;
 }
 
-/** What to colour by: the address has it, else the first taxonomy. @param {URLSearchParams} query @param {any} taxonomies */
-function choice(query, taxonomies) {
-  const first = taxonomies?.taxonomies?.[0]?.name;
+/** What to colour by: the address has it, else the taxonomy that leaves the fewest images without a label. @param {URLSearchParams} query @param {any} taxonomies @param {any} counts */
+function choice(query, taxonomies, counts) {
+  const [fullest] = [...(counts?.taxonomies ?? [])].sort((one, other) => one.undecided - other.undecided);
+  const first = fullest?.taxonomy ?? taxonomies?.taxonomies?.[0]?.name;
   return query.get("by") ?? (first ? `tag:${first}` : "bucket");
 }
 
 /** @param {{map: MapVersion, underWay?: MapVersion, may: boolean, asked: () => void, query: URLSearchParams}} props */
 function Atlas({ map, underWay, may, asked, query }) {
   const taxonomies = useLoaded("taxonomies", (signal) => api.get("/v1/taxonomies", {}, signal));
-  const ready = taxonomies.value || taxonomies.error;
-  const by = choice(query, taxonomies.value);
+  const counts = useLoaded(query.has("by") ? null : "counts", (signal) => api.get("/v1/label-counts", { limit: 1 }, signal));
+  const ready = (taxonomies.value || taxonomies.error) && !counts.busy;
+  const by = choice(query, taxonomies.value, counts.value);
   const points = useLoaded(`${map.id} ${map.images}`, (signal) => api.bytes(`/v1/maps/${map.id}/points`, { count: map.images }, signal));
   const colours = useLoaded(ready ? `${map.id} ${map.images} ${by}` : null, (signal) =>
     api.get(`/v1/maps/${map.id}/colours`, { by, count: map.images }, signal));
