@@ -54,3 +54,12 @@ def same_times(value: Any) -> Any:
         return [same_times(member) for member in value]
     is_time = isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:.]+Z", value)
     return value.replace("Z", "+00:00") if is_time else value
+
+
+def examples_of(operation: str) -> list[Any]:
+    media = OPERATIONS[operation]["requestBody"]["content"]["application/json"]
+    return [media["example"]] if "example" in media else [each["value"] for each in media["examples"].values()]
+
+
+def same(got: object, expected: object) -> None:
+    assert expected == got

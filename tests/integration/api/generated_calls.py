@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
-from typing import Any
 
-from tests.integration.api.generated import OPERATIONS, PACKAGE, Generated
+from tests.integration.api import generated_review_calls as reviews
+from tests.integration.api.generated import Generated, examples_of, same
 from tests.waiting import until
-
-
-def examples_of(operation: str) -> list[Any]:
-    media = OPERATIONS[operation]["requestBody"]["content"]["application/json"]
-    return [media["example"]] if "example" in media else [each["value"] for each in media["examples"].values()]
 
 
 def call_search(client: Generated) -> None:
@@ -132,65 +126,6 @@ def call_rejected(client: Generated) -> None:
 def call_quarantine(client: Generated) -> None:
     reason = client.models.Reason("unsupported-format")
     assert 1 == len(client.call("list_quarantine", reason=reason, bucket="photos", since="2d", limit=5).entries)
-
-
-def call_put_decision(client: Generated) -> None:
-    body = client.body("PutDecision", examples_of("put_decision")[0])
-    assert "saved" == client.call("put_decision", "photos", "red.jpg", body=body).outcome.value
-
-
-def call_decisions(client: Generated) -> None:
-    call_put_decision(client)
-    [found] = client.call("list_decisions", bucket="photos", taxonomy=["time-of-day"], reviewer="ada").decisions
-    assert ("night", "replace", "day") == (found.label, found.verdict.value, found.shown_label)
-
-
-def call_post_decisions(client: Generated) -> None:
-    [example] = examples_of("post_decisions")
-    done = client.call("post_decisions", body=client.body("PostDecisions", example))
-    assert (0, ["refused", "refused"]) == (done.saved, [each.outcome.value for each in done.results])
-
-
-def call_matching(client: Generated) -> None:
-    given = {"images": {"bucket": "photos"}, "taxonomy": "setting", "verdict": "none", "reviewer": "ada"}
-    found = client.call("decide_matching", body=client.body("DecideMatching", given))
-    assert (3, 3) == (found.count, len(found.examples))
-    done = client.call("decide_matching", body=client.body("DecideMatching", {**given, "confirm": 3}))
-    assert {"saved": 3} == done.outcomes.to_dict()
-
-
-def call_undo(client: Generated) -> None:
-    call_decisions(client)
-    [found] = client.call("list_decisions").decisions
-    assert 1 == client.call("undo_decisions", reviewer="ada", id=[found.id], reason="a slip").undone
-    assert 1 == client.call("undo_decisions", reviewer="ada", batch=found.batch).already
-
-
-def call_queue(client: Generated) -> None:
-    queue = importlib.import_module(f"{PACKAGE}.models").Queue("uncertain")
-    page = client.call("get_review_queue", queue, "time-of-day", label="night", limit=1)
-    assert ["2026/green.jpg"] == [each.key for each in page.items]
-
-
-def call_review_plan(client: Generated) -> None:
-    example = examples_of("post_review_plan")[0]
-    plan = client.call("post_review_plan", body=client.body("PostPlan", example))
-    assert (plan.id, 1) == (client.call("get_review_plan", plan.id).id, plan.remaining)
-    assert 2 == len(client.call("list_review_plans", taxonomy=["time-of-day"], only_open=True).plans)
-
-
-def call_next(client: Generated) -> None:
-    [item] = client.call("next_review_items", 1, body=client.models.NextItems("ada")).items
-    assert ("red.jpg", "day", 1) == (item.key, item.seen.label, item.plan)
-    back = client.models.ReleaseItems("ada", [item.place])
-    assert client.call("release_review_items", 1, body=back) is None
-    [shown] = client.call("get_review_plan_items", 1).items
-    assert ("open", None) == (shown.state.value, shown.held_by)
-
-
-def call_close(client: Generated) -> None:
-    body = client.body("ClosePlan", examples_of("close_review_plan")[0])
-    assert "ada" == client.call("close_review_plan", 1, body=body).closed_by
 
 
 def call_evaluation(client: Generated) -> None:
@@ -331,19 +266,19 @@ CALLS: dict[str, Callable[[Generated], None]] = {
     "post_embeddings": call_embeddings,
     "post_classification": call_classification,
     "changes": call_changes,
-    "list_decisions": call_decisions,
-    "put_decision": call_put_decision,
-    "post_decisions": call_post_decisions,
-    "decide_matching": call_matching,
-    "undo_decisions": call_undo,
-    "get_review_queue": call_queue,
-    "list_review_plans": call_review_plan,
-    "get_review_plan": call_review_plan,
-    "post_review_plan": call_review_plan,
-    "get_review_plan_items": call_next,
-    "next_review_items": call_next,
-    "release_review_items": call_next,
-    "close_review_plan": call_close,
+    "list_decisions": reviews.call_decisions,
+    "put_decision": reviews.call_put_decision,
+    "post_decisions": reviews.call_post_decisions,
+    "decide_matching": reviews.call_matching,
+    "undo_decisions": reviews.call_undo,
+    "get_review_queue": reviews.call_queue,
+    "list_review_plans": reviews.call_review_plan,
+    "get_review_plan": reviews.call_review_plan,
+    "post_review_plan": reviews.call_review_plan,
+    "get_review_plan_items": reviews.call_next,
+    "next_review_items": reviews.call_next,
+    "release_review_items": reviews.call_next,
+    "close_review_plan": reviews.call_close,
     "post_evaluation": call_evaluation,
     "list_quarantine": call_quarantine,
     "count_quarantine": lambda client: same(client.call("count_quarantine", bucket="photos").total, 1),
@@ -412,7 +347,3 @@ BODIES = {
     "close_review_plan": "ClosePlan",
     "post_evaluation": "PostEvaluation",
 }
-
-
-def same(got: object, expected: object) -> None:
-    assert expected == got

@@ -17,8 +17,8 @@ from sqlalchemy import text
 from tests.active_taxonomies import put_into_force
 from tests.factories import enriched_image
 from tests.fakes import ColourEncoder
-from tests.integration.api.generated import DOCUMENT, OPERATIONS, PACKAGE, Generated
-from tests.integration.api.generated_calls import BODIES, CALLS, examples_of
+from tests.integration.api.generated import DOCUMENT, OPERATIONS, PACKAGE, Generated, examples_of
+from tests.integration.api.generated_calls import BODIES, CALLS
 from tests.integration.api.live import record
 from tests.ledger import hints
 from tests.pictures import picture
