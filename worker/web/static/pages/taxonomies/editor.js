@@ -49,7 +49,7 @@ function useDraft(name, original) {
     } catch { /* a draft of another release */ }
     return { value: original ? drafts.fromDocument(original.document) : drafts.newDraft(), edited: false };
   });
-  useEffect(() => {
+  useLayoutEffect(() => { // at once: the page may be left at any moment
     if (draft.edited) sessionStorage.setItem(place, JSON.stringify({ version, draft: draft.value }));
     else sessionStorage.removeItem(place);
   }, [draft]);
