@@ -55,7 +55,7 @@ def photos_round(system: RunningSystem) -> str:
 
 
 def session(api: str, link: str) -> urllib3.BaseHTTPResponse:
-    """What the page sends when somebody opens a link."""
+    """The request of a page that a link has opened."""
     return urllib3.request("POST", f"{api}/session", json={"code": link.partition("#")[2]}, timeout=30)
 
 

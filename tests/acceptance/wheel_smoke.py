@@ -26,7 +26,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--not-from", type=Path, required=True, help="the checkout, which must not be what is tested")
     checkout = parser.parse_args().not_from
-    for check in (installed, schemas, taxonomies, migrations):
+    for check in (installed, schemas, taxonomies, migrations, pages):
         _report(check.__name__, check(checkout))
     for run in (helps, tags, demonstrates):
         _report(run.__name__, run())
@@ -55,6 +55,16 @@ def taxonomies(_checkout: Path) -> str:
     names = {taxonomy.name for taxonomy in tagging.load_taxonomies(())}
     _require(names >= _SHIPPED, f"shipped taxonomies found: {sorted(names)}")
     return ", ".join(sorted(names))
+
+
+def pages(checkout: Path) -> str:
+    """The pages travel inside the package, with the licences of the libraries in them."""
+    expected = _contents(checkout / "worker" / "web" / "static")
+    shipped = _contents(Path(worker.__file__).resolve().parent / "web" / "static")
+    _require(
+        shipped == expected, f"these files differ: {sorted({name for name, _ in shipped.items() ^ expected.items()})}"
+    )
+    return f"{len(shipped)} files"
 
 
 def migrations(_checkout: Path) -> str:

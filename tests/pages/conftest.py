@@ -109,7 +109,7 @@ def own_site(
 def guarded_site(
     postgres: RunningServers, filled_catalog: tuple[str, MemoryStore], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Site]:
-    """With tokens: somebody has to log in."""
+    """With tokens: nothing is shown before a login."""
     yield from serve_site(postgres, filled_catalog, tmp_path_factory.mktemp("previews"), TOKENS)
 
 

@@ -41,7 +41,7 @@ class Sessions:
     """Makes and checks cookies and codes.
 
     Args:
-        tokens: sign them. Without any, nobody has to log in, and there are no sessions.
+        tokens: sign them. Without any, no login is needed, and there are no sessions.
         clock: seconds since 1970.
     """
 

@@ -50,7 +50,7 @@ err = _console(sys.stderr, stderr=True)
 
 # -- output ------------------------------------------------------------------------------------------------------------
 def say(sentence: str) -> None:
-    """Print a message for people, on stderr. Addresses and paths are never broken: somebody will copy them."""
+    """Print a message for people, on stderr. Addresses and paths are left whole, to be copied."""
     _print(err, sentence)
 
 
