@@ -37,13 +37,15 @@ function List({ search, open, close }) {
     event.preventDefault();
     event.stopPropagation();
     const name = event.target.elements.name.value.trim();
-    const old = value?.queries.find((/** @type {any} */ each) => each.name === name);
-    api.put(place(name), { ...requestOf(search), min_relevance: search.all ? undefined : RELEVANT }).then(() => {
+    // Asked for now: the list may be older than a search that was saved a moment ago.
+    const before = api.get(place(name)).catch((/** @type {any} */ refused) => (refused.status === 404 ? null : Promise.reject(refused)));
+    before.then(async (old) => {
+      await api.put(place(name), { ...requestOf(search), min_relevance: search.all ? undefined : RELEVANT });
       event.target.reset();
       reload();
       if (!old) return toast(`Saved as “${name}”.`);
       toast(`Saved as “${name}” in place of another search.`, { action: { label: "Undo", run: () => void api.put(place(name), again(old)).then(reload, toastError) } });
-    }, toastError);
+    }).catch(toastError);
   };
   return html`<${Dialog} title="Saved searches" close=${close}>
     ${error ? html`<${ErrorBox} error=${error} retry=${retry} />` : !value ? html`<${Loading} what="saved searches" />` : html`
