@@ -113,8 +113,9 @@ def guarded_site(
     yield from serve_site(postgres, filled_catalog, tmp_path_factory.mktemp("previews"), TOKENS)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
+    """Of one module: while it is there, an event loop runs in this thread, which other tests need for themselves."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
         yield browser
