@@ -72,6 +72,7 @@ def test_words_find_pictures_above_a_line(site, page):
     more = page.get_by_role("button", name="Show less relevant")
     while not more.is_visible():
         page.keyboard.press("End")
+        page.wait_for_timeout(100)
     relevant = page.get_by_role("status").filter(has_text="relevant pictures").inner_text()
     more.click()
     expect(page.get_by_text("Relevance cut-off: what follows")).to_be_visible()

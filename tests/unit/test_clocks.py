@@ -11,8 +11,10 @@ _ROOT = Path(worker.__file__).parent
 _WALL_CLOCKS = {("datetime", "now"), ("datetime", "utcnow"), ("datetime", "today"), ("time", "time")}
 #: Where the time of day is shown, signed or compared with the store's, never with the database's.
 _ALLOWED = {
+    "api/sessions.py",  # when cookies and login links end
     "cli/upload.py",  # prints how long ago a file was sent
     "local/probes.py",  # a token's end
+    "pipeline/maps/schedule.py",  # when it is night here
     "pipeline/pictures/preview_store.py",  # the age of a file in a folder of this machine, by its file system
     "pipeline/reconciliation/listing_diff.py",  # the age of an object by the store's date, to look at a young one twice
 }
