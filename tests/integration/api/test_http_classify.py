@@ -204,7 +204,7 @@ def test_what_cannot_be_asked(api, gallery, request_, message):
 
 
 def test_an_empty_catalog(api):
-    """409: there is no space yet; the answer says how to get one."""
+    """409: no space exists yet; the answer says how to make one."""
     answer = api.post("/v1/classify", {"images": [data()], "labels": COLOURS})
     assert (409, True) == (answer.status, "start a worker" in answer.detail)
 
