@@ -24,7 +24,7 @@ from worker.api.access import Scope, Tokens
 SESSION_SECONDS, LINK_SECONDS, MOST_LINK_SECONDS = 30 * 86_400, 3_600, 7 * 86_400
 _SESSION, _CODE = b"enrich session 1", b"enrich login code 1"
 _SCOPES = frozenset(each.value for each in Scope)
-_DIGITS = re.compile("[0-9]{1,12}")
+_FORM = re.compile(r"(?P<scope>[a-z]+)\.(?P<expires>[0-9]{1,12})\.(?P<nonce>[\w-]+)\.(?P<mac>[\w-]+)", re.ASCII)
 _UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
@@ -72,14 +72,14 @@ class Sessions:
         return f"{said}.{self._mac(purpose, scope, said)}", expires
 
     def _verified(self, purpose: bytes, value: str) -> Signed | None:
-        parts = value.split(".")
-        if len(parts) != 4 or parts[0] not in _SCOPES or not _DIGITS.fullmatch(parts[1]):  # noqa: PLR2004  # as signed
+        form = _FORM.fullmatch(value)
+        if form is None or form["scope"] not in _SCOPES:
             return None
-        scope, expires = Scope(parts[0]), int(parts[1])
+        scope, expires = Scope(form["scope"]), int(form["expires"])
         expected = self._mac(purpose, scope, value.rpartition(".")[0])
-        if not hmac.compare_digest(expected.encode(), parts[3].encode()) or expires <= self._clock():
+        if not hmac.compare_digest(expected.encode(), form["mac"].encode()) or expires <= self._clock():
             return None
-        return Signed(scope=scope, expires=expires, nonce=parts[2])
+        return Signed(scope=scope, expires=expires, nonce=form["nonce"])
 
     def _mac(self, purpose: bytes, scope: Scope, said: str) -> str:
         """By the scope's own token, or the admin token; without either the key is random, so that nothing is valid."""
